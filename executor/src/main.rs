@@ -1,0 +1,2 @@
+//! whimbrel.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Developers verbs.
+fn main() {}

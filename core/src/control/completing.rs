@@ -1,0 +1,77 @@
+//! Completing: the call says that the guest is on the destination. **The destination owns the guest, if that is true.**
+//!
+//! Both ends are looked at before it is believed, and the job's last numbers are read. What does not look like a
+//! clean hand-over goes to [`Resolving`]. Nothing is resumed or destroyed here.
+
+use super::signal::{Order, Orders, Signal, Timer};
+use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked};
+use crate::event::PhaseName;
+
+/// The guest is said to be on the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Completing {
+    sighting: Sighting,
+    numbers_read: bool,
+}
+
+impl Completing {
+    pub(super) fn enter(orders: &mut Orders) -> Phase {
+        orders.give(Order::PollJob);
+        orders.look();
+        Phase::Completing(Self { sighting: Sighting::default(), numbers_read: false })
+    }
+
+    pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
+        match signal {
+            Signal::Seen(side, state) => self.sighting = self.sighting.with(side, state),
+            Signal::JobActive | Signal::JobGone | Signal::JobUnknown => self.numbers_read = true,
+            Signal::Elapsed(Timer::Reply) => {
+                self.sighting = self.sighting.closed();
+                self.numbers_read = true;
+            }
+            // The answer is given at the end, by what was seen.
+            Signal::Cancel => ledger.cancel_asked = true,
+            Signal::IterationBegan
+            | Signal::SourceSuspended
+            | Signal::SourceResumed
+            | Signal::JobEnded
+            // An abort that was asked for before the call returned.
+            | Signal::AbortAccepted
+            | Signal::AbortRefused
+            | Signal::Elapsed(Timer::Poll | Timer::GiveUp | Timer::LookAgain) => {}
+            Signal::Begin
+            | Signal::FactsArrived(_)
+            | Signal::FactsMissing
+            | Signal::Allowed
+            | Signal::Refused
+            | Signal::SettingsRead
+            | Signal::SettingsUnreadable
+            | Signal::Applied
+            | Signal::NotApplied
+            | Signal::CallSucceeded
+            | Signal::CallFailed
+            | Signal::CallLost
+            | Signal::Acted
+            | Signal::NotActed => return Err(Unasked { phase: PhaseName::Completing, signal }),
+        }
+        Ok(self.conclude(ledger, orders))
+    }
+
+    fn conclude(self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
+        if !self.sighting.is_complete() || !self.numbers_read {
+            return Phase::Completing(self);
+        }
+        match self.sighting.assess(ledger.guest_was) {
+            Assessment::OnDestination { running } => Done::completed(running, ledger),
+            Assessment::OnSource { .. }
+            | Assessment::CopyGoesOn
+            | Assessment::ResumeSource
+            | Assessment::ResumeDestination
+            | Assessment::DestroySource
+            | Assessment::DestroyDestination
+            | Assessment::Both
+            | Assessment::Nowhere
+            | Assessment::Unclear => Resolving::enter(self.sighting, ledger, orders),
+        }
+    }
+}

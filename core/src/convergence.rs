@@ -1,0 +1,212 @@
+//! The measuring half: how far the copy has come, and how often it fell back.
+//!
+//! What remains to be copied only rises when the hypervisor reads the guest's dirty bitmap (a *sync*, the start of
+//! an iteration) and falls between two of them: a saw-tooth. Progress is therefore measured at syncs, and every rise
+//! is kept and shown. This module never decides about the guest's safety: control does, and does not ask it.
+
+use alloc::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Instant;
+
+/// Syncs that are kept for drawing; older ones are dropped (a journal has them all).
+pub const SYNCS_KEPT: usize = 2_048;
+
+/// A migration job's numbers at one moment, as the hypervisor counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Since the job began.
+    pub elapsed_ms: u64,
+    /// Guest memory.
+    pub memory_total_bytes: u64,
+    /// Memory still to be sent, as of now: pages found dirty later are not in it yet.
+    pub memory_remaining_bytes: u64,
+    /// Memory sent so far; with re-sent pages this exceeds the total.
+    pub memory_sent_bytes: u64,
+    /// Disks that are copied along.
+    pub disk_total_bytes: u64,
+    /// Disk data still to be sent.
+    pub disk_remaining_bytes: u64,
+    /// Disk data sent so far.
+    pub disk_sent_bytes: u64,
+    /// Bytes of a page.
+    pub page_size_bytes: u64,
+    /// Dirty-bitmap syncs so far.
+    pub iteration: u64,
+    /// Pages that the guest dirties a second, as of the hypervisor's last evaluation.
+    pub dirty_rate_pages_per_second: u64,
+    /// Bytes a second on the link, as of the hypervisor's last evaluation.
+    pub bandwidth_bytes_per_second: u64,
+    /// Expected pause while the job runs, the measured one when it has ended; where the hypervisor tells it.
+    pub downtime_ms: Option<u64>,
+    /// How much the guest's CPUs are slowed to let the copy catch up, 0 to 99.
+    pub throttle_percent: u64,
+}
+
+/// One dirty-bitmap sync as it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sync {
+    /// When it was seen, which is soon after it happened: the hypervisor hints at it, then it is looked at.
+    pub at: Instant,
+    /// The hypervisor's count.
+    pub iteration: u64,
+    /// Syncs between the one seen before and this one that went unseen.
+    pub unseen: u64,
+    /// Memory to be sent in this iteration.
+    pub memory_remaining_bytes: u64,
+    /// Disk data to be sent.
+    pub disk_remaining_bytes: u64,
+    /// By how much the remaining memory rose over what was left just before: the dirtied pages. A regression.
+    pub rise_bytes: u64,
+    /// Whether more remains than at the sync before: the guest gained on the copy over a whole iteration.
+    pub above_previous: bool,
+    /// Bytes that the guest dirties a second.
+    pub dirty_rate_bytes_per_second: u64,
+    /// Bytes a second on the link.
+    pub bandwidth_bytes_per_second: u64,
+}
+
+/// The dirty curve of one migration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Convergence {
+    latest: Option<(Instant, Statistics)>,
+    syncs: VecDeque<Sync>,
+    low_water_bytes: Option<u64>,
+    high_water_bytes: Option<u64>,
+    regressions: u64,
+    gains: u64,
+}
+
+impl Convergence {
+    /// Takes the numbers of one look; gives the sync that it shows, if there was one since the last look.
+    ///
+    /// Bounded: constant time and at most [`SYNCS_KEPT`] syncs of memory.
+    pub fn observe(&mut self, now: Instant, statistics: &Statistics) -> Option<Sync> {
+        let before = self.latest.replace((now, *statistics)).map(|(_, before)| before);
+        let iteration_before = before.map_or(0, |before| before.iteration);
+        if statistics.iteration <= iteration_before {
+            return None;
+        }
+        let previous = self.syncs.back().copied();
+        let remaining = statistics.memory_remaining_bytes;
+        let sync = Sync {
+            at: now,
+            iteration: statistics.iteration,
+            unseen: statistics.iteration - iteration_before - 1,
+            memory_remaining_bytes: remaining,
+            disk_remaining_bytes: statistics.disk_remaining_bytes,
+            rise_bytes: before.map_or(0, |before| remaining.saturating_sub(before.memory_remaining_bytes)),
+            above_previous: previous.is_some_and(|previous| remaining > previous.memory_remaining_bytes),
+            dirty_rate_bytes_per_second: statistics.dirty_rate_bytes_per_second(),
+            bandwidth_bytes_per_second: statistics.bandwidth_bytes_per_second,
+        };
+        self.keep(sync, previous.is_none());
+        Some(sync)
+    }
+
+    /// The last look, with its instant.
+    #[must_use]
+    pub fn latest(&self) -> Option<(Instant, Statistics)> {
+        self.latest
+    }
+
+    /// The syncs that were seen, oldest first, at most [`SYNCS_KEPT`].
+    pub fn syncs(&self) -> impl DoubleEndedIterator<Item = &Sync> + ExactSizeIterator {
+        self.syncs.iter()
+    }
+
+    /// Least remaining memory at any sync after the first pass: how close the copy has come.
+    #[must_use]
+    pub fn low_water_bytes(&self) -> Option<u64> {
+        self.low_water_bytes
+    }
+
+    /// Most remaining memory at any sync after the first pass: how far it was thrown back.
+    #[must_use]
+    pub fn high_water_bytes(&self) -> Option<u64> {
+        self.high_water_bytes
+    }
+
+    /// Syncs at which the remaining memory rose over what was left just before.
+    #[must_use]
+    pub fn regressions(&self) -> u64 {
+        self.regressions
+    }
+
+    /// Syncs at which more remained than at the sync before: the guest gained on the copy.
+    #[must_use]
+    pub fn gains(&self) -> u64 {
+        self.gains
+    }
+
+    fn keep(&mut self, sync: Sync, first: bool) {
+        if self.syncs.len() == SYNCS_KEPT {
+            self.syncs.pop_front();
+        }
+        self.syncs.push_back(sync);
+        self.regressions += u64::from(sync.rise_bytes > 0);
+        self.gains += u64::from(sync.above_previous);
+        if first {
+            // The first sync marks the whole memory dirty: it says nothing about the guest.
+            return;
+        }
+        let remaining = sync.memory_remaining_bytes;
+        self.low_water_bytes = Some(self.low_water_bytes.map_or(remaining, |low| low.min(remaining)));
+        self.high_water_bytes = Some(self.high_water_bytes.map_or(remaining, |high| high.max(remaining)));
+    }
+}
+
+impl Statistics {
+    /// The dirty rate in bytes a second.
+    #[must_use]
+    pub fn dirty_rate_bytes_per_second(&self) -> u64 {
+        self.dirty_rate_pages_per_second.saturating_mul(self.page_size_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(iteration: u64, remaining: u64) -> Statistics {
+        Statistics {
+            iteration,
+            memory_remaining_bytes: remaining,
+            page_size_bytes: 4096,
+            ..Statistics::default()
+        }
+    }
+
+    #[test]
+    fn rises_are_kept_and_marks_leave_out_the_first_pass() {
+        let mut curve = Convergence::default();
+        let looks = [(1, 1000), (1, 100), (2, 400), (2, 50), (3, 600), (3, 20), (4, 30)];
+        let syncs: std::vec::Vec<_> = looks
+            .iter()
+            .filter_map(|&(iteration, remaining)| curve.observe(Instant::BEGIN, &look(iteration, remaining)))
+            .collect();
+        assert_eq!(syncs.len(), 4);
+        assert_eq!(syncs.iter().map(|sync| sync.rise_bytes).collect::<std::vec::Vec<_>>(), [0, 300, 550, 10]);
+        assert_eq!(curve.gains(), 1, "only the third sync lies above the one before");
+        assert_eq!(curve.regressions(), 3);
+        assert_eq!((curve.low_water_bytes(), curve.high_water_bytes()), (Some(30), Some(600)));
+    }
+
+    #[test]
+    fn syncs_between_two_looks_are_counted_as_unseen() {
+        let mut curve = Convergence::default();
+        curve.observe(Instant::BEGIN, &look(1, 10));
+        let sync = curve.observe(Instant::BEGIN, &look(5, 8)).unwrap();
+        assert_eq!(sync.unseen, 3);
+    }
+
+    #[test]
+    fn memory_of_syncs_is_bounded() {
+        let mut curve = Convergence::default();
+        for iteration in 1..=2 * SYNCS_KEPT as u64 {
+            curve.observe(Instant::BEGIN, &look(iteration, iteration));
+        }
+        assert_eq!(curve.syncs().len(), SYNCS_KEPT);
+    }
+}

@@ -1,0 +1,120 @@
+//! What a migration tells people: the stream that a terminal, a log or a web page shows.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::convergence::{Statistics, Sync};
+use crate::facts::Verdict;
+use crate::outcome::Outcome;
+use crate::port::{CopyState, Side};
+
+/// Something worth telling. Events never need an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A phase was entered.
+    Phase(PhaseName),
+    /// The rules spoke.
+    Judged(Verdict),
+    /// A look at the job's numbers.
+    Progress(Statistics),
+    /// A dirty-bitmap sync was seen, with its regression.
+    Sync(Sync),
+    /// What came of a cancel. [`CancelAnswer::InDoubt`] is followed by a final answer when the doubt is gone.
+    CancelAnswered(CancelAnswer),
+    /// A copy's state was seen while the migration ended.
+    Seen(Side, CopyState),
+    /// Something was done to put things right.
+    Recovered(Recovery),
+    /// It is over.
+    Ended(Box<Outcome>),
+}
+
+/// The phases by name, in the order in which a migration that works goes through them; then the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// Facts are collected and judged. Nothing is changed.
+    Validating,
+    /// Settings are changed, each with its undo on record.
+    Preparing,
+    /// Memory is copied while the guest runs on the source.
+    Precopy,
+    /// The guest stands still while the rest is copied and the destination takes over.
+    SwitchingOver,
+    /// The call says that the guest is on the destination; both ends are looked at.
+    Completing,
+    /// The guest stays on the source; what was changed is put back.
+    RollingBack,
+    /// The result is not known: both ends are looked at before anything is resumed or destroyed.
+    Resolving,
+    /// It is over.
+    Done,
+}
+
+/// The truth about a cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelAnswer {
+    /// The migration ended because of the cancel, or failed first; the guest is on the source.
+    Cancelled,
+    /// The guest was already on the destination.
+    TooLate,
+    /// It is not known yet; both ends are being looked at.
+    InDoubt,
+    /// It could not be found out where the guest is, or it is lost: see the outcome.
+    Unresolved,
+}
+
+/// A step that put things right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// The downtime limit is again what it was.
+    DowntimeLimitRestored,
+    /// The bandwidth limit is again what it was.
+    BandwidthLimitRestored,
+    /// The guest, stopped by the migration, was let run on this side.
+    Resumed(Side),
+    /// A copy that must not stay was ended on this side.
+    Destroyed(Side),
+}
+
+impl fmt::Display for PhaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Validating => "validating",
+            Self::Preparing => "preparing",
+            Self::Precopy => "pre-copy",
+            Self::SwitchingOver => "switching over",
+            Self::Completing => "completing",
+            Self::RollingBack => "rolling back",
+            Self::Resolving => "resolving",
+            Self::Done => "done",
+        })
+    }
+}
+
+impl fmt::Display for CancelAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled => "cancelled: the guest is on the source",
+            Self::TooLate => "too late: the migration had completed",
+            Self::InDoubt => "in doubt: the hand-over is under way and is being resolved",
+            Self::Unresolved => "unresolved: where the guest runs could not be made sure",
+        })
+    }
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DowntimeLimitRestored => f.write_str("the downtime limit was put back"),
+            Self::BandwidthLimitRestored => f.write_str("the bandwidth limit was put back"),
+            Self::Resumed(side) => write!(f, "the guest was resumed on the {side}"),
+            Self::Destroyed(side) => write!(f, "the copy left on the {side} was removed"),
+        }
+    }
+}

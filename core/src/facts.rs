@@ -1,0 +1,110 @@
+//! What is known before the start, and what the rules make of it.
+//!
+//! The core carries facts and verdicts, so that a journal holds why a migration was let through or refused. It
+//! never judges them itself: rules do, outside.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+/// What a driver found out about the guest and both hosts before anything was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The guest, as the source has it.
+    pub guest: GuestFacts,
+    /// The host it runs on.
+    pub source: HostFacts,
+    /// The host it is to run on.
+    pub destination: HostFacts,
+}
+
+/// The guest, as the source has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestFacts {
+    /// Its name.
+    pub name: String,
+    /// Its UUID in the usual form with hyphens.
+    pub uuid: String,
+    /// Whether it runs.
+    pub run: GuestRun,
+    /// Whether its definition outlives its run.
+    pub persistent: bool,
+    /// Its memory in bytes.
+    pub memory_bytes: u64,
+    /// Whether a job (a migration, a save, a backup) already works on it.
+    pub job_active: bool,
+}
+
+/// One host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// How the driver reaches it.
+    pub uri: String,
+    /// What it calls itself.
+    pub hostname: String,
+    /// The identity by which libvirt tells hosts apart.
+    pub host_uuid: String,
+    /// Kind of hypervisor, for example `QEMU`.
+    pub hypervisor: String,
+    /// CPU architecture, for example `x86_64`.
+    pub architecture: String,
+    /// libvirt's version as `major * 1_000_000 + minor * 1_000 + release`.
+    pub library_version: u64,
+    /// The hypervisor's version in the same form.
+    pub hypervisor_version: u64,
+    /// Memory not in use, in bytes, where the host tells it.
+    pub free_memory_bytes: Option<u64>,
+    /// Whether a guest of this name or UUID exists there, and whether it runs.
+    pub has_guest: Option<GuestRun>,
+}
+
+/// Whether a guest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestRun {
+    /// Its CPUs run.
+    Running,
+    /// It is in memory, its CPUs stand still.
+    Paused,
+    /// It is not in memory.
+    NotRunning,
+}
+
+/// What the rules say: every finding at once, not only the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// In the order in which the rules stand.
+    pub findings: Vec<Finding>,
+}
+
+/// One rule's remark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable name, for example `destination.is-source`.
+    pub code: String,
+    /// Whether it stops the migration.
+    pub severity: Severity,
+    /// What was seen.
+    pub message: String,
+    /// What to do about it.
+    pub remediation: String,
+}
+
+/// Whether a finding stops the migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing; the migration goes on.
+    Warning,
+    /// The migration would fail or harm the guest: it is refused.
+    Error,
+}
+
+impl Verdict {
+    /// Whether no finding stops the migration.
+    #[must_use]
+    pub fn allows(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity != Severity::Error)
+    }
+}

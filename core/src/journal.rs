@@ -1,0 +1,132 @@
+//! The record of a migration: what was asked, and every input with its instant.
+//!
+//! A journal replays bit for bit. It is what the executor writes ahead, what the simulator traces, and what somebody
+//! attaches to a bug report. Its written form is one JSON document a line: a header, then a record an input. Each
+//! record carries the trail after it, so that a replay finds the first line at which it differs.
+
+use alloc::string::{String, ToString};
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::migration::{Input, Migration, Output};
+use crate::spec::Spec;
+use crate::time::Instant;
+
+/// Names the written form. A reader refuses any other.
+pub const SCHEMA: &str = "whimbrel.journal/1";
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// What was asked for.
+    pub spec: Spec,
+}
+
+/// Every other line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// When the input came.
+    pub at_ns: Instant,
+    /// What came.
+    pub input: Input,
+    /// The trail after it.
+    pub trail: u64,
+}
+
+/// Why a journal could not be replayed, and at which line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalError {
+    /// Counted from 1.
+    pub line: usize,
+    /// One lower-case fragment.
+    pub reason: String,
+}
+
+/// The header's line, without a line end.
+#[must_use]
+pub fn header_line(spec: &Spec) -> String {
+    written(&Header { schema: SCHEMA.to_string(), spec: spec.clone() })
+}
+
+/// A record's line, without a line end.
+#[must_use]
+pub fn record_line(record: &Record) -> String {
+    written(record)
+}
+
+/// Replays a journal. `each` sees every record with the migration's outputs. Returns the migration as the journal
+/// leaves it. A last line without its line end was torn while it was written: it is left out, and said so.
+///
+/// # Errors
+/// The first line that cannot be read, that the migration refuses, or whose states differ from those recorded.
+pub fn replay(
+    text: &str,
+    mut each: impl FnMut(&Record, &Migration, &[Output]),
+) -> Result<Replayed, JournalError> {
+    let (whole, torn) = match text.rfind('\n') {
+        Some(end) => text.split_at(end + 1),
+        None => ("", text),
+    };
+    let mut lines = whole.lines().enumerate().map(|(index, line)| (index + 1, line));
+    let Some((_, first)) = lines.next() else {
+        return Err(JournalError { line: 1, reason: String::from("the journal is empty") });
+    };
+    let header: Header = read(1, first)?;
+    if header.schema != SCHEMA {
+        let reason = alloc::format!("the journal is a `{}`, and this build reads `{SCHEMA}`", header.schema);
+        return Err(JournalError { line: 1, reason });
+    }
+    let mut migration = Migration::new(header.spec).map_err(|error| at_line(1, &error))?;
+    let mut records = 0;
+    for (line, text) in lines {
+        let record: Record = read(line, text)?;
+        let outputs: alloc::vec::Vec<_> = migration
+            .handle(record.at_ns, record.input.clone())
+            .map_err(|misuse| at_line(line, &misuse))?
+            .collect();
+        if migration.view().trail != record.trail {
+            let reason = String::from("the states after this line differ from those that were recorded");
+            return Err(JournalError { line, reason });
+        }
+        each(&record, &migration, &outputs);
+        records += 1;
+    }
+    Ok(Replayed { migration, records, torn: !torn.is_empty() })
+}
+
+/// A journal that was replayed to its end.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// The migration as the journal leaves it.
+    pub migration: Migration,
+    /// Records that were replayed.
+    pub records: usize,
+    /// Whether a last, torn line was left out.
+    pub torn: bool,
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.reason)
+    }
+}
+
+impl core::error::Error for JournalError {}
+
+fn read<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, JournalError> {
+    serde_json::from_str(text).map_err(|error| at_line(line, &error))
+}
+
+fn at_line(line: usize, reason: &impl ToString) -> JournalError {
+    JournalError { line, reason: reason.to_string() }
+}
+
+/// The types above hold only numbers, strings, lists and maps with string keys: writing them cannot fail.
+fn written(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

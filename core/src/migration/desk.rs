@@ -1,0 +1,144 @@
+//! The commands that are out. Each kind has one place: a new command of a kind retires the one before, so that an
+//! answer which comes late can never be taken for the answer to what was asked last.
+
+use crate::control::Order;
+use crate::port::{Answer, CommandId, Side};
+
+/// Kinds of commands that can be out at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Facts,
+    Rules,
+    Settings,
+    Setting,
+    Call,
+    Job,
+    Abort,
+    Source,
+    Destination,
+    Act,
+}
+
+/// What an answer is to a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// The answer to the command that is out at this place.
+    Asked(Place),
+    /// An answer to a command that was given up or answered already.
+    Stale,
+    /// The command that is out asks for another kind of answer.
+    WrongKind,
+    /// No such command was ever given.
+    Never,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Desk {
+    out: [Option<CommandId>; 10],
+    given: u32,
+}
+
+impl Desk {
+    /// A fresh id for a command at this place.
+    pub(super) fn give(&mut self, place: Place) -> CommandId {
+        let id = CommandId(self.given);
+        self.given += 1;
+        if let Some(out) = self.out.get_mut(place as usize) {
+            *out = Some(id);
+        }
+        id
+    }
+
+    /// Takes the command that an answer belongs to off the desk.
+    pub(super) fn claim(&mut self, id: CommandId, answer: &Answer) -> Claim {
+        if id.0 >= self.given {
+            return Claim::Never;
+        }
+        let Some(place) = Place::ALL.into_iter().find(|&place| self.at(place) == Some(id)) else {
+            return Claim::Stale;
+        };
+        if !place.fits(answer) {
+            return Claim::WrongKind;
+        }
+        if let Some(out) = self.out.get_mut(place as usize) {
+            *out = None;
+        }
+        Claim::Asked(place)
+    }
+
+    /// Gives up on what has not been answered in time; what may take long stays out.
+    pub(super) fn give_up_overdue(&mut self) {
+        for place in Place::ALL.into_iter().filter(|place| place.has_deadline()) {
+            if let Some(out) = self.out.get_mut(place as usize) {
+                *out = None;
+            }
+        }
+    }
+
+    fn at(&self, place: Place) -> Option<CommandId> {
+        self.out.get(place as usize).copied().flatten()
+    }
+}
+
+impl Place {
+    const ALL: [Self; 10] = [
+        Self::Facts,
+        Self::Rules,
+        Self::Settings,
+        Self::Setting,
+        Self::Call,
+        Self::Job,
+        Self::Abort,
+        Self::Source,
+        Self::Destination,
+        Self::Act,
+    ];
+
+    /// The place of an order's command; `None` for orders that are no commands.
+    pub(super) const fn of(order: Order) -> Option<Self> {
+        match order {
+            Order::CollectFacts => Some(Self::Facts),
+            Order::EvaluateRules => Some(Self::Rules),
+            Order::ReadSettings => Some(Self::Settings),
+            Order::Apply(_) | Order::Restore(_) => Some(Self::Setting),
+            Order::StartMigration => Some(Self::Call),
+            Order::PollJob => Some(Self::Job),
+            Order::AbortMigration => Some(Self::Abort),
+            Order::Observe(Side::Source) => Some(Self::Source),
+            Order::Observe(Side::Destination) => Some(Self::Destination),
+            Order::Resume(_) | Order::Destroy(_) => Some(Self::Act),
+            Order::Arm(_)
+            | Order::ArmLookAgain(_)
+            | Order::Tell(_)
+            | Order::TellCancelAnswer
+            | Order::TellCancelInDoubt => None,
+        }
+    }
+
+    const fn has_deadline(self) -> bool {
+        match self {
+            Self::Facts
+            | Self::Rules
+            | Self::Settings
+            | Self::Setting
+            | Self::Source
+            | Self::Destination
+            | Self::Act => true,
+            Self::Call | Self::Job | Self::Abort => false,
+        }
+    }
+
+    const fn fits(self, answer: &Answer) -> bool {
+        match self {
+            Self::Facts => matches!(answer, Answer::Facts(_)),
+            Self::Rules => matches!(answer, Answer::Verdict(_)),
+            Self::Settings => matches!(answer, Answer::Settings(_)),
+            Self::Setting => matches!(answer, Answer::Applied(_)),
+            Self::Call => matches!(answer, Answer::CallReturned(_)),
+            Self::Job => matches!(answer, Answer::Job(_)),
+            Self::Abort => matches!(answer, Answer::Abort(_)),
+            Self::Source | Self::Destination => matches!(answer, Answer::Copy(_)),
+            Self::Act => matches!(answer, Answer::Acted(_)),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What goes into a migration and what comes out.
+
+use alloc::vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::Unasked;
+use crate::event::Event;
+use crate::port::{Command, CommandId, Observation};
+use crate::time::Instant;
+
+/// Everything that can happen to a migration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The deadline that [`Migration::deadline`](crate::Migration::deadline) gave has come. Early or doubled timers
+    /// do nothing; a late one delays.
+    Timer,
+    /// An operator asks for something.
+    Operator(Request),
+    /// A hypervisor, or what stands for it, tells something.
+    Hypervisor(Observation),
+}
+
+/// What an operator may ask for, at any moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Begin. Once.
+    Begin,
+    /// End it, with the guest on the source if that is still possible. The answer is an event.
+    Cancel,
+}
+
+/// Something to be done or told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// To be done, and answered by its id.
+    Command(Command),
+    /// To be told.
+    Event(Event),
+}
+
+/// The outputs of one input, in order. They borrow the migration, so the next input can only be given when these have
+/// been taken:
+///
+/// ```compile_fail,E0499
+/// use whimbrel_core::{Input, Instant, Migration, Request, Spec};
+/// let mut migration = Migration::new(Spec::new("web", "a", "b")).unwrap();
+/// let first = migration.handle(Instant::BEGIN, Input::Operator(Request::Begin)).unwrap();
+/// let second = migration.handle(Instant::BEGIN, Input::Timer).unwrap();
+/// drop(first); // the first outputs are still held here, so the second call does not compile
+/// ```
+#[derive(Debug)]
+#[must_use = "commands that are not carried out leave the migration waiting"]
+pub struct Outputs<'a> {
+    pub(super) list: vec::Drain<'a, Output>,
+}
+
+impl Iterator for Outputs<'_> {
+    type Item = Output;
+
+    fn next(&mut self) -> Option<Output> {
+        self.list.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.list.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Outputs<'_> {}
+
+/// The driver broke the protocol. Never caused by what a hypervisor or an operator does; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// The input is older than the one before.
+    TimeWentBack {
+        /// The instant of the input before.
+        from: Instant,
+        /// The instant of this one.
+        to: Instant,
+    },
+    /// An answer to a command that was never given.
+    UnknownCommand(CommandId),
+    /// An answer of another kind than the command asks for.
+    WrongAnswer(CommandId),
+    /// A second [`Request::Begin`], or an answer that nothing asked for.
+    Unasked(Unasked),
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimeWentBack { from, to } => {
+                write!(f, "an input of {} ns came after one of {} ns", to.as_ns(), from.as_ns())
+            }
+            Self::UnknownCommand(id) => write!(f, "command {} was never given", id.0),
+            Self::WrongAnswer(id) => write!(f, "command {} asks for another kind of answer", id.0),
+            Self::Unasked(unasked) => {
+                write!(f, "{:?} was not asked for while {}", unasked.signal, unasked.phase)
+            }
+        }
+    }
+}
+
+impl core::error::Error for Misuse {}

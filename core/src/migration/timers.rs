@@ -1,0 +1,47 @@
+//! The deadlines of a migration's timers.
+
+use crate::control::{Phase, Timer};
+use crate::time::Instant;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Timers {
+    due: [Option<Instant>; 4],
+}
+
+impl Timers {
+    pub(super) fn arm(&mut self, timer: Timer, at: Instant) {
+        if let Some(due) = self.due.get_mut(timer as usize) {
+            *due = Some(at);
+        }
+    }
+
+    /// The first timer that is due, taken off the table.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        let timer = Timer::ALL.into_iter().find(|&timer| self.at(timer).is_some_and(|at| at <= now))?;
+        self.drop_timer(timer);
+        Some(timer)
+    }
+
+    /// Drops the timers that mean nothing in this phase.
+    pub(super) fn keep_wanted(&mut self, phase: Phase) {
+        for timer in Timer::ALL {
+            if !phase.wants(timer) {
+                self.drop_timer(timer);
+            }
+        }
+    }
+
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.due.iter().flatten().min().copied()
+    }
+
+    fn at(&self, timer: Timer) -> Option<Instant> {
+        self.due.get(timer as usize).copied().flatten()
+    }
+
+    fn drop_timer(&mut self, timer: Timer) {
+        if let Some(due) = self.due.get_mut(timer as usize) {
+            *due = None;
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! How a migration ended. A migration that fails is an outcome, never an error.
+//!
+//! An outcome always says where the guest runs now, why it is there, what was put right, and what to do next.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Recovery;
+use crate::port::{Failure, Fault, Side};
+
+/// How a migration ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The result in one word.
+    pub ending: Ending,
+    /// Where the guest is.
+    pub guest: Whereabouts,
+    /// Why it did not complete; `None` when it did.
+    pub cause: Option<Cause>,
+    /// The hypervisor's own account of the failure, where it gave one.
+    pub failure: Option<Failure>,
+    /// A side that could not be looked at, or on which a copy may be left.
+    pub unsettled: Option<Side>,
+    /// What was put right, in order.
+    pub recovered: Vec<Recovery>,
+    /// What was changed on the guest and could not be put back.
+    pub not_undone: Vec<Leftover>,
+    /// From the beginning to the end, in ms.
+    pub total_ms: u64,
+    /// How long the guest stood still, as the hypervisor measured it, where it told.
+    pub downtime_ms: Option<u64>,
+    /// What to do next.
+    pub advice: Advice,
+}
+
+/// The result in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The guest is on the destination.
+    Completed,
+    /// The guest stays on the source because an operator asked for it.
+    Cancelled,
+    /// The migration did not work.
+    Failed,
+    /// Where the guest is could not be made sure.
+    InDoubt,
+}
+
+/// Where the guest is, as far as it was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whereabouts {
+    /// Nothing was done to it: it is on the source as it was.
+    Untouched,
+    /// It runs on the source.
+    SourceRunning,
+    /// It is on the source, paused.
+    SourcePaused,
+    /// It runs on the destination.
+    DestinationRunning,
+    /// It is on the destination, paused.
+    DestinationPaused,
+    /// Two copies were seen running. Nothing may be resumed; an operator must choose.
+    BothRunning,
+    /// Both hosts answered and neither has it in memory.
+    Nowhere,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// Why a migration did not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// An operator asked for the end.
+    OperatorCancelled,
+    /// Pre-copy lasted longer than allowed.
+    TimedOut,
+    /// A rule stood against it.
+    RulesRefused,
+    /// The guest or a host could not be asked.
+    FactsMissing,
+    /// The settings could not be read, so they could not have been put back.
+    SettingsUnreadable,
+    /// A setting could not be changed.
+    SettingRefused,
+    /// The copy failed.
+    CopyFailed,
+    /// The reply to the migrate call was lost.
+    ReplyLost,
+}
+
+/// Something changed on the guest that could not be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leftover {
+    /// The downtime limit.
+    DowntimeLimit,
+    /// The bandwidth limit.
+    BandwidthLimit,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Advice {
+    /// Nothing.
+    Nothing,
+    /// Mend what is named, then ask again.
+    MendThenRetry,
+    /// Ask again.
+    Retry,
+    /// The guest dirties memory faster than it can be copied: allow more bandwidth or downtime, or a quieter hour.
+    AllowMore,
+    /// Look at both hosts before anything else; start or remove nothing until one copy is known to be dead.
+    LookAtBothHosts,
+    /// The guest is lost from memory: start it where its disks are, after making sure that neither host has it.
+    StartAgain,
+}
+
+impl Advice {
+    /// The advice that belongs to an outcome of this kind.
+    #[must_use]
+    pub fn on(guest: Whereabouts, cause: Option<Cause>, failure: Option<&Failure>) -> Self {
+        match guest {
+            Whereabouts::BothRunning | Whereabouts::Unknown => return Self::LookAtBothHosts,
+            Whereabouts::Nowhere => return Self::StartAgain,
+            Whereabouts::Untouched
+            | Whereabouts::SourceRunning
+            | Whereabouts::SourcePaused
+            | Whereabouts::DestinationRunning
+            | Whereabouts::DestinationPaused => {}
+        }
+        match (cause, failure.map(|failure| failure.fault)) {
+            (None | Some(Cause::OperatorCancelled), _) => Self::Nothing,
+            (Some(Cause::TimedOut), _) => Self::AllowMore,
+            (Some(Cause::ReplyLost), _)
+            | (Some(Cause::CopyFailed), Some(Fault::ReplyLost | Fault::Aborted)) => Self::Retry,
+            (
+                Some(
+                    Cause::RulesRefused
+                    | Cause::FactsMissing
+                    | Cause::SettingsUnreadable
+                    | Cause::SettingRefused
+                    | Cause::CopyFailed,
+                ),
+                _,
+            ) => Self::MendThenRetry,
+        }
+    }
+}
+
+impl fmt::Display for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Untouched => "on the source, untouched",
+            Self::SourceRunning => "running on the source",
+            Self::SourcePaused => "paused on the source",
+            Self::DestinationRunning => "running on the destination",
+            Self::DestinationPaused => "paused on the destination",
+            Self::BothRunning => "running on BOTH hosts",
+            Self::Nowhere => "in neither host's memory",
+            Self::Unknown => "not known to be on either host",
+        })
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::InDoubt => "in doubt",
+        })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OperatorCancelled => "an operator asked for the end",
+            Self::TimedOut => "pre-copy lasted longer than the timeout allows",
+            Self::RulesRefused => "a rule stands against it",
+            Self::FactsMissing => "the guest or a host could not be asked",
+            Self::SettingsUnreadable => "the guest's settings could not be read, so nothing was changed",
+            Self::SettingRefused => "a setting could not be changed",
+            Self::CopyFailed => "the hypervisor gave up the copy",
+            Self::ReplyLost => "the reply to the migrate call was lost",
+        })
+    }
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DowntimeLimit => "the downtime limit",
+            Self::BandwidthLimit => "the bandwidth limit",
+        })
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing needs to be done",
+            Self::MendThenRetry => "mend what is named above, then migrate again",
+            Self::Retry => "migrate again when the hosts can reach each other",
+            Self::AllowMore => {
+                "the guest dirties memory faster than the link carries it: allow more bandwidth or downtime, or try at a quieter hour"
+            }
+            Self::LookAtBothHosts => {
+                "look at the guest on both hosts first; resume, start or destroy nothing until one copy is known to be dead"
+            }
+            Self::StartAgain => {
+                "make sure once more that neither host runs the guest, then start it where its disks are"
+            }
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! The port: all that a hypervisor is asked to do, and all that it may answer.
+//!
+//! A simulated hypervisor and the libvirt driver both stand behind these types, and neither learns which policy
+//! runs. Every command has an id and its answer repeats it, so that a late answer is never taken for a new one.
+//! Hints come unasked and may be lost, doubled or late: they make the core look, they never decide anything.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::convergence::Statistics;
+use crate::facts::Facts;
+
+/// Names one command of one migration. Ids grow by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandId(pub u32);
+
+/// Something a driver is to do; it answers once, with [`Observation::Answer`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// To be repeated in the answer.
+    pub id: CommandId,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// The verbs of the port. Beside each stands the [`Answer`] that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Find out about the guest and both hosts; change nothing. → [`Answer::Facts`]
+    CollectFacts,
+    /// Let the rules judge these facts. → [`Answer::Verdict`]
+    EvaluateRules(Box<Facts>),
+    /// Read the settings that a migration may change. → [`Answer::Settings`]
+    ReadSettings,
+    /// Change one setting of the guest on the source. → [`Answer::Applied`]
+    ApplySetting(Setting),
+    /// Make the call that migrates the guest. It may take hours. → [`Answer::CallReturned`]
+    StartMigration,
+    /// Read the job's statistics. → [`Answer::Job`]
+    PollJob,
+    /// Ask for the end of the job. Accepted does not mean ended. → [`Answer::Abort`]
+    AbortMigration,
+    /// Look at the guest's copy on one host. → [`Answer::Copy`]
+    Observe(Side),
+    /// Let the copy on one host run. → [`Answer::Acted`]
+    Resume(Side),
+    /// End the copy on one host. → [`Answer::Acted`]
+    Destroy(Side),
+}
+
+/// What a driver tells the core.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// The answer to a command.
+    Answer {
+        /// The command's id.
+        to: CommandId,
+        /// What came of it.
+        answer: Answer,
+    },
+    /// Something that the hypervisor told unasked.
+    Hint(Hint),
+}
+
+/// What came of a command. `Err` never means that nothing happened: it means that the driver was told of a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Action::CollectFacts`].
+    Facts(Result<Box<Facts>, Failure>),
+    /// To [`Action::EvaluateRules`].
+    Verdict(crate::facts::Verdict),
+    /// To [`Action::ReadSettings`].
+    Settings(Result<Settings, Failure>),
+    /// To [`Action::ApplySetting`].
+    Applied(Result<(), Failure>),
+    /// To [`Action::StartMigration`]: the call came back.
+    CallReturned(Result<(), Failure>),
+    /// To [`Action::PollJob`].
+    Job(Result<JobReport, Failure>),
+    /// To [`Action::AbortMigration`].
+    Abort(Result<(), Failure>),
+    /// To [`Action::Observe`].
+    Copy(CopyState),
+    /// To [`Action::Resume`] and [`Action::Destroy`].
+    Acted(Result<(), Failure>),
+}
+
+/// Something the hypervisor told unasked. It may be lost, doubled or late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hint {
+    /// A dirty-bitmap sync happened: a new iteration began.
+    IterationBegan,
+    /// The source's copy was stopped for the switchover.
+    SourceSuspended,
+    /// The source's copy runs again.
+    SourceResumed,
+    /// The job ended, one way or the other.
+    JobEnded,
+}
+
+/// One of the two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The host that the guest leaves.
+    Source,
+    /// The host that it goes to.
+    Destination,
+}
+
+/// What is seen of the guest on one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyState {
+    /// Its CPUs run and no outgoing migration works on it.
+    Running,
+    /// An outgoing migration works on it: its CPUs run, or stand still for the switchover.
+    Migrating,
+    /// A migration stopped its CPUs, and no job works on it any more.
+    Stopped,
+    /// Its CPUs stand still for another reason: an operator, an I/O error.
+    Paused,
+    /// It receives a migration and has never run.
+    Incoming,
+    /// The host answers and has no such guest in memory.
+    Absent,
+    /// The host did not answer.
+    Unknown,
+}
+
+/// A setting that a migration changes on the source's guest, and puts back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// The downtime limit in ms.
+    DowntimeLimitMs(u64),
+    /// The bandwidth limit in bytes a second.
+    BandwidthLimitBytesPerSecond(u64),
+}
+
+/// The settings as they were before the migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Settings {
+    /// The downtime limit in ms.
+    pub downtime_limit_ms: u64,
+    /// The bandwidth limit in bytes a second.
+    pub bandwidth_limit_bytes_per_second: u64,
+}
+
+/// What a look at the job showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// Whether it is there.
+    pub state: JobState,
+    /// Its numbers; zeros when there is no job.
+    pub statistics: Statistics,
+}
+
+/// Whether a migration job is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// No job works on the guest.
+    None,
+    /// A job works on the guest.
+    Active,
+    /// The job ended well, and its last numbers are these.
+    Completed,
+}
+
+/// A failure that a driver was told of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its class, by which the core and its users decide.
+    pub fault: Fault,
+    /// The hypervisor's own words.
+    pub message: String,
+}
+
+/// Classes of failures, named for who or what is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The source has no guest of that name.
+    GuestNotFound,
+    /// The guest is not in memory.
+    GuestNotRunning,
+    /// The source cannot be reached.
+    SourceUnreachable,
+    /// The destination cannot be reached.
+    DestinationUnreachable,
+    /// A host did not accept who we are.
+    AuthenticationFailed,
+    /// The destination is the source.
+    SameHost,
+    /// A guest of that name or UUID is already on the destination.
+    GuestExists,
+    /// A host's name or address does not resolve.
+    AddressNotResolved,
+    /// The destination has no free migration port.
+    PortUnavailable,
+    /// The destination cannot run this guest (CPU, machine, device).
+    Incompatible,
+    /// The guest's storage is not known to be shared.
+    UnsafeStorage,
+    /// The job was ended by a request: ours or somebody else's.
+    Aborted,
+    /// The reply was lost: what happened is not known.
+    ReplyLost,
+    /// The hypervisor refused the request in its present state.
+    Refused,
+    /// Anything else; the message tells.
+    Other,
+}
+
+impl Side {
+    /// The host across.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Destination,
+            Self::Destination => Self::Source,
+        }
+    }
+}
+
+impl Failure {
+    /// A failure of this class with the hypervisor's own words.
+    pub fn new(fault: Fault, message: impl Into<String>) -> Self {
+        Self { fault, message: message.into() }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Destination => "destination",
+        })
+    }
+}
+
+impl fmt::Display for CopyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Migrating => "migrating",
+            Self::Stopped => "stopped by a migration",
+            Self::Paused => "paused",
+            Self::Incoming => "incoming",
+            Self::Absent => "absent",
+            Self::Unknown => "unknown",
+        })
+    }
+}

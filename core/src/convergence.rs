@@ -112,6 +112,7 @@ impl Convergence {
     }
 
     /// The syncs that were seen, oldest first, at most [`SYNCS_KEPT`].
+    #[must_use]
     pub fn syncs(&self) -> impl DoubleEndedIterator<Item = &Sync> + ExactSizeIterator {
         self.syncs.iter()
     }

@@ -1,1 +1,4 @@
 //! whimbrel.
+
+#[cfg(feature = "libvirt")]
+pub mod libvirt;

@@ -1,0 +1,167 @@
+//! The state of a domain, with the reason that tells a migrating guest from any other paused or stopped one.
+//!
+//! Pure: it only names numbers. It must never guess; what libvirt adds later stays an `Other` or `Unknown`
+//! number.
+
+use super::numbered::numbered;
+
+numbered! {
+    /// Why a domain runs (`virDomainRunningReason`).
+    RunningReason {
+        /// libvirt does not say.
+        Unknown = 0,
+        /// It was started.
+        Booted = 1,
+        /// It came from another host.
+        Migrated = 2,
+        /// It was restored from a file.
+        Restored = 3,
+        /// It was restored from a snapshot.
+        FromSnapshot = 4,
+        /// Somebody resumed it.
+        Unpaused = 5,
+        /// A migration away from here was given up.
+        MigrationCanceled = 6,
+        /// A save was given up.
+        SaveCanceled = 7,
+        /// It woke from suspend to memory.
+        WokenUp = 8,
+        /// It was resumed after a crash.
+        Crashed = 9,
+        /// It runs here while pages still come from the source (libvirt 1.3.3).
+        Postcopy = 10,
+        /// It runs here, but pages no longer come (libvirt 8.5.0).
+        PostcopyFailed = 11,
+    }
+}
+
+numbered! {
+    /// Why a domain stands still (`virDomainPausedReason`).
+    PausedReason {
+        /// libvirt does not say.
+        Unknown = 0,
+        /// Somebody suspended it.
+        User = 1,
+        /// A migration: the switchover on the source, or the incoming copy on the destination.
+        Migration = 2,
+        /// It is being saved.
+        Save = 3,
+        /// It is being dumped.
+        Dump = 4,
+        /// A disk failed.
+        IoError = 5,
+        /// The watchdog fired.
+        Watchdog = 6,
+        /// It was restored paused from a snapshot.
+        FromSnapshot = 7,
+        /// It is shutting down.
+        ShuttingDown = 8,
+        /// A snapshot is being made.
+        Snapshot = 9,
+        /// The guest crashed.
+        Crashed = 10,
+        /// It is being started.
+        StartingUp = 11,
+        /// Post-copy: the guest has left for the destination (libvirt 1.3.3).
+        Postcopy = 12,
+        /// Post-copy lost its link (libvirt 1.3.3).
+        PostcopyFailed = 13,
+    }
+}
+
+numbered! {
+    /// Why a domain is off (`virDomainShutoffReason`).
+    ShutoffReason {
+        /// libvirt does not say.
+        Unknown = 0,
+        /// It shut down.
+        Shutdown = 1,
+        /// It was powered off by force.
+        Destroyed = 2,
+        /// It crashed.
+        Crashed = 3,
+        /// It runs on another host now.
+        Migrated = 4,
+        /// It was saved to a file.
+        Saved = 5,
+        /// It did not start.
+        Failed = 6,
+        /// It was restored switched off from a snapshot.
+        FromSnapshot = 7,
+        /// The daemon ended it.
+        Daemon = 8,
+    }
+}
+
+/// What a domain does now, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Virtual processors run.
+    Running(RunningReason),
+    /// Blocked on a resource (not reported by QEMU).
+    Blocked,
+    /// Virtual processors stand still; memory is kept.
+    Paused(PausedReason),
+    /// The guest is shutting down.
+    ShuttingDown,
+    /// There is no process; only the definition exists.
+    Shutoff(ShutoffReason),
+    /// The guest crashed and its process is kept.
+    Crashed,
+    /// The guest suspended itself to memory.
+    GuestSuspended,
+    /// A state that this version of Whimbrel has no name for, `NOSTATE` (0) included.
+    Unknown {
+        /// `virDomainState`.
+        state: i32,
+        /// The reason's number, in that state's own numbering.
+        reason: i32,
+    },
+}
+
+impl State {
+    /// Names the two numbers of `virDomainGetState`.
+    #[must_use]
+    pub fn from_numbers(state: i32, reason: i32) -> Self {
+        match state {
+            1 => Self::Running(reason.into()),
+            2 => Self::Blocked,
+            3 => Self::Paused(reason.into()),
+            4 => Self::ShuttingDown,
+            5 => Self::Shutoff(reason.into()),
+            6 => Self::Crashed,
+            7 => Self::GuestSuspended,
+            _ => Self::Unknown { state, reason },
+        }
+    }
+
+    /// Whether there is a process that holds the guest's memory. An unknown state counts as one, to be on the
+    /// safe side.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        !matches!(self, Self::Shutoff(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PausedReason, RunningReason, ShutoffReason, State};
+
+    #[test]
+    fn the_states_of_a_migration_have_names() {
+        assert_eq!(State::from_numbers(3, 2), State::Paused(PausedReason::Migration));
+        assert_eq!(State::from_numbers(3, 12), State::Paused(PausedReason::Postcopy));
+        assert_eq!(State::from_numbers(3, 13), State::Paused(PausedReason::PostcopyFailed));
+        assert_eq!(State::from_numbers(1, 2), State::Running(RunningReason::Migrated));
+        assert_eq!(State::from_numbers(1, 6), State::Running(RunningReason::MigrationCanceled));
+        assert_eq!(State::from_numbers(1, 11), State::Running(RunningReason::PostcopyFailed));
+        assert_eq!(State::from_numbers(5, 4), State::Shutoff(ShutoffReason::Migrated));
+    }
+
+    #[test]
+    fn numbers_of_a_newer_libvirt_are_kept() {
+        assert_eq!(State::from_numbers(3, 99), State::Paused(PausedReason::Other(99)));
+        assert_eq!(State::from_numbers(8, 1), State::Unknown { state: 8, reason: 1 });
+        assert!(State::from_numbers(8, 1).is_active());
+    }
+}

@@ -1,0 +1,211 @@
+//! A driver that answers whatever a test tells it to, and checks the invariants on every command.
+
+use std::collections::BTreeMap;
+
+use whimbrel_core::convergence::Statistics;
+use whimbrel_core::journal::{self, Record};
+use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
+use whimbrel_core::{
+    Action, Answer, CancelAnswer, Command, CommandId, CopyState, Event, Facts, Failure, Fault, GuestFacts,
+    GuestRun, Hint, HostFacts, Input, Instant, Migration, Observation, Outcome, Output, Request, Side, Spec,
+    Verdict,
+};
+
+pub(crate) const STATES: [CopyState; 7] = [
+    CopyState::Running,
+    CopyState::Migrating,
+    CopyState::Stopped,
+    CopyState::Paused,
+    CopyState::Incoming,
+    CopyState::Absent,
+    CopyState::Unknown,
+];
+pub(crate) const HINTS: [Hint; 4] =
+    [Hint::IterationBegan, Hint::SourceSuspended, Hint::SourceResumed, Hint::JobEnded];
+pub(crate) const ORIGINALS: Settings =
+    Settings { downtime_limit_ms: 300, bandwidth_limit_bytes_per_second: 1 << 40 };
+
+pub(crate) fn spec() -> Spec {
+    let mut spec = Spec::new("web", "alpha", "beta");
+    spec.downtime_limit_ms = Some(500);
+    spec.bandwidth_limit_bytes_per_second = Some(64 << 20);
+    spec.timeout_ms = Some(60_000);
+    spec
+}
+
+pub(crate) fn facts(run: GuestRun) -> Box<Facts> {
+    let host = |name: &str| HostFacts {
+        uri: name.to_owned(),
+        hostname: name.to_owned(),
+        host_uuid: name.to_owned(),
+        hypervisor: "QEMU".to_owned(),
+        architecture: "x86_64".to_owned(),
+        library_version: 9_000_000,
+        hypervisor_version: 7_002_000,
+        free_memory_bytes: None,
+        has_guest: None,
+    };
+    Box::new(Facts {
+        guest: GuestFacts {
+            name: "web".to_owned(),
+            uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809".to_owned(),
+            run,
+            persistent: true,
+            memory_bytes: 1 << 30,
+            job_active: false,
+        },
+        source: host("alpha"),
+        destination: host("beta"),
+    })
+}
+
+pub(crate) struct Driver {
+    pub(crate) migration: Migration,
+    pub(crate) now: Instant,
+    pub(crate) out: BTreeMap<CommandId, Action>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) journal: String,
+    last_look: BTreeMap<bool, CopyState>,
+    pub(crate) settings: Settings,
+}
+
+impl Driver {
+    pub(crate) fn new(spec: Spec) -> Self {
+        let journal = journal::header_line(&spec) + "\n";
+        let mut driver = Self {
+            migration: Migration::new(spec).unwrap(),
+            now: Instant::BEGIN,
+            out: BTreeMap::new(),
+            events: Vec::new(),
+            actions: Vec::new(),
+            journal,
+            last_look: BTreeMap::new(),
+            settings: ORIGINALS,
+        };
+        driver.feed(Input::Operator(Request::Begin));
+        driver
+    }
+
+    pub(crate) fn feed(&mut self, input: Input) {
+        let outputs: Vec<_> =
+            self.migration.handle(self.now, input.clone()).expect("the driver keeps the protocol").collect();
+        let record = Record { at_ns: self.now, input, trail: self.migration.view().trail };
+        self.journal += &(journal::record_line(&record) + "\n");
+        for output in outputs {
+            match output {
+                Output::Event(event) => self.events.push(event),
+                Output::Command(Command { id, action }) => {
+                    self.check(&action);
+                    self.actions.push(action.clone());
+                    self.out.insert(id, action);
+                }
+            }
+        }
+    }
+
+    /// Invariants 1 and 2, by what this driver answered last, not by what the machine believes.
+    fn check(&self, action: &Action) {
+        let seen = |side: Side| self.last_look.get(&(side == Side::Source)).copied();
+        match action {
+            Action::Resume(side) => assert_eq!(seen(side.other()), Some(CopyState::Absent)),
+            Action::Destroy(side) => assert_eq!(seen(side.other()), Some(CopyState::Running)),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn answer(&mut self, id: CommandId, answer: Answer) {
+        match (self.out.remove(&id), &answer) {
+            (Some(Action::Observe(side)), Answer::Copy(state)) => {
+                self.last_look.insert(side == Side::Source, *state);
+            }
+            (Some(Action::ApplySetting(setting)), Answer::Applied(Ok(()))) => match setting {
+                Setting::DowntimeLimitMs(ms) => self.settings.downtime_limit_ms = ms,
+                Setting::BandwidthLimitBytesPerSecond(rate) => {
+                    self.settings.bandwidth_limit_bytes_per_second = rate
+                }
+            },
+            _ => {}
+        }
+        self.feed(Input::Hypervisor(Observation::Answer { to: id, answer }));
+    }
+
+    /// Answers the oldest command that is of this kind.
+    pub(crate) fn answer_where(&mut self, kind: impl Fn(&Action) -> bool, answer: Answer) {
+        let id = *self.out.iter().rfind(|(_, action)| kind(action)).expect("such a command is out").0;
+        self.answer(id, answer);
+    }
+
+    pub(crate) fn hint(&mut self, hint: Hint) {
+        self.feed(Input::Hypervisor(Observation::Hint(hint)));
+    }
+
+    pub(crate) fn timer(&mut self) -> bool {
+        let Some(deadline) = self.migration.deadline() else { return false };
+        self.now = self.now.max(deadline);
+        self.feed(Input::Timer);
+        true
+    }
+
+    pub(crate) fn cancel(&mut self) {
+        self.feed(Input::Operator(Request::Cancel));
+    }
+
+    /// Up to a copy that runs.
+    pub(crate) fn to_precopy(&mut self, run: GuestRun) {
+        self.answer_where(|action| *action == Action::CollectFacts, Answer::Facts(Ok(facts(run))));
+        self.answer_where(
+            |action| matches!(action, Action::EvaluateRules(_)),
+            Answer::Verdict(Verdict::default()),
+        );
+        self.answer_where(|action| *action == Action::ReadSettings, Answer::Settings(Ok(ORIGINALS)));
+        for _ in 0..2 {
+            self.answer_where(|action| matches!(action, Action::ApplySetting(_)), Answer::Applied(Ok(())));
+        }
+        assert!(self.actions.contains(&Action::StartMigration));
+    }
+
+    pub(crate) fn call_returns(&mut self, result: Result<(), Fault>) {
+        let answer = Answer::CallReturned(result.map_err(|fault| Failure::new(fault, "as the test says")));
+        self.answer_where(|action| *action == Action::StartMigration, answer);
+    }
+
+    pub(crate) fn look_shows(&mut self, source: CopyState, destination: CopyState) {
+        self.answer_where(|action| *action == Action::Observe(Side::Source), Answer::Copy(source));
+        self.answer_where(|action| *action == Action::Observe(Side::Destination), Answer::Copy(destination));
+    }
+
+    pub(crate) fn job(&mut self, state: JobState, iteration: u64, remaining: u64) {
+        let statistics = Statistics {
+            iteration,
+            memory_remaining_bytes: remaining,
+            downtime_ms: Some(42),
+            ..Statistics::default()
+        };
+        self.answer_where(
+            |action| *action == Action::PollJob,
+            Answer::Job(Ok(JobReport { state, statistics })),
+        );
+    }
+
+    pub(crate) fn restores(&mut self) {
+        while self.out.values().any(|action| matches!(action, Action::ApplySetting(_))) {
+            self.answer_where(|action| matches!(action, Action::ApplySetting(_)), Answer::Applied(Ok(())));
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> &Outcome {
+        self.migration.view().outcome.expect("the migration has ended")
+    }
+
+    pub(crate) fn cancel_answers(&self) -> Vec<CancelAnswer> {
+        self.events
+            .iter()
+            .filter_map(|event| if let Event::CancelAnswered(answer) = event { Some(*answer) } else { None })
+            .collect()
+    }
+
+    pub(crate) fn did(&self, action: &Action) -> bool {
+        self.actions.contains(action)
+    }
+}

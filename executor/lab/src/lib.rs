@@ -1,1 +1,215 @@
-//! whimbrel-lab.
+//! Two real libvirt hosts on one machine, to try migrations on and to break them.
+//!
+//! [`Lab::build`] makes hosts `alpha` and `beta`, each with a libvirt daemon of its own, and an operator's
+//! place beside them, all in namespaces; [`Lab::start_guest`] starts a guest that dirties its memory in a known
+//! pattern and bears witness on its console to what a migration did to it; the rest are faults. Everything
+//! vanishes with the [`Lab`]. It must never reach into the machine's own network, daemons or configuration:
+//! empty mount points such as `/var/lib/libvirt`, where they were missing, are all that stays.
+
+mod console;
+mod error;
+mod files;
+mod guest;
+mod host;
+mod namespaces;
+mod network;
+mod processes;
+mod remains;
+mod shell;
+mod witness;
+
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use error::LabError;
+pub use guest::{Guest, GuestSpec, Phase};
+pub use host::{Host, OccupiedPort};
+pub use witness::Snapshot;
+
+use files::HostIdentity;
+use namespaces::Holder;
+use network::{Network, Port};
+use remains::Remains;
+
+const ALPHA: HostIdentity =
+    HostIdentity { name: "alpha", address: "10.77.0.11", uuid: "a1fa0000-77ab-4b1e-8a11-00000000000a" };
+const BETA: HostIdentity =
+    HostIdentity { name: "beta", address: "10.77.0.12", uuid: "be7a0000-77ab-4b1e-8b22-00000000000b" };
+const OPERATOR_ADDRESS: &str = "10.77.0.10";
+
+/// How the lab is built.
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    /// Whether the hosts can resolve each other's names.
+    pub names_resolve: bool,
+    /// Seconds between the daemons' keep-alive messages, in both configuration files.
+    pub keepalive_interval_s: u32,
+    /// Keep-alive messages without an answer after which a connection is given up.
+    pub keepalive_count: u32,
+    /// TCP ports that a destination takes migrations on.
+    pub migration_ports: RangeInclusive<u16>,
+    /// Whether SIGINT and SIGTERM remove the lab before they end the process. It holds for the whole
+    /// process once any lab asked for it.
+    pub remove_on_signal: bool,
+}
+
+impl Default for LabOptions {
+    fn default() -> Self {
+        Self {
+            names_resolve: true,
+            keepalive_interval_s: 2,
+            keepalive_count: 3,
+            migration_ports: 49152..=49215,
+            remove_on_signal: true,
+        }
+    }
+}
+
+/// The two hosts, their network and the operator's place.
+#[derive(Debug)]
+pub struct Lab {
+    alpha: Host,
+    beta: Host,
+    network: Network,
+    operator: u32,
+    guest_program: PathBuf,
+    consoles: AtomicU32,
+    remains: Arc<Remains>,
+}
+
+impl Lab {
+    /// Builds the lab and waits until both daemons answer. Labs of dead owners are removed first.
+    ///
+    /// # Errors
+    /// [`LabError::NotRoot`], [`LabError::MissingPrograms`], or whatever did not work; nothing is left then.
+    pub fn build(options: &LabOptions) -> Result<Self, LabError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(LabError::NotRoot);
+        }
+        shell::require_programs()?;
+        Self::remove_stale()?;
+        let remains = Remains::create(options.remove_on_signal)?;
+        let guest_program = guest::compile(&remains.folder)?;
+        let switch = remains.keep(Holder::network(&remains.keeper)?)?;
+        let operator = remains.keep(Holder::network(&remains.keeper)?)?;
+        let alpha = build_host(&remains, ALPHA, operator, options)?;
+        let beta = build_host(&remains, BETA, operator, options)?;
+        let place = Port { name: "operator", address: OPERATOR_ADDRESS, inside: operator };
+        let network = Network::wire(switch, [alpha.1, beta.1], place)?;
+        let (alpha, beta) = (alpha.0, beta.0);
+        alpha.start_daemon()?;
+        beta.start_daemon()?;
+        Ok(Self { alpha, beta, network, operator, guest_program, consoles: AtomicU32::new(0), remains })
+    }
+
+    /// The host that guests start on.
+    #[must_use]
+    pub fn alpha(&self) -> &Host {
+        &self.alpha
+    }
+
+    /// The host that guests migrate to.
+    #[must_use]
+    pub fn beta(&self) -> &Host {
+        &self.beta
+    }
+
+    /// A program that will run at the operator's: it sees the lab's network instead of the machine's,
+    /// and is otherwise as usual.
+    #[must_use]
+    pub fn operator_command(&self, program: &str) -> Command {
+        namespaces::enter(self.operator, false, program)
+    }
+
+    /// Moves the calling thread, and threads that it starts from now on, into the operator's network,
+    /// for good: a test can then use a libvirt client of its own instead of a program.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the system refuses.
+    pub fn enter_operator(&self) -> Result<(), LabError> {
+        host::enter_network(self.operator).map_err(LabError::io("enter the operator's network"))
+    }
+
+    /// Starts a guest on `alpha` and waits for its first tick, unless it is to be paused.
+    ///
+    /// # Errors
+    /// [`LabError::BadGuest`] for a guest that cannot run, [`LabError::Command`] with libvirt's message,
+    /// [`LabError::Witness`] when it does not tick.
+    pub fn start_guest(&self, spec: &GuestSpec) -> Result<Guest, LabError> {
+        self.start_guest_on(&self.alpha, spec)
+    }
+
+    /// As [`Lab::start_guest`], on either host.
+    ///
+    /// # Errors
+    /// As [`Lab::start_guest`].
+    pub fn start_guest_on(&self, host: &Host, spec: &GuestSpec) -> Result<Guest, LabError> {
+        let number = self.consoles.fetch_add(1, Ordering::Relaxed);
+        let file = |kind: &str| self.remains.folder.join(format!("guest-{number}.{kind}"));
+        guest::start(host, spec, &self.guest_program, &file("socket"), &file("xml"))
+    }
+
+    /// Cuts the path between the hosts. Both can still be reached by the operator.
+    ///
+    /// # Errors
+    /// [`LabError::Command`] when the system refuses.
+    pub fn cut_link(&self) -> Result<(), LabError> {
+        self.network.set_cut(true)
+    }
+
+    /// Takes back [`Lab::cut_link`].
+    ///
+    /// # Errors
+    /// [`LabError::Command`] when the system refuses.
+    pub fn restore_link(&self) -> Result<(), LabError> {
+        self.network.set_cut(false)
+    }
+
+    /// Limits what each host sends to the other, in bits a second; `None` takes the limit away.
+    ///
+    /// # Errors
+    /// [`LabError::Command`] when the system refuses, as a kernel without `htb` or `u32` does.
+    pub fn shape_link(&self, bits_per_second: Option<u64>) -> Result<(), LabError> {
+        self.network.shape(bits_per_second)
+    }
+
+    /// The folder with everything that the lab keeps on disk.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.remains.folder
+    }
+
+    /// Removes everything and says when something could not be. Dropping does the same in silence.
+    ///
+    /// # Errors
+    /// [`LabError::LeftBehind`] with what is left and where.
+    pub fn remove(self) -> Result<(), LabError> {
+        self.remains.remove()
+    }
+
+    /// Removes what labs left whose owners were killed, and gives how many there were.
+    ///
+    /// # Errors
+    /// [`LabError::LeftBehind`] with what is left and where.
+    pub fn remove_stale() -> Result<usize, LabError> {
+        remains::remove_stale()
+    }
+}
+
+fn build_host(
+    remains: &Remains,
+    identity: HostIdentity,
+    operator: u32,
+    options: &LabOptions,
+) -> Result<(Host, Port), LabError> {
+    let folder = remains.folder.join(identity.name);
+    fs::create_dir_all(&folder).map_err(LabError::io(format!("create `{}`", folder.display())))?;
+    files::write(&folder, &identity, options)?;
+    let inside = remains.keep(Holder::host(&remains.keeper, identity.name, &folder)?)?;
+    let port = Port { name: identity.name, address: identity.address, inside };
+    Ok((Host::new(identity, inside, operator, folder), port))
+}

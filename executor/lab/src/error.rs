@@ -1,0 +1,83 @@
+//! What can go wrong in the lab, said so that the reader knows what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Snapshot;
+
+/// Why the lab could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabError {
+    /// Namespaces, bridges and system daemons need root.
+    #[error("the lab makes namespaces and needs root: run it as root, or with sudo")]
+    NotRoot,
+    /// Programs that the lab runs are not installed.
+    #[error("these programs are not installed: {0}; install libvirt, QEMU, iproute2, util-linux and gcc")]
+    MissingPrograms(String),
+    /// A program that the lab ran failed. `message` is what it wrote on its standard error.
+    #[error("`{command}` failed: {message}")]
+    Command {
+        /// The command line, as typed.
+        command: String,
+        /// Its standard error, trimmed.
+        message: String,
+    },
+    /// The operating system refused something.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried, as a verb and its object.
+        what: String,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A guest was described in a way that cannot run.
+    #[error("guest `{name}`: {reason}")]
+    BadGuest {
+        /// The guest's name.
+        name: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A process that should run on a host does not.
+    #[error("no {what} runs on host `{host}`")]
+    NotRunning {
+        /// What was looked for.
+        what: String,
+        /// The host's name.
+        host: String,
+    },
+    /// Something did not happen in the time allowed.
+    #[error("{what} did not happen within {} s", .allowed.as_secs_f64())]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        allowed: Duration,
+    },
+    /// A guest's witness did not show what was waited for.
+    #[error("the guest's witness did not show it within {} s: {last:?}", .allowed.as_secs_f64())]
+    Witness {
+        /// For how long it was watched.
+        allowed: Duration,
+        /// What it showed last.
+        last: Box<Snapshot>,
+    },
+    /// Something of the lab could not be removed.
+    #[error("left behind at {}: {reason}", .path.display())]
+    LeftBehind {
+        /// Where the lab lives.
+        path: PathBuf,
+        /// What could not be removed and why.
+        reason: String,
+    },
+}
+
+impl LabError {
+    /// For `map_err`: what was tried when the operating system refused.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}

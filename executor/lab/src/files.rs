@@ -1,0 +1,81 @@
+//! The files that a host sees in place of the machine's own: libvirt's configuration and directories,
+//! the name tables, and the user list.
+//!
+//! It must never write outside the lab's own folder: hosts get these files by mounts of their own.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{LabError, LabOptions};
+
+/// Writes everything that `Holder::host` mounts.
+pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) -> Result<(), LabError> {
+    for below in ["etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt", "run/libvirt"] {
+        let path = folder.join(below);
+        fs::create_dir_all(&path).map_err(LabError::io(format!("create `{}`", path.display())))?;
+    }
+    put(folder, "etc/libvirt/libvirtd.conf", &libvirtd_conf(host, options))?;
+    put(folder, "etc/libvirt/qemu.conf", &qemu_conf(options))?;
+    put(folder, "etc/hosts", &hosts(options))?;
+    // Names come from the table alone, so that an unknown name fails at once and in one way.
+    put(folder, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")?;
+    let user = "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin";
+    put(folder, "etc/passwd", &with_lines("/etc/passwd", &[user])?)?;
+    put(folder, "etc/group", &with_lines("/etc/group", &["libvirt-qemu:x:64055:", "kvm:x:64056:"])?)
+}
+
+/// What tells one host from the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostIdentity {
+    pub(crate) name: &'static str,
+    pub(crate) address: &'static str,
+    /// libvirt refuses to migrate to a host of the same id.
+    pub(crate) uuid: &'static str,
+}
+
+fn libvirtd_conf(host: &HostIdentity, options: &LabOptions) -> String {
+    format!(
+        "host_uuid = \"{}\"\nlisten_tls = 0\nlisten_tcp = 1\nlisten_addr = \"{}\"\nauth_tcp = \"none\"\n\
+         auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nkeepalive_interval = {}\nkeepalive_count = {}\n\
+         log_level = 3\nlog_outputs = \"3:file:/var/log/libvirt/libvirtd.log\"\n",
+        host.uuid, host.address, options.keepalive_interval_s, options.keepalive_count
+    )
+}
+
+fn qemu_conf(options: &LabOptions) -> String {
+    format!(
+        "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\ncgroup_controllers = []\nnamespaces = []\n\
+         stdio_handler = \"file\"\nremember_owner = 0\nkeepalive_interval = {}\nkeepalive_count = {}\n\
+         migration_port_min = {}\nmigration_port_max = {}\n",
+        options.keepalive_interval_s,
+        options.keepalive_count,
+        options.migration_ports.start(),
+        options.migration_ports.end()
+    )
+}
+
+fn hosts(options: &LabOptions) -> String {
+    let mut text = String::from("127.0.0.1 localhost\n");
+    if options.names_resolve {
+        text.push_str("10.77.0.11 alpha\n10.77.0.12 beta\n");
+    }
+    text
+}
+
+/// The machine's table, with those entries that libvirt asks for and the machine does not have.
+fn with_lines(table: &str, lines: &[&str]) -> Result<String, LabError> {
+    let mut text = fs::read_to_string(table).map_err(LabError::io(format!("read `{table}`")))?;
+    for line in lines {
+        let name = line.split_inclusive(':').next().unwrap_or(line);
+        if !text.lines().any(|entry| entry.starts_with(name)) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+fn put(folder: &Path, file: &str, text: &str) -> Result<(), LabError> {
+    let path = folder.join(file);
+    fs::write(&path, text).map_err(LabError::io(format!("write `{}`", path.display())))
+}

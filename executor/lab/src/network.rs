@@ -1,0 +1,87 @@
+//! The switch that joins both hosts and the operator, and the faults of the path between the hosts.
+//!
+//! The switch lives in a namespace of its own. Cutting the link isolates the hosts' two ports from each
+//! other: the switch drops what one sends to the other, address resolution included, while either still
+//! talks to the operator and no host sees its own link go down. That is how a broken path looks to
+//! libvirt and QEMU, which learn of it by silence alone. It must never cut the operator off: then a
+//! test could not tell a host that is gone from one that it cannot reach.
+
+use crate::namespaces::enter;
+use crate::{LabError, shell};
+
+/// The ports of the switch, for faults.
+#[derive(Debug)]
+pub(crate) struct Network {
+    switch: u32,
+    hosts: [Port; 2],
+}
+
+/// A member of the network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    pub(crate) name: &'static str,
+    pub(crate) address: &'static str,
+    /// A process inside its network namespace.
+    pub(crate) inside: u32,
+}
+
+impl Network {
+    /// Wires all members to a bridge in the namespace of process `switch`.
+    pub(crate) fn wire(switch: u32, hosts: [Port; 2], operator: Port) -> Result<Self, LabError> {
+        let network = Self { switch, hosts };
+        network.on_switch("ip", "link add name switch type bridge")?;
+        network.on_switch("ip", "link set dev switch up")?;
+        for port in hosts.into_iter().chain([operator]) {
+            let (name, inside) = (port.name, port.inside);
+            network.on_switch(
+                "ip",
+                &format!("link add name to-{name} type veth peer name eth0 netns {inside}"),
+            )?;
+            network.on_switch("ip", &format!("link set dev to-{name} master switch up"))?;
+            port.run("ip", &format!("address add {}/24 dev eth0", port.address))?;
+            port.run("ip", "link set dev eth0 up")?;
+        }
+        Ok(network)
+    }
+
+    pub(crate) fn set_cut(&self, cut: bool) -> Result<(), LabError> {
+        let isolated = if cut { "on" } else { "off" };
+        for port in &self.hosts {
+            self.on_switch("bridge", &format!("link set dev to-{} isolated {isolated}", port.name))?;
+        }
+        Ok(())
+    }
+
+    /// Limits what each host sends to the other; `None` takes the limit away.
+    pub(crate) fn shape(&self, bits_per_second: Option<u64>) -> Result<(), LabError> {
+        let [alpha, beta] = self.hosts;
+        for (port, peer) in [(alpha, beta), (beta, alpha)] {
+            // Starting from nothing makes the call repeatable. There may be nothing to delete.
+            let _ = port.run("tc", "qdisc delete dev eth0 root");
+            let Some(rate) = bits_per_second else { continue };
+            // Traffic that no class claims, such as that with the operator, is not limited.
+            port.run("tc", "qdisc add dev eth0 root handle 1: htb")?;
+            port.run(
+                "tc",
+                &format!("class add dev eth0 parent 1: classid 1:1 htb rate {rate}bit burst 64k"),
+            )?;
+            let to_peer = format!("u32 match ip dst {}/32 flowid 1:1", peer.address);
+            port.run("tc", &format!("filter add dev eth0 parent 1: protocol ip {to_peer}"))?;
+        }
+        Ok(())
+    }
+
+    fn on_switch(&self, program: &str, arguments: &str) -> Result<(), LabError> {
+        run_in(self.switch, program, arguments)
+    }
+}
+
+impl Port {
+    fn run(&self, program: &str, arguments: &str) -> Result<(), LabError> {
+        run_in(self.inside, program, arguments)
+    }
+}
+
+fn run_in(inside: u32, program: &str, arguments: &str) -> Result<(), LabError> {
+    shell::run(enter(inside, false, program).args(arguments.split(' '))).map(drop)
+}

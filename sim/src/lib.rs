@@ -1,1 +1,4 @@
 //! whimbrel-sim.
+
+pub mod qemu;
+pub mod random;

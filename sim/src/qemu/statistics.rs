@@ -1,0 +1,107 @@
+//! What a migration tells about itself: events as they happen, and QEMU's own statistics at any instant.
+//!
+//! The numbers are QEMU's, with QEMU's delays (a dirty rate older than a second, a bandwidth of the last
+//! whole window): whoever steers by them must meet the same staleness as in the field.
+
+/// Something that happened at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// The instant, in the engine's nanoseconds.
+    pub at_ns: u64,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// The kinds of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// The dirty bitmap was read: a new iteration begins.
+    SyncDone {
+        /// Number of this sync; the one of the setup is 1.
+        iteration: u64,
+        /// Pages that were clean before and are dirty now.
+        newly_dirty_pages: u64,
+        /// Bytes to send now, pages times page size.
+        remaining_bytes: u64,
+    },
+    /// A rate window of at least 100 ms ended, and bandwidth and threshold were worked out anew.
+    WindowClosed {
+        /// Bytes on the wire in this window.
+        sent_bytes: u64,
+        /// The same for each second.
+        bandwidth_bytes_per_second: u64,
+        /// The migration hands over once less than this remains.
+        threshold_bytes: u64,
+    },
+    /// The guest stands still for the last pass: downtime runs.
+    GuestStopped,
+    /// Everything was sent; the source's copy stays stopped.
+    Completed,
+    /// The migration was cancelled and the guest stayed on the source.
+    Cancelled {
+        /// Whether the guest had been stopped for the last pass and runs again.
+        guest_resumed: bool,
+    },
+    /// The migration failed and the guest stayed on the source.
+    Failed {
+        /// Whether the guest had been stopped for the last pass and runs again.
+        guest_resumed: bool,
+    },
+}
+
+/// Where a migration stands, in QEMU's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Preparing; nothing was sent yet.
+    Setup,
+    /// Sending.
+    Active,
+    /// A cancel was accepted and takes effect at the next step.
+    Cancelling,
+    /// Cancelled; the guest is here.
+    Cancelled,
+    /// Failed; the guest is here.
+    Failed,
+    /// Done; the guest's memory and state have left.
+    Completed,
+}
+
+/// A snapshot, as `query-migrate` would answer at this instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// Where it stands.
+    pub status: Status,
+    /// From the start until now, or until the end.
+    pub elapsed_ms: u64,
+    /// How long the setup took; none before it ended.
+    pub setup_ms: Option<u64>,
+    /// How long the guest stood still; only when completed.
+    pub downtime_ms: Option<u64>,
+    /// How long the guest would stand still if it were stopped now; only while sending.
+    pub expected_downtime_ms: Option<u64>,
+    /// The memory part.
+    pub memory: MemoryStatistics,
+}
+
+/// The memory part of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryStatistics {
+    /// Main memory and firmware.
+    pub total_bytes: u64,
+    /// Sent so far: pages with their headers, block names and end marks, without section headers.
+    pub transferred_bytes: u64,
+    /// Dirty pages times page size: falls while sending, leaps up at a sync.
+    pub remaining_bytes: u64,
+    /// Pages sent with their content; a page sent twice counts twice.
+    pub normal_pages: u64,
+    /// Zero pages sent as a header only (QEMU calls them duplicates).
+    pub zero_pages: u64,
+    /// Bytes of a page.
+    pub page_size_bytes: u64,
+    /// Newly dirty pages a second, worked out at syncs at least a second apart.
+    pub dirty_rate_pages_per_second: u64,
+    /// Syncs so far: the iteration.
+    pub dirty_sync_count: u64,
+    /// Bytes a second in the last whole window; over the whole migration once completed.
+    pub bandwidth_bytes_per_second: u64,
+}

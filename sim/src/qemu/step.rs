@@ -1,0 +1,74 @@
+//! The states of the migration loop, and how long each lasts.
+//!
+//! Only data: what each state does is in the loop.
+
+/// One uninterrupted call of QEMU's "send what you can".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Burst {
+    /// When it began; it gives up after 50 ms.
+    pub(crate) started_ns: u64,
+    /// Pages sent in it.
+    pub(crate) pages: u64,
+    /// Section header and footer, sent with the first page.
+    pub(crate) frame_bytes: u64,
+}
+
+/// What the loop does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Preparing until an instant.
+    Setup { until_ns: u64 },
+    /// At the top of the loop.
+    Top,
+    /// Reading the dirty bitmap because little remains.
+    Syncing { until_ns: u64 },
+    /// Deciding between sending and handing over.
+    Judging,
+    /// Sending pages within the budget.
+    Sending(Burst),
+    /// Closing the window if it is over, or going to sleep if its budget is spent.
+    Limiting,
+    /// Sleeping to the end of the window.
+    Sleeping { until_ns: u64 },
+    /// Stopping the virtual CPUs.
+    Stopping { until_ns: u64 },
+    /// The sync after the stop.
+    LastSync { until_ns: u64 },
+    /// Sending the rest without any limit but the link.
+    LastPass(Burst),
+    /// Saving and sending the device state.
+    DeviceState { until_ns: u64 },
+    /// Completed, cancelled or failed.
+    Ended,
+}
+
+impl Step {
+    /// When a state ends that only takes time.
+    pub(crate) fn until_ns(self) -> Option<u64> {
+        match self {
+            Self::Setup { until_ns }
+            | Self::Syncing { until_ns }
+            | Self::Sleeping { until_ns }
+            | Self::Stopping { until_ns }
+            | Self::LastSync { until_ns }
+            | Self::DeviceState { until_ns } => Some(until_ns),
+            Self::Top
+            | Self::Judging
+            | Self::Sending(_)
+            | Self::Limiting
+            | Self::LastPass(_)
+            | Self::Ended => None,
+        }
+    }
+}
+
+/// What one turn of the loop came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn<T> {
+    /// Something to tell.
+    Happened(T),
+    /// Another state; go on.
+    Moved,
+    /// Nothing more before the instant asked for.
+    Waiting,
+}

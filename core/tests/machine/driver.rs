@@ -122,7 +122,7 @@ impl Driver {
             (Some(Action::ApplySetting(setting)), Answer::Applied(Ok(()))) => match setting {
                 Setting::DowntimeLimitMs(ms) => self.settings.downtime_limit_ms = ms,
                 Setting::BandwidthLimitBytesPerSecond(rate) => {
-                    self.settings.bandwidth_limit_bytes_per_second = rate
+                    self.settings.bandwidth_limit_bytes_per_second = rate;
                 }
             },
             _ => {}
@@ -152,7 +152,7 @@ impl Driver {
     }
 
     /// Up to a copy that runs.
-    pub(crate) fn to_precopy(&mut self, run: GuestRun) {
+    pub(crate) fn reach_precopy(&mut self, run: GuestRun) {
         self.answer_where(|action| *action == Action::CollectFacts, Answer::Facts(Ok(facts(run))));
         self.answer_where(
             |action| matches!(action, Action::EvaluateRules(_)),

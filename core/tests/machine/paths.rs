@@ -17,7 +17,7 @@ fn phases(driver: &Driver) -> Vec<PhaseName> {
 
 fn in_precopy() -> Driver {
     let mut driver = Driver::new(spec());
-    driver.to_precopy(GuestRun::Running);
+    driver.reach_precopy(GuestRun::Running);
     driver
 }
 
@@ -281,7 +281,7 @@ fn a_guest_left_standing_is_resumed_when_the_other_host_is_seen_without_it() {
 #[test]
 fn a_guest_that_was_paused_before_stays_paused() {
     let mut driver = Driver::new(spec());
-    driver.to_precopy(GuestRun::Paused);
+    driver.reach_precopy(GuestRun::Paused);
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Paused, CopyState::Absent);
     driver.restores();

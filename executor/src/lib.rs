@@ -1,4 +1,5 @@
-//! whimbrel.
+//! The executor: drives real or simulated hypervisors with the migration state machine of `whimbrel-core`.
 
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
+pub mod watch;

@@ -94,8 +94,9 @@ pub struct LibvirtError {
     pub call: &'static str,
     /// What kind of failure it is.
     pub code: ErrorCode,
-    /// The part of libvirt that reported it (`virErrorDomain`): 10 is QEMU's driver, 13 the remote procedure
-    /// calls; 0 when this layer refused the call itself.
+    /// The part of libvirt that reported it (`virErrorDomain`): 7 is the remote procedure call, 10 QEMU's
+    /// driver; 0 when this layer refused the call itself. A migration passes on the source daemon's errors, so 7
+    /// may be the link between the daemons as well as ours: [`super::Connection::is_alive`] tells.
     pub domain: i32,
     /// libvirt's own words, which name the object and often the cause.
     pub message: String,

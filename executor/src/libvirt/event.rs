@@ -85,9 +85,9 @@ numbered! {
 numbered! {
     /// Why a connection was closed (`virConnectCloseReason`).
     CloseReason {
-        /// A fault of input or output.
+        /// A fault of input or output, as when the daemon is killed.
         Error = 0,
-        /// The daemon closed it, as a dying daemon does.
+        /// The daemon closed it.
         EndOfFile = 1,
         /// The daemon did not answer the keep-alive messages in time.
         KeepAlive = 2,
@@ -153,7 +153,8 @@ pub enum DomainEventKind {
     /// QEMU synchronised the dirty bitmap and begins this pass, counted from 1 (needs the capability "events"
     /// of QEMU's migration, which libvirt switches on since 1.3.2).
     MigrationIteration(i32),
-    /// A job ended, with its last statistics (libvirt 1.3.3). `JobStatistics::job` is not told by this event.
+    /// A job ended well, with its last statistics (libvirt 1.3.3). `JobStatistics::job` is not told by this
+    /// event, and a job that failed or was aborted has none.
     JobCompleted(Box<JobStatistics>),
 }
 

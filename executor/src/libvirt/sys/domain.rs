@@ -151,19 +151,23 @@ impl Domain {
         check("virDomainMigrateStartPostCopy", result).map(drop)
     }
 
-    /// Statistics of the job that runs now, or nothing when none does.
+    /// Statistics of the job that runs now, or nothing when none does. Until QEMU has begun, about half a second
+    /// into a migration, every counter is 0, the size of memory included.
     ///
     /// # Errors
-    /// `NoDomain` when it has gone.
+    /// `NoDomain` when it has gone, `OperationInvalid` when it does not run, `OperationUnsupported` while it is
+    /// coming in: only the source knows.
     pub fn job_statistics(&self) -> Result<Option<JobStatistics>, LibvirtError> {
         self.statistics(0)
     }
 
-    /// Statistics of the last job, kept for the next reader; nothing when there was none since the domain
-    /// started here. libvirt fills times in only when the job has ended on both sides.
+    /// Statistics of the last job that ended well, kept for the next reader; nothing when there was none since
+    /// the domain started here, or when the last one failed or was aborted. The destination has them as well,
+    /// but not after post-copy.
     ///
     /// # Errors
-    /// `NoDomain` when it has gone, as a guest does that migrated away and was not persistent.
+    /// `NoDomain` when it has gone, as a guest does that migrated away and is not defined here any more: read them
+    /// from the destination, or from the event.
     pub fn completed_job_statistics(&self) -> Result<Option<JobStatistics>, LibvirtError> {
         self.statistics(
             virt_sys::VIR_DOMAIN_JOB_STATS_COMPLETED | virt_sys::VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED,
@@ -193,8 +197,9 @@ impl Domain {
         check("virDomainAbortJob", unsafe { virt_sys::virDomainAbortJob(self.raw()) }).map(drop)
     }
 
-    /// Breaks the link of a post-copy migration, which leaves both sides paused until it is taken up again
-    /// (libvirt 8.5.0).
+    /// Breaks the link of a post-copy migration: the source is then paused and the destination runs until it
+    /// needs a missing page, both "post-copy failed", until the same migration is asked for again with
+    /// [`MigrateFlags::POSTCOPY_RESUME`] (libvirt 8.5.0).
     ///
     /// # Errors
     /// `OperationInvalid` when no post-copy runs.
@@ -205,7 +210,8 @@ impl Domain {
             .map(drop)
     }
 
-    /// Sets the downtime limit of a migration that runs.
+    /// Sets the downtime limit of a migration that runs, or of the next one. libvirt puts QEMU's own limit back
+    /// when the migration ends without success.
     ///
     /// # Errors
     /// `OperationInvalid` when the domain does not run.

@@ -67,7 +67,9 @@ pub(super) fn find(opaque: *mut c_void) -> Option<Sink> {
 /// Runs foreign Rust code so that nothing unwinds into C. A closure that panics loses its event.
 pub(super) fn contain(work: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
-        // Dropping a payload may panic as well, outside of any guard: leaking it is the lesser harm.
-        mem::forget(payload);
+        // Dropping a payload may panic as well. Leaking the second one is the lesser harm.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            mem::forget(payload);
+        }
     }
 }

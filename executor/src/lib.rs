@@ -1,5 +1,6 @@
 //! The executor: drives real or simulated hypervisors with the migration state machine of `whimbrel-core`.
 
+pub mod drive;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
 pub mod watch;

@@ -1,0 +1,125 @@
+//! A thread that makes blocking calls, one after the other.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// One kind of blocking calls in the order in which they were asked for. The thread ends when the lane is dropped and
+/// its present call has returned; it is not waited for, because that may take hours.
+#[derive(Debug)]
+pub(super) struct Lane {
+    name: &'static str,
+    queue: Arc<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(Kind, Work)>,
+    closed: bool,
+    started: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Must be done.
+    Deed,
+    /// Tells nothing once a newer one waits.
+    Look,
+}
+
+impl Lane {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, queue: Arc::default() }
+    }
+
+    /// Makes this call after those that wait.
+    pub(super) fn run(&self, work: impl FnOnce() + Send + 'static) {
+        self.put(Kind::Deed, Box::new(work));
+    }
+
+    /// Makes this call after those that wait, and leaves out looks that still wait.
+    pub(super) fn run_latest(&self, work: impl FnOnce() + Send + 'static) {
+        self.put(Kind::Look, Box::new(work));
+    }
+
+    fn put(&self, kind: Kind, work: Work) {
+        let mut state = self.queue.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if kind == Kind::Look {
+            state.waiting.retain(|(kind, _)| *kind == Kind::Deed);
+        }
+        state.waiting.push_back((kind, work));
+        if !state.started {
+            let queue = Arc::clone(&self.queue);
+            // Without a thread the command stays unanswered, which the core treats as a reply that is lost.
+            state.started =
+                thread::Builder::new().name(self.name.to_owned()).spawn(move || queue.serve()).is_ok();
+        }
+        self.queue.changed.notify_one();
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.queue.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.queue.changed.notify_one();
+    }
+}
+
+impl Queue {
+    fn serve(&self) {
+        while let Some(work) = self.next() {
+            work();
+        }
+    }
+
+    fn next(&self) -> Option<Work> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some((_, work)) = state.waiting.pop_front() {
+                return Some(work);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::Lane;
+
+    #[test]
+    fn deeds_are_done_in_order_and_only_the_latest_look() {
+        let lane = Lane::new("test");
+        let (hold, held) = mpsc::channel::<()>();
+        let (done, results) = mpsc::channel();
+        lane.run(move || held.recv().unwrap());
+        for number in 0..4 {
+            let done = done.clone();
+            lane.run_latest(move || done.send(format!("look {number}")).unwrap());
+        }
+        let last = done.clone();
+        lane.run(move || last.send("deed".to_owned()).unwrap());
+        hold.send(()).unwrap();
+        assert_eq!(results.recv().unwrap(), "look 3");
+        assert_eq!(results.recv().unwrap(), "deed");
+    }
+}

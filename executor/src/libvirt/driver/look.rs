@@ -1,0 +1,99 @@
+//! What libvirt's words about a domain mean for the guest's copy.
+
+use whimbrel_core::{CopyState, Side};
+
+use super::Hosts;
+use crate::libvirt::{ErrorCode, JobOperation, JobStatistics, JobType, PausedReason, State};
+
+impl Hosts {
+    /// Looks at the copy on one host. What cannot be seen is not known: no failure is taken for an absence.
+    pub(super) fn look(&self, side: Side) -> CopyState {
+        let domain = match self.domain(side) {
+            Ok(domain) => domain,
+            Err(error) if error.code == ErrorCode::NoDomain => return CopyState::Absent,
+            Err(_) => return CopyState::Unknown,
+        };
+        // The job first: a migration that ends between the two looks then shows as what it has become.
+        let job = domain.job_statistics().ok().flatten();
+        match domain.state() {
+            Ok(state) => copy_state(side, state, job.as_ref()),
+            Err(error) if error.code == ErrorCode::NoDomain => CopyState::Absent,
+            Err(_) => CopyState::Unknown,
+        }
+    }
+}
+
+/// Whether this is a job that sends the guest away.
+pub(super) fn is_outgoing(job: &JobStatistics) -> bool {
+    is_active(job) && job.operation.is_none_or(|operation| operation == JobOperation::MigrationOut)
+}
+
+fn is_incoming(job: &JobStatistics) -> bool {
+    is_active(job) && job.operation == Some(JobOperation::MigrationIn)
+}
+
+pub(super) fn is_active(job: &JobStatistics) -> bool {
+    matches!(job.job, Some(JobType::Bounded | JobType::Unbounded))
+}
+
+fn copy_state(side: Side, state: State, job: Option<&JobStatistics>) -> CopyState {
+    let sends = side == Side::Source && job.is_some_and(is_outgoing);
+    let receives = job.is_some_and(is_incoming);
+    match state {
+        State::Running(_) | State::Blocked | State::ShuttingDown | State::Paused(_) if sends => {
+            CopyState::Migrating
+        }
+        State::Running(_) | State::Blocked | State::ShuttingDown => CopyState::Running,
+        State::Paused(_) if receives => CopyState::Incoming,
+        // Without a job, the reason tells whether a migration stopped it. On the destination such a copy has not been
+        // let run: it is left to libvirt, and never taken for a guest that may be resumed.
+        State::Paused(PausedReason::Migration | PausedReason::StartingUp) => match side {
+            Side::Source => CopyState::Stopped,
+            Side::Destination => CopyState::Incoming,
+        },
+        State::Paused(PausedReason::Postcopy | PausedReason::PostcopyFailed) => CopyState::Stopped,
+        State::Paused(_) | State::Crashed | State::GuestSuspended => CopyState::Paused,
+        State::Shutoff(_) => CopyState::Absent,
+        State::Unknown { .. } => CopyState::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libvirt::{RunningReason, ShutoffReason};
+
+    fn job(job: JobType, operation: JobOperation) -> JobStatistics {
+        JobStatistics { job: Some(job), operation: Some(operation), ..JobStatistics::default() }
+    }
+
+    #[test]
+    fn a_migrating_guest_is_told_from_one_that_only_runs() {
+        let out = job(JobType::Unbounded, JobOperation::MigrationOut);
+        let runs = State::Running(RunningReason::Booted);
+        assert_eq!(copy_state(Side::Source, runs, Some(&out)), CopyState::Migrating);
+        assert_eq!(copy_state(Side::Source, runs, None), CopyState::Running);
+        let saves = job(JobType::Unbounded, JobOperation::Backup);
+        assert_eq!(copy_state(Side::Source, runs, Some(&saves)), CopyState::Running);
+    }
+
+    #[test]
+    fn a_stopped_source_is_a_leftover_and_a_stopped_destination_is_not_started_yet() {
+        let stopped = State::Paused(PausedReason::Migration);
+        assert_eq!(copy_state(Side::Source, stopped, None), CopyState::Stopped);
+        assert_eq!(copy_state(Side::Destination, stopped, None), CopyState::Incoming);
+        let receives = job(JobType::Unbounded, JobOperation::MigrationIn);
+        assert_eq!(copy_state(Side::Destination, stopped, Some(&receives)), CopyState::Incoming);
+    }
+
+    #[test]
+    fn a_pause_by_somebody_else_is_not_taken_for_ours() {
+        for reason in [PausedReason::User, PausedReason::IoError] {
+            assert_eq!(copy_state(Side::Source, State::Paused(reason), None), CopyState::Paused);
+        }
+        assert_eq!(
+            copy_state(Side::Source, State::Shutoff(ShutoffReason::Migrated), None),
+            CopyState::Absent
+        );
+    }
+}

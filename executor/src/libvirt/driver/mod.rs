@@ -1,0 +1,316 @@
+//! The port on real libvirt hosts.
+//!
+//! The migration is driven peer to peer by the source's daemon, so it survives this process. Every blocking call is
+//! made on a lane, a thread of its own kind: the migrate call blocks one lane for hours while others poll, abort and
+//! look, over a second connection. Events of the source are passed on as hints.
+//!
+//! Nothing here decides: each command is carried out as it stands, and whatever libvirt says goes back as the answer.
+
+mod facts;
+mod failure;
+mod lane;
+mod link;
+mod look;
+mod statistics;
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant as Clock};
+
+use whimbrel_core::convergence::Statistics;
+use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
+use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Hint, Observation, Side};
+
+use self::failure::{call_failure, failure};
+use self::lane::Lane;
+use self::link::Link;
+use super::{
+    Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, MigrateFlags,
+    MigrateParameters, Resumed, Subscription, Suspended, versions,
+};
+use crate::drive::{Message, Port};
+
+/// Which guest goes which way.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The guest's name on the source.
+    pub guest: String,
+    /// libvirt's URI of the source.
+    pub source: String,
+    /// libvirt's URI of the destination; the source's daemon must reach it too.
+    pub destination: String,
+    /// Where QEMU's data goes, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
+    pub migrate_uri: Option<String>,
+}
+
+/// The port on real libvirt hosts.
+#[derive(Debug)]
+pub struct LibvirtPort {
+    hosts: Arc<Hosts>,
+    facts: Lane,
+    call: Lane,
+    job: Lane,
+    abort: Lane,
+    source: Lane,
+    destination: Lane,
+}
+
+/// What the lanes share.
+#[derive(Debug)]
+struct Hosts {
+    route: Route,
+    source: Link,
+    destination: Link,
+    /// The guest's UUID once the facts are known: from then on it is looked up by nothing else, so that a guest of
+    /// the same name is never taken for it.
+    uuid: OnceLock<String>,
+    persistent: OnceLock<bool>,
+    /// Statistics that came with the event of a job that ended.
+    ended: Mutex<Option<JobStatistics>>,
+    call_succeeded: OnceLock<()>,
+    events: Mutex<Option<Subscription>>,
+    inbox: Sender<Message>,
+}
+
+impl LibvirtPort {
+    /// A port that answers into `inbox`. Nothing is connected to before the first command.
+    #[must_use]
+    pub fn new(route: Route, inbox: Sender<Message>) -> Self {
+        let hosts = Arc::new(Hosts {
+            source: Link::new(route.source.clone()),
+            destination: Link::new(route.destination.clone()),
+            route,
+            uuid: OnceLock::new(),
+            persistent: OnceLock::new(),
+            ended: Mutex::new(None),
+            call_succeeded: OnceLock::new(),
+            events: Mutex::new(None),
+            inbox,
+        });
+        Self {
+            hosts,
+            facts: Lane::new("facts"),
+            call: Lane::new("migrate-call"),
+            job: Lane::new("job"),
+            abort: Lane::new("abort"),
+            source: Lane::new("source"),
+            destination: Lane::new("destination"),
+        }
+    }
+}
+
+impl Port for LibvirtPort {
+    fn carry_out(&mut self, command: Command) {
+        let Command { id, action } = command;
+        let hosts = Arc::clone(&self.hosts);
+        match action {
+            // The rules are asked by the driving loop; a port has no part in it.
+            Action::EvaluateRules(_) => {}
+            Action::CollectFacts => {
+                self.facts.run(move || hosts.answer(id, Answer::Facts(hosts.collect_facts())));
+            }
+            Action::ReadSettings => {
+                self.source.run(move || hosts.answer(id, Answer::Settings(hosts.read_settings())));
+            }
+            Action::ApplySetting(setting) => {
+                self.source.run(move || hosts.answer(id, Answer::Applied(hosts.apply(setting))));
+            }
+            Action::StartMigration => {
+                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.migrate())));
+            }
+            // A look that still waits behind a slow one would tell nothing new.
+            Action::PollJob => self.job.run_latest(move || hosts.answer(id, Answer::Job(hosts.poll()))),
+            Action::AbortMigration => self.abort.run(move || hosts.answer(id, Answer::Abort(hosts.abort()))),
+            Action::Observe(side) => {
+                self.lane(side).run_latest(move || hosts.answer(id, Answer::Copy(hosts.look(side))));
+            }
+            Action::Resume(side) => {
+                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.act(side, Domain::resume))));
+            }
+            Action::Destroy(side) => {
+                self.lane(side)
+                    .run(move || hosts.answer(id, Answer::Acted(hosts.act(side, Domain::destroy))));
+            }
+        }
+    }
+}
+
+impl LibvirtPort {
+    fn lane(&self, side: Side) -> &Lane {
+        match side {
+            Side::Source => &self.source,
+            Side::Destination => &self.destination,
+        }
+    }
+}
+
+impl Hosts {
+    fn link(&self, side: Side) -> &Link {
+        match side {
+            Side::Source => &self.source,
+            Side::Destination => &self.destination,
+        }
+    }
+
+    fn domain(&self, side: Side) -> Result<Domain, LibvirtError> {
+        let connection = self.link(side).connection()?;
+        match self.uuid.get() {
+            Some(uuid) => connection.lookup_uuid(uuid),
+            None => connection.lookup(&self.route.guest),
+        }
+    }
+
+    fn answer(&self, to: CommandId, answer: Answer) {
+        self.tell(Observation::Answer { to, answer });
+    }
+
+    fn tell(&self, observation: Observation) {
+        // When nobody listens any more, the migration has ended and the answer concerns nobody.
+        let _ = self.inbox.send(Message::Observed { observation, since: Clock::now() });
+    }
+
+    /// Passes the source's events on as hints.
+    fn subscribe(self: &Arc<Self>, connection: &Connection, domain: &Domain) {
+        let hosts = Arc::downgrade(self);
+        let subscription = connection.subscribe(Some(domain), move |event| {
+            if let Some(hosts) = hosts.upgrade() {
+                hosts.on_event(event);
+            }
+        });
+        // Without events the polling still finds everything, only later.
+        if let Ok(subscription) = subscription {
+            *lock(&self.events) = Some(subscription);
+        }
+    }
+
+    fn on_event(&self, event: DomainEvent) {
+        let hint = match event.kind {
+            DomainEventKind::MigrationIteration(_) => Hint::IterationBegan,
+            DomainEventKind::JobCompleted(statistics) => {
+                *lock(&self.ended) = Some(*statistics);
+                Hint::JobEnded
+            }
+            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::Migrated)) => Hint::SourceSuspended,
+            DomainEventKind::Lifecycle(Lifecycle::Resumed(Resumed::Migrated)) => Hint::SourceResumed,
+            DomainEventKind::Lifecycle(_) => return,
+        };
+        self.tell(Observation::Hint(hint));
+    }
+
+    fn read_settings(&self) -> Result<Settings, Failure> {
+        let read = || {
+            let domain = self.domain(Side::Source)?;
+            let limit_mib = domain.max_speed_mib_per_s()?;
+            Ok(Settings {
+                downtime_limit_ms: domain.max_downtime_ms()?,
+                bandwidth_limit_bytes_per_second: limit_mib.saturating_mul(1 << 20),
+            })
+        };
+        read().map_err(|error: LibvirtError| failure(Side::Source, &error))
+    }
+
+    fn apply(&self, setting: Setting) -> Result<(), Failure> {
+        let apply = || {
+            let domain = self.domain(Side::Source)?;
+            match setting {
+                Setting::DowntimeLimitMs(ms) => domain.set_max_downtime_ms(ms),
+                Setting::BandwidthLimitBytesPerSecond(rate) => domain.set_max_speed_mib_per_s(rate >> 20),
+            }
+        };
+        apply().map_err(|error| failure(Side::Source, &error))
+    }
+
+    fn migrate(&self) -> Result<(), Failure> {
+        // A connection of its own: this call blocks until the end.
+        let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
+        let uuid = self.uuid.get().map_or("", String::as_str);
+        let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
+        let mut flags = MigrateFlags::LIVE;
+        if self.persistent.get() == Some(&true) {
+            // The definition goes with the guest: one that stayed behind could be started there by mistake.
+            flags |= MigrateFlags::PERSIST_DEST | MigrateFlags::UNDEFINE_SOURCE;
+        }
+        let parameters = MigrateParameters {
+            flags,
+            migrate_uri: self.route.migrate_uri.clone(),
+            ..MigrateParameters::default()
+        };
+        self.check_versions(&connection, &parameters)?;
+        let result = domain.migrate_p2p(&self.route.destination, &parameters);
+        if result.is_ok() {
+            let _ = self.call_succeeded.set(());
+        }
+        result.map_err(|error| call_failure(&error, &connection))
+    }
+
+    /// Refuses what one of the two daemons is too old for, before it refuses it in its own words.
+    fn check_versions(&self, source: &Connection, parameters: &MigrateParameters) -> Result<(), Failure> {
+        let here = source.library_version().map_err(|error| failure(Side::Source, &error))?;
+        let there = self.destination.connection().and_then(|destination| destination.library_version());
+        let there = there.map_err(|error| failure(Side::Destination, &error))?;
+        let missing = versions::missing(parameters, here, there);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "libvirt {here} on the source and {there} on the destination do not both offer {missing:?}"
+        );
+        Err(Failure::new(Fault::Incompatible, message))
+    }
+
+    fn poll(&self) -> Result<JobReport, Failure> {
+        if self.call_succeeded.get().is_some() {
+            return Ok(self.last_numbers());
+        }
+        let statistics = self
+            .domain(Side::Source)
+            .and_then(|domain| domain.job_statistics())
+            .map_err(|error| failure(Side::Source, &error))?;
+        Ok(match statistics {
+            Some(statistics) if look::is_outgoing(&statistics) => {
+                JobReport { state: JobState::Active, statistics: statistics::from_libvirt(&statistics) }
+            }
+            Some(_) | None => JobReport { state: JobState::None, statistics: Statistics::default() },
+        })
+    }
+
+    /// The numbers of the job that ended well. libvirt may tell zeros, or nothing, in the first moment: asked again
+    /// for a while.
+    fn last_numbers(&self) -> JobReport {
+        const TRIES: u32 = 20;
+        const PAUSE: Duration = Duration::from_millis(10);
+        for _ in 0..TRIES {
+            let of_event = lock(&self.ended).clone();
+            let told = of_event.filter(statistics::tells_something).or_else(|| {
+                let statistics =
+                    self.domain(Side::Destination).and_then(|domain| domain.completed_job_statistics());
+                statistics.ok().flatten().filter(statistics::tells_something)
+            });
+            if let Some(told) = told {
+                return JobReport { state: JobState::Completed, statistics: statistics::from_libvirt(&told) };
+            }
+            std::thread::sleep(PAUSE);
+        }
+        JobReport { state: JobState::None, statistics: Statistics::default() }
+    }
+
+    fn abort(&self) -> Result<(), Failure> {
+        self.act(Side::Source, Domain::abort_job)
+    }
+
+    fn act(&self, side: Side, act: fn(&Domain) -> Result<(), LibvirtError>) -> Result<(), Failure> {
+        self.domain(side).and_then(|domain| act(&domain)).map_err(|error| failure(side, &error))
+    }
+}
+
+/// A lock that a panicking thread held is still good: what it guards is replaced whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unreachable(side: Side) -> Fault {
+    match side {
+        Side::Source => Fault::SourceUnreachable,
+        Side::Destination => Fault::DestinationUnreachable,
+    }
+}

@@ -1,0 +1,30 @@
+//! libvirt's statistics in the core's terms.
+
+use whimbrel_core::convergence::Statistics;
+
+use crate::libvirt::JobStatistics;
+
+/// What libvirt does not tell is zero.
+pub(super) fn from_libvirt(job: &JobStatistics) -> Statistics {
+    let or_zero = |value: Option<u64>| value.unwrap_or(0);
+    Statistics {
+        elapsed_ms: or_zero(job.time_elapsed_ms),
+        memory_total_bytes: or_zero(job.memory_total_bytes),
+        memory_remaining_bytes: or_zero(job.memory_remaining_bytes),
+        memory_sent_bytes: or_zero(job.memory_processed_bytes),
+        disk_total_bytes: or_zero(job.disk_total_bytes),
+        disk_remaining_bytes: or_zero(job.disk_remaining_bytes),
+        disk_sent_bytes: or_zero(job.disk_processed_bytes),
+        page_size_bytes: or_zero(job.memory_page_size_bytes),
+        iteration: or_zero(job.memory_iteration),
+        dirty_rate_pages_per_second: or_zero(job.memory_dirty_rate_pages_per_second),
+        bandwidth_bytes_per_second: or_zero(job.memory_bytes_per_second),
+        downtime_ms: job.downtime_ms,
+        throttle_percent: or_zero(job.auto_converge_throttle_percent),
+    }
+}
+
+/// Whether a job that ended has its numbers. The first answer after the end may still carry zeros.
+pub(super) fn tells_something(job: &JobStatistics) -> bool {
+    job.time_elapsed_ms.is_some_and(|ms| ms > 0) && job.memory_processed_bytes.is_some_and(|bytes| bytes > 0)
+}

@@ -2,3 +2,4 @@
 
 pub mod qemu;
 pub mod random;
+pub mod scenario;

@@ -174,7 +174,8 @@ pub(crate) fn burst_end_not_before(
         let waited_ns = clock_ns.saturating_sub(burst.started_ns);
         earliest_ns = earliest_ns.min(MAX_BURST_NS.saturating_sub(waited_ns));
     }
-    // Nothing can happen before the page in flight is through.
-    let page_ns = link.normal_page_ns.min(link.zero_page_ns);
+    // Nothing can happen before the page in flight is through, and that is always later than the present.
+    let page = ram.next_batch().map(|batch| ram.first_of(batch));
+    let page_ns = page.map_or(0, |page| link.batch_ns(&page, burst.frame_bytes));
     Some(clock_ns.saturating_add(earliest_ns.max(page_ns)))
 }

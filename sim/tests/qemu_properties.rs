@@ -1,0 +1,282 @@
+//! What must hold of every simulated migration, whatever the guest, the limits and the caller's steps.
+
+use proptest::prelude::*;
+use whimbrel_sim::qemu::{
+    Event, EventKind, Guest, SourceConfig, SourceMigration, Status, UniformPhase, Writer,
+};
+use whimbrel_sim::random::Random;
+
+const NS_PER_MS: u64 = 1_000_000;
+const PAGE_ON_WIRE_BYTES: u64 = 4104;
+const ZERO_PAGE_ON_WIRE_BYTES: u64 = 9;
+/// A page, the longest block names and a section frame may cross the budget of a window.
+const BUDGET_OVERRUN_BYTES: u64 = PAGE_ON_WIRE_BYTES + 7 + 77 + 18;
+/// A migration that has not ended by then is taken for one that never does.
+const PATIENCE_NS: u64 = 60_000 * NS_PER_MS;
+
+#[derive(Clone, Debug)]
+struct Case {
+    config: SourceConfig,
+    guest: Guest,
+    seed: u64,
+}
+
+impl Case {
+    fn start(&self) -> SourceMigration {
+        SourceMigration::start(self.config, self.guest.clone(), 0, Random::from_seed(self.seed))
+    }
+
+    fn working_set_pages(&self) -> u64 {
+        match &self.guest.writer {
+            Writer::Idle => 0,
+            Writer::Uniform(phases) => phases.iter().map(|phase| phase.working_set_pages).max().unwrap_or(0),
+        }
+    }
+}
+
+/// The first phase begins with the guest, so that most guests write while they are migrated.
+fn phases() -> impl Strategy<Value = Vec<UniformPhase>> {
+    let phase = (1..3000_u64, 0..60_000_u64, 1..12_000_u64);
+    prop::collection::vec(phase, 1..4).prop_map(|drafts| {
+        let mut next_ns = 0;
+        let after = |(length_ms, writes_per_second, working_set_pages)| {
+            let from_ns = next_ns;
+            next_ns += length_ms * NS_PER_MS;
+            UniformPhase { from_ns, writes_per_second, working_set_pages }
+        };
+        drafts.into_iter().map(after).collect()
+    })
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let guest = (1..48_u64, 0..4096_u64, 0..12_000_u64, prop::bool::weighted(0.1), phases());
+    let limits = (1..100_u64, 1..1000_u64, 1..200_u64);
+    (guest, limits, any::<u64>()).prop_map(|(guest, (limit_mib, downtime_limit_ms, link_mib), seed)| {
+        let (memory_mib, region_first_page, filled_pages, idle, phases) = guest;
+        let writer = if idle { Writer::Idle } else { Writer::Uniform(phases) };
+        let mut config = SourceConfig {
+            max_bandwidth_bytes_per_second: limit_mib << 20,
+            downtime_limit_ms,
+            ..SourceConfig::default()
+        };
+        config.host.link_bytes_per_second = link_mib << 20;
+        let guest =
+            Guest { memory_mib, region_first_page, filled_pages, paused: false, started_at_ns: 0, writer };
+        Case { config, guest, seed }
+    })
+}
+
+/// Every event up to the end of patience, the caller jumping there at once.
+fn run(source: &mut SourceMigration) -> Vec<Event> {
+    std::iter::from_fn(|| source.advance_to(PATIENCE_NS)).collect()
+}
+
+/// A hash that does not depend on the standard library's choice (FNV-1a).
+fn hash(events: &[Event]) -> u64 {
+    let text = format!("{events:?}");
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Pages are neither lost nor invented, and the remaining memory rises at a sync and nowhere else.
+    #[test]
+    fn pages_are_conserved(case in cases()) {
+        let mut source = case.start();
+        let total_pages = source.statistics().memory.total_bytes / 4096;
+        let (mut made_dirty, mut remaining_before) = (0, total_pages * 4096);
+        while let Some(event) = source.advance_to(PATIENCE_NS) {
+            let memory = source.statistics().memory;
+            if let EventKind::SyncDone { newly_dirty_pages, remaining_bytes, .. } = event.kind {
+                prop_assert!(newly_dirty_pages <= case.working_set_pages());
+                prop_assert_eq!(remaining_bytes, memory.remaining_bytes);
+                made_dirty += newly_dirty_pages;
+            } else {
+                prop_assert!(memory.remaining_bytes <= remaining_before);
+            }
+            remaining_before = memory.remaining_bytes;
+            let sent = memory.normal_pages + memory.zero_pages;
+            prop_assert_eq!(memory.remaining_bytes / 4096, total_pages + made_dirty - sent);
+        }
+        let end = source.statistics();
+        if end.status == Status::Completed {
+            prop_assert_eq!(end.memory.remaining_bytes, 0);
+            prop_assert!(end.memory.normal_pages + end.memory.zero_pages >= total_pages);
+            prop_assert!(!source.guest_runs());
+        }
+    }
+
+    /// Bytes are the exact sum of pages, headers, block names and end marks, and windows keep their budget.
+    #[test]
+    fn bytes_add_up(case in cases()) {
+        let mut source = case.start();
+        let budget_bytes = case.config.max_bandwidth_bytes_per_second / 10;
+        for event in run(&mut source) {
+            if let EventKind::WindowClosed { sent_bytes, .. } = event.kind {
+                prop_assert!(sent_bytes <= budget_bytes + BUDGET_OVERRUN_BYTES);
+            }
+        }
+        let end = source.statistics();
+        if end.status == Status::Completed {
+            let memory = end.memory;
+            let pages_bytes = memory.normal_pages * PAGE_ON_WIRE_BYTES + memory.zero_pages * ZERO_PAGE_ON_WIRE_BYTES;
+            let rest_bytes = memory.transferred_bytes - pages_bytes;
+            // Both names once, perhaps the memory's again after the firmware, and 8 bytes a burst.
+            prop_assert!([84, 91].iter().any(|names| rest_bytes > *names && (rest_bytes - names).is_multiple_of(8)));
+        }
+    }
+
+    /// The same seed gives the same events, however the caller cuts time into steps.
+    #[test]
+    fn stepping_does_not_matter(case in cases(), step_ns in 1_000_u64..70_000_000) {
+        let expected = run(&mut case.start());
+        let mut source = case.start();
+        let mut events = Vec::new();
+        let mut now_ns = 0;
+        while now_ns < PATIENCE_NS && source.next_event_at().is_some() {
+            // Steps of a few microseconds are too many to take all the way; they grow.
+            now_ns = (now_ns + step_ns + now_ns / 500).min(PATIENCE_NS);
+            events.extend(std::iter::from_fn(|| source.advance_to(now_ns)));
+        }
+        prop_assert_eq!(expected, events);
+    }
+
+    /// Stepping from one announced instant to the next meets every event at its own time.
+    #[test]
+    fn no_event_comes_unannounced(case in cases()) {
+        let mut source = case.start();
+        let mut events = Vec::new();
+        while let Some(next_ns) = source.next_event_at().filter(|next_ns| *next_ns <= PATIENCE_NS) {
+            let before_ns = source.now_ns();
+            let event = source.advance_to(next_ns);
+            prop_assert!(event.is_none_or(|event| event.at_ns == next_ns), "{:?} at {}", event, next_ns);
+            prop_assert!(event.is_some() || next_ns > before_ns || source.next_event_at() != Some(next_ns));
+            events.extend(event);
+        }
+        events.extend(run(&mut source));
+        prop_assert_eq!(run(&mut case.start()), events);
+    }
+
+    /// A guest that writes nothing is always migrated, in three syncs, once nothing limits the link.
+    #[test]
+    fn an_idle_guest_completes(case in cases()) {
+        let mut case = case;
+        case.guest.writer = Writer::Idle;
+        case.config.max_bandwidth_bytes_per_second = 0;
+        let mut source = case.start();
+        run(&mut source);
+        let end = source.statistics();
+        prop_assert_eq!(end.status, Status::Completed);
+        prop_assert!(end.memory.dirty_sync_count <= 3);
+        prop_assert_eq!(end.memory.normal_pages + end.memory.zero_pages, end.memory.total_bytes / 4096);
+    }
+
+    /// A cancel at any instant before the end leaves the guest running here, also over a cut link.
+    #[test]
+    fn cancel_and_failure_leave_the_guest_here(
+        case in cases(), at_ms in 0_u64..3000, cut: bool, fails: bool,
+    ) {
+        let mut source = case.start();
+        while source.advance_to(at_ms * NS_PER_MS).is_some() {}
+        if cut {
+            source.set_link_bytes_per_second(0);
+        }
+        let ended = source.status() == Status::Completed;
+        prop_assert_eq!(if fails { source.fail() } else { source.cancel() }, !ended);
+        run(&mut source);
+        let expected = match (ended, fails) {
+            (true, _) => Status::Completed,
+            (false, true) => Status::Failed,
+            (false, false) => Status::Cancelled,
+        };
+        prop_assert_eq!(source.status(), expected);
+        prop_assert_eq!(source.guest_runs(), !ended);
+        prop_assert!(!source.cancel(), "an ended migration cannot be cancelled");
+    }
+
+    /// A cut link stalls a migration without loss; when it comes back everything arrives.
+    #[test]
+    fn a_cut_link_only_stalls(case in cases(), cut_ms in 0_u64..2000, gap_ms in 1_u64..5000) {
+        let mut case = case;
+        case.guest.writer = Writer::Idle;
+        case.config.max_bandwidth_bytes_per_second = 0;
+        let mut source = case.start();
+        while source.advance_to(cut_ms * NS_PER_MS).is_some() {}
+        source.set_link_bytes_per_second(0);
+        while source.advance_to((cut_ms + gap_ms) * NS_PER_MS).is_some() {}
+        source.set_link_bytes_per_second(case.config.host.link_bytes_per_second);
+        run(&mut source);
+        prop_assert_eq!(source.status(), Status::Completed);
+        prop_assert_eq!(source.statistics().memory.remaining_bytes, 0);
+    }
+}
+
+fn busy_guest(writes_per_second: u64, paused: bool) -> Case {
+    let phase = UniformPhase { from_ns: 0, writes_per_second, working_set_pages: 16_384 };
+    let writer = Writer::Uniform(vec![phase]);
+    let guest = Guest {
+        memory_mib: 128,
+        region_first_page: 4096,
+        filled_pages: 16_384,
+        paused,
+        started_at_ns: 0,
+        writer,
+    };
+    let config = SourceConfig { max_bandwidth_bytes_per_second: 50 << 20, ..SourceConfig::default() };
+    Case { config, guest, seed: 11 }
+}
+
+/// The stream of events is a promise: a change here changes every recorded seed.
+#[test]
+fn the_events_of_a_seed_are_pinned() {
+    let mut source = busy_guest(9_000, false).start();
+    let events = run(&mut source);
+    assert_eq!(source.status(), Status::Completed);
+    assert_eq!((events.len(), hash(&events)), (30, 17_749_119_371_878_784_142));
+}
+
+#[test]
+fn the_last_iteration_stops_the_guest_first() {
+    let kinds: Vec<EventKind> =
+        run(&mut busy_guest(3_000, false).start()).into_iter().map(|e| e.kind).collect();
+    let [.., before, stop, last_sync, end] = kinds.as_slice() else { panic!("{kinds:?}") };
+    assert!(matches!(before, EventKind::SyncDone { .. }));
+    assert_eq!(*stop, EventKind::GuestStopped);
+    assert!(matches!(last_sync, EventKind::SyncDone { .. }));
+    assert_eq!(*end, EventKind::Completed);
+}
+
+#[test]
+fn a_paused_guest_is_neither_stopped_nor_resumed() {
+    let events = run(&mut busy_guest(60_000, true).start());
+    assert!(events.iter().all(|event| event.kind != EventKind::GuestStopped));
+    assert_eq!(events.last().unwrap().kind, EventKind::Completed);
+    let mut source = busy_guest(60_000, true).start();
+    assert!(source.cancel());
+    assert_eq!(run(&mut source).last().unwrap().kind, EventKind::Cancelled { guest_resumed: false });
+    assert!(!source.guest_runs());
+}
+
+/// A guest that never converges does once it is paused, or given more bandwidth or more downtime.
+#[test]
+fn live_changes_make_a_guest_converge() {
+    let changes: [fn(&mut SourceMigration); 3] = [
+        |source| source.set_guest_paused(true),
+        |source| source.set_max_bandwidth(0),
+        |source| source.set_downtime_limit_ms(30_000),
+    ];
+    for change in changes {
+        let mut source = busy_guest(60_000, false).start();
+        while source.advance_to(PATIENCE_NS).is_some() {}
+        let statistics = source.statistics();
+        assert_eq!(statistics.status, Status::Active);
+        assert!(statistics.memory.dirty_rate_pages_per_second > 10_000);
+        assert!(statistics.expected_downtime_ms.unwrap() > 300);
+        change(&mut source);
+        while source.advance_to(2 * PATIENCE_NS).is_some() {}
+        assert_eq!(source.status(), Status::Completed);
+    }
+}

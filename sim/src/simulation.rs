@@ -1,0 +1,137 @@
+//! One migration driven through a simulated world: the same machine that drives libvirt, in virtual time.
+//!
+//! The loop is the twin of the executor's: inputs in, commands and events out. It knows no clock: time jumps from one
+//! thing that happens to the next.
+
+use whimbrel_core::journal::{self, Record};
+use whimbrel_core::{
+    Action, Answer, Command, Event, Facts, Input, Instant, Migration, Misuse, Observation, Output, Request,
+    Spec, SpecError, Verdict, View,
+};
+
+use crate::scenario::Scenario;
+use crate::world::{DaemonConstants, Told, World};
+
+/// After this much virtual time the operator cancels: a simulation must end, even when the scenario never would.
+const PATIENCE_NS: u64 = 6 * 3_600 * 1_000_000_000;
+
+/// A migration in a simulated world.
+#[derive(Debug)]
+pub struct Simulation {
+    world: World,
+    migration: Migration,
+    rules: fn(&Facts) -> Verdict,
+    journal: Option<String>,
+    out_of_patience: bool,
+}
+
+impl Simulation {
+    /// The migration of a scenario. The same seed gives the same migration, to the byte of its journal.
+    ///
+    /// # Errors
+    /// When the scenario asks for limits that no migration can follow.
+    pub fn new(
+        scenario: &Scenario,
+        seed: u64,
+        rules: fn(&Facts) -> Verdict,
+        constants: DaemonConstants,
+    ) -> Result<Self, SpecError> {
+        Ok(Self {
+            migration: Migration::new(spec(scenario))?,
+            world: World::new(scenario.clone(), seed, constants),
+            rules,
+            journal: None,
+            out_of_patience: false,
+        })
+    }
+
+    /// Keeps a journal.
+    #[must_use]
+    pub fn with_journal(mut self) -> Self {
+        self.journal = Some(journal::header_line(self.migration.view().spec) + "\n");
+        self
+    }
+
+    /// Drives the migration to its end. `watch` is told every event.
+    ///
+    /// # Errors
+    /// Never, unless the world breaks the protocol of the port: a bug.
+    pub fn run(&mut self, mut watch: impl FnMut(Instant, &Event, View<'_>)) -> Result<(), Misuse> {
+        self.feed(Input::Operator(Request::Begin), &mut watch)?;
+        while self.migration.view().outcome.is_none() {
+            self.step(&mut watch)?;
+        }
+        Ok(())
+    }
+
+    /// The migration as it stands.
+    #[must_use]
+    pub fn migration(&self) -> &Migration {
+        &self.migration
+    }
+
+    /// The journal, if one is kept.
+    #[must_use]
+    pub fn journal(&self) -> Option<&str> {
+        self.journal.as_deref()
+    }
+
+    /// On to the next thing that happens.
+    fn step(&mut self, watch: &mut impl FnMut(Instant, &Event, View<'_>)) -> Result<(), Misuse> {
+        let deadline = self.migration.deadline().map(Instant::as_ns);
+        let next = [deadline, self.world.next_at()].into_iter().flatten().min().unwrap_or(PATIENCE_NS);
+        if next >= PATIENCE_NS && !self.out_of_patience {
+            self.out_of_patience = true;
+            return self.feed(Input::Operator(Request::Cancel), watch);
+        }
+        match self.world.advance(next) {
+            Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation), watch),
+            Some((_, Told::Asked(request))) => self.feed(Input::Operator(request), watch),
+            None if deadline.is_some_and(|deadline| deadline <= self.world.now_ns()) => {
+                self.feed(Input::Timer, watch)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn feed(
+        &mut self,
+        input: Input,
+        watch: &mut impl FnMut(Instant, &Event, View<'_>),
+    ) -> Result<(), Misuse> {
+        let now = Instant::from_ns(self.world.now_ns());
+        let record = self.journal.is_some().then(|| input.clone());
+        let outputs: Vec<_> = self.migration.handle(now, input)?.collect();
+        if let (Some(journal), Some(input)) = (&mut self.journal, record) {
+            let trail = self.migration.view().trail;
+            journal.push_str(&journal::record_line(&Record { at_ns: now, input, trail }));
+            journal.push('\n');
+        }
+        let mut verdict = None;
+        for output in outputs {
+            match output {
+                Output::Event(event) => watch(now, &event, self.migration.view()),
+                Output::Command(Command { id, action: Action::EvaluateRules(facts) }) => {
+                    verdict =
+                        Some(Observation::Answer { to: id, answer: Answer::Verdict((self.rules)(&facts)) });
+                }
+                Output::Command(command) => self.world.carry_out(&command),
+            }
+        }
+        match verdict {
+            Some(verdict) => self.feed(Input::Hypervisor(verdict), watch),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a scenario asks of the migration.
+#[must_use]
+pub fn spec(scenario: &Scenario) -> Spec {
+    let mut spec = Spec::new(scenario.guest.name.clone(), "sim://alpha", "sim://beta");
+    spec.downtime_limit_ms = scenario.migration.downtime_limit_ms;
+    spec.bandwidth_limit_bytes_per_second =
+        scenario.migration.bandwidth_limit_mib_per_second.map(|rate| rate.saturating_mul(1 << 20));
+    spec.timeout_ms = scenario.migration.timeout_ms;
+    spec
+}

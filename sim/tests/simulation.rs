@@ -1,0 +1,185 @@
+//! Whole migrations in the simulated world: how they end, what is told on the way, and that their journals replay.
+
+#![cfg(test)]
+
+use whimbrel_core::{
+    CancelAnswer, Cause, Ending, Event, Outcome, PhaseName, Side, Verdict, Whereabouts, journal,
+};
+use whimbrel_sim::world::DaemonConstants;
+use whimbrel_sim::{Scenario, Simulation};
+
+struct Told {
+    outcome: Outcome,
+    phases: Vec<PhaseName>,
+    cancel: Vec<CancelAnswer>,
+    gains: u64,
+    regressions: u64,
+    journal: String,
+}
+
+fn run(scenario: &Scenario, seed: u64) -> Told {
+    let mut simulation = Simulation::new(scenario, seed, |_| Verdict::default(), DaemonConstants::default())
+        .unwrap()
+        .with_journal();
+    let (mut phases, mut cancel) = (Vec::new(), Vec::new());
+    simulation
+        .run(|_, event, _| match event {
+            Event::Phase(name) => phases.push(*name),
+            Event::CancelAnswered(answer) => cancel.push(*answer),
+            _ => {}
+        })
+        .unwrap();
+    let view = simulation.migration().view();
+    Told {
+        outcome: view.outcome.unwrap().clone(),
+        phases,
+        cancel,
+        gains: view.convergence.gains(),
+        regressions: view.convergence.regressions(),
+        journal: simulation.journal().unwrap().to_owned(),
+    }
+}
+
+/// A small guest with these faults, in the words of a scenario file.
+fn with_faults(writes_per_second: u64, faults: &str) -> Scenario {
+    let text = format!(
+        "name = \"test\"\n\
+         [guest]\nname = \"wren\"\nmemory_mib = 128\nworking_set_mib = 32\nwrites_per_second = {writes_per_second}\n\
+         [link]\nbandwidth_mib_per_second = 1000\n\
+         [migration]\nbandwidth_limit_mib_per_second = 16\ndowntime_limit_ms = 100\n\
+         {faults}\n\
+         [expect]\nresult = \"completed\"\nguest_on = \"destination\"\n"
+    );
+    Scenario::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn fault(at_ms: u64, what: &str) -> String {
+    format!("[[fault]]\nat_ms = {at_ms}\ndo = \"{what}\"\n")
+}
+
+#[test]
+fn the_built_in_scenarios_end_as_they_say() {
+    for name in Scenario::built_in_names() {
+        let scenario = Scenario::built_in(name).unwrap().unwrap();
+        let told = run(&scenario, scenario.seed);
+        let expected = (format!("{:?}", scenario.expect.result), format!("{:?}", scenario.expect.guest_on));
+        let place = match told.outcome.guest {
+            Whereabouts::Untouched | Whereabouts::SourceRunning | Whereabouts::SourcePaused => "Source",
+            Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => "Destination",
+            Whereabouts::BothRunning | Whereabouts::Nowhere | Whereabouts::Unknown => "Nowhere",
+        };
+        assert_eq!((format!("{:?}", told.outcome.ending), place.to_owned()), expected, "{name}");
+        assert!(told.gains >= scenario.expect.regressions_at_least, "{name}: {} gains", told.gains);
+        assert!(told.regressions > 0, "{name} shows a saw-tooth");
+    }
+}
+
+#[test]
+fn every_journal_replays_to_the_same_states() {
+    for name in Scenario::built_in_names() {
+        let scenario = Scenario::built_in(name).unwrap().unwrap();
+        let told = run(&scenario, scenario.seed);
+        let replayed =
+            journal::replay(&told.journal, |_, _, _| {}).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(replayed.migration.view().outcome, Some(&told.outcome));
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+    let scenario = with_faults(3000, "");
+    assert_eq!(run(&scenario, 7).journal, run(&scenario, 7).journal);
+    assert_ne!(run(&scenario, 7).journal, run(&scenario, 8).journal);
+}
+
+#[test]
+fn an_idle_guest_moves() {
+    let told = run(&with_faults(0, ""), 1);
+    assert_eq!(
+        told.phases,
+        [
+            PhaseName::Validating,
+            PhaseName::Preparing,
+            PhaseName::Precopy,
+            PhaseName::SwitchingOver,
+            PhaseName::Completing,
+            PhaseName::Done
+        ]
+    );
+    assert!(told.outcome.downtime_ms.is_some_and(|ms| ms < 100));
+}
+
+#[test]
+fn a_guest_that_never_converges_is_cancelled_and_stays() {
+    let told = run(&with_faults(60_000, &fault(20_000, "cancel")), 1);
+    assert_eq!((told.outcome.ending, told.outcome.guest), (Ending::Cancelled, Whereabouts::SourceRunning));
+    assert_eq!(told.cancel, [CancelAnswer::Cancelled]);
+    assert_eq!(told.outcome.recovered.len(), 2, "both settings are put back");
+}
+
+#[test]
+fn a_cancel_at_any_moment_is_answered_truly() {
+    let calm = run(&with_faults(0, ""), 1).outcome.total_ms;
+    for at_ms in (0..calm + 50).step_by(11) {
+        let told = run(&with_faults(0, &fault(at_ms, "cancel")), 1);
+        let on_source = matches!(told.outcome.guest, Whereabouts::Untouched | Whereabouts::SourceRunning);
+        match told.cancel.last() {
+            Some(CancelAnswer::Cancelled) => assert!(on_source, "at {at_ms} ms"),
+            Some(CancelAnswer::TooLate) => assert!(!on_source, "at {at_ms} ms"),
+            None => assert!(at_ms >= calm, "a cancel at {at_ms} ms went unanswered"),
+            Some(answer) => panic!("at {at_ms} ms: {answer:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_destination_daemon_that_dies_leaves_the_guest_on_the_source() {
+    let dies = with_faults(3000, &fault(2000, "kill-destination-daemon"));
+    let told = run(&dies, 1);
+    assert_eq!(told.outcome.guest, Whereabouts::SourceRunning);
+    assert_eq!(told.outcome.unsettled, Some(Side::Destination), "it could not be looked at");
+
+    let returns = with_faults(
+        3000,
+        &(fault(2000, "kill-destination-daemon") + &fault(4000, "start-destination-daemon")),
+    );
+    let told = run(&returns, 1);
+    assert_eq!((told.outcome.guest, told.outcome.unsettled), (Whereabouts::SourceRunning, None));
+    assert_eq!(told.outcome.cause, Some(Cause::CopyFailed));
+}
+
+#[test]
+fn a_short_cut_is_survived_and_a_lasting_one_is_not() {
+    let short = with_faults(1000, &(fault(2000, "cut-link") + &fault(5000, "restore-link")));
+    assert_eq!(run(&short, 1).outcome.ending, Ending::Completed);
+    let lasting = with_faults(1000, &fault(2000, "cut-link"));
+    let told = run(&lasting, 1);
+    assert_eq!((told.outcome.ending, told.outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+}
+
+#[test]
+fn a_source_daemon_that_dies_is_in_doubt_until_it_is_back() {
+    let faults = fault(2000, "kill-source-daemon") + &fault(5000, "start-source-daemon");
+    let told = run(&with_faults(1000, &faults), 1);
+    assert!(told.phases.contains(&PhaseName::Resolving));
+    assert_eq!(told.outcome.guest, Whereabouts::SourceRunning);
+    assert_eq!(told.outcome.cause, Some(Cause::ReplyLost));
+}
+
+#[test]
+fn a_guest_whose_process_dies_is_said_to_be_nowhere() {
+    let told = run(&with_faults(1000, &fault(2000, "kill-source-guest")), 1);
+    assert_eq!(told.outcome.guest, Whereabouts::Nowhere);
+}
+
+#[test]
+fn no_fault_at_any_moment_leaves_two_copies_or_a_lie() {
+    let calm = run(&with_faults(500, ""), 1).outcome.total_ms;
+    for what in ["cut-link", "kill-destination-daemon", "kill-source-daemon", "kill-destination-guest"] {
+        for at_ms in (0..calm + 50).step_by(97) {
+            let told = run(&with_faults(500, &fault(at_ms, what)), 1);
+            assert_ne!(told.outcome.guest, Whereabouts::BothRunning, "{what} at {at_ms} ms");
+            journal::replay(&told.journal, |_, _, _| {}).unwrap_or_else(|error| panic!("{what}: {error}"));
+        }
+    }
+}

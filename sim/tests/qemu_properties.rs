@@ -280,3 +280,46 @@ fn live_changes_make_a_guest_converge() {
         assert_eq!(source.status(), Status::Completed);
     }
 }
+
+/// A cancel between the stop and the end is still in time, and starts the guest again where it was.
+#[test]
+fn a_cancel_in_the_last_pass_resumes_the_guest() {
+    let mut source = busy_guest(3_000, false).start();
+    while source.advance_to(PATIENCE_NS).unwrap().kind != EventKind::GuestStopped {}
+    assert!(!source.guest_runs());
+    assert!(source.cancel());
+    assert_eq!(source.status(), Status::Cancelling);
+    assert_eq!(run(&mut source).last().unwrap().kind, EventKind::Cancelled { guest_resumed: true });
+    assert!(source.guest_runs());
+}
+
+/// A link cut while the device state is sent holds the hand-over up until it is back.
+#[test]
+fn the_device_state_needs_the_link_too() {
+    let case = busy_guest(0, false);
+    let mut source = case.start();
+    while source.advance_to(PATIENCE_NS).unwrap().kind != EventKind::GuestStopped {}
+    let device_state_ns = case.config.host.device_state_ns;
+    let cut_ns = source.now_ns() + device_state_ns / 2;
+    while source.advance_to(cut_ns).is_some() {}
+    source.set_link_bytes_per_second(0);
+    assert_eq!((source.advance_to(cut_ns + 5000 * NS_PER_MS), source.next_event_at()), (None, None));
+    source.set_link_bytes_per_second(case.config.host.link_bytes_per_second);
+    let end = source.advance_to(PATIENCE_NS).unwrap();
+    assert_eq!(end.kind, EventKind::Completed);
+    assert_eq!(end.at_ns, cut_ns + 5000 * NS_PER_MS + device_state_ns);
+}
+
+/// Without a limit nothing ends a burst but its 50 ms, so windows still close in time on a slow link.
+#[test]
+fn a_burst_gives_way() {
+    let mut case = busy_guest(0, false);
+    case.config.max_bandwidth_bytes_per_second = 0;
+    case.config.host.link_bytes_per_second = 10 << 20;
+    let events = run(&mut case.start());
+    let closed = events.iter().filter(|event| matches!(event.kind, EventKind::WindowClosed { .. }));
+    let closed_ms: Vec<u64> = closed.map(|event| event.at_ns / NS_PER_MS).collect();
+    assert!(closed_ms.len() > 40);
+    // Two bursts a window, each late by at most 64 pages of 0.4 ms.
+    assert!(closed_ms.array_windows().all(|[a, b]| (100..=152).contains(&(b - a))), "{closed_ms:?}");
+}

@@ -1,6 +1,8 @@
 //! The executor: drives real or simulated hypervisors with the migration state machine of `whimbrel-core`.
 
+pub mod cli;
 pub mod drive;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
+pub mod report;
 pub mod watch;

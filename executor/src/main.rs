@@ -1,2 +1,7 @@
-//! whimbrel.
-fn main() {}
+//! The `whimbrel` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    whimbrel::cli::main()
+}

@@ -52,14 +52,22 @@ impl Simulation {
         self
     }
 
-    /// Drives the migration to its end. `watch` is told every event.
+    /// Drives the migration to its end. `ask` is an operator beside the scenario's own, asked before every step;
+    /// `watch` is told every event.
     ///
     /// # Errors
     /// Never, unless the world breaks the protocol of the port: a bug.
-    pub fn run(&mut self, mut watch: impl FnMut(Instant, &Event, View<'_>)) -> Result<(), Misuse> {
+    pub fn run(
+        &mut self,
+        mut ask: impl FnMut() -> Option<Request>,
+        mut watch: impl FnMut(Instant, &Event, View<'_>),
+    ) -> Result<(), Misuse> {
         self.feed(Input::Operator(Request::Begin), &mut watch)?;
         while self.migration.view().outcome.is_none() {
-            self.step(&mut watch)?;
+            match ask() {
+                Some(request) => self.feed(Input::Operator(request), &mut watch)?,
+                None => self.step(&mut watch)?,
+            }
         }
         Ok(())
     }

@@ -23,11 +23,14 @@ fn run(scenario: &Scenario, seed: u64) -> Told {
         .with_journal();
     let (mut phases, mut cancel) = (Vec::new(), Vec::new());
     simulation
-        .run(|_, event, _| match event {
-            Event::Phase(name) => phases.push(*name),
-            Event::CancelAnswered(answer) => cancel.push(*answer),
-            _ => {}
-        })
+        .run(
+            || None,
+            |_, event, _| match event {
+                Event::Phase(name) => phases.push(*name),
+                Event::CancelAnswered(answer) => cancel.push(*answer),
+                _ => {}
+            },
+        )
         .unwrap();
     let view = simulation.migration().view();
     Told {

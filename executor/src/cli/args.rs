@@ -1,0 +1,101 @@
+//! The arguments, with the help that people read.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "these comments are the help on a terminal, where backticks would only disturb"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::watch::Format;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done: the migration completed, or the simulation ended as its scenario expects
+  1  something unexpected; nothing was done to a guest
+  2  the arguments, or a file that they name, cannot be used
+  3  the migration failed; the guest is on the source
+  4  the migration was cancelled; the guest is on the source
+  5  it is not known where the guest is, or it is in neither host's memory
+  6  the operator left; the migration goes on";
+
+/// Moves running virtual machines between libvirt hosts, and simulates it.
+#[derive(Debug, Parser)]
+#[command(name = "whimbrel", version, after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Simulate a migration in virtual time; needs no hypervisor.
+    Simulate(Simulate),
+    /// Migrate a running guest from one libvirt host to another.
+    ///
+    /// Ctrl-C asks for the end and tells what came of it; a second Ctrl-C leaves the migration running.
+    #[command(after_help = EXIT_CODES)]
+    Migrate(Migrate),
+    /// Go through a migration again from its journal, step by step.
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Simulate {
+    /// A scenario file, or the name of a built-in one: regression, converges, never-converges.
+    #[arg(default_value = "regression")]
+    pub(super) scenario: String,
+    /// The seed of all chance, instead of the scenario's.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Write the migration's journal to this new file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
+    /// How results are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// Simulated seconds a second; 0 is as fast as possible. On a terminal 8, elsewhere 0.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(super) speed: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "a field is named as its option")]
+pub(super) struct Migrate {
+    /// The guest's name.
+    pub(super) domain: String,
+    /// libvirt URI of the destination, for example qemu+ssh://beta/system. The source's daemon must reach it too.
+    pub(super) dest: String,
+    /// libvirt URI of the source.
+    #[arg(long, value_name = "URI", default_value = "qemu:///system")]
+    pub(super) source: String,
+    /// Where the guest's memory is sent, for example tcp://192.0.2.12; without it to the destination's host name.
+    #[arg(long, value_name = "URI")]
+    pub(super) migrate_uri: Option<String>,
+    /// Most MiB a second on the migration link.
+    #[arg(long, value_name = "MIB_PER_S", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(super) bandwidth: Option<u64>,
+    /// Longest pause in ms that the hand-over may be planned with.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=2_000_000))]
+    pub(super) downtime: Option<u64>,
+    /// Cancel when the copy has taken this many seconds.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(super) timeout: Option<u64>,
+    /// How results are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// Write the journal to this new file, instead of one under $XDG_STATE_HOME/whimbrel.
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The journal.
+    pub(super) journal: PathBuf,
+    /// How results are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}

@@ -1,0 +1,165 @@
+//! What went wrong, for the person who typed the command.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use miette::{Diagnostic, GraphicalReportHandler, NamedSource, SourceSpan};
+use whimbrel_core::journal::JournalError;
+use whimbrel_sim::ScenarioError;
+
+use super::Exit;
+use crate::drive::{DriveError, JournalFileError};
+
+/// A command that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// A file that cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A journal that cannot be written.
+    #[error(transparent)]
+    JournalFile(#[from] JournalFileError),
+    /// A scenario file with mistakes.
+    #[error("{error}")]
+    Scenario {
+        /// The mistakes.
+        error: ScenarioError,
+        /// The file's text, to show them in.
+        text: String,
+    },
+    /// A scenario whose limits no migration can follow.
+    #[error("the scenario asks for what no migration can follow")]
+    Spec(#[from] whimbrel_core::SpecError),
+    /// A journal that cannot be replayed.
+    #[error("cannot replay `{}`", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// The line and the reason.
+        source: JournalError,
+    },
+    /// A connection URI that this build cannot use.
+    #[error("{reason}")]
+    Uri {
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The migration could not be driven on.
+    #[error("the migration is no longer followed")]
+    Drive(#[from] DriveError),
+    /// Signals could not be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+    /// The simulated world broke the protocol of the port.
+    #[error("the simulated world broke the protocol")]
+    Misuse(#[from] whimbrel_core::Misuse),
+}
+
+impl CliError {
+    /// The exit code that tells this error.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Unreadable { .. }
+            | Self::Unwritable { .. }
+            | Self::Scenario { .. }
+            | Self::Spec(_)
+            | Self::Journal { .. }
+            | Self::Uri { .. }
+            | Self::JournalFile(_)
+            | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
+            // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
+            Self::Drive(DriveError::Journal(_) | DriveError::Misuse(_) | DriveError::PortGone) => {
+                Exit::InDoubt
+            }
+            Self::Signals(_) | Self::Misuse(_) => Exit::Unexpected,
+        }
+    }
+
+    /// The error with its chain of causes, and a hint where there is one.
+    #[must_use]
+    pub fn rendered(&self) -> String {
+        if let Self::Scenario { error, text } = self {
+            return scenario(error, text);
+        }
+        let mut rendered = format!("error: {self}");
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let _ = write!(rendered, ": {error}");
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            let _ = write!(rendered, "\n\nhint: {hint}");
+        }
+        rendered
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Uri { hint, .. } => Some(hint),
+            Self::Drive(DriveError::Misuse(_) | DriveError::PortGone) => Some(
+                "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
+            ),
+            Self::Unreadable { .. }
+            | Self::Unwritable { .. }
+            | Self::JournalFile(_)
+            | Self::Scenario { .. }
+            | Self::Spec(_)
+            | Self::Journal { .. }
+            | Self::Drive(_)
+            | Self::Signals(_)
+            | Self::Misuse(_) => None,
+        }
+    }
+}
+
+/// Every mistake in the file, shown in its line.
+fn scenario(error: &ScenarioError, text: &str) -> String {
+    let handler = GraphicalReportHandler::new().with_links(false);
+    let file = Arc::new(NamedSource::new(error.file_name(), text.to_owned()));
+    let mut rendered = String::new();
+    for problem in error.problems() {
+        let mistake = Mistake {
+            message: problem.message.clone(),
+            help: Some(problem.help.clone()).filter(|help| !help.is_empty()),
+            file: Arc::clone(&file),
+            span: problem.span.clone().into(),
+        };
+        // Writing into a string does not fail.
+        let _ = handler.render_report(&mut rendered, &mistake);
+    }
+    let count = error.problems().len();
+    let plural = if count == 1 { "" } else { "s" };
+    let _ = write!(rendered, "error: {count} mistake{plural} in `{}`", error.file_name());
+    rendered
+}
+
+/// One mistake as the renderer wants it.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{message}")]
+struct Mistake {
+    message: String,
+    #[help]
+    help: Option<String>,
+    #[source_code]
+    file: Arc<NamedSource<String>>,
+    #[label("here")]
+    span: SourceSpan,
+}

@@ -1,0 +1,27 @@
+//! Ctrl-C while a guest is on its way: the first asks for the end, the second leaves.
+
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use whimbrel_core::Request;
+
+use super::CliError;
+use crate::drive::Message;
+
+/// Turns signals into messages for as long as the process lives.
+pub(super) fn listen(inbox: Sender<Message>) -> Result<(), CliError> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(CliError::Signals)?;
+    thread::spawn(move || {
+        let mut asked = false;
+        for _ in signals.forever() {
+            let message = if asked { Message::Leave } else { Message::Asked(Request::Cancel) };
+            asked = true;
+            if inbox.send(message).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! `whimbrel migrate`: a running guest from one libvirt host to another.
+
+use whimbrel_core::Spec;
+
+use super::args::Migrate;
+use super::{CliError, Exit};
+
+const BUILD_IT_IN: &str = "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
+                           `apt-get install libvirt-dev pkg-config`)";
+
+pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
+    for uri in [&arguments.source, &arguments.dest] {
+        check_uri(uri)?;
+    }
+    drive(arguments)
+}
+
+fn check_uri(uri: &str) -> Result<(), CliError> {
+    if uri.starts_with("sim:") {
+        return Err(CliError::Uri {
+            reason: format!("`{uri}` is a simulated host, and `migrate` moves real guests"),
+            hint: "`whimbrel simulate` runs a migration with no hypervisor",
+        });
+    }
+    if !uri.contains("://") || uri.contains('\0') {
+        return Err(CliError::Uri {
+            reason: format!("`{}` is not a libvirt connection URI", uri.escape_debug()),
+            hint: "write it as qemu+ssh://HOST/system, qemu+tls://HOST/system, or qemu:///system for this host",
+        });
+    }
+    if !cfg!(feature = "libvirt") {
+        return Err(CliError::Uri {
+            reason: format!("this build cannot connect to `{uri}`: the libvirt driver is not built in"),
+            hint: BUILD_IT_IN,
+        });
+    }
+    Ok(())
+}
+
+fn spec(arguments: &Migrate) -> Spec {
+    let mut spec = Spec::new(arguments.domain.as_str(), arguments.source.as_str(), arguments.dest.as_str());
+    spec.downtime_limit_ms = arguments.downtime;
+    spec.bandwidth_limit_bytes_per_second = arguments.bandwidth.map(|mib| mib << 20);
+    spec.timeout_ms = arguments.timeout.map(|s| s.saturating_mul(1000));
+    spec
+}
+
+#[cfg(not(feature = "libvirt"))]
+fn drive(arguments: &Migrate) -> Result<Exit, CliError> {
+    // Every URI is refused before: this build has nothing to drive with.
+    let _ = spec(arguments);
+    check_uri(&arguments.source).map(|()| Exit::Unexpected)
+}
+
+#[cfg(feature = "libvirt")]
+use with_libvirt::drive;
+
+#[cfg(feature = "libvirt")]
+mod with_libvirt {
+    use std::path::PathBuf;
+    use std::sync::mpsc;
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use super::super::{CliError, Exit, interrupt, say, stdout_is_terminal};
+    use super::{Migrate, spec};
+    use crate::drive::{self, Journal};
+    use crate::libvirt::{LibvirtPort, Route};
+    use crate::watch::{self, Origin, picture};
+
+    pub(super) fn drive(arguments: &Migrate) -> Result<Exit, CliError> {
+        let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&arguments.domain));
+        let journal = Journal::create(&path)?;
+        let (sender, inbox) = mpsc::channel();
+        interrupt::listen(sender.clone())?;
+        let route = Route {
+            guest: arguments.domain.clone(),
+            source: arguments.source.clone(),
+            destination: arguments.dest.clone(),
+            migrate_uri: arguments.migrate_uri.clone(),
+        };
+        let mut port = LibvirtPort::new(route, sender);
+        let mut watcher =
+            watch::choose(arguments.format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
+        let driven = drive::drive(
+            spec(arguments),
+            &mut port,
+            &inbox,
+            journal,
+            whimbrel_plugins::judge,
+            watcher.as_mut(),
+        )?;
+        drop(watcher);
+        let exit = driven.outcome.as_ref().map_or(Exit::Left, Exit::of);
+        if exit == Exit::Left {
+            say(&how_to_look_after(arguments));
+        }
+        say(&format!("journal: {}", path.display()));
+        if let (Some(p50), Some(p99)) = (driven.reactions.quantile_us(50), driven.reactions.quantile_us(99)) {
+            say(&format!(
+                "reactions to libvirt's events: {}, p50 {p50} µs, p99 {p99} µs",
+                driven.reactions.count()
+            ));
+        }
+        Ok(exit)
+    }
+
+    /// What an operator who leaves needs to know.
+    fn how_to_look_after(arguments: &Migrate) -> String {
+        let Migrate { domain, source, dest, .. } = arguments;
+        let mut text = format!(
+            "left: the migration of `{domain}` goes on, driven by the source's libvirt daemon\n  \
+             look:    virsh -c {source} domjobinfo {domain}\n  \
+             cancel:  virsh -c {source} domjobabort {domain}\n  \
+             where:   virsh -c {source} domstate {domain} --reason; virsh -c {dest} domstate {domain} --reason"
+        );
+        if arguments.downtime.is_some() || arguments.bandwidth.is_some() {
+            text += "\n  if it fails, the limits that were set stay on the guest: \
+                     see `virsh migrate-setmaxdowntime` and `virsh migrate-setspeed`";
+        }
+        text
+    }
+
+    /// A new file under the user's state directory; its name holds the guest and the time.
+    fn usual_journal(guest: &str) -> PathBuf {
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let guest: String = guest.chars().take(80).map(safe).collect();
+        state.unwrap_or_default().join("whimbrel").join(format!("{guest}-{ms}.journal"))
+    }
+}

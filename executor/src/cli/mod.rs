@@ -1,0 +1,91 @@
+//! The command line: arguments in, an exit code out.
+//!
+//! Data goes to standard output, everything else to standard error. Each verb has a file of its own; nothing here knows
+//! how a migration works.
+
+mod args;
+mod error;
+mod interrupt;
+mod migrate;
+mod replay;
+mod simulate;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use whimbrel_core::{Ending, Outcome};
+
+use self::args::{Arguments, Verb};
+pub use self::error::CliError;
+
+/// What the process's exit code tells. The numbers are a promise to scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: it is done.
+    Done,
+    /// 1: something went wrong that has no number of its own; nothing was done to a guest.
+    Unexpected,
+    /// 2: the arguments or a file that they name cannot be used.
+    BadInput,
+    /// 3: the migration failed, and the guest is on the source.
+    StayedOnSource,
+    /// 4: the migration was cancelled, and the guest is on the source.
+    Cancelled,
+    /// 5: it is not known where the guest is, or it is in neither host's memory.
+    InDoubt,
+    /// 6: the operator left, and the migration goes on.
+    Left,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.verb {
+        Verb::Simulate(arguments) => simulate::run(&arguments),
+        Verb::Migrate(arguments) => migrate::run(&arguments),
+        Verb::Replay(arguments) => replay::run(&arguments),
+    };
+    let exit = result.unwrap_or_else(|error| {
+        say(&error.rendered());
+        error.exit()
+    });
+    ExitCode::from(exit.code())
+}
+
+impl Exit {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Unexpected => 1,
+            Self::BadInput => 2,
+            Self::StayedOnSource => 3,
+            Self::Cancelled => 4,
+            Self::InDoubt => 5,
+            Self::Left => 6,
+        }
+    }
+
+    /// The code that tells this outcome.
+    fn of(outcome: &Outcome) -> Self {
+        use whimbrel_core::Whereabouts;
+        match outcome.ending {
+            Ending::Completed => Self::Done,
+            Ending::Cancelled => Self::Cancelled,
+            Ending::Failed if outcome.guest == Whereabouts::Nowhere => Self::InDoubt,
+            Ending::Failed => Self::StayedOnSource,
+            Ending::InDoubt => Self::InDoubt,
+        }
+    }
+}
+
+/// Says something to the person at the terminal.
+fn say(text: &str) {
+    // Nobody is left to be told when standard error is closed.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}

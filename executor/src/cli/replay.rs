@@ -1,0 +1,36 @@
+//! `whimbrel replay`: the same migration again, from its journal.
+
+use std::fs;
+
+use whimbrel_core::{Output, journal};
+
+use super::args::Replay;
+use super::{CliError, Exit, say};
+use crate::watch::{self, Origin, picture};
+
+pub(super) fn run(arguments: &Replay) -> Result<Exit, CliError> {
+    let path = &arguments.journal;
+    let text =
+        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
+    // Never the live picture: a replay is read, from beginning to end.
+    let mut watcher = watch::choose(arguments.format, false, picture::FRAME_MS, Origin::default());
+    let replayed = journal::replay(&text, |record, migration, outputs| {
+        for output in outputs {
+            if let Output::Event(event) = output {
+                watcher.saw(record.at_ns, event, migration.view());
+            }
+        }
+    })
+    .map_err(|source| CliError::Journal { path: path.clone(), source })?;
+    drop(watcher);
+    if replayed.torn {
+        say("note: the last line was torn while it was written and is left out");
+    }
+    let view = replayed.migration.view();
+    let end = match view.outcome {
+        Some(_) => "every state is the one that was recorded".to_owned(),
+        None => format!("the journal ends while the migration is {}: look at both hosts", view.phase),
+    };
+    say(&format!("replayed {} inputs; {end}", replayed.records));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,138 @@
+//! `whimbrel simulate`: one migration in virtual time.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant as Clock};
+
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+use whimbrel_core::{Instant, Request, Whereabouts};
+use whimbrel_sim::scenario::{ExpectedResult, GuestPlace, Scenario};
+use whimbrel_sim::simulation::Simulation;
+use whimbrel_sim::world::DaemonConstants;
+
+use super::args::Simulate;
+use super::{CliError, Exit, say, stdout_is_terminal};
+use crate::watch::{self, Format, Origin, picture};
+
+/// Simulated seconds a second on a terminal: a migration of a minute is watched in less than ten seconds.
+const WATCHED_SPEED: u32 = 8;
+
+pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
+    let scenario = read(&arguments.scenario)?;
+    let seed = arguments.seed.unwrap_or(scenario.seed);
+    let on_terminal = stdout_is_terminal() && arguments.format == Format::Text;
+    let pace = Pace::new(arguments.speed.unwrap_or(if on_terminal { WATCHED_SPEED } else { 0 }));
+
+    let mut simulation =
+        Simulation::new(&scenario, seed, whimbrel_plugins::judge, DaemonConstants::default())?;
+    if arguments.journal.is_some() {
+        simulation = simulation.with_journal();
+    }
+    let origin = Origin { engine: Some("page".to_owned()), seed: Some(seed) };
+    let mut watcher = watch::choose(arguments.format, on_terminal, pace.frame_ms(), origin);
+    let interrupted = listen()?;
+    let ask = || interrupted.swap(false, Ordering::Relaxed).then_some(Request::Cancel);
+    simulation.run(ask, |now, event, view| {
+        pace.wait_until(now);
+        watcher.saw(now, event, view);
+    })?;
+    drop(watcher);
+
+    if let (Some(path), Some(journal)) = (&arguments.journal, simulation.journal()) {
+        write_new(path, journal)?;
+    }
+    Ok(judge(&scenario, &simulation))
+}
+
+/// A scenario by its file, or by the name of a built-in one.
+fn read(name: &str) -> Result<Scenario, CliError> {
+    let path = Path::new(name);
+    let built_in = if path.exists() { None } else { Scenario::built_in_text(name) };
+    let text = match built_in {
+        Some(text) => text.to_owned(),
+        None => {
+            fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source })?
+        }
+    };
+    Scenario::parse(&text, name).map_err(|error| CliError::Scenario { error, text })
+}
+
+/// The first Ctrl-C is the operator's cancel; a second one ends the process, for a simulation leaves nothing behind.
+fn listen() -> Result<Arc<AtomicBool>, CliError> {
+    let asked_before = Arc::new(AtomicBool::new(false));
+    let interrupted = Arc::new(AtomicBool::new(false));
+    flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&asked_before)).map_err(CliError::Signals)?;
+    flag::register(SIGINT, asked_before).map_err(CliError::Signals)?;
+    flag::register(SIGINT, Arc::clone(&interrupted)).map_err(CliError::Signals)?;
+    Ok(interrupted)
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
+    use std::io::Write as _;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|source| CliError::Unwritable { path: path.into(), source })?;
+    file.write_all(text.as_bytes()).map_err(|source| CliError::Unwritable { path: path.into(), source })
+}
+
+/// Whether it ended as the scenario expects.
+fn judge(scenario: &Scenario, simulation: &Simulation) -> Exit {
+    let view = simulation.migration().view();
+    let Some(outcome) = view.outcome else { return Exit::Unexpected };
+    let wanted = scenario.expect;
+    let result = match wanted.result {
+        ExpectedResult::Completed => whimbrel_core::Ending::Completed,
+        ExpectedResult::Cancelled => whimbrel_core::Ending::Cancelled,
+        ExpectedResult::Failed => whimbrel_core::Ending::Failed,
+    };
+    let place = match outcome.guest {
+        Whereabouts::Untouched | Whereabouts::SourceRunning | Whereabouts::SourcePaused => {
+            Some(GuestPlace::Source)
+        }
+        Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => Some(GuestPlace::Destination),
+        Whereabouts::Nowhere => Some(GuestPlace::Nowhere),
+        Whereabouts::BothRunning | Whereabouts::Unknown => None,
+    };
+    let gains = view.convergence.gains();
+    if outcome.ending == result && place == Some(wanted.guest_on) && gains >= wanted.regressions_at_least {
+        return Exit::Done;
+    }
+    say(&format!(
+        "error: the scenario `{}` expects {:?} with the guest on {:?} and {} regressions or more from one sync to the next; it was {:?}, {}, with {gains}",
+        scenario.name,
+        wanted.result,
+        wanted.guest_on,
+        wanted.regressions_at_least,
+        outcome.ending,
+        outcome.guest
+    ));
+    Exit::Unexpected
+}
+
+/// Holds virtual time back, so that people can watch it.
+struct Pace {
+    speed: u32,
+    started: Clock,
+}
+
+impl Pace {
+    fn new(speed: u32) -> Self {
+        Self { speed, started: Clock::now() }
+    }
+
+    /// Virtual time between two frames that a terminal can still follow.
+    fn frame_ms(&self) -> u64 {
+        picture::FRAME_MS * u64::from(self.speed.max(1))
+    }
+
+    fn wait_until(&self, now: Instant) {
+        let Some(real_ns) = now.as_ns().checked_div(u64::from(self.speed)) else { return };
+        thread::sleep(Duration::from_nanos(real_ns).saturating_sub(self.started.elapsed()));
+    }
+}

@@ -32,6 +32,9 @@ pub enum LabError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The options contradict what the daemons accept.
+    #[error("these lab options cannot work: {0}")]
+    BadOptions(&'static str),
     /// A guest was described in a way that cannot run.
     #[error("guest `{name}`: {reason}")]
     BadGuest {
@@ -47,6 +50,16 @@ pub enum LabError {
         what: String,
         /// The host's name.
         host: String,
+    },
+    /// A daemon was started and does not answer.
+    #[error("the daemon of host `{host}` does not answer: {reason}; its log ends:\n{log}")]
+    Daemon {
+        /// The host's name.
+        host: String,
+        /// What a client says.
+        reason: String,
+        /// The last lines of the daemon's log.
+        log: String,
     },
     /// Something did not happen in the time allowed.
     #[error("{what} did not happen within {} s", .allowed.as_secs_f64())]

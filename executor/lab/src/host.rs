@@ -1,7 +1,7 @@
 //! One host: its daemon, its guests' processes, and what can be done to either.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
@@ -18,6 +18,9 @@ use crate::{LabError, processes, shell};
 
 /// How long a daemon may take until it answers.
 const DAEMON_ALLOWED: Duration = Duration::from_mins(1);
+
+/// How much of a daemon's log an error quotes.
+const LOG_TAIL_LINES: usize = 20;
 
 /// A real libvirt host in namespaces of its own.
 pub struct Host {
@@ -101,15 +104,20 @@ impl Host {
     /// Starts the daemon and waits until it answers.
     ///
     /// # Errors
-    /// [`LabError::Command`] when it does not start, [`LabError::Timeout`] when it does not answer.
+    /// [`LabError::Command`] when it does not start, [`LabError::Daemon`] when it does not answer.
     pub fn start_daemon(&self) -> Result<(), LabError> {
         // The default pid file lies outside the directories that each host has for itself.
         let pid_file = "/run/libvirt/libvirtd.pid";
         shell::run(self.command("libvirtd").args(["--daemon", "--listen", "--pid-file", pid_file]))?;
         let deadline = Instant::now() + DAEMON_ALLOWED;
         while let Err(error) = self.virsh(&["uri"]) {
-            if Instant::now() > deadline {
-                return Err(error);
+            if Instant::now() > deadline || self.daemon_pid().is_err() {
+                let log = self.log_tail();
+                return Err(LabError::Daemon {
+                    host: self.name().to_owned(),
+                    reason: error.to_string(),
+                    log,
+                });
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -176,6 +184,13 @@ impl Host {
         let bound = attempt.join().map_err(|_| io::Error::other("the listening thread failed"));
         let listener = bound.and_then(|result| result).map_err(LabError::io(what()))?;
         Ok(OccupiedPort { _listener: listener })
+    }
+
+    /// The end of the daemon's log, for an error that would otherwise leave no trace once the lab is removed.
+    fn log_tail(&self) -> String {
+        let text = fs::read_to_string(self.folder.join("var/log/libvirt/libvirtd.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(LOG_TAIL_LINES)..).unwrap_or_default().join("\n")
     }
 
     fn find(&self, what: &str, wanted: impl Fn(&processes::Process) -> bool) -> Result<u32, LabError> {

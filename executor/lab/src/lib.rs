@@ -50,7 +50,7 @@ pub struct LabOptions {
     pub keepalive_interval_s: u32,
     /// Keep-alive messages without an answer after which a connection is given up.
     pub keepalive_count: u32,
-    /// TCP ports that a destination takes migrations on.
+    /// TCP ports that a destination takes migrations on; libvirt wants at least two.
     pub migration_ports: RangeInclusive<u16>,
     /// Whether SIGINT and SIGTERM remove the lab before they end the process. It holds for the whole
     /// process once any lab asked for it.
@@ -85,10 +85,13 @@ impl Lab {
     /// Builds the lab and waits until both daemons answer. Labs of dead owners are removed first.
     ///
     /// # Errors
-    /// [`LabError::NotRoot`], [`LabError::MissingPrograms`], or whatever did not work; nothing is left then.
+    /// [`LabError::NotRoot`], [`LabError::BadOptions`], [`LabError::MissingPrograms`], or whatever did not work; nothing is left then.
     pub fn build(options: &LabOptions) -> Result<Self, LabError> {
         if !rustix::process::geteuid().is_root() {
             return Err(LabError::NotRoot);
+        }
+        if options.migration_ports.start() >= options.migration_ports.end() {
+            return Err(LabError::BadOptions("give a range of at least two migration ports"));
         }
         shell::require_programs()?;
         Self::remove_stale()?;

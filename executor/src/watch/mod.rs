@@ -1,11 +1,73 @@
 //! Those who watch a migration: a live picture on a terminal, plain lines, documents for machines.
 //!
-//! A watcher shows what it is told and nothing else; it must never change, delay or stop a migration.
+//! A watcher shows what it is told and nothing else; it must never change, delay or stop a migration. When its
+//! terminal or pipe breaks it falls silent.
 
+use std::io::{self, BufWriter};
+
+use clap::ValueEnum;
+use serde::Serialize;
 use whimbrel_core::{Event, Instant, View};
+
+use crate::report::JsonReport;
+
+#[cfg(test)]
+mod canned;
+pub mod lines;
+pub mod ndjson;
+pub mod picture;
+#[cfg(test)]
+mod tests;
+pub(crate) mod units;
+pub(crate) mod words;
+
+pub use lines::Lines;
+pub use ndjson::Ndjson;
+pub use picture::Picture;
 
 /// Somebody who is told everything, in order.
 pub trait Watcher {
     /// An event, with the migration as it stands right after it.
     fn saw(&mut self, now: Instant, event: &Event, view: View<'_>);
+}
+
+/// In which form a migration is shown on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: a live picture on a terminal, lines elsewhere.
+    #[default]
+    Text,
+    /// One JSON document at the end.
+    Json,
+    /// One JSON document a line: a header, then every event as it happens.
+    Ndjson,
+}
+
+/// Where the numbers come from, when a simulation made them. It is repeated in documents for machines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// The simulator's engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The seed of its chance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// The watcher for standard output. `terminal` says whether that is a terminal; the picture falls back to lines when
+/// the terminal cannot show it. `frame_ms` is the migration's time between two frames of the picture:
+/// [`picture::FRAME_MS`] when it passes as real time does, more when a simulation runs ahead of it.
+#[must_use]
+pub fn choose(format: Format, terminal: bool, frame_ms: u64, origin: Origin) -> Box<dyn Watcher + Send> {
+    match format {
+        Format::Text => {
+            let picture = if terminal { Picture::open(frame_ms) } else { None };
+            match picture {
+                Some(picture) => Box::new(picture),
+                None => Box::new(Lines::new(io::stdout())),
+            }
+        }
+        Format::Json => Box::new(JsonReport::new(BufWriter::new(io::stdout()), origin)),
+        Format::Ndjson => Box::new(Ndjson::new(io::stdout(), origin)),
+    }
 }

@@ -1,0 +1,277 @@
+//! The last word on a migration: a paragraph for people, a document for machines.
+//!
+//! The paragraph always says where the guest is, why, what was put right, what was not, and what to do. It must never
+//! sound surer than what was observed.
+
+use std::io::Write;
+
+use serde::Serialize;
+use whimbrel_core::convergence::Sync;
+use whimbrel_core::{
+    Advice, CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Spec, View, Whereabouts,
+};
+
+use crate::watch::units::{mib, span};
+use crate::watch::words::{Names, clean, recovered};
+use crate::watch::{Origin, Watcher};
+
+/// Names the form of the document.
+pub const SCHEMA: &str = "whimbrel.report/1";
+
+/// One migration in one document. It grows by one entry a dirty-bitmap sync.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Where the numbers come from.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// What was asked for.
+    pub spec: Spec,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The same in plain English.
+    pub description: String,
+    /// The phases in the order in which they were entered.
+    pub phases: Vec<At<PhaseName>>,
+    /// What the rules said.
+    pub findings: Vec<Finding>,
+    /// What came of a cancel, if there was one.
+    pub cancel_answers: Vec<At<CancelAnswer>>,
+    /// Every dirty-bitmap sync that was seen, with its regression.
+    pub syncs: Vec<Sync>,
+    /// Least remaining memory at a sync after the first pass.
+    pub low_water_bytes: Option<u64>,
+    /// Most remaining memory at a sync after the first pass.
+    pub high_water_bytes: Option<u64>,
+    /// How many of what.
+    pub counts: Counts,
+}
+
+/// Something with its instant, in ns since the migration began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct At<T> {
+    /// When.
+    pub at_ns: Instant,
+    /// What.
+    pub what: T,
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Looks at the job's numbers.
+    pub looks: u64,
+    /// Syncs that were seen.
+    pub syncs: u64,
+    /// Syncs that happened between two looks and were not seen.
+    pub syncs_unseen: u64,
+    /// Syncs at which the remaining memory rose over what was left just before.
+    pub regressions: u64,
+    /// Syncs at which more remained than at the sync before.
+    pub gains: u64,
+}
+
+/// Gathers a [`Report`] and writes it when the migration ends, as one line of JSON.
+#[derive(Debug)]
+pub struct JsonReport<W: Write> {
+    out: W,
+    origin: Origin,
+    phases: Vec<At<PhaseName>>,
+    findings: Vec<Finding>,
+    cancel_answers: Vec<At<CancelAnswer>>,
+    syncs: Vec<Sync>,
+    counts: Counts,
+}
+
+impl<W: Write> JsonReport<W> {
+    /// A document to `out`.
+    pub fn new(out: W, origin: Origin) -> Self {
+        Self {
+            out,
+            origin,
+            phases: Vec::new(),
+            findings: Vec::new(),
+            cancel_answers: Vec::new(),
+            syncs: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    fn report(&self, outcome: &Outcome, view: View<'_>) -> Report {
+        Report {
+            schema: SCHEMA,
+            origin: self.origin.clone(),
+            spec: view.spec.clone(),
+            outcome: outcome.clone(),
+            description: describe(outcome, view.spec),
+            phases: self.phases.clone(),
+            findings: self.findings.clone(),
+            cancel_answers: self.cancel_answers.clone(),
+            syncs: self.syncs.clone(),
+            low_water_bytes: view.convergence.low_water_bytes(),
+            high_water_bytes: view.convergence.high_water_bytes(),
+            counts: Counts {
+                regressions: view.convergence.regressions(),
+                gains: view.convergence.gains(),
+                ..self.counts
+            },
+        }
+    }
+}
+
+impl<W: Write> Watcher for JsonReport<W> {
+    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>) {
+        match event {
+            Event::Phase(phase) => self.phases.push(At { at_ns: now, what: *phase }),
+            Event::Judged(verdict) => self.findings.extend_from_slice(&verdict.findings),
+            Event::Progress(_) => self.counts.looks += 1,
+            Event::Sync(sync) => {
+                self.counts.syncs += 1;
+                self.counts.syncs_unseen += sync.unseen;
+                self.syncs.push(*sync);
+            }
+            Event::CancelAnswered(answer) => {
+                self.cancel_answers.push(At { at_ns: now, what: *answer });
+            }
+            Event::Seen(..) | Event::Recovered(_) => {}
+            Event::Ended(outcome) => {
+                let Ok(text) = serde_json::to_string(&self.report(outcome, view)) else { return };
+                // A reader that went away is no reason to disturb a migration.
+                let _gone = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+            }
+        }
+    }
+}
+
+/// What was asked for, on one line.
+#[must_use]
+pub fn heading(spec: &Spec) -> String {
+    let Names { guest, source, destination } = Names::of(spec);
+    let mut text = format!("migrating {guest} from {source} to {destination}");
+    if let Some(ms) = spec.downtime_limit_ms {
+        text += &format!(", downtime limit {}", span(ms));
+    }
+    if let Some(rate) = spec.bandwidth_limit_bytes_per_second {
+        text += &format!(", bandwidth limit {} MiB/s", mib(rate));
+    }
+    if let Some(ms) = spec.timeout_ms {
+        text += &format!(", pre-copy for at most {}", span(ms));
+    }
+    text
+}
+
+/// The closing words: one sentence or two a line, each line one matter, without a line end after the last.
+#[must_use]
+pub fn describe(outcome: &Outcome, spec: &Spec) -> String {
+    let names = Names::of(spec);
+    let mut lines = vec![format!("{}: {}", capital(&outcome.ending.to_string()), headline(outcome, &names))];
+    lines.extend(figures(outcome).map(|figures| format!("{}.", capital(&figures))));
+    lines.extend(why(outcome));
+    if !outcome.recovered.is_empty() {
+        let put_right: Vec<_> =
+            outcome.recovered.iter().map(|recovery| recovered(*recovery, &names)).collect();
+        lines.push(format!("Put right: {}.", put_right.join("; ")));
+    }
+    lines.extend(unsettled(outcome, &names));
+    lines.extend(not_undone(outcome, &names));
+    lines.extend(to_do(outcome, &names));
+    lines.join("\n")
+}
+
+/// Total time and downtime where they mean something, as a fragment.
+pub(crate) fn figures(outcome: &Outcome) -> Option<String> {
+    if outcome.guest == Whereabouts::Untouched {
+        return None;
+    }
+    let total = span(outcome.total_ms);
+    Some(match outcome.downtime_ms {
+        Some(ms) => format!("it took {total}, of which the guest stood still for {}", span(ms)),
+        None => format!("it took {total}"),
+    })
+}
+
+/// Where the guest is: one sentence with its full stop.
+pub(crate) fn headline(outcome: &Outcome, names: &Names) -> String {
+    let Names { guest, source, destination } = names;
+    match outcome.guest {
+        Whereabouts::Untouched => format!("{guest} is on {source} as it was; nothing was done to it."),
+        Whereabouts::SourceRunning => format!("{guest} runs on {source}."),
+        Whereabouts::SourcePaused => format!("{guest} is on {source}, paused."),
+        Whereabouts::DestinationRunning => format!("{guest} runs on {destination}."),
+        Whereabouts::DestinationPaused => format!("{guest} is on {destination}, paused."),
+        Whereabouts::BothRunning => {
+            format!("ALARM! {guest} was seen running on BOTH {source} and {destination}.")
+        }
+        Whereabouts::Nowhere => {
+            format!("{guest} runs nowhere; neither {source} nor {destination} has it in memory.")
+        }
+        Whereabouts::Unknown => {
+            format!("whether {guest} is on {source} or on {destination} could not be found out.")
+        }
+    }
+}
+
+fn why(outcome: &Outcome) -> Option<String> {
+    let own_words = outcome.failure.as_ref().map(|failure| clean(failure.message.trim()));
+    let own_words = own_words.filter(|message| !message.is_empty());
+    match (outcome.cause, own_words) {
+        (Some(cause), Some(words)) => {
+            Some(format!("Why: {cause}. In the hypervisor's own words: \"{words}\"."))
+        }
+        (Some(cause), None) => Some(format!("Why: {cause}.")),
+        (None, Some(words)) => Some(format!("In the hypervisor's own words: \"{words}\".")),
+        (None, None) => None,
+    }
+}
+
+fn unsettled(outcome: &Outcome, names: &Names) -> Option<String> {
+    let side = names.side(outcome.unsettled?);
+    let guest = &names.guest;
+    Some(format!("Not settled: {side} could not be looked at, or a copy of {guest} may be left there."))
+}
+
+fn not_undone(outcome: &Outcome, names: &Names) -> Option<String> {
+    if outcome.not_undone.is_empty() {
+        return None;
+    }
+    let what: Vec<_> = outcome.not_undone.iter().map(ToString::to_string).collect();
+    let them = if what.len() == 1 { "it" } else { "them" };
+    let what = what.join(" and ");
+    Some(format!("Not put back: {what} of {}. Set {them} by hand.", names.guest))
+}
+
+fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
+    let Names { guest, source, destination } = names;
+    let both = format!("Look at {guest} on {source} and on {destination} before anything else");
+    let text = match (outcome.guest, outcome.advice) {
+        (Whereabouts::BothRunning, _) => format!(
+            "{both}, at once. Two running copies spoil the disks they share; nothing was stopped, because only you can choose which copy is to stay."
+        ),
+        (_, Advice::LookAtBothHosts) => {
+            format!("{both}. Resume, start or remove nothing until one copy is known to be dead.")
+        }
+        (_, Advice::StartAgain) => format!(
+            "Make sure once more that neither {source} nor {destination} runs {guest}, then start it where its disks are."
+        ),
+        (Whereabouts::DestinationPaused, Advice::Nothing) => {
+            format!("Resume {guest} on {destination} if it is to run.")
+        }
+        (Whereabouts::SourcePaused, Advice::Nothing) => {
+            format!("Resume {guest} on {source} if it is to run.")
+        }
+        (_, Advice::Nothing) => {
+            let side = names.side(outcome.unsettled?);
+            format!("Look at {side} for a copy of {guest}; if it does not run, remove it.")
+        }
+        (_, advice @ (Advice::MendThenRetry | Advice::Retry | Advice::AllowMore)) => {
+            format!("{}.", capital(&advice.to_string()))
+        }
+    };
+    Some(format!("What to do: {text}"))
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
+}

@@ -1,0 +1,65 @@
+//! Plain lines, for logs and pipes: one for everything that matters, with its time.
+//!
+//! Colour is not used, and nothing is ever drawn over. A look at the progress is not worth a line, except one every
+//! few seconds, so that a long pass shows life.
+
+use std::io::Write;
+
+use whimbrel_core::{Event, Instant, View};
+
+use super::Watcher;
+use super::words::{Names, tell};
+use crate::report;
+
+/// The migration's time between two lines of progress, in ms.
+const PROGRESS_EVERY_MS: u64 = 5_000;
+
+/// Writes lines. It falls silent at the first error of its writer.
+#[derive(Debug)]
+pub struct Lines<W: Write> {
+    out: W,
+    names: Option<Names>,
+    last_line: Instant,
+    broken: bool,
+}
+
+impl<W: Write> Lines<W> {
+    /// Lines to `out`, each flushed as it is written.
+    pub fn new(out: W) -> Self {
+        Self { out, names: None, last_line: Instant::BEGIN, broken: false }
+    }
+
+    /// Lines to `out` that go on where another watcher stopped: without a heading.
+    pub(super) fn going_on(out: W, names: Names, last_line: Instant) -> Self {
+        Self { out, names: Some(names), last_line, broken: false }
+    }
+
+    fn write(&mut self, line: &str) {
+        self.broken = self.broken || writeln!(self.out, "{line}").and_then(|()| self.out.flush()).is_err();
+    }
+}
+
+impl<W: Write> Watcher for Lines<W> {
+    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>) {
+        if matches!(event, Event::Progress(_)) && now.since_ms(self.last_line) < PROGRESS_EVERY_MS {
+            return;
+        }
+        let names = match self.names.take() {
+            Some(names) => names,
+            None => {
+                self.write(&report::heading(view.spec));
+                Names::of(view.spec)
+            }
+        };
+        for told in tell(event, &names, view) {
+            self.write(&told.line(now));
+        }
+        if let Event::Ended(outcome) = event {
+            self.write(&report::describe(outcome, view.spec));
+        }
+        self.names = Some(names);
+        if matches!(event, Event::Progress(_) | Event::Sync(_) | Event::Phase(_)) {
+            self.last_line = now;
+        }
+    }
+}

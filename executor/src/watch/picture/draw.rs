@@ -1,0 +1,209 @@
+//! From the state to the cells of a buffer. No terminal, no clock.
+//!
+//! Only the sixteen colours that every terminal has, so that its own theme decides what is readable; and colour
+//! never carries a meaning alone: curves differ in their dots, regressions have signs, levels have names.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::symbols::Marker;
+use whimbrel_core::{PhaseName, Whereabouts};
+
+use super::plot::{Curve, Level, Plot, Sign};
+use super::state::PictureState;
+use crate::report;
+use crate::watch::units::{approx, short, span};
+use crate::watch::words::owner;
+
+/// The sign of a regression after which more remained than at the sync before.
+const GAINED: &str = "▲";
+/// The sign of any other regression.
+const ROSE: &str = "△";
+
+/// Rows of the heading.
+const HEADING: u16 = 3;
+
+/// Draws the state into `area`. The last row is left empty: the cursor rests there.
+pub(in crate::watch) fn draw(state: &PictureState, colour: bool, area: Rect, buf: &mut Buffer) {
+    let pen = Pen { colour };
+    heading(state, pen, area, buf);
+    let rest = area.height.saturating_sub(HEADING + 1);
+    if rest < 6 {
+        return;
+    }
+    let upper = if rest < 12 { rest } else { rest * 3 / 5 };
+    let rows = |y: u16, height: u16| Rect { y: area.y + y, height, ..area };
+    memory(state, pen, rows(HEADING, upper), buf);
+    if rest > upper {
+        rates(state, pen, rows(HEADING + upper, rest - upper), buf);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Pen {
+    colour: bool,
+}
+
+impl Pen {
+    fn of(self, colour: Color) -> Style {
+        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    }
+}
+
+fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
+    let mut row = |number: u16, left: &[String], right: &[String], style: Style| {
+        if number < area.height {
+            two_ends(left, right, area, area.y + number, style, buf);
+        }
+    };
+    let names = &state.names;
+    let who = format!("{}  {} → {}", names.guest, names.source, names.destination);
+    let phase = state.phase.map_or(String::new(), |phase| phase.to_string());
+    let mut where_it_stands = vec![span(state.now.as_ms()), phase];
+    where_it_stands.extend(state.latest.map(|latest| format!("iteration {}", latest.iteration)));
+    row(0, &[who], &where_it_stands, Style::new().add_modifier(Modifier::BOLD));
+
+    let mut left = Vec::new();
+    if let Some(latest) = state.latest {
+        left.push(format!("{} of memory left", short(approx(latest.memory_remaining_bytes))));
+        if latest.disk_total_bytes > 0 {
+            left.push(format!("{} of disk left", short(approx(latest.disk_remaining_bytes))));
+        }
+        left.push(regressions(state));
+    }
+    let limit = state.downtime_limit_ms.map(|ms| format!("downtime limit {}", span(ms)));
+    row(1, &left, limit.as_slice(), Style::new());
+
+    let mut now = vec![match &state.outcome {
+        Some(outcome) => format!("{}: {}", outcome.ending, report::headline(outcome, names)),
+        None => state.phase.map_or(String::new(), |phase| owner(phase, names)),
+    }];
+    if state.cancel_asked && state.outcome.is_none() {
+        now.push(String::from("cancel asked"));
+    }
+    row(2, &now, &[], alarm(state, pen));
+}
+
+fn regressions(state: &PictureState) -> String {
+    let times = if state.regressions == 1 { "regression" } else { "regressions" };
+    match state.gains {
+        0 => format!("{} {times}", state.regressions),
+        gains => format!("{} {times}, {gains} above the sync before", state.regressions),
+    }
+}
+
+fn alarm(state: &PictureState, pen: Pen) -> Style {
+    let lost = matches!(
+        state.outcome.as_ref().map(|outcome| outcome.guest),
+        Some(Whereabouts::BothRunning | Whereabouts::Nowhere | Whereabouts::Unknown)
+    );
+    if lost || state.phase == Some(PhaseName::Resolving) {
+        pen.of(Color::Red).add_modifier(Modifier::BOLD)
+    } else {
+        Style::new()
+    }
+}
+
+fn memory(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
+    let window = state.window();
+    let mut legend = vec![String::from("Memory left to copy")];
+    if state.gains > 0 {
+        legend.push(format!("{GAINED} rose above the sync before"));
+    }
+    if state.regressions > state.gains {
+        legend.push(format!("{ROSE} rose"));
+    }
+    let level = |bytes: Option<u64>, name| bytes.map(|bytes| Level { height: approx(bytes), name });
+    let levels: Vec<_> = [level(state.high_water_bytes, "high"), level(state.low_water_bytes, "low")]
+        .into_iter()
+        .flatten()
+        .collect();
+    if let (Some(high), Some(low)) = (state.high_water_bytes, state.low_water_bytes) {
+        legend.push(format!("┄ high water {}, low {}", short(approx(high)), short(approx(low))));
+    }
+    two_ends(&legend, &[], area, area.y, Style::new(), buf);
+    // Where signs would stand shoulder to shoulder, only those that matter most are shown.
+    let crowded = state.marks.len() > usize::from(area.width / 3);
+    let marks = state.marks.iter().filter(|mark| mark.gained || !crowded).map(|mark| Sign {
+        at_s: mark.at_s,
+        height: mark.bytes,
+        symbol: if mark.gained { GAINED } else { ROSE },
+        style: pen.of(Color::Red).add_modifier(Modifier::BOLD),
+    });
+    let plot = Plot {
+        window,
+        curves: vec![Curve {
+            points: state.remaining.points(),
+            marker: Marker::Braille,
+            style: pen.of(Color::Cyan),
+        }],
+        levels,
+        marks: marks.collect(),
+        level_style: Style::new().add_modifier(Modifier::DIM),
+    };
+    plot.draw(below_title(area), buf);
+}
+
+fn rates(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
+    let (dirty_rate, bandwidth) = (state.dirty_rate.points(), state.bandwidth.points());
+    let latest = |points: &[(f64, f64)]| {
+        points.last().map_or(String::from("not measured yet"), |point| format!("{}/s", short(point.1)))
+    };
+    let mut legend =
+        vec![format!("• dirty rate {}", latest(dirty_rate)), format!("⠒ bandwidth {}", latest(bandwidth))];
+    if let (Some(dirty_rate), Some(bandwidth)) = (dirty_rate.last(), bandwidth.last())
+        && dirty_rate.1 >= bandwidth.1
+        && state.outcome.is_none()
+    {
+        legend.push(String::from("dirtied faster than copied"));
+    }
+    two_ends(&legend, &[], area, area.y, Style::new(), buf);
+    let mut window = state.window();
+    window.most_bytes = dirty_rate
+        .iter()
+        .chain(bandwidth)
+        .filter(|point| point.0 >= window.from_s)
+        .map(|point| point.1)
+        .fold(0.0, f64::max);
+    let plot = Plot {
+        window,
+        curves: vec![
+            Curve { points: bandwidth, marker: Marker::Braille, style: pen.of(Color::Green) },
+            Curve { points: dirty_rate, marker: Marker::Dot, style: pen.of(Color::Magenta) },
+        ],
+        levels: Vec::new(),
+        marks: Vec::new(),
+        level_style: Style::new(),
+    };
+    plot.draw(below_title(area), buf);
+}
+
+fn below_title(area: Rect) -> Rect {
+    Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
+}
+
+/// Writes parts at both ends of a row, each while there is room for it: the left end comes first.
+fn two_ends(left: &[String], right: &[String], area: Rect, y: u16, style: Style, buf: &mut Buffer) {
+    let width = usize::from(area.width);
+    let left = joined(left, width);
+    let room = width.saturating_sub(left.chars().count() + 2);
+    let right = joined(right, room);
+    buf.set_stringn(area.x, y, &left, width, style);
+    let right_width = right.chars().count();
+    if right_width <= room {
+        let x = u16::try_from(width - right_width).unwrap_or(0);
+        buf.set_stringn(area.x + x, y, &right, right_width, style);
+    }
+}
+
+/// As many parts as fit into `width`; the first in any case.
+fn joined(parts: &[String], width: usize) -> String {
+    let mut text = String::new();
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        let gap = if text.is_empty() { "" } else { "   " };
+        if text.is_empty() || text.chars().count() + gap.len() + part.chars().count() <= width {
+            text = text + gap + part;
+        }
+    }
+    text
+}

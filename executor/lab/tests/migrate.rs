@@ -129,7 +129,13 @@ fn a_cut_link_parts_the_hosts_but_not_the_operator() {
     let lab = Lab::build(&LabOptions::default()).unwrap();
     let reaches = || {
         let uri = lab.beta().uri();
-        lab.alpha().command("virsh").args(["--connect", &uri, "uri"]).output().unwrap().status.success()
+        lab.alpha()
+            .command("timeout")
+            .args(["30", "virsh", "--connect", &uri, "uri"])
+            .output()
+            .unwrap()
+            .status
+            .success()
     };
     assert!(reaches());
     lab.cut_link().unwrap();

@@ -77,6 +77,14 @@ pub enum LabError {
         /// What it showed last.
         last: Box<Snapshot>,
     },
+    /// A journal does not replay to the states that were recorded.
+    #[error("the journal `{}` does not replay", .path.display())]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// The line and the reason.
+        source: whimbrel_core::journal::JournalError,
+    },
     /// Something of the lab could not be removed.
     #[error("left behind at {}: {reason}", .path.display())]
     LeftBehind {

@@ -15,6 +15,7 @@ mod namespaces;
 mod network;
 mod processes;
 mod remains;
+pub mod scenario;
 mod shell;
 mod witness;
 

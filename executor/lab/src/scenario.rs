@@ -1,0 +1,192 @@
+//! A scenario file on real hosts: the same file that the simulator reads, with a guest of the same pattern and the same
+//! faults at the same iterations, migrated by the real program.
+//!
+//! What happened is read from the migration's journal, by replaying it: so every run also proves that its journal
+//! replays. The guest's region is the scenario's working set; what it fills beside is left to the simulator.
+
+mod faults;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant as Clock};
+
+use whimbrel_core::journal::{self, JournalError};
+use whimbrel_core::{Event, Instant, Outcome, Output};
+use whimbrel_sim::Scenario;
+use whimbrel_sim::scenario::GuestPhase;
+
+use self::faults::Faults;
+use crate::{Guest, GuestSpec, Lab, LabError, Phase};
+
+/// Longer than any scenario is allowed to take on real hosts.
+const PATIENCE: Duration = Duration::from_mins(15);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Who looks at the program's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// Nobody: it is kept.
+    Quiet,
+    /// The person at the terminal.
+    Live,
+}
+
+/// What came of a scenario.
+#[derive(Debug)]
+pub struct ScenarioRun {
+    /// The program's exit code; `None` when a signal ended it.
+    pub exit_code: Option<i32>,
+    /// Every event with its instant, as the journal replays it.
+    pub events: Vec<(Instant, Event)>,
+    /// How it ended, if the journal goes that far.
+    pub outcome: Option<Outcome>,
+    /// Where the journal is; it goes with the lab.
+    pub journal: PathBuf,
+    /// What the program wrote on its standard output and error, when it was [`Show::Quiet`].
+    pub output: String,
+    /// The guest, still listened to.
+    pub guest: Guest,
+}
+
+/// A migration by the program, of a guest that runs already.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// The scenario; its guest must be running on `alpha`.
+    pub scenario: &'a Scenario,
+    /// More arguments.
+    pub arguments: &'a [&'a str],
+    /// Who looks.
+    pub show: Show,
+}
+
+/// Starts the scenario's guest on `alpha`, migrates it to `beta` with the program, and does what the scenario says on
+/// the way.
+///
+/// # Errors
+/// What the lab cannot do, [`LabError::BadGuest`] for a guest that only the simulator can have, and
+/// [`LabError::Journal`] for a journal that does not replay.
+pub fn run(lab: &Lab, scenario: &Scenario, program: &Path, show: Show) -> Result<ScenarioRun, LabError> {
+    let guest = lab.start_guest(&guest_spec(scenario)?)?;
+    let _ = guest.mark();
+    migrate(lab, guest, &Order { program, scenario, arguments: &[], show })
+}
+
+/// As [`run`], with a guest that runs already.
+///
+/// # Errors
+/// As [`run`].
+pub fn migrate(lab: &Lab, guest: Guest, order: &Order<'_>) -> Result<ScenarioRun, LabError> {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let number = RUNS.fetch_add(1, Ordering::Relaxed);
+    let journal = lab.folder().join(format!("run-{number}.journal"));
+    let log = lab.folder().join(format!("run-{number}.log"));
+    let mut child = spawn(lab, order, &journal, &log)?;
+    let mut faults = Faults::of(order.scenario, &journal);
+    let started = Clock::now();
+    let status = loop {
+        faults.do_due(lab, guest.name(), &child, started.elapsed())?;
+        if let Some(status) = child.try_wait().map_err(LabError::io("wait for the program"))? {
+            break status;
+        }
+        if started.elapsed() > PATIENCE {
+            let _ = child.kill();
+            return Err(LabError::Timeout { what: "the end of the migration".into(), allowed: PATIENCE });
+        }
+        thread::sleep(LOOK_EVERY);
+    };
+    let (events, outcome) = replay(&journal)?;
+    let output = std::fs::read_to_string(&log).unwrap_or_default();
+    Ok(ScenarioRun { exit_code: status.code(), events, outcome, journal, output, guest })
+}
+
+/// The scenario's guest as the lab starts it.
+///
+/// # Errors
+/// [`LabError::BadGuest`] when its working set changes on the way, which the lab's guest cannot do.
+pub fn guest_spec(scenario: &Scenario) -> Result<GuestSpec, LabError> {
+    let guest = &scenario.guest;
+    let bad = |reason: &str| LabError::BadGuest { name: guest.name.clone(), reason: reason.to_owned() };
+    let small =
+        |value: u64| u32::try_from(value).map_err(|_| bad("it is larger than the lab's guests can be"));
+    let working_set_mib = guest.phases.iter().map(|phase| phase.working_set_mib).max().unwrap_or(1);
+    if guest.phases.iter().any(|phase| phase.working_set_mib != working_set_mib) {
+        return Err(bad("the lab's guest keeps one working set; only the simulator can change it"));
+    }
+    Ok(GuestSpec {
+        name: guest.name.clone(),
+        memory_mib: small(guest.memory_mib)?,
+        region_mib: small(working_set_mib)?,
+        writes_per_second: small(guest.phases.first().map_or(0, |phase| phase.writes_per_second))?,
+        phases: phases(&guest.phases),
+        seed: u32::try_from(scenario.seed % u64::from(u32::MAX)).unwrap_or(1),
+        paused: guest.paused,
+        ..GuestSpec::default()
+    })
+}
+
+/// The lab's guest repeats its phases for ever: the last one is made as long as it can be.
+fn phases(phases: &[GuestPhase]) -> Vec<Phase> {
+    const FOR_EVER_MS: u32 = 24 * 3600 * 1000;
+    if phases.len() < 2 {
+        return Vec::new();
+    }
+    let ends = phases.iter().skip(1).map(|next| Some(next.at_ms)).chain([None]);
+    let length = |phase: &GuestPhase, end: Option<u64>| {
+        end.map_or(FOR_EVER_MS, |end| u32::try_from(end.saturating_sub(phase.at_ms)).unwrap_or(FOR_EVER_MS))
+    };
+    phases
+        .iter()
+        .zip(ends)
+        .map(|(phase, end)| Phase {
+            length_ms: length(phase, end),
+            writes_per_second: u32::try_from(phase.writes_per_second).unwrap_or(u32::MAX),
+        })
+        .collect()
+}
+
+fn spawn(lab: &Lab, order: &Order<'_>, journal: &Path, log: &Path) -> Result<Child, LabError> {
+    let program = order.program.to_string_lossy();
+    let mut command: Command = lab.operator_command(&program);
+    let limits = &order.scenario.migration;
+    command
+        .args(["migrate", &order.scenario.guest.name, &lab.beta().uri(), "--source", &lab.alpha().uri()])
+        .arg("--journal")
+        .arg(journal)
+        .args(order.arguments);
+    if !order.arguments.contains(&"--migrate-uri") {
+        command.args(["--migrate-uri", &format!("tcp://{}", lab.beta().address())]);
+    }
+    let mut limit = |option: &str, value: Option<u64>| {
+        if let Some(value) = value {
+            command.args([option, &value.to_string()]);
+        }
+    };
+    limit("--bandwidth", limits.bandwidth_limit_mib_per_second);
+    limit("--downtime", limits.downtime_limit_ms);
+    limit("--timeout", limits.timeout_ms.map(|ms| ms.div_ceil(1000)));
+    if order.show == Show::Quiet {
+        let log = std::fs::File::create(log).map_err(LabError::io("create the program's log"))?;
+        let errors = log.try_clone().map_err(LabError::io("create the program's log"))?;
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    }
+    command.spawn().map_err(LabError::io(format!("start `{program}`")))
+}
+
+fn replay(path: &Path) -> Result<(Vec<(Instant, Event)>, Option<Outcome>), LabError> {
+    let text = std::fs::read_to_string(path).map_err(LabError::io("read the journal"))?;
+    let mut events = Vec::new();
+    let replayed = journal::replay(&text, |record, _, outputs| {
+        for output in outputs {
+            if let Output::Event(event) = output {
+                events.push((record.at_ns, event.clone()));
+            }
+        }
+    });
+    let replayed =
+        replayed.map_err(|source: JournalError| LabError::Journal { path: path.to_owned(), source })?;
+    Ok((events, replayed.migration.view().outcome.cloned()))
+}

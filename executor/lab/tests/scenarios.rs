@@ -1,0 +1,379 @@
+//! Whimbrel on two real libvirt hosts: guests that move, guests that cannot, and what faults make of both.
+//!
+//! Each test tells from inside the guest, by its witness, that no write was lost and that one copy ran.
+
+#![cfg(test)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use whimbrel_core::{Cause, Ending, Event, Fault, Outcome, PhaseName, Recovery, Side, Verdict, Whereabouts};
+use whimbrel_lab::scenario::{self, Order, ScenarioRun, Show};
+use whimbrel_lab::{Host, Lab, LabOptions};
+use whimbrel_sim::world::DaemonConstants;
+use whimbrel_sim::{Scenario, Simulation};
+
+const LONG: Duration = Duration::from_mins(2);
+
+fn program() -> PathBuf {
+    PathBuf::from(
+        std::env::var_os("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test"),
+    )
+}
+
+fn lab() -> Lab {
+    Lab::build(&LabOptions::default()).unwrap()
+}
+
+/// A guest of 256 MiB that writes at this rate to 64 MiB of it, over a link limited to 32 MiB/s, in a scenario file's words.
+fn scenario(writes_per_second: u64, faults: &str) -> Scenario {
+    let text = format!(
+        "name = \"lab\"\n\
+         [guest]\nname = \"wren\"\nmemory_mib = 256\nworking_set_mib = 64\nwrites_per_second = {writes_per_second}\n\
+         [link]\nbandwidth_mib_per_second = 1000\n\
+         [migration]\nbandwidth_limit_mib_per_second = 32\ndowntime_limit_ms = 200\n\
+         {faults}\n\
+         [expect]\nresult = \"completed\"\nguest_on = \"destination\"\n"
+    );
+    Scenario::parse(&text, "lab.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn fault(trigger: &str, what: &str) -> String {
+    format!("[[fault]]\n{trigger}\ndo = \"{what}\"\n")
+}
+
+fn run(lab: &Lab, scenario: &Scenario) -> ScenarioRun {
+    scenario::run(lab, scenario, &program(), Show::Quiet).unwrap()
+}
+
+fn outcome(run: &ScenarioRun) -> &Outcome {
+    run.outcome.as_ref().unwrap_or_else(|| panic!("no outcome:\n{}", run.output))
+}
+
+/// The guest runs on this host and nowhere else, none of its writes was lost, and its history happened once.
+fn assert_sound(lab: &Lab, run: &ScenarioRun, on: &Host) {
+    let now = run.guest.snapshot();
+    let later = run.guest.wait_for_scan_after(&now, LONG).unwrap();
+    assert_eq!(later.bad, 0, "a write was lost: {later:?}\n{}", run.output);
+    assert!(!later.two_copies_ran(), "two copies ran: {later:?}\n{}", run.output);
+    assert!(later.writes >= now.writes && later.seq > now.seq, "the guest stands still: {later:?}");
+    for host in [lab.alpha(), lab.beta()] {
+        let state = host.domain_state(run.guest.name()).unwrap();
+        if host.name() == on.name() {
+            assert!(
+                state.as_ref().is_some_and(|state| state.starts_with("running")),
+                "{}: {state:?}",
+                host.name()
+            );
+        } else {
+            assert_eq!(state, None, "something is left on {}\n{}", host.name(), run.output);
+        }
+    }
+}
+
+fn phases(events: &[Event]) -> Vec<PhaseName> {
+    events
+        .iter()
+        .filter_map(|event| if let Event::Phase(name) = event { Some(*name) } else { None })
+        .collect()
+}
+
+/// What must be alike in the simulator and on real hosts: everything but times and numbers.
+fn course(events: impl Iterator<Item = Event>) -> Vec<String> {
+    events
+        .filter_map(|event| match event {
+            Event::Phase(name) => Some(format!("phase {name}")),
+            Event::Judged(verdict) => Some(format!("judged {}", verdict.allows())),
+            Event::CancelAnswered(answer) => Some(format!("cancel {answer}")),
+            Event::Recovered(recovery) => Some(format!("recovered {recovery}")),
+            Event::Ended(outcome) => {
+                Some(format!("ended {} {} {:?}", outcome.ending, outcome.guest, outcome.cause))
+            }
+            // Two looks at two hosts come back in either order.
+            Event::Seen(..) | Event::Progress(_) | Event::Sync(_) => None,
+        })
+        .collect()
+}
+
+fn simulated(scenario: &Scenario) -> Vec<String> {
+    let mut simulation =
+        Simulation::new(scenario, scenario.seed, |_| Verdict::default(), DaemonConstants::default()).unwrap();
+    let mut events = Vec::new();
+    simulation.run(|| None, |_, event, _| events.push(event.clone())).unwrap();
+    course(events.into_iter())
+}
+
+/// The same scenario on both: the same course.
+fn assert_as_simulated(scenario: &Scenario, run: &ScenarioRun) {
+    let real = course(run.events.iter().map(|(_, event)| event.clone()));
+    assert_eq!(real, simulated(scenario), "real on the left, simulated on the right\n{}", run.output);
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn an_idle_guest_moves() {
+    let lab = lab();
+    let idle = scenario(0, "");
+    let run = run(&lab, &idle);
+    assert_eq!(run.exit_code, Some(0), "{}", run.output);
+    assert_eq!(outcome(&run).guest, Whereabouts::DestinationRunning);
+    assert!(outcome(&run).downtime_ms.is_some(), "libvirt told the downtime");
+    assert_sound(&lab, &run, lab.beta());
+    assert_as_simulated(&idle, &run);
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_guest_that_dirties_memory_moves_and_its_regressions_are_seen() {
+    let lab = lab();
+    let busy = scenario(3000, "");
+    let run = run(&lab, &busy);
+    assert_eq!(outcome(&run).ending, Ending::Completed, "{}", run.output);
+    let rises =
+        run.events.iter().filter(|(_, event)| matches!(event, Event::Sync(sync) if sync.rise_bytes > 0));
+    assert!(rises.count() >= 2, "{}", run.output);
+    assert_sound(&lab, &run, lab.beta());
+    assert_as_simulated(&busy, &run);
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_guest_that_cannot_converge_is_cancelled_and_goes_on_where_it_was() {
+    let lab = lab();
+    let hopeless = scenario(60_000, &fault("at_iteration = 3", "cancel"));
+    let run = run(&lab, &hopeless);
+    assert_eq!(run.exit_code, Some(4), "{}", run.output);
+    assert_eq!((outcome(&run).ending, outcome(&run).guest), (Ending::Cancelled, Whereabouts::SourceRunning));
+    assert_eq!(
+        outcome(&run).recovered,
+        [Recovery::DowntimeLimitRestored, Recovery::BandwidthLimitRestored],
+        "what was set is put back"
+    );
+    assert_sound(&lab, &run, lab.alpha());
+    assert_as_simulated(&hopeless, &run);
+    let speed = lab.alpha().virsh(&["migrate-getspeed", "wren"]).unwrap();
+    assert_ne!(speed.trim(), "32");
+    let downtime = lab.alpha().virsh(&["migrate-getmaxdowntime", "wren"]).unwrap();
+    assert_eq!(downtime.trim(), "300");
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_destination_daemon_that_dies_and_returns_leaves_the_guest_on_the_source() {
+    let lab = lab();
+    let faults =
+        fault("at_ms = 1500", "kill-destination-daemon") + &fault("at_ms = 4000", "start-destination-daemon");
+    let dies = scenario(1000, &faults);
+    let run = run(&lab, &dies);
+    assert_eq!(run.exit_code, Some(3), "{}", run.output);
+    assert_eq!(
+        (outcome(&run).guest, outcome(&run).unsettled),
+        (Whereabouts::SourceRunning, None),
+        "{}",
+        run.output
+    );
+    assert_sound(&lab, &run, lab.alpha());
+    assert_as_simulated(&dies, &run);
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_destination_daemon_that_stays_dead_is_named() {
+    let lab = lab();
+    let run = run(&lab, &scenario(1000, &fault("at_ms = 1500", "kill-destination-daemon")));
+    assert_eq!(run.exit_code, Some(3), "{}", run.output);
+    assert_eq!(outcome(&run).guest, Whereabouts::SourceRunning);
+    assert_eq!(outcome(&run).unsettled, Some(Side::Destination));
+    lab.beta().start_daemon().unwrap();
+    assert_sound(&lab, &run, lab.alpha());
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_link_cut_for_a_moment_is_survived() {
+    let lab = lab();
+    let short = scenario(1000, &(fault("at_ms = 1500", "cut-link") + &fault("at_ms = 4000", "restore-link")));
+    let run = run(&lab, &short);
+    assert_eq!(outcome(&run).ending, Ending::Completed, "{}", run.output);
+    assert_sound(&lab, &run, lab.beta());
+    assert_as_simulated(&short, &run);
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_link_cut_for_good_leaves_the_guest_on_the_source() {
+    let lab = lab();
+    let cut = scenario(1000, &fault("at_ms = 1500", "cut-link"));
+    let run = run(&lab, &cut);
+    assert_eq!(run.exit_code, Some(3), "{}", run.output);
+    assert_eq!(outcome(&run).guest, Whereabouts::SourceRunning);
+    assert_sound(&lab, &run, lab.alpha());
+    lab.remove().unwrap();
+}
+
+/// Attempts that cannot work, one lab for all: each leaves the guest untouched and says why.
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn attempts_that_cannot_work_leave_the_guest_untouched() {
+    let lab = Lab::build(&LabOptions {
+        names_resolve: false,
+        migration_ports: 49152..=49152,
+        ..LabOptions::default()
+    })
+    .unwrap();
+    let plain = scenario(500, "");
+    let mut guest = lab.start_guest(&scenario::guest_spec(&plain).unwrap()).unwrap();
+    let alpha = lab.alpha().uri();
+
+    let cases: [(&str, &[&str], Cause, Option<Fault>, &str); 5] = [
+        (
+            "unknown guest",
+            &["migrate", "nobody", "BETA"],
+            Cause::FactsMissing,
+            Some(Fault::GuestNotFound),
+            "`wren`",
+        ),
+        ("same host", &["migrate", "wren", "ALPHA"], Cause::RulesRefused, None, "destination.is-source"),
+        (
+            "refused connection",
+            &["migrate", "wren", "qemu+tcp://10.77.0.12:1/system"],
+            Cause::FactsMissing,
+            Some(Fault::DestinationUnreachable),
+            "refused",
+        ),
+        (
+            "unknown destination",
+            &["migrate", "wren", "qemu+tcp://no-such-host.invalid/system"],
+            Cause::FactsMissing,
+            Some(Fault::AddressNotResolved),
+            "no-such-host",
+        ),
+        (
+            "name of the destination does not resolve on the source",
+            &["migrate", "wren", "BETA"],
+            Cause::CopyFailed,
+            Some(Fault::AddressNotResolved),
+            "beta",
+        ),
+    ];
+    for (what, arguments, cause, fault, words) in cases {
+        let attempt = attempt(&lab, arguments);
+        assert_eq!(attempt.exit_code, Some(3), "{what}:\n{}", attempt.output);
+        let outcome = attempt.outcome.as_ref().unwrap();
+        assert_eq!(outcome.cause, Some(cause), "{what}:\n{}", attempt.output);
+        assert_eq!(
+            outcome.failure.as_ref().map(|failure| failure.fault),
+            fault,
+            "{what}:\n{}",
+            attempt.output
+        );
+        assert!(attempt.output.contains(words), "{what}:\n{}", attempt.output);
+    }
+
+    // The only migration port is taken.
+    let taken = lab.beta().occupy_port(49152).unwrap();
+    let order = Order { program: &program(), scenario: &plain, arguments: &[], show: Show::Quiet };
+    let run = scenario::migrate(&lab, guest, &order).unwrap();
+    assert_eq!(
+        outcome(&run).failure.as_ref().map(|failure| failure.fault),
+        Some(Fault::PortUnavailable),
+        "{}",
+        run.output
+    );
+    drop(taken);
+    assert_sound(&lab, &run, lab.alpha());
+
+    // A guest of the same name over there is found before anything is begun.
+    guest = run.guest;
+    let double = lab.start_guest_on(lab.beta(), &scenario::guest_spec(&plain).unwrap()).unwrap();
+    let attempt_there = attempt(&lab, &["migrate", "wren", "BETA"]);
+    assert!(attempt_there.output.contains("destination.has-guest"), "{}", attempt_there.output);
+    lab.beta().virsh(&["destroy", "wren"]).unwrap();
+    lab.beta().virsh(&["undefine", "wren"]).unwrap();
+    drop(double);
+
+    // A guest that is switched off cannot be migrated live.
+    lab.alpha().virsh(&["destroy", guest.name()]).unwrap();
+    let attempt_off = attempt(&lab, &["migrate", "wren", "BETA"]);
+    assert!(attempt_off.output.contains("guest.not-running"), "{}", attempt_off.output);
+    assert_eq!(attempt_off.exit_code, Some(3));
+    drop(alpha);
+    lab.remove().unwrap();
+}
+
+struct Attempt {
+    exit_code: Option<i32>,
+    outcome: Option<Outcome>,
+    output: String,
+}
+
+/// Runs the program with its own arguments; `ALPHA` and `BETA` stand for the hosts.
+fn attempt(lab: &Lab, arguments: &[&str]) -> Attempt {
+    let journal = tempfile(lab);
+    let name = program();
+    let mut command = lab.operator_command(&name.to_string_lossy());
+    for argument in arguments {
+        match *argument {
+            "ALPHA" => command.arg(lab.alpha().uri()),
+            "BETA" => command.arg(lab.beta().uri()),
+            other => command.arg(other),
+        };
+    }
+    command.args(["--source", &lab.alpha().uri()]).arg("--journal").arg(&journal);
+    let output = command.output().unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let replayed =
+        whimbrel_core::journal::replay(&std::fs::read_to_string(&journal).unwrap(), |_, _, _| {}).unwrap();
+    Attempt {
+        exit_code: output.status.code(),
+        outcome: replayed.migration.view().outcome.cloned(),
+        output: text,
+    }
+}
+
+fn tempfile(lab: &Lab) -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    lab.folder().join(format!("attempt-{}.journal", NUMBER.fetch_add(1, Ordering::Relaxed)))
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn the_built_in_scenarios_run_here_as_they_do_simulated() {
+    let lab = lab();
+    for name in ["converges", "never-converges"] {
+        let scenario = Scenario::built_in(name).unwrap().unwrap();
+        let run = run(&lab, &scenario);
+        assert_as_simulated(&scenario, &run);
+        let place = if name == "converges" { lab.beta() } else { lab.alpha() };
+        assert_sound(&lab, &run, place);
+    }
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn the_phases_of_a_real_migration_come_in_order() {
+    let lab = lab();
+    let run = run(&lab, &scenario(500, ""));
+    let events: Vec<_> = run.events.iter().map(|(_, event)| event.clone()).collect();
+    assert_eq!(
+        phases(&events),
+        [
+            PhaseName::Validating,
+            PhaseName::Preparing,
+            PhaseName::Precopy,
+            PhaseName::SwitchingOver,
+            PhaseName::Completing,
+            PhaseName::Done
+        ]
+    );
+    lab.remove().unwrap();
+}

@@ -148,17 +148,13 @@ impl<W: Write> Watcher for JsonReport<W> {
 #[must_use]
 pub fn heading(spec: &Spec) -> String {
     let Names { guest, source, destination } = Names::of(spec);
-    let mut text = format!("migrating {guest} from {source} to {destination}");
-    if let Some(ms) = spec.downtime_limit_ms {
-        text += &format!(", downtime limit {}", span(ms));
-    }
-    if let Some(rate) = spec.bandwidth_limit_bytes_per_second {
-        text += &format!(", bandwidth limit {} MiB/s", mib(rate));
-    }
-    if let Some(ms) = spec.timeout_ms {
-        text += &format!(", pre-copy for at most {}", span(ms));
-    }
-    text
+    let limits = [
+        spec.downtime_limit_ms.map(|ms| format!(", downtime limit {}", span(ms))),
+        spec.bandwidth_limit_bytes_per_second.map(|rate| format!(", bandwidth limit {} MiB/s", mib(rate))),
+        spec.timeout_ms.map(|ms| format!(", pre-copy for at most {}", span(ms))),
+    ];
+    let limits: String = limits.into_iter().flatten().collect();
+    format!("migrating {guest} from {source} to {destination}{limits}")
 }
 
 /// The closing words: one sentence or two a line, each line one matter, without a line end after the last.
@@ -180,7 +176,7 @@ pub fn describe(outcome: &Outcome, spec: &Spec) -> String {
 }
 
 /// Total time and downtime where they mean something, as a fragment.
-pub(crate) fn figures(outcome: &Outcome) -> Option<String> {
+fn figures(outcome: &Outcome) -> Option<String> {
     if outcome.guest == Whereabouts::Untouched {
         return None;
     }

@@ -149,21 +149,21 @@ impl Play<'_> {
 
     fn job(&self) -> JobReport {
         let ms = self.now.as_ms();
-        let begun = self.iterations.iter().filter(|(begin, _)| *begin <= ms).count();
-        let (begin, first) = (self.iterations[begun.saturating_sub(1)].0, self.iterations[0].1 * MIB);
-        let to_send = if begun == 0 { first } else { self.iterations[begun - 1].1 * MIB };
+        let iteration = self.iterations.iter().filter(|(begin, _)| *begin <= ms).count();
+        let (begin, first) = (self.iterations[iteration.saturating_sub(1)].0, self.iterations[0].1 * MIB);
+        let to_send = if iteration == 0 { first } else { self.iterations[iteration - 1].1 * MIB };
         let sent = ms.saturating_sub(begin) * BANDWIDTH / 1000;
         // What the guest dirtied during the iteration before is what this one has to send.
-        let dirty_rate = match begun {
+        let dirty_rate = match iteration {
             0 | 1 => 0,
-            _ => to_send * 1000 / (begin - self.iterations[begun - 2].0),
+            _ => to_send * 1000 / (begin - self.iterations[iteration - 2].0),
         };
         let statistics = Statistics {
             elapsed_ms: ms,
             memory_total_bytes: first,
             memory_remaining_bytes: to_send.saturating_sub(sent),
             page_size_bytes: 4096,
-            iteration: begun as u64,
+            iteration: iteration as u64,
             dirty_rate_pages_per_second: dirty_rate / 4096,
             bandwidth_bytes_per_second: if ms < 500 { 0 } else { BANDWIDTH - (ms * 7919 % 9) * MIB },
             downtime_ms: self.over.then_some(42),

@@ -44,13 +44,10 @@ impl<W: Write> Watcher for Lines<W> {
         if matches!(event, Event::Progress(_)) && now.since_ms(self.last_line) < PROGRESS_EVERY_MS {
             return;
         }
-        let names = match self.names.take() {
-            Some(names) => names,
-            None => {
-                self.write(&report::heading(view.spec));
-                Names::of(view.spec)
-            }
-        };
+        let names = self.names.take().unwrap_or_else(|| {
+            self.write(&report::heading(view.spec));
+            Names::of(view.spec)
+        });
         for told in tell(event, &names, view) {
             self.write(&told.line(now));
         }

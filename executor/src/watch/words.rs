@@ -3,12 +3,9 @@
 //! Names and messages come from guests and hypervisors: none may reach a terminal with its control characters.
 
 use whimbrel_core::convergence::{Statistics, Sync};
-use whimbrel_core::{
-    CancelAnswer, Event, Finding, Outcome, PhaseName, Recovery, Severity, Side, Spec, Verdict, View,
-};
+use whimbrel_core::{CancelAnswer, Event, Finding, PhaseName, Recovery, Severity, Side, Spec, Verdict, View};
 
 use super::units::{mib, seconds};
-use crate::report;
 
 /// Who takes part, as people call them.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +68,7 @@ pub(crate) fn tell(event: &Event, names: &Names, view: View<'_>) -> Vec<Told> {
         Event::CancelAnswered(answer) => one("cancel", cancel(*answer, names)),
         Event::Seen(side, state) => one("seen", format!("{} on {}: {state}", names.guest, names.side(*side))),
         Event::Recovered(recovery) => one("put back", recovered(*recovery, names)),
-        Event::Ended(outcome) => one("outcome", ended(outcome)),
+        Event::Ended(outcome) => one("outcome", outcome.ending.to_string()),
     }
 }
 
@@ -170,40 +167,37 @@ fn finding(finding: &Finding) -> Told {
 }
 
 fn progress(statistics: &Statistics) -> String {
-    let bandwidth = mib(statistics.bandwidth_bytes_per_second);
-    let dirty_rate = mib(statistics.dirty_rate_bytes_per_second());
     let remaining = mib(statistics.memory_remaining_bytes);
-    let mut text = format!(
-        "{remaining:>9} MiB left                       dirty rate {dirty_rate:>8}, bandwidth {bandwidth:>8} MiB/s"
-    );
-    if statistics.disk_remaining_bytes > 0 {
-        text += &format!("; disk {} MiB left", mib(statistics.disk_remaining_bytes));
-    }
-    text
+    let gap = "";
+    let rates = rates(statistics.dirty_rate_bytes_per_second(), statistics.bandwidth_bytes_per_second);
+    let mut parts = vec![format!("{remaining:>9} MiB left {gap:>21} {rates}")];
+    parts.extend(disks(statistics.disk_remaining_bytes));
+    parts.join("; ")
 }
 
 fn sync_words(sync: &Sync, view: View<'_>) -> String {
-    let mut text = format!(
-        "{:>9} MiB left, rose by {:>9} MiB; dirty rate {:>8}, bandwidth {:>8} MiB/s",
-        mib(sync.memory_remaining_bytes),
-        mib(sync.rise_bytes),
-        mib(sync.dirty_rate_bytes_per_second),
-        mib(sync.bandwidth_bytes_per_second),
-    );
+    let (remaining, rise) = (mib(sync.memory_remaining_bytes), mib(sync.rise_bytes));
+    let rates = rates(sync.dirty_rate_bytes_per_second, sync.bandwidth_bytes_per_second);
+    let mut parts = vec![format!("{remaining:>9} MiB left, rose by {rise:>9} MiB; {rates}")];
     if let (Some(low), Some(high)) = (view.convergence.low_water_bytes(), view.convergence.high_water_bytes())
     {
-        text += &format!("; low water {:>8}, high {:>8} MiB", mib(low), mib(high));
+        parts.push(format!("low water {:>8}, high {:>8} MiB", mib(low), mib(high)));
     }
-    if sync.disk_remaining_bytes > 0 {
-        text += &format!("; disk {} MiB left", mib(sync.disk_remaining_bytes));
-    }
+    parts.extend(disks(sync.disk_remaining_bytes));
     if sync.unseen > 0 {
-        text += &format!("; {} before it unseen", sync.unseen);
+        parts.push(format!("{} before it unseen", sync.unseen));
     }
-    if sync.above_previous {
-        text += "  ^ above the sync before";
-    }
-    text
+    let mark = if sync.above_previous { "  ^ above the sync before" } else { "" };
+    parts.join("; ") + mark
+}
+
+fn rates(dirty_rate_bytes_per_second: u64, bandwidth_bytes_per_second: u64) -> String {
+    let (dirty_rate, bandwidth) = (mib(dirty_rate_bytes_per_second), mib(bandwidth_bytes_per_second));
+    format!("dirty rate {dirty_rate:>8}, bandwidth {bandwidth:>8} MiB/s")
+}
+
+fn disks(remaining_bytes: u64) -> Option<String> {
+    (remaining_bytes > 0).then(|| format!("disk {} MiB left", mib(remaining_bytes)))
 }
 
 fn cancel(answer: CancelAnswer, names: &Names) -> String {
@@ -218,14 +212,6 @@ fn cancel(answer: CancelAnswer, names: &Names) -> String {
         }
         CancelAnswer::Unresolved => format!("unresolved: where {guest} runs could not be made sure"),
     }
-}
-
-fn ended(outcome: &Outcome) -> String {
-    format!(
-        "{}{}",
-        outcome.ending,
-        report::figures(outcome).map_or(String::new(), |figures| format!(": {figures}"))
-    )
 }
 
 /// The host in a URI, or the whole address where there is none.

@@ -31,7 +31,8 @@ pub(in crate::watch) fn draw(state: &PictureState, colour: bool, area: Rect, buf
     if rest < 6 {
         return;
     }
-    let upper = if rest < 12 { rest } else { rest * 3 / 5 };
+    // An odd number of rows between title and axis gives the vertical axis a middle.
+    let upper = if rest < 12 { rest } else { (rest * 3 / 5) | 1 };
     let rows = |y: u16, height: u16| Rect { y: area.y + y, height, ..area };
     memory(state, pen, rows(HEADING, upper), buf);
     if rest > upper {
@@ -65,13 +66,15 @@ fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
 
     let mut left = Vec::new();
     if let Some(latest) = state.latest {
-        left.push(format!("{} of memory left", short(approx(latest.memory_remaining_bytes))));
-        if latest.disk_total_bytes > 0 {
-            left.push(format!("{} of disk left", short(approx(latest.disk_remaining_bytes))));
+        if state.outcome.is_none() {
+            left.push(format!("{} left", short(approx(latest.memory_remaining_bytes))));
         }
         left.push(regressions(state));
+        if latest.disk_total_bytes > 0 {
+            left.push(format!("{} of disks left", short(approx(latest.disk_remaining_bytes))));
+        }
     }
-    let limit = state.downtime_limit_ms.map(|ms| format!("downtime limit {}", span(ms)));
+    let limit = state.downtime_limit_ms.map(|ms| format!("downtime ≤ {}", span(ms)));
     row(1, &left, limit.as_slice(), Style::new());
 
     let mut now = vec![match &state.outcome {
@@ -88,7 +91,8 @@ fn regressions(state: &PictureState) -> String {
     let times = if state.regressions == 1 { "regression" } else { "regressions" };
     match state.gains {
         0 => format!("{} {times}", state.regressions),
-        gains => format!("{} {times}, {gains} above the sync before", state.regressions),
+        1 => format!("{} {times}, 1 gain", state.regressions),
+        gains => format!("{} {times}, {gains} gains", state.regressions),
     }
 }
 
@@ -106,22 +110,13 @@ fn alarm(state: &PictureState, pen: Pen) -> Style {
 
 fn memory(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
     let window = state.window();
-    let mut legend = vec![String::from("Memory left to copy")];
-    if state.gains > 0 {
-        legend.push(format!("{GAINED} rose above the sync before"));
-    }
-    if state.regressions > state.gains {
-        legend.push(format!("{ROSE} rose"));
-    }
     let level = |bytes: Option<u64>, name| bytes.map(|bytes| Level { height: approx(bytes), name });
     let levels: Vec<_> = [level(state.high_water_bytes, "high"), level(state.low_water_bytes, "low")]
         .into_iter()
         .flatten()
         .collect();
-    if let (Some(high), Some(low)) = (state.high_water_bytes, state.low_water_bytes) {
-        legend.push(format!("┄ high water {}, low {}", short(approx(high)), short(approx(low))));
-    }
-    two_ends(&legend, &[], area, area.y, Style::new(), buf);
+    let (title, right) = memory_legend(state, area.width >= 100);
+    two_ends(&title, &right, area, area.y, Style::new(), buf);
     // Where signs would stand shoulder to shoulder, only those that matter most are shown.
     let crowded = state.marks.len() > usize::from(area.width / 3);
     let marks = state.marks.iter().filter(|mark| mark.gained || !crowded).map(|mark| Sign {
@@ -142,6 +137,23 @@ fn memory(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
         level_style: Style::new().add_modifier(Modifier::DIM),
     };
     plot.draw(below_title(area), buf);
+}
+
+/// What stands above the curve of the memory: the signs on the left, the water marks on the right.
+fn memory_legend(state: &PictureState, wide: bool) -> (Vec<String>, Vec<String>) {
+    let mut left = vec![String::from(if wide { "Memory left to copy" } else { "Memory left" })];
+    if state.regressions > state.gains {
+        left.push(format!("{ROSE} rise"));
+    }
+    if state.gains > 0 {
+        left.push(format!("{GAINED} {}", if wide { "gain: above the sync before" } else { "gain" }));
+    }
+    let (Some(high), Some(low)) = (state.high_water_bytes, state.low_water_bytes) else {
+        return (left, Vec::new());
+    };
+    let (high, low) = (short(approx(high)), short(approx(low)));
+    let water = if wide { "┄ high water" } else { "┄ high" };
+    (left, vec![format!("{water} {high}, low {low}")])
 }
 
 fn rates(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {

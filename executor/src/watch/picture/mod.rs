@@ -171,7 +171,8 @@ impl<B: Backend> Watcher for Picture<B> {
 
 impl<B: Backend> Drop for Picture<B> {
     fn drop(&mut self) {
-        if self.lines.is_none() && !self.area.is_empty() {
+        // While unwinding, the cursor stays below what the panic wrote.
+        if self.lines.is_none() && !self.area.is_empty() && !std::thread::panicking() {
             let _gone = self.terminal.set_cursor_position(resting_place(self.area));
             let _gone = writeln!(self.below).and_then(|()| self.below.flush());
         }

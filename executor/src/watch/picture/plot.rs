@@ -54,10 +54,11 @@ impl Plot<'_> {
         let top = round_up(self.window.most_bytes);
         let field =
             Rect { x: area.x + GUTTER, y: area.y, width: area.width - GUTTER, height: area.height - 1 };
-        self.draw_heights(area, field, top, buf);
+        Self::draw_heights(field, top, buf);
         for level in &self.levels {
             self.draw_level(level, field, top, buf);
         }
+        Self::draw_middle(field, top, buf);
         self.draw_curves(field, top, buf);
         for sign in &self.marks {
             if let Some((x, y)) = self.cell(field, top, sign.at_s, sign.height) {
@@ -67,31 +68,25 @@ impl Plot<'_> {
         self.draw_times(Rect { y: field.bottom(), height: 1, ..field }, buf);
     }
 
-    fn draw_heights(&self, area: Rect, field: Rect, top: f64, buf: &mut Buffer) {
+    fn draw_heights(field: Rect, top: f64, buf: &mut Buffer) {
         for y in field.top()..field.bottom() {
             buf.set_string(field.x - 1, y, "│", Style::new());
         }
-        let mut label = |y: u16, text: &str| {
-            let width = usize::from(GUTTER - 2);
-            buf.set_stringn(area.x, y, format!("{text:>width$} ┤"), usize::from(GUTTER), Style::new());
-        };
-        label(field.top(), &short(top));
-        label(field.bottom() - 1, "0");
+        label(field, field.top(), &format!("{} ┤", short(top)), buf);
+        label(field, field.bottom() - 1, "0 ┤", buf);
+    }
+
+    /// The middle of the vertical axis, where there is one and no level has taken its place.
+    fn draw_middle(field: Rect, top: f64, buf: &mut Buffer) {
         if field.height >= 5 && field.height % 2 == 1 {
-            label(field.top() + field.height / 2, &short(top / 2.0));
+            label(field, field.top() + field.height / 2, &format!("{} ┤", short(top / 2.0)), buf);
         }
     }
 
     fn draw_level(&self, level: &Level, field: Rect, top: f64, buf: &mut Buffer) {
         let Some((_, y)) = self.cell(field, top, self.window.from_s, level.height) else { return };
         buf.set_string(field.x, y, "┄".repeat(usize::from(field.width)), self.level_style);
-        let width = usize::from(GUTTER - 2);
-        let name = level.name;
-        let free =
-            (field.x - GUTTER..field.x - 1).all(|x| buf.cell((x, y)).is_none_or(|cell| cell.symbol() == " "));
-        if free {
-            buf.set_string(field.x - GUTTER, y, format!("{name:>width$} ┄"), Style::new());
-        }
+        label(field, y, &format!("{} ┄", level.name), buf);
     }
 
     fn draw_curves(&self, field: Rect, top: f64, buf: &mut Buffer) {
@@ -140,6 +135,16 @@ impl Plot<'_> {
         let x = share((at_s - from_s) / (to_s - from_s), field.width);
         let y = share(1.0 - height / top, field.height);
         Some((field.x + x, field.y + y))
+    }
+}
+
+/// Writes a label into the gutter of this row, unless another is there already. Its last character lies on the axis.
+fn label(field: Rect, y: u16, text: &str, buf: &mut Buffer) {
+    let gutter = field.x.saturating_sub(GUTTER);
+    let free = (gutter..field.x - 1).all(|x| buf.cell((x, y)).is_none_or(|cell| cell.symbol() == " "));
+    if free {
+        let width = usize::from(GUTTER);
+        buf.set_stringn(gutter, y, format!("{text:>width$}"), width, Style::new());
     }
 }
 

@@ -56,7 +56,7 @@ fn without_every_other_slope(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         if !on_the_way || !drop_next {
             kept.push(point);
         }
-        drop_next = on_the_way && !drop_next || !on_the_way;
+        drop_next = !(on_the_way && drop_next);
     }
     kept
 }

@@ -99,7 +99,7 @@ impl PictureState {
             let lead_s = (last_s - self.second_sync_s) * FIRST_PASS_SHARE / (1.0 - FIRST_PASS_SHARE);
             window.from_s = begin_s.max(self.second_sync_s - lead_s);
             let high = approx(self.high_water_bytes.unwrap_or(0)) * 1.15;
-            window.most_bytes = if high * 2.0 < whole { high } else { whole };
+            window.most_bytes = whole.min(high);
         }
         window
     }

@@ -22,8 +22,10 @@ pub struct Statistics {
     pub memory_total_bytes: u64,
     /// Memory still to be sent, as of now: pages found dirty later are not in it yet.
     pub memory_remaining_bytes: u64,
-    /// Memory sent so far; with re-sent pages this exceeds the total.
+    /// Bytes that went over the link for memory so far; with re-sent pages this exceeds the total.
     pub memory_sent_bytes: u64,
+    /// Pages sent so far, those of zeros included; a page that is sent twice counts twice.
+    pub pages_sent: u64,
     /// Disks that are copied along.
     pub disk_total_bytes: u64,
     /// Disk data still to be sent.
@@ -57,7 +59,7 @@ pub struct Sync {
     pub memory_remaining_bytes: u64,
     /// Disk data to be sent.
     pub disk_remaining_bytes: u64,
-    /// By how much the remaining memory rose over what was left just before: the dirtied pages. A regression.
+    /// By how much the remaining memory rose over what was left just before: the newly dirtied pages. A regression.
     pub rise_bytes: u64,
     /// Whether more remains than at the sync before: the guest gained on the copy over a whole iteration.
     pub above_previous: bool,
@@ -90,13 +92,15 @@ impl Convergence {
         }
         let previous = self.syncs.back().copied();
         let remaining = statistics.memory_remaining_bytes;
+        // The first sync marks the whole memory: that is no fall back.
+        let rise_bytes = previous.and(before).map_or(0, |before| statistics.dirtied_bytes_since(&before));
         let sync = Sync {
             at: now,
             iteration: statistics.iteration,
             unseen: statistics.iteration - iteration_before - 1,
             memory_remaining_bytes: remaining,
             disk_remaining_bytes: statistics.disk_remaining_bytes,
-            rise_bytes: before.map_or(0, |before| remaining.saturating_sub(before.memory_remaining_bytes)),
+            rise_bytes,
             above_previous: previous.is_some_and(|previous| remaining > previous.memory_remaining_bytes),
             dirty_rate_bytes_per_second: statistics.dirty_rate_bytes_per_second(),
             bandwidth_bytes_per_second: statistics.bandwidth_bytes_per_second,
@@ -159,6 +163,14 @@ impl Convergence {
 }
 
 impl Statistics {
+    /// Memory that was found dirty between an earlier look and this one: what remains now and what was sent meanwhile,
+    /// less what remained then. Exact however far apart the two looks are.
+    #[must_use]
+    pub fn dirtied_bytes_since(&self, earlier: &Self) -> u64 {
+        let sent = self.pages_sent.saturating_sub(earlier.pages_sent).saturating_mul(self.page_size_bytes);
+        self.memory_remaining_bytes.saturating_add(sent).saturating_sub(earlier.memory_remaining_bytes)
+    }
+
     /// The dirty rate in bytes a second.
     #[must_use]
     pub fn dirty_rate_bytes_per_second(&self) -> u64 {
@@ -189,9 +201,18 @@ mod tests {
             .collect();
         assert_eq!(syncs.len(), 4);
         assert_eq!(syncs.iter().map(|sync| sync.rise_bytes).collect::<std::vec::Vec<_>>(), [0, 300, 550, 10]);
-        assert_eq!(curve.gains(), 1, "only the third sync lies above the one before");
         assert_eq!(curve.regressions(), 3);
+        assert_eq!(curve.gains(), 1, "only the third sync lies above the one before");
         assert_eq!((curve.low_water_bytes(), curve.high_water_bytes()), (Some(30), Some(600)));
+    }
+
+    #[test]
+    fn a_rise_is_exact_although_the_looks_are_far_apart() {
+        let mut curve = Convergence::default();
+        curve.observe(Instant::BEGIN, &look(1, 40_960));
+        // Between the looks all ten pages were sent, three were found dirty, and one of those was sent.
+        let later = Statistics { pages_sent: 11, ..look(2, 2 * 4096) };
+        assert_eq!(curve.observe(Instant::BEGIN, &later).unwrap().rise_bytes, 3 * 4096);
     }
 
     #[test]

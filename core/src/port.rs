@@ -2,7 +2,8 @@
 //!
 //! A simulated hypervisor and the libvirt driver both stand behind these types, and neither learns which policy
 //! runs. Every command has an id and its answer repeats it, so that a late answer is never taken for a new one.
-//! Hints come unasked and may be lost, doubled or late: they make the core look, they never decide anything.
+//! Settings are applied in the order in which that was asked for, whatever becomes of the answers: a change that is
+//! overdue must never overtake its undo. Hints come unasked and may be lost, doubled or late: they make the core look, they never decide anything.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -37,7 +38,7 @@ pub enum Action {
     EvaluateRules(Box<Facts>),
     /// Read the settings that a migration may change. → [`Answer::Settings`]
     ReadSettings,
-    /// Change one setting of the guest on the source. → [`Answer::Applied`]
+    /// Change one setting of the guest on the source, after those asked for before. → [`Answer::Applied`]
     ApplySetting(Setting),
     /// Make the call that migrates the guest. It may take hours. → [`Answer::CallReturned`]
     StartMigration,

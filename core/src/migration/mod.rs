@@ -173,11 +173,11 @@ impl Migration {
         let (control, orders) = self.control.step(signal).map_err(Misuse::Unasked)?;
         self.control = control;
         let phase = control.phase();
+        self.timers.keep_wanted(phase);
+        self.carry_out(&orders);
         if phase.name() != before.name() || signal == Signal::Begin {
             self.tell(Event::Phase(phase.name()));
         }
-        self.timers.keep_wanted(phase);
-        self.carry_out(&orders);
         if let (Phase::Done(done), None) = (phase, &self.outcome) {
             self.end(done);
         }

@@ -68,7 +68,19 @@ proptest! {
     fn invariants_hold_and_every_migration_ends(steps in prop::collection::vec((0_u8..12, any::<u8>()), 0..60)) {
         let mut driver = Driver::new(spec());
         for (what, choice) in steps {
-            let out: Vec<_> = driver.out.iter().map(|(id, action)| (*id, action.clone())).collect();
+            // Settings are applied in order: only the oldest of those that are out may be answered.
+            let mut setting_seen = false;
+            let out: Vec<_> = driver
+                .out
+                .iter()
+                .filter(|(_, action)| {
+                    let setting = matches!(action, Action::ApplySetting(_));
+                    let overtakes = setting && setting_seen;
+                    setting_seen |= setting;
+                    !overtakes
+                })
+                .map(|(id, action)| (*id, action.clone()))
+                .collect();
             match what {
                 0 => driver.cancel(),
                 1 => driver.hint(HINTS[usize::from(choice) % HINTS.len()]),

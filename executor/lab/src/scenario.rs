@@ -176,7 +176,10 @@ fn spawn(lab: &Lab, order: &Order<'_>, journal: &Path, log: &Path) -> Result<Chi
     command.spawn().map_err(LabError::io(format!("start `{program}`")))
 }
 
-fn replay(path: &Path) -> Result<(Vec<(Instant, Event)>, Option<Outcome>), LabError> {
+/// Events with their instants.
+type Told = Vec<(Instant, Event)>;
+
+fn replay(path: &Path) -> Result<(Told, Option<Outcome>), LabError> {
     let text = std::fs::read_to_string(path).map_err(LabError::io("read the journal"))?;
     let mut events = Vec::new();
     let replayed = journal::replay(&text, |record, _, outputs| {

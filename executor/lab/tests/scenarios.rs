@@ -217,21 +217,23 @@ fn a_link_cut_for_good_leaves_the_guest_on_the_source() {
     lab.remove().unwrap();
 }
 
+/// What is tried, with which arguments; the cause, the fault, and words that must be said.
+type Case<'a> = (&'a str, &'a [&'a str], Cause, Option<Fault>, &'a str);
+
 /// Attempts that cannot work, one lab for all: each leaves the guest untouched and says why.
 #[test]
 #[ignore = "needs root and libvirt; run with cargo xtask test"]
 fn attempts_that_cannot_work_leave_the_guest_untouched() {
     let lab = Lab::build(&LabOptions {
         names_resolve: false,
-        migration_ports: 49152..=49152,
+        migration_ports: 49152..=49153,
         ..LabOptions::default()
     })
     .unwrap();
     let plain = scenario(500, "");
-    let mut guest = lab.start_guest(&scenario::guest_spec(&plain).unwrap()).unwrap();
-    let alpha = lab.alpha().uri();
+    let guest = lab.start_guest(&scenario::guest_spec(&plain).unwrap()).unwrap();
 
-    let cases: [(&str, &[&str], Cause, Option<Fault>, &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         (
             "unknown guest",
             &["migrate", "nobody", "BETA"],
@@ -275,9 +277,20 @@ fn attempts_that_cannot_work_leave_the_guest_untouched() {
         );
         assert!(attempt.output.contains(words), "{what}:\n{}", attempt.output);
     }
+    let now = guest.snapshot();
+    assert_eq!(guest.wait_for_scan_after(&now, LONG).unwrap().bad, 0, "the guest never noticed");
+    lab.remove().unwrap();
+}
 
-    // The only migration port is taken.
-    let taken = lab.beta().occupy_port(49152).unwrap();
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn what_the_destination_lacks_is_said_and_the_guest_goes_on() {
+    let lab = Lab::build(&LabOptions { migration_ports: 49152..=49153, ..LabOptions::default() }).unwrap();
+    let plain = scenario(500, "");
+    let guest = lab.start_guest(&scenario::guest_spec(&plain).unwrap()).unwrap();
+
+    // Both migration ports are taken.
+    let taken = [49152, 49153].map(|port| lab.beta().occupy_port(port).unwrap());
     let order = Order { program: &program(), scenario: &plain, arguments: &[], show: Show::Quiet };
     let run = scenario::migrate(&lab, guest, &order).unwrap();
     assert_eq!(
@@ -290,7 +303,7 @@ fn attempts_that_cannot_work_leave_the_guest_untouched() {
     assert_sound(&lab, &run, lab.alpha());
 
     // A guest of the same name over there is found before anything is begun.
-    guest = run.guest;
+    let guest = run.guest;
     let double = lab.start_guest_on(lab.beta(), &scenario::guest_spec(&plain).unwrap()).unwrap();
     let attempt_there = attempt(&lab, &["migrate", "wren", "BETA"]);
     assert!(attempt_there.output.contains("destination.has-guest"), "{}", attempt_there.output);
@@ -303,7 +316,6 @@ fn attempts_that_cannot_work_leave_the_guest_untouched() {
     let attempt_off = attempt(&lab, &["migrate", "wren", "BETA"]);
     assert!(attempt_off.output.contains("guest.not-running"), "{}", attempt_off.output);
     assert_eq!(attempt_off.exit_code, Some(3));
-    drop(alpha);
     lab.remove().unwrap();
 }
 

@@ -61,6 +61,8 @@ mod with_libvirt {
     use std::sync::mpsc;
     use std::time::{SystemTime, UNIX_EPOCH};
 
+    use whimbrel_core::{Ending, Outcome, Whereabouts};
+
     use super::super::{CliError, Exit, interrupt, say, stdout_is_terminal};
     use super::{Migrate, spec};
     use crate::drive::{self, Journal};
@@ -90,7 +92,7 @@ mod with_libvirt {
             watcher.as_mut(),
         )?;
         drop(watcher);
-        let exit = driven.outcome.as_ref().map_or(Exit::Left, Exit::of);
+        let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
         if exit == Exit::Left {
             say(&how_to_look_after(arguments));
         }
@@ -102,6 +104,16 @@ mod with_libvirt {
             ));
         }
         Ok(exit)
+    }
+
+    /// The code that tells this outcome.
+    fn exit_of(outcome: &Outcome) -> Exit {
+        match (outcome.ending, outcome.guest) {
+            (Ending::Completed, _) => Exit::Done,
+            (Ending::Cancelled, _) => Exit::Cancelled,
+            (Ending::Failed, Whereabouts::Nowhere) | (Ending::InDoubt, _) => Exit::InDoubt,
+            (Ending::Failed, _) => Exit::StayedOnSource,
+        }
     }
 
     /// What an operator who leaves needs to know.

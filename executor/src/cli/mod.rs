@@ -5,6 +5,7 @@
 
 mod args;
 mod error;
+#[cfg(feature = "libvirt")]
 mod interrupt;
 mod migrate;
 mod replay;
@@ -13,11 +14,9 @@ mod simulate;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-use whimbrel_core::{Ending, Outcome};
-
 use self::args::{Arguments, Verb};
 pub use self::error::CliError;
+use clap::Parser;
 
 /// What the process's exit code tells. The numbers are a promise to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,18 +63,6 @@ impl Exit {
             Self::Cancelled => 4,
             Self::InDoubt => 5,
             Self::Left => 6,
-        }
-    }
-
-    /// The code that tells this outcome.
-    fn of(outcome: &Outcome) -> Self {
-        use whimbrel_core::Whereabouts;
-        match outcome.ending {
-            Ending::Completed => Self::Done,
-            Ending::Cancelled => Self::Cancelled,
-            Ending::Failed if outcome.guest == Whereabouts::Nowhere => Self::InDoubt,
-            Ending::Failed => Self::StayedOnSource,
-            Ending::InDoubt => Self::InDoubt,
         }
     }
 }

@@ -131,7 +131,7 @@ pub struct Fault {
 /// What sets a fault off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// So many milliseconds since the migration started.
+    /// So many milliseconds since the copy began (in the simulator it begins within a millisecond of the request).
     AtMs(u64),
     /// The source has done so many bitmap syncs; the first one belongs to the setup.
     AtIteration(u64),

@@ -192,6 +192,7 @@ fn statistics(engine: &SourceMigration) -> Statistics {
         memory_total_bytes: told.memory.total_bytes,
         memory_remaining_bytes: told.memory.remaining_bytes,
         memory_sent_bytes: told.memory.transferred_bytes,
+        pages_sent: told.memory.normal_pages + told.memory.zero_pages,
         page_size_bytes: told.memory.page_size_bytes,
         iteration: told.memory.dirty_sync_count,
         dirty_rate_pages_per_second: told.memory.dirty_rate_pages_per_second,

@@ -60,7 +60,10 @@ impl World {
                 self.destination.copy =
                     if paused { DestinationCopy::Paused } else { DestinationCopy::Running };
                 self.enter(Stage::Confirming);
-                self.agenda.put(self.now_ns + self.constants.confirm_ns, Due::Stage(Stage::Idle));
+                self.agenda.put(
+                    self.now_ns + self.constants.confirm_ns + self.latency_ns(),
+                    Due::Stage(Stage::Idle),
+                );
             }
             Stage::Idle if self.stage == Stage::Confirming => {
                 self.source.copy = SourceCopy::Gone;
@@ -100,7 +103,10 @@ impl World {
             }
             EventKind::Completed => {
                 self.enter(Stage::Finishing);
-                self.agenda.put(self.now_ns + self.constants.finish_ns, Due::Stage(Stage::Confirming));
+                self.agenda.put(
+                    self.now_ns + self.constants.finish_ns + self.latency_ns(),
+                    Due::Stage(Stage::Confirming),
+                );
             }
             EventKind::Cancelled { .. } => {
                 let words = "operation aborted: migration out job: canceled by client";
@@ -195,6 +201,11 @@ impl World {
                 }
             }
         }
+    }
+
+    /// One way between the hosts.
+    fn latency_ns(&self) -> u64 {
+        self.scenario.link.latency_us.saturating_mul(1_000)
     }
 
     fn enter(&mut self, stage: Stage) {

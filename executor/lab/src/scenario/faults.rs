@@ -7,8 +7,8 @@ use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use whimbrel_core::journal::Record;
-use whimbrel_core::{Answer, Input, Observation};
+use whimbrel_core::journal::{Header, Record};
+use whimbrel_core::{Migration, PhaseName};
 use whimbrel_sim::Scenario;
 use whimbrel_sim::scenario::{Fault, FaultAction, Trigger};
 
@@ -18,13 +18,12 @@ use crate::{Lab, LabError};
 pub(super) struct Faults {
     waiting: Vec<(Fault, Option<Duration>)>,
     journal: Tail,
-    iteration: u64,
 }
 
 impl Faults {
     pub(super) fn of(scenario: &Scenario, journal: &Path) -> Self {
         let waiting = scenario.faults.iter().map(|fault| (*fault, None)).collect();
-        Self { waiting, journal: Tail::new(journal), iteration: 0 }
+        Self { waiting, journal: Tail::new(journal) }
     }
 
     /// Does what is due, in the order of the file.
@@ -35,12 +34,14 @@ impl Faults {
         program: &Child,
         elapsed: Duration,
     ) -> Result<(), LabError> {
-        self.iteration = self.iteration.max(self.journal.newest_iteration());
+        self.journal.catch_up(elapsed);
+        let iteration_now = self.journal.iteration();
+        let copying = self.journal.copying_since.map(|since| elapsed.saturating_sub(since));
         let mut due = Vec::new();
         self.waiting.retain_mut(|(fault, at)| {
             let reached = match fault.trigger {
-                Trigger::AtMs(ms) => elapsed >= Duration::from_millis(ms),
-                Trigger::AtIteration(iteration) => self.iteration >= iteration,
+                Trigger::AtMs(ms) => copying.is_some_and(|copying| copying >= Duration::from_millis(ms)),
+                Trigger::AtIteration(iteration) => iteration_now >= iteration,
             };
             if reached && at.is_none() {
                 *at = Some(elapsed + Duration::from_millis(fault.after_ms));
@@ -76,39 +77,58 @@ fn perform(action: FaultAction, lab: &Lab, guest: &str, program: &Child) -> Resu
     }
 }
 
-/// Reads a journal while it is being written.
+/// Follows a journal while it is being written, by going through the same migration.
 struct Tail {
     path: PathBuf,
     file: Option<BufReader<File>>,
     partial: String,
-    iteration: u64,
+    migration: Option<Migration>,
+    copying_since: Option<Duration>,
 }
 
 impl Tail {
     fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: None, partial: String::new(), iteration: 0 }
+        Self {
+            path: path.to_owned(),
+            file: None,
+            partial: String::new(),
+            migration: None,
+            copying_since: None,
+        }
     }
 
-    /// The newest dirty-bitmap sync that the journal tells of.
-    fn newest_iteration(&mut self) -> u64 {
+    /// Reads what is new. The clock of the scenario starts with the copy: how long a host takes to be asked for the
+    /// facts is no part of it.
+    fn catch_up(&mut self, elapsed: Duration) {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok().map(BufReader::new);
         }
-        let Some(file) = &mut self.file else { return self.iteration };
+        let Some(file) = &mut self.file else { return };
         while file.read_line(&mut self.partial).is_ok_and(|read| read > 0) && self.partial.ends_with('\n') {
-            let iteration = serde_json::from_str(&self.partial).ok().and_then(|record| iteration(&record));
-            self.iteration = self.iteration.max(iteration.unwrap_or(0));
+            match &mut self.migration {
+                None => {
+                    let header: Option<Header> = serde_json::from_str(&self.partial).ok();
+                    self.migration = header.and_then(|header| Migration::new(header.spec).ok());
+                }
+                Some(migration) => {
+                    if let Ok(Record { at_ns, input, .. }) = serde_json::from_str(&self.partial) {
+                        // What the outputs are is the program's business; here only the state counts.
+                        let _ = migration.handle(at_ns, input).map(Iterator::count);
+                    }
+                }
+            }
             self.partial.clear();
         }
-        self.iteration
-    }
-}
-
-fn iteration(record: &Record) -> Option<u64> {
-    match &record.input {
-        Input::Hypervisor(Observation::Answer { answer: Answer::Job(Ok(report)), .. }) => {
-            Some(report.statistics.iteration)
+        let copies =
+            self.migration.as_ref().is_some_and(|migration| migration.view().phase >= PhaseName::Precopy);
+        if copies {
+            self.copying_since.get_or_insert(elapsed);
         }
-        Input::Hypervisor(_) | Input::Operator(_) | Input::Timer => None,
+    }
+
+    /// The newest dirty-bitmap sync.
+    fn iteration(&self) -> u64 {
+        let latest = self.migration.as_ref().and_then(|migration| migration.view().convergence.latest());
+        latest.map_or(0, |(_, statistics)| statistics.iteration)
     }
 }

@@ -8,7 +8,7 @@ use whimbrel_core::{Facts, Failure, Fault, GuestFacts, GuestRun, HostFacts, Side
 
 use super::failure::failure;
 use super::{Hosts, look, unreachable};
-use crate::libvirt::{Connection, ErrorCode, LibvirtError, State, Version, XmlView};
+use crate::libvirt::{Connection, ErrorCode, LibvirtError, State, Version, XmlView, host_uuid};
 
 /// A host that has not let us in after this time counts as out of reach. TCP itself would try for minutes.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -95,7 +95,7 @@ fn host_facts(
     Ok(HostFacts {
         uri: uri.to_owned(),
         hostname: connection.hostname()?,
-        host_uuid: connection.host_uuid()?,
+        host_uuid: host_uuid(&capabilities).unwrap_or_default(),
         hypervisor: hypervisor(uri),
         architecture: architecture(&capabilities).unwrap_or_default(),
         library_version: number(connection.library_version()?),

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn deeds_are_done_in_order_and_only_the_latest_look() {
         let lane = Lane::new("test");
-        let (hold, held) = mpsc::channel::<()>();
+        let (release, held) = mpsc::channel::<()>();
         let (done, results) = mpsc::channel();
         lane.run(move || held.recv().unwrap());
         for number in 0..4 {
@@ -118,7 +118,7 @@ mod tests {
         }
         let last = done.clone();
         lane.run(move || last.send("deed".to_owned()).unwrap());
-        hold.send(()).unwrap();
+        release.send(()).unwrap();
         assert_eq!(results.recv().unwrap(), "look 3");
         assert_eq!(results.recv().unwrap(), "deed");
     }

@@ -12,6 +12,7 @@ pub(super) fn from_libvirt(job: &JobStatistics) -> Statistics {
         memory_total_bytes: or_zero(job.memory_total_bytes),
         memory_remaining_bytes: or_zero(job.memory_remaining_bytes),
         memory_sent_bytes: or_zero(job.memory_processed_bytes),
+        pages_sent: or_zero(job.memory_normal_pages).saturating_add(or_zero(job.memory_constant_pages)),
         disk_total_bytes: or_zero(job.disk_total_bytes),
         disk_remaining_bytes: or_zero(job.disk_remaining_bytes),
         disk_sent_bytes: or_zero(job.disk_processed_bytes),

@@ -1,2 +1,82 @@
-//! Developers verbs.
-fn main() {}
+//! Developers' verbs: `cargo xtask setup | test | lab | tidy`.
+//!
+//! Everything that must hold is held by `cargo xtask test`, here and in automation alike: there is no second list.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
+
+mod artifacts;
+mod error;
+mod job;
+mod lab;
+mod setup;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{Tree, tidy};
+
+use error::Error;
+use setup::Purpose;
+
+/// Developers' verbs of Whimbrel.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install what building and testing needs, if something is missing
+    Setup,
+    /// Check everything: format, lints, dependencies, tests, documentation, and migrations between real hosts
+    Test {
+        /// Leave out the migrations between real hosts
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Migrate a guest between two real libvirt hosts on this machine, as a scenario says
+    Lab {
+        /// A scenario file, or the name of a built-in scenario
+        #[arg(default_value = "converges")]
+        scenario: String,
+        /// Leave the hosts up afterwards, until interrupted
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Look for what does not belong: sizes, words, paths, dead links, promises without a test
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::Setup => setup::run(Purpose::Lab).map(|note| println!("{note}")),
+        Verb::Test { fast } => test::run(fast),
+        Verb::Lab { scenario, keep } => lab::run(&scenario, keep),
+        Verb::Tidy => tidy().map(|note| println!("{note}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.print();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Looks at every tracked file, and says how many there were.
+fn tidy() -> Result<String, Error> {
+    let tree = Tree::read(&Tree::root()?)?;
+    let complaints = tidy::complaints(&tree);
+    if complaints.is_empty() {
+        return Ok(format!("{} files are tidy", tree.texts().count()));
+    }
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    Err(Error::Untidy(complaints.len()))
+}

@@ -1,0 +1,26 @@
+//! Where cargo put what it built. The folder is the caller's to choose, so only cargo knows.
+
+use std::path::PathBuf;
+
+use cargo_metadata::{Artifact, Message};
+
+use crate::error::Error;
+use crate::job::Job;
+
+/// What cargo builds of this kind that can be run, each with the folder of its package.
+pub(crate) fn built(
+    arguments: &str,
+    wanted: impl Fn(&Artifact) -> bool,
+) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
+    let output = Job::cargo(&format!("{arguments} --message-format=json-render-diagnostics")).output()?;
+    let mut found = Vec::new();
+    for message in Message::parse_stream(output.as_slice()) {
+        let Message::CompilerArtifact(artifact) = message.map_err(Error::Cargo)? else { continue };
+        if wanted(&artifact)
+            && let (Some(program), Some(folder)) = (&artifact.executable, artifact.manifest_path.parent())
+        {
+            found.push((program.into(), folder.into()));
+        }
+    }
+    Ok(found)
+}

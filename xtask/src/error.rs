@@ -1,0 +1,57 @@
+//! Why a verb failed. Each says what to do about it.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use whimbrel_lab::LabError;
+use xtask::TreeError;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot run `{job}`")]
+    Start { job: String, source: io::Error },
+    #[error("`{job}` failed: {status}")]
+    Failed { job: String, status: ExitStatus },
+    #[error("cannot understand what cargo says about what it built")]
+    Cargo(#[source] io::Error),
+    #[error("cargo says nothing of {0}")]
+    NotBuilt(&'static str),
+    #[error("the step `{name}` failed; alone it is run with\n\n    {alone}\n")]
+    Step { name: &'static str, alone: String, source: Box<Error> },
+    #[error(
+        "missing on this system, which is not Debian 12: {what}; install what provides them \
+         (the packages of Debian 12 are: {packages})"
+    )]
+    OtherSystem { what: String, packages: String },
+    #[error("still missing after the installation: {0}; see above what the package manager said")]
+    StillMissing(String),
+    #[error("{0} complaints; see above")]
+    Untidy(usize),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error("the lab failed")]
+    Lab(#[from] LabError),
+    #[error("no scenario `{0}`: give a file, or one of {1}")]
+    NoScenario(String, String),
+    #[error("cannot read the scenario `{}`", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the scenario is not valid:\n{0}")]
+    BadScenario(String),
+    #[error("the guest bore witness to damage; see above")]
+    Damage,
+}
+
+impl Error {
+    /// The error with all its causes, on standard error.
+    #[expect(clippy::print_stderr, reason = "standard error is for errors")]
+    pub(crate) fn print(&self) {
+        eprintln!("error: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            eprintln!("  because {error}");
+            cause = error.source();
+        }
+    }
+}

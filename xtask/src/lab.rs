@@ -1,0 +1,172 @@
+//! One migration between two real libvirt hosts, for somebody to watch: `cargo xtask lab`.
+//!
+//! Cargo never runs as root here: the program is built first, and only what follows changes its user.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use whimbrel_lab::scenario::{self, Show};
+use whimbrel_lab::{Guest, Lab, LabOptions, Snapshot};
+use whimbrel_sim::Scenario;
+
+use crate::artifacts::built;
+use crate::error::Error;
+use crate::job::{Job, is_root};
+use crate::setup::{self, Purpose};
+
+/// Names the program to be tried; it is built when this is not set.
+const PROGRAM: &str = "WHIMBREL_BIN";
+/// More than two scans of a large region take on an emulated processor.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Builds the program and the hosts, migrates as the scenario says, and tells what the guest saw.
+pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
+    let scenario = read(named)?;
+    let program = if let Some(program) = std::env::var_os(PROGRAM) {
+        PathBuf::from(program)
+    } else {
+        setup::run(Purpose::Lab)?;
+        build()?
+    };
+    if !is_root() {
+        return again_as_root(named, keep, &program);
+    }
+    println!("scenario `{}`: {}\nbuilding two hosts ...", scenario.name, scenario.description);
+    let lab = Lab::build(&LabOptions::default())?;
+    let run = scenario::run(&lab, &scenario, &program, Show::Live)?;
+    let witness = witness(&run.guest)?;
+    println!("\n{}", testimony(&witness));
+    if keep {
+        println!("\n{}", places(&lab, run.guest.name()));
+        loop {
+            // The lab's own handler removes it and ends this process.
+            thread::sleep(Duration::from_hours(1));
+        }
+    }
+    lab.remove()?;
+    println!("everything is removed again");
+    if is_sound(&witness) { Ok(()) } else { Err(Error::Damage) }
+}
+
+/// A built-in scenario by its name, or a file.
+fn read(named: &str) -> Result<Scenario, Error> {
+    let read = if let Some(built_in) = Scenario::built_in(named) {
+        built_in
+    } else if Path::new(named).is_file() {
+        let unreadable = |source| Error::Unreadable { path: PathBuf::from(named), source };
+        Scenario::parse(&fs::read_to_string(named).map_err(unreadable)?, named)
+    } else {
+        return Err(Error::NoScenario(named.to_owned(), Scenario::built_in_names().join(", ")));
+    };
+    read.map_err(|error| Error::BadScenario(error.to_string()))
+}
+
+fn build() -> Result<PathBuf, Error> {
+    let programs =
+        built("build --release --package whimbrel --features libvirt", |artifact| artifact.target.is_bin())?;
+    programs.into_iter().next().map(|found| found.0).ok_or(Error::NotBuilt("the program"))
+}
+
+fn again_as_root(named: &str, keep: bool, program: &Path) -> Result<(), Error> {
+    let this = std::env::current_exe()
+        .map_err(|source| Error::Start { job: "cargo xtask lab".to_owned(), source })?;
+    let mut job = Job::new(this, "lab").argument(named).variable(PROGRAM, program);
+    if keep {
+        job = job.argument("--keep");
+    }
+    job.privileged().run()
+}
+
+/// What the guest says once it has looked through all of its memory after the migration; what it said last if it
+/// stands still or is gone.
+fn witness(guest: &Guest) -> Result<Snapshot, Error> {
+    let now = guest.snapshot();
+    if now.open == 0 || now.seq == 0 {
+        return Ok(now);
+    }
+    println!("\nwaiting until the guest has looked through its memory ...");
+    match guest.wait_for_scan_after(&now, PATIENCE) {
+        Err(whimbrel_lab::LabError::Witness { last, .. }) => Ok(*last),
+        other => Ok(other?),
+    }
+}
+
+fn is_sound(seen: &Snapshot) -> bool {
+    seen.bad == 0 && seen.lost == 0 && seen.torn == 0 && !seen.two_copies_ran()
+}
+
+/// What the guest saw, in its own numbers.
+fn testimony(seen: &Snapshot) -> String {
+    let place = match seen.owner {
+        None => "it never ran",
+        Some(0) => "the process that it started in",
+        Some(_) => "another process than it started in",
+    };
+    let handover =
+        seen.handover.map_or("it did not move".to_owned(), |gap| format!("{} ms", gap.as_millis()));
+    format!(
+        "What the guest itself bore witness to:\n\
+         \x20 runs in                  {place}\n\
+         \x20 page writes              {}\n\
+         \x20 scans of its memory      {}, with {} wrong pages\n\
+         \x20 ticks lost, torn, twice  {}, {}, {}\n\
+         \x20 two copies ran           {}\n\
+         \x20 stood still at the move  {handover}\n\
+         \x20 longest time still       {} ms",
+        seen.writes,
+        seen.scans,
+        seen.bad,
+        seen.lost,
+        seen.torn,
+        seen.repeated,
+        if seen.two_copies_ran() { "YES" } else { "no" },
+        seen.longest_gap.as_millis(),
+    )
+}
+
+/// How to get at the hosts from another terminal.
+fn places(lab: &Lab, guest: &str) -> String {
+    let operator = lab.operator_command("virsh");
+    let mut words = vec![operator.get_program().to_string_lossy()];
+    words.extend(operator.get_args().map(|word| word.to_string_lossy()));
+    let virsh = words.join(" ");
+    let (alpha, beta) = (lab.alpha().uri(), lab.beta().uri());
+    format!(
+        "The hosts stay up until Ctrl-C. From another terminal, as root:\n\
+         \x20 alpha  {virsh} --connect {alpha} list --all\n\
+         \x20 beta   {virsh} --connect {beta} list --all\n\
+         \x20 back   {virsh} --connect {beta} migrate --live --p2p {guest} {alpha}\n\
+         \x20 files  {}",
+        lab.folder().display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use whimbrel_lab::Snapshot;
+
+    use super::{Error, is_sound, read, testimony};
+
+    #[test]
+    fn a_scenario_is_found_by_name_or_file_or_refused_with_the_names() {
+        assert_eq!(read("converges").unwrap().name, "converges");
+        assert_eq!(read("../sim/scenarios/regression.toml").unwrap().name, "regression");
+        assert!(matches!(read("no-such"), Err(Error::NoScenario(_, names)) if names.contains("converges")));
+        assert!(matches!(read("Cargo.toml"), Err(Error::BadScenario(_))));
+    }
+
+    #[test]
+    fn damage_is_seen_and_shown() {
+        let well =
+            Snapshot { owner: Some(1), handover: Some(Duration::from_millis(7)), ..Snapshot::default() };
+        assert!(is_sound(&well) && testimony(&well).contains("7 ms"));
+        let wrong = Snapshot { bad: 1, ..well.clone() };
+        let twice = Snapshot { overtaken: 1, ..well };
+        assert!(!is_sound(&wrong) && testimony(&wrong).contains("1 wrong pages"));
+        assert!(!is_sound(&twice) && testimony(&twice).contains("YES"));
+    }
+}

@@ -1,0 +1,10 @@
+//! The rules that the project keeps about its own files, so that tests and `cargo xtask tidy` share them.
+//!
+//! It must never change a file: it looks and tells.
+
+#![forbid(unsafe_code)]
+
+pub mod tidy;
+mod tree;
+
+pub use tree::{Tree, TreeError};

@@ -1,0 +1,110 @@
+//! Who may depend on whom, and which lints hold everywhere. The arrows keep the core pure: what it cannot name, it
+//! cannot do.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing helper fails the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use xtask::Tree;
+
+/// Each member, and the members that it may depend on in whatever way.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("whimbrel-core", &[]),
+    ("whimbrel-sim", &["whimbrel-core"]),
+    ("whimbrel-plugins", &["whimbrel-core"]),
+    ("whimbrel", &["whimbrel-core", "whimbrel-plugins", "whimbrel-sim"]),
+    ("whimbrel-lab", &["whimbrel-core", "whimbrel-sim"]),
+    ("whimbrel-benches", &["whimbrel", "whimbrel-core", "whimbrel-lab", "whimbrel-plugins", "whimbrel-sim"]),
+    ("xtask", &["whimbrel-core", "whimbrel-lab", "whimbrel-sim"]),
+];
+/// All that the core is built from.
+const CORE: [&str; 2] = ["serde", "serde_json"];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().current_dir(Tree::root().unwrap()).no_deps().exec().unwrap()
+}
+
+fn tree() -> Tree {
+    Tree::read(&Tree::root().unwrap()).unwrap()
+}
+
+fn text<'a>(tree: &'a Tree, path: &str) -> &'a str {
+    tree.text(path).unwrap_or_else(|| panic!("`{path}` is not there"))
+}
+
+/// The member's folder below the root, with a `/` at its end.
+fn folder(metadata: &Metadata, package: &Package) -> String {
+    let manifest = package.manifest_path.strip_prefix(&metadata.workspace_root).unwrap();
+    manifest.as_str().strip_suffix("Cargo.toml").unwrap().to_owned()
+}
+
+#[test]
+fn nothing_points_back() {
+    let metadata = metadata();
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
+    let members: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
+    assert_eq!(members, allowed.keys().copied().collect(), "a new member needs its arrows here");
+    for package in &metadata.packages {
+        for dependency in package.dependencies.iter().filter(|one| members.contains(one.name.as_str())) {
+            assert!(
+                allowed[package.name.as_str()].contains(&dependency.name.as_str()),
+                "`{}` must not depend on `{}`",
+                package.name,
+                dependency.name
+            );
+        }
+    }
+}
+
+#[test]
+fn the_core_is_made_of_nothing_else() {
+    let metadata = metadata();
+    let core = metadata.packages.iter().find(|package| package.name == "whimbrel-core").unwrap();
+    let used: BTreeSet<&str> = core
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind != DependencyKind::Development)
+        .map(|dependency| dependency.name.as_str())
+        .collect();
+    assert_eq!(used, CORE.into_iter().collect());
+    for dependency in core.dependencies.iter().filter(|one| CORE.contains(&one.name.as_str())) {
+        assert!(!dependency.uses_default_features, "`{}` would bring in `std`", dependency.name);
+        assert!(!dependency.features.iter().any(|feature| feature == "std"), "{:?}", dependency.features);
+    }
+    let tree = tree();
+    let lib = text(&tree, "core/src/lib.rs");
+    assert!(lib.lines().any(|line| line == "#![no_std]"), "the core can do without an operating system");
+}
+
+#[test]
+fn unsafe_code_is_denied_everywhere() {
+    let metadata = metadata();
+    let tree = tree();
+    let root: toml::Table = text(&tree, "Cargo.toml").parse().unwrap();
+    let level = root["workspace"]["lints"]["rust"]["unsafe_code"].as_str().unwrap();
+    assert!(matches!(level, "deny" | "forbid"), "{level}");
+    for package in &metadata.packages {
+        let manifest: toml::Table =
+            text(&tree, &(folder(&metadata, package) + "Cargo.toml")).parse().unwrap();
+        let inherits =
+            manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        assert_eq!(inherits, Some(true), "`{}` takes the workspace's lints", package.name);
+    }
+}
+
+/// Clippy takes the nearest file alone, so each of them has to say it.
+#[test]
+fn functions_are_short_everywhere() {
+    let tree = tree();
+    let root: toml::Table = text(&tree, "Cargo.toml").parse().unwrap();
+    let clippy = root["workspace"]["lints"]["clippy"].as_table().unwrap();
+    assert_eq!(clippy["pedantic"]["level"].as_str(), Some("warn"), "it has `too_many_lines`");
+    assert!(!clippy.contains_key("too_many_lines"), "nothing takes it back");
+    let files: Vec<_> = tree.texts().filter(|(path, _)| path.ends_with("clippy.toml")).collect();
+    assert!(!files.is_empty());
+    for (path, text) in files {
+        let settings: toml::Table = text.parse().unwrap();
+        assert_eq!(settings["too-many-lines-threshold"].as_integer(), Some(70), "{path}");
+    }
+}

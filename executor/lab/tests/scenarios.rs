@@ -4,8 +4,11 @@
 
 #![cfg(test)]
 
+use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use whimbrel_core::{Cause, Ending, Event, Fault, Outcome, PhaseName, Recovery, Side, Verdict, Whereabouts};
 use whimbrel_lab::scenario::{self, Order, ScenarioRun, Show};
@@ -342,7 +345,7 @@ fn attempt(lab: &Lab, arguments: &[&str]) -> Attempt {
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let replayed =
-        whimbrel_core::journal::replay(&std::fs::read_to_string(&journal).unwrap(), |_, _, _| {}).unwrap();
+        whimbrel_core::journal::replay(&fs::read_to_string(&journal).unwrap(), |_, _, _| {}).unwrap();
     Attempt {
         exit_code: output.status.code(),
         outcome: replayed.migration.view().outcome.cloned(),
@@ -354,6 +357,52 @@ fn tempfile(lab: &Lab) -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     lab.folder().join(format!("attempt-{}.journal", NUMBER.fetch_add(1, Ordering::Relaxed)))
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn an_operator_who_leaves_is_told_how_to_look_after_the_guest() {
+    let lab = lab();
+    let plain = scenario(0, "");
+    let guest = lab.start_guest(&scenario::guest_spec(&plain).unwrap()).unwrap();
+    let journal = tempfile(&lab);
+    let name = program();
+    let mut command = lab.operator_command(&name.to_string_lossy());
+    command.args(["migrate", "wren", &lab.beta().uri(), "--source", &lab.alpha().uri(), "--bandwidth", "16"]);
+    command.arg("--journal").arg(&journal).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_for(|| fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"iteration\":1,")));
+
+    // A daemon that stands still cannot answer the first Ctrl-C, so the operator has a reason for the second.
+    let daemon = lab.alpha().daemon_pid().unwrap();
+    signal("STOP", daemon);
+    signal("INT", child.id());
+    wait_for(|| fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"operator\":\"cancel\"")));
+    signal("INT", child.id());
+    let status = child.wait().unwrap();
+    signal("CONT", daemon);
+
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(status.code(), Some(6), "{told}");
+    assert!(told.contains("domjobabort wren"), "{told}");
+    let now = guest.snapshot();
+    let later = guest.wait_for_scan_after(&now, LONG).unwrap();
+    assert!(later.bad == 0 && !later.two_copies_ran(), "{later:?}");
+    lab.remove().unwrap();
+}
+
+fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+fn wait_for(condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < LONG, "it never happened");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

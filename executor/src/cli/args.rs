@@ -14,7 +14,7 @@ use crate::watch::Format;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done: the migration completed, or the simulation ended as its scenario expects
-  1  something unexpected; nothing was done to a guest
+  1  something unexpected, or a simulation that ended otherwise than its scenario expects; no guest was touched
   2  the arguments, or a file that they name, cannot be used
   3  the migration failed; the guest is on the source
   4  the migration was cancelled; the guest is on the source

@@ -1,0 +1,215 @@
+//! The binary as its users meet it: what it writes where, and its exit codes.
+
+#![cfg(test)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use insta::assert_snapshot;
+
+fn whimbrel(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_whimbrel")).args(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A path of this test's own that does not exist yet; what is written there goes with the guard.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("whimbrel-cli-{}-{number}-{name}", std::process::id())))
+    }
+
+    fn with(name: &str, text: &str) -> Self {
+        let scratch = Self::new(name);
+        fs::write(&scratch.0, text).unwrap();
+        scratch
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn simulate_without_arguments_shows_a_regression_and_completes() {
+    let output = whimbrel(&["simulate"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output);
+    assert!(text.contains("above the sync before"), "{text}");
+    assert!(text.contains("Completed: `whimbrel` runs on beta."), "{text}");
+    assert_eq!(err(&output), "");
+}
+
+#[test]
+fn simulate_writes_lines_where_there_is_no_terminal() {
+    assert_snapshot!(out(&whimbrel(&["simulate", "converges"])));
+}
+
+#[test]
+fn simulate_cancels_as_the_scenario_says_and_that_is_a_success() {
+    let output = whimbrel(&["simulate", "never-converges"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("Cancelled: `swift` runs on alpha."), "{}", out(&output));
+}
+
+#[test]
+fn simulate_gives_one_document_for_machines() {
+    let output = whimbrel(&["simulate", "converges", "--format", "json", "--seed", "3"]);
+    let report: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+    assert!(out(&output).starts_with("{\"schema\":\"whimbrel.report/1\""), "the schema stands first");
+    assert_eq!(report["seed"], 3);
+    assert_eq!(report["outcome"]["ending"], "completed");
+    assert_eq!(report["outcome"]["guest"], "destination_running");
+    let syncs = report["syncs"].as_array().unwrap();
+    assert!(syncs.iter().any(|sync| sync["rise_bytes"].as_u64().unwrap() > 0));
+}
+
+#[test]
+fn simulate_gives_every_event_on_a_line_of_its_own() {
+    let output = whimbrel(&["simulate", "converges", "--format", "ndjson"]);
+    let lines: Vec<serde_json::Value> =
+        out(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().all(|line| line["schema"].is_string()));
+    assert!(lines.last().unwrap()["event"]["ended"].is_object());
+    let times: Vec<_> = lines.iter().filter_map(|line| line["at_ns"].as_u64()).collect();
+    assert!(times.is_sorted());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let run = |seed| out(&whimbrel(&["simulate", "--format", "ndjson", "--seed", seed]));
+    assert_eq!(run("11"), run("11"));
+    assert_ne!(run("11"), run("12"));
+}
+
+#[test]
+fn a_journal_is_replayed_to_the_same_words() {
+    let journal = Scratch::new("journal");
+    let simulated = whimbrel(&["simulate", "converges", "--journal", journal.path()]);
+    let replayed = whimbrel(&["replay", journal.path()]);
+    assert_eq!(replayed.status.code(), Some(0), "{}", err(&replayed));
+    assert_eq!(out(&simulated), out(&replayed));
+    assert!(err(&replayed).contains("every state is the one that was recorded"), "{}", err(&replayed));
+
+    let again = whimbrel(&["simulate", "converges", "--journal", journal.path()]);
+    assert_eq!(again.status.code(), Some(2), "a journal that exists is not overwritten");
+    assert!(err(&again).contains("exists"), "{}", err(&again));
+}
+
+#[test]
+fn a_journal_that_is_torn_forged_or_foreign_is_named() {
+    let journal = Scratch::new("journal");
+    let _ = whimbrel(&["simulate", "converges", "--journal", journal.path()]);
+    let text = fs::read_to_string(journal.path()).unwrap();
+
+    let torn = Scratch::with("torn", text.get(..text.len() * 2 / 3).unwrap());
+    let output = whimbrel(&["replay", torn.path()]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(err(&output).contains("torn") && err(&output).contains("look at both hosts"), "{}", err(&output));
+
+    let forged = Scratch::with("forged", &text.replace("\"running\"", "\"paused\""));
+    let output = whimbrel(&["replay", forged.path()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("line") && err(&output).contains("differ"), "{}", err(&output));
+
+    for foreign in ["", "hello\n", "{\"schema\":\"other/1\",\"spec\":null}\n"] {
+        let file = Scratch::with("foreign", foreign);
+        let output = whimbrel(&["replay", file.path()]);
+        assert_eq!(output.status.code(), Some(2), "{foreign:?}");
+        assert!(err(&output).contains("line 1"), "{}", err(&output));
+    }
+    assert_eq!(whimbrel(&["replay", "no-such-file"]).status.code(), Some(2));
+}
+
+#[test]
+fn every_mistake_of_a_scenario_file_is_shown_in_its_line() {
+    let text = "name = \"x\"\n\n[guest]\nname = \"web\"\nmemroy_mib = 64\nworking_set_mib = -1\nwrites_per_second = 10\n\
+                [link]\nbandwidth_mib_per_second = 100\n[migration]\n[expect]\nresult = \"complete\"\nguest_on = \"destination\"\n";
+    let file = Scratch::with("bad.toml", text);
+    let output = whimbrel(&["simulate", file.path()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(out(&output), "");
+    assert_snapshot!(err(&output).replace(file.path(), "bad.toml"));
+}
+
+#[test]
+fn a_scenario_that_ends_otherwise_than_it_expects_is_a_failure() {
+    let wrong =
+        include_str!("../../sim/scenarios/never-converges.toml").replace("\"cancelled\"", "\"failed\"");
+    let file = Scratch::with("wrong.toml", &wrong);
+    let output = whimbrel(&["simulate", file.path()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("expects"), "{}", err(&output));
+}
+
+#[test]
+fn arguments_that_cannot_be_used_are_named() {
+    for (arguments, words) in [
+        (&["simulat"][..], "similar subcommand"),
+        (&["simulate", "--seed", "many"], "--seed"),
+        (&["simulate", "no-such-scenario"], "no-such-scenario"),
+        (&["migrate", "web"], "<DEST>"),
+        (&["migrate", "web", "qemu+tcp://b/system", "--bandwidth", "0"], "--bandwidth"),
+        (&["migrate", "web", "qemu+tcp://b/system", "--downtime", "2000001"], "--downtime"),
+        (&["migrate", "web", "beta"], "qemu+ssh://HOST/system"),
+        (&["migrate", "web", "sim://beta"], "whimbrel simulate"),
+    ] {
+        let output = whimbrel(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(err(&output).contains(words), "{arguments:?}: {}", err(&output));
+        assert_eq!(out(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_is_for_people() {
+    let texts = [&["--help"][..], &["simulate", "--help"], &["migrate", "--help"], &["replay", "--help"]]
+        .map(|arguments| out(&whimbrel(arguments)));
+    assert_snapshot!(texts.join("\n----\n"));
+}
+
+#[cfg(not(feature = "libvirt"))]
+#[test]
+fn a_build_without_the_driver_says_how_to_build_it_in() {
+    let output = whimbrel(&["migrate", "web", "qemu+tcp://beta/system"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("--features libvirt"), "{}", err(&output));
+}
+
+#[cfg(feature = "libvirt")]
+#[test]
+fn hosts_that_cannot_be_reached_leave_the_guest_untouched() {
+    let journal = Scratch::new("journal");
+    let arguments = [
+        "migrate",
+        "web",
+        "qemu+tcp://127.0.0.1:1/system",
+        "--source",
+        "test:///default",
+        "--journal",
+        journal.path(),
+    ];
+    let output = whimbrel(&arguments);
+    assert_eq!(output.status.code(), Some(3), "{}", err(&output));
+    assert!(out(&output).contains("nothing was done to it"), "{}", out(&output));
+    assert!(out(&output).contains("refused"), "{}", out(&output));
+    assert_eq!(whimbrel(&["replay", journal.path()]).status.code(), Some(0));
+}

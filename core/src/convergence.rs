@@ -109,6 +109,12 @@ impl Convergence {
         Some(sync)
     }
 
+    /// Takes the numbers of a job that has ended. Nothing remains then, which says nothing about the guest: no sync is
+    /// made of it.
+    pub fn conclude(&mut self, now: Instant, statistics: &Statistics) {
+        self.latest = Some((now, *statistics));
+    }
+
     /// The last look, with its instant.
     #[must_use]
     pub fn latest(&self) -> Option<(Instant, Statistics)> {

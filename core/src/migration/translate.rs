@@ -122,17 +122,23 @@ impl Migration {
     }
 
     fn measure(&mut self, report: JobReport) -> Signal {
-        let signal = match report.state {
-            JobState::None => return Signal::JobGone,
-            JobState::Active => Signal::JobActive,
-            JobState::Completed => Signal::JobGone,
-        };
-        let sync = self.convergence.observe(self.now, &report.statistics);
-        self.tell(Event::Progress(report.statistics));
-        if let Some(sync) = sync {
-            self.tell(Event::Sync(sync));
+        let statistics = report.statistics;
+        match report.state {
+            JobState::None => Signal::JobGone,
+            JobState::Completed => {
+                self.convergence.conclude(self.now, &statistics);
+                self.tell(Event::Progress(statistics));
+                Signal::JobGone
+            }
+            JobState::Active => {
+                let sync = self.convergence.observe(self.now, &statistics);
+                self.tell(Event::Progress(statistics));
+                if let Some(sync) = sync {
+                    self.tell(Event::Sync(sync));
+                }
+                Signal::JobActive
+            }
         }
-        signal
     }
 }
 

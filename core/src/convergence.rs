@@ -73,6 +73,7 @@ pub struct Sync {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Convergence {
     latest: Option<(Instant, Statistics)>,
+    concluded: bool,
     syncs: VecDeque<Sync>,
     low_water_bytes: Option<u64>,
     high_water_bytes: Option<u64>,
@@ -113,6 +114,13 @@ impl Convergence {
     /// made of it.
     pub fn conclude(&mut self, now: Instant, statistics: &Statistics) {
         self.latest = Some((now, *statistics));
+        self.concluded = true;
+    }
+
+    /// The numbers of the job that ended, if they were told: what was measured, not what was expected.
+    #[must_use]
+    pub fn concluded(&self) -> Option<Statistics> {
+        self.latest.filter(|_| self.concluded).map(|(_, statistics)| statistics)
     }
 
     /// The last look, with its instant.

@@ -117,17 +117,25 @@ pub enum Advice {
     AllowMore,
     /// Look at both hosts before anything else; start or remove nothing until one copy is known to be dead.
     LookAtBothHosts,
-    /// The guest is lost from memory: start it where its disks are, after making sure that neither host has it.
-    StartAgain,
+    /// Neither host has the guest in memory: it ended, or somebody took it to a third host. Find out before starting it.
+    FindOut,
 }
 
 impl Advice {
     /// The advice that belongs to an outcome of this kind.
     #[must_use]
-    pub fn on(guest: Whereabouts, cause: Option<Cause>, failure: Option<&Failure>) -> Self {
+    pub fn on(
+        guest: Whereabouts,
+        unsettled: Option<Side>,
+        cause: Option<Cause>,
+        failure: Option<&Failure>,
+    ) -> Self {
+        if unsettled.is_some() {
+            return Self::LookAtBothHosts;
+        }
         match guest {
             Whereabouts::BothRunning | Whereabouts::Unknown => return Self::LookAtBothHosts,
-            Whereabouts::Nowhere => return Self::StartAgain,
+            Whereabouts::Nowhere => return Self::FindOut,
             Whereabouts::Untouched
             | Whereabouts::SourceRunning
             | Whereabouts::SourcePaused
@@ -215,8 +223,8 @@ impl fmt::Display for Advice {
             Self::LookAtBothHosts => {
                 "look at the guest on both hosts first; resume, start or destroy nothing until one copy is known to be dead"
             }
-            Self::StartAgain => {
-                "make sure once more that neither host runs the guest, then start it where its disks are"
+            Self::FindOut => {
+                "find out whether the guest ended or somebody took it to a third host, and start it only when no host runs it"
             }
         })
     }

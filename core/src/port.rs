@@ -3,7 +3,8 @@
 //! A simulated hypervisor and the libvirt driver both stand behind these types, and neither learns which policy
 //! runs. Every command has an id and its answer repeats it, so that a late answer is never taken for a new one.
 //! Settings are applied in the order in which that was asked for, whatever becomes of the answers: a change that is
-//! overdue must never overtake its undo. Hints come unasked and may be lost, doubled or late: they make the core look, they never decide anything.
+//! overdue must never overtake its undo. Hints come unasked and may be lost, doubled or late: they make the core look and tell the phase, they never resume, destroy or
+//! end anything.
 
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -23,7 +23,10 @@ impl Completing {
 
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match signal {
-            Signal::Seen(side, state) => self.sighting = self.sighting.with(side, state),
+            Signal::Seen(side, state) => {
+                ledger.note_seen(side, state);
+                self.sighting = self.sighting.with(side, state);
+            }
             Signal::JobActive | Signal::JobGone | Signal::JobUnknown => self.numbers_read = true,
             Signal::Elapsed(Timer::Reply) => {
                 self.sighting = self.sighting.closed();
@@ -62,8 +65,10 @@ impl Completing {
             return Phase::Completing(self);
         }
         match self.sighting.assess(ledger.guest_was) {
-            Assessment::OnDestination { running } => Done::completed(running, ledger),
-            Assessment::OnSource { .. }
+            Assessment::DestinationRuns => Done::completed(true, ledger),
+            Assessment::DestinationPaused => Done::completed(false, ledger),
+            Assessment::SourceRuns
+            | Assessment::SourcePaused
             | Assessment::CopyGoesOn
             | Assessment::ResumeSource
             | Assessment::ResumeDestination

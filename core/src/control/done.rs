@@ -51,7 +51,9 @@ impl Done {
     }
 
     /// The guest is in neither host's memory.
+    /// Its definition, and the limits that it remembers, may still be there: they are named.
     pub(super) fn nowhere(ledger: &mut Ledger) -> Phase {
+        ledger.not_undone = ledger.undo;
         ledger.undo = super::SettingSet::EMPTY;
         Phase::Done(Self { ending: Ending::Failed, guest: Whereabouts::Nowhere, unsettled: None })
     }

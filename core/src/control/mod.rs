@@ -43,6 +43,7 @@ pub use validating::Validating;
 use crate::event::PhaseName;
 use crate::facts::GuestRun;
 use crate::outcome::Cause;
+use crate::port::{CopyState, Side};
 
 /// The whole control state of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +91,11 @@ pub struct Ledger {
     pub cancel_asked: bool,
     /// Why the migration is being left: the first cause stays.
     pub cause: Option<Cause>,
+    /// Whether the source's copy was seen stopped for the hand-over: the destination may have run since.
+    pub switchover_began: bool,
+    /// Whether the destination was seen with the guest during this migration. Only then does its absence there mean
+    /// anything: a name that leads us to another host than the source's daemon would show it absent too.
+    pub destination_receives: bool,
 }
 
 /// A signal that answers nothing that was asked: the driver broke the protocol.
@@ -116,6 +122,8 @@ impl Control {
                 guest_was: GuestRun::Running,
                 cancel_asked: false,
                 cause: None,
+                switchover_began: false,
+                destination_receives: false,
             },
         }
     }
@@ -173,18 +181,23 @@ impl Phase {
     #[must_use]
     pub const fn wants(self, timer: Timer) -> bool {
         match (self, timer) {
-            (Self::Precopy(_) | Self::SwitchingOver(_), Timer::Poll | Timer::GiveUp)
+            (Self::Precopy(_) | Self::SwitchingOver(_), Timer::Poll)
+            // A copy that is found going on after a lost reply is still bound by its timeout.
+            | (Self::Precopy(_) | Self::SwitchingOver(_) | Self::Resolving(_), Timer::GiveUp)
             | (Self::RollingBack(_) | Self::Resolving(_), Timer::LookAgain)
             | (
                 Self::Validating(_)
                 | Self::Preparing(_)
+                | Self::Precopy(_)
+                | Self::SwitchingOver(_)
                 | Self::Completing(_)
                 | Self::RollingBack(_)
                 | Self::Resolving(_),
                 Timer::Reply,
             ) => true,
-            (Self::Precopy(_) | Self::SwitchingOver(_), Timer::Reply | Timer::LookAgain)
-            | (Self::RollingBack(_) | Self::Resolving(_), Timer::Poll | Timer::GiveUp)
+            (Self::Precopy(_) | Self::SwitchingOver(_), Timer::LookAgain)
+            | (Self::RollingBack(_), Timer::Poll | Timer::GiveUp)
+            | (Self::Resolving(_), Timer::Poll)
             | (
                 Self::Validating(_) | Self::Preparing(_) | Self::Completing(_),
                 Timer::Poll | Timer::GiveUp | Timer::LookAgain,
@@ -195,6 +208,19 @@ impl Phase {
 }
 
 impl Ledger {
+    /// Notes what was seen of the guest on the way.
+    pub(crate) fn note_seen(&mut self, side: Side, state: CopyState) {
+        let there = match state {
+            CopyState::Running
+            | CopyState::Migrating
+            | CopyState::Stopped
+            | CopyState::Paused
+            | CopyState::Incoming => true,
+            CopyState::Absent | CopyState::Unknown => false,
+        };
+        self.destination_receives |= side == Side::Destination && there;
+    }
+
     /// Notes why the migration is being left; a cause that stands already stays.
     pub(crate) fn blame(&mut self, cause: Cause) {
         self.cause = self.cause.or(Some(cause));

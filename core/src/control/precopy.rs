@@ -9,6 +9,7 @@ use super::signal::{Order, Orders, Signal, Timer};
 use super::{Completing, Ledger, Next, Phase, Resolving, RollingBack, SwitchingOver, Unasked};
 use crate::event::PhaseName;
 use crate::outcome::Cause;
+use crate::port::Side;
 
 /// Memory is copied while the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +19,10 @@ pub struct Precopy {
     pub(super) polling: bool,
     pub(super) poll_again: bool,
 }
+
+/// Looks at a job that goes on although its end was accepted, before the end is asked for once more: about 5 s of
+/// polling. A hypervisor may have answered for another job than ours, or have lost the request.
+const PATIENCE_LOOKS: u8 = 20;
 
 /// The migrate call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +40,8 @@ pub enum Abort {
     NotAsked,
     /// It was asked for and not answered.
     Asked,
-    /// The hypervisor will try.
-    Accepted,
+    /// The hypervisor will try; the job was seen going on this many times since.
+    Accepted(u8),
     /// The hypervisor would not, mostly because the job had not begun: asked again when a job is seen.
     Refused,
 }
@@ -70,26 +75,29 @@ impl Precopy {
             Signal::CallLost => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
-            Signal::SourceSuspended => return Ok(SwitchingOver::enter(self)),
+            Signal::SourceSuspended => return Ok(SwitchingOver::enter(self, ledger)),
             Signal::JobGone | Signal::JobUnknown if self.call == Call::Lost => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
-            Signal::JobActive => self.on_job_active(orders),
+            Signal::Elapsed(Timer::Reply) if self.polling && self.call == Call::Lost => {
+                return Ok(Resolving::after_lost_reply(orders));
+            }
             // While the call is out its return decides, not a look at the job.
-            Signal::JobGone | Signal::JobUnknown => self.on_poll_answered(orders),
+            Signal::JobGone | Signal::JobUnknown | Signal::Elapsed(Timer::Reply) => {
+                self.on_poll_answered(orders);
+            }
+            Signal::JobActive => self.on_job_active(ledger, orders),
             Signal::Cancel => {
                 ledger.cancel_asked = true;
                 self.leave(Cause::OperatorCancelled, ledger, orders);
             }
             Signal::Elapsed(Timer::GiveUp) => self.leave(Cause::TimedOut, ledger, orders),
-            Signal::AbortAccepted => self.abort = Abort::Accepted,
+            Signal::AbortAccepted => self.abort = Abort::Accepted(0),
             Signal::AbortRefused => self.abort = Abort::Refused,
             Signal::IterationBegan | Signal::JobEnded => self.poll_soon(orders),
-            Signal::Elapsed(Timer::Poll) => {
-                self.poll(orders);
-                orders.give(Order::Arm(Timer::Poll));
-            }
-            Signal::SourceResumed | Signal::Elapsed(Timer::Reply | Timer::LookAgain) => {}
+            Signal::Seen(side, state) => ledger.note_seen(side, state),
+            Signal::Elapsed(Timer::Poll) => self.on_poll_timer(orders),
+            Signal::SourceResumed | Signal::Elapsed(Timer::LookAgain) => {}
             Signal::Begin
             | Signal::FactsArrived(_)
             | Signal::FactsMissing
@@ -99,7 +107,6 @@ impl Precopy {
             | Signal::SettingsUnreadable
             | Signal::Applied
             | Signal::NotApplied
-            | Signal::Seen(..)
             | Signal::Acted
             | Signal::NotActed => return Err(Unasked { phase: PhaseName::Precopy, signal }),
         }
@@ -114,12 +121,26 @@ impl Precopy {
         }
     }
 
-    /// A job is there. An abort that came before the job is asked for again.
-    pub(super) fn on_job_active(&mut self, orders: &mut Orders) {
-        if self.abort == Abort::Refused {
-            self.ask_abort(orders);
+    /// A job is there. An abort that came before it, or that had no effect, is asked for again.
+    pub(super) fn on_job_active(&mut self, ledger: &Ledger, orders: &mut Orders) {
+        match self.abort {
+            Abort::Refused | Abort::Accepted(PATIENCE_LOOKS..) => self.ask_abort(orders),
+            Abort::Accepted(looks) => self.abort = Abort::Accepted(looks + 1),
+            Abort::NotAsked | Abort::Asked => {}
+        }
+        if !ledger.destination_receives {
+            // Seeing the guest arrive proves that the destination which is looked at is the one that is migrated to.
+            orders.give(Order::Observe(Side::Destination));
         }
         self.on_poll_answered(orders);
+    }
+
+    /// Time for the next look. One that is still out is waited for: answers of a slow host must count too.
+    pub(super) fn on_poll_timer(&mut self, orders: &mut Orders) {
+        if !self.polling {
+            self.poll(orders);
+        }
+        orders.give(Order::Arm(Timer::Poll));
     }
 
     pub(super) fn on_poll_answered(&mut self, orders: &mut Orders) {
@@ -138,11 +159,12 @@ impl Precopy {
         }
     }
 
-    /// Looks at the job. A look that is still unanswered is given up for this one.
-    pub(super) fn poll(&mut self, orders: &mut Orders) {
+    /// Looks at the job, with an end to the waiting.
+    fn poll(&mut self, orders: &mut Orders) {
         self.polling = true;
         self.poll_again = false;
         orders.give(Order::PollJob);
+        orders.give(Order::Arm(Timer::Reply));
     }
 
     fn ask_abort(&mut self, orders: &mut Orders) {

@@ -34,7 +34,8 @@ pub struct Resolving {
 enum Doing {
     Looking,
     Waiting,
-    Acting(Recovery),
+    /// The step that the last look called for.
+    Acting,
 }
 
 impl Resolving {
@@ -63,6 +64,7 @@ impl Resolving {
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match (self.doing, signal) {
             (Doing::Looking, Signal::Seen(side, state)) => {
+                ledger.note_seen(side, state);
                 self.sighting = self.sighting.with(side, state);
                 if self.sighting.is_complete() {
                     return Ok(self.judge(ledger, orders));
@@ -74,17 +76,21 @@ impl Resolving {
             }
             (Doing::Waiting, Signal::Elapsed(Timer::LookAgain)) => self.look(orders),
             // Whether it was done or not, only a new look tells where the guest is.
-            (Doing::Acting(recovery), Signal::Acted) => {
-                orders.give(Order::Tell(recovery));
+            (Doing::Acting, Signal::Acted) => {
+                if let Some(recovery) = self.step_called_for(ledger) {
+                    orders.give(Order::Tell(recovery));
+                }
                 self.look(orders);
             }
-            (Doing::Acting(_), Signal::NotActed | Signal::Elapsed(Timer::Reply)) => self.wait(orders),
+            (Doing::Acting, Signal::NotActed | Signal::Elapsed(Timer::Reply)) => self.wait(orders),
             (_, Signal::Cancel) => {
                 ledger.cancel_asked = true;
                 // A copy that is found going on is to be aborted then.
                 ledger.blame(Cause::OperatorCancelled);
                 orders.give(Order::TellCancelInDoubt);
             }
+            // A copy that is found going on is to be aborted then.
+            (_, Signal::Elapsed(Timer::GiveUp)) => ledger.blame(Cause::TimedOut),
             // Answers to what an earlier phase asked, hints, and timers of a step that is over.
             (
                 _,
@@ -97,11 +103,11 @@ impl Resolving {
                 | Signal::SourceSuspended
                 | Signal::SourceResumed
                 | Signal::JobEnded
-                | Signal::Elapsed(Timer::Poll | Timer::GiveUp),
+                | Signal::Elapsed(Timer::Poll),
             )
             | (Doing::Waiting, Signal::Elapsed(Timer::Reply))
-            | (Doing::Looking | Doing::Acting(_), Signal::Elapsed(Timer::LookAgain)) => {}
-            (Doing::Waiting | Doing::Acting(_), Signal::Seen(..))
+            | (Doing::Looking | Doing::Acting, Signal::Elapsed(Timer::LookAgain)) => {}
+            (Doing::Waiting | Doing::Acting, Signal::Seen(..))
             | (Doing::Looking | Doing::Waiting, Signal::Acted | Signal::NotActed)
             | (
                 _,
@@ -129,10 +135,15 @@ impl Resolving {
         self.last = assessment;
         self.looks += 1;
         match assessment {
-            Assessment::OnSource { running } => {
-                return self.stay(Stay { guest: on_source(running), unsettled: false }, ledger, orders);
+            // A request whose reply was lost may still wait in the source's daemon: one look is not enough.
+            Assessment::SourceRuns | Assessment::SourcePaused if self.adrift && self.steady < STEADY => {}
+            Assessment::SourceRuns | Assessment::SourcePaused => {
+                let guest = on_source(assessment == Assessment::SourceRuns);
+                return self.stay(Stay { guest, unsettled: false }, ledger, orders);
             }
-            Assessment::OnDestination { running } => return Done::completed(running, ledger),
+            Assessment::DestinationRuns | Assessment::DestinationPaused => {
+                return Done::completed(assessment == Assessment::DestinationRuns, ledger);
+            }
             Assessment::CopyGoesOn if self.adrift => return Precopy::adopt(ledger, orders),
             Assessment::Nowhere if self.steady > STEADY => {
                 ledger.blame(self.what_failed());
@@ -150,7 +161,7 @@ impl Resolving {
         if self.looks >= MOST_LOOKS {
             return self.concede(ledger, orders);
         }
-        if self.steady >= STEADY && self.act(orders) {
+        if self.steady >= STEADY && self.act(ledger, orders) {
             return Phase::Resolving(self);
         }
         self.wait(orders);
@@ -158,27 +169,34 @@ impl Resolving {
     }
 
     /// Takes the step that the sighting calls for, if it calls for one.
-    fn act(&mut self, orders: &mut Orders) -> bool {
-        let recovery = match self.last {
-            Assessment::ResumeSource => Recovery::Resumed(Side::Source),
-            Assessment::ResumeDestination => Recovery::Resumed(Side::Destination),
-            Assessment::DestroySource => Recovery::Destroyed(Side::Source),
-            Assessment::DestroyDestination => Recovery::Destroyed(Side::Destination),
-            Assessment::OnSource { .. }
-            | Assessment::OnDestination { .. }
+    fn act(&mut self, ledger: &Ledger, orders: &mut Orders) -> bool {
+        match self.step_called_for(ledger) {
+            Some(Recovery::Resumed(side)) => guard::resume(side, self.sighting, orders),
+            Some(Recovery::Destroyed(side)) => guard::destroy(side, self.sighting, orders),
+            Some(Recovery::DowntimeLimitRestored | Recovery::BandwidthLimitRestored) | None => return false,
+        }
+        orders.give(Order::Arm(Timer::Reply));
+        self.doing = Doing::Acting;
+        true
+    }
+
+    fn step_called_for(&self, ledger: &Ledger) -> Option<Recovery> {
+        match self.last {
+            // An absence means something only on a host that was seen to receive the guest.
+            Assessment::ResumeSource if !ledger.destination_receives => None,
+            Assessment::ResumeSource => Some(Recovery::Resumed(Side::Source)),
+            Assessment::ResumeDestination => Some(Recovery::Resumed(Side::Destination)),
+            Assessment::DestroySource => Some(Recovery::Destroyed(Side::Source)),
+            Assessment::DestroyDestination => Some(Recovery::Destroyed(Side::Destination)),
+            Assessment::SourceRuns
+            | Assessment::SourcePaused
+            | Assessment::DestinationRuns
+            | Assessment::DestinationPaused
             | Assessment::CopyGoesOn
             | Assessment::Both
             | Assessment::Nowhere
-            | Assessment::Unclear => return false,
-        };
-        match recovery {
-            Recovery::Resumed(side) => guard::resume(side, self.sighting, orders),
-            Recovery::Destroyed(side) => guard::destroy(side, self.sighting, orders),
-            Recovery::DowntimeLimitRestored | Recovery::BandwidthLimitRestored => return false,
+            | Assessment::Unclear => None,
         }
-        orders.give(Order::Arm(Timer::Reply));
-        self.doing = Doing::Acting(recovery);
-        true
     }
 
     fn look(&mut self, orders: &mut Orders) {
@@ -205,17 +223,31 @@ impl Resolving {
     fn concede(self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         let source = self.sighting.side(Side::Source);
         let destination = self.sighting.side(Side::Destination);
-        let no_copy_across_runs = matches!(
-            destination,
-            CopyState::Unknown | CopyState::Incoming | CopyState::Stopped | CopyState::Paused
-        );
-        if source == CopyState::Running && no_copy_across_runs {
-            return self.stay(Stay { guest: Whereabouts::SourceRunning, unsettled: true }, ledger, orders);
+        let stay = |guest, unsettled| Stay { guest, unsettled };
+        match (source, destination) {
+            // Before the hand-over began the destination cannot have run.
+            (CopyState::Running, CopyState::Unknown) if !ledger.switchover_began => {
+                return self.stay(stay(Whereabouts::SourceRunning, true), ledger, orders);
+            }
+            // A leftover that could not be removed.
+            (CopyState::Running, CopyState::Incoming | CopyState::Stopped | CopyState::Paused) => {
+                return self.stay(stay(Whereabouts::SourceRunning, true), ledger, orders);
+            }
+            // It could not be resumed, or the host across was never seen to receive it.
+            (CopyState::Stopped | CopyState::Paused, CopyState::Absent) => {
+                let unsettled = !ledger.destination_receives;
+                return self.stay(stay(Whereabouts::SourcePaused, unsettled), ledger, orders);
+            }
+            (_, _) => {}
         }
         ledger.blame(self.what_failed());
         let (guest, unsettled) = match (source, destination) {
             (CopyState::Running, CopyState::Running | CopyState::Migrating) => {
                 (Whereabouts::BothRunning, None)
+            }
+            (CopyState::Running, CopyState::Unknown) => (Whereabouts::SourceRunning, Some(Side::Destination)),
+            (CopyState::Absent, CopyState::Stopped | CopyState::Paused) => {
+                (Whereabouts::DestinationPaused, None)
             }
             (_, CopyState::Running) => (Whereabouts::DestinationRunning, Some(Side::Source)),
             (CopyState::Unknown, _) => (Whereabouts::Unknown, Some(Side::Source)),

@@ -60,6 +60,7 @@ impl RollingBack {
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match (self.step, signal) {
             (Step::Looking(sighting), Signal::Seen(side, state)) => {
+                ledger.note_seen(side, state);
                 Ok(Self::looked(sighting.with(side, state), ledger, orders))
             }
             (Step::Looking(sighting), Signal::Elapsed(Timer::Reply)) => {
@@ -120,11 +121,12 @@ impl RollingBack {
         if !sighting.is_complete() {
             return Phase::RollingBack(Self { step: Step::Looking(sighting) });
         }
+        let stay = |running| Stay { guest: on_source(running), unsettled: false };
         match sighting.assess(ledger.guest_was) {
-            Assessment::OnSource { running } => {
-                Self::restore_then(Stay { guest: on_source(running), unsettled: false }, ledger, orders)
-            }
-            Assessment::OnDestination { .. }
+            Assessment::SourceRuns => Self::restore_then(stay(true), ledger, orders),
+            Assessment::SourcePaused => Self::restore_then(stay(false), ledger, orders),
+            Assessment::DestinationRuns
+            | Assessment::DestinationPaused
             | Assessment::CopyGoesOn
             | Assessment::ResumeSource
             | Assessment::ResumeDestination

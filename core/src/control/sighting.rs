@@ -16,16 +16,14 @@ pub struct Sighting {
 /// What a complete sighting means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Assessment {
-    /// The guest is on the source, and nothing else is anywhere.
-    OnSource {
-        /// Whether it runs.
-        running: bool,
-    },
-    /// The guest is on the destination, and nothing else is anywhere.
-    OnDestination {
-        /// Whether it runs.
-        running: bool,
-    },
+    /// The guest runs on the source, and nothing else is anywhere.
+    SourceRuns,
+    /// The guest stands still on the source, and nothing else is anywhere.
+    SourcePaused,
+    /// The guest runs on the destination, and nothing else is anywhere.
+    DestinationRuns,
+    /// The guest stands still on the destination, and nothing else is anywhere.
+    DestinationPaused,
     /// The hypervisors are still at it.
     CopyGoesOn,
     /// The guest stands still on the source and the destination has none: the source's may run.
@@ -91,19 +89,19 @@ impl Sighting {
         use CopyState as Is;
         let ran = guest_was == GuestRun::Running;
         match (self.side(Side::Source), self.side(Side::Destination)) {
-            (Is::Running, Is::Absent) => Assessment::OnSource { running: true },
+            (Is::Running, Is::Absent) => Assessment::SourceRuns,
             (Is::Running, Is::Incoming | Is::Stopped | Is::Paused) => Assessment::DestroyDestination,
             (Is::Running, Is::Running | Is::Migrating) => Assessment::Both,
 
             (Is::Migrating, Is::Incoming | Is::Absent | Is::Unknown) => Assessment::CopyGoesOn,
 
             (Is::Stopped, Is::Absent) if ran => Assessment::ResumeSource,
-            (Is::Stopped | Is::Paused, Is::Absent) => Assessment::OnSource { running: false },
+            (Is::Stopped | Is::Paused, Is::Absent) => Assessment::SourcePaused,
             (Is::Stopped | Is::Paused, Is::Running) => Assessment::DestroySource,
 
-            (Is::Absent, Is::Running | Is::Migrating) => Assessment::OnDestination { running: true },
+            (Is::Absent, Is::Running | Is::Migrating) => Assessment::DestinationRuns,
             (Is::Absent, Is::Stopped) if ran => Assessment::ResumeDestination,
-            (Is::Absent, Is::Stopped | Is::Paused) => Assessment::OnDestination { running: false },
+            (Is::Absent, Is::Stopped | Is::Paused) => Assessment::DestinationPaused,
             (Is::Absent, Is::Absent) => Assessment::Nowhere,
 
             // A destination that has received everything and has not run yet may start at any moment: as long as the

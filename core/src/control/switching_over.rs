@@ -17,7 +17,9 @@ pub struct SwitchingOver {
 }
 
 impl SwitchingOver {
-    pub(super) const fn enter(copy: Precopy) -> Phase {
+    /// The source's copy was seen stopped: from now on the destination may have run.
+    pub(super) fn enter(copy: Precopy, ledger: &mut Ledger) -> Phase {
+        ledger.switchover_began = true;
         Phase::SwitchingOver(Self { copy })
     }
 
@@ -37,22 +39,26 @@ impl SwitchingOver {
             Signal::JobGone | Signal::JobUnknown if self.copy.call == Call::Lost => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
-            Signal::JobActive => self.copy.on_job_active(orders),
-            Signal::JobGone | Signal::JobUnknown => self.copy.on_poll_answered(orders),
+            Signal::Elapsed(Timer::Reply) if self.copy.polling && self.copy.call == Call::Lost => {
+                return Ok(Resolving::after_lost_reply(orders));
+            }
+            Signal::JobActive => self.copy.on_job_active(ledger, orders),
+            Signal::JobGone | Signal::JobUnknown | Signal::Elapsed(Timer::Reply) => {
+                self.copy.on_poll_answered(orders);
+            }
             Signal::Cancel => {
                 ledger.cancel_asked = true;
                 self.copy.leave(Cause::OperatorCancelled, ledger, orders);
                 orders.give(Order::TellCancelInDoubt);
             }
-            // The end is near whatever is asked now.
-            Signal::Elapsed(Timer::GiveUp | Timer::Reply | Timer::LookAgain) | Signal::SourceSuspended => {}
-            Signal::AbortAccepted => self.copy.abort = Abort::Accepted,
+            // Somebody else may have suspended the guest, and the copy may take as long as before: the timeout holds.
+            Signal::Elapsed(Timer::GiveUp) => self.copy.leave(Cause::TimedOut, ledger, orders),
+            Signal::Seen(side, state) => ledger.note_seen(side, state),
+            Signal::Elapsed(Timer::LookAgain) | Signal::SourceSuspended => {}
+            Signal::AbortAccepted => self.copy.abort = Abort::Accepted(0),
             Signal::AbortRefused => self.copy.abort = Abort::Refused,
             Signal::IterationBegan | Signal::JobEnded => self.copy.poll_soon(orders),
-            Signal::Elapsed(Timer::Poll) => {
-                self.copy.poll(orders);
-                orders.give(Order::Arm(Timer::Poll));
-            }
+            Signal::Elapsed(Timer::Poll) => self.copy.on_poll_timer(orders),
             Signal::Begin
             | Signal::FactsArrived(_)
             | Signal::FactsMissing
@@ -62,7 +68,6 @@ impl SwitchingOver {
             | Signal::SettingsUnreadable
             | Signal::Applied
             | Signal::NotApplied
-            | Signal::Seen(..)
             | Signal::Acted
             | Signal::NotActed => return Err(Unasked { phase: PhaseName::SwitchingOver, signal }),
         }

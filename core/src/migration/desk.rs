@@ -123,8 +123,9 @@ impl Place {
             | Self::Setting
             | Self::Source
             | Self::Destination
+            | Self::Job
             | Self::Act => true,
-            Self::Call | Self::Job | Self::Abort => false,
+            Self::Call | Self::Abort => false,
         }
     }
 

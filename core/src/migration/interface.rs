@@ -73,7 +73,7 @@ impl Iterator for Outputs<'_> {
 
 impl ExactSizeIterator for Outputs<'_> {}
 
-/// The driver broke the protocol. Never caused by what a hypervisor or an operator does; nothing was changed.
+/// The driver broke the protocol. Never caused by what a hypervisor or an operator does. The phase is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misuse {
     /// The input is older than the one before.

@@ -227,7 +227,6 @@ impl Migration {
 
     fn end(&mut self, done: Done) {
         let ledger = self.control.ledger();
-        let statistics = self.convergence.latest().map(|(_, statistics)| statistics);
         let completed = done.ending == Ending::Completed;
         // The hypervisor's words about an end that was asked for, or about a migration that worked, explain nothing.
         let failure = self.failure.clone().filter(|_| !completed && done.ending != Ending::Cancelled);
@@ -235,13 +234,13 @@ impl Migration {
             ending: done.ending,
             guest: done.guest,
             cause: ledger.cause,
-            advice: Advice::on(done.guest, ledger.cause, failure.as_ref()),
+            advice: Advice::on(done.guest, done.unsettled, ledger.cause, failure.as_ref()),
             failure,
             unsettled: done.unsettled,
             recovered: self.recovered.clone(),
             not_undone: ledger.not_undone.iter().map(translate::leftover).collect(),
             total_ms: self.now.as_ms(),
-            downtime_ms: statistics.filter(|_| completed).and_then(|statistics| statistics.downtime_ms),
+            downtime_ms: self.convergence.concluded().and_then(|statistics| statistics.downtime_ms),
         };
         let cancel_asked = ledger.cancel_asked;
         self.outcome = Some(outcome.clone());

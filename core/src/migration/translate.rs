@@ -2,9 +2,11 @@
 
 use super::{Claim, Migration, Misuse, Place};
 use crate::control::{Order, SettingKind, Signal};
-use crate::event::Event;
+use crate::event::{Event, PhaseName};
 use crate::outcome::Leftover;
-use crate::port::{Action, Answer, Failure, Fault, Hint, JobReport, JobState, Observation, Setting, Side};
+use crate::port::{
+    Action, Answer, CopyState, Failure, Fault, Hint, JobReport, JobState, Observation, Setting, Side,
+};
 use crate::time::Instant;
 
 impl Migration {
@@ -107,7 +109,10 @@ impl Migration {
             Answer::Abort(Err(_)) => Signal::AbortRefused,
             Answer::Copy(state) => {
                 let side = if place == Place::Source { Side::Source } else { Side::Destination };
-                self.tell(Event::Seen(side, state));
+                // On the way only an arrival is worth telling; at the end everything is.
+                if self.control.phase().name() >= PhaseName::Completing || state == CopyState::Incoming {
+                    self.tell(Event::Seen(side, state));
+                }
                 Signal::Seen(side, state)
             }
             Answer::Acted(Ok(())) => Signal::Acted,

@@ -175,6 +175,16 @@ impl Driver {
         self.answer_where(|action| *action == Action::Observe(Side::Destination), Answer::Copy(destination));
     }
 
+    /// A look on the way that shows the destination receiving the guest.
+    pub(crate) fn destination_receives(&mut self) {
+        self.timer();
+        self.job(JobState::Active, 1, 1000);
+        self.answer_where(
+            |action| *action == Action::Observe(Side::Destination),
+            Answer::Copy(CopyState::Incoming),
+        );
+    }
+
     pub(crate) fn job(&mut self, state: JobState, iteration: u64, remaining: u64) {
         let statistics = Statistics {
             iteration,

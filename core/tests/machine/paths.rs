@@ -267,6 +267,7 @@ fn a_lost_reply_resumes_nothing_while_the_destination_may_run() {
 #[test]
 fn a_guest_left_standing_is_resumed_when_the_other_host_is_seen_without_it() {
     let mut driver = in_precopy();
+    driver.destination_receives();
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Stopped, CopyState::Absent);
     driver.timer();
@@ -276,6 +277,158 @@ fn a_guest_left_standing_is_resumed_when_the_other_host_is_seen_without_it() {
     driver.restores();
     assert_eq!(driver.outcome().guest, Whereabouts::SourceRunning);
     assert_eq!(driver.outcome().recovered.first(), Some(&Recovery::Resumed(Side::Source)));
+}
+
+#[test]
+fn nothing_is_resumed_when_the_host_across_was_never_seen_to_receive_the_guest() {
+    let mut driver = in_precopy();
+    driver.call_returns(Err(Fault::Other));
+    driver.look_shows(CopyState::Stopped, CopyState::Absent);
+    while driver.migration.view().phase == PhaseName::Resolving {
+        driver.timer();
+        driver.look_shows(CopyState::Stopped, CopyState::Absent);
+    }
+    driver.restores();
+    assert!(!driver.did(&Action::Resume(Side::Source)), "the name may lead us to another host");
+    let outcome = driver.outcome();
+    assert_eq!((outcome.guest, outcome.unsettled), (Whereabouts::SourcePaused, Some(Side::Destination)));
+    assert_eq!(outcome.advice, Advice::LookAtBothHosts);
+}
+
+#[test]
+fn a_resume_that_is_refused_leaves_the_guest_said_to_be_paused() {
+    let mut driver = in_precopy();
+    driver.destination_receives();
+    driver.call_returns(Err(Fault::Other));
+    driver.look_shows(CopyState::Stopped, CopyState::Absent);
+    while driver.migration.view().phase == PhaseName::Resolving {
+        if driver.out.values().any(|action| *action == Action::Resume(Side::Source)) {
+            let failure = Failure::new(Fault::Refused, "no lock");
+            driver
+                .answer_where(|action| *action == Action::Resume(Side::Source), Answer::Acted(Err(failure)));
+        }
+        driver.timer();
+        driver.look_shows(CopyState::Stopped, CopyState::Absent);
+    }
+    driver.restores();
+    assert_eq!(driver.outcome().guest, Whereabouts::SourcePaused);
+    assert_eq!(driver.outcome().unsettled, None);
+    assert_eq!(driver.settings, ORIGINALS);
+}
+
+#[test]
+fn looks_that_take_longer_than_the_interval_still_count() {
+    let mut driver = in_precopy();
+    for iteration in 1..=5 {
+        // Four intervals pass before the answer comes.
+        for _ in 0..4 {
+            driver.timer();
+        }
+        driver.job(JobState::Active, iteration, 100);
+    }
+    assert_eq!(driver.migration.view().convergence.syncs().len(), 5);
+}
+
+#[test]
+fn a_look_that_is_never_answered_is_given_up_and_made_again() {
+    let mut driver = in_precopy();
+    let polls = |driver: &Driver| driver.actions.iter().filter(|action| **action == Action::PollJob).count();
+    while driver.now.as_ms() < 40_000 {
+        driver.timer();
+    }
+    assert_eq!(polls(&driver), 3, "every 15 s");
+}
+
+#[test]
+fn an_accepted_end_that_does_not_come_is_asked_for_again() {
+    let mut driver = in_precopy();
+    driver.cancel();
+    driver.answer_where(|action| *action == Action::AbortMigration, Answer::Abort(Ok(())));
+    for iteration in 1..=30 {
+        driver.timer();
+        driver.job(JobState::Active, iteration, 100);
+    }
+    assert_eq!(driver.actions.iter().filter(|action| **action == Action::AbortMigration).count(), 2);
+}
+
+#[test]
+fn a_copy_that_is_followed_after_a_lost_reply_keeps_its_timeout() {
+    let mut driver = in_precopy();
+    driver.call_returns(Err(Fault::ReplyLost));
+    driver.look_shows(CopyState::Migrating, CopyState::Incoming);
+    while driver.now.as_ms() < 60_000 {
+        if driver.out.values().any(|action| *action == Action::PollJob) {
+            driver.job(JobState::Active, 1, 100);
+        }
+        driver.timer();
+    }
+    assert!(driver.did(&Action::AbortMigration));
+}
+
+#[test]
+fn the_timeout_holds_while_switching_over_too() {
+    let mut driver = in_precopy();
+    driver.hint(Hint::SourceSuspended);
+    while driver.now.as_ms() < 60_000 {
+        driver.timer();
+    }
+    assert!(driver.did(&Action::AbortMigration), "the guest may have been suspended by somebody else");
+}
+
+#[test]
+fn after_a_lost_reply_one_look_is_not_enough() {
+    let mut driver = in_precopy();
+    driver.call_returns(Err(Fault::ReplyLost));
+    driver.look_shows(CopyState::Running, CopyState::Absent);
+    assert_eq!(
+        driver.migration.view().phase,
+        PhaseName::Resolving,
+        "the request may still wait in the daemon"
+    );
+    driver.timer();
+    driver.look_shows(CopyState::Running, CopyState::Absent);
+    driver.restores();
+    assert_eq!(driver.outcome().cause, Some(Cause::ReplyLost));
+}
+
+#[test]
+fn a_destination_that_is_silent_after_the_hand_over_began_leaves_doubt() {
+    let mut driver = in_precopy();
+    driver.hint(Hint::SourceSuspended);
+    driver.call_returns(Err(Fault::Other));
+    driver.look_shows(CopyState::Running, CopyState::Unknown);
+    while driver.migration.view().phase == PhaseName::Resolving {
+        driver.timer();
+        driver.look_shows(CopyState::Running, CopyState::Unknown);
+    }
+    let outcome = driver.outcome();
+    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::SourceRunning));
+    assert_eq!(outcome.unsettled, Some(Side::Destination));
+}
+
+#[test]
+fn an_expected_downtime_is_never_told_as_measured() {
+    let mut driver = in_precopy();
+    driver.timer();
+    driver.job(JobState::Active, 1, 100);
+    driver.call_returns(Ok(()));
+    driver.look_shows(CopyState::Absent, CopyState::Running);
+    driver.job(JobState::None, 0, 0);
+    assert_eq!(driver.outcome().ending, Ending::Completed);
+    assert_eq!(driver.outcome().downtime_ms, None);
+}
+
+#[test]
+fn a_guest_that_is_nowhere_is_not_advised_to_be_started_blindly() {
+    let mut driver = in_precopy();
+    driver.call_returns(Err(Fault::Other));
+    driver.look_shows(CopyState::Absent, CopyState::Absent);
+    while driver.migration.view().phase == PhaseName::Resolving {
+        driver.timer();
+        driver.look_shows(CopyState::Absent, CopyState::Absent);
+    }
+    assert_eq!((driver.outcome().guest, driver.outcome().advice), (Whereabouts::Nowhere, Advice::FindOut));
+    assert_eq!(driver.outcome().not_undone.len(), 2, "what its definition may remember is named");
 }
 
 #[test]

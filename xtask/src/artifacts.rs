@@ -7,6 +7,13 @@ use cargo_metadata::{Artifact, Message};
 use crate::error::Error;
 use crate::job::Job;
 
+/// Builds Whimbrel's program and says where it is.
+pub(crate) fn program(arguments: &str) -> Result<PathBuf, Error> {
+    let is_program = |artifact: &Artifact| artifact.target.is_bin() && artifact.target.name == "whimbrel";
+    let programs = built(arguments, is_program)?;
+    programs.into_iter().next().map(|found| found.0).ok_or(Error::NotBuilt("the program"))
+}
+
 /// What cargo builds of this kind that can be run, each with the folder of its package.
 pub(crate) fn built(
     arguments: &str,

@@ -27,7 +27,7 @@ pub(crate) enum Error {
     OtherSystem { what: String, packages: String },
     #[error("still missing after the installation: {0}; see above what the package manager said")]
     StillMissing(String),
-    #[error("{0} complaints; see above")]
+    #[error("complaints, see above: {0}")]
     Untidy(usize),
     #[error(transparent)]
     Tree(#[from] TreeError),

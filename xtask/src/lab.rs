@@ -11,7 +11,7 @@ use whimbrel_lab::scenario::{self, Show};
 use whimbrel_lab::{Guest, Lab, LabOptions, Snapshot};
 use whimbrel_sim::Scenario;
 
-use crate::artifacts::built;
+use crate::artifacts;
 use crate::error::Error;
 use crate::job::{Job, is_root};
 use crate::setup::{self, Purpose};
@@ -28,7 +28,7 @@ pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
         PathBuf::from(program)
     } else {
         setup::run(Purpose::Lab)?;
-        build()?
+        artifacts::program("build --release --package whimbrel --features libvirt")?
     };
     if !is_root() {
         return again_as_root(named, keep, &program);
@@ -61,12 +61,6 @@ fn read(named: &str) -> Result<Scenario, Error> {
         return Err(Error::NoScenario(named.to_owned(), Scenario::built_in_names().join(", ")));
     };
     read.map_err(|error| Error::BadScenario(error.to_string()))
-}
-
-fn build() -> Result<PathBuf, Error> {
-    let programs =
-        built("build --release --package whimbrel --features libvirt", |artifact| artifact.target.is_bin())?;
-    programs.into_iter().next().map(|found| found.0).ok_or(Error::NotBuilt("the program"))
 }
 
 fn again_as_root(named: &str, keep: bool, program: &Path) -> Result<(), Error> {

@@ -1,10 +1,11 @@
 //! Everything that must hold, in the order that finds the cheap mistakes first.
 
 use std::env;
+use std::path::PathBuf;
 
 use cargo_metadata::Artifact;
 
-use crate::artifacts::built;
+use crate::artifacts::{self, built};
 use crate::error::Error;
 use crate::job::Job;
 use crate::setup::{self, Purpose};
@@ -31,9 +32,9 @@ fn all(steps: &mut Steps, fast: bool) -> Result<(), Error> {
     steps.job("clippy", &clippy(""))?;
     steps.job("clippy, libvirt", &clippy(LIBVIRT))?;
     dependencies(steps)?;
-    // The driver touches the executor alone: what the others do is tested once, with it.
     steps.job("tests, libvirt", &Job::cargo(&format!("test --workspace {LIBVIRT}")))?;
-    steps.job("tests of executor", &Job::cargo("test -p whimbrel"))?;
+    // The driver changes the executor alone: what the others do has been tested, and is not built anew.
+    steps.step("tests, no libvirt", "cargo test -p whimbrel", || tests_of("executor", "", "", &|job| job))?;
     let doc = Job::cargo(&format!("doc --workspace --no-deps {LIBVIRT}"));
     steps.job("documentation", &doc.variable("RUSTDOCFLAGS", "-Dwarnings"))?;
     if fast { Ok(()) } else { lab(steps) }
@@ -58,26 +59,38 @@ fn dependencies(steps: &mut Steps) -> Result<(), Error> {
 
 /// Migrations between real hosts. Built with the same features as the tests before, so that nothing is built twice.
 fn lab(steps: &mut Steps) -> Result<(), Error> {
-    let mut program = None;
+    let mut program = PathBuf::new();
     let build = format!("build --workspace --bin whimbrel {LIBVIRT}");
     steps.step("program for the lab", &format!("cargo {build}"), || {
-        program = built(&build, |artifact| artifact.target.is_bin())?.pop().map(|found| found.0);
+        program = artifacts::program(&build)?;
         Ok(String::new())
     })?;
-    let program = program.ok_or(Error::NotBuilt("the program"))?;
     let alone = format!(
         "cargo build -p whimbrel --features libvirt && sudo env WHIMBREL_BIN={} {}",
         program.display(),
         "cargo test -p whimbrel-lab -- --ignored --test-threads=1"
     );
     steps.step("lab", &alone, || {
-        let of_lab = |artifact: &Artifact| artifact.manifest_path.ends_with("executor/lab/Cargo.toml");
-        let tests = built(&format!("test --workspace --no-run {LIBVIRT}"), of_lab)?;
-        for (test, folder) in &tests {
-            // The tests, not cargo, are run as root: what is built stays its owner's.
-            let job = Job::new(test, "--ignored --test-threads=1").variable("WHIMBREL_BIN", &program);
-            job.privileged().run_in(folder)?;
-        }
-        if tests.is_empty() { Err(Error::NotBuilt("tests of the lab")) } else { Ok(String::new()) }
+        // The tests, not cargo, are run as root: what is built stays its owner's.
+        let as_root = |job: Job| job.variable("WHIMBREL_BIN", &program).privileged();
+        tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)
     })
+}
+
+/// Runs the tests of one member, built as part of the whole workspace: built by itself, it would have its dependencies
+/// built anew with fewer features.
+fn tests_of(
+    folder: &str,
+    features: &str,
+    arguments: &str,
+    change: &dyn Fn(Job) -> Job,
+) -> Result<String, Error> {
+    let manifest = format!("{folder}/Cargo.toml");
+    let is_test = |artifact: &Artifact| artifact.profile.test && artifact.manifest_path.ends_with(&manifest);
+    let tests = built(&format!("test --workspace --lib --bins --tests --no-run {features}"), is_test)?;
+    for (test, folder) in &tests {
+        let job = Job::new(test, arguments).variable("CARGO_MANIFEST_DIR", folder);
+        change(job).run_in(folder)?;
+    }
+    if tests.is_empty() { Err(Error::NotBuilt("these tests")) } else { Ok(String::new()) }
 }

@@ -1,4 +1,4 @@
-//! A few numbers that stand for many: quantiles of measurements and of paired ratios.
+//! A few numbers that stand for many: quantiles of measurements and of paired ratios, and how sure a median is.
 //!
 //! Means are left out on purpose: one migration that a busy machine held up would move them.
 
@@ -31,10 +31,30 @@ impl Spread {
     }
 }
 
-/// The spread of `ours / theirs`, pair by pair: a drift of the machine falls out, as both of a pair saw it.
+/// `ours / theirs`, pair by pair: a drift of the machine falls out, as both of a pair saw it.
 #[must_use]
-pub fn paired_ratios(pairs: impl IntoIterator<Item = (f64, f64)>) -> Option<Spread> {
-    Spread::of(pairs.into_iter().filter(|(_, theirs)| *theirs > 0.0).map(|(ours, theirs)| ours / theirs))
+pub fn paired_ratios(pairs: impl IntoIterator<Item = (f64, f64)>) -> Vec<f64> {
+    pairs.into_iter().filter(|(_, theirs)| *theirs > 0.0).map(|(ours, theirs)| ours / theirs).collect()
+}
+
+/// Where the true median lies with a chance of at least 95 %, whatever the distribution: the sign test's interval
+/// between two of the values. `None` for fewer than 6 values, which cannot tell, or more than 1000.
+#[must_use]
+pub fn median_interval(values: &[f64]) -> Option<[f64; 2]> {
+    const TAIL: f64 = 0.025;
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let count = u32::try_from(sorted.len()).ok().filter(|count| *count <= 1000)?;
+    // The chance that so many of the values, or fewer, lie below the true median.
+    let mut term = 0.5_f64.powi(i32::try_from(count).ok()?);
+    let (mut chance, mut below) = (term, 0);
+    while chance <= TAIL && below < count {
+        term *= f64::from(count - below) / f64::from(below + 1);
+        chance += term;
+        below += 1;
+    }
+    let rank = usize::try_from(below).ok().filter(|rank| *rank > 0)?;
+    Some([*sorted.get(rank - 1)?, *sorted.get(sorted.len() - rank)?])
 }
 
 /// The smallest value that at least `percent` of the sorted values do not exceed.
@@ -59,7 +79,17 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_pairs() {
         // The machine became ten times slower on the way: no pair tells a difference.
-        let ratios = paired_ratios([(1.0, 1.0), (10.0, 10.0), (5.0, 0.0)]).unwrap();
-        assert_eq!((ratios.count, ratios.p10, ratios.p90), (2, 1.0, 1.0));
+        assert_eq!(paired_ratios([(1.0, 1.0), (10.0, 10.0), (5.0, 0.0)]), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn the_interval_of_a_median_is_the_sign_tests() {
+        // The ranks stand in every table of the sign test.
+        for (count, interval) in [(6, [1.0, 6.0]), (15, [4.0, 12.0]), (30, [10.0, 21.0])] {
+            let values: Vec<f64> = (1..=count).map(f64::from).collect();
+            assert_eq!(median_interval(&values), Some(interval), "{count}");
+        }
+        assert_eq!(median_interval(&[1.0; 5]), None);
+        assert_eq!(median_interval(&[]), None);
     }
 }

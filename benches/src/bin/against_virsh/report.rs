@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use whimbrel_benches::figures::{Spread, paired_ratios};
+use whimbrel_benches::figures::{Spread, median_interval, paired_ratios};
 
 use crate::Options;
 use crate::course::{MEMORY_MIB, Measured, Pair, REGION_MIB, Run};
@@ -49,6 +49,8 @@ struct Row {
     virsh_ms: Spread,
     whimbrel_ms: Spread,
     ratio: Spread,
+    /// Where the true median of the ratio lies, at 95 %.
+    ratio_median_interval: Option<[f64; 2]>,
     target: Option<f64>,
 }
 
@@ -151,8 +153,8 @@ impl Report {
         writeln!(out)?;
         writeln!(
             out,
-            "{:<22}{:>27}{:>29}{:>27}",
-            "ms: median (p10, p90)", "virsh", "whimbrel", "whimbrel/virsh"
+            "{:<22}{:>27}{:>29}{:>27}{:>18}",
+            "ms: median (p10, p90)", "virsh", "whimbrel", "whimbrel/virsh", "95 % of median"
         )?;
         for row in &self.rows {
             let verdict = row.target.map_or(String::new(), |target| {
@@ -161,7 +163,10 @@ impl Report {
             });
             let (virsh, whimbrel, ratio) =
                 (cell(&row.virsh_ms, 1), cell(&row.whimbrel_ms, 1), cell(&row.ratio, 3));
-            writeln!(out, "{:<22}{virsh:>27}{whimbrel:>29}{ratio:>27}{verdict}", row.what)?;
+            let sure = row
+                .ratio_median_interval
+                .map_or("too few".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"));
+            writeln!(out, "{:<22}{virsh:>27}{whimbrel:>29}{ratio:>27}{sure:>18}{verdict}", row.what)?;
         }
         writeln!(out)?;
         for PhaseTime { phase, ms } in &self.whimbrel_phases {
@@ -187,11 +192,13 @@ fn cell(spread: &Spread, digits: usize) -> String {
 fn row(pairs: &[Pair], what: &'static str, take: Take, target: Option<f64>) -> Option<Row> {
     let both: Vec<(f64, f64)> =
         pairs.iter().filter_map(|pair| Some((take(&pair.whimbrel)?, take(&pair.virsh)?))).collect();
+    let ratios = paired_ratios(both.iter().copied());
     Some(Row {
         what,
         virsh_ms: Spread::of(both.iter().map(|(_, virsh)| *virsh))?,
         whimbrel_ms: Spread::of(both.iter().map(|(whimbrel, _)| *whimbrel))?,
-        ratio: paired_ratios(both)?,
+        ratio: Spread::of(ratios.iter().copied())?,
+        ratio_median_interval: median_interval(&ratios),
         target,
     })
 }

@@ -247,8 +247,8 @@ fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
         (_, Advice::LookAtBothHosts) => {
             format!("{both}. Resume, start or remove nothing until one copy is known to be dead.")
         }
-        (_, Advice::StartAgain) => format!(
-            "Make sure once more that neither {source} nor {destination} runs {guest}, then start it where its disks are."
+        (_, Advice::FindOut) => format!(
+            "Neither {source} nor {destination} has {guest} in memory. Find out whether it ended or somebody took it to a third host, and start it only when no host runs it."
         ),
         (Whereabouts::DestinationPaused, Advice::Nothing) => {
             format!("Resume {guest} on {destination} if it is to run.")

@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use whimbrel_core::{
-    CancelAnswer, Cause, Ending, Event, Outcome, PhaseName, Side, Verdict, Whereabouts, journal,
+    CancelAnswer, Cause, Ending, Event, Outcome, PhaseName, Recovery, Side, Verdict, Whereabouts, journal,
 };
 use whimbrel_sim::world::DaemonConstants;
 use whimbrel_sim::{Scenario, Simulation};
@@ -167,6 +167,19 @@ fn a_source_daemon_that_dies_is_in_doubt_until_it_is_back() {
     assert!(told.phases.contains(&PhaseName::Resolving));
     assert_eq!(told.outcome.guest, Whereabouts::SourceRunning);
     assert_eq!(told.outcome.cause, Some(Cause::ReplyLost));
+}
+
+#[test]
+fn a_source_daemon_that_dies_after_the_hand_over_leaves_one_copy() {
+    let calm = run(&with_faults(0, ""), 1).outcome.total_ms;
+    let faults = fault(calm - 100, "kill-source-daemon") + &fault(calm + 3000, "start-source-daemon");
+    let told = run(&with_faults(0, &faults), 1);
+    assert!(told.phases.contains(&PhaseName::Resolving));
+    assert_eq!(
+        (told.outcome.ending, told.outcome.guest),
+        (Ending::Completed, Whereabouts::DestinationRunning)
+    );
+    assert_eq!(told.outcome.recovered, [Recovery::Destroyed(Side::Source)], "the stopped copy is a leftover");
 }
 
 #[test]

@@ -19,7 +19,8 @@ Exit codes:
   3  the migration failed; the guest is on the source
   4  the migration was cancelled; the guest is on the source
   5  it is not known where the guest is, or it is in neither host's memory
-  6  the operator left; the migration goes on";
+  6  the operator left; the migration goes on
+101  a guard stopped the engine before an unsafe step, or it is broken: look at both hosts";
 
 /// Moves running virtual machines between libvirt hosts, and simulates it.
 #[derive(Debug, Parser)]

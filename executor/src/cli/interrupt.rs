@@ -1,9 +1,10 @@
-//! Ctrl-C while a guest is on its way: the first asks for the end, the second leaves.
+//! Ctrl-C while a guest is on its way: the first asks for the end, the second leaves. A terminal that goes away leaves
+//! at once: its guest is not to be called back for that.
 
 use std::sync::mpsc::Sender;
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use whimbrel_core::Request;
 
@@ -12,11 +13,12 @@ use crate::drive::Message;
 
 /// Turns signals into messages for as long as the process lives.
 pub(super) fn listen(inbox: Sender<Message>) -> Result<(), CliError> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(CliError::Signals)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(CliError::Signals)?;
     thread::spawn(move || {
         let mut asked = false;
-        for _ in signals.forever() {
-            let message = if asked { Message::Leave } else { Message::Asked(Request::Cancel) };
+        for signal in signals.forever() {
+            let leave = asked || signal == SIGHUP;
+            let message = if leave { Message::Leave } else { Message::Asked(Request::Cancel) };
             asked = true;
             if inbox.send(message).is_err() {
                 break;

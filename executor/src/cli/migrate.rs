@@ -57,11 +57,13 @@ use with_libvirt::drive;
 
 #[cfg(feature = "libvirt")]
 mod with_libvirt {
+    use std::fmt::Write as _;
     use std::path::PathBuf;
     use std::sync::mpsc;
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use whimbrel_core::{Ending, Outcome, Whereabouts};
+    use whimbrel_core::control::SettingKind;
+    use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Whereabouts};
 
     use super::super::{CliError, Exit, interrupt, say, stdout_is_terminal};
     use super::{Migrate, spec};
@@ -81,22 +83,18 @@ mod with_libvirt {
             migrate_uri: arguments.migrate_uri.clone(),
         };
         let mut port = LibvirtPort::new(route, sender);
-        let mut watcher =
+        let watcher =
             watch::choose(arguments.format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
-        let driven = drive::drive(
-            spec(arguments),
-            &mut port,
-            &inbox,
-            journal,
-            whimbrel_plugins::judge,
-            watcher.as_mut(),
-        )?;
-        drop(watcher);
+        let driven =
+            drive::drive(spec(arguments), &mut port, &inbox, journal, whimbrel_plugins::judge, watcher)?;
         let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
         if exit == Exit::Left {
-            say(&how_to_look_after(arguments));
+            say(&how_to_look_after(arguments, &driven.migration));
         }
         say(&format!("journal: {}", path.display()));
+        if let Some(error) = &driven.journal_error {
+            say(&format!("warning: the journal breaks off: {error}"));
+        }
         if let (Some(p50), Some(p99)) = (driven.reactions.quantile_us(50), driven.reactions.quantile_us(99)) {
             say(&format!(
                 "reactions to libvirt's events: {}, p50 {p50} µs, p99 {p99} µs",
@@ -116,18 +114,43 @@ mod with_libvirt {
         }
     }
 
-    /// What an operator who leaves needs to know.
-    fn how_to_look_after(arguments: &Migrate) -> String {
+    /// What an operator who leaves needs to know: what goes on without us, and what will not be done any more.
+    fn how_to_look_after(arguments: &Migrate, migration: &Migration) -> String {
         let Migrate { domain, source, dest, .. } = arguments;
+        let phase = migration.view().phase;
+        let what = match phase {
+            PhaseName::Validating | PhaseName::Preparing => {
+                format!("left: no copy of `{domain}` was begun; it is on the source")
+            }
+            PhaseName::Precopy | PhaseName::SwitchingOver if migration.view().cancel_asked => format!(
+                "left: the end was asked for and has not come; until it does, the source's libvirt daemon drives the \
+                 migration of `{domain}` on"
+            ),
+            PhaseName::Precopy | PhaseName::SwitchingOver => {
+                format!("left: the migration of `{domain}` goes on, driven by the source's libvirt daemon")
+            }
+            PhaseName::Completing | PhaseName::RollingBack | PhaseName::Resolving | PhaseName::Done => {
+                format!(
+                    "left: the copy of `{domain}` has ended, and where it runs was still being made sure ({phase})"
+                )
+            }
+        };
         let mut text = format!(
-            "left: the migration of `{domain}` goes on, driven by the source's libvirt daemon\n  \
+            "{what}\n  \
              look:    virsh -c {source} domjobinfo {domain}\n  \
              cancel:  virsh -c {source} domjobabort {domain}\n  \
              where:   virsh -c {source} domstate {domain} --reason; virsh -c {dest} domstate {domain} --reason"
         );
-        if arguments.downtime.is_some() || arguments.bandwidth.is_some() {
-            text += "\n  if it fails, the limits that were set stay on the guest: \
-                     see `virsh migrate-setmaxdowntime` and `virsh migrate-setspeed`";
+        for setting in migration.control().ledger().undo.iter() {
+            let command = match setting {
+                SettingKind::DowntimeLimit => "migrate-setmaxdowntime",
+                SettingKind::BandwidthLimit => "migrate-setspeed",
+            };
+            // Writing into a string does not fail.
+            let _ = write!(
+                text,
+                "\n  put back: a limit stays changed while `{domain}` is on the source; see `virsh {command}`"
+            );
         }
         text
     }

@@ -10,8 +10,9 @@ use crate::watch::{self, Origin, picture};
 
 pub(super) fn run(arguments: &Replay) -> Result<Exit, CliError> {
     let path = &arguments.journal;
-    let text =
-        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
+    let bytes = fs::read(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
+    // A last line that was torn within a character is left out like any other torn line.
+    let text = String::from_utf8_lossy(&bytes);
     // Never the live picture: a replay is read, from beginning to end.
     let mut watcher = watch::choose(arguments.format, false, picture::FRAME_MS, Origin::default());
     let replayed = journal::replay(&text, |record, migration, outputs| {

@@ -1,8 +1,10 @@
 //! Drives one migration in real time: inputs come in by a channel, commands go out to a [`Port`].
 //!
 //! The loop is the only owner of the state machine. An input is in the journal before the commands that it causes are
-//! given. Nothing here decides: what is done when is the core's business, and how it is done the port's.
+//! given. Nothing here decides: what is done when is the core's business, and how it is done the port's. And nothing
+//! here waits for anybody: a terminal that stands still must not hold up a migration, so whoever watches has a thread.
 
+mod audience;
 mod journal;
 mod reactions;
 
@@ -16,6 +18,7 @@ use whimbrel_core::{
     Verdict,
 };
 
+use self::audience::Audience;
 pub use self::journal::{Journal, JournalFileError};
 pub use self::reactions::Reactions;
 use crate::watch::Watcher;
@@ -51,6 +54,8 @@ pub struct Driven {
     pub migration: Migration,
     /// How fast hints were followed by commands.
     pub reactions: Reactions,
+    /// Why the journal ends early, when it does: the migration is driven on without it.
+    pub journal_error: Option<JournalFileError>,
 }
 
 /// Why a migration could not be driven on. The guest is then in the hands of the hypervisors.
@@ -59,7 +64,7 @@ pub enum DriveError {
     /// The spec is out of its bounds.
     #[error(transparent)]
     Spec(#[from] whimbrel_core::SpecError),
-    /// The journal could not be written.
+    /// The journal could not be begun. One that breaks off later does not end the driving.
     #[error(transparent)]
     Journal(#[from] JournalFileError),
     /// The port broke the protocol.
@@ -80,68 +85,78 @@ pub fn drive(
     inbox: &Receiver<Message>,
     journal: Journal,
     rules: fn(&Facts) -> Verdict,
-    watcher: &mut dyn Watcher,
+    watcher: Box<dyn Watcher + Send>,
 ) -> Result<Driven, DriveError> {
+    let migration = Migration::new(spec)?;
     let mut driver = Driver {
-        migration: Migration::new(spec)?,
+        audience: Audience::new(migration.clone(), watcher),
+        migration,
         started: Clock::now(),
         journal,
+        journal_error: None,
         reactions: Reactions::default(),
+        rules,
     };
     driver.journal.begin(driver.migration.view().spec)?;
-    driver.take(Input::Operator(Request::Begin), port, rules, watcher)?;
+    driver.take(Input::Operator(Request::Begin), port)?;
     while driver.migration.view().outcome.is_none() {
         match inbox.recv_timeout(driver.patience()) {
             Ok(Message::Observed { observation, since }) => {
                 let is_hint = matches!(observation, Observation::Hint(_));
-                let commands = driver.take(Input::Hypervisor(observation), port, rules, watcher)?;
+                let commands = driver.take(Input::Hypervisor(observation), port)?;
                 if is_hint && commands > 0 {
                     driver.reactions.record(since.elapsed());
                 }
             }
             Ok(Message::Asked(request)) => {
-                driver.take(Input::Operator(request), port, rules, watcher)?;
+                driver.take(Input::Operator(request), port)?;
             }
             Ok(Message::Leave) => break,
             Err(RecvTimeoutError::Timeout) => {
-                driver.take(Input::Timer, port, rules, watcher)?;
+                driver.take(Input::Timer, port)?;
             }
             Err(RecvTimeoutError::Disconnected) => return Err(DriveError::PortGone),
         }
     }
     let outcome = driver.migration.view().outcome.cloned();
-    Ok(Driven { outcome, migration: driver.migration, reactions: driver.reactions })
+    driver.audience.leave();
+    Ok(Driven {
+        outcome,
+        migration: driver.migration,
+        reactions: driver.reactions,
+        journal_error: driver.journal_error,
+    })
 }
 
 struct Driver {
     migration: Migration,
     started: Clock,
     journal: Journal,
+    journal_error: Option<JournalFileError>,
     reactions: Reactions,
+    audience: Audience,
+    rules: fn(&Facts) -> Verdict,
 }
 
 impl Driver {
     /// Gives one input to the machine and its outputs to whom they concern; returns how many commands there were.
-    fn take(
-        &mut self,
-        input: Input,
-        port: &mut dyn Port,
-        rules: fn(&Facts) -> Verdict,
-        watcher: &mut dyn Watcher,
-    ) -> Result<usize, DriveError> {
+    fn take(&mut self, input: Input, port: &mut dyn Port) -> Result<usize, DriveError> {
         let mut inputs = VecDeque::from([input]);
         let mut commands = 0;
         while let Some(input) = inputs.pop_front() {
             let now = self.now();
-            let outputs: Vec<Output> = self.migration.handle(now, input.clone())?.collect();
-            let view = self.migration.view();
-            self.journal.append(&Record { at_ns: now, input, trail: view.trail })?;
-            for output in outputs {
+            let result = self.migration.handle(now, input.clone()).map(Iterator::collect::<Vec<_>>);
+            // An input that breaks the protocol is recorded too: it is the one that will be asked for.
+            let record = Record { at_ns: now, input, trail: self.migration.view().trail };
+            self.keep(&record);
+            self.audience.tell(record);
+            for output in result? {
                 match output {
-                    Output::Event(event) => watcher.saw(now, &event, view),
+                    // Whoever watches finds the events in the record.
+                    Output::Event(_) => {}
                     // The rules are pure: they are asked here and now.
                     Output::Command(Command { id, action: Action::EvaluateRules(facts) }) => {
-                        let answer = Answer::Verdict(rules(&facts));
+                        let answer = Answer::Verdict((self.rules)(&facts));
                         inputs.push_back(Input::Hypervisor(Observation::Answer { to: id, answer }));
                     }
                     Output::Command(command) => {
@@ -152,6 +167,14 @@ impl Driver {
             }
         }
         Ok(commands)
+    }
+
+    /// Writes a record. A full disk must not keep a stopped guest from being resumed: the driving goes on without.
+    fn keep(&mut self, record: &Record) {
+        if let Err(error) = self.journal.append(record) {
+            self.journal = Journal::none();
+            self.journal_error = Some(error);
+        }
     }
 
     fn now(&self) -> Instant {

@@ -171,7 +171,7 @@ fn outcome(ending: Ending, guest: Whereabouts, cause: Option<Cause>) -> Outcome 
         not_undone: Vec::new(),
         total_ms: 12_345,
         downtime_ms: None,
-        advice: Advice::on(guest, cause, None),
+        advice: Advice::on(guest, None, cause, None),
     }
 }
 

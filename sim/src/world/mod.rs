@@ -38,7 +38,7 @@ pub struct DaemonConstants {
     pub prepare_ns: u64,
     /// From the end of the copy until the destination lets the guest run.
     pub finish_ns: u64,
-    /// From then until the source's copy is gone and the call returns.
+    /// From then until the source's copy is gone and the call returns: about 200 ms between two real daemons.
     pub confirm_ns: u64,
     /// Silence after which a daemon gives up another: libvirt's keep-alive of 5 s, six times (qemu.conf).
     pub keep_alive_ns: u64,
@@ -51,7 +51,7 @@ impl Default for DaemonConstants {
             event_ns: 200_000,
             prepare_ns: 180_000_000,
             finish_ns: 4_000_000,
-            confirm_ns: 8_000_000,
+            confirm_ns: 200_000_000,
             keep_alive_ns: 30_000_000_000,
         }
     }

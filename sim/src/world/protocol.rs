@@ -154,7 +154,12 @@ impl World {
                     Fault::ReplyLost,
                     "the connection to the source's daemon broke",
                 )));
-                self.lose_peer();
+                if self.stage == Stage::Confirming {
+                    // The destination runs the guest; the source's stopped copy is left without its job.
+                    self.enter(Stage::Idle);
+                } else {
+                    self.lose_peer();
+                }
             }
             FaultAction::StartSourceDaemon => self.source.daemon_runs = true,
             FaultAction::KillDestinationDaemon => {

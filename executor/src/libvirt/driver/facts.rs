@@ -2,16 +2,12 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use whimbrel_core::{Facts, Failure, Fault, GuestFacts, GuestRun, HostFacts, Side};
 
 use super::failure::failure;
 use super::{Hosts, look, unreachable};
 use crate::libvirt::{Connection, ErrorCode, LibvirtError, State, Version, XmlView, host_uuid};
-
-/// A host that has not let us in after this time counts as out of reach. TCP itself would try for minutes.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Hosts {
     pub(super) fn collect_facts(self: &Arc<Self>) -> Result<Box<Facts>, Failure> {
@@ -35,23 +31,19 @@ impl Hosts {
             thread::spawn(move || done.send(hosts.link(side).connection()));
             (side, result)
         });
-        let wait = |(side, result): (Side, mpsc::Receiver<Result<Connection, LibvirtError>>)| match result
-            .recv_timeout(CONNECT_PATIENCE)
-        {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => {
-                let told = failure(side, &error);
-                let fault = match told.fault {
-                    Fault::AuthenticationFailed | Fault::AddressNotResolved => told.fault,
-                    _ => unreachable(side),
-                };
-                Err(Failure::new(fault, told.message))
-            }
-            Err(_) => {
-                let message = format!("no answer within {} s", CONNECT_PATIENCE.as_secs());
-                Err(Failure::new(unreachable(side), message))
-            }
-        };
+        let wait =
+            |(side, result): (Side, mpsc::Receiver<Result<Connection, LibvirtError>>)| match result.recv() {
+                Ok(Ok(connection)) => Ok(connection),
+                Ok(Err(error)) => {
+                    let told = failure(side, &error);
+                    let fault = match told.fault {
+                        Fault::AuthenticationFailed | Fault::AddressNotResolved => told.fault,
+                        _ => unreachable(side),
+                    };
+                    Err(Failure::new(fault, told.message))
+                }
+                Err(_) => Err(Failure::new(unreachable(side), "the attempt to connect broke off")),
+            };
         (wait(source), wait(destination))
     }
 

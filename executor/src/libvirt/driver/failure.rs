@@ -13,11 +13,7 @@ pub(super) fn failure(side: Side, error: &LibvirtError) -> Failure {
 /// A failure of the migrate call. When our own connection to the source died, the reply is lost: the source's daemon
 /// may go on, or may have gone.
 pub(super) fn call_failure(error: &LibvirtError, connection: &Connection) -> Failure {
-    let of_our_connection = matches!(
-        error.code,
-        ErrorCode::Rpc | ErrorCode::InvalidConnection | ErrorCode::InternalError | ErrorCode::SystemError
-    );
-    if of_our_connection && connection.is_alive() != Ok(true) {
+    if connection.is_alive() != Ok(true) {
         return Failure::new(Fault::ReplyLost, error.message.clone());
     }
     failure(Side::Destination, error)

@@ -1,13 +1,18 @@
 //! A connection to one host that is made when it is needed, and made anew when it has died.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use super::lock;
-use crate::libvirt::{Connection, LibvirtError};
+use crate::libvirt::{Connection, ErrorCode, LibvirtError};
 
 /// Seconds between two signs of life, and how many may be missing: a host that is silent for 15 s is not there.
 const KEEP_ALIVE_S: u16 = 5;
 const KEEP_ALIVE_COUNT: u16 = 2;
+
+/// A host that has not let us in after this time counts as out of reach. TCP itself would try for minutes.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -22,18 +27,32 @@ impl Link {
 
     /// The connection, made anew when it has died.
     pub(super) fn connection(&self) -> Result<Connection, LibvirtError> {
-        let mut place = lock(&self.connection);
-        if let Some(connection) = place.as_ref().filter(|connection| connection.is_alive() == Ok(true)) {
-            return Ok(connection.clone());
+        let present = lock(&self.connection).clone();
+        if let Some(connection) = present.filter(|connection| connection.is_alive() == Ok(true)) {
+            return Ok(connection);
         }
-        *place = None;
+        // Not under the lock: a host that does not answer must not hold up whoever has a connection already.
         let connection = Self::open(&self.uri)?;
-        *place = Some(connection.clone());
+        *lock(&self.connection) = Some(connection.clone());
         Ok(connection)
     }
 
-    /// A connection of its own.
+    /// A connection of its own, within [`CONNECT_PATIENCE`]. An attempt that takes longer is left to end by itself.
     pub(super) fn open(uri: &str) -> Result<Connection, LibvirtError> {
+        let (done, result) = mpsc::channel();
+        let name = uri.to_owned();
+        thread::spawn(move || done.send(Self::open_blocking(&name)));
+        result.recv_timeout(CONNECT_PATIENCE).unwrap_or_else(|_| {
+            Err(LibvirtError {
+                call: "virConnectOpenAuth",
+                code: ErrorCode::NoConnect,
+                domain: 0,
+                message: format!("no answer from `{uri}` within {} s", CONNECT_PATIENCE.as_secs()),
+            })
+        })
+    }
+
+    fn open_blocking(uri: &str) -> Result<Connection, LibvirtError> {
         let connection = Connection::open(uri)?;
         // Drivers without a daemon have no use for it, and old daemons do not know it.
         let _ = connection.set_keep_alive(KEEP_ALIVE_S, KEEP_ALIVE_COUNT);

@@ -13,8 +13,13 @@ impl Hosts {
             Err(error) if error.code == ErrorCode::NoDomain => return CopyState::Absent,
             Err(_) => return CopyState::Unknown,
         };
-        // The job first: a migration that ends between the two looks then shows as what it has become.
-        let job = domain.job_statistics().ok().flatten();
+        let job = match domain.job_statistics() {
+            Ok(job) => job,
+            Err(error) if error.code == ErrorCode::NoDomain => return CopyState::Absent,
+            // libvirt does not speak of the job of a guest that arrives, nor of one that is off.
+            Err(error) if side == Side::Destination || error.code == ErrorCode::OperationInvalid => None,
+            Err(_) => return CopyState::Unknown,
+        };
         match domain.state() {
             Ok(state) => copy_state(side, state, job.as_ref()),
             Err(error) if error.code == ErrorCode::NoDomain => CopyState::Absent,
@@ -28,33 +33,29 @@ pub(super) fn is_outgoing(job: &JobStatistics) -> bool {
     is_active(job) && job.operation.is_none_or(|operation| operation == JobOperation::MigrationOut)
 }
 
-fn is_incoming(job: &JobStatistics) -> bool {
-    is_active(job) && job.operation == Some(JobOperation::MigrationIn)
-}
-
 pub(super) fn is_active(job: &JobStatistics) -> bool {
     matches!(job.job, Some(JobType::Bounded | JobType::Unbounded))
 }
 
 fn copy_state(side: Side, state: State, job: Option<&JobStatistics>) -> CopyState {
     let sends = side == Side::Source && job.is_some_and(is_outgoing);
-    let receives = job.is_some_and(is_incoming);
     match state {
         State::Running(_) | State::Blocked | State::ShuttingDown | State::Paused(_) if sends => {
             CopyState::Migrating
         }
         State::Running(_) | State::Blocked | State::ShuttingDown => CopyState::Running,
-        State::Paused(_) if receives => CopyState::Incoming,
         // Without a job, the reason tells whether a migration stopped it. On the destination such a copy has not been
         // let run: it is left to libvirt, and never taken for a guest that may be resumed.
         State::Paused(PausedReason::Migration | PausedReason::StartingUp) => match side {
             Side::Source => CopyState::Stopped,
             Side::Destination => CopyState::Incoming,
         },
-        State::Paused(PausedReason::Postcopy | PausedReason::PostcopyFailed) => CopyState::Stopped,
+        // A guest that somebody took into post-copy has left: never taken for one that may be resumed here.
+        State::Paused(PausedReason::Postcopy | PausedReason::PostcopyFailed) | State::Unknown { .. } => {
+            CopyState::Unknown
+        }
         State::Paused(_) | State::Crashed | State::GuestSuspended => CopyState::Paused,
         State::Shutoff(_) => CopyState::Absent,
-        State::Unknown { .. } => CopyState::Unknown,
     }
 }
 
@@ -82,8 +83,8 @@ mod tests {
         let stopped = State::Paused(PausedReason::Migration);
         assert_eq!(copy_state(Side::Source, stopped, None), CopyState::Stopped);
         assert_eq!(copy_state(Side::Destination, stopped, None), CopyState::Incoming);
-        let receives = job(JobType::Unbounded, JobOperation::MigrationIn);
-        assert_eq!(copy_state(Side::Destination, stopped, Some(&receives)), CopyState::Incoming);
+        let starting = State::Paused(PausedReason::StartingUp);
+        assert_eq!(copy_state(Side::Destination, starting, None), CopyState::Incoming);
     }
 
     #[test]

@@ -13,13 +13,14 @@ mod link;
 mod look;
 mod statistics;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
-use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Hint, Observation, Side};
+use whimbrel_core::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};
 
 use self::failure::{call_failure, failure};
 use self::lane::Lane;
@@ -68,6 +69,8 @@ struct Hosts {
     /// Statistics that came with the event of a job that ended.
     ended: Mutex<Option<JobStatistics>>,
     call_succeeded: OnceLock<()>,
+    /// The end was asked for: a migrate call that has not been made yet must not be made any more.
+    end_asked: AtomicBool,
     events: Mutex<Option<Subscription>>,
     inbox: Sender<Message>,
 }
@@ -84,6 +87,7 @@ impl LibvirtPort {
             persistent: OnceLock::new(),
             ended: Mutex::new(None),
             call_succeeded: OnceLock::new(),
+            end_asked: AtomicBool::new(false),
             events: Mutex::new(None),
             inbox,
         });
@@ -125,11 +129,10 @@ impl Port for LibvirtPort {
                 self.lane(side).run_latest(move || hosts.answer(id, Answer::Copy(hosts.look(side))));
             }
             Action::Resume(side) => {
-                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.act(side, Domain::resume))));
+                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.resume(side))));
             }
             Action::Destroy(side) => {
-                self.lane(side)
-                    .run(move || hosts.answer(id, Answer::Acted(hosts.act(side, Domain::destroy))));
+                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.destroy(side))));
             }
         }
     }
@@ -177,7 +180,7 @@ impl Hosts {
                 hosts.on_event(event);
             }
         });
-        // Without events the polling still finds everything, only later.
+        // Without events the polling still finds the end, only later; the moment of the switchover goes untold.
         if let Ok(subscription) = subscription {
             *lock(&self.events) = Some(subscription);
         }
@@ -198,6 +201,8 @@ impl Hosts {
     }
 
     fn read_settings(&self) -> Result<Settings, Failure> {
+        // The limits of another's job would be taken for the guest's own.
+        self.refuse_if_busy()?;
         let read = || {
             let domain = self.domain(Side::Source)?;
             let limit_mib = domain.max_speed_mib_per_s()?;
@@ -236,6 +241,11 @@ impl Hosts {
             ..MigrateParameters::default()
         };
         self.check_versions(&connection, &parameters)?;
+        // libvirt would wait for another's job to end, and everything that is asked meanwhile would concern that job.
+        self.refuse_if_busy()?;
+        if self.end_asked.load(Ordering::SeqCst) {
+            return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
+        }
         let result = domain.migrate_p2p(&self.route.destination, &parameters);
         if result.is_ok() {
             let _ = self.call_succeeded.set(());
@@ -294,18 +304,63 @@ impl Hosts {
         JobReport { state: JobState::None, statistics: Statistics::default() }
     }
 
+    /// Asks for the end of the outgoing migration, and of no other job: libvirt would end a backup as readily.
     fn abort(&self) -> Result<(), Failure> {
-        self.act(Side::Source, Domain::abort_job)
+        self.end_asked.store(true, Ordering::SeqCst);
+        let abort = || {
+            let domain = self.domain(Side::Source)?;
+            match domain.job_statistics()? {
+                Some(job) if look::is_outgoing(&job) => domain.abort_job().map(|()| true),
+                Some(_) | None => Ok(false),
+            }
+        };
+        let outgoing = abort().map_err(|error: LibvirtError| failure(Side::Source, &error))?;
+        if outgoing { Ok(()) } else { Err(Failure::new(Fault::Refused, "no migration works on the guest")) }
     }
 
-    fn act(&self, side: Side, act: fn(&Domain) -> Result<(), LibvirtError>) -> Result<(), Failure> {
-        self.domain(side).and_then(|domain| act(&domain)).map_err(|error| failure(side, &error))
+    fn refuse_if_busy(&self) -> Result<(), Failure> {
+        let job = self.domain(Side::Source).and_then(|domain| domain.job_statistics());
+        let job = job.map_err(|error| failure(Side::Source, &error))?;
+        match job {
+            Some(job) if look::is_active(&job) => {
+                Err(Failure::new(Fault::Refused, "another job has begun to work on the guest"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Lets a copy run that still stands as it was seen. Time has passed since: it is looked at once more.
+    fn resume(&self, side: Side) -> Result<(), Failure> {
+        match self.look(side) {
+            CopyState::Stopped | CopyState::Paused => {}
+            state => return Err(changed(side, state)),
+        }
+        self.domain(side).and_then(|domain| domain.resume()).map_err(|error| failure(side, &error))
+    }
+
+    /// Ends a copy that still stands still, and the definition that the migration stored or should have taken along.
+    fn destroy(&self, side: Side) -> Result<(), Failure> {
+        match self.look(side) {
+            CopyState::Stopped | CopyState::Paused | CopyState::Incoming => {}
+            state => return Err(changed(side, state)),
+        }
+        let destroy = || {
+            let domain = self.domain(side)?;
+            domain.destroy()?;
+            let defined = self.persistent.get() == Some(&true) && domain.is_persistent().unwrap_or(false);
+            if defined { domain.undefine() } else { Ok(()) }
+        };
+        destroy().map_err(|error: LibvirtError| failure(side, &error))
     }
 }
 
 /// A lock that a panicking thread held is still good: what it guards is replaced whole.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn changed(side: Side, state: CopyState) -> Failure {
+    Failure::new(Fault::Refused, format!("the copy on the {side} is {state} by now"))
 }
 
 fn unreachable(side: Side) -> Fault {

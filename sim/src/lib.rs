@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod lumped;
+pub mod mean;
 pub mod qemu;
 pub mod random;
 pub mod scenario;

@@ -1,0 +1,164 @@
+//! Memory as classes of pages that nothing tells apart: one range of addresses, one content, one write rate.
+//!
+//! A guest is cut where its working sets, its filled region and its memory end; within a class every page has the same
+//! chance, so that a count says as much as a bitmap. A new way of writing is a new list of cuts and rates here: hot and
+//! cold pages are two classes, a power law is classes of growing width.
+
+use std::fmt;
+
+use crate::qemu::{Guest, UniformPhase, Writer};
+
+use super::exposure::rate_per_page;
+
+/// Read-only memory beside the main memory, and how much of it is not zero; the page-accurate engine's numbers.
+const FIRMWARE_PAGES: u64 = 130;
+const FIRMWARE_NORMAL_PAGES: u64 = 116;
+
+/// A range of pages that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Class {
+    /// How many there are.
+    pub(crate) pages: u64,
+    /// Whether they hold nothing but zeros when the migration starts.
+    pub(crate) zero: bool,
+    /// Whether they belong to the firmware's blocks.
+    pub(crate) firmware: bool,
+    /// Whether any phase writes to them.
+    pub(crate) written: bool,
+}
+
+/// A stretch of time with constant rates; it lasts until the next begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Phase {
+    /// Start, in the engine's nanoseconds.
+    pub(crate) from_ns: u64,
+    /// For each class, writes a nanosecond to each page in units of 2^-80.
+    pub(crate) rates: Vec<u128>,
+}
+
+/// The classes of a guest in order of their addresses, and how they are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Classes {
+    pub(crate) list: Vec<Class>,
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) total_pages: u64,
+    /// The class that is written to, if there is just one.
+    pub(crate) only_written: Option<usize>,
+}
+
+/// The guest writes in a way that has no classes here yet; the page-accurate engine may know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsupportedWriter;
+
+impl fmt::Display for UnsupportedWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this pattern of writes has no page classes; use the page-accurate engine")
+    }
+}
+
+impl std::error::Error for UnsupportedWriter {}
+
+impl Classes {
+    /// Cuts the guest's memory into classes.
+    pub(crate) fn of(guest: &Guest) -> Result<Self, UnsupportedWriter> {
+        let idle: &[UniformPhase] = &[];
+        let phases = match &guest.writer {
+            Writer::Uniform(phases) => phases,
+            other if *other == Writer::Idle => idle,
+            _ => return Err(UnsupportedWriter),
+        };
+        let memory = guest.memory_pages().min(u64::MAX >> 16);
+        let total_pages = memory + FIRMWARE_PAGES;
+        let first = guest.region_first_page.min(memory);
+        let within = |pages: u64| first.saturating_add(pages).min(memory);
+        let filled = within(guest.filled_pages);
+        let mut cuts = vec![first, filled, memory, memory + FIRMWARE_NORMAL_PAGES, total_pages];
+        cuts.extend(phases.iter().map(|phase| within(phase.working_set_pages)));
+        cuts.sort_unstable();
+        cuts.dedup();
+        let starts = std::iter::once(0).chain(cuts.iter().copied());
+        let ranges: Vec<(u64, u64)> =
+            starts.zip(cuts.iter().copied()).filter(|(from, to)| from < to).collect();
+        let writes = |phase: &UniformPhase, from, to| {
+            phase.writes_per_second > 0 && from >= first && to <= within(phase.working_set_pages)
+        };
+        let class = |&(from, to): &(u64, u64)| Class {
+            pages: to - from,
+            zero: !(from >= first && to <= filled || from == memory),
+            firmware: from >= memory,
+            written: phases.iter().any(|phase| writes(phase, from, to)),
+        };
+        let rate = |phase: &UniformPhase, from, to| {
+            if writes(phase, from, to) {
+                rate_per_page(phase.writes_per_second, phase.working_set_pages)
+            } else {
+                0
+            }
+        };
+        let phase = |phase: &UniformPhase| Phase {
+            from_ns: guest.started_at_ns.saturating_add(phase.from_ns),
+            rates: ranges.iter().map(|&(from, to)| rate(phase, from, to)).collect(),
+        };
+        let classes: Vec<Class> = ranges.iter().map(class).collect();
+        let mut written =
+            classes.iter().enumerate().filter(|(_, class)| class.written).map(|(index, _)| index);
+        let only_written = written.next().filter(|_| written.next().is_none());
+        Ok(Self { phases: phases.iter().map(phase).collect(), total_pages, only_written, list: classes })
+    }
+
+    /// The integral of a class's write rate between two instants, in units of 2^-80 writes to each page.
+    pub(crate) fn exposure(&self, class: usize, from_ns: u64, to_ns: u64) -> u128 {
+        let ends = self.phases.iter().skip(1).map(|next| next.from_ns).chain([u64::MAX]);
+        let spent = self.phases.iter().zip(ends).map(|(phase, end_ns)| {
+            let length = to_ns.min(end_ns).saturating_sub(from_ns.max(phase.from_ns));
+            phase.rates.get(class).copied().unwrap_or(0).saturating_mul(u128::from(length))
+        });
+        spent.fold(0, u128::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest(writer: Writer) -> Guest {
+        Guest {
+            memory_mib: 1,
+            region_first_page: 16,
+            filled_pages: 64,
+            paused: false,
+            started_at_ns: 5,
+            writer,
+        }
+    }
+
+    fn phase(from_ns: u64, working_set_pages: u64) -> UniformPhase {
+        UniformPhase { from_ns, writes_per_second: 1000, working_set_pages }
+    }
+
+    #[test]
+    fn an_idle_guest_has_five_classes() {
+        let classes = Classes::of(&guest(Writer::Idle)).map(|classes| classes.list);
+        let class = |pages, zero, firmware| Class { pages, zero, firmware, written: false };
+        let expected = vec![
+            class(16, true, false),
+            class(64, false, false),
+            class(176, true, false),
+            class(116, false, true),
+            class(14, true, true),
+        ];
+        assert_eq!(classes, Ok(expected));
+    }
+
+    #[test]
+    fn working_sets_cut_and_reach_no_further_than_the_memory() {
+        let writer = Writer::Uniform(vec![phase(10, 32), phase(20, 1000)]);
+        let Ok(classes) = Classes::of(&guest(writer)) else { panic!("uniform writers are supported") };
+        let pages: Vec<(u64, bool)> = classes.list.iter().map(|class| (class.pages, class.written)).collect();
+        assert_eq!(pages, [(16, false), (32, true), (32, true), (176, true), (116, false), (14, false)]);
+        let (small, large) = (rate_per_page(1000, 32), rate_per_page(1000, 1000));
+        assert_eq!(classes.exposure(1, 0, 30), small * 10 + large * 5);
+        assert_eq!(classes.exposure(2, 0, 30), large * 5);
+        assert_eq!(classes.exposure(0, 0, 30), 0);
+    }
+}

@@ -29,3 +29,32 @@ pub(super) fn from_libvirt(job: &JobStatistics) -> Statistics {
 pub(super) fn tells_something(job: &JobStatistics) -> bool {
     job.time_elapsed_ms.is_some_and(|ms| ms > 0) && job.memory_processed_bytes.is_some_and(|bytes| bytes > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_of_a_job_that_just_ended_are_no_numbers() {
+        let zeros = JobStatistics {
+            time_elapsed_ms: Some(0),
+            memory_processed_bytes: Some(0),
+            downtime_ms: Some(0),
+            ..JobStatistics::default()
+        };
+        assert!(!tells_something(&zeros));
+        assert!(!tells_something(&JobStatistics::default()));
+        let told = JobStatistics { time_elapsed_ms: Some(1), memory_processed_bytes: Some(1), ..zeros };
+        assert!(tells_something(&told));
+    }
+
+    #[test]
+    fn pages_of_both_kinds_count_as_sent() {
+        let job = JobStatistics {
+            memory_normal_pages: Some(7),
+            memory_constant_pages: Some(5),
+            ..JobStatistics::default()
+        };
+        assert_eq!(from_libvirt(&job).pages_sent, 12);
+    }
+}

@@ -2,13 +2,15 @@
 //!
 //! [`world`] stands behind the same port as libvirt, so that [`simulation`] drives the very machine that moves real
 //! guests. Inside the world, [`qemu`] copies memory page by page as QEMU's own loop does, and [`scenario`] reads the
-//! files that describe a migration for the simulator and for real hosts alike.
+//! files that describe a migration for the simulator and for real hosts alike. [`fidelity`] holds the engine against
+//! recordings of real QEMU.
 //!
 //! Everything is deterministic from a scenario and a seed. This crate must never read a clock, start a thread, or draw
 //! a random number that does not come from the seed.
 
 #![forbid(unsafe_code)]
 
+pub mod fidelity;
 pub mod lumped;
 pub mod mean;
 pub mod qemu;

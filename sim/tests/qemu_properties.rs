@@ -30,6 +30,7 @@ impl Case {
         match &self.guest.writer {
             Writer::Idle => 0,
             Writer::Uniform(phases) => phases.iter().map(|phase| phase.working_set_pages).max().unwrap_or(0),
+            Writer::Steady(writer) => 2 * writer.working_set_pages,
         }
     }
 }

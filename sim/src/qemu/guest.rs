@@ -7,6 +7,7 @@ use crate::random::Random;
 
 use super::bitmap::PageMap;
 use super::chance::chance_of_write;
+use super::pattern::{SteadyWriter, Target};
 
 /// Bytes of a guest page.
 pub const PAGE_BYTES: u64 = 4096;
@@ -41,6 +42,8 @@ pub enum Writer {
     Idle,
     /// Every write hits a page drawn uniformly from the working set of the phase; phases in order of time.
     Uniform(Vec<UniformPhase>),
+    /// One rate, one pattern.
+    Steady(SteadyWriter),
 }
 
 /// A stretch of time with one write rate; it lasts until the next phase begins.
@@ -65,9 +68,16 @@ impl Guest {
     pub(crate) fn mark_written(&self, from_ns: u64, to_ns: u64, random: &mut Random, log: &mut PageMap) {
         let from = from_ns.saturating_sub(self.started_at_ns);
         let to = to_ns.saturating_sub(self.started_at_ns);
-        let Writer::Uniform(phases) = &self.writer else { return };
         let memory_pages = index(self.memory_pages());
         let first = index(self.region_first_page).min(memory_pages);
+        let phases = match &self.writer {
+            Writer::Idle => return,
+            Writer::Uniform(phases) => phases,
+            Writer::Steady(writer) => {
+                let mut target = Target { log, first_page: first, end_page: memory_pages };
+                return writer.mark_written(from, to, &mut target, random);
+            }
+        };
         for Exposure { pages, write_nanoseconds } in exposures(phases, from, to) {
             let chance = chance_of_write(write_nanoseconds, pages);
             log.set_at_random(first, index(pages).min(memory_pages - first), chance, random);

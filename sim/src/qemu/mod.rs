@@ -12,6 +12,7 @@ mod bitmap;
 mod chance;
 mod guest;
 mod host;
+mod pattern;
 mod ram;
 mod source;
 mod statistics;
@@ -21,5 +22,6 @@ mod turns;
 
 pub use guest::{Guest, PAGE_BYTES, UniformPhase, Writer};
 pub use host::HostConstants;
+pub use pattern::{HOT_SHARE_ONE, Pattern, SteadyWriter};
 pub use source::{SourceConfig, SourceMigration};
 pub use statistics::{Event, EventKind, MemoryStatistics, Statistics, Status};

@@ -1,12 +1,7 @@
 //! `whimbrel migrate`: a running guest from one libvirt host to another.
 
-use whimbrel_core::Spec;
-
 use super::args::Migrate;
 use super::{CliError, Exit};
-
-const BUILD_IT_IN: &str = "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
-                           `apt-get install libvirt-dev pkg-config`)";
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     for uri in [&arguments.source, &arguments.dest] {
@@ -28,28 +23,19 @@ fn check_uri(uri: &str) -> Result<(), CliError> {
             hint: "write it as qemu+ssh://HOST/system, qemu+tls://HOST/system, or qemu:///system for this host",
         });
     }
-    if !cfg!(feature = "libvirt") {
-        return Err(CliError::Uri {
-            reason: format!("this build cannot connect to `{uri}`: the libvirt driver is not built in"),
-            hint: BUILD_IT_IN,
-        });
-    }
     Ok(())
-}
-
-fn spec(arguments: &Migrate) -> Spec {
-    let mut spec = Spec::new(arguments.domain.as_str(), arguments.source.as_str(), arguments.dest.as_str());
-    spec.downtime_limit_ms = arguments.downtime;
-    spec.bandwidth_limit_bytes_per_second = arguments.bandwidth.map(|mib| mib << 20);
-    spec.timeout_ms = arguments.timeout.map(|s| s.saturating_mul(1000));
-    spec
 }
 
 #[cfg(not(feature = "libvirt"))]
 fn drive(arguments: &Migrate) -> Result<Exit, CliError> {
-    // Every URI is refused before: this build has nothing to drive with.
-    let _ = spec(arguments);
-    check_uri(&arguments.source).map(|()| Exit::Unexpected)
+    Err(CliError::Uri {
+        reason: format!(
+            "this build cannot connect to `{}`: the libvirt driver is not built in",
+            arguments.source
+        ),
+        hint: "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
+               `apt-get install libvirt-dev pkg-config`)",
+    })
 }
 
 #[cfg(feature = "libvirt")]
@@ -63,10 +49,10 @@ mod with_libvirt {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use whimbrel_core::control::SettingKind;
-    use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Whereabouts};
+    use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Whereabouts};
 
     use super::super::{CliError, Exit, interrupt, say, stdout_is_terminal};
-    use super::{Migrate, spec};
+    use super::Migrate;
     use crate::drive::{self, Journal};
     use crate::libvirt::{LibvirtPort, Route};
     use crate::watch::{self, Origin, picture};
@@ -102,6 +88,15 @@ mod with_libvirt {
             ));
         }
         Ok(exit)
+    }
+
+    fn spec(arguments: &Migrate) -> Spec {
+        let mut spec =
+            Spec::new(arguments.domain.as_str(), arguments.source.as_str(), arguments.dest.as_str());
+        spec.downtime_limit_ms = arguments.downtime;
+        spec.bandwidth_limit_bytes_per_second = arguments.bandwidth.map(|mib| mib << 20);
+        spec.timeout_ms = arguments.timeout.map(|s| s.saturating_mul(1000));
+        spec
     }
 
     /// The code that tells this outcome.

@@ -5,7 +5,7 @@
 //! Set a keep-alive on every remote connection, or a cut network blocks calls (and the dropping of
 //! subscriptions) for as long as TCP likes.
 //!
-//! All `unsafe` is in [`sys`]; nothing else here may need any. Nothing here decides: no policy, no retry, no
+//! All `unsafe` is in `sys`; nothing else here may need any. Nothing here decides: no policy, no retry, no
 //! conclusion from an error about where a guest runs.
 
 mod driver;

@@ -160,6 +160,38 @@ fn a_scenario_that_ends_otherwise_than_it_expects_is_a_failure() {
     assert!(err(&output).contains("expects"), "{}", err(&output));
 }
 
+const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sim/tests/data/qemu-7.2-tcg.jsonl");
+
+#[test]
+fn fidelity_shows_every_recorded_case() {
+    let output = whimbrel(&["fidelity", RECORDINGS, "--seeds", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert_snapshot!(out(&output));
+}
+
+#[test]
+fn fidelity_gives_one_document_for_machines() {
+    let output = whimbrel(&["fidelity", RECORDINGS, "--seeds", "2", "--format", "json"]);
+    assert!(out(&output).starts_with("{\"schema\":\"whimbrel.fidelity/1\""), "the schema stands first");
+    let report: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!((report["seeds"].as_u64(), report["summary"]["wrong_verdicts"].as_u64()), (Some(2), Some(0)));
+    assert_eq!(report["cases"].as_array().unwrap().len(), 18);
+    assert_eq!(report["skipped"][0]["name"], "pc-uni-64Ki-40000");
+    assert!(report["cases"][0]["pages_error"].is_number() && report["cases"][0]["verdict_ok"] == true);
+}
+
+#[test]
+fn recordings_that_cannot_be_read_are_named_by_line() {
+    let recordings = fs::read_to_string(RECORDINGS).unwrap();
+    let torn = Scratch::with("torn.jsonl", recordings.get(..recordings.len() / 2).unwrap());
+    for (path, words) in [(torn.path(), "line "), ("no-such-file", "cannot read `no-such-file`")] {
+        let output = whimbrel(&["fidelity", path]);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(out(&output), "");
+        assert!(err(&output).contains(words), "{}", err(&output));
+    }
+}
+
 #[test]
 fn arguments_that_cannot_be_used_are_named() {
     for (arguments, words) in [
@@ -181,8 +213,14 @@ fn arguments_that_cannot_be_used_are_named() {
 
 #[test]
 fn help_is_for_people() {
-    let texts = [&["--help"][..], &["simulate", "--help"], &["migrate", "--help"], &["replay", "--help"]]
-        .map(|arguments| out(&whimbrel(arguments)));
+    let texts = [
+        &["--help"][..],
+        &["simulate", "--help"],
+        &["migrate", "--help"],
+        &["replay", "--help"],
+        &["fidelity", "--help"],
+    ]
+    .map(|arguments| out(&whimbrel(arguments)));
     assert_snapshot!(texts.join("\n----\n"));
 }
 

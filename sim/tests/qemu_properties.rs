@@ -1,8 +1,11 @@
 //! What must hold of every simulated migration, whatever the guest, the limits and the caller's steps.
 
+use std::num::NonZeroU64;
+
 use proptest::prelude::*;
 use whimbrel_sim::qemu::{
-    Event, EventKind, Guest, SourceConfig, SourceMigration, Status, UniformPhase, Writer,
+    Event, EventKind, Guest, HOT_SHARE_ONE, Pattern, SourceConfig, SourceMigration, Status, SteadyWriter,
+    UniformPhase, Writer,
 };
 use whimbrel_sim::random::Random;
 
@@ -49,15 +52,40 @@ fn phases() -> impl Strategy<Value = Vec<UniformPhase>> {
     })
 }
 
+fn steady_writers() -> impl Strategy<Value = SteadyWriter> {
+    let hot_cold = (1..500_u64, 0..=HOT_SHARE_ONE)
+        .prop_map(|(hot_pages, hot_share)| Pattern::HotCold { hot_pages, hot_share });
+    let pattern =
+        prop_oneof![Just(Pattern::Uniform), Just(Pattern::Sequential), Just(Pattern::PowerLaw), hot_cold];
+    (pattern, 0..60_000_u64, 1..12_000_u64, 0..20_000_u64, 0..30_u64).prop_map(
+        |(pattern, writes_per_second, working_set_pages, moves_after, catches_up_ms)| SteadyWriter {
+            pattern,
+            writes_per_second,
+            working_set_pages,
+            moves_after_writes: NonZeroU64::new(moves_after),
+            catches_up_ns: catches_up_ms * NS_PER_MS,
+        },
+    )
+}
+
+fn writers() -> impl Strategy<Value = Writer> {
+    prop_oneof![
+        1 => Just(Writer::Idle),
+        5 => phases().prop_map(Writer::Uniform),
+        5 => steady_writers().prop_map(Writer::Steady),
+    ]
+}
+
 fn cases() -> impl Strategy<Value = Case> {
-    let guest = (1..48_u64, 0..4096_u64, 0..12_000_u64, prop::bool::weighted(0.1), phases());
-    let limits = (1..100_u64, 1..1000_u64, 1..200_u64);
-    (guest, limits, any::<u64>()).prop_map(|(guest, (limit_mib, downtime_limit_ms, link_mib), seed)| {
-        let (memory_mib, region_first_page, filled_pages, idle, phases) = guest;
-        let writer = if idle { Writer::Idle } else { Writer::Uniform(phases) };
+    let guest = (1..48_u64, 0..4096_u64, 0..12_000_u64, writers());
+    let limits = (1..100_u64, 1..1000_u64, 1..200_u64, any::<bool>());
+    (guest, limits, any::<u64>()).prop_map(|(guest, limits, seed)| {
+        let (memory_mib, region_first_page, filled_pages, writer) = guest;
+        let (limit_mib, downtime_limit_ms, link_mib, auto_converge) = limits;
         let mut config = SourceConfig {
             max_bandwidth_bytes_per_second: limit_mib << 20,
             downtime_limit_ms,
+            auto_converge,
             ..SourceConfig::default()
         };
         config.host.link_bytes_per_second = link_mib << 20;
@@ -323,4 +351,35 @@ fn a_burst_gives_way() {
     assert!(closed_ms.len() > 40);
     // Two bursts a window, each late by at most 64 pages of 0.4 ms.
     assert!(closed_ms.array_windows().all(|[a, b]| (100..=152).contains(&(b - a))), "{closed_ms:?}");
+}
+
+/// A guest that writes as fast as it can is slowed until it converges; one that catches up is not slowed at all, and
+/// the throttle goes to its end for nothing.
+#[test]
+fn auto_converge_slows_only_what_cannot_catch_up() {
+    for (catches_up_ns, expected) in [(0, Status::Completed), (u64::MAX, Status::Active)] {
+        let mut case = busy_guest(0, false);
+        case.config.auto_converge = true;
+        case.guest.writer = Writer::Steady(SteadyWriter {
+            pattern: Pattern::Uniform,
+            writes_per_second: 30_000,
+            working_set_pages: 16_384,
+            moves_after_writes: None,
+            catches_up_ns,
+        });
+        let mut source = case.start();
+        let mut steps = Vec::new();
+        while source.advance_to(PATIENCE_NS).is_some() {
+            steps.extend(source.statistics().throttle_percent);
+        }
+        steps.dedup();
+        assert_eq!(source.status(), expected, "{steps:?}");
+        assert!(steps.starts_with(&[20, 30, 40]) && steps.is_sorted(), "{steps:?}");
+        assert_eq!(steps.contains(&99), expected == Status::Active, "{steps:?}");
+        assert_eq!(source.statistics().throttle_percent.is_some(), expected == Status::Active);
+        case.config.auto_converge = false;
+        let mut source = case.start();
+        run(&mut source);
+        assert_eq!(source.status(), Status::Active);
+    }
 }

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::watch::Format;
 
@@ -41,6 +41,8 @@ pub(super) enum Verb {
     Migrate(Migrate),
     /// Go through a migration again from its journal, step by step.
     Replay(Replay),
+    /// Compare the simulator with recorded migrations of real QEMU.
+    Fidelity(Fidelity),
 }
 
 #[derive(Debug, Args)]
@@ -99,4 +101,26 @@ pub(super) struct Replay {
     /// How results are written.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Fidelity {
+    /// The recorded migrations, a JSON object a line.
+    pub(super) runs: PathBuf,
+    /// Simulated migrations a case.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(super) seeds: u64,
+    /// How results are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: FidelityFormat,
+}
+
+/// In which form a comparison is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FidelityFormat {
+    /// For people: a table.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }

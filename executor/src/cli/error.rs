@@ -8,6 +8,7 @@ use std::sync::Arc;
 use miette::{Diagnostic, GraphicalReportHandler, NamedSource, SourceSpan};
 use whimbrel_core::journal::JournalError;
 use whimbrel_sim::ScenarioError;
+use whimbrel_sim::fidelity::RecordingError;
 
 use super::Exit;
 use crate::drive::{DriveError, JournalFileError};
@@ -53,6 +54,14 @@ pub enum CliError {
         /// The line and the reason.
         source: JournalError,
     },
+    /// Recorded migrations that cannot be read.
+    #[error("cannot use the recordings in `{}`", path.display())]
+    Recordings {
+        /// The file.
+        path: PathBuf,
+        /// The line and the reason.
+        source: RecordingError,
+    },
     /// A connection URI that this build cannot use.
     #[error("{reason}")]
     Uri {
@@ -82,6 +91,7 @@ impl CliError {
             | Self::Scenario { .. }
             | Self::Spec(_)
             | Self::Journal { .. }
+            | Self::Recordings { .. }
             | Self::Uri { .. }
             | Self::JournalFile(_)
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
@@ -123,6 +133,7 @@ impl CliError {
             | Self::Scenario { .. }
             | Self::Spec(_)
             | Self::Journal { .. }
+            | Self::Recordings { .. }
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::Misuse(_) => None,

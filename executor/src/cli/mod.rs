@@ -5,6 +5,7 @@
 
 mod args;
 mod error;
+mod fidelity;
 #[cfg(feature = "libvirt")]
 mod interrupt;
 mod migrate;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::Fidelity(arguments) => fidelity::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
         say(&error.rendered());

@@ -43,6 +43,7 @@ impl Run {
         let config = SourceConfig {
             max_bandwidth_bytes_per_second: setup.max_bandwidth_bytes_per_second,
             downtime_limit_ms: setup.downtime_limit_ms,
+            auto_converge: setup.auto_converge,
             ..SourceConfig::default()
         };
         let mut source = SourceMigration::start(config, guest, started_ns, random);

@@ -57,6 +57,16 @@ pub struct UniformPhase {
     pub working_set_pages: u64,
 }
 
+impl Writer {
+    /// How long the guest may be kept from running and still makes up for it.
+    pub(super) fn catches_up_ns(&self) -> u64 {
+        match self {
+            Self::Idle | Self::Uniform(_) => 0,
+            Self::Steady(writer) => writer.catches_up_ns,
+        }
+    }
+}
+
 impl Guest {
     /// Pages of main memory.
     #[must_use]

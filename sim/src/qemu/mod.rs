@@ -17,6 +17,7 @@ mod ram;
 mod source;
 mod statistics;
 mod step;
+mod throttle;
 mod transfer;
 mod turns;
 

@@ -10,6 +10,7 @@ use super::host::HostConstants;
 use super::ram::Ram;
 use super::statistics::{Event, MemoryStatistics, Statistics, Status};
 use super::step::{Step, Turn};
+use super::throttle::Throttle;
 use super::transfer::{ByteCounts, Limits, Link, burst_end_not_before};
 use super::turns::{Interrupt, Rates};
 
@@ -24,6 +25,8 @@ pub struct SourceConfig {
     pub max_bandwidth_bytes_per_second: u64,
     /// The hand-over starts once the rest would take less than this; QEMU's default is 300 ms.
     pub downtime_limit_ms: u64,
+    /// Whether the guest is slowed down when it dirties more than half of what is sent; QEMU's default is no.
+    pub auto_converge: bool,
 }
 
 impl Default for SourceConfig {
@@ -32,6 +35,7 @@ impl Default for SourceConfig {
             host: HostConstants::default(),
             max_bandwidth_bytes_per_second: 128 << 20,
             downtime_limit_ms: 300,
+            auto_converge: false,
         }
     }
 }
@@ -70,6 +74,7 @@ pub struct SourceMigration {
     pub(super) bandwidth_bytes_per_second: u64,
     pub(super) expected_downtime_ms: u64,
     pub(super) rates: Rates,
+    pub(super) throttle: Throttle,
 }
 
 impl SourceMigration {
@@ -97,6 +102,7 @@ impl SourceMigration {
             bandwidth_bytes_per_second: 0,
             expected_downtime_ms: config.downtime_limit_ms,
             rates: Rates::default(),
+            throttle: Throttle::default(),
             config,
             guest,
             random,
@@ -232,6 +238,7 @@ impl SourceMigration {
             setup_ms: self.setup_ns.map(|setup_ns| setup_ns / NS_PER_MS),
             downtime_ms: downtime_ns.filter(|_| status == Status::Completed).map(|ns| ns / NS_PER_MS),
             expected_downtime_ms: (status == Status::Active).then_some(self.expected_downtime_ms),
+            throttle_percent: self.throttle.percent().filter(|_| status == Status::Active),
             memory: MemoryStatistics {
                 total_bytes: self.ram.total_pages() * PAGE_BYTES,
                 transferred_bytes: self.bytes.transferred,

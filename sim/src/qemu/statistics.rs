@@ -79,6 +79,8 @@ pub struct Statistics {
     pub downtime_ms: Option<u64>,
     /// How long the guest would stand still if it were stopped now; only while sending.
     pub expected_downtime_ms: Option<u64>,
+    /// The part of its time that auto-converge keeps the guest from running; only while it does.
+    pub throttle_percent: Option<u64>,
     /// The memory part.
     pub memory: MemoryStatistics,
 }

@@ -143,7 +143,10 @@ impl SourceMigration {
     fn sync_done(&mut self, next: Step) -> Turn<EventKind> {
         self.observe_writes(self.clock_ns);
         let newly_dirty_pages = self.ram.sync();
-        self.rates.sync(self.clock_ns, newly_dirty_pages);
+        let period_pages = self.rates.sync(self.clock_ns, newly_dirty_pages);
+        if let Some(pages) = period_pages.filter(|_| self.config.auto_converge) {
+            self.throttle.period_ended(pages * PAGE_BYTES, self.bytes.transferred);
+        }
         self.step = next;
         Turn::Happened(EventKind::SyncDone {
             iteration: self.rates.sync_count,
@@ -214,7 +217,9 @@ impl SourceMigration {
 
     pub(super) fn observe_writes(&mut self, to_ns: u64) {
         if self.guest_runs {
-            self.ram.observe(&self.guest, self.observed_ns, to_ns, &mut self.random);
+            let catches_up_ns = self.guest.writer.catches_up_ns();
+            let (from, to) = self.throttle.writers_time((self.observed_ns, to_ns), catches_up_ns);
+            self.ram.observe(&self.guest, from, to, &mut self.random);
         }
         self.observed_ns = to_ns;
     }
@@ -247,16 +252,18 @@ impl SourceMigration {
 }
 
 impl Rates {
-    fn sync(&mut self, now_ns: u64, newly_dirty_pages: u64) {
+    /// Counts a sync; returns the pages of the period if one ended with it.
+    fn sync(&mut self, now_ns: u64, newly_dirty_pages: u64) -> Option<u64> {
         self.sync_count += 1;
         self.period_pages += newly_dirty_pages;
         let started_ns = *self.period_started_ns.get_or_insert(now_ns);
         let period_ns = now_ns - started_ns;
-        if period_ns > RATE_PERIOD_NS {
-            self.pages_per_second = per_second(self.period_pages, period_ns);
-            self.period_pages = 0;
-            self.period_started_ns = Some(now_ns);
+        if period_ns <= RATE_PERIOD_NS {
+            return None;
         }
+        self.pages_per_second = per_second(self.period_pages, period_ns);
+        self.period_started_ns = Some(now_ns);
+        Some(std::mem::take(&mut self.period_pages))
     }
 }
 

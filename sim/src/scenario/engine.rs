@@ -41,6 +41,7 @@ impl Scenario {
             host: HostConstants { link_bytes_per_second: link.min(host.link_bytes_per_second), ..host },
             max_bandwidth_bytes_per_second: limit_mib.saturating_mul(BYTES_PER_MIB),
             downtime_limit_ms: self.migration.downtime_limit_ms.unwrap_or(DEFAULT_DOWNTIME_LIMIT_MS),
+            ..SourceConfig::default()
         }
     }
 }

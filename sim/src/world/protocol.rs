@@ -83,6 +83,7 @@ impl World {
             host: self.host_constants(),
             max_bandwidth_bytes_per_second: self.engine_limit(),
             downtime_limit_ms: self.settings.downtime_limit_ms,
+            ..SourceConfig::default()
         };
         let guest = self.scenario.simulated_guest(0);
         self.engine = Some(SourceMigration::start(config, guest, self.now_ns, self.random.clone()));

@@ -1,0 +1,126 @@
+//! `whimbrel fidelity`: recorded migrations of real QEMU beside what the simulator makes of them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+use whimbrel_sim::fidelity::{CaseReport, Report, compare, read};
+
+use super::args::{Fidelity, FidelityFormat};
+use super::{CliError, Exit};
+
+const SCHEMA: &str = "whimbrel.fidelity/1";
+/// What stands where there is no number.
+const NONE: &str = "-";
+
+pub(super) fn run(arguments: &Fidelity) -> Result<Exit, CliError> {
+    let path = &arguments.runs;
+    let text =
+        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
+    let cases = read(&text).map_err(|source| CliError::Recordings { path: path.clone(), source })?;
+    let report = compare(&cases, arguments.seeds);
+    let written = match arguments.format {
+        FidelityFormat::Text => table(&report),
+        FidelityFormat::Json => document(&report).map_err(|source| unwritten(source.into()))?,
+    };
+    match io::stdout().write_all(written.as_bytes()) {
+        // A reader that went away has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(error)),
+        _ => Ok(Exit::Done),
+    }
+}
+
+fn unwritten(source: io::Error) -> CliError {
+    CliError::Unwritable { path: "standard output".into(), source }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+fn document(report: &Report) -> serde_json::Result<String> {
+    Ok(serde_json::to_string(&Document { schema: SCHEMA, report })? + "\n")
+}
+
+fn table(report: &Report) -> String {
+    let cases = report.cases.iter().map(|case| case.name.as_str());
+    let width = cases.chain(["case"]).map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    let _ = writeln!(
+        text,
+        "{:width$}  verdict  {:>9} {:>8}  {:>8} {:>8} {:>8}  {:>9} {:>6}  {:>8} {:>8}",
+        "case", "pages", "error", "time", "error", "", "syncs", "", "downtime", "error"
+    );
+    for case in &report.cases {
+        let _ = writeln!(text, "{}", row(case, width));
+    }
+    for skipped in &report.skipped {
+        let _ = writeln!(text, "{:width$}  skipped: {}", skipped.name, skipped.reason);
+    }
+    let summary = &report.summary;
+    let _ = write!(
+        text,
+        "\n{} cases, {} seeds each, {} skipped; errors of the simulated median against the recorded one\n\
+         pages    mean {}, most {}\n\
+         time     median {}, most {}\n\
+         syncs    {} in QEMU's own range, widened by one\n\
+         verdicts {} wrong\n",
+        summary.cases,
+        report.seeds,
+        report.skipped.len(),
+        percent(summary.pages_error_mean),
+        percent(summary.pages_error_max),
+        percent(summary.time_error_median),
+        percent(summary.time_error_max),
+        summary.syncs_in_range_share.map_or(NONE.to_owned(), |share| format!("{:.0} %", share * 100.0)),
+        summary.wrong_verdicts,
+    );
+    text
+}
+
+fn row(case: &CaseReport, width: usize) -> String {
+    let verdict = match (case.edge, case.verdict_ok) {
+        (true, _) => "edge",
+        (false, true) => "right",
+        (false, false) => "WRONG",
+    };
+    let recorded = &case.recorded;
+    let range = match (recorded.syncs_min, recorded.syncs_max) {
+        (Some(least), Some(most)) => format!("{least}..{most}"),
+        _ => NONE.to_owned(),
+    };
+    let syncs = case.simulated.syncs.map_or(NONE.to_owned(), |syncs| format!("{syncs}"));
+    format!(
+        "{:width$}  {verdict:7}  {:>9} {:>8}  {:>8} {:>8} {:>8}  {range:>9} {syncs:>6}  {:>8} {:>8}",
+        case.name,
+        whole(recorded.pages, ""),
+        signed_percent(case.pages_error),
+        whole(recorded.time_ms, " ms"),
+        signed_percent(case.time_error),
+        signed(case.time_error_ms),
+        whole(recorded.downtime_ms, " ms"),
+        signed(case.downtime_error_ms),
+    )
+}
+
+fn whole(value: Option<f64>, unit: &str) -> String {
+    value.map_or(NONE.to_owned(), |value| format!("{value:.0}{unit}"))
+}
+
+fn signed(value_ms: Option<f64>) -> String {
+    // Adding zero takes the sign off a zero that was rounded to.
+    value_ms.map_or(NONE.to_owned(), |value| format!("{:+.0} ms", value.round() + 0.0))
+}
+
+fn signed_percent(fraction: Option<f64>) -> String {
+    fraction.map_or(NONE.to_owned(), |fraction| format!("{:+.2} %", fraction * 100.0))
+}
+
+fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or(NONE.to_owned(), |fraction| format!("{:.2} %", fraction * 100.0))
+}

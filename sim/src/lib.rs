@@ -15,6 +15,7 @@ pub mod lumped;
 pub mod mean;
 pub mod qemu;
 pub mod random;
+pub mod replay;
 pub mod scenario;
 pub mod simulation;
 pub mod world;

@@ -4,15 +4,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
+use proptest::prelude::*;
 use whimbrel_sim::fidelity::{CaseReport, Report, compare, read};
 
+const RECORDINGS: &str = include_str!("data/qemu-7.2-tcg.jsonl");
 const SEEDS: u64 = 16;
-/// From this limit on the two recording cores could not keep up beside a busy guest: repeats of one case took 1.1 and
-/// 2.4 s. The engine knows no such contention, so there it must only reach the verdict and not be slower.
+/// At these limits the recorded first passes could not fill their windows, 44 of 67, while every later window was full:
+/// the first copy of each 2 MiB stalled for 10 to 20 ms, so that repeats of one case took 1.1 and 2.4 s. The engine knows
+/// no such cost, so there it must only reach the verdict and not be slower.
 const BEYOND_THE_HOST: [&str; 2] = ["uni-64Ki-10000-bw200", "uni-64Ki-20000-bw400"];
 
 fn report() -> Report {
-    compare(&read(include_str!("data/qemu-7.2-tcg.jsonl")).unwrap(), SEEDS)
+    compare(&read(RECORDINGS).unwrap(), SEEDS)
 }
 
 fn met_by_the_host(report: &Report) -> impl Iterator<Item = &CaseReport> {
@@ -31,7 +34,7 @@ fn recorded_migrations_are_met() {
         assert!(time <= 0.07, "{}: time off by {time}, {time_ms} ms", case.name);
         assert_eq!(case.syncs_in_range, Some(true), "{}: {:?}", case.name, case.simulated);
         let downtime_ms = case.downtime_error_ms.unwrap_or(0.0);
-        assert!(downtime_ms.abs() <= 30.0, "{}: downtime off by {downtime_ms} ms", case.name);
+        assert!(downtime_ms.abs() <= 25.0, "{}: downtime off by {downtime_ms} ms", case.name);
     }
     for case in report.cases.iter().filter(|case| BEYOND_THE_HOST.contains(&case.name.as_str())) {
         assert!(case.pages_error.unwrap() <= 0.02 && case.time_error.unwrap() <= 0.06, "{case:?}");
@@ -60,4 +63,48 @@ fn what_is_not_modelled_is_listed() {
 #[test]
 fn the_same_seeds_give_the_same_report() {
     assert_eq!(report(), report());
+}
+
+/// A case that never converges, recorded twice, with some of its recordings told as completed ones.
+fn told_as_completed(forged: usize) -> CaseReport {
+    let lines: Vec<String> =
+        RECORDINGS
+            .lines()
+            .filter(|line| line.contains("\"uni-4Ki-50000-dl100\""))
+            .enumerate()
+            .map(|(number, line)| {
+                if number < forged { line.replace("\"timeout\",", "\"completed\",") } else { line.to_owned() }
+            })
+            .collect();
+    assert_eq!(lines.len(), 2);
+    let mut report = compare(&read(&lines.join("\n")).unwrap(), 2);
+    assert_eq!(report.summary.wrong_verdicts, usize::from(forged == 2));
+    report.cases.remove(0)
+}
+
+#[test]
+fn a_wrong_verdict_is_seen_and_has_no_errors_to_hide_behind() {
+    let (right, edge, wrong) = (told_as_completed(0), told_as_completed(1), told_as_completed(2));
+    assert!((right.verdict_ok, right.edge) == (true, false) && right.pages_error.is_some());
+    assert_eq!(right.time_error, None, "what the recorder cut off has no time of its own");
+    assert_eq!((edge.verdict_ok, edge.edge), (true, true));
+    assert_eq!((wrong.verdict_ok, wrong.edge), (false, false));
+    assert_eq!((wrong.pages_error, wrong.time_error, wrong.syncs_in_range), (None, None, None));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However a file is torn or scribbled on, the reader answers, and an error names a line of the file.
+    #[test]
+    fn a_mangled_file_is_refused_in_words(
+        at in 0..3000_usize, length in 0..40_usize, put in "[-0-9a-z\"{}:,=. \n]{0,6}",
+    ) {
+        let head: String = RECORDINGS.chars().take(4000).collect();
+        let text = format!("{}{put}{}", &head[..at], &head[at + length..]);
+        if let Err(error) = read(&text) {
+            prop_assert!((1..=text.lines().count()).contains(&error.line), "{}", error);
+            prop_assert!(!error.reason.is_empty());
+        }
+    }
 }

@@ -42,12 +42,12 @@ pub(crate) fn chance_of_write(exposure: u128) -> u64 {
 fn exp_of_minus(x: u64) -> u64 {
     let steps = x / STEP;
     let rest = (x % STEP) << (WORK_BITS - EXPONENT_BITS);
-    let mut series = ONE - rest / 5;
-    let mut order = 4;
-    while order > 0 {
-        series = ONE - product(series, rest) / order;
-        order -= 1;
-    }
+    // Written out, so that each division is by a constant.
+    let series = ONE - rest / 5;
+    let series = ONE - product(series, rest) / 4;
+    let series = ONE - product(series, rest) / 3;
+    let series = ONE - product(series, rest) / 2;
+    let series = ONE - product(series, rest);
     let index = usize::try_from(steps % STEPS).unwrap_or(0);
     let tabled = TABLE.get(index).copied().unwrap_or(ONE);
     product(tabled, series).checked_shr(u32::try_from(steps / STEPS).unwrap_or(u32::MAX)).unwrap_or(0)

@@ -69,6 +69,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Pages still to be sent.
+    #[inline]
     pub(crate) fn remaining(&self) -> u64 {
         self.remaining
     }
@@ -77,11 +78,16 @@ impl<'a> Memory<'a> {
     ///
     /// Where a class has both kinds, which happens only while memory that was never filled is sent for the first time,
     /// the zero pages come first.
+    #[inline]
     pub(crate) fn next_run(&mut self) -> Option<Run> {
         if self.remaining_zero == 0 && self.remaining_firmware == 0 {
             let run = Run { pages: self.remaining, zero: false, firmware: false };
             return Some(run).filter(|run| run.pages > 0);
         }
+        self.next_run_in_order()
+    }
+
+    fn next_run_in_order(&mut self) -> Option<Run> {
         if self.remaining == 0 {
             return None;
         }
@@ -94,6 +100,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Takes pages off the front of a run just asked for: they are on the wire.
+    #[inline]
     pub(crate) fn sent(&mut self, run: Run, pages: u64) {
         self.remaining -= pages;
         if run.zero {
@@ -106,6 +113,10 @@ impl<'a> Memory<'a> {
             dirty.normal -= pages;
             return;
         }
+        self.sent_in_order(run, pages);
+    }
+
+    fn sent_in_order(&mut self, run: Run, pages: u64) {
         let mut left = pages;
         while left > 0 {
             let dirty = self.enter_dirty_class();

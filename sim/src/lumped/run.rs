@@ -100,6 +100,7 @@ impl Rules {
         window
     }
 
+    #[inline]
     fn threshold(&self, sent_bytes: u64, spent_ns: u64) -> u64 {
         if let Some(product) = sent_bytes.checked_mul(self.limit_ns) {
             return product / spent_ns.max(1);
@@ -198,6 +199,7 @@ impl<'a, H: Hits, S: FnMut(SyncPoint)> Migration<'a, H, S> {
 
     /// Passes over all whole windows that come now and are alike. Only from the first instant of a window, and only as
     /// long as each of its bursts finds more than a threshold left before and after.
+    #[inline]
     fn jump(&mut self) -> bool {
         if self.in_window != 0 || self.clock_ns != self.window_started_ns {
             return false;
@@ -281,6 +283,7 @@ impl<'a, H: Hits, S: FnMut(SyncPoint)> Migration<'a, H, S> {
 
     /// Closes the window if it is over, or sleeps to its end and then closes it if its budget is spent. False if the time
     /// given ends first.
+    #[inline]
     fn limit(&mut self) -> bool {
         let window_end_ns = self.window_started_ns.saturating_add(WINDOW_NS);
         if self.clock_ns < window_end_ns {
@@ -317,6 +320,7 @@ impl<'a, H: Hits, S: FnMut(SyncPoint)> Migration<'a, H, S> {
         true
     }
 
+    #[inline]
     fn count(&mut self, run: Run, pages: u64, price: Price) {
         self.memory.sent(run, pages);
         if run.zero {
@@ -344,6 +348,7 @@ impl<'a, H: Hits, S: FnMut(SyncPoint)> Migration<'a, H, S> {
     }
 
     /// Lets time pass if there is so much left of the time given.
+    #[inline]
     fn in_time(&mut self, ns: u64) -> bool {
         let in_time = ns <= self.deadline_ns - self.clock_ns;
         if in_time {
@@ -352,6 +357,7 @@ impl<'a, H: Hits, S: FnMut(SyncPoint)> Migration<'a, H, S> {
         in_time
     }
 
+    #[inline]
     fn remaining_bytes(&self) -> u64 {
         self.memory.remaining().saturating_mul(PAGE_BYTES)
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::convergence::{Statistics, Sync};
 use crate::facts::Verdict;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Recovery};
 use crate::port::{CopyState, Side};
 
 /// Something worth telling. Events never need an answer.
@@ -68,20 +68,6 @@ pub enum CancelAnswer {
     Unresolved,
 }
 
-/// A step that put things right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recovery {
-    /// The downtime limit is again what it was.
-    DowntimeLimitRestored,
-    /// The bandwidth limit is again what it was.
-    BandwidthLimitRestored,
-    /// The guest, stopped by the migration, was let run on this side.
-    Resumed(Side),
-    /// A copy that must not stay was ended on this side.
-    Destroyed(Side),
-}
-
 impl fmt::Display for PhaseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -105,16 +91,5 @@ impl fmt::Display for CancelAnswer {
             Self::InDoubt => "in doubt: the hand-over is under way and is being resolved",
             Self::Unresolved => "unresolved: where the guest runs could not be made sure",
         })
-    }
-}
-
-impl fmt::Display for Recovery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DowntimeLimitRestored => f.write_str("the downtime limit was put back"),
-            Self::BandwidthLimitRestored => f.write_str("the bandwidth limit was put back"),
-            Self::Resumed(side) => write!(f, "the guest was resumed on the {side}"),
-            Self::Destroyed(side) => write!(f, "the copy left on the {side} was removed"),
-        }
     }
 }

@@ -38,10 +38,10 @@ pub mod port;
 mod spec;
 mod time;
 
-pub use event::{CancelAnswer, Event, PhaseName, Recovery};
+pub use event::{CancelAnswer, Event, PhaseName};
 pub use facts::{Facts, Finding, GuestFacts, GuestRun, HostFacts, Severity, Verdict};
 pub use migration::{Input, Migration, Misuse, Output, Outputs, Request, View};
-pub use outcome::{Advice, Cause, Ending, Outcome, Whereabouts};
+pub use outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery, Whereabouts};
 pub use port::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};
 pub use spec::{Spec, SpecError};
 pub use time::Instant;

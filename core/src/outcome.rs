@@ -7,7 +7,6 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Recovery;
 use crate::port::{Failure, Fault, Side};
 
 /// How a migration ended.
@@ -101,6 +100,20 @@ pub enum Leftover {
     DowntimeLimit,
     /// The bandwidth limit.
     BandwidthLimit,
+}
+
+/// A step that put things right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// The downtime limit is again what it was.
+    DowntimeLimitRestored,
+    /// The bandwidth limit is again what it was.
+    BandwidthLimitRestored,
+    /// The guest, stopped by the migration, was let run on this side.
+    Resumed(Side),
+    /// A copy that must not stay was ended on this side.
+    Destroyed(Side),
 }
 
 /// What to do next.
@@ -227,5 +240,16 @@ impl fmt::Display for Advice {
                 "find out whether the guest ended or somebody took it to a third host, and start it only when no host runs it"
             }
         })
+    }
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DowntimeLimitRestored => f.write_str("the downtime limit was put back"),
+            Self::BandwidthLimitRestored => f.write_str("the bandwidth limit was put back"),
+            Self::Resumed(side) => write!(f, "the guest was resumed on the {side}"),
+            Self::Destroyed(side) => write!(f, "the copy left on the {side} was removed"),
+        }
     }
 }

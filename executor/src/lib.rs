@@ -4,5 +4,4 @@ pub mod cli;
 pub mod drive;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
-pub mod report;
 pub mod watch;

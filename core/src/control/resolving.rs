@@ -8,7 +8,8 @@
 use super::rolling_back::{Stay, on_source};
 use super::signal::{Order, Orders, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Precopy, RollingBack, Sighting, Unasked, guard};
-use crate::event::{PhaseName, Recovery};
+use crate::event::PhaseName;
+use crate::outcome::Recovery;
 use crate::outcome::{Cause, Whereabouts};
 use crate::port::{CopyState, Side};
 

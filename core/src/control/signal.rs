@@ -2,8 +2,8 @@
 //!
 //! Small on purpose: an explorer enumerates these, and the shell translates them from and to the port.
 
-use crate::event::Recovery;
 use crate::facts::GuestRun;
+use crate::outcome::Recovery;
 use crate::port::{CopyState, Side};
 
 /// What happened, as far as safety is concerned.

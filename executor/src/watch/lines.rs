@@ -9,7 +9,7 @@ use whimbrel_core::{Event, Instant, View};
 
 use super::Watcher;
 use super::words::{Names, tell};
-use crate::report;
+use crate::watch::closing;
 
 /// The migration's time between two lines of progress, in ms.
 const PROGRESS_EVERY_MS: u64 = 5_000;
@@ -45,14 +45,14 @@ impl<W: Write> Watcher for Lines<W> {
             return;
         }
         let names = self.names.take().unwrap_or_else(|| {
-            self.write(&report::heading(view.spec));
+            self.write(&closing::heading(view.spec));
             Names::of(view.spec)
         });
         for told in tell(event, &names, view) {
             self.write(&told.line(now));
         }
         if let Event::Ended(outcome) = event {
-            self.write(&report::describe(outcome, view.spec));
+            self.write(&closing::describe(outcome, view.spec));
         }
         self.names = Some(names);
         if matches!(event, Event::Progress(_) | Event::Sync(_) | Event::Phase(_)) {

@@ -9,13 +9,13 @@ use clap::ValueEnum;
 use serde::Serialize;
 use whimbrel_core::{Event, Instant, View};
 
-use crate::report::JsonReport;
-
 #[cfg(test)]
 mod canned;
+pub mod closing;
 pub mod lines;
 pub mod ndjson;
 pub mod picture;
+pub mod report;
 #[cfg(test)]
 mod tests;
 pub(crate) mod units;
@@ -24,6 +24,7 @@ pub(crate) mod words;
 pub use lines::Lines;
 pub use ndjson::Ndjson;
 pub use picture::Picture;
+pub use report::JsonReport;
 
 /// Somebody who is told everything, in order.
 pub trait Watcher {

@@ -12,8 +12,8 @@ use whimbrel_core::{
 
 use super::canned::{End, REGRESSING, play, spec};
 use super::picture::{FRAME_MS, PictureState};
+use super::{JsonReport, closing};
 use super::{Lines, Ndjson, Origin, Picture, Watcher};
-use crate::report::{self, JsonReport};
 
 const CANCELLED: End = End::CancelledAt(15_000);
 
@@ -220,7 +220,7 @@ fn every_ending_has_its_words() {
             ..outcome(Ending::InDoubt, Whereabouts::Unknown, Some(Cause::ReplyLost))
         },
     ];
-    let words: Vec<_> = outcomes.iter().map(|outcome| report::describe(outcome, &spec())).collect();
+    let words: Vec<_> = outcomes.iter().map(|outcome| closing::describe(outcome, &spec())).collect();
     for word in &words {
         assert!(word.lines().all(|line| line.ends_with('.')), "{word}");
         assert!(word.contains("`web`"), "{word}");

@@ -11,7 +11,7 @@ use whimbrel_core::{PhaseName, Whereabouts};
 
 use super::plot::{Curve, Level, Plot, Sign};
 use super::state::PictureState;
-use crate::report;
+use crate::watch::closing;
 use crate::watch::units::{approx, short, span};
 use crate::watch::words::owner;
 
@@ -78,7 +78,7 @@ fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
     row(1, &left, limit.as_slice(), Style::new());
 
     let mut now = vec![match &state.outcome {
-        Some(outcome) => format!("{}: {}", outcome.ending, report::headline(outcome, names)),
+        Some(outcome) => format!("{}: {}", outcome.ending, closing::headline(outcome, names)),
         None => state.phase.map_or(String::new(), |phase| owner(phase, names)),
     }];
     if state.cancel_asked && state.outcome.is_none() {

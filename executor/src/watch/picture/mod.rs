@@ -23,7 +23,7 @@ pub(super) use self::draw::draw;
 pub use self::state::PictureState;
 use super::words::{tell, wrap};
 use super::{Lines, Watcher};
-use crate::report;
+use crate::watch::closing;
 
 /// The migration's time between two frames when it passes as real time does: 20 frames a second.
 pub const FRAME_MS: u64 = 50;
@@ -106,7 +106,7 @@ impl<B: Backend> Picture<B> {
         self.state.take(now, event, view);
         let milestone = !matches!(event, Event::Progress(_) | Event::Sync(_));
         if first {
-            self.insert(&report::heading(view.spec))?;
+            self.insert(&closing::heading(view.spec))?;
         }
         if milestone {
             for told in tell(event, &self.state.names, view) {
@@ -161,7 +161,7 @@ impl<B: Backend> Watcher for Picture<B> {
             return;
         }
         if let Event::Ended(outcome) = event {
-            let words = report::describe(outcome, view.spec);
+            let words = closing::describe(outcome, view.spec);
             // A terminal that went away is no reason to disturb a migration.
             let _gone = writeln!(self.below, "{words}").and_then(|()| self.below.flush());
             self.leave(now);

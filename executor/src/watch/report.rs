@@ -1,0 +1,141 @@
+//! A migration in one document, for machines.
+//!
+//! It is written when the migration ends, and holds what was told on the way; it must never conclude anything itself.
+
+use std::io::Write;
+
+use serde::Serialize;
+use whimbrel_core::convergence::Sync;
+use whimbrel_core::{CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Spec, View};
+
+use super::closing::describe;
+use super::{Origin, Watcher};
+
+/// Names the form of the document.
+pub const SCHEMA: &str = "whimbrel.report/1";
+
+/// One migration in one document. It grows by one entry a dirty-bitmap sync.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Where the numbers come from.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// What was asked for.
+    pub spec: Spec,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The same in plain English.
+    pub description: String,
+    /// The phases in the order in which they were entered.
+    pub phases: Vec<At<PhaseName>>,
+    /// What the rules said.
+    pub findings: Vec<Finding>,
+    /// What came of a cancel, if there was one.
+    pub cancel_answers: Vec<At<CancelAnswer>>,
+    /// Every dirty-bitmap sync that was seen, with its regression.
+    pub syncs: Vec<Sync>,
+    /// Least remaining memory at a sync after the first pass.
+    pub low_water_bytes: Option<u64>,
+    /// Most remaining memory at a sync after the first pass.
+    pub high_water_bytes: Option<u64>,
+    /// How many of what.
+    pub counts: Counts,
+}
+
+/// Something with its instant, in ns since the migration began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct At<T> {
+    /// When.
+    pub at_ns: Instant,
+    /// What.
+    pub what: T,
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Looks at the job's numbers.
+    pub looks: u64,
+    /// Syncs that were seen.
+    pub syncs: u64,
+    /// Syncs that happened between two looks and were not seen.
+    pub syncs_unseen: u64,
+    /// Syncs at which the remaining memory rose over what was left just before.
+    pub regressions: u64,
+    /// Syncs at which more remained than at the sync before.
+    pub gains: u64,
+}
+
+/// Gathers a [`Report`] and writes it when the migration ends, as one line of JSON.
+#[derive(Debug)]
+pub struct JsonReport<W: Write> {
+    out: W,
+    origin: Origin,
+    phases: Vec<At<PhaseName>>,
+    findings: Vec<Finding>,
+    cancel_answers: Vec<At<CancelAnswer>>,
+    syncs: Vec<Sync>,
+    counts: Counts,
+}
+
+impl<W: Write> JsonReport<W> {
+    /// A document to `out`.
+    pub fn new(out: W, origin: Origin) -> Self {
+        Self {
+            out,
+            origin,
+            phases: Vec::new(),
+            findings: Vec::new(),
+            cancel_answers: Vec::new(),
+            syncs: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    fn report(&self, outcome: &Outcome, view: View<'_>) -> Report {
+        Report {
+            schema: SCHEMA,
+            origin: self.origin.clone(),
+            spec: view.spec.clone(),
+            outcome: outcome.clone(),
+            description: describe(outcome, view.spec),
+            phases: self.phases.clone(),
+            findings: self.findings.clone(),
+            cancel_answers: self.cancel_answers.clone(),
+            syncs: self.syncs.clone(),
+            low_water_bytes: view.convergence.low_water_bytes(),
+            high_water_bytes: view.convergence.high_water_bytes(),
+            counts: Counts {
+                regressions: view.convergence.regressions(),
+                gains: view.convergence.gains(),
+                ..self.counts
+            },
+        }
+    }
+}
+
+impl<W: Write> Watcher for JsonReport<W> {
+    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>) {
+        match event {
+            Event::Phase(phase) => self.phases.push(At { at_ns: now, what: *phase }),
+            Event::Judged(verdict) => self.findings.extend_from_slice(&verdict.findings),
+            Event::Progress(_) => self.counts.looks += 1,
+            Event::Sync(sync) => {
+                self.counts.syncs += 1;
+                self.counts.syncs_unseen += sync.unseen;
+                self.syncs.push(*sync);
+            }
+            Event::CancelAnswered(answer) => {
+                self.cancel_answers.push(At { at_ns: now, what: *answer });
+            }
+            Event::Seen(..) | Event::Recovered(_) => {}
+            Event::Ended(outcome) => {
+                let Ok(text) = serde_json::to_string(&self.report(outcome, view)) else { return };
+                // A reader that went away is no reason to disturb a migration.
+                let _gone = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::qemu::{Guest, UniformPhase, Writer};
+use crate::qemu::{Guest, HOT_SHARE_ONE, Pattern, SteadyWriter, UniformPhase, Writer};
 
 use super::exposure::rate_per_page;
 
@@ -46,64 +46,62 @@ pub(crate) struct Classes {
     pub(crate) only_written: Option<usize>,
 }
 
-/// The guest writes in a way that has no classes here yet; the page-accurate engine may know it.
+/// What the page-accurate engine may know and the counts do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnsupportedWriter;
+pub enum Unsupported {
+    /// The guest's way of writing has no page classes.
+    Writer,
+    /// Auto-converge is asked for, and a guest that is slowed down is not modelled.
+    AutoConverge,
+}
 
-impl fmt::Display for UnsupportedWriter {
+impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this pattern of writes has no page classes; use the page-accurate engine")
+        f.write_str(match self {
+            Self::Writer => "this pattern of writes has no page classes; use the page-accurate engine",
+            Self::AutoConverge => {
+                "auto-converge needs the page-accurate engine; use it or switch auto-converge off"
+            }
+        })
     }
 }
 
-impl std::error::Error for UnsupportedWriter {}
+impl std::error::Error for Unsupported {}
 
 impl Classes {
     /// Cuts the guest's memory into classes.
-    pub(crate) fn of(guest: &Guest) -> Result<Self, UnsupportedWriter> {
-        let idle: &[UniformPhase] = &[];
-        let phases = match &guest.writer {
-            Writer::Uniform(phases) => phases,
-            other if *other == Writer::Idle => idle,
-            _ => return Err(UnsupportedWriter),
-        };
+    pub(crate) fn of(guest: &Guest) -> Result<Self, Unsupported> {
+        let layers = layers(&guest.writer)?;
         let memory = guest.memory_pages().min(u64::MAX >> 16);
         let total_pages = memory + FIRMWARE_PAGES;
         let first = guest.region_first_page.min(memory);
         let within = |pages: u64| first.saturating_add(pages).min(memory);
         let filled = within(guest.filled_pages);
         let mut cuts = vec![first, filled, memory, memory + FIRMWARE_NORMAL_PAGES, total_pages];
-        cuts.extend(phases.iter().map(|phase| within(phase.working_set_pages)));
+        cuts.extend(layers.iter().flat_map(|(_, layers)| layers).map(|layer| within(layer.pages)));
         cuts.sort_unstable();
         cuts.dedup();
         let starts = std::iter::once(0).chain(cuts.iter().copied());
         let ranges: Vec<(u64, u64)> =
             starts.zip(cuts.iter().copied()).filter(|(from, to)| from < to).collect();
-        let writes = |phase: &UniformPhase, from, to| {
-            phase.writes_per_second > 0 && from >= first && to <= within(phase.working_set_pages)
+        let rate = |layers: &[Layer], from, to| {
+            let here = layers.iter().filter(|layer| from >= first && to <= within(layer.pages));
+            here.fold(0, |sum: u128, layer| sum.saturating_add(layer.rate))
         };
         let class = |&(from, to): &(u64, u64)| Class {
             pages: to - from,
             zero: !(from >= first && to <= filled || from == memory),
             firmware: from >= memory,
-            written: phases.iter().any(|phase| writes(phase, from, to)),
+            written: layers.iter().any(|(_, layers)| rate(layers, from, to) > 0),
         };
-        let rate = |phase: &UniformPhase, from, to| {
-            if writes(phase, from, to) {
-                rate_per_page(phase.writes_per_second, phase.working_set_pages)
-            } else {
-                0
-            }
+        let phase = |(from_ns, layers): &(u64, Vec<Layer>)| Phase {
+            from_ns: guest.started_at_ns.saturating_add(*from_ns),
+            rates: ranges.iter().map(|&(from, to)| rate(layers, from, to)).collect(),
         };
-        let phase = |phase: &UniformPhase| Phase {
-            from_ns: guest.started_at_ns.saturating_add(phase.from_ns),
-            rates: ranges.iter().map(|&(from, to)| rate(phase, from, to)).collect(),
-        };
-        let classes: Vec<Class> = ranges.iter().map(class).collect();
-        let mut written =
-            classes.iter().enumerate().filter(|(_, class)| class.written).map(|(index, _)| index);
+        let list: Vec<Class> = ranges.iter().map(class).collect();
+        let mut written = list.iter().enumerate().filter(|(_, class)| class.written).map(|(index, _)| index);
         let only_written = written.next().filter(|_| written.next().is_none());
-        Ok(Self { phases: phases.iter().map(phase).collect(), total_pages, only_written, list: classes })
+        Ok(Self { phases: layers.iter().map(phase).collect(), total_pages, only_written, list })
     }
 
     /// The integral of a class's write rate between two instants, in units of 2^-80 writes to each page.
@@ -114,6 +112,50 @@ impl Classes {
             phase.rates.get(class).copied().unwrap_or(0).saturating_mul(u128::from(length))
         });
         spent.fold(0, u128::saturating_add)
+    }
+}
+
+/// A rate over the first pages of the region; where layers lie upon each other their rates add up.
+#[derive(Clone, Copy, Debug)]
+struct Layer {
+    pages: u64,
+    /// Writes a nanosecond to each page in units of 2^-80.
+    rate: u128,
+}
+
+/// The layers of each phase, with the phase's start in the guest's time.
+fn layers(writer: &Writer) -> Result<Vec<(u64, Vec<Layer>)>, Unsupported> {
+    let layer = |writes_per_second, pages, share: u32| Layer {
+        pages,
+        rate: rate_per_page(writes_per_second, pages) / u128::from(HOT_SHARE_ONE) * u128::from(share),
+    };
+    let whole = |phase: &UniformPhase| Layer {
+        pages: phase.working_set_pages,
+        rate: rate_per_page(phase.writes_per_second, phase.working_set_pages),
+    };
+    match writer {
+        Writer::Idle => Ok(Vec::new()),
+        Writer::Uniform(phases) => {
+            Ok(phases.iter().map(|phase| (phase.from_ns, vec![whole(phase)])).collect())
+        }
+        Writer::Steady(SteadyWriter {
+            pattern,
+            writes_per_second,
+            working_set_pages,
+            moves_after_writes: None,
+            ..
+        }) => {
+            let (rate, pages) = (*writes_per_second, *working_set_pages);
+            let (hot_pages, hot_share) = match pattern {
+                Pattern::Uniform => (0, 0),
+                Pattern::HotCold { hot_pages, hot_share } => (*hot_pages, (*hot_share).min(HOT_SHARE_ONE)),
+                Pattern::Sequential | Pattern::PowerLaw => return Err(Unsupported::Writer),
+            };
+            let layers =
+                vec![layer(rate, hot_pages, hot_share), layer(rate, pages, HOT_SHARE_ONE - hot_share)];
+            Ok(vec![(0, layers)])
+        }
+        Writer::Steady(_) => Err(Unsupported::Writer),
     }
 }
 

@@ -3,7 +3,7 @@
 //! It answers "about how long" fastest of all, and says nothing about the spread. Close to the edge between converging
 //! and never it is one trajectory among very different ones, so it must never be used for a probability there.
 
-use crate::lumped::{Lumped, Outcome, SyncPoint, UnsupportedWriter};
+use crate::lumped::{Lumped, Outcome, SyncPoint, Unsupported};
 use crate::qemu::{Guest, SourceConfig};
 
 /// One guest on one host under one configuration.
@@ -17,8 +17,8 @@ impl Mean {
     ///
     /// # Errors
     ///
-    /// [`UnsupportedWriter`] if the guest's way of writing has no page classes.
-    pub fn new(config: SourceConfig, guest: &Guest, start_ns: u64) -> Result<Self, UnsupportedWriter> {
+    /// [`Unsupported`] as [`Lumped::new`].
+    pub fn new(config: SourceConfig, guest: &Guest, start_ns: u64) -> Result<Self, Unsupported> {
         Ok(Self { lumped: Lumped::new(config, guest, start_ns)? })
     }
 

@@ -5,6 +5,9 @@
 //! files that describe a migration for the simulator and for real hosts alike. [`fidelity`] holds the engine against
 //! recordings of real QEMU.
 //!
+//! Three more engines run the same loop for other purposes: [`lumped`] draws counts instead of pages, so that its cost
+//! does not grow with memory; [`mean`] is its expectation, without chance; [`replay`] takes a recording's own counts.
+//!
 //! Everything is deterministic from a scenario and a seed. This crate must never read a clock, start a thread, or draw
 //! a random number that does not come from the seed.
 

@@ -65,8 +65,8 @@ static inline uint64_t tsc(void)
 }
 
 /*
- * QEMU before 8.2, emulating, does not tell its translation buffer that a migration has cleared the
- * dirty bitmap: later writes to a page whose translation is still buffered are not seen, and are lost.
+ * QEMU 7.2, emulating, does not tell its translation buffer that a migration has cleared the dirty
+ * bitmap: later writes to a page whose translation is still buffered are not seen, and are lost.
  * Systems that switch tasks flush the buffer all the time and rarely meet this; this guest would
  * always. So it drops the translation of every page that it writes, and all of them every turn.
  */

@@ -151,14 +151,24 @@ impl Driver {
         self.feed(Input::Operator(Request::Cancel));
     }
 
-    /// Up to a copy that runs.
-    pub(crate) fn reach_precopy(&mut self, run: GuestRun) {
+    /// Up to the reading of the settings: the facts are there, and no rule stands against it.
+    pub(crate) fn pass_validation(&mut self, run: GuestRun) {
         self.answer_where(|action| *action == Action::CollectFacts, Answer::Facts(Ok(facts(run))));
         self.answer_where(
             |action| matches!(action, Action::EvaluateRules(_)),
             Answer::Verdict(Verdict::default()),
         );
+    }
+
+    /// Up to the first change of a setting.
+    pub(crate) fn reach_first_change(&mut self, run: GuestRun) {
+        self.pass_validation(run);
         self.answer_where(|action| *action == Action::ReadSettings, Answer::Settings(Ok(ORIGINALS)));
+    }
+
+    /// Up to a copy that runs.
+    pub(crate) fn reach_precopy(&mut self, run: GuestRun) {
+        self.reach_first_change(run);
         for _ in 0..2 {
             self.answer_where(|action| matches!(action, Action::ApplySetting(_)), Answer::Applied(Ok(())));
         }

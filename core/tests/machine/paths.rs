@@ -110,27 +110,14 @@ fn a_rule_that_refuses_ends_the_migration_before_any_change() {
 #[test]
 fn rules_cannot_let_through_a_guest_that_is_not_in_memory() {
     let mut driver = Driver::new(spec());
-    driver.answer_where(
-        |action| *action == Action::CollectFacts,
-        Answer::Facts(Ok(facts(GuestRun::NotRunning))),
-    );
-    driver.answer_where(
-        |action| matches!(action, Action::EvaluateRules(_)),
-        Answer::Verdict(Verdict::default()),
-    );
+    driver.pass_validation(GuestRun::NotRunning);
     assert_eq!(driver.outcome().cause, Some(Cause::RulesRefused));
 }
 
 #[test]
 fn a_setting_that_fails_is_undone_because_it_may_have_been_made() {
     let mut driver = Driver::new(spec());
-    driver
-        .answer_where(|action| *action == Action::CollectFacts, Answer::Facts(Ok(facts(GuestRun::Running))));
-    driver.answer_where(
-        |action| matches!(action, Action::EvaluateRules(_)),
-        Answer::Verdict(Verdict::default()),
-    );
-    driver.answer_where(|action| *action == Action::ReadSettings, Answer::Settings(Ok(ORIGINALS)));
+    driver.reach_first_change(GuestRun::Running);
     let failure = Failure::new(Fault::Refused, "no");
     driver.answer_where(|action| matches!(action, Action::ApplySetting(_)), Answer::Applied(Err(failure)));
     driver.restores();
@@ -214,13 +201,7 @@ fn an_abort_that_came_before_the_job_is_asked_for_again() {
 #[test]
 fn cancel_before_the_copy_waits_for_the_change_that_is_under_way() {
     let mut driver = Driver::new(spec());
-    driver
-        .answer_where(|action| *action == Action::CollectFacts, Answer::Facts(Ok(facts(GuestRun::Running))));
-    driver.answer_where(
-        |action| matches!(action, Action::EvaluateRules(_)),
-        Answer::Verdict(Verdict::default()),
-    );
-    driver.answer_where(|action| *action == Action::ReadSettings, Answer::Settings(Ok(ORIGINALS)));
+    driver.reach_first_change(GuestRun::Running);
     driver.cancel();
     assert!(driver.migration.view().outcome.is_none());
     driver.restores();

@@ -33,6 +33,12 @@ impl Random {
         result
     }
 
+    /// Another stream, whose seed is drawn from this one.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self::from_seed(self.next_u64())
+    }
+
     /// A number in `0..bound` by multiply and shift; its bias, at most `bound` / 2^64, is far below
     /// anything a simulation can see. Zero for a bound of zero.
     pub fn below(&mut self, bound: u64) -> u64 {

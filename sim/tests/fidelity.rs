@@ -6,6 +6,7 @@
 
 use proptest::prelude::*;
 use whimbrel_sim::fidelity::{CaseReport, Report, compare, read};
+use whimbrel_sim::qemu::Engine;
 
 const RECORDINGS: &str = include_str!("data/qemu-7.2-tcg.jsonl");
 const SEEDS: u64 = 16;
@@ -15,7 +16,7 @@ const SEEDS: u64 = 16;
 const BEYOND_THE_HOST: [&str; 2] = ["uni-64Ki-10000-bw200", "uni-64Ki-20000-bw400"];
 
 fn report() -> Report {
-    compare(&read(RECORDINGS).unwrap(), SEEDS)
+    compare(&read(RECORDINGS).unwrap(), Engine::Page, SEEDS)
 }
 
 fn met_by_the_host(report: &Report) -> impl Iterator<Item = &CaseReport> {
@@ -31,7 +32,7 @@ fn recorded_migrations_are_met() {
         let pages = case.pages_error.unwrap_or(0.0).abs();
         assert!(pages <= 0.025, "{}: pages off by {pages}", case.name);
         let (time, time_ms) = (case.time_error.unwrap_or(0.0).abs(), case.time_error_ms.unwrap_or(0.0));
-        assert!(time <= 0.07, "{}: time off by {time}, {time_ms} ms", case.name);
+        assert!(time <= 0.07 || time_ms.abs() <= 50.0, "{}: time off by {time}, {time_ms} ms", case.name);
         assert_eq!(case.syncs_in_range, Some(true), "{}: {:?}", case.name, case.simulated);
         let downtime_ms = case.downtime_error_ms.unwrap_or(0.0);
         assert!(downtime_ms.abs() <= 25.0, "{}: downtime off by {downtime_ms} ms", case.name);
@@ -77,7 +78,7 @@ fn told_as_completed(forged: usize) -> CaseReport {
             })
             .collect();
     assert_eq!(lines.len(), 2);
-    let mut report = compare(&read(&lines.join("\n")).unwrap(), 2);
+    let mut report = compare(&read(&lines.join("\n")).unwrap(), Engine::Page, 2);
     assert_eq!(report.summary.wrong_verdicts, usize::from(forged == 2));
     report.cases.remove(0)
 }

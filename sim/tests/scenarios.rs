@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
-use whimbrel_sim::qemu::{EventKind, HostConstants, SourceMigration, Status};
+use whimbrel_sim::qemu::{Engine, EventKind, HostConstants, SourceMigration, Status};
 use whimbrel_sim::random::Random;
 use whimbrel_sim::scenario::{ExpectedResult, FaultAction, Scenario, Trigger};
 
@@ -18,7 +18,8 @@ struct Run {
 /// Runs a scenario whose only faults are cancels at an iteration.
 fn run(scenario: &Scenario, seed: u64) -> Run {
     let config = scenario.source_config(HostConstants::default());
-    let mut source = SourceMigration::start(config, scenario.simulated_guest(0), 0, Random::from_seed(seed));
+    let mut source =
+        SourceMigration::start(Engine::Page, config, scenario.simulated_guest(0), 0, Random::from_seed(seed));
     let timeout_ns = scenario.migration.timeout_ms.unwrap() * NS_PER_MS;
     let mut remaining = Vec::new();
     while let Some(event) = source.advance_to(timeout_ns) {

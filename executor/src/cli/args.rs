@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use whimbrel_sim::qemu::Engine;
+
 use crate::watch::Format;
 
 const EXIT_CODES: &str = "\
@@ -50,6 +52,9 @@ pub(super) struct Simulate {
     /// A scenario file, or the name of a built-in one: regression, converges, never-converges.
     #[arg(default_value = "regression")]
     pub(super) scenario: String,
+    /// What keeps account of the simulated guest's dirty pages.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) engine: EngineName,
     /// The seed of all chance, instead of the scenario's.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -107,12 +112,37 @@ pub(super) struct Replay {
 pub(super) struct Fidelity {
     /// The recorded migrations, a JSON object a line.
     pub(super) runs: PathBuf,
+    /// What keeps account of the simulated guest's dirty pages.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) engine: EngineName,
     /// Simulated migrations a case.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(super) seeds: u64,
     /// How results are written.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: FidelityFormat,
+}
+
+/// The simulator's engines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum EngineName {
+    /// A bit for each page: exact to the page.
+    #[default]
+    Page,
+    /// Counts of pages that are alike, drawn: costs the same whatever the memory.
+    Lumped,
+    /// Expectations of the same counts: fastest, without chance.
+    Mean,
+}
+
+impl From<EngineName> for Engine {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::Page => Self::Page,
+            EngineName::Lumped => Self::Lumped,
+            EngineName::Mean => Self::Mean,
+        }
+    }
 }
 
 /// In which form a comparison is shown.

@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &Fidelity) -> Result<Exit, CliError> {
     let text =
         fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
     let cases = read(&text).map_err(|source| CliError::Recordings { path: path.clone(), source })?;
-    let report = compare(&cases, arguments.seeds);
+    let report = compare(&cases, arguments.engine.into(), arguments.seeds);
     let written = match arguments.format {
         FidelityFormat::Text => table(&report),
         FidelityFormat::Json => document(&report).map_err(|source| unwritten(source.into()))?,

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::qemu::{Pattern, SteadyWriter, Writer};
+use crate::guest::{HOT_SHARE_ONE, Pace, Pattern, Writer};
 
 /// Ticks a second of the time stamp counter that paced the recorded guests.
 const TICKS_PER_S: u64 = 2_445_000_000;
@@ -61,15 +61,15 @@ impl GuestArguments {
         self.filled_pages.unwrap_or(self.working_set_pages)
     }
 
-    /// The writer. A paced guest writes at the rate that it was asked for, however it fared before the migration; one
+    /// Its writer, if it has one. A paced guest writes at the rate that it was asked for, however it fared before the migration; one
     /// that is not paced at the rate that was measured then.
-    pub(super) fn writer(&self, measured_writes_per_second: u64) -> Result<Writer, String> {
+    pub(super) fn writers(&self, measured_writes_per_second: u64) -> Result<Vec<Writer>, String> {
         let pattern = match self.pattern {
-            0 => return Ok(Writer::Idle),
+            0 => return Ok(Vec::new()),
             1 => Pattern::Uniform,
             2 => Pattern::Sequential,
             3 => Pattern::HotCold { hot_pages: self.hot_pages, hot_share: self.hot_share()? },
-            4 => Pattern::PowerLaw,
+            4 => Pattern::PowerLaw { exponent: 4 },
             other => return Err(format!("the guest's pattern `m={other}` is not known")),
         };
         let asked = self.burst_writes.saturating_mul(TICKS_PER_S).checked_div(self.burst_ticks);
@@ -77,13 +77,14 @@ impl GuestArguments {
         if writes_per_second > MOST_WRITES_PER_S {
             return Err(format!("the guest writes more than {MOST_WRITES_PER_S} times a second"));
         }
-        Ok(Writer::Steady(SteadyWriter {
+        Ok(vec![Writer {
             pattern,
-            writes_per_second,
+            offset_pages: 0,
             working_set_pages: self.working_set_pages,
+            pace: Pace::steady(writes_per_second),
             moves_after_writes: NonZeroU64::new(self.move_bursts.saturating_mul(self.burst_writes)),
             catches_up_ns: if asked.is_some() { CATCHES_UP_NS } else { 0 },
-        }))
+        }])
     }
 
     fn hot_share(&self) -> Result<u32, String> {
@@ -92,7 +93,7 @@ impl GuestArguments {
         }
         u32::try_from(self.hot_share)
             .ok()
-            .filter(|share| *share <= crate::qemu::HOT_SHARE_ONE)
+            .filter(|share| *share <= HOT_SHARE_ONE)
             .ok_or_else(|| format!("the guest's hot share `q={}` is above 65536", self.hot_share))
     }
 }

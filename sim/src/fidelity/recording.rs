@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::guest::GuestArguments;
 use super::run::Run;
-use crate::qemu::Writer;
+use crate::guest::Writer;
 
 /// What the engine's memory map is practical for, in MiB: 1 TiB.
 const MOST_MEMORY_MIB: u64 = 1 << 20;
@@ -46,8 +46,8 @@ pub struct Setup {
     pub auto_converge: bool,
     /// Pages that held something other than zeros.
     pub filled_pages: u64,
-    /// What the guest wrote.
-    pub writer: Writer,
+    /// What writes to the guest's memory.
+    pub writers: Vec<Writer>,
 }
 
 /// A line that is not a recording.
@@ -109,7 +109,7 @@ impl Case {
             timeout_s: cfg.timeout,
             auto_converge: cfg.has("auto-converge"),
             filled_pages: guest.filled_pages(),
-            writer: guest.writer(whole(raw.rate))?,
+            writers: guest.writers(whole(raw.rate))?,
         };
         let mut case =
             Self { name: raw.name.clone(), setup, repeats: Vec::new(), not_modelled: cfg.not_modelled() };
@@ -219,8 +219,8 @@ mod tests {
         let cases = read(&format!("{LINE}\n\n{}\n", LINE.replace("500", "510"))).unwrap();
         let [case] = cases.as_slice() else { panic!("{cases:?}") };
         assert_eq!(case.repeats.iter().map(|run| run.normal_pages).collect::<Vec<_>>(), [500, 510]);
-        let Writer::Steady(writer) = &case.setup.writer else { panic!("{case:?}") };
-        assert_eq!((writer.writes_per_second, case.setup.filled_pages), (10_000, 256));
+        let [writer] = case.setup.writers.as_slice() else { panic!("{case:?}") };
+        assert_eq!((writer.pace.most_writes_per_second(), case.setup.filled_pages), (10_000, 256));
         assert_eq!(case.not_modelled, None);
     }
 
@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn a_guest_without_a_clock_writes_as_fast_as_it_did() {
         let cases = read(&LINE.replace(" c=489000", "")).unwrap();
-        let Writer::Steady(writer) = &cases[0].setup.writer else { panic!("{cases:?}") };
-        assert_eq!((writer.writes_per_second, writer.catches_up_ns), (10, 0));
+        let [writer] = cases[0].setup.writers.as_slice() else { panic!("{cases:?}") };
+        assert_eq!((writer.pace.most_writes_per_second(), writer.catches_up_ns), (10, 0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::recording::Case;
 use super::run::Run;
+use crate::qemu::Engine;
 
 /// Syncs by which a simulated migration may lie outside the recorded range: two repeats seldom show the whole range.
 const SYNCS_BESIDE_RANGE: u64 = 1;
@@ -101,20 +102,20 @@ pub struct Skipped {
 
 /// Runs every case with the seeds 1 to `seeds`, at least one, and compares the medians.
 #[must_use]
-pub fn compare(cases: &[Case], seeds: u64) -> Report {
+pub fn compare(cases: &[Case], engine: Engine, seeds: u64) -> Report {
     let seeds = seeds.max(1);
     let (mut compared, mut skipped) = (Vec::new(), Vec::new());
     for case in cases {
         match &case.not_modelled {
             Some(reason) => skipped.push(Skipped { name: case.name.clone(), reason: reason.clone() }),
-            None => compared.push(compare_case(case, seeds)),
+            None => compared.push(compare_case(case, engine, seeds)),
         }
     }
     Report { seeds, summary: Summary::of(&compared), cases: compared, skipped }
 }
 
-fn compare_case(case: &Case, seeds: u64) -> CaseReport {
-    let simulated: Vec<Run> = (1..=seeds).map(|seed| Run::simulate(&case.setup, seed)).collect();
+fn compare_case(case: &Case, engine: Engine, seeds: u64) -> CaseReport {
+    let simulated: Vec<Run> = (1..=seeds).map(|seed| Run::simulate(&case.setup, engine, seed)).collect();
     let completed = case.repeats.iter().filter(|run| run.completed).count();
     let edge = completed > 0 && completed < case.repeats.len();
     let verdict = 2 * completed >= case.repeats.len();

@@ -1,6 +1,8 @@
 //! One recorded set-up through the page engine.
 
-use crate::qemu::{Guest, Pattern, SourceConfig, SourceMigration, Statistics, Status, SteadyWriter, Writer};
+use crate::batch::{Batch, Outcome};
+use crate::guest::{Guest, Pattern, Writer};
+use crate::qemu::{Engine, SourceConfig};
 use crate::random::Random;
 
 use super::recording::Setup;
@@ -28,63 +30,49 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs the set-up in the page engine, all chance from `seed`.
-    pub(super) fn simulate(setup: &Setup, seed: u64) -> Self {
+    /// Runs the set-up in an engine, all chance from `seed`.
+    pub(super) fn simulate(setup: &Setup, engine: Engine, seed: u64) -> Self {
         let mut random = Random::from_seed(seed);
-        let started_ns = SHORTEST_LEAD_NS + lead_ns(&setup.writer, &mut random);
+        let started_ns = SHORTEST_LEAD_NS + lead_ns(&setup.writers, &mut random);
         let guest = Guest {
             memory_mib: setup.memory_mib,
             region_first_page: REGION_FIRST_PAGE,
             filled_pages: setup.filled_pages,
-            paused: false,
-            started_at_ns: 0,
-            writer: setup.writer.clone(),
+            writers: setup.writers.clone(),
+            ..Guest::default()
         };
         let config = SourceConfig {
             max_bandwidth_bytes_per_second: setup.max_bandwidth_bytes_per_second,
             downtime_limit_ms: setup.downtime_limit_ms,
-            auto_converge: setup.auto_converge,
+            auto_converge: setup.auto_converge.then(Default::default),
             ..SourceConfig::default()
         };
-        let mut source = SourceMigration::start(config, guest, started_ns, random);
-        let deadline_ns = started_ns.saturating_add(setup.timeout_s.saturating_mul(NS_PER_S));
-        while source.advance_to(deadline_ns).is_some() {}
-        source.cancel();
-        while let Some(next_ns) = source.next_event_at() {
-            source.advance_to(next_ns);
-        }
-        source.statistics().into()
+        let patience_ms = setup.timeout_s.saturating_mul(1000);
+        Batch::new(config, guest, started_ns).migrate(engine, random, patience_ms).into()
     }
 }
 
-impl From<Statistics> for Run {
-    fn from(statistics: Statistics) -> Self {
+impl From<Outcome> for Run {
+    fn from(outcome: Outcome) -> Self {
         Self {
-            completed: statistics.status == Status::Completed,
-            total_ms: Some(statistics.elapsed_ms),
-            downtime_ms: statistics.downtime_ms,
-            normal_pages: statistics.memory.normal_pages,
-            syncs: statistics.memory.dirty_sync_count,
+            completed: outcome.converged,
+            total_ms: Some(outcome.total_ms),
+            downtime_ms: outcome.downtime_ms,
+            normal_pages: outcome.normal_pages,
+            syncs: outcome.syncs,
         }
     }
 }
 
 /// Where the guest stood in its cycle when the migration began. No recording tells, so it is anywhere.
-fn lead_ns(writer: &Writer, random: &mut Random) -> u64 {
-    let Writer::Steady(SteadyWriter {
-        pattern,
-        writes_per_second,
-        working_set_pages,
-        moves_after_writes,
-        ..
-    }) = writer
-    else {
-        return 0;
+fn lead_ns(writers: &[Writer], random: &mut Random) -> u64 {
+    let cycle_ns = |writer: &Writer| {
+        let scan = if writer.pattern == Pattern::Sequential { writer.working_set_pages } else { 0 };
+        let moves = writer.moves_after_writes.map_or(0, |length| length.get().saturating_mul(2));
+        let rate = u128::from(writer.pace.most_writes_per_second().max(1));
+        u128::from(scan.max(moves)) * u128::from(NS_PER_S) / rate
     };
-    let scan = if *pattern == Pattern::Sequential { *working_set_pages } else { 0 };
-    let moves = moves_after_writes.map_or(0, |length| length.get().saturating_mul(2));
-    let cycle_ns =
-        u128::from(scan.max(moves)) * u128::from(NS_PER_S) / u128::from((*writes_per_second).max(1));
+    let longest = writers.iter().map(cycle_ns).max().unwrap_or(0);
     // A cycle longer than a day would only push the engine's clock towards its end.
-    random.below(u64::try_from(cycle_ns).unwrap_or(u64::MAX).min(86_400 * NS_PER_S))
+    random.below(u64::try_from(longest).unwrap_or(u64::MAX).min(86_400 * NS_PER_S))
 }

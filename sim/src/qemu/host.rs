@@ -4,48 +4,59 @@
 //! judged by: the defaults come from idle guests, whose writes cannot hide an error, except where the field
 //! says otherwise.
 
-/// Costs of one source host.
+/// Costs of one source host and of the destination that it sends to.
 ///
 /// The recordings behind the defaults are six migrations of an idle 512 MiB guest and 71 others, by QEMU
 /// 7.2 without hardware acceleration between two processes of one two-core machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostConstants {
     /// Bytes a second that a source can push when nothing limits it, until the link is set otherwise.
-    /// Default 1 GB/s: last passes of 15.6 MB took 22 to 24 ms including the device state. An idle guest's
-    /// last pass is empty, so this one constant comes from recordings of a small busy working set.
+    /// Default 1.35 GB/s: last passes of 5, 10 and 50 MB took 8, 13 and 28 to 50 ms with the device state. An idle
+    /// guest's last pass is empty, so this one constant comes from recordings of busy guests.
     pub link_bytes_per_second: u64,
     /// From the request until the first sync is done. Default 2 ms (idle: 1 to 2 ms).
     pub setup_ns: u64,
-    /// Looking through one page that turns out to be all zeros. Default 1.15 µs: the tail of an idle guest's
-    /// first pass, 61,440 zero pages, took 59 to 100 ms, on average 87 ms with 1,870 other pages.
+    /// Looking through one page that turns out to be all zeros. Default 1 µs: the tail of an idle guest's
+    /// first pass, 61,440 zero pages, took 58 to 66 ms in the quiet recordings.
     pub zero_page_scan_ns: u64,
+    /// What the destination needs more for a page that it never touched before: its kernel has to find memory for it.
+    /// Default 0. In recordings of a guest of 512 MiB it was 0 to 30 µs a page, more from one run to the next than
+    /// anything else about a host.
+    pub first_touch_ns: u64,
     /// A bitmap sync, whatever the size. Default 0.2 ms (idle: 0.04 to 1.2 ms, median 0.2 ms).
     pub sync_fixed_ns: u64,
     /// A bitmap sync, for each word of 64 pages. Default 8 ns: Cloud Hypervisor measured 382 ms for the
     /// 384 MiB bitmap of a 12 TB guest.
     pub sync_ns_per_word: u64,
-    /// How late a thread that slept to the end of its rate window wakes up. Default 0.5 ms: idle windows
-    /// averaged between 100.1 and 102.5 ms, median 100.3, mean 100.7.
+    /// How late a thread that slept to the end of its rate window wakes up. Default 0.15 ms: the windows of the quieter
+    /// half of the idle recordings averaged 100.04 to 100.12 ms, and of all 100.7.
     pub wake_up_ns: u64,
+    /// Rate windows in a million that end late because the host was busy elsewhere. Default 0.
+    pub stalls_per_million_windows: u64,
+    /// By how much those are late. Default 0.
+    pub stall_ns: u64,
     /// From the decision to hand over until the last virtual CPU stands still. Default 0.4 ms (idle: 0.2
     /// to 0.6 ms between the two last syncs).
     pub stop_guest_ns: u64,
-    /// Saving and sending the device state with the guest stopped. Default 7.5 ms: the downtime of an idle
-    /// guest (1 to 18 ms, median 8.5) less the stop and the syncs.
+    /// Saving and sending the device state with the guest stopped. Default 5 ms: the downtime of idle guests (1 to 18 ms,
+    /// median 8.5) and of others with an almost empty last pass (3 ms) less the stop and the syncs.
     pub device_state_ns: u64,
 }
 
 impl Default for HostConstants {
     fn default() -> Self {
         Self {
-            link_bytes_per_second: 1_000_000_000,
+            link_bytes_per_second: 1_350_000_000,
             setup_ns: 2_000_000,
-            zero_page_scan_ns: 1_150,
+            zero_page_scan_ns: 1_000,
+            first_touch_ns: 0,
             sync_fixed_ns: 200_000,
             sync_ns_per_word: 8,
-            wake_up_ns: 500_000,
+            wake_up_ns: 150_000,
+            stalls_per_million_windows: 0,
+            stall_ns: 0,
             stop_guest_ns: 400_000,
-            device_state_ns: 7_500_000,
+            device_state_ns: 5_000_000,
         }
     }
 }

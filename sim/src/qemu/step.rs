@@ -5,12 +5,21 @@
 /// One uninterrupted call of QEMU's "send what you can".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Burst {
-    /// When it began; it gives up after 50 ms.
+    /// When it began; it gives up after more than 50 ms.
     pub(crate) started_ns: u64,
     /// Pages sent in it.
     pub(crate) pages: u64,
     /// Section header and footer, sent with the first page.
     pub(crate) frame_bytes: u64,
+    /// When the page in flight is through, if it is known; nothing happens before.
+    pub(crate) page_done_ns: u64,
+}
+
+impl Burst {
+    /// One that begins with a frame of so many bytes.
+    pub(crate) fn new(started_ns: u64, frame_bytes: u64) -> Self {
+        Self { started_ns, pages: 0, frame_bytes, page_done_ns: 0 }
+    }
 }
 
 /// What the loop does at the moment.
@@ -26,9 +35,7 @@ pub(crate) enum Step {
     Judging,
     /// Sending pages within the budget.
     Sending(Burst),
-    /// Closing the window if it is over, or going to sleep if its budget is spent.
-    Limiting,
-    /// Sleeping to the end of the window.
+    /// Sleeping to the end of the window, whose budget is spent.
     Sleeping { until_ns: u64 },
     /// Stopping the virtual CPUs.
     Stopping { until_ns: u64 },
@@ -52,12 +59,7 @@ impl Step {
             | Self::Stopping { until_ns }
             | Self::LastSync { until_ns }
             | Self::DeviceState { until_ns } => Some(until_ns),
-            Self::Top
-            | Self::Judging
-            | Self::Sending(_)
-            | Self::Limiting
-            | Self::LastPass(_)
-            | Self::Ended => None,
+            Self::Top | Self::Judging | Self::Sending(_) | Self::LastPass(_) | Self::Ended => None,
         }
     }
 }

@@ -11,7 +11,7 @@
 //! * whether the count of dirty pages was restarted at a sync within a millisecond of the period's end.
 //!   [`Replay::unaccounted_pages`] tells when that went wrong.
 
-use crate::qemu::PAGE_BYTES;
+use crate::guest::PAGE_BYTES;
 
 const NORMAL_BYTES: u64 = 8 + PAGE_BYTES;
 const ZERO_BYTES: u64 = 9;

@@ -1,6 +1,7 @@
-//! A scenario's guest and settings as the page-accurate engine takes them.
+//! A scenario's guest and settings as the engines take them.
 
-use crate::qemu::{Guest, HostConstants, SourceConfig, UniformPhase, Writer};
+use crate::guest::{Guest, Pace, Pattern, Writer};
+use crate::qemu::{HostConstants, SourceConfig};
 
 use super::sections::REGION_START_MIB;
 use super::{GuestPhase, Scenario};
@@ -16,10 +17,20 @@ impl Scenario {
     #[must_use]
     pub fn simulated_guest(&self, started_at_ns: u64) -> Guest {
         let guest = &self.guest;
-        let phase = |phase: &GuestPhase| UniformPhase {
-            from_ns: phase.at_ms.saturating_mul(NS_PER_MS),
-            writes_per_second: phase.writes_per_second,
-            working_set_pages: phase.working_set_mib.saturating_mul(PAGES_PER_MIB),
+        // A writer for each size of the working set, silent while another has its turn.
+        let mut sizes: Vec<u64> = guest.phases.iter().map(|phase| phase.working_set_mib).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let writer = |working_set_mib: u64| {
+            let pace = |phase: &GuestPhase| {
+                let writes =
+                    if phase.working_set_mib == working_set_mib { phase.writes_per_second } else { 0 };
+                (phase.at_ms.saturating_mul(NS_PER_MS), writes)
+            };
+            Writer {
+                pace: Pace::phases(guest.phases.iter().map(pace)),
+                ..Writer::steady(Pattern::Uniform, 0, working_set_mib.saturating_mul(PAGES_PER_MIB))
+            }
         };
         Guest {
             memory_mib: guest.memory_mib,
@@ -27,7 +38,8 @@ impl Scenario {
             filled_pages: guest.filled_mib.saturating_mul(PAGES_PER_MIB),
             paused: guest.paused,
             started_at_ns,
-            writer: Writer::Uniform(guest.phases.iter().map(phase).collect()),
+            writers: sizes.into_iter().map(writer).collect(),
+            ..Guest::default()
         }
     }
 

@@ -13,7 +13,7 @@ use whimbrel_core::{Failure, Fault, Hint};
 
 use super::agenda::Due;
 use super::{DestinationCopy, SourceCopy, World};
-use crate::qemu::{EventKind, SourceConfig, SourceMigration};
+use crate::qemu::{Engine, EventKind, SourceConfig, SourceMigration};
 use crate::scenario::FaultAction;
 
 /// How far the migrate call has come.
@@ -86,7 +86,8 @@ impl World {
             ..SourceConfig::default()
         };
         let guest = self.scenario.simulated_guest(0);
-        self.engine = Some(SourceMigration::start(config, guest, self.now_ns, self.random.clone()));
+        self.engine =
+            Some(SourceMigration::start(Engine::Page, config, guest, self.now_ns, self.random.clone()));
     }
 
     pub(super) fn on_engine_event(&mut self, event: EventKind) {

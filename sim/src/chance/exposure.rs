@@ -1,11 +1,10 @@
-//! How surely a page was written: rates per page and 1 − e^−x, in 64-bit integers.
+//! How surely a page was written: 1 − e^−x, in 64-bit integers.
 //!
-//! The page-accurate engine works its chances out to 2^-50 with wide divisions, once a sync. Here that would be most
-//! of the cost, so the division is done once a migration and the exponential comes from a table. Floating point must
-//! never enter: the same seed has to give the same migration on every machine.
+//! Writes to a page are taken as a Poisson process, so x, the *exposure*, is the number of writes to be expected. The
+//! exponential comes from a table, since it is asked for at every sync of every class of pages.
 
-/// Binary digits after the point of a rate: writes a nanosecond to one given page.
-pub(crate) const RATE_BITS: u32 = 80;
+/// Binary digits after the point of an exposure.
+pub(crate) const EXPOSURE_BITS: u32 = 80;
 /// Binary digits after the point of an exponent.
 const EXPONENT_BITS: u32 = 58;
 /// Binary digits after the point of the table and of the work on it.
@@ -20,21 +19,23 @@ const ONE: u64 = 1 << WORK_BITS;
 const STEP: u64 = narrow(LN_2 >> (64 - EXPONENT_BITS)) / STEPS;
 const TABLE: [u64; 64] = table();
 
-/// Writes a nanosecond that each of `pages` equally likely pages gets, in units of 2^-80. Zero for no pages.
-/// The relative error is below pages / (rate · 10^6), that is negligible wherever a write is to be expected.
-pub(crate) fn rate_per_page(writes_per_second: u64, pages: u64) -> u128 {
-    let wide = u128::from(writes_per_second.min(1_000_000_000_000)) << RATE_BITS;
-    wide.checked_div(u128::from(pages) * 1_000_000_000).unwrap_or(0)
-}
-
-/// Chance, in units of 2^-64, that a page was written at least once when `exposure` is the integral of its rate over
-/// time, in units of 2^-80 writes. `u64::MAX` stands for certainty.
+/// Chance, in units of 2^-64, that a page was written at least once when `exposure` writes to it are to be expected, in
+/// units of 2^-80. `u64::MAX` stands for certainty.
+#[inline]
 pub(crate) fn chance_of_write(exposure: u128) -> u64 {
-    if exposure >= u128::from(CERTAIN_FROM) << RATE_BITS {
+    if exposure == 0 {
+        return 0;
+    }
+    if exposure >= u128::from(CERTAIN_FROM) << EXPOSURE_BITS {
         return u64::MAX;
     }
-    let missed = exp_of_minus(narrow(exposure >> (RATE_BITS - EXPONENT_BITS)));
+    let missed = exp_of_minus(narrow(exposure >> (EXPOSURE_BITS - EXPONENT_BITS)));
     (ONE - missed).saturating_mul(1 << (64 - WORK_BITS))
+}
+
+/// e^−x in units of 2^-62 for x in units of 2^-58; zero from 45 on.
+pub(crate) fn exp_of_minus_fraction(x: u64) -> u64 {
+    if x >= CERTAIN_FROM << EXPONENT_BITS { 0 } else { exp_of_minus(x) }
 }
 
 /// e^−x in units of 2^-62 for x in units of 2^-58, x < 45: whole steps by table, halvings by shift, and the rest, below
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn agrees_with_floating_point() {
         for thousandths in [0_u32, 1, 10, 11, 100, 693, 694, 1000, 2500, 17_000, 44_999] {
-            let exposure = (u128::from(thousandths) << RATE_BITS) / 1000;
+            let exposure = (u128::from(thousandths) << EXPOSURE_BITS) / 1000;
             let expected = -(-f64::from(thousandths) / 1000.0).exp_m1();
             let got = chance_of_write(exposure) as f64 / 2f64.powi(64);
             assert!((got - expected).abs() <= 1e-13, "{thousandths}: {got} {expected}");
@@ -101,16 +102,7 @@ mod tests {
     fn the_ends_are_exact_and_it_rises() {
         assert_eq!(chance_of_write(0), 0);
         assert_eq!(chance_of_write(u128::MAX), u64::MAX);
-        let chances: Vec<u64> = (0..4000_u128).map(|n| chance_of_write((n << RATE_BITS) / 97)).collect();
+        let chances: Vec<u64> = (0..4000_u128).map(|n| chance_of_write((n << EXPOSURE_BITS) / 97)).collect();
         assert!(chances.is_sorted());
-    }
-
-    #[test]
-    fn a_rate_times_its_time_is_the_expected_number_of_writes() {
-        // 20,000 writes a second over 65,536 pages for two seconds: 0.61035 a page.
-        let exposure = rate_per_page(20_000, 65_536) * 2_000_000_000;
-        let per_million = (exposure * 1_000_000) >> RATE_BITS;
-        assert!((610_350..=610_352).contains(&per_million), "{per_million}");
-        assert_eq!(rate_per_page(5, 0), 0);
     }
 }

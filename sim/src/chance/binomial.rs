@@ -15,7 +15,7 @@ const DEVIATE_SD: i128 = 16;
 const DEVIATE_BITS: u32 = 16;
 
 /// Decides how many of `pages` independent pages are hit when each is hit with `chance` / 2^64.
-pub(crate) trait Hits {
+pub(crate) trait Hits: Clone + std::fmt::Debug {
     /// A number in `0..=pages`.
     fn hits(&mut self, pages: u64, chance: u64) -> u64;
 }
@@ -33,6 +33,11 @@ pub(crate) struct Drawn {
 impl Drawn {
     pub(crate) fn new(random: Random) -> Self {
         Self { random }
+    }
+
+    /// The stream that it draws from.
+    pub(crate) fn random(&mut self) -> &mut Random {
+        &mut self.random
     }
 
     fn page_by_page(&mut self, pages: u64, chance: u64) -> u64 {

@@ -1,0 +1,123 @@
+//! How far each writer has come: its own time, and the writes that no sync has seen yet.
+//!
+//! A writer's time stands still while the guest does, and lags behind while it is slowed. Only sums are kept, never
+//! single writes: what a sync sees is the union of all since the sync before.
+
+use super::writer::{PageRun, Writer};
+use super::{Guest, Pattern};
+
+/// The writers' clocks during one migration.
+#[derive(Clone, Debug)]
+pub(crate) struct Clocks {
+    /// The guest has run up to here.
+    passed_ns: u64,
+    clocks: Vec<Clock>,
+}
+
+/// One writer's clock, and its writes since the last sync. Writes are in units of 10^-9.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// The writer's own time.
+    own_ns: u64,
+    /// Its writes when the sync before the last looked, and when the last did.
+    from: u128,
+    to: u128,
+    /// Those between the two that went to where it moves to.
+    moved: u128,
+}
+
+/// Everything that was written between two syncs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written<'a> {
+    clocks: &'a [Clock],
+    writers: &'a [Writer],
+}
+
+impl Clocks {
+    /// All writers, at the instant from which on writes count.
+    pub(crate) fn new(guest: &Guest, now_ns: u64) -> Self {
+        let own_ns = now_ns.saturating_sub(guest.started_at_ns);
+        let clock = |writer: &Writer| {
+            let writes = writer.pace.writes_by(own_ns);
+            Clock { own_ns, from: writes, to: writes, moved: 0 }
+        };
+        Self { passed_ns: now_ns, clocks: guest.writers.iter().map(clock).collect() }
+    }
+
+    /// Lets the guest run until an instant; `progress` tells how far each writer gets in so many nanoseconds.
+    #[inline]
+    pub(crate) fn run_until(&mut self, to_ns: u64, progress: impl Fn(usize, u64) -> u64) {
+        let length_ns = to_ns.saturating_sub(self.passed_ns);
+        self.passed_ns = self.passed_ns.max(to_ns);
+        for (index, clock) in self.clocks.iter_mut().enumerate() {
+            clock.own_ns = clock.own_ns.saturating_add(progress(index, length_ns));
+        }
+    }
+
+    /// Lets time pass while the guest stands still.
+    pub(crate) fn stand_until(&mut self, to_ns: u64) {
+        self.passed_ns = self.passed_ns.max(to_ns);
+    }
+
+    /// What was written since this was last asked.
+    #[inline]
+    pub(crate) fn collect<'a>(&'a mut self, guest: &'a Guest) -> Written<'a> {
+        for (clock, writer) in self.clocks.iter_mut().zip(&guest.writers) {
+            clock.from = clock.to;
+            clock.to = writer.pace.writes_by(clock.own_ns);
+            clock.moved = writer.moved_by(clock.to) - writer.moved_by(clock.from);
+        }
+        Written { clocks: &self.clocks, writers: &guest.writers }
+    }
+}
+
+impl Written<'_> {
+    /// Writes of one writer where it is at home, or where it moves to, in units of 10^-9.
+    #[inline]
+    pub(crate) fn writes(&self, writer: usize, moved: bool) -> u128 {
+        let Some(clock) = self.clocks.get(writer) else { return 0 };
+        if moved { clock.moved } else { clock.to - clock.from - clock.moved }
+    }
+
+    /// Tells every run of pages, from the start of the region, that a scan passed over.
+    pub(crate) fn for_each_run(&self, mut tell: impl FnMut(PageRun)) {
+        let scans = self.clocks.iter().zip(self.writers);
+        for (clock, writer) in scans.filter(|(_, writer)| writer.pattern == Pattern::Sequential) {
+            writer.scan(clock.from, clock.to, &mut tell);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::pace::WRITE;
+
+    fn guest() -> Guest {
+        Guest {
+            memory_mib: 64,
+            started_at_ns: 500,
+            writers: vec![
+                Writer::steady(Pattern::Uniform, 1_000_000_000, 100),
+                Writer::steady(Pattern::Sequential, 1_000_000_000, 100),
+            ],
+            ..Guest::default()
+        }
+    }
+
+    #[test]
+    fn only_running_time_is_written_in() {
+        let guest = guest();
+        let mut clocks = Clocks::new(&guest, 1000);
+        clocks.run_until(1030, |_, ns| ns);
+        clocks.stand_until(1500);
+        clocks.run_until(1520, |writer, ns| if writer == 0 { ns / 2 } else { ns });
+        let written = clocks.collect(&guest);
+        assert_eq!((written.writes(0, false), written.writes(0, true)), (40 * WRITE, 0));
+        let mut runs = Vec::new();
+        written.for_each_run(|run| runs.push((run.first, run.pages)));
+        // Its own time was 500 ns when the migration began, and the working set is passed over every 100.
+        assert_eq!(runs, [(0, 50)]);
+        assert_eq!(clocks.collect(&guest).writes(0, false), 0);
+    }
+}

@@ -1,0 +1,304 @@
+//! A migration's whole state, and what can be changed and seen from outside.
+//!
+//! It is generic over what remembers dirty pages, so that every engine runs this one loop. What happens in time is the
+//! business of `turns` and `sending`. Nothing here may decide anything that depends on how the caller cuts time into
+//! steps.
+
+use std::ops::Deref;
+
+use super::config::SourceConfig;
+use super::lateness::Lateness;
+use super::statistics::{MemoryStatistics, Statistics, Status};
+use super::step::Step;
+use super::throttle::Throttle;
+use super::turns::{Interrupt, Rates};
+use super::whole_windows::WholeWindow;
+use super::wire::{Limits, Wire};
+use crate::guest::{Clocks, Cuts, Guest, PAGE_BYTES};
+use crate::memory::Memory;
+
+pub(super) const NS_PER_MS: u64 = 1_000_000;
+/// Length of a rate window.
+pub(super) const WINDOW_MS: u64 = 100;
+/// The budget of a window is this part of the bandwidth limit.
+const WINDOWS_PER_S: u64 = 10;
+
+/// What is known before a migration starts, and the same for all that start alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(super) config: SourceConfig,
+    pub(super) guest: Guest,
+    pub(super) cuts: Cuts,
+    pub(super) wire: Wire,
+    pub(super) lateness: Lateness,
+    pub(super) sync_ns: u64,
+    /// Windows of pages sent again, of pages sent for the first time, and of zero pages.
+    pub(super) whole_windows: [WholeWindow; 3],
+}
+
+/// A rate window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Window {
+    /// When it began, on QEMU's clock of whole milliseconds.
+    pub(super) started_ms: u64,
+    /// Bytes on the wire since.
+    pub(super) bytes: u64,
+}
+
+/// What was sent, counted the ways in which QEMU counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Everything on the wire since the first page.
+    pub(super) wire_bytes: u64,
+    /// The statistics' count: pages, headers, block names and end marks.
+    pub(super) transferred_bytes: u64,
+    pub(super) normal_pages: u64,
+    pub(super) zero_pages: u64,
+    /// Whether the last page was of the firmware's blocks.
+    pub(super) last_in_firmware: Option<bool>,
+}
+
+/// A running migration as the source host sees it. `P` is the plan, owned or shared.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine<P, M: Memory> {
+    pub(super) plan: P,
+    /// The limits as they are now.
+    pub(super) max_bandwidth_bytes_per_second: u64,
+    pub(super) downtime_limit_ms: u64,
+    pub(super) wire: Wire,
+    pub(super) memory: M,
+    pub(super) chance: M::Chance,
+    /// Chance in the host, apart from that in the guest.
+    pub(super) host_chance: M::Chance,
+    pub(super) clocks: Clocks,
+    pub(super) step: Step,
+    pub(super) interrupt: Option<Interrupt>,
+    pub(super) outcome: Option<Status>,
+    /// Instant up to which the loop has run: the start of the page in flight, or of the state.
+    pub(super) clock_ns: u64,
+    /// Instant up to which the caller has advanced.
+    pub(super) present_ns: u64,
+    pub(super) started_ns: u64,
+    pub(super) setup_ended_ns: Option<u64>,
+    pub(super) ended_ns: Option<u64>,
+    pub(super) guest_runs: bool,
+    /// Whether this migration stopped the guest, and so has to start it again if it fails.
+    pub(super) stopped_guest: bool,
+    pub(super) downtime_started_ns: Option<u64>,
+    pub(super) window: Window,
+    pub(super) sent: Sent,
+    pub(super) threshold_bytes: u64,
+    pub(super) bandwidth_bytes_per_second: u64,
+    pub(super) expected_downtime_ms: u64,
+    pub(super) rates: Rates,
+    pub(super) throttle: Throttle,
+}
+
+impl Plan {
+    pub(crate) fn new(config: SourceConfig, guest: Guest) -> Self {
+        let cuts = Cuts::of(&guest);
+        let sync_words = cuts.total_pages.div_ceil(64);
+        let wire = Wire::new(config.host.link_bytes_per_second, &config.host);
+        Self {
+            wire,
+            whole_windows: WholeWindow::of(&wire, limits(config.max_bandwidth_bytes_per_second)),
+            lateness: Lateness::of(&config.host),
+            sync_ns: config
+                .host
+                .sync_fixed_ns
+                .saturating_add(sync_words.saturating_mul(config.host.sync_ns_per_word)),
+            config,
+            guest,
+            cuts,
+        }
+    }
+}
+
+impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
+    /// Starts at the instant `now_ns`. `chance` is the guest's, `host_chance` the host's.
+    pub(crate) fn start(plan: P, now_ns: u64, chance: M::Chance, host_chance: M::Chance) -> Self {
+        let config = &plan.config;
+        Self {
+            max_bandwidth_bytes_per_second: config.max_bandwidth_bytes_per_second,
+            downtime_limit_ms: config.downtime_limit_ms,
+            wire: plan.wire,
+            memory: M::new(&plan.cuts),
+            chance,
+            host_chance,
+            clocks: Clocks::new(&plan.guest, now_ns),
+            step: Step::Setup { until_ns: now_ns.saturating_add(config.host.setup_ns) },
+            interrupt: None,
+            outcome: None,
+            clock_ns: now_ns,
+            present_ns: now_ns,
+            started_ns: now_ns,
+            setup_ended_ns: None,
+            ended_ns: None,
+            guest_runs: !plan.guest.paused,
+            stopped_guest: false,
+            downtime_started_ns: None,
+            window: Window { started_ms: now_ns / NS_PER_MS, bytes: 0 },
+            sent: Sent::default(),
+            threshold_bytes: 0,
+            bandwidth_bytes_per_second: 0,
+            expected_downtime_ms: config.downtime_limit_ms,
+            rates: Rates::default(),
+            throttle: Throttle::default(),
+            plan,
+        }
+    }
+
+    pub(crate) fn present_ns(&self) -> u64 {
+        self.present_ns
+    }
+
+    pub(crate) fn guest_runs(&self) -> bool {
+        self.guest_runs
+    }
+
+    pub(crate) fn set_max_bandwidth(&mut self, bytes_per_second: u64) {
+        if bytes_per_second != self.max_bandwidth_bytes_per_second {
+            self.max_bandwidth_bytes_per_second = bytes_per_second;
+            self.restart_page_in_flight();
+        }
+    }
+
+    pub(crate) fn set_downtime_limit_ms(&mut self, limit_ms: u64) {
+        self.downtime_limit_ms = limit_ms;
+    }
+
+    pub(crate) fn set_link_bytes_per_second(&mut self, bytes_per_second: u64) {
+        if bytes_per_second == self.wire.bytes_per_second() {
+            return;
+        }
+        let was_cut = self.wire.is_cut();
+        self.wire = Wire::new(bytes_per_second, &self.plan.config.host);
+        self.restart_page_in_flight();
+        if let Step::DeviceState { until_ns } = &mut self.step
+            && was_cut
+        {
+            *until_ns = self.present_ns.saturating_add(self.plan.config.host.device_state_ns);
+        }
+    }
+
+    pub(crate) fn set_guest_paused(&mut self, paused: bool) {
+        if !self.stopped_guest && self.step != Step::Ended {
+            self.let_pass(self.present_ns);
+            self.guest_runs = !paused;
+        }
+    }
+
+    pub(crate) fn interrupt_by(&mut self, interrupt: Interrupt) -> bool {
+        let in_time = self.step != Step::Ended && self.interrupt.is_none_or(|earlier| earlier == interrupt);
+        if in_time {
+            self.interrupt = Some(interrupt);
+        }
+        in_time
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        match (self.outcome, self.interrupt, self.step) {
+            (Some(outcome), _, _) => outcome,
+            (None, Some(Interrupt::Cancel), _) => Status::Cancelling,
+            (None, _, Step::Setup { .. }) => Status::Setup,
+            (None, _, _) => Status::Active,
+        }
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let status = self.status();
+        let end_ns = self.ended_ns.unwrap_or(self.present_ns);
+        let downtime_ms = self.downtime_started_ns.map(|started_ns| whole_ms(started_ns, end_ns));
+        let active = status == Status::Active;
+        Statistics {
+            status,
+            elapsed_ms: whole_ms(self.started_ns, end_ns),
+            setup_ms: self.setup_ended_ns.map(|ended_ns| whole_ms(self.started_ns, ended_ns)),
+            downtime_ms: downtime_ms.filter(|_| status == Status::Completed),
+            expected_downtime_ms: active.then_some(self.expected_downtime_ms),
+            throttle_percent: self.throttle.percent().filter(|_| active),
+            memory: MemoryStatistics {
+                total_bytes: self.plan.cuts.total_pages * PAGE_BYTES,
+                transferred_bytes: self.sent.transferred_bytes,
+                remaining_bytes: self.remaining_bytes(),
+                normal_pages: self.sent.normal_pages,
+                zero_pages: self.sent.zero_pages,
+                page_size_bytes: PAGE_BYTES,
+                dirty_rate_pages_per_second: self.rates.pages_per_second,
+                dirty_sync_count: self.rates.sync_count,
+                bandwidth_bytes_per_second: self.bandwidth_bytes_per_second,
+            },
+        }
+    }
+
+    #[inline]
+    pub(super) fn remaining_bytes(&self) -> u64 {
+        self.memory.remaining().saturating_mul(PAGE_BYTES)
+    }
+
+    /// What a window may carry.
+    #[inline]
+    pub(super) fn limits(&self) -> Limits {
+        limits(self.max_bandwidth_bytes_per_second)
+    }
+
+    pub(super) fn waits_for_link(&self) -> bool {
+        let sends = matches!(self.step, Step::Sending(_) | Step::LastPass(_) | Step::DeviceState { .. });
+        sends && self.wire.is_cut()
+    }
+
+    /// Lets the guest run, or stand still, until an instant.
+    #[inline]
+    pub(super) fn let_pass(&mut self, to_ns: u64) {
+        if !self.guest_runs {
+            self.clocks.stand_until(to_ns);
+            return;
+        }
+        if self.throttle.percent().is_none() {
+            self.clocks.run_until(to_ns, |_, ns| ns);
+            return;
+        }
+        let Self { plan, clocks, throttle, .. } = self;
+        clocks.run_until(to_ns, |writer, ns| {
+            let catches_up_ns = plan.guest.writers.get(writer).map_or(0, |writer| writer.catches_up_ns);
+            throttle.progress_ns(ns, catches_up_ns)
+        });
+    }
+
+    /// How late the sleeping thread wakes up, in whole milliseconds.
+    #[inline]
+    pub(super) fn lateness_ms(&mut self, windows: u64) -> u64 {
+        self.plan.lateness.of_windows(windows, &mut self.host_chance)
+    }
+
+    /// What changes the price or the budget of pages applies from now on, so the page half sent starts
+    /// again; at most one page of work is lost.
+    fn restart_page_in_flight(&mut self) {
+        if let Step::Sending(burst) | Step::LastPass(burst) = &mut self.step {
+            self.clock_ns = self.clock_ns.max(self.present_ns);
+            burst.page_done_ns = 0;
+        }
+    }
+}
+
+/// What a window may carry under a limit in bytes a second, zero for none. One less than no limit at all stands for none:
+/// the clock still ends such bursts.
+#[inline]
+fn limits(max_bandwidth_bytes_per_second: u64) -> Limits {
+    let budget_bytes = match max_bandwidth_bytes_per_second {
+        0 => u64::MAX - 1,
+        limit => limit / WINDOWS_PER_S,
+    };
+    Limits { budget_bytes, gives_way: true }
+}
+
+/// From one instant to another on a clock of whole milliseconds.
+pub(super) fn whole_ms(from_ns: u64, to_ns: u64) -> u64 {
+    to_ns / NS_PER_MS - from_ns / NS_PER_MS
+}
+
+/// So many of something in so many nanoseconds, as a rate a second.
+pub(super) fn per_second(amount: u64, ns: u64) -> u64 {
+    let rate = u128::from(amount) * 1_000_000_000 / u128::from(ns.max(1));
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}

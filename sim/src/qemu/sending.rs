@@ -1,0 +1,140 @@
+//! Pages onto the link: a burst as far as its limits and the caller's time allow.
+//!
+//! A page is sent at the instant its last byte leaves, whole or not at all; that makes the result independent of how
+//! finely the caller steps time.
+
+use std::ops::Deref;
+
+use super::machine::{Machine, Plan};
+use super::statistics::EventKind;
+use super::step::{Burst, Step, Turn};
+use super::wire::{BURST_NS, Limits, Price, name_bytes, pages_to_limit};
+use crate::memory::{Memory, Run};
+
+impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
+    #[inline]
+    pub(super) fn send(&mut self, mut burst: Burst, target_ns: u64) -> Turn<EventKind> {
+        let limits = self.limits();
+        if self.run_burst(&mut burst, limits, target_ns) {
+            return self.limit();
+        }
+        self.step = Step::Sending(burst);
+        Turn::Waiting
+    }
+
+    pub(super) fn send_last(&mut self, mut burst: Burst, target_ns: u64) -> Turn<EventKind> {
+        if !self.run_burst(&mut burst, Limits::NONE, target_ns) {
+            self.step = Step::LastPass(burst);
+            return Turn::Waiting;
+        }
+        // With no page to carry it, the frame still goes out.
+        self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(burst.frame_bytes);
+        let until_ns = self.clock_ns.saturating_add(self.plan.config.host.device_state_ns);
+        self.move_to(Step::DeviceState { until_ns })
+    }
+
+    /// An instant before which nothing will happen. None when it ended, or waits for a cut link.
+    pub(crate) fn next_event_at(&self) -> Option<u64> {
+        if self.step == Step::Ended {
+            return None;
+        }
+        let stuck = self.waits_for_link();
+        if self.interrupt.is_some() && (self.step.until_ns().is_none() || stuck) {
+            return Some(self.present_ns);
+        }
+        if stuck {
+            return None;
+        }
+        match self.step {
+            Step::Sending(burst) => Some(self.burst_end_not_before(&burst, self.limits())),
+            Step::LastPass(burst) => Some(self.burst_end_not_before(&burst, Limits::NONE)),
+            step => Some(step.until_ns().unwrap_or(self.present_ns)),
+        }
+    }
+
+    /// Sends until `target_ns`, a limit, or the last dirty page. Returns whether the burst is over; if not,
+    /// time has run out or the link is cut.
+    #[inline]
+    pub(super) fn run_burst(&mut self, burst: &mut Burst, limits: Limits, target_ns: u64) -> bool {
+        while self.window.bytes <= limits.budget_bytes
+            && let Some(run) = self.memory.next_run(&self.plan.cuts)
+        {
+            if self.wire.is_cut() {
+                return false;
+            }
+            let price = self.wire.price(run);
+            let names = name_bytes(run, self.sent.last_in_firmware);
+            let extra_bytes = burst.frame_bytes + names;
+            let extra_ns = match (burst.frame_bytes, names) {
+                (0, 0) => 0,
+                (_, 0) => self.wire.frame_ns,
+                _ => self.wire.ns(extra_bytes),
+            };
+            let begins_ns = self.clock_ns.saturating_add(extra_ns);
+            let in_window = self.window.bytes.saturating_add(extra_bytes);
+            let limit = if in_window <= limits.budget_bytes {
+                pages_to_limit(price, burst, begins_ns, in_window, limits)
+            } else {
+                1
+            };
+            let mut pages = run.pages.min(limit);
+            let mut in_time = true;
+            if begins_ns.saturating_add(pages.saturating_mul(price.ns)) > target_ns {
+                in_time = false;
+                pages = target_ns.saturating_sub(begins_ns) / price.ns;
+                burst.page_done_ns = begins_ns.saturating_add((pages + 1).saturating_mul(price.ns));
+                if pages == 0 {
+                    return false;
+                }
+            }
+            self.clock_ns = begins_ns.saturating_add(pages.saturating_mul(price.ns));
+            self.window.bytes = in_window.saturating_add(pages.saturating_mul(price.bytes));
+            self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(extra_bytes);
+            self.sent.transferred_bytes += names;
+            self.count(run, pages, price);
+            burst.pages += pages;
+            burst.frame_bytes = 0;
+            if !in_time {
+                return false;
+            }
+            if pages == limit {
+                return true;
+            }
+        }
+        true
+    }
+
+    #[inline]
+    pub(super) fn count(&mut self, run: Run, pages: u64, price: Price) {
+        self.memory.sent(&self.plan.cuts, run, pages);
+        if run.zero {
+            self.sent.zero_pages += pages;
+        } else {
+            self.sent.normal_pages += pages;
+        }
+        self.sent.last_in_firmware = Some(run.firmware);
+        let bytes = pages.saturating_mul(price.bytes);
+        self.sent.transferred_bytes = self.sent.transferred_bytes.saturating_add(bytes);
+        self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(bytes);
+    }
+
+    /// An instant before which a burst cannot end, later than the caller's present. With nothing but pages of one kind
+    /// ahead it is the end itself.
+    fn burst_end_not_before(&self, burst: &Burst, limits: Limits) -> u64 {
+        let [normal, _, zero] = self.wire.prices();
+        let zero_pages = self.memory.remaining_zero();
+        let normal_pages = self.memory.remaining() - zero_pages;
+        let drained_ns =
+            normal_pages.saturating_mul(normal.ns).saturating_add(zero_pages.saturating_mul(zero.ns));
+        let budget_bytes = limits.budget_bytes.saturating_sub(self.window.bytes);
+        let mut earliest_ns = drained_ns.min(self.wire.ns_at_least(budget_bytes));
+        if limits.gives_way {
+            let waited_ns = self.clock_ns.saturating_sub(burst.started_ns);
+            earliest_ns = earliest_ns.min(BURST_NS.saturating_sub(waited_ns));
+        }
+        self.clock_ns
+            .saturating_add(earliest_ns)
+            .max(burst.page_done_ns)
+            .max(self.present_ns.saturating_add(1))
+    }
+}

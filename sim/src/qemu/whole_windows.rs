@@ -1,0 +1,166 @@
+//! Migrations run to their end at once, with windows that bring nothing new passed over by multiplication.
+//!
+//! It must never skip a rule because the result would "usually" be the same; a jump is taken only over windows that
+//! carry the same pages and contain no decision. How late each of them ends is chance, and is drawn for all together.
+
+use std::ops::Deref;
+
+use super::lateness::Lateness;
+use super::machine::{Machine, NS_PER_MS, Plan, WINDOW_MS, Window};
+use super::statistics::EventKind;
+use super::step::{Burst, Step, Turn};
+use super::turns::scaled;
+use super::wire::{END_MARK_BYTES, FRAME_BYTES, Limits, Price, Wire, name_bytes, pages_to_limit};
+use crate::guest::PAGE_BYTES;
+use crate::memory::Memory;
+
+/// No real migration comes near so many turns; it stops one that gets nowhere in very much time.
+const MAX_TURNS: u64 = 1 << 24;
+
+/// A window from its first instant, over pages that all cost the same and never run out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WholeWindow {
+    pages: u64,
+    bursts: u64,
+    bytes: u64,
+    /// Until its last burst ends.
+    sending_ns: u64,
+    /// Whether its budget is spent before its time is.
+    sleeps: bool,
+}
+
+impl WholeWindow {
+    /// The window of each price; one of no pages where windows of that price differ from one to the next.
+    pub(super) fn of(wire: &Wire, limits: Limits) -> [Self; 3] {
+        wire.prices()
+            .map(|price| Self::at(price, wire, limits).filter(|_| !wire.is_cut()).unwrap_or_default())
+    }
+
+    fn at(price: Price, wire: &Wire, limits: Limits) -> Option<Self> {
+        let mut window = Self::default();
+        let mut last_burst_ns = 0;
+        while window.bytes <= limits.budget_bytes && window.sending_ns / NS_PER_MS < WINDOW_MS {
+            let burst = Burst::new(window.sending_ns, 0);
+            let begins_ns = window.sending_ns.checked_add(wire.frame_ns)?;
+            let in_window = window.bytes.checked_add(FRAME_BYTES)?;
+            // A budget smaller than a frame ends the burst after the page that carries it, like any page that crosses.
+            let pages = if in_window <= limits.budget_bytes {
+                pages_to_limit(price, &burst, begins_ns, in_window, limits)
+            } else {
+                1
+            };
+            window.pages += pages;
+            window.bursts += 1;
+            window.bytes = in_window.checked_add(pages.checked_mul(price.bytes)?)?;
+            window.sending_ns = begins_ns.checked_add(pages.checked_mul(price.ns)?)?;
+            last_burst_ns = window.sending_ns - burst.started_ns;
+        }
+        window.sleeps = window.sending_ns / NS_PER_MS < WINDOW_MS;
+        // One that does not sleep begins anywhere within a millisecond: only if that makes no difference to when its
+        // bursts find it over are all of them alike.
+        let before_last_ms = (window.sending_ns - last_burst_ns).div_ceil(NS_PER_MS) + 1;
+        let alike = window.sleeps
+            || before_last_ms < WINDOW_MS && window.sending_ns / NS_PER_MS > WINDOW_MS
+            || window.bursts == 1 && window.sending_ns / NS_PER_MS > WINDOW_MS;
+        alike.then_some(window)
+    }
+}
+
+impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
+    /// Runs to the end, or to the deadline if that comes first, and tells every sync.
+    pub(crate) fn run_to_end(&mut self, deadline_ns: u64, mut on_sync: impl FnMut(u64, u64, u64)) -> u64 {
+        let mut turns = 0;
+        while turns < MAX_TURNS {
+            turns += 1;
+            if self.window.bytes == 0 && matches!(self.step, Step::Top | Step::Judging) {
+                self.jump(deadline_ns);
+            }
+            match self.turn(deadline_ns) {
+                Turn::Happened(EventKind::SyncDone { newly_dirty_pages, remaining_bytes, .. }) => {
+                    on_sync(self.clock_ns, newly_dirty_pages, remaining_bytes / PAGE_BYTES);
+                }
+                Turn::Happened(_) | Turn::Moved => {}
+                Turn::Waiting => break,
+            }
+        }
+        if self.step != Step::Ended {
+            self.present_ns = deadline_ns;
+        }
+        turns
+    }
+
+    /// Passes over all whole windows that come now and are alike: as long as every burst of theirs begins with more than a
+    /// threshold left, and pages of one price last.
+    #[inline]
+    fn jump(&mut self, deadline_ns: u64) {
+        let Some(run) = self.memory.next_run(&self.plan.cuts) else { return };
+        let [normal, first, zero] = self.plan.whole_windows;
+        let window = match (run.zero, run.first) {
+            (true, _) => zero,
+            (false, true) => first,
+            (false, false) => normal,
+        };
+        if window.pages == 0
+            || run.pages < window.pages
+            || !self.can_begin(window)
+            || name_bytes(run, self.sent.last_in_firmware) > 0
+        {
+            return;
+        }
+        let highest = scaled(window.bytes, self.downtime_limit_ms, WINDOW_MS);
+        let threshold_pages = self.threshold_bytes.max(highest).div_ceil(PAGE_BYTES);
+        let Some(above) = self.memory.remaining().checked_sub(threshold_pages) else { return };
+        // The last burst may end below the threshold: if it is the only one of its window, nobody looks before the end.
+        let enough = above / window.pages + u64::from(window.bursts == 1);
+        let windows = enough.min(run.pages / window.pages).min(self.windows_before(window, deadline_ns));
+        if windows == 0 {
+            return;
+        }
+        self.count(run, windows * window.pages, self.wire.price(run));
+        let bursts = windows * window.bursts;
+        self.sent.transferred_bytes += bursts * END_MARK_BYTES;
+        self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(bursts * FRAME_BYTES);
+        self.pass_windows(window, windows);
+        self.step = Step::Top;
+    }
+
+    /// Whether what is left of this window's time is enough for the bursts of a whole one.
+    #[inline]
+    fn can_begin(&self, window: WholeWindow) -> bool {
+        let began_ns = self.window.started_ms.saturating_mul(NS_PER_MS);
+        let late_ns = self.clock_ns.saturating_sub(began_ns);
+        if window.sleeps {
+            window.sending_ns.saturating_add(late_ns) < WINDOW_MS * NS_PER_MS
+        } else {
+            late_ns < NS_PER_MS
+        }
+    }
+
+    /// So many windows surely end before the deadline.
+    #[inline]
+    fn windows_before(&self, window: WholeWindow, deadline_ns: u64) -> u64 {
+        let left_ns = deadline_ns.saturating_sub(self.clock_ns);
+        if window.sleeps {
+            Lateness::windows_within(self.plan.lateness, left_ns / NS_PER_MS)
+        } else {
+            left_ns / window.sending_ns
+        }
+    }
+
+    /// Moves the clock on, and closes the last of the windows.
+    #[inline]
+    fn pass_windows(&mut self, window: WholeWindow, windows: u64) {
+        let spent_ms = if window.sleeps {
+            let before_ms = (windows - 1) * WINDOW_MS + self.lateness_ms(windows - 1);
+            let last_ms = WINDOW_MS + self.lateness_ms(1);
+            self.clock_ns = (self.window.started_ms + before_ms + last_ms) * NS_PER_MS;
+            last_ms
+        } else {
+            let last_began_ns = self.clock_ns + (windows - 1) * window.sending_ns;
+            self.clock_ns = last_began_ns + window.sending_ns;
+            super::machine::whole_ms(last_began_ns, self.clock_ns)
+        };
+        self.threshold_bytes = scaled(window.bytes, self.downtime_limit_ms, spent_ms);
+        self.window = Window { started_ms: self.clock_ns / NS_PER_MS, bytes: 0 };
+    }
+}

@@ -16,6 +16,7 @@
 pub mod fidelity;
 pub mod lumped;
 pub mod mean;
+pub mod network;
 pub mod qemu;
 pub mod random;
 pub mod replay;

@@ -146,6 +146,11 @@ fn a_flow_over_two_segments_has_the_smaller_share() {
     assert_eq!(rates(&network, &flows), [100, 900, 40]);
     assert_eq!(network.remove_segment(wide), Err(NetworkError::SegmentInUse(wide)));
     network.remove_path(hosts[0], hosts[1]).unwrap();
+    // A path goes with either of its hosts.
+    let gone = network.add_host(card(1, 1));
+    network.set_path(gone, hosts[0], path(&[wide])).unwrap();
+    network.set_path(hosts[0], gone, path(&[wide])).unwrap();
+    network.remove_host(gone).unwrap();
     assert_eq!(network.remove_segment(wide), Ok(()));
     assert_eq!(network.capacity(Resource::Segment(wide)), Err(NetworkError::UnknownSegment(wide)));
     network.settle();
@@ -400,7 +405,7 @@ fn any_change(most: u64) -> impl Strategy<Value = Change> {
 }
 
 impl Model {
-    fn new(segments: Vec<Capacity>) -> Self {
+    fn new(segments: Vec<Capacity>, hosts: Vec<(Capacity, Capacity)>) -> Self {
         let mut network = Network::new(Line::default());
         let capacities = segments.into_iter().map(|capacity| {
             let segment = network.add_segment(capacity.clone());
@@ -411,7 +416,7 @@ impl Model {
             Resource::Segment(segment) => Some(*segment),
             _ => None,
         };
-        Self {
+        let mut model = Self {
             now_ns: 0,
             hosts: Vec::new(),
             segments: capacities.keys().filter_map(segment).collect(),
@@ -420,7 +425,11 @@ impl Model {
             flows: BTreeMap::new(),
             known: BTreeMap::new(),
             network,
+        };
+        for (transmit, receive) in hosts {
+            model.add_host(transmit, receive);
         }
+        model
     }
 
     fn two(&self, from: Index, to: Index) -> Option<(HostId, HostId)> {
@@ -541,25 +550,20 @@ impl Model {
     }
 }
 
-fn changes(most: u64, count: usize) -> impl Strategy<Value = (Vec<Capacity>, Vec<Change>)> {
+/// Segments and hosts to begin with, and what happens to them.
+fn changed(most: u64) -> impl Strategy<Value = (Vec<Capacity>, Vec<(Capacity, Capacity)>, Vec<Change>)> {
     let segments = prop::collection::vec(any_capacity(most), 1..4);
-    (segments, prop::collection::vec(any_change(most), 0..count))
+    let hosts = prop::collection::vec((any_capacity(most), any_capacity(most)), 2..6);
+    (segments, hosts, prop::collection::vec(any_change(most), 0..60))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A few bytes a second, where rounding is most of what there is.
+    /// With a few bytes a second, where rounding is most of what there is, and with the largest numbers that there are.
     #[test]
-    fn small_networks_are_shared_as_the_book_says((segments, changes) in changes(30, 60)) {
-        let mut model = Model::new(segments);
-        changes.into_iter().chain([Change::Settle]).for_each(|change| model.apply(change));
-    }
-
-    /// The largest numbers that there are.
-    #[test]
-    fn nothing_overflows((segments, changes) in changes(u64::MAX, 60)) {
-        let mut model = Model::new(segments);
+    fn rates_are_always_as_the_book_says((segments, hosts, changes) in prop_oneof![changed(30), changed(ANY)]) {
+        let mut model = Model::new(segments, hosts);
         changes.into_iter().chain([Change::Settle]).for_each(|change| model.apply(change));
     }
 

@@ -22,6 +22,7 @@ pub mod random;
 pub mod replay;
 pub mod scenario;
 pub mod simulation;
+pub mod versions;
 pub mod world;
 
 pub use scenario::{Scenario, ScenarioError};

@@ -18,11 +18,13 @@ mod chance;
 pub mod fidelity;
 pub mod guest;
 mod memory;
+pub mod network;
 pub mod qemu;
 pub mod random;
 pub mod replay;
 pub mod scenario;
 pub mod simulation;
+pub mod versions;
 pub mod world;
 
 pub use scenario::{Scenario, ScenarioError};

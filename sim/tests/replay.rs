@@ -1,7 +1,5 @@
 //! Recorded migrations driven through the loop's own rules.
 
-#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
-
 use serde::Deserialize;
 use whimbrel_sim::replay::{RecordedSync, RecordedWindow, Recording};
 

@@ -84,5 +84,5 @@ fn batch(gib: u64, share_percent: u64) -> Batch {
         writers: vec![Writer::steady(Pattern::Uniform, writes_per_second, pages - 4096)],
         ..Guest::default()
     };
-    Batch::new(config, guest, 0)
+    Batch::new(&config, guest, 0)
 }

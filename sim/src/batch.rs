@@ -59,7 +59,7 @@ impl Batch {
     /// Prepares to migrate `guest` at the instant `start_ns`, from which the guest's time is reckoned as in
     /// [`SourceMigration::start`](crate::qemu::SourceMigration::start).
     #[must_use]
-    pub fn new(config: SourceConfig, guest: Guest, start_ns: u64) -> Self {
+    pub fn new(config: &SourceConfig, guest: Guest, start_ns: u64) -> Self {
         Self { plan: Plan::new(config, guest), start_ns }
     }
 

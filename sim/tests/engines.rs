@@ -39,7 +39,7 @@ fn uniform(writes_per_second: u64, working_set_pages: u64) -> Vec<Writer> {
 /// One engine, stepped through from event to event.
 fn stepped(engine: Engine, case: &Case, seed: u64, patience_ms: u64) -> (Outcome, Vec<SyncPoint>) {
     let random = Random::from_seed(seed);
-    let mut source = SourceMigration::start(engine, case.config, case.guest.clone(), 0, random);
+    let mut source = SourceMigration::start(engine, &case.config, case.guest.clone(), 0, random);
     let mut syncs = Vec::new();
     while let Some(event) = source.advance_to(patience_ms * NS_PER_MS) {
         if let EventKind::SyncDone { newly_dirty_pages, remaining_bytes, .. } = event.kind {
@@ -53,7 +53,7 @@ fn stepped(engine: Engine, case: &Case, seed: u64, patience_ms: u64) -> (Outcome
 /// The same, run to the end at once.
 fn at_once(engine: Engine, case: &Case, seed: u64, patience_ms: u64) -> (Outcome, Vec<SyncPoint>) {
     let mut syncs = Vec::new();
-    let batch = Batch::new(case.config, case.guest.clone(), 0);
+    let batch = Batch::new(&case.config, case.guest.clone(), 0);
     let random = Random::from_seed(seed);
     let outcome = batch.migrate_observed(engine, random, patience_ms, |sync| syncs.push(sync));
     (Outcome { loop_turns: 0, ..outcome }, syncs)
@@ -115,11 +115,11 @@ fn the_same_seed_is_the_same_migration_stepped_or_at_once() {
 
 fn cases() -> Vec<Case> {
     let case = |name, config, guest| Case { name, config, guest };
-    let phased = |working_set_pages, phases: [(u64, u64); 3]| Writer {
-        pace: Pace::phases(phases.map(|(at_ms, rate)| (at_ms * NS_PER_MS, rate))),
+    let phased = |working_set_pages, in_phases: [(u64, u64); 3]| Writer {
+        pace: Pace::phases(in_phases.map(|(at_ms, rate)| (at_ms * NS_PER_MS, rate))),
         ..writer(Pattern::Uniform, 0, working_set_pages)
     };
-    let phases = vec![
+    let in_phases = vec![
         phased(16_384, [(0, 20_000), (1500, 0), (1501, 0)]),
         phased(32_768, [(0, 0), (1500, 3000), (2500, 0)]),
         phased(4096, [(0, 0), (1500, 0), (2500, 9000)]),
@@ -147,7 +147,7 @@ fn cases() -> Vec<Case> {
         case("never", config(50, 100), guest(128, 16_384, uniform(40_000, 16_384))),
         case("hot", config(100, 300), guest(256, 4096, uniform(50_000, 4096))),
         case("unfilled", config(60, 200), guest(256, 1000, uniform(12_000, 24_000))),
-        case("phases", config(60, 150), guest(256, 30_000, phases)),
+        case("phases", config(60, 150), guest(256, 30_000, in_phases)),
         case("hot, cold", config(60, 100), guest(256, 32_768, vec![hot_and_cold])),
         case("bursts", config(80, 100), guest(256, 32_768, vec![bursts])),
         case("moves", config(60, 200), guest(256, 32_768, vec![moves])),
@@ -194,7 +194,7 @@ const QUANTITIES: [Quantity; 5] = [
 ];
 
 fn outcomes(case: &Case, engine: Engine, seeds: std::ops::Range<u64>) -> Vec<Outcome> {
-    let batch = Batch::new(case.config, case.guest.clone(), 0);
+    let batch = Batch::new(&case.config, case.guest.clone(), 0);
     seeds.map(|seed| batch.migrate(engine, Random::from_seed(seed), PATIENCE_MS)).collect()
 }
 
@@ -230,7 +230,7 @@ fn the_mean_field_is_the_mean() {
     for case in cases() {
         let name = case.name;
         let outcomes = outcomes(&case, Engine::Lumped, 0..2000);
-        let batch = Batch::new(case.config, case.guest.clone(), 0);
+        let batch = Batch::new(&case.config, case.guest.clone(), 0);
         let expected = batch.migrate(Engine::Mean, Random::from_seed(0), PATIENCE_MS);
         let mean = |read: fn(&Outcome) -> f64| outcomes.iter().map(read).sum::<f64>() / 2000.0;
         let pages = mean(|o| o.normal_pages as f64);
@@ -269,7 +269,7 @@ fn the_cost_of_counts_does_not_grow_with_memory() {
         // That large bitmaps are slow to read belongs to the host that is simulated, not to the simulation.
         config.host.sync_ns_per_word = 0;
         let guest = guest(gib << 10, gib << 18, uniform(50_000 * gib, (gib << 18) - 4096));
-        let outcome = Batch::new(config, guest, 0).migrate(Engine::Lumped, Random::from_seed(1), 1_000_000);
+        let outcome = Batch::new(&config, guest, 0).migrate(Engine::Lumped, Random::from_seed(1), 1_000_000);
         println!("{gib} GiB: {outcome:?}");
         assert!(outcome.converged && outcome.normal_pages > gib << 18);
         assert!(outcome.loop_turns <= 14 * outcome.syncs, "{gib} GiB: {outcome:?}");
@@ -354,7 +354,7 @@ proptest! {
     /// page sent or a window passed, so that the turns are bounded by the time given.
     #[test]
     fn nothing_hangs_or_overflows((case, seed) in any_case(), patience_ms in 0..30_000_u64) {
-        let batch = Batch::new(case.config, case.guest.clone(), 0);
+        let batch = Batch::new(&case.config, case.guest.clone(), 0);
         for engine in [Engine::Page, Engine::Lumped, Engine::Mean] {
             if engine == Engine::Page && case.guest.memory_mib > 2000 {
                 continue;
@@ -382,7 +382,7 @@ proptest! {
     fn nothing_moves_without_a_link(patience_ms in 3..1_000_000_u64, rate in 0..1_000_000_000_u64) {
         let mut config = config(100, 300);
         config.host.link_bytes_per_second = 0;
-        let batch = Batch::new(config, guest(64, 4096, uniform(rate, 4096)), 0);
+        let batch = Batch::new(&config, guest(64, 4096, uniform(rate, 4096)), 0);
         let outcome = batch.migrate(Engine::Mean, Random::from_seed(0), patience_ms);
         let nothing = Outcome {
             total_ms: patience_ms,

@@ -25,7 +25,7 @@ struct Case {
 
 impl Case {
     fn start(&self) -> SourceMigration {
-        SourceMigration::start(self.engine, self.config, self.guest.clone(), 0, Random::from_seed(self.seed))
+        SourceMigration::start(self.engine, &self.config, self.guest.clone(), 0, Random::from_seed(self.seed))
     }
 
     fn reach_pages(&self) -> u64 {

@@ -18,8 +18,13 @@ struct Run {
 /// Runs a scenario whose only faults are cancels at an iteration.
 fn run(scenario: &Scenario, seed: u64) -> Run {
     let config = scenario.source_config(HostConstants::default());
-    let mut source =
-        SourceMigration::start(Engine::Page, config, scenario.simulated_guest(0), 0, Random::from_seed(seed));
+    let mut source = SourceMigration::start(
+        Engine::Page,
+        &config,
+        scenario.simulated_guest(0),
+        0,
+        Random::from_seed(seed),
+    );
     let timeout_ns = scenario.migration.timeout_ms.unwrap() * NS_PER_MS;
     let mut remaining = Vec::new();
     while let Some(event) = source.advance_to(timeout_ns) {

@@ -48,7 +48,7 @@ impl Run {
             ..SourceConfig::default()
         };
         let patience_ms = setup.timeout_s.saturating_mul(1000);
-        Batch::new(config, guest, started_ns).migrate(engine, random, patience_ms).into()
+        Batch::new(&config, guest, started_ns).migrate(engine, random, patience_ms).into()
     }
 }
 

@@ -59,6 +59,11 @@ impl Clocks {
         self.passed_ns = self.passed_ns.max(to_ns);
     }
 
+    /// The writes of each writer so far, in units of 10^-9, and its own time.
+    pub(crate) fn progress(&self) -> impl Iterator<Item = (u128, u64)> + '_ {
+        self.clocks.iter().map(|clock| (clock.to, clock.own_ns))
+    }
+
     /// What was written since this was last asked.
     #[inline]
     pub(crate) fn collect<'a>(&'a mut self, guest: &'a Guest) -> Written<'a> {

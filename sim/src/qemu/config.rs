@@ -1,4 +1,7 @@
 //! What a migration is asked to do, on which host, with which of QEMU's features.
+//!
+//! Each feature is off unless it is asked for, as in QEMU, and carries QEMU's parameters with their defaults. Which
+//! version offers what stands in [`crate::versions`]; nothing here may depend on a version.
 
 use std::num::NonZeroU64;
 
@@ -13,8 +16,20 @@ pub struct SourceConfig {
     pub max_bandwidth_bytes_per_second: u64,
     /// The hand-over starts once the rest would take less than this; QEMU's default is 300 ms.
     pub downtime_limit_ms: u64,
-    /// Whether and how the guest is slowed down when it dirties too much; QEMU's default is not at all.
+    /// `avail-switchover-bandwidth`: what the hand-over may reckon with, whatever was measured.
+    pub switchover_bandwidth_bytes_per_second: Option<NonZeroU64>,
+    /// Whether and how the guest is slowed down when it dirties too much.
     pub auto_converge: Option<AutoConverge>,
+    /// Whether and how the pages that a virtual CPU may dirty are limited; not together with auto-converge.
+    pub dirty_limit: Option<DirtyLimit>,
+    /// Whether pages that were sent before are sent as what changed in them.
+    pub xbzrle: Option<Xbzrle>,
+    /// Whether pages travel over connections of their own.
+    pub channels: Option<Channels>,
+    /// Whether the guest may be moved before its memory has arrived.
+    pub postcopy: Option<Postcopy>,
+    /// `pause-before-switchover`: whether the hand-over waits, with the guest stopped, until it is told to go on.
+    pub pause_before_switchover: bool,
 }
 
 /// How a guest is slowed down, with QEMU's parameters and their defaults.
@@ -36,13 +51,61 @@ pub struct AutoConverge {
     pub periodic_sync_ns: Option<NonZeroU64>,
 }
 
+/// `dirty-limit`: from the same trigger as auto-converge on, each virtual CPU may dirty so much and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DirtyLimit {
+    /// `vcpu-dirty-limit` in bytes a second. Default 1 MiB/s.
+    pub vcpu_bytes_per_second: u64,
+    /// `x-vcpu-dirty-limit-period`: how often the sleep of a virtual CPU is adjusted. Default 1 s.
+    pub period_ns: u64,
+    /// Entries of a virtual CPU's dirty ring: it sleeps each time the ring is full. Default 4096.
+    pub ring_pages: u64,
+    /// As for auto-converge. Default 50.
+    pub trigger_threshold_percent: u64,
+}
+
+/// `xbzrle`: a cache of what was sent, by which a page that is sent again becomes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Xbzrle {
+    /// `xbzrle-cache-size`. Default 64 MiB.
+    pub cache_bytes: u64,
+}
+
+/// `multifd`: pages go over several connections, in packets of 128.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Channels {
+    /// `multifd-channels`, 1 to 255. Default 2.
+    pub count: u64,
+    /// `multifd-compression`: what a channel's thread needs to compress a page, if it does.
+    pub compression_ns_per_page: Option<u64>,
+    /// `zero-copy-send`: whether pages go out without being copied first.
+    pub zero_copy: bool,
+    /// Whether the channels wait for each other after every burst, as before QEMU 8.1, or only once a round. Default yes.
+    pub flush_after_each_burst: bool,
+}
+
+/// `postcopy-ram`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Postcopy {
+    /// `max-postcopy-bandwidth` in bytes a second, for the pages that nobody waits for; zero means no limit.
+    pub max_bandwidth_bytes_per_second: u64,
+    /// `postcopy-preempt`: whether a page that the guest waits for overtakes what is in the pipe.
+    pub preempt: bool,
+}
+
 impl Default for SourceConfig {
     fn default() -> Self {
         Self {
             host: HostConstants::default(),
             max_bandwidth_bytes_per_second: 128 << 20,
             downtime_limit_ms: 300,
+            switchover_bandwidth_bytes_per_second: None,
             auto_converge: None,
+            dirty_limit: None,
+            xbzrle: None,
+            channels: None,
+            postcopy: None,
+            pause_before_switchover: false,
         }
     }
 }
@@ -57,5 +120,28 @@ impl Default for AutoConverge {
             tailslow: false,
             periodic_sync_ns: None,
         }
+    }
+}
+
+impl Default for DirtyLimit {
+    fn default() -> Self {
+        Self {
+            vcpu_bytes_per_second: 1 << 20,
+            period_ns: 1_000_000_000,
+            ring_pages: 4096,
+            trigger_threshold_percent: 50,
+        }
+    }
+}
+
+impl Default for Xbzrle {
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20 }
+    }
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self { count: 2, compression_ns_per_page: None, zero_copy: false, flush_after_each_burst: true }
     }
 }

@@ -7,13 +7,16 @@
 use std::ops::Deref;
 
 use super::config::SourceConfig;
+use super::dirty_limit::Limiter;
 use super::lateness::Lateness;
+use super::postcopy::Postcopy;
 use super::statistics::{MemoryStatistics, Statistics, Status};
 use super::step::Step;
-use super::throttle::Throttle;
+use super::throttle::{Throttle, Trigger};
 use super::turns::{Interrupt, Rates};
 use super::whole_windows::WholeWindow;
-use super::wire::{Limits, Wire};
+use super::wire::{Limits, Mode, Wire};
+use super::xbzrle::Cache;
 use crate::guest::{Clocks, Cuts, Guest, PAGE_BYTES};
 use crate::memory::Memory;
 
@@ -52,7 +55,8 @@ pub(super) struct Sent {
     pub(super) wire_bytes: u64,
     /// The statistics' count: pages, headers, block names and end marks.
     pub(super) transferred_bytes: u64,
-    pub(super) normal_pages: u64,
+    /// Pages sent with their content, whole or as a difference.
+    pub(super) content_pages: u64,
     pub(super) zero_pages: u64,
     /// Whether the last page was of the firmware's blocks.
     pub(super) last_in_firmware: Option<bool>,
@@ -65,6 +69,7 @@ pub(crate) struct Machine<P, M: Memory> {
     /// The limits as they are now.
     pub(super) max_bandwidth_bytes_per_second: u64,
     pub(super) downtime_limit_ms: u64,
+    pub(super) mode: Mode,
     pub(super) wire: Wire,
     pub(super) memory: M,
     pub(super) chance: M::Chance,
@@ -91,14 +96,20 @@ pub(crate) struct Machine<P, M: Memory> {
     pub(super) bandwidth_bytes_per_second: u64,
     pub(super) expected_downtime_ms: u64,
     pub(super) rates: Rates,
+    pub(super) trigger: Trigger,
     pub(super) throttle: Throttle,
+    pub(super) limiter: Option<Limiter>,
+    /// When the throttle's timer looks whether a sync is overdue, and how many there were when it last looked.
+    pub(super) periodic_sync: Option<(u64, u64)>,
+    pub(super) cache: Cache,
+    pub(super) postcopy: Postcopy,
 }
 
 impl Plan {
-    pub(crate) fn new(config: SourceConfig, guest: Guest) -> Self {
+    pub(crate) fn new(config: &SourceConfig, guest: Guest) -> Self {
         let cuts = Cuts::of(&guest);
         let sync_words = cuts.total_pages.div_ceil(64);
-        let wire = Wire::new(config.host.link_bytes_per_second, &config.host);
+        let wire = Wire::new(config.host.link_bytes_per_second, config, guest.content, Mode::default());
         Self {
             wire,
             whole_windows: WholeWindow::of(&wire, limits(config.max_bandwidth_bytes_per_second)),
@@ -107,7 +118,7 @@ impl Plan {
                 .host
                 .sync_fixed_ns
                 .saturating_add(sync_words.saturating_mul(config.host.sync_ns_per_word)),
-            config,
+            config: *config,
             guest,
             cuts,
         }
@@ -121,6 +132,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         Self {
             max_bandwidth_bytes_per_second: config.max_bandwidth_bytes_per_second,
             downtime_limit_ms: config.downtime_limit_ms,
+            mode: Mode::default(),
             wire: plan.wire,
             memory: M::new(&plan.cuts),
             chance,
@@ -143,7 +155,12 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             bandwidth_bytes_per_second: 0,
             expected_downtime_ms: config.downtime_limit_ms,
             rates: Rates::default(),
+            trigger: Trigger::default(),
             throttle: Throttle::default(),
+            limiter: None,
+            periodic_sync: None,
+            cache: Cache::new(config.xbzrle, &plan.cuts),
+            postcopy: Postcopy::default(),
             plan,
         }
     }
@@ -168,16 +185,17 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     }
 
     pub(crate) fn set_link_bytes_per_second(&mut self, bytes_per_second: u64) {
-        if bytes_per_second == self.wire.bytes_per_second() {
+        if bytes_per_second == self.wire.link_bytes_per_second() {
             return;
         }
         let was_cut = self.wire.is_cut();
-        self.wire = Wire::new(bytes_per_second, &self.plan.config.host);
+        self.set_prices(bytes_per_second, self.mode);
         self.restart_page_in_flight();
-        if let Step::DeviceState { until_ns } = &mut self.step
+        let host = &self.plan.config.host;
+        if let Step::DeviceState { until_ns } | Step::PostcopyPackage { until_ns } = &mut self.step
             && was_cut
         {
-            *until_ns = self.present_ns.saturating_add(self.plan.config.host.device_state_ns);
+            *until_ns = self.present_ns.saturating_add(host.device_state_ns);
         }
     }
 
@@ -188,8 +206,24 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
+    /// Lets a hand-over that waits for the word go on. False if none waits.
+    pub(crate) fn continue_switchover(&mut self) -> bool {
+        let waits = matches!(self.step, Step::PreSwitchover { .. });
+        if waits {
+            self.clock_ns = self.clock_ns.max(self.present_ns);
+            let burst = self.open_burst();
+            self.step = Step::LastPass(burst);
+        }
+        waits
+    }
+
+    /// Asks for a cancel or declares the connection lost. False if it comes too late. After the switch to post-copy the
+    /// guest cannot come back: a cancel is refused, and a lost connection only pauses.
     pub(crate) fn interrupt_by(&mut self, interrupt: Interrupt) -> bool {
-        let in_time = self.step != Step::Ended && self.interrupt.is_none_or(|earlier| earlier == interrupt);
+        let refused = interrupt == Interrupt::Cancel && self.postcopy.began();
+        let in_time = !refused
+            && !matches!(self.step, Step::Ended | Step::PostcopyPaused)
+            && self.interrupt.is_none_or(|earlier| earlier == interrupt);
         if in_time {
             self.interrupt = Some(interrupt);
         }
@@ -201,6 +235,10 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             (Some(outcome), _, _) => outcome,
             (None, Some(Interrupt::Cancel), _) => Status::Cancelling,
             (None, _, Step::Setup { .. }) => Status::Setup,
+            (None, _, Step::PreSwitchover { .. }) => Status::PreSwitchover,
+            (None, _, Step::PostcopyPaused) => Status::PostcopyPaused,
+            (None, _, Step::PostcopyRecovering { .. }) => Status::PostcopyRecover,
+            (None, _, _) if self.postcopy.began() => Status::PostcopyActive,
             (None, _, _) => Status::Active,
         }
     }
@@ -208,21 +246,26 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     pub(crate) fn statistics(&self) -> Statistics {
         let status = self.status();
         let end_ns = self.ended_ns.unwrap_or(self.present_ns);
-        let downtime_ms = self.downtime_started_ns.map(|started_ns| whole_ms(started_ns, end_ns));
+        let downtime_end_ns = self.postcopy.began_ns().unwrap_or(end_ns);
+        let downtime_ms = self.downtime_started_ns.map(|started_ns| whole_ms(started_ns, downtime_end_ns));
+        let downtime_over = status == Status::Completed || self.postcopy.began();
         let active = status == Status::Active;
         Statistics {
             status,
             elapsed_ms: whole_ms(self.started_ns, end_ns),
             setup_ms: self.setup_ended_ns.map(|ended_ns| whole_ms(self.started_ns, ended_ns)),
-            downtime_ms: downtime_ms.filter(|_| status == Status::Completed),
+            downtime_ms: downtime_ms.filter(|_| downtime_over),
             expected_downtime_ms: active.then_some(self.expected_downtime_ms),
             throttle_percent: self.throttle.percent().filter(|_| active),
             memory: MemoryStatistics {
                 total_bytes: self.plan.cuts.total_pages * PAGE_BYTES,
                 transferred_bytes: self.sent.transferred_bytes,
                 remaining_bytes: self.remaining_bytes(),
-                normal_pages: self.sent.normal_pages,
+                normal_pages: self.sent.content_pages - self.cache.hit_pages,
                 zero_pages: self.sent.zero_pages,
+                xbzrle_pages: self.cache.hit_pages,
+                postcopy_requests: self.postcopy.requests,
+                postcopy_waited_ms: self.postcopy.waited_ns / NS_PER_MS,
                 page_size_bytes: PAGE_BYTES,
                 dirty_rate_pages_per_second: self.rates.pages_per_second,
                 dirty_sync_count: self.rates.sync_count,
@@ -239,11 +282,17 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     /// What a window may carry.
     #[inline]
     pub(super) fn limits(&self) -> Limits {
-        limits(self.max_bandwidth_bytes_per_second)
+        match self.plan.config.postcopy {
+            Some(config) if self.postcopy.began() => limits(config.max_bandwidth_bytes_per_second),
+            _ => limits(self.max_bandwidth_bytes_per_second),
+        }
     }
 
     pub(super) fn waits_for_link(&self) -> bool {
-        let sends = matches!(self.step, Step::Sending(_) | Step::LastPass(_) | Step::DeviceState { .. });
+        let sends = matches!(
+            self.step,
+            Step::Sending(_) | Step::LastPass(_) | Step::DeviceState { .. } | Step::PostcopyPackage { .. }
+        );
         sends && self.wire.is_cut()
     }
 
@@ -254,15 +303,21 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             self.clocks.stand_until(to_ns);
             return;
         }
-        if self.throttle.percent().is_none() {
-            self.clocks.run_until(to_ns, |_, ns| ns);
-            return;
+        let Self { plan, clocks, throttle, limiter, .. } = self;
+        match (throttle.percent(), limiter) {
+            (None, None) => clocks.run_until(to_ns, |_, ns| ns),
+            (_, Some(limiter)) => clocks.run_until(to_ns, |writer, ns| limiter.progress_ns(writer, ns)),
+            (Some(_), None) => clocks.run_until(to_ns, |writer, ns| {
+                let catches_up_ns = plan.guest.writers.get(writer).map_or(0, |writer| writer.catches_up_ns);
+                throttle.progress_ns(ns, catches_up_ns)
+            }),
         }
-        let Self { plan, clocks, throttle, .. } = self;
-        clocks.run_until(to_ns, |writer, ns| {
-            let catches_up_ns = plan.guest.writers.get(writer).map_or(0, |writer| writer.catches_up_ns);
-            throttle.progress_ns(ns, catches_up_ns)
-        });
+    }
+
+    /// Works the prices out anew.
+    pub(super) fn set_prices(&mut self, link_bytes_per_second: u64, mode: Mode) {
+        self.mode = mode;
+        self.wire = Wire::new(link_bytes_per_second, &self.plan.config, self.plan.guest.content, mode);
     }
 
     /// How late the sleeping thread wakes up, in whole milliseconds.

@@ -9,9 +9,11 @@
 //! configuration and seed give the same events on every machine, however finely time is stepped.
 
 mod config;
+mod dirty_limit;
 mod host;
 mod lateness;
 mod machine;
+mod postcopy;
 mod sending;
 mod source;
 mod statistics;
@@ -20,8 +22,9 @@ mod throttle;
 mod turns;
 mod whole_windows;
 mod wire;
+mod xbzrle;
 
-pub use config::{AutoConverge, SourceConfig};
+pub use config::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceConfig, Xbzrle};
 pub use host::HostConstants;
 pub(crate) use machine::{Machine, Plan};
 pub use source::{Engine, SourceMigration};

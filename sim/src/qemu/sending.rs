@@ -8,7 +8,7 @@ use std::ops::Deref;
 use super::machine::{Machine, Plan};
 use super::statistics::EventKind;
 use super::step::{Burst, Step, Turn};
-use super::wire::{BURST_NS, Limits, Price, name_bytes, pages_to_limit};
+use super::wire::{BURST_NS, Limits, name_bytes};
 use crate::memory::{Memory, Run};
 
 impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
@@ -16,6 +16,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     pub(super) fn send(&mut self, mut burst: Burst, target_ns: u64) -> Turn<EventKind> {
         let limits = self.limits();
         if self.run_burst(&mut burst, limits, target_ns) {
+            self.end_burst(&burst);
             return self.limit();
         }
         self.step = Step::Sending(burst);
@@ -29,6 +30,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
         // With no page to carry it, the frame still goes out.
         self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(burst.frame_bytes);
+        self.end_burst(&burst);
         let until_ns = self.clock_ns.saturating_add(self.plan.config.host.device_state_ns);
         self.move_to(Step::DeviceState { until_ns })
     }
@@ -46,6 +48,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             return None;
         }
         match self.step {
+            Step::PreSwitchover { told: true } | Step::PostcopyPaused => None,
             Step::Sending(burst) => Some(self.burst_end_not_before(&burst, self.limits())),
             Step::LastPass(burst) => Some(self.burst_end_not_before(&burst, Limits::NONE)),
             step => Some(step.until_ns().unwrap_or(self.present_ns)),
@@ -72,11 +75,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             };
             let begins_ns = self.clock_ns.saturating_add(extra_ns);
             let in_window = self.window.bytes.saturating_add(extra_bytes);
-            let limit = if in_window <= limits.budget_bytes {
-                pages_to_limit(price, burst, begins_ns, in_window, limits)
-            } else {
-                1
-            };
+            let place = (begins_ns, in_window);
+            let limit = self.wire.pages_to_limit(price, run.zero, burst, place, limits);
             let mut pages = run.pages.min(limit);
             let mut in_time = true;
             if begins_ns.saturating_add(pages.saturating_mul(price.ns)) > target_ns {
@@ -88,11 +88,13 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
                 }
             }
             self.clock_ns = begins_ns.saturating_add(pages.saturating_mul(price.ns));
-            self.window.bytes = in_window.saturating_add(pages.saturating_mul(price.bytes));
+            let (bytes, open_pages) = self.wire.counted(price, run.zero, burst.open_pages, pages);
+            self.window.bytes = in_window.saturating_add(bytes);
             self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(extra_bytes);
             self.sent.transferred_bytes += names;
-            self.count(run, pages, price);
+            self.count(run, pages, bytes);
             burst.pages += pages;
+            burst.open_pages = open_pages;
             burst.frame_bytes = 0;
             if !in_time {
                 return false;
@@ -104,16 +106,37 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         true
     }
 
+    /// Takes note of pages that went out with so many bytes.
     #[inline]
-    pub(super) fn count(&mut self, run: Run, pages: u64, price: Price) {
+    pub(super) fn count(&mut self, run: Run, pages: u64, bytes: u64) {
         self.memory.sent(&self.plan.cuts, run, pages);
         if run.zero {
             self.sent.zero_pages += pages;
         } else {
-            self.sent.normal_pages += pages;
+            self.sent.content_pages += pages;
+            if !run.first {
+                self.cache.sent_again(pages);
+            }
         }
         self.sent.last_in_firmware = Some(run.firmware);
-        let bytes = pages.saturating_mul(price.bytes);
+        self.count_bytes(bytes);
+    }
+
+    /// What goes out at the end of a burst where pages go by packets.
+    #[inline]
+    fn end_burst(&mut self, burst: &Burst) {
+        let bytes = self.wire.burst_end_bytes(burst.open_pages);
+        if bytes > 0 {
+            // The pages of the packet have taken their time already.
+            let page_bytes = burst.open_pages * crate::guest::PAGE_BYTES;
+            self.clock_ns = self.clock_ns.saturating_add(self.wire.ns(bytes - page_bytes));
+            self.window.bytes = self.window.bytes.saturating_add(bytes);
+            self.count_bytes(bytes);
+        }
+    }
+
+    #[inline]
+    fn count_bytes(&mut self, bytes: u64) {
         self.sent.transferred_bytes = self.sent.transferred_bytes.saturating_add(bytes);
         self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(bytes);
     }

@@ -66,6 +66,9 @@ trait Steps: fmt::Debug + Send {
     fn set_link_bytes_per_second(&mut self, bytes_per_second: u64);
     fn set_guest_paused(&mut self, paused: bool);
     fn interrupt_by(&mut self, interrupt: Interrupt) -> bool;
+    fn start_postcopy(&mut self) -> bool;
+    fn recover(&mut self) -> bool;
+    fn continue_switchover(&mut self) -> bool;
     fn guest_runs(&self) -> bool;
     fn status(&self) -> Status;
     fn statistics(&self) -> Statistics;
@@ -76,7 +79,7 @@ impl SourceMigration {
     #[must_use]
     pub fn start(
         engine: Engine,
-        config: SourceConfig,
+        config: &SourceConfig,
         guest: Guest,
         now_ns: u64,
         mut random: Random,
@@ -131,15 +134,33 @@ impl SourceMigration {
         self.0.set_guest_paused(paused);
     }
 
-    /// Asks for a cancel, which takes effect at the loop's next step. False if it comes too late.
+    /// Asks for a cancel, which takes effect at the loop's next step. False if it comes too late, as it does from the
+    /// switch to post-copy on.
     pub fn cancel(&mut self) -> bool {
         self.0.interrupt_by(Interrupt::Cancel)
     }
 
     /// Declares the connection lost: the migration fails at the loop's next step, unless it ended already or
-    /// is being cancelled. False if it comes too late.
+    /// is being cancelled. False if it comes too late. After the switch to post-copy it does not fail but pauses.
     pub fn fail(&mut self) -> bool {
         self.0.interrupt_by(Interrupt::Fail)
+    }
+
+    /// Asks for the switch to post-copy, which is made at the loop's next step. False where it was not configured, or the
+    /// migration is over or being ended.
+    pub fn start_postcopy(&mut self) -> bool {
+        self.0.start_postcopy()
+    }
+
+    /// Lets a post-copy that was paused by a lost link go on over the link as it is now. False if none is paused, or the
+    /// link is still cut.
+    pub fn recover(&mut self) -> bool {
+        self.0.recover()
+    }
+
+    /// Lets a hand-over that waits before it (`pause_before_switchover`) go on. False if none waits.
+    pub fn continue_switchover(&mut self) -> bool {
+        self.0.continue_switchover()
     }
 
     /// Whether the guest runs on this host.
@@ -217,6 +238,18 @@ where
 
     fn interrupt_by(&mut self, interrupt: Interrupt) -> bool {
         self.interrupt_by(interrupt)
+    }
+
+    fn start_postcopy(&mut self) -> bool {
+        self.start_postcopy()
+    }
+
+    fn recover(&mut self) -> bool {
+        self.recover()
+    }
+
+    fn continue_switchover(&mut self) -> bool {
+        self.continue_switchover()
     }
 
     fn guest_runs(&self) -> bool {

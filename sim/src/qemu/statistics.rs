@@ -35,6 +35,14 @@ pub enum EventKind {
     },
     /// The guest stands still for the last pass: downtime runs.
     GuestStopped,
+    /// The guest stands still and the hand-over waits for the word to go on.
+    PreSwitchover,
+    /// The guest runs at the destination, without the memory that has not arrived. It cannot come back.
+    PostcopyBegan,
+    /// The link was lost after the switch: the migration stands still, and the guest wherever it misses a page.
+    PostcopyPaused,
+    /// The two sides found each other again, and go on.
+    PostcopyResumed,
     /// Everything was sent; the source's copy stays stopped.
     Completed,
     /// The migration was cancelled and the guest stayed on the source.
@@ -56,6 +64,14 @@ pub enum Status {
     Setup,
     /// Sending.
     Active,
+    /// Stopped for the hand-over, which waits for the word to go on.
+    PreSwitchover,
+    /// The guest runs at the destination; the rest of its memory is sent after it.
+    PostcopyActive,
+    /// The link was lost after the switch.
+    PostcopyPaused,
+    /// The two sides compare what has arrived.
+    PostcopyRecover,
     /// A cancel was accepted and takes effect at the next step.
     Cancelling,
     /// Cancelled; the guest is here.
@@ -75,7 +91,7 @@ pub struct Statistics {
     pub elapsed_ms: u64,
     /// How long the setup took; none before it ended.
     pub setup_ms: Option<u64>,
-    /// How long the guest stood still; only when completed.
+    /// How long the guest stood still for the hand-over; only when completed, or in post-copy.
     pub downtime_ms: Option<u64>,
     /// How long the guest would stand still if it were stopped now; only while sending.
     pub expected_downtime_ms: Option<u64>,
@@ -98,6 +114,12 @@ pub struct MemoryStatistics {
     pub normal_pages: u64,
     /// Zero pages sent as a header only (QEMU calls them duplicates).
     pub zero_pages: u64,
+    /// Pages sent as a difference to what was sent before; not counted among the normal ones.
+    pub xbzrle_pages: u64,
+    /// Pages that the guest had to wait for after the switch to post-copy.
+    pub postcopy_requests: u64,
+    /// How long its virtual CPUs waited for those, all together, in ms.
+    pub postcopy_waited_ms: u64,
     /// Bytes of a page.
     pub page_size_bytes: u64,
     /// Newly dirty pages a second, worked out at syncs at least a second apart.

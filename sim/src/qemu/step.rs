@@ -11,6 +11,8 @@ pub(crate) struct Burst {
     pub(crate) pages: u64,
     /// Section header and footer, sent with the first page.
     pub(crate) frame_bytes: u64,
+    /// Pages of its last packet, which is not full yet, where pages go by packets.
+    pub(crate) open_pages: u64,
     /// When the page in flight is through, if it is known; nothing happens before.
     pub(crate) page_done_ns: u64,
 }
@@ -18,7 +20,7 @@ pub(crate) struct Burst {
 impl Burst {
     /// One that begins with a frame of so many bytes.
     pub(crate) fn new(started_ns: u64, frame_bytes: u64) -> Self {
-        Self { started_ns, pages: 0, frame_bytes, page_done_ns: 0 }
+        Self { started_ns, pages: 0, frame_bytes, open_pages: 0, page_done_ns: 0 }
     }
 }
 
@@ -41,10 +43,20 @@ pub(crate) enum Step {
     Stopping { until_ns: u64 },
     /// The sync after the stop.
     LastSync { until_ns: u64 },
+    /// Waiting, with the guest stopped, for the word to hand over.
+    PreSwitchover { told: bool },
     /// Sending the rest without any limit but the link.
     LastPass(Burst),
     /// Saving and sending the device state.
     DeviceState { until_ns: u64 },
+    /// Stopping the virtual CPUs, to let them go on at the destination without their memory.
+    PostcopyStopping { until_ns: u64 },
+    /// The sync after that, and sending the device state.
+    PostcopyPackage { until_ns: u64 },
+    /// The link was lost after the switch: both sides wait.
+    PostcopyPaused,
+    /// The destination tells what it has.
+    PostcopyRecovering { until_ns: u64 },
     /// Completed, cancelled or failed.
     Ended,
 }
@@ -58,8 +70,17 @@ impl Step {
             | Self::Sleeping { until_ns }
             | Self::Stopping { until_ns }
             | Self::LastSync { until_ns }
-            | Self::DeviceState { until_ns } => Some(until_ns),
-            Self::Top | Self::Judging | Self::Sending(_) | Self::LastPass(_) | Self::Ended => None,
+            | Self::DeviceState { until_ns }
+            | Self::PostcopyStopping { until_ns }
+            | Self::PostcopyPackage { until_ns }
+            | Self::PostcopyRecovering { until_ns } => Some(until_ns),
+            Self::Top
+            | Self::Judging
+            | Self::Sending(_)
+            | Self::PreSwitchover { .. }
+            | Self::LastPass(_)
+            | Self::PostcopyPaused
+            | Self::Ended => None,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Auto-converge: when QEMU slows the guest down, how far, and what a writer loses by it.
 //!
 //! It sees no more than QEMU does, a period's dirtied and sent bytes, and must never look at how far the migration
-//! really is. The rules are those of QEMU's `mig_throttle_guest_down` and `cpu_throttle_thread`.
+//! really is. The rules are those of QEMU's `migration_trigger_throttle`, `mig_throttle_guest_down` and
+//! `cpu_throttle_thread`.
 
 use super::config::AutoConverge;
 
@@ -10,12 +11,48 @@ const HIGH_PERIODS: u32 = 2;
 /// A throttled virtual CPU runs this long, then sleeps until the percentage is reached.
 const SLICE_NS: u64 = 10_000_000;
 
-/// The throttle and what leads to its next step.
+/// Finds out that too much is dirtied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trigger {
+    high_periods: u32,
+    sent_before_bytes: u64,
+}
+
+/// A period in which too much was dirtied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Excess {
+    dirtied_bytes: u64,
+    threshold_bytes: u64,
+}
+
+/// How far the guest is slowed down: the part of its time that it is kept from running, in percent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Throttle {
     percent: u64,
-    high_periods: u32,
-    sent_before_bytes: u64,
+}
+
+impl Trigger {
+    /// A period of more than a second ended at a sync. `sent_bytes` counts from the start of the migration. Tells when
+    /// it is the second in which more was dirtied than the threshold's part of what was sent.
+    pub(super) fn period_ended(
+        &mut self,
+        threshold_percent: u64,
+        dirtied_bytes: u64,
+        sent_bytes: u64,
+    ) -> Option<Excess> {
+        let sent_in_period = sent_bytes - self.sent_before_bytes;
+        self.sent_before_bytes = sent_bytes;
+        let threshold_bytes = percent_of(threshold_percent, sent_in_period);
+        if dirtied_bytes <= threshold_bytes {
+            return None;
+        }
+        self.high_periods += 1;
+        if self.high_periods < HIGH_PERIODS {
+            return None;
+        }
+        self.high_periods = 0;
+        Some(Excess { dirtied_bytes, threshold_bytes })
+    }
 }
 
 impl Throttle {
@@ -24,35 +61,22 @@ impl Throttle {
         (self.percent > 0).then_some(self.percent)
     }
 
-    /// A period of more than a second ended at a sync. `sent_bytes` counts from the start of the migration.
-    pub(super) fn period_ended(&mut self, rules: &AutoConverge, dirtied_bytes: u64, sent_bytes: u64) {
-        let sent_in_period = sent_bytes - self.sent_before_bytes;
-        self.sent_before_bytes = sent_bytes;
-        let threshold_bytes = percent_of(rules.trigger_threshold_percent, sent_in_period);
-        if dirtied_bytes <= threshold_bytes {
-            return;
-        }
-        self.high_periods += 1;
-        if self.high_periods == HIGH_PERIODS {
-            self.high_periods = 0;
-            self.percent = self.next_percent(rules, dirtied_bytes, threshold_bytes);
-        }
-    }
-
-    fn next_percent(&self, rules: &AutoConverge, dirtied_bytes: u64, threshold_bytes: u64) -> u64 {
+    /// The next step.
+    pub(super) fn step(&mut self, rules: &AutoConverge, excess: Excess) {
         let most = rules.max_percent.min(99);
         if self.percent == 0 {
-            return rules.initial_percent.min(most);
+            self.percent = rules.initial_percent.min(most);
+            return;
         }
         let mut increment = rules.increment_percent;
         if rules.tailslow {
             // Never more than what would bring the dirty rate down to the threshold by itself.
             let cpu_now = 100 - self.percent;
-            let cpu_ideal =
-                u128::from(cpu_now) * u128::from(threshold_bytes) / u128::from(dirtied_bytes.max(1));
+            let ideal = u128::from(cpu_now) * u128::from(excess.threshold_bytes);
+            let cpu_ideal = ideal / u128::from(excess.dirtied_bytes.max(1));
             increment = increment.min(cpu_now - u64::try_from(cpu_ideal).unwrap_or(cpu_now));
         }
-        self.percent.saturating_add(increment).min(most)
+        self.percent = self.percent.saturating_add(increment).min(most);
     }
 
     /// How far a writer's own time gets in so many nanoseconds, if it makes up for what it misses in sleeps of up to
@@ -72,40 +96,30 @@ fn percent_of(percent: u64, of: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn steps(rules: AutoConverge, dirtied_bytes: u64, periods: u64) -> Vec<u64> {
-        let mut throttle = Throttle::default();
+    fn steps(rules: AutoConverge, dirtied_bytes: impl Fn(u64) -> u64, periods: u64) -> Vec<u64> {
+        let (mut trigger, mut throttle) = (Trigger::default(), Throttle::default());
         let mut seen = Vec::new();
         for period in 1..=periods {
-            throttle.period_ended(&rules, dirtied_bytes, period * 100);
-            seen.extend(throttle.percent());
+            let threshold = rules.trigger_threshold_percent;
+            if let Some(excess) = trigger.period_ended(threshold, dirtied_bytes(period), period * 100) {
+                throttle.step(&rules, excess);
+            }
+            seen.push(throttle.percent);
         }
-        seen.dedup();
         seen
     }
 
     #[test]
     fn every_second_high_period_is_a_step() {
-        let mut throttle = Throttle::default();
-        let mut seen = Vec::new();
-        for period in 1..=22 {
-            throttle.period_ended(&AutoConverge::default(), 51, period * 100);
-            seen.push(throttle.percent);
-        }
         assert_eq!(
-            seen,
+            steps(AutoConverge::default(), |_| 51, 22),
             [0, 20, 20, 30, 30, 40, 40, 50, 50, 60, 60, 70, 70, 80, 80, 90, 90, 99, 99, 99, 99, 99]
         );
     }
 
     #[test]
     fn half_is_not_too_much_and_good_periods_are_no_pardon() {
-        let mut throttle = Throttle::default();
-        for (dirtied, period) in [(50, 1), (51, 2), (50, 3)] {
-            throttle.period_ended(&AutoConverge::default(), dirtied, period * 100);
-        }
-        assert_eq!(throttle.percent(), None);
-        throttle.period_ended(&AutoConverge::default(), 51, 400);
-        assert_eq!(throttle.percent(), Some(20));
+        assert_eq!(steps(AutoConverge::default(), |period| 50 + (period + 1) % 2, 4), [0, 0, 0, 20]);
     }
 
     #[test]
@@ -116,17 +130,17 @@ mod tests {
             max_percent: 80,
             ..AutoConverge::default()
         };
-        assert_eq!(steps(rules, 60, 12), [35, 65, 80]);
+        assert_eq!(steps(rules, |_| 60, 7), [0, 35, 35, 65, 65, 80, 80]);
         let patient = AutoConverge { trigger_threshold_percent: 70, ..AutoConverge::default() };
-        assert_eq!(steps(patient, 70, 12), [0; 0]);
-        // 25 % more than the threshold: 20 % is the first step, then a fifth of the CPU that is left.
+        assert_eq!(steps(patient, |_| 70, 4), [0; 4]);
+        // A quarter more than the threshold: 20 % is the first step, then a fifth of the CPU that is left.
         let tailslow = AutoConverge { tailslow: true, increment_percent: 50, ..AutoConverge::default() };
-        assert_eq!(steps(tailslow, 63, 6), [20, 37, 50]);
+        assert_eq!(steps(tailslow, |_| 63, 6), [0, 20, 20, 37, 37, 50]);
     }
 
     #[test]
     fn a_paced_writer_loses_nothing_while_it_can_catch_up() {
-        let throttled = |percent| Throttle { percent, ..Throttle::default() };
+        let throttled = |percent| Throttle { percent };
         // At 60 % the sleeps are of 15 ms, at 70 % of 23.
         assert_eq!(throttled(60).progress_ns(1000, 20_000_000), 1000);
         assert_eq!(throttled(70).progress_ns(1000, 20_000_000), 300);

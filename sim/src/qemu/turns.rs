@@ -5,10 +5,11 @@
 
 use std::ops::Deref;
 
+use super::dirty_limit::Limiter;
 use super::machine::{Machine, NS_PER_MS, Plan, WINDOW_MS, Window, per_second};
 use super::statistics::{EventKind, Status};
 use super::step::{Burst, Step, Turn};
-use super::wire::{END_MARK_BYTES, FRAME_BYTES};
+use super::wire::{END_MARK_BYTES, FRAME_BYTES, Mode};
 use crate::guest::PAGE_BYTES;
 use crate::memory::Memory;
 
@@ -68,7 +69,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             && self.step != Step::Ended
         {
             self.clock_ns = self.clock_ns.max(self.present_ns);
-            return Turn::Happened(self.end_early(interrupt));
+            return Turn::Happened(self.interrupted(interrupt));
         }
         match self.step {
             Step::Setup { .. } => self.set_up(),
@@ -78,13 +79,17 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             Step::Sending(burst) => self.send(burst, target_ns),
             Step::Sleeping { .. } => Turn::Happened(self.close_window()),
             Step::Stopping { .. } => self.guest_stopped(),
-            Step::LastSync { .. } => {
-                let burst = self.open_burst();
-                self.sync_done(Step::LastPass(burst))
-            }
+            Step::LastSync { .. } => self.last_sync_done(),
             Step::LastPass(burst) => self.send_last(burst, target_ns),
             Step::DeviceState { .. } => Turn::Happened(self.complete()),
-            Step::Ended => Turn::Waiting,
+            Step::PostcopyStopping { .. } => self.stopped_for_postcopy(),
+            Step::PostcopyPackage { .. } => self.begin_postcopy(),
+            Step::PostcopyRecovering { .. } => self.recovered(),
+            Step::PreSwitchover { told: false } => {
+                self.step = Step::PreSwitchover { told: true };
+                Turn::Happened(EventKind::PreSwitchover)
+            }
+            Step::PreSwitchover { told: true } | Step::PostcopyPaused | Step::Ended => Turn::Waiting,
         }
     }
 
@@ -105,6 +110,12 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         if self.window.bytes > self.limits().budget_bytes {
             return self.limit();
         }
+        if self.postcopy.began() {
+            return self.send_after_switch(target_ns);
+        }
+        if self.plan.config.auto_converge.is_some() || self.plan.config.dirty_limit.is_some() {
+            self.look_at_timers();
+        }
         if self.remaining_bytes() < self.threshold_bytes {
             return self.move_to(Step::Syncing { until_ns: self.clock_ns.saturating_add(self.plan.sync_ns) });
         }
@@ -116,12 +127,25 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     fn judge(&mut self, target_ns: u64) -> Turn<EventKind> {
         let remaining_bytes = self.remaining_bytes();
         if remaining_bytes > 0 && remaining_bytes >= self.threshold_bytes {
+            if self.postcopy.is_due() {
+                return self.begin_stopping_for_postcopy();
+            }
             let burst = self.open_burst();
             return self.send(burst, target_ns);
         }
         self.downtime_started_ns = Some(self.clock_ns);
         let stop_ns = if self.guest_runs { self.plan.config.host.stop_guest_ns } else { 0 };
         self.move_to(Step::Stopping { until_ns: self.clock_ns.saturating_add(stop_ns) })
+    }
+
+    /// After the switch everything that is left is sent, and then it is over.
+    fn send_after_switch(&mut self, target_ns: u64) -> Turn<EventKind> {
+        self.reckon_up_requests();
+        if self.memory.remaining() == 0 {
+            return Turn::Happened(self.complete());
+        }
+        let burst = self.open_burst();
+        self.send(burst, target_ns)
     }
 
     /// Closes the window if it is over, or goes to sleep if its budget is spent.
@@ -145,7 +169,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let sent_bytes = self.window.bytes;
         self.step = Step::Top;
         self.bandwidth_bytes_per_second = scaled(sent_bytes, 1000, spent_ms);
-        self.threshold_bytes = scaled(sent_bytes, self.downtime_limit_ms, spent_ms);
+        self.threshold_bytes = self.threshold_after(sent_bytes, spent_ms);
         if self.rates.pages_per_second > 0 && sent_bytes > MIN_MEANINGFUL_BYTES {
             self.expected_downtime_ms = scaled(self.remaining_bytes(), 1000, self.bandwidth_bytes_per_second);
         }
@@ -157,18 +181,90 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
+    /// What may remain for the hand-over to start, after a window of so many bytes.
+    #[inline]
+    pub(super) fn threshold_after(&self, sent_bytes: u64, spent_ms: u64) -> u64 {
+        match self.plan.config.switchover_bandwidth_bytes_per_second {
+            Some(bandwidth) => scaled(bandwidth.get(), self.downtime_limit_ms, 1000),
+            None => scaled(sent_bytes, self.downtime_limit_ms, spent_ms),
+        }
+    }
+
     #[inline]
     fn sync_done(&mut self, next: Step) -> Turn<EventKind> {
+        let newly_dirty_pages = self.sync_dirty_pages();
+        self.step = next;
+        Turn::Happened(self.sync_event(newly_dirty_pages))
+    }
+
+    /// Reads the dirty bitmap now; returns how many pages were clean before and are dirty now.
+    #[inline]
+    pub(super) fn sync_dirty_pages(&mut self) -> u64 {
         self.let_pass(self.clock_ns);
         let plan = &*self.plan;
         let written = self.clocks.collect(&plan.guest);
         let newly_dirty_pages = self.memory.sync(&plan.cuts, &written, &mut self.chance);
-        let period_pages = self.rates.sync(self.clock_ns / NS_PER_MS, newly_dirty_pages);
-        if let (Some(pages), Some(rules)) = (period_pages, &plan.config.auto_converge) {
-            self.throttle.period_ended(rules, pages * PAGE_BYTES, self.sent.transferred_bytes);
+        if let Some(pages) = self.rates.sync(self.clock_ns / NS_PER_MS, newly_dirty_pages) {
+            self.slow_guest_down(pages);
         }
-        self.step = next;
-        Turn::Happened(self.sync_event(newly_dirty_pages))
+        if self.cache.round_ended(&mut self.host_chance) {
+            let mode = Mode { hit_share: self.cache.hit_share(), ..self.mode };
+            self.set_prices(self.wire.link_bytes_per_second(), mode);
+        }
+        newly_dirty_pages
+    }
+
+    /// A period of more than a second ended at a sync, in which so many pages were dirtied.
+    fn slow_guest_down(&mut self, dirtied_pages: u64) {
+        let config = &self.plan.config;
+        let (dirtied_bytes, sent_bytes) = (dirtied_pages * PAGE_BYTES, self.sent.transferred_bytes);
+        if let Some(rules) = &config.auto_converge {
+            let threshold_percent = rules.trigger_threshold_percent;
+            if let Some(excess) = self.trigger.period_ended(threshold_percent, dirtied_bytes, sent_bytes) {
+                self.throttle.step(rules, excess);
+                if let Some(period_ns) = rules.periodic_sync_ns {
+                    let next_ns = self.clock_ns.saturating_add(period_ns.get());
+                    self.periodic_sync.get_or_insert((next_ns, self.rates.sync_count));
+                }
+            }
+        } else if let Some(rules) = &config.dirty_limit
+            && let threshold_percent = rules.trigger_threshold_percent
+            && self.trigger.period_ended(threshold_percent, dirtied_bytes, sent_bytes).is_some()
+            && self.limiter.is_none()
+        {
+            self.limiter = Some(Limiter::new(rules, self.clock_ns, self.clocks.progress()));
+        }
+    }
+
+    /// The timers of a guest that is slowed down: each virtual CPU's sleep is adjusted, and a sync that is overdue made.
+    fn look_at_timers(&mut self) {
+        let plan = &*self.plan;
+        if let (Some(limiter), Some(rules)) = (&mut self.limiter, &plan.config.dirty_limit) {
+            limiter.adjust(rules, self.clock_ns, self.clocks.progress());
+        }
+        let period_ns = plan.config.auto_converge.and_then(|rules| rules.periodic_sync_ns);
+        if let (Some((due_ns, syncs_then)), Some(period_ns)) = (self.periodic_sync, period_ns)
+            && self.clock_ns >= due_ns
+        {
+            // Another thread does it, so that it takes no time of this one.
+            if self.rates.sync_count == syncs_then {
+                self.sync_dirty_pages();
+            }
+            let next_ns = self.clock_ns.saturating_add(period_ns.get());
+            self.periodic_sync = Some((next_ns, self.rates.sync_count));
+        }
+    }
+
+    fn last_sync_done(&mut self) -> Turn<EventKind> {
+        let newly_dirty_pages = self.sync_dirty_pages();
+        let event = self.sync_event(newly_dirty_pages);
+        if self.plan.config.pause_before_switchover {
+            self.step = Step::PreSwitchover { told: false };
+        } else {
+            let burst = self.open_burst();
+            self.step = Step::LastPass(burst);
+        }
+        Turn::Happened(event)
     }
 
     #[inline]
@@ -198,7 +294,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         EventKind::Completed
     }
 
-    fn end_early(&mut self, interrupt: Interrupt) -> EventKind {
+    pub(super) fn end_early(&mut self, interrupt: Interrupt) -> EventKind {
         let guest_resumed = self.stopped_guest;
         self.guest_runs |= guest_resumed;
         match interrupt {
@@ -226,7 +322,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     }
 
     #[inline]
-    fn open_burst(&mut self) -> Burst {
+    pub(super) fn open_burst(&mut self) -> Burst {
         self.sent.transferred_bytes += END_MARK_BYTES;
         Burst::new(self.clock_ns, FRAME_BYTES)
     }

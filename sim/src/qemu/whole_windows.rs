@@ -9,8 +9,7 @@ use super::lateness::Lateness;
 use super::machine::{Machine, NS_PER_MS, Plan, WINDOW_MS, Window};
 use super::statistics::EventKind;
 use super::step::{Burst, Step, Turn};
-use super::turns::scaled;
-use super::wire::{END_MARK_BYTES, FRAME_BYTES, Limits, Price, Wire, name_bytes, pages_to_limit};
+use super::wire::{END_MARK_BYTES, FRAME_BYTES, Limits, Mode, Price, Wire, name_bytes};
 use crate::guest::PAGE_BYTES;
 use crate::memory::Memory;
 
@@ -32,27 +31,27 @@ pub(super) struct WholeWindow {
 impl WholeWindow {
     /// The window of each price; one of no pages where windows of that price differ from one to the next.
     pub(super) fn of(wire: &Wire, limits: Limits) -> [Self; 3] {
-        wire.prices()
-            .map(|price| Self::at(price, wire, limits).filter(|_| !wire.is_cut()).unwrap_or_default())
+        let [again, first, zero] = wire.prices();
+        [(again, false), (first, false), (zero, true)].map(|(price, is_zero)| {
+            Self::at(price, is_zero, wire, limits).filter(|_| !wire.is_cut()).unwrap_or_default()
+        })
     }
 
-    fn at(price: Price, wire: &Wire, limits: Limits) -> Option<Self> {
+    fn at(price: Price, zero: bool, wire: &Wire, limits: Limits) -> Option<Self> {
         let mut window = Self::default();
         let mut last_burst_ns = 0;
         while window.bytes <= limits.budget_bytes && window.sending_ns / NS_PER_MS < WINDOW_MS {
             let burst = Burst::new(window.sending_ns, 0);
             let begins_ns = window.sending_ns.checked_add(wire.frame_ns)?;
             let in_window = window.bytes.checked_add(FRAME_BYTES)?;
-            // A budget smaller than a frame ends the burst after the page that carries it, like any page that crosses.
-            let pages = if in_window <= limits.budget_bytes {
-                pages_to_limit(price, &burst, begins_ns, in_window, limits)
-            } else {
-                1
-            };
+            let pages = wire.pages_to_limit(price, zero, &burst, (begins_ns, in_window), limits);
+            let (page_bytes, open_pages) = wire.counted(price, zero, 0, pages);
+            let end_bytes = wire.burst_end_bytes(open_pages);
+            let end_ns = wire.ns(end_bytes.saturating_sub(open_pages.checked_mul(PAGE_BYTES)?));
             window.pages += pages;
             window.bursts += 1;
-            window.bytes = in_window.checked_add(pages.checked_mul(price.bytes)?)?;
-            window.sending_ns = begins_ns.checked_add(pages.checked_mul(price.ns)?)?;
+            window.bytes = in_window.checked_add(page_bytes)?.checked_add(end_bytes)?;
+            window.sending_ns = begins_ns.checked_add(pages.checked_mul(price.ns)?)?.checked_add(end_ns)?;
             last_burst_ns = window.sending_ns - burst.started_ns;
         }
         window.sleeps = window.sending_ns / NS_PER_MS < WINDOW_MS;
@@ -72,7 +71,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let mut turns = 0;
         while turns < MAX_TURNS {
             turns += 1;
-            if self.window.bytes == 0 && matches!(self.step, Step::Top | Step::Judging) {
+            if self.window.bytes == 0 && self.is_uneventful() {
                 self.jump(deadline_ns);
             }
             match self.turn(deadline_ns) {
@@ -87,6 +86,16 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             self.present_ns = deadline_ns;
         }
         turns
+    }
+
+    /// Whether nothing but sending may come now: no switch is due, no timer runs, and prices are as they were planned.
+    #[inline]
+    fn is_uneventful(&self) -> bool {
+        let slowed = self.periodic_sync.is_some() || self.limiter.is_some();
+        matches!(self.step, Step::Top | Step::Judging)
+            && self.mode == Mode::default()
+            && !slowed
+            && !self.postcopy.is_due()
     }
 
     /// Passes over all whole windows that come now and are alike: as long as every burst of theirs begins with more than a
@@ -107,7 +116,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         {
             return;
         }
-        let highest = scaled(window.bytes, self.downtime_limit_ms, WINDOW_MS);
+        let highest = self.threshold_after(window.bytes, WINDOW_MS);
         let threshold_pages = self.threshold_bytes.max(highest).div_ceil(PAGE_BYTES);
         let Some(above) = self.memory.remaining().checked_sub(threshold_pages) else { return };
         // The last burst may end below the threshold: if it is the only one of its window, nobody looks before the end.
@@ -116,10 +125,10 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         if windows == 0 {
             return;
         }
-        self.count(run, windows * window.pages, self.wire.price(run));
-        let bursts = windows * window.bursts;
-        self.sent.transferred_bytes += bursts * END_MARK_BYTES;
-        self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(bursts * FRAME_BYTES);
+        let frame_bytes = window.bursts * FRAME_BYTES;
+        self.count(run, windows * window.pages, windows.saturating_mul(window.bytes - frame_bytes));
+        self.sent.transferred_bytes += windows * window.bursts * END_MARK_BYTES;
+        self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(windows * frame_bytes);
         self.pass_windows(window, windows);
         self.step = Step::Top;
     }
@@ -160,7 +169,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             self.clock_ns = last_began_ns + window.sending_ns;
             super::machine::whole_ms(last_began_ns, self.clock_ns)
         };
-        self.threshold_bytes = scaled(window.bytes, self.downtime_limit_ms, spent_ms);
+        self.threshold_bytes = self.threshold_after(window.bytes, spent_ms);
         self.window = Window { started_ms: self.clock_ns / NS_PER_MS, bytes: 0 };
     }
 }

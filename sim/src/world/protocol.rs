@@ -87,7 +87,7 @@ impl World {
         };
         let guest = self.scenario.simulated_guest(0);
         self.engine =
-            Some(SourceMigration::start(Engine::Page, config, guest, self.now_ns, self.random.clone()));
+            Some(SourceMigration::start(Engine::Page, &config, guest, self.now_ns, self.random.clone()));
     }
 
     pub(super) fn on_engine_event(&mut self, event: EventKind) {
@@ -96,7 +96,12 @@ impl World {
                 self.hint(Hint::IterationBegan);
                 self.on_iteration(iteration);
             }
-            EventKind::WindowClosed { .. } => {}
+            // The world asks for none of these yet.
+            EventKind::PreSwitchover
+            | EventKind::PostcopyBegan
+            | EventKind::PostcopyPaused
+            | EventKind::PostcopyResumed
+            | EventKind::WindowClosed { .. } => {}
             EventKind::GuestStopped => {
                 if self.source.copy == SourceCopy::Running {
                     self.source.copy = SourceCopy::Stopped;

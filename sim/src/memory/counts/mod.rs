@@ -5,30 +5,16 @@
 //! passes, classes are divided into segments that are wholly dirty or wholly clean, so that the phase of the scan
 //! against the walk is exact as well.
 
+mod segment;
+
+use segment::{Dirty, Hit, Segment, chance_of_part, passed_with};
+
 use super::{Memory, Run};
 use crate::chance::{Hits, chance_of_write};
 use crate::guest::{Class, Cuts, Written};
 
 /// Above so many segments those that are not quite alike are put together too.
 const MANY_SEGMENTS: usize = 256;
-
-/// Dirty pages by what they cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Dirty {
-    normal: u64,
-    zero: u64,
-}
-
-/// A stretch of one class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Segment {
-    /// Index of its class.
-    class: usize,
-    first: u64,
-    pages: u64,
-    /// Its dirty pages; where the walk is, only those ahead of it.
-    dirty: Dirty,
-}
 
 /// The dirty pages of a guest on their circular walk, counted.
 #[derive(Clone, Debug)]
@@ -319,62 +305,6 @@ impl<H: Hits> Counts<H> {
             self.dirty_then = self.segments.get(self.place).map_or(0, |segment| segment.dirty.pages());
         }
     }
-}
-
-/// What was hit of some pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Hit {
-    newly_dirty: u64,
-    rewritten: u64,
-}
-
-impl Dirty {
-    #[inline]
-    fn pages(self) -> u64 {
-        self.normal + self.zero
-    }
-
-    /// Writes to each of `pages` pages, of which these are dirty, with a chance.
-    #[inline]
-    fn write(&mut self, pages: u64, chance: u64, hits: &mut impl Hits) -> Hit {
-        let rewritten = if self.zero == 0 { 0 } else { hits.hits(self.zero, chance) };
-        let newly_dirty = hits.hits(pages - self.pages(), chance);
-        self.zero -= rewritten;
-        self.normal += rewritten + newly_dirty;
-        Hit { newly_dirty, rewritten }
-    }
-}
-
-impl Segment {
-    /// Whether this and the one after it can be one: of one class, and where a scan passes both clean or both dirty
-    /// throughout.
-    fn is_like(&self, next: &Self, cuts: &Cuts, crowded: bool) -> bool {
-        let scanned = !crowded && cuts.classes.get(self.class).is_some_and(|class| class.scanned);
-        let (here, there) = (self.dirty, next.dirty);
-        let clean = here == Dirty::default() && there == Dirty::default();
-        let dirty = here.normal == self.pages && there.normal == next.pages
-            || here.zero == self.pages && there.zero == next.pages;
-        self.class == next.class && (clean || dirty || !scanned)
-    }
-}
-
-/// Pages that the walk passes with `taken` of the dirty pages spread at random over what lies ahead: the place of the
-/// last of them, on average.
-#[inline]
-fn passed_with(taken: u64, dirty_ahead: u64, pages_ahead: u64) -> u64 {
-    if dirty_ahead == pages_ahead {
-        return taken;
-    }
-    let passed = match taken.checked_mul(pages_ahead + 1) {
-        Some(product) => product / (dirty_ahead + 1),
-        None => pages_ahead / (dirty_ahead + 1) * taken,
-    };
-    passed.clamp(taken, pages_ahead - (dirty_ahead - taken))
-}
-
-/// The part that so many of the pages are, as a chance in units of 2^-64.
-fn chance_of_part(part: u64, pages: u64) -> u64 {
-    u64::try_from((u128::from(part) << 64) / u128::from(pages.max(1))).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 use whimbrel_core::control::{Control, SettingKind, SettingSet, Signal, Timer};
 use whimbrel_core::journal::{self, JournalError};
 use whimbrel_core::{CopyState, GuestRun, Input, Instant, Misuse, Side, Spec, SpecError, Verdict};
-use whimbrel_sim::world::DaemonConstants;
 use whimbrel_sim::{Scenario, ScenarioError, Simulation, simulation};
 
 /// A migration that can be gone through again.
@@ -55,8 +54,7 @@ pub fn scenario(name: &str) -> Result<Scenario, RecordError> {
 /// See [`RecordError`].
 pub fn simulate(scenario: &Scenario) -> Result<Simulation, RecordError> {
     let mut simulation =
-        Simulation::new(scenario, scenario.seed, |_| Verdict::default(), DaemonConstants::default())?
-            .with_journal();
+        Simulation::new(scenario, scenario.conditions(), |_| Verdict::default())?.with_journal();
     simulation.run(|| None, |_, _, _| {})?;
     Ok(simulation)
 }

@@ -47,6 +47,11 @@ pub enum Action {
     PollJob,
     /// Ask for the end of the job. Accepted does not mean ended. → [`Answer::Abort`]
     AbortMigration,
+    /// Ask the job to switch to post-copy. Accepted does not mean switched. → [`Answer::Postcopy`]
+    StartPostcopy,
+    /// Make the call that lets a post-copy go on which lost its connection. It lasts as long as the rest of the
+    /// migration. → [`Answer::CallReturned`]
+    ResumePostcopy,
     /// Look at the guest's copy on one host. → [`Answer::Copy`]
     Observe(Side),
     /// Let the copy on one host run. → [`Answer::Acted`]
@@ -82,12 +87,14 @@ pub enum Answer {
     Settings(Result<Settings, Failure>),
     /// To [`Action::ApplySetting`].
     Applied(Result<(), Failure>),
-    /// To [`Action::StartMigration`]: the call came back.
+    /// To [`Action::StartMigration`] and [`Action::ResumePostcopy`]: the call came back.
     CallReturned(Result<(), Failure>),
     /// To [`Action::PollJob`].
     Job(Result<JobReport, Failure>),
     /// To [`Action::AbortMigration`].
     Abort(Result<(), Failure>),
+    /// To [`Action::StartPostcopy`].
+    Postcopy(Result<(), Failure>),
     /// To [`Action::Observe`].
     Copy(CopyState),
     /// To [`Action::Resume`] and [`Action::Destroy`].
@@ -132,6 +139,11 @@ pub enum CopyState {
     Paused,
     /// It receives a migration and has never run.
     Incoming,
+    /// Half of a guest in post-copy. On the source: its CPUs stand still for ever, and its memory is fetched from it. On
+    /// the destination: it runs, and fetches what it misses.
+    Postcopy,
+    /// The same after the two halves have lost each other.
+    PostcopyFailed,
     /// The host answers and has no such guest in memory.
     Absent,
     /// The host did not answer.
@@ -258,6 +270,8 @@ impl fmt::Display for CopyState {
             Self::Stopped => "stopped by a migration",
             Self::Paused => "paused",
             Self::Incoming => "incoming",
+            Self::Postcopy => "in post-copy",
+            Self::PostcopyFailed => "in post-copy, cut off",
             Self::Absent => "absent",
             Self::Unknown => "unknown",
         })

@@ -24,6 +24,7 @@ pub mod random;
 pub mod replay;
 pub mod scenario;
 pub mod simulation;
+mod slab;
 pub mod versions;
 pub mod world;
 

@@ -9,8 +9,8 @@ use whimbrel_core::{
     Spec, SpecError, Verdict, View,
 };
 
-use crate::scenario::Scenario;
-use crate::world::{DaemonConstants, Told, World};
+use crate::scenario::{Conditions, Scenario, Staged};
+use crate::world::{Told, World};
 
 /// After this much virtual time the operator cancels: a simulation must end, even when the scenario never would.
 const PATIENCE_NS: u64 = 6 * 3_600 * 1_000_000_000;
@@ -18,7 +18,7 @@ const PATIENCE_NS: u64 = 6 * 3_600 * 1_000_000_000;
 /// A migration in a simulated world.
 #[derive(Debug)]
 pub struct Simulation {
-    world: World,
+    staged: Staged,
     migration: Migration,
     rules: fn(&Facts) -> Verdict,
     journal: Option<String>,
@@ -26,19 +26,18 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// The migration of a scenario. The same seed gives the same migration, to the byte of its journal.
+    /// The migration of a scenario. The same conditions give the same migration, to the byte of its journal.
     ///
     /// # Errors
     /// When the scenario asks for limits that no migration can follow.
     pub fn new(
         scenario: &Scenario,
-        seed: u64,
+        conditions: Conditions,
         rules: fn(&Facts) -> Verdict,
-        constants: DaemonConstants,
     ) -> Result<Self, SpecError> {
         Ok(Self {
             migration: Migration::new(spec(scenario))?,
-            world: World::new(scenario.clone(), seed, constants),
+            staged: scenario.stage(conditions),
             rules,
             journal: None,
             out_of_patience: false,
@@ -78,6 +77,12 @@ impl Simulation {
         &self.migration
     }
 
+    /// The world, as it really is.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.staged.world
+    }
+
     /// The journal, if one is kept.
     #[must_use]
     pub fn journal(&self) -> Option<&str> {
@@ -87,15 +92,17 @@ impl Simulation {
     /// On to the next thing that happens.
     fn step(&mut self, watch: &mut impl FnMut(Instant, &Event, View<'_>)) -> Result<(), Misuse> {
         let deadline = self.migration.deadline().map(Instant::as_ns);
-        let next = [deadline, self.world.next_at()].into_iter().flatten().min().unwrap_or(PATIENCE_NS);
+        let world = &mut self.staged.world;
+        let next = [deadline, world.next_at()].into_iter().flatten().min().unwrap_or(PATIENCE_NS);
         if next >= PATIENCE_NS && !self.out_of_patience {
             self.out_of_patience = true;
             return self.feed(Input::Operator(Request::Cancel), watch);
         }
-        match self.world.advance(next) {
+        // Nothing is asked of the world before the machine's own deadline.
+        match world.advance(deadline.unwrap_or(next)) {
             Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation), watch),
             Some((_, Told::Asked(request))) => self.feed(Input::Operator(request), watch),
-            None if deadline.is_some_and(|deadline| deadline <= self.world.now_ns()) => {
+            None if deadline.is_some_and(|deadline| deadline <= world.now_ns()) => {
                 self.feed(Input::Timer, watch)
             }
             None => Ok(()),
@@ -107,7 +114,7 @@ impl Simulation {
         input: Input,
         watch: &mut impl FnMut(Instant, &Event, View<'_>),
     ) -> Result<(), Misuse> {
-        let now = Instant::from_ns(self.world.now_ns());
+        let now = Instant::from_ns(self.staged.world.now_ns());
         let record = self.journal.is_some().then(|| input.clone());
         let outputs: Vec<_> = self.migration.handle(now, input)?.collect();
         if let (Some(journal), Some(input)) = (&mut self.journal, record) {
@@ -123,7 +130,7 @@ impl Simulation {
                     verdict =
                         Some(Observation::Answer { to: id, answer: Answer::Verdict((self.rules)(&facts)) });
                 }
-                Output::Command(command) => self.world.carry_out(&command),
+                Output::Command(command) => self.staged.world.carry_out(self.staged.port, command),
             }
         }
         match verdict {

@@ -184,6 +184,29 @@ proptest! {
         prop_assert!(expected == events, "the events differ");
     }
 
+    /// Windows that are not told are passed over faster and change nothing, however time is cut into steps, and when limits
+    /// change on the way.
+    #[test]
+    fn untold_windows_change_nothing(case in cases(), step_ms in 1_u64..900, other_mib in 1_u64..300) {
+        let (mut told, mut untold) = (case.start(), case.start());
+        let (mut expected, mut events) = (Vec::new(), Vec::new());
+        for step in 0.. {
+            let now_ns = (step * step_ms * NS_PER_MS).min(PATIENCE_NS);
+            if step == 3 {
+                told.set_max_bandwidth(other_mib << 20);
+                untold.set_max_bandwidth(other_mib << 20);
+            }
+            expected.extend(std::iter::from_fn(|| told.advance_to(now_ns)));
+            events.extend(std::iter::from_fn(|| untold.run_to(now_ns)));
+            prop_assert_eq!(told.statistics(), untold.statistics());
+            if now_ns == PATIENCE_NS {
+                break;
+            }
+        }
+        expected.retain(|event| !matches!(event.kind, EventKind::WindowClosed { .. }));
+        prop_assert!(expected == events, "the events differ");
+    }
+
     /// Stepping from one announced instant to the next meets every event at its own time.
     #[test]
     fn no_event_comes_unannounced(case in cases()) {

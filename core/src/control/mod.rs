@@ -215,7 +215,9 @@ impl Ledger {
             | CopyState::Migrating
             | CopyState::Stopped
             | CopyState::Paused
-            | CopyState::Incoming => true,
+            | CopyState::Incoming
+            | CopyState::Postcopy
+            | CopyState::PostcopyFailed => true,
             CopyState::Absent | CopyState::Unknown => false,
         };
         self.destination_receives |= side == Side::Destination && there;

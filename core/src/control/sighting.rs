@@ -117,7 +117,9 @@ impl Sighting {
             | (Is::Running | Is::Stopped | Is::Paused | Is::Absent, Is::Unknown)
             | (Is::Unknown, _)
             // A source that receives a migration is not the source that we left.
-            | (Is::Incoming, _) => Assessment::Unclear,
+            | (Is::Incoming, _)
+            | (Is::Postcopy | Is::PostcopyFailed, _)
+            | (_, Is::Postcopy | Is::PostcopyFailed) => Assessment::Unclear,
         }
     }
 }
@@ -126,12 +128,14 @@ impl Sighting {
 mod tests {
     use super::*;
 
-    const STATES: [CopyState; 7] = [
+    const STATES: [CopyState; 9] = [
         CopyState::Running,
         CopyState::Migrating,
         CopyState::Stopped,
         CopyState::Paused,
         CopyState::Incoming,
+        CopyState::Postcopy,
+        CopyState::PostcopyFailed,
         CopyState::Absent,
         CopyState::Unknown,
     ];

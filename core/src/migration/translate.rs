@@ -104,7 +104,8 @@ impl Migration {
                 self.failed(failure, if lost { Signal::CallLost } else { Signal::CallFailed })
             }
             Answer::Job(Ok(report)) => self.measure(report),
-            Answer::Job(Err(_)) => Signal::JobUnknown,
+            // Nobody asks for a switch to post-copy yet.
+            Answer::Job(Err(_)) | Answer::Postcopy(_) => Signal::JobUnknown,
             Answer::Abort(Ok(())) => Signal::AbortAccepted,
             Answer::Abort(Err(_)) => Signal::AbortRefused,
             Answer::Copy(state) => {

@@ -11,12 +11,14 @@ use whimbrel_core::{
     Verdict,
 };
 
-pub(crate) const STATES: [CopyState; 7] = [
+pub(crate) const STATES: [CopyState; 9] = [
     CopyState::Running,
     CopyState::Migrating,
     CopyState::Stopped,
     CopyState::Paused,
     CopyState::Incoming,
+    CopyState::Postcopy,
+    CopyState::PostcopyFailed,
     CopyState::Absent,
     CopyState::Unknown,
 ];

@@ -29,7 +29,8 @@ fn any_answer(action: &Action, choice: u8) -> Answer {
         Action::EvaluateRules(_) => Answer::Verdict(Verdict::default()),
         Action::ReadSettings => Answer::Settings(result(choice).map(|()| ORIGINALS)),
         Action::ApplySetting(_) => Answer::Applied(result(choice)),
-        Action::StartMigration => Answer::CallReturned(result(choice)),
+        Action::StartMigration | Action::ResumePostcopy => Answer::CallReturned(result(choice)),
+        Action::StartPostcopy => Answer::Postcopy(result(choice)),
         Action::PollJob => Answer::Job(result(choice / 3).map(|()| {
             let state = [JobState::None, JobState::Active, JobState::Completed][usize::from(choice) % 3];
             JobReport {
@@ -50,7 +51,10 @@ fn true_answer(action: &Action) -> Answer {
         Action::EvaluateRules(_) => Answer::Verdict(Verdict::default()),
         Action::ReadSettings => Answer::Settings(Ok(ORIGINALS)),
         Action::ApplySetting(_) => Answer::Applied(Ok(())),
-        Action::StartMigration => Answer::CallReturned(Err(Failure::new(Fault::Other, "given up"))),
+        Action::StartMigration | Action::ResumePostcopy => {
+            Answer::CallReturned(Err(Failure::new(Fault::Other, "given up")))
+        }
+        Action::StartPostcopy => Answer::Postcopy(Ok(())),
         Action::PollJob => {
             Answer::Job(Ok(JobReport { state: JobState::None, statistics: Statistics::default() }))
         }

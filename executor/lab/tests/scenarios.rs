@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use whimbrel_core::{Cause, Ending, Event, Fault, Outcome, PhaseName, Recovery, Side, Verdict, Whereabouts};
 use whimbrel_lab::scenario::{self, Order, ScenarioRun, Show};
 use whimbrel_lab::{Host, Lab, LabOptions};
-use whimbrel_sim::world::DaemonConstants;
 use whimbrel_sim::{Scenario, Simulation};
 
 const LONG: Duration = Duration::from_mins(2);
@@ -99,8 +98,7 @@ fn course(events: impl Iterator<Item = Event>) -> Vec<String> {
 }
 
 fn simulated(scenario: &Scenario) -> Vec<String> {
-    let mut simulation =
-        Simulation::new(scenario, scenario.seed, |_| Verdict::default(), DaemonConstants::default()).unwrap();
+    let mut simulation = Simulation::new(scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
     let mut events = Vec::new();
     simulation.run(|| None, |_, event, _| events.push(event.clone())).unwrap();
     course(events.into_iter())

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant as Clock};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 use whimbrel_core::{Instant, Request, Whereabouts};
+use whimbrel_sim::qemu::Engine;
+use whimbrel_sim::scenario::Conditions;
 use whimbrel_sim::scenario::{ExpectedResult, GuestPlace, Scenario};
 use whimbrel_sim::simulation::Simulation;
-use whimbrel_sim::world::DaemonConstants;
 
 use super::args::Simulate;
 use super::{CliError, Exit, say, stdout_is_terminal};
@@ -27,12 +28,13 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
     let on_terminal = stdout_is_terminal() && arguments.format == Format::Text;
     let pace = Pace::new(arguments.speed.unwrap_or(if on_terminal { WATCHED_SPEED } else { 0 }));
 
-    let mut simulation =
-        Simulation::new(&scenario, seed, whimbrel_plugins::judge, DaemonConstants::default())?;
+    let engine = Engine::from(arguments.engine);
+    let conditions = Conditions { engine, seed, ..scenario.conditions() };
+    let mut simulation = Simulation::new(&scenario, conditions, whimbrel_plugins::judge)?;
     if arguments.journal.is_some() {
         simulation = simulation.with_journal();
     }
-    let origin = Origin { engine: Some("page".to_owned()), seed: Some(seed) };
+    let origin = Origin { engine: Some(engine.to_string()), seed: Some(seed) };
     let mut watcher = watch::choose(arguments.format, on_terminal, pace.frame_ms(), origin);
     let interrupted = listen()?;
     let ask = || interrupted.swap(false, Ordering::Relaxed).then_some(Request::Cancel);

@@ -123,10 +123,11 @@ impl Play<'_> {
                 Action::EvaluateRules(_) => Answer::Verdict(warned()),
                 Action::ReadSettings => Answer::Settings(Ok(ORIGINALS)),
                 Action::ApplySetting(_) => Answer::Applied(Ok(())),
-                Action::StartMigration => {
+                Action::StartMigration | Action::ResumePostcopy => {
                     self.call = Some(id);
                     continue;
                 }
+                Action::StartPostcopy => Answer::Postcopy(Ok(())),
                 Action::PollJob => Answer::Job(Ok(self.job())),
                 Action::AbortMigration => {
                     self.answer(id, Answer::Abort(Ok(())));

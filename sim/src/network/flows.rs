@@ -1,6 +1,7 @@
 //! Flows: opened, given another demand, closed, and asked for their rate.
 
-use super::{FlowId, HostId, Network, NetworkError, Resource, Tcp, slab::Key};
+use super::{FlowId, HostId, Network, NetworkError, Resource, Tcp};
+use crate::slab::Key;
 
 /// A stream of bytes that is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

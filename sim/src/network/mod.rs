@@ -17,7 +17,6 @@ mod filling;
 mod flows;
 mod line;
 mod settling;
-mod slab;
 mod tcp;
 mod topology;
 
@@ -34,8 +33,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use filling::Filling;
 use flows::OpenFlow;
 use settling::Component;
-use slab::{Key, Slab};
 use topology::{Host, Pipe};
+
+use crate::slab::{Key, Slab};
 
 /// Names a host, for as long as it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,8 @@
 //! since the last settling, once for all changes together; the rest of the network costs nothing. Where everything
 //! hangs together, as in a fleet of hosts that all send to each other, that is the whole network.
 
-use super::{FlowId, Network, filling::Filling, flows::OpenFlow, slab::Key, slab::Slab, topology::Pipe};
+use super::{FlowId, Network, filling::Filling, flows::OpenFlow, topology::Pipe};
+use crate::slab::{Key, Slab};
 
 /// A flow's new rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

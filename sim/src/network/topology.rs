@@ -3,8 +3,9 @@
 //! Everything that carries bytes is a pipe: each card is two, each segment is one. Only a pipe's capacity and the flows
 //! that cross it matter for rates. Nothing here works out a rate; it only notes which pipes a change touched.
 
-use super::{Capacity, HostId, Line, Network, NetworkError, Path, SegmentId, slab::Key};
+use super::{Capacity, HostId, Line, Network, NetworkError, Path, SegmentId};
 use crate::random::Random;
+use crate::slab::Key;
 
 /// A host's card; both directions are full at the same time (full duplex).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -141,6 +142,17 @@ impl Network {
     pub fn is_cut(&self, from: HostId, to: HostId) -> Result<bool, NetworkError> {
         let way = self.way(from, to)?;
         Ok(way.iter().any(|pipe| self.pipes.get(*pipe).is_none_or(|pipe| pipe.bytes_per_second == 0)))
+    }
+
+    /// What the way from one host to another would carry now if nobody else were on it, in bytes a second.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkError`] unless the hosts are two and known.
+    pub fn way_bytes_per_second(&self, from: HostId, to: HostId) -> Result<u64, NetworkError> {
+        let way = self.way(from, to)?;
+        let pipes = way.iter().map(|pipe| self.pipes.get(*pipe).map_or(0, |pipe| pipe.bytes_per_second));
+        Ok(pipes.min().unwrap_or(0))
     }
 
     /// Replaces a capacity; its times are the simulation's, and its value for the present instant holds at once.

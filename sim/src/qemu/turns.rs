@@ -163,7 +163,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     }
 
     #[inline]
-    fn close_window(&mut self) -> EventKind {
+    pub(super) fn close_window(&mut self) -> EventKind {
         let now_ms = self.clock_ns / NS_PER_MS;
         let spent_ms = now_ms - self.window.started_ms;
         let sent_bytes = self.window.bytes;

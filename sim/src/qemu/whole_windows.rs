@@ -72,7 +72,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         while turns < MAX_TURNS {
             turns += 1;
             if self.window.bytes == 0 && self.is_uneventful() {
-                self.jump(deadline_ns);
+                self.jump(deadline_ns, u64::MAX);
             }
             match self.turn(deadline_ns) {
                 Turn::Happened(EventKind::SyncDone { newly_dirty_pages, remaining_bytes, .. }) => {
@@ -88,21 +88,46 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         turns
     }
 
+    /// Runs to the next event but the end of a window, and not beyond `target_ns`. One window at a time is passed over, so
+    /// that chance is drawn in the same order however finely time is stepped.
+    pub(crate) fn run_to(&mut self, target_ns: u64) -> Option<(u64, EventKind)> {
+        let target_ns = target_ns.max(self.present_ns);
+        loop {
+            while self.window.bytes == 0 && self.is_as_planned() && self.is_uneventful() {
+                if !self.jump(target_ns, 1) {
+                    break;
+                }
+            }
+            match self.advance_to(target_ns) {
+                Some((_, EventKind::WindowClosed { .. })) => {}
+                event => return event,
+            }
+        }
+    }
+
+    /// Whether limits and link are those that whole windows were worked out for.
+    #[inline]
+    fn is_as_planned(&self) -> bool {
+        self.max_bandwidth_bytes_per_second == self.plan.config.max_bandwidth_bytes_per_second
+            && self.wire.link_bytes_per_second() == self.plan.wire.link_bytes_per_second()
+    }
+
     /// Whether nothing but sending may come now: no switch is due, no timer runs, and prices are as they were planned.
     #[inline]
     fn is_uneventful(&self) -> bool {
         let slowed = self.periodic_sync.is_some() || self.limiter.is_some();
         matches!(self.step, Step::Top | Step::Judging)
+            && self.interrupt.is_none()
             && self.mode == Mode::default()
             && !slowed
             && !self.postcopy.is_due()
     }
 
-    /// Passes over all whole windows that come now and are alike: as long as every burst of theirs begins with more than a
-    /// threshold left, and pages of one price last.
+    /// Passes over whole windows that come now and are alike, `most` of them: as long as every burst of theirs begins with
+    /// more than a threshold left, and pages of one price last. False if there is none.
     #[inline]
-    fn jump(&mut self, deadline_ns: u64) {
-        let Some(run) = self.memory.next_run(&self.plan.cuts) else { return };
+    fn jump(&mut self, deadline_ns: u64, most: u64) -> bool {
+        let Some(run) = self.memory.next_run(&self.plan.cuts) else { return false };
         let [normal, first, zero] = self.plan.whole_windows;
         let window = match (run.zero, run.first) {
             (true, _) => zero,
@@ -114,16 +139,17 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             || !self.can_begin(window)
             || name_bytes(run, self.sent.last_in_firmware) > 0
         {
-            return;
+            return false;
         }
         let highest = self.threshold_after(window.bytes, WINDOW_MS);
         let threshold_pages = self.threshold_bytes.max(highest).div_ceil(PAGE_BYTES);
-        let Some(above) = self.memory.remaining().checked_sub(threshold_pages) else { return };
+        let Some(above) = self.memory.remaining().checked_sub(threshold_pages) else { return false };
         // The last burst may end below the threshold: if it is the only one of its window, nobody looks before the end.
         let enough = above / window.pages + u64::from(window.bursts == 1);
-        let windows = enough.min(run.pages / window.pages).min(self.windows_before(window, deadline_ns));
+        let windows =
+            most.min(enough).min(run.pages / window.pages).min(self.windows_before(window, deadline_ns));
         if windows == 0 {
-            return;
+            return false;
         }
         let frame_bytes = window.bursts * FRAME_BYTES;
         self.count(run, windows * window.pages, windows.saturating_mul(window.bytes - frame_bytes));
@@ -131,6 +157,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         self.sent.wire_bytes = self.sent.wire_bytes.saturating_add(windows * frame_bytes);
         self.pass_windows(window, windows);
         self.step = Step::Top;
+        true
     }
 
     /// Whether what is left of this window's time is enough for the bursts of a whole one.
@@ -169,7 +196,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             self.clock_ns = last_began_ns + window.sending_ns;
             super::machine::whole_ms(last_began_ns, self.clock_ns)
         };
-        self.threshold_bytes = self.threshold_after(window.bytes, spent_ms);
-        self.window = Window { started_ms: self.clock_ns / NS_PER_MS, bytes: 0 };
+        self.window = Window { started_ms: self.clock_ns / NS_PER_MS - spent_ms, bytes: window.bytes };
+        self.close_window();
     }
 }

@@ -47,8 +47,10 @@ mod engine;
 mod error;
 mod reader;
 mod sections;
+mod staging;
 
 pub use error::{Problem, ScenarioError};
+pub use staging::{Conditions, Staged};
 
 /// One migration as a file describes it; every value within its documented bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]

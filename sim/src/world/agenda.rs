@@ -1,50 +1,107 @@
 //! What is going to happen, in order. Things due at the same instant happen in the order in which they were put.
+//!
+//! Nothing is ever taken off before its time: what has become meaningless is recognised when it is due, by the name
+//! of its migration or by the instant that its owner waits for.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
-use whimbrel_core::Command;
+use whimbrel_core::{Command, Request};
 
-use super::Told;
-use super::protocol::Stage;
-use crate::scenario::FaultAction;
+use super::call::Message;
+use super::faults::Fault;
+use super::{GuestId, HostId, JobId, PortId, Told};
 
 /// Something that is going to happen.
 #[derive(Clone, Debug)]
 pub(super) enum Due {
-    /// Something is told.
-    Tell(Told),
-    /// A command has reached its daemon, and the answer is back.
-    Command(Command),
-    /// The migrate call's protocol reaches its next stage.
-    Stage(Stage),
-    /// The daemons have not heard from each other for too long.
-    KeepAliveExpired,
-    /// The scenario interferes.
-    Fault(FaultAction),
+    /// A command has reached its daemon, and is answered.
+    Command(PortId, Command),
+    /// Something is told to whoever drives a migration.
+    Tell(PortId, Told),
+    /// An operator asks for something.
+    Ask(PortId, Request),
+    /// A word from one daemon reaches the other.
+    Message(JobId, Message),
+    /// A daemon is done with what it had to do for a migration.
+    Done(JobId, Chore),
+    /// A migration's memory, or its disks, may have something to tell.
+    Turn(JobId),
+    /// Two daemons have not heard from each other for too long, if the silence that began then still lasts.
+    Silence(JobId, u64),
+    /// The kernel gives up a connection between two QEMUs, if the silence that began then still lasts.
+    StreamSilence(JobId, u64),
+    /// A destination's daemon ends a copy whose source is gone.
+    EndIncoming(GuestId, HostId),
+    /// Something goes wrong.
+    Fault(Fault),
+}
+
+/// What a daemon needs time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chore {
+    /// The destination's QEMU waits for pages.
+    Prepare,
+    /// The destination's QEMU runs the guest.
+    Start,
+    /// The source's QEMU is gone.
+    Confirm,
+    /// The source's daemon could not reach the destination's.
+    ConnectInVain,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Agenda {
-    entries: BTreeMap<(u64, u64), Due>,
+    entries: BinaryHeap<Reverse<Entry>>,
     put: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    at_ns: u64,
+    number: u64,
+    due: Due,
 }
 
 impl Agenda {
     pub(super) fn put(&mut self, at_ns: u64, due: Due) {
-        self.entries.insert((at_ns, self.put), due);
+        self.entries.push(Reverse(Entry { at_ns, number: self.put, due }));
         self.put += 1;
     }
 
     pub(super) fn next_at(&self) -> Option<u64> {
-        self.entries.first_key_value().map(|((at_ns, _), _)| *at_ns)
+        self.entries.peek().map(|Reverse(entry)| entry.at_ns)
     }
 
-    pub(super) fn take(&mut self) -> Option<Due> {
-        self.entries.pop_first().map(|(_, due)| due)
+    /// The first entry, if it is due by then.
+    pub(super) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
+        self.next_at().filter(|at_ns| *at_ns <= now_ns)?;
+        self.entries.pop().map(|Reverse(entry)| entry.due)
     }
+}
 
-    /// Forgets what makes the condition true.
-    pub(super) fn drop_where(&mut self, condition: impl Fn(&Due) -> bool) {
-        self.entries.retain(|_, due| !condition(due));
+impl Entry {
+    const fn key(&self) -> (u64, u64) {
+        (self.at_ns, self.number)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
     }
 }

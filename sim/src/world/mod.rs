@@ -1,31 +1,76 @@
-//! Two hosts, a link and a guest in virtual time, behind the same port as libvirt.
+//! Hosts, guests and networks in virtual time, with libvirt's and QEMU's ways: any number of each.
 //!
-//! The world answers commands as libvirt's peer-to-peer migration does: the source's daemon drives, the destination's
-//! prepares and takes over, and either may die. Copying is [`crate::qemu`]'s business; what happens around it, who has
-//! the guest when, stands here and in `protocol`. The world must never look at the migration machine: it knows only
-//! the commands that it was given.
+//! ```text
+//!  whoever drives ──▶ port ──▶ verbs ──▶ call ──▶ copying (engines) ──▶ network
+//!                                         │  └──▶ mirror (disks)
+//!  faults ─────────────────────────────▶ parting ──▶ truth
+//! ```
+//!
+//! A daemon answers calls ([`port`], `verbs`), and two daemons move a guest (`call`): each knows only what it was told,
+//! and either may die, as may QEMU, a host, a link or an answer ([`Fault`]). Copying is [`crate::qemu`]'s business,
+//! sharing the network [`crate::network`]'s. What really happened stands in `truth`, where only tests look.
+//!
+//! The world must never look at whoever drives a migration in it, read a clock, or draw from anything but its seed.
 
 mod agenda;
-mod answers;
-mod protocol;
+mod call;
+mod checks;
+mod copying;
+mod faults;
+mod guests;
+mod hosts;
+mod inventory;
+mod mirror;
+mod parting;
+mod port;
+mod truth;
+mod verbs;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use whimbrel_core::port::Settings;
-use whimbrel_core::{Action, Answer, Command, CommandId, Hint, Observation, Request};
+
+pub use self::call::MigrateOptions;
+pub use self::faults::{Fault, Milestone, Moment};
+pub use self::guests::{Disk, Life, VirtualMachine};
+pub use self::hosts::Manner;
+pub use self::inventory::{Backing, HostInventory, Lun, Pool, Volume};
+pub use self::mirror::DiskCopy;
+pub use self::port::Told;
+pub use self::truth::{Doer, Incident, IncidentKind};
 
 use self::agenda::{Agenda, Due};
-use self::protocol::Stage;
-use crate::qemu::{HostConstants, SourceMigration};
+use self::call::Job;
+use self::faults::Awaited;
+use self::guests::{Copy, Resident};
+use self::hosts::Host;
+use self::port::Port;
+use crate::network::{Capacity, FlowId, Line, Network, NetworkCard, Tcp};
+use crate::qemu::{Engine, HostConstants};
 use crate::random::Random;
-use crate::scenario::{FaultAction, Scenario, Trigger};
+use crate::slab::{Key, Slab};
 
-/// What the world tells whoever drives a migration in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// A hypervisor tells something.
-    Observed(Observation),
-    /// The scenario's operator asks for something.
-    Asked(Request),
-}
+/// libvirt's "no limit": the most MiB/s that fit into QEMU's signed 64 bits (`QEMU_DOMAIN_MIG_BANDWIDTH_MAX`).
+pub const UNLIMITED_BYTES_PER_SECOND: u64 = ((i64::MAX as u64) >> 20) << 20;
+
+/// QEMU's own default, which libvirt leaves alone.
+const DEFAULT_DOWNTIME_LIMIT_MS: u64 = 300;
+
+/// Names a host of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(usize);
+
+/// Names a guest of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuestId(usize);
+
+/// Names a port of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(usize);
+
+/// Names a migration, as long as it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct JobId(Key);
 
 /// Times that do not depend on the guest, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +87,11 @@ pub struct DaemonConstants {
     pub confirm_ns: u64,
     /// Silence after which a daemon gives up another: libvirt's keep-alive of 5 s, six times (qemu.conf).
     pub keep_alive_ns: u64,
+    /// Until a connection that nobody answers is given up: Linux sends a SYN six times, 127 s (`tcp(7)`).
+    pub connect_ns: u64,
+    /// Silence after which a kernel gives up a connection: 924.6 s with Linux's 15 retransmissions
+    /// (`ip-sysctl`, `tcp_retries2`).
+    pub stream_timeout_ns: u64,
 }
 
 impl Default for DaemonConstants {
@@ -53,186 +103,281 @@ impl Default for DaemonConstants {
             finish_ns: 4_000_000,
             confirm_ns: 200_000_000,
             keep_alive_ns: 30_000_000_000,
+            connect_ns: 127_000_000_000,
+            stream_timeout_ns: 924_600_000_000,
         }
     }
 }
 
-/// Two hosts, a link and a guest.
+/// Hosts, guests, and the network between them.
 #[derive(Clone, Debug)]
 pub struct World {
-    scenario: Scenario,
-    constants: DaemonConstants,
-    random: Random,
     now_ns: u64,
+    random: Random,
+    engine: Engine,
+    constants: DaemonConstants,
+    host_constants: HostConstants,
+    tcp: Option<Tcp>,
+    network: Network,
+    /// Pairs of hosts between which nothing gets through.
+    cuts: BTreeSet<(HostId, HostId)>,
+    hosts: Vec<Host>,
+    guests: Vec<Resident>,
+    jobs: Slab<Job>,
+    flow_jobs: BTreeMap<FlowId, JobId>,
+    ports: Vec<Port>,
     agenda: Agenda,
-    source: Host<SourceCopy>,
-    destination: Host<DestinationCopy>,
-    link_is_cut: bool,
-    settings: Settings,
-    stage: Stage,
-    engine: Option<SourceMigration>,
-    /// The migrate call, while it is out.
-    call: Option<CommandId>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Host<C> {
-    daemon_runs: bool,
-    copy: C,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SourceCopy {
-    Running,
-    /// By the migration.
-    Stopped,
-    /// Before the migration, by somebody.
-    Paused,
-    Gone,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DestinationCopy {
-    None,
-    Incoming,
-    Running,
-    Paused,
+    awaited: Vec<Awaited>,
+    told: VecDeque<(PortId, Told)>,
+    incidents: Vec<Incident>,
 }
 
 impl World {
-    /// The world of a scenario. All chance comes from `seed`.
+    /// A world without anything in it. All chance comes from `seed`. Hosts that get no path of their own have `line`
+    /// between them.
     #[must_use]
-    pub fn new(scenario: Scenario, seed: u64, constants: DaemonConstants) -> Self {
-        let copy = if scenario.guest.paused { SourceCopy::Paused } else { SourceCopy::Running };
-        let mut agenda = Agenda::default();
-        for fault in &scenario.faults {
-            if let Trigger::AtMs(ms) = fault.trigger {
-                agenda.put(ms_to_ns(ms.saturating_add(fault.after_ms)), Due::Fault(fault.action));
-            }
-        }
+    pub fn new(seed: u64, line: Line) -> Self {
         Self {
-            random: Random::from_seed(seed),
             now_ns: 0,
-            agenda,
-            source: Host { daemon_runs: true, copy },
-            destination: Host { daemon_runs: true, copy: DestinationCopy::None },
-            link_is_cut: false,
-            settings: Settings {
-                downtime_limit_ms: 300,
-                bandwidth_limit_bytes_per_second: answers::UNLIMITED_BYTES_PER_SECOND,
-            },
-            stage: Stage::Idle,
-            engine: None,
-            call: None,
-            scenario,
-            constants,
+            random: Random::from_seed(seed),
+            engine: Engine::default(),
+            constants: DaemonConstants::default(),
+            host_constants: HostConstants::default(),
+            tcp: None,
+            network: Network::new(line),
+            cuts: BTreeSet::new(),
+            hosts: Vec::new(),
+            guests: Vec::new(),
+            jobs: Slab::new(),
+            flow_jobs: BTreeMap::new(),
+            ports: Vec::new(),
+            agenda: Agenda::default(),
+            awaited: Vec::new(),
+            told: VecDeque::new(),
+            incidents: Vec::new(),
         }
     }
 
-    /// Takes a command; its answer comes in virtual time. The rules are not the world's business.
-    pub fn carry_out(&mut self, command: &Command) {
-        match command.action {
-            Action::StartMigration => {
-                self.call = Some(command.id);
-                self.begin_call();
-            }
-            Action::EvaluateRules(_) => {}
-            Action::CollectFacts
-            | Action::ReadSettings
-            | Action::ApplySetting(_)
-            | Action::PollJob
-            | Action::AbortMigration
-            | Action::Observe(_)
-            | Action::Resume(_)
-            | Action::Destroy(_) => {
-                self.agenda.put(self.now_ns + self.constants.call_ns, Due::Command(command.clone()));
-            }
-        }
-    }
-
-    /// When the next thing happens at the earliest; `None` when nothing will happen without a command.
+    /// What keeps account of dirty pages in migrations that begin from now on.
     #[must_use]
-    pub fn next_at(&self) -> Option<u64> {
-        let engine_at = self.engine.as_ref().and_then(SourceMigration::next_event_at);
-        [engine_at.map(|at| at.max(self.now_ns)), self.agenda.next_at()].into_iter().flatten().min()
+    pub fn with_engine(self, engine: Engine) -> Self {
+        Self { engine, ..self }
     }
 
-    /// Goes on to `at_ns` at the most; returns early, with what is told, when something is.
-    pub fn advance(&mut self, at_ns: u64) -> Option<(u64, Told)> {
-        loop {
-            let agenda_at = self.agenda.next_at().filter(|&at| at <= at_ns);
-            let until = agenda_at.unwrap_or(at_ns);
-            if let Some(event) = self.engine.as_mut().and_then(|engine| engine.advance_to(until)) {
-                self.now_ns = self.now_ns.max(event.at_ns);
-                self.on_engine_event(event.kind);
-                continue;
-            }
-            self.now_ns = self.now_ns.max(until);
-            let due = agenda_at.and_then(|_| self.agenda.take())?;
-            if let Some(told) = self.on_due(due) {
-                return Some((self.now_ns, told));
-            }
-        }
+    /// Other times of the daemons.
+    #[must_use]
+    pub fn with_constants(self, constants: DaemonConstants) -> Self {
+        Self { constants, ..self }
     }
 
-    /// The instant reached.
+    /// Other costs of the hosts, the same for all of them.
+    #[must_use]
+    pub fn with_host_constants(self, host_constants: HostConstants) -> Self {
+        Self { host_constants, ..self }
+    }
+
+    /// What each migration's connection brings along; without it the network alone bounds it.
+    #[must_use]
+    pub fn with_tcp(self, tcp: Tcp) -> Self {
+        Self { tcp: Some(tcp), ..self }
+    }
+
+    /// Adds a host whose card carries so much in each direction.
+    pub fn add_host(&mut self, inventory: HostInventory, card: Capacity) -> HostId {
+        let card = self.network.add_host(NetworkCard { transmit: card.clone(), receive: card });
+        self.hosts.push(Host {
+            inventory,
+            card,
+            is_up: true,
+            daemon_runs: true,
+            manner: Manner::default(),
+            used_mib: 0,
+            taken_mib: 0,
+            guests: Vec::new(),
+            ports: Vec::new(),
+        });
+        HostId(self.hosts.len() - 1)
+    }
+
+    /// Adds a guest that runs on a host, or stands still there if its memory says so.
+    pub fn add_guest(&mut self, host: HostId, machine: VirtualMachine) -> GuestId {
+        let guest = GuestId(self.guests.len());
+        let life = if machine.memory.paused { Life::Paused } else { Life::Running };
+        let defined_on = if machine.is_persistent { vec![host] } else { Vec::new() };
+        self.guests.push(Resident { machine, copies: Vec::new(), defined_on, concluded: None });
+        let settings = Settings {
+            downtime_limit_ms: DEFAULT_DOWNTIME_LIMIT_MS,
+            bandwidth_limit_bytes_per_second: UNLIMITED_BYTES_PER_SECOND,
+        };
+        self.add_copy(guest, Copy { host, life, settings, job: None });
+        guest
+    }
+
+    /// The network, to give hosts paths of their own. [`carries`](Self::carries) gives their names in it.
+    pub fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// A host's name in the network.
+    #[must_use]
+    pub fn carries(&self, host: HostId) -> crate::network::HostId {
+        self.host(host).card
+    }
+
+    /// A host's inventory.
+    #[must_use]
+    pub fn inventory(&self, host: HostId) -> &HostInventory {
+        &self.host(host).inventory
+    }
+
+    /// A guest's definition.
+    #[must_use]
+    pub fn machine(&self, guest: GuestId) -> &VirtualMachine {
+        &self.resident(guest).machine
+    }
+
+    /// The hosts, in the order in which they were added.
+    pub fn hosts(&self) -> impl Iterator<Item = HostId> + use<> {
+        (0..self.hosts.len()).map(HostId)
+    }
+
+    /// The guests, in the order in which they were added.
+    pub fn guests(&self) -> impl Iterator<Item = GuestId> + use<> {
+        (0..self.guests.len()).map(GuestId)
+    }
+
+    /// The present instant.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
         self.now_ns
     }
 
-    fn on_due(&mut self, due: Due) -> Option<Told> {
+    /// An instant before which nothing happens, unless it is asked for. None if nothing ever will.
+    #[must_use]
+    pub fn next_at(&self) -> Option<u64> {
+        if !self.told.is_empty() {
+            return Some(self.now_ns);
+        }
+        [self.agenda.next_at(), self.network.next_change_at()].into_iter().flatten().min()
+    }
+
+    /// Runs to the next thing that is told, but not beyond `limit_ns`: then nothing is told, and that is the present.
+    pub fn advance(&mut self, limit_ns: u64) -> Option<(PortId, Told)> {
+        loop {
+            while let Some((port, told)) = self.told.pop_front() {
+                if self.is_open(port) {
+                    return Some((port, told));
+                }
+            }
+            let Some(at_ns) = self.next_at().filter(|at_ns| *at_ns <= limit_ns) else {
+                self.now_ns = self.now_ns.max(limit_ns);
+                return None;
+            };
+            self.now_ns = self.now_ns.max(at_ns);
+            if self.network.next_change_at().is_some_and(|at_ns| at_ns <= self.now_ns) {
+                self.network.advance_to(self.now_ns);
+                self.on_links_changed();
+            } else if let Some(due) = self.agenda.take_due(self.now_ns) {
+                self.on_due(due, limit_ns);
+            }
+        }
+    }
+
+    fn on_due(&mut self, due: Due, limit_ns: u64) {
         match due {
-            Due::Tell(told) => Some(told),
-            Due::Command(command) => {
-                let answer = self.answer_to(&command.action)?;
-                Some(Told::Observed(Observation::Answer { to: command.id, answer }))
+            Due::Command(port, command) => self.on_command(port, &command),
+            Due::Tell(port, told) => self.told.push_back((port, told)),
+            Due::Ask(port, request) => self.told.push_back((port, Told::Asked(request))),
+            Due::Message(id, message) => self.on_message(id, message),
+            Due::Done(id, chore) => self.on_done(id, chore),
+            Due::Turn(id) => {
+                let horizon_ns = self.next_at().map_or(limit_ns, |at_ns| at_ns.min(limit_ns));
+                self.on_turn(id, horizon_ns);
             }
-            Due::Fault(FaultAction::Cancel) => Some(Told::Asked(Request::Cancel)),
-            Due::Fault(fault) => {
-                self.on_fault(fault);
-                None
+            Due::Silence(id, since_ns) => self.on_silence(id, since_ns),
+            Due::StreamSilence(id, since_ns) => self.on_stream_silence(id, since_ns),
+            Due::EndIncoming(guest, host) => {
+                if self.daemon_runs(host)
+                    && self.resident(guest).copy(host).is_some_and(|copy| copy.job.is_none())
+                {
+                    self.end_incoming_of(guest, host);
+                }
             }
-            Due::Stage(stage) => {
-                self.on_stage(stage);
-                None
-            }
-            Due::KeepAliveExpired => {
-                self.on_silence();
-                None
-            }
+            Due::Fault(fault) => self.inject(fault),
         }
     }
 
-    /// Faults that wait for this iteration.
-    fn on_iteration(&mut self, iteration: u64) {
-        for fault in self.scenario.faults.clone() {
-            if fault.trigger == Trigger::AtIteration(iteration) {
-                self.agenda.put(self.now_ns + ms_to_ns(fault.after_ms), Due::Fault(fault.action));
-            }
+    /// Every migration's link is looked at, and the network is shared anew.
+    fn on_links_changed(&mut self) {
+        for id in self.jobs_where(|_| true) {
+            self.bring_up(id);
+            self.on_link_changed(id);
         }
+        self.settle();
     }
 
-    fn hint(&mut self, hint: Hint) {
-        // A daemon that is dead tells nothing.
-        if self.source.daemon_runs {
-            let told = Told::Observed(Observation::Hint(hint));
-            self.agenda.put(self.now_ns + self.constants.event_ns, Due::Tell(told));
-        }
+    fn link_is_cut(&self, one: HostId, other: HostId) -> bool {
+        let (from, to) = (self.host(one), self.host(other));
+        let no_way = |from, to| self.network.is_cut(from, to).unwrap_or(true);
+        !from.is_up
+            || !to.is_up
+            || self.cuts.contains(&faults::pair(one, other))
+            || no_way(from.card, to.card)
+            || no_way(to.card, from.card)
     }
 
-    fn return_call(&mut self, result: Result<(), whimbrel_core::Failure>) {
-        if let Some(to) = self.call.take() {
-            let told = Told::Observed(Observation::Answer { to, answer: Answer::CallReturned(result) });
-            self.agenda.put(self.now_ns + self.constants.call_ns, Due::Tell(told));
-        }
+    fn way_bytes_per_second(&self, from: HostId, to: HostId) -> u64 {
+        self.network.way_bytes_per_second(self.host(from).card, self.host(to).card).unwrap_or(0)
     }
 
-    fn host_constants(&self) -> HostConstants {
-        self.scenario.source_config(HostConstants::default()).host
+    /// One way between two hosts, drawn.
+    fn delay_ns(&mut self, from: HostId, to: HostId) -> u64 {
+        let (from, to) = (self.host(from).card, self.host(to).card);
+        self.network.delay_ns(from, to, &mut self.random).unwrap_or(0)
     }
-}
 
-const fn ms_to_ns(ms: u64) -> u64 {
-    ms.saturating_mul(1_000_000)
+    /// One way between two hosts, on average.
+    fn mean_delay_ns(&self, from: HostId, to: HostId) -> u64 {
+        let line = self.network.line(self.host(from).card, self.host(to).card);
+        line.map_or(0, |line| line.mean_delay_ns())
+    }
+
+    fn daemon_runs(&self, host: HostId) -> bool {
+        self.host(host).daemon_runs
+    }
+
+    fn add_copy(&mut self, guest: GuestId, copy: Copy) {
+        let host = copy.host;
+        let memory_mib = self.resident(guest).machine.memory.memory_mib;
+        let state = self.host_mut(host);
+        state.used_mib = state.used_mib.saturating_add(memory_mib);
+        state.guests.push(guest);
+        self.resident_mut(guest).copies.push(copy);
+    }
+
+    fn jobs_where(&self, condition: impl Fn(&Job) -> bool) -> Vec<JobId> {
+        let fits = |key: &Key| self.jobs.get(*key).is_some_and(&condition);
+        self.jobs.keys().filter(fits).map(JobId).collect()
+    }
+
+    /// Names are given out by this world only, and nothing is ever taken out of these lists.
+    #[expect(clippy::indexing_slicing, reason = "a name of another world is a mistake of the caller's")]
+    fn host(&self, host: HostId) -> &Host {
+        &self.hosts[host.0]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "as for `host`")]
+    fn host_mut(&mut self, host: HostId) -> &mut Host {
+        &mut self.hosts[host.0]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "as for `host`")]
+    fn resident(&self, guest: GuestId) -> &Resident {
+        &self.guests[guest.0]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "as for `host`")]
+    fn resident_mut(&mut self, guest: GuestId) -> &mut Resident {
+        &mut self.guests[guest.0]
+    }
 }

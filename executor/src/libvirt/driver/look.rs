@@ -3,7 +3,7 @@
 use whimbrel_core::{CopyState, Side};
 
 use super::Hosts;
-use crate::libvirt::{ErrorCode, JobOperation, JobStatistics, JobType, PausedReason, State};
+use crate::libvirt::{ErrorCode, JobOperation, JobStatistics, JobType, PausedReason, RunningReason, State};
 
 impl Hosts {
     /// Looks at the copy on one host. What cannot be seen is not known: no failure is taken for an absence.
@@ -40,6 +40,12 @@ pub(super) fn is_active(job: &JobStatistics) -> bool {
 fn copy_state(side: Side, state: State, job: Option<&JobStatistics>) -> CopyState {
     let sends = side == Side::Source && job.is_some_and(is_outgoing);
     match state {
+        State::Running(RunningReason::Postcopy) | State::Paused(PausedReason::Postcopy) => {
+            CopyState::Postcopy
+        }
+        State::Running(RunningReason::PostcopyFailed) | State::Paused(PausedReason::PostcopyFailed) => {
+            CopyState::PostcopyFailed
+        }
         State::Running(_) | State::Blocked | State::ShuttingDown | State::Paused(_) if sends => {
             CopyState::Migrating
         }
@@ -50,10 +56,7 @@ fn copy_state(side: Side, state: State, job: Option<&JobStatistics>) -> CopyStat
             Side::Source => CopyState::Stopped,
             Side::Destination => CopyState::Incoming,
         },
-        // A guest that somebody took into post-copy has left: never taken for one that may be resumed here.
-        State::Paused(PausedReason::Postcopy | PausedReason::PostcopyFailed) | State::Unknown { .. } => {
-            CopyState::Unknown
-        }
+        State::Unknown { .. } => CopyState::Unknown,
         State::Paused(_) | State::Crashed | State::GuestSuspended => CopyState::Paused,
         State::Shutoff(_) => CopyState::Absent,
     }

@@ -125,6 +125,12 @@ impl Port for LibvirtPort {
             // A look that still waits behind a slow one would tell nothing new.
             Action::PollJob => self.job.run_latest(move || hosts.answer(id, Answer::Job(hosts.poll()))),
             Action::AbortMigration => self.abort.run(move || hosts.answer(id, Answer::Abort(hosts.abort()))),
+            Action::StartPostcopy => {
+                self.abort.run(move || hosts.answer(id, Answer::Postcopy(hosts.start_postcopy())));
+            }
+            Action::ResumePostcopy => {
+                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.resume_postcopy())));
+            }
             Action::Observe(side) => {
                 self.lane(side).run_latest(move || hosts.answer(id, Answer::Copy(hosts.look(side))));
             }
@@ -230,27 +236,58 @@ impl Hosts {
         let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
-        let mut flags = MigrateFlags::LIVE;
-        if self.persistent.get() == Some(&true) {
-            // The definition goes with the guest: one that stayed behind could be started there by mistake.
-            flags |= MigrateFlags::PERSIST_DEST | MigrateFlags::UNDEFINE_SOURCE;
-        }
-        let parameters = MigrateParameters {
-            flags,
-            migrate_uri: self.route.migrate_uri.clone(),
-            ..MigrateParameters::default()
-        };
+        let parameters = self.migrate_parameters();
         self.check_versions(&connection, &parameters)?;
         // libvirt would wait for another's job to end, and everything that is asked meanwhile would concern that job.
         self.refuse_if_busy()?;
         if self.end_asked.load(Ordering::SeqCst) {
             return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
         }
-        let result = domain.migrate_p2p(&self.route.destination, &parameters);
+        self.make_call(&connection, &domain, &parameters)
+    }
+
+    /// Makes the migrate call once more for a post-copy that lost its connection. Nobody can take that guest back, so
+    /// nothing is checked that could keep it from going on.
+    fn resume_postcopy(&self) -> Result<(), Failure> {
+        let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
+        let uuid = self.uuid.get().map_or("", String::as_str);
+        let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
+        let mut parameters = self.migrate_parameters();
+        parameters.flags |= MigrateFlags::POSTCOPY | MigrateFlags::POSTCOPY_RESUME;
+        self.make_call(&connection, &domain, &parameters)
+    }
+
+    fn make_call(
+        &self,
+        connection: &Connection,
+        domain: &Domain,
+        parameters: &MigrateParameters,
+    ) -> Result<(), Failure> {
+        let result = domain.migrate_p2p(&self.route.destination, parameters);
         if result.is_ok() {
             let _ = self.call_succeeded.set(());
         }
-        result.map_err(|error| call_failure(&error, &connection))
+        result.map_err(|error| call_failure(&error, connection))
+    }
+
+    fn migrate_parameters(&self) -> MigrateParameters {
+        let mut flags = MigrateFlags::LIVE;
+        if self.persistent.get() == Some(&true) {
+            // The definition goes with the guest: one that stayed behind could be started there by mistake.
+            flags |= MigrateFlags::PERSIST_DEST | MigrateFlags::UNDEFINE_SOURCE;
+        }
+        MigrateParameters {
+            flags,
+            migrate_uri: self.route.migrate_uri.clone(),
+            ..MigrateParameters::default()
+        }
+    }
+
+    /// Asks for the switch to post-copy, of our migration and of no other.
+    fn start_postcopy(&self) -> Result<(), Failure> {
+        self.domain(Side::Source)
+            .and_then(|domain| domain.start_postcopy())
+            .map_err(|error| failure(Side::Source, &error))
     }
 
     /// Refuses what one of the two daemons is too old for, before it refuses it in its own words.

@@ -1,18 +1,18 @@
-//! Values in numbered slots, so that a network's parts are found without searching.
+//! Values in numbered slots, found without searching.
 //!
 //! A slot is used again after its value was removed; a key remembers which of the slot's values it was given for, so
 //! that an old key finds nothing instead of somebody else. The order of keys says nothing about age.
 
 /// Names one value, for as long as it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// Where it lies; of the values that are there, no two lie in the same slot.
-    pub(super) slot: usize,
+    pub(crate) slot: usize,
     generation: u64,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<usize>,
 }
@@ -24,12 +24,12 @@ struct Slot<T> {
 }
 
 impl<T> Slab<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { slots: Vec::new(), free: Vec::new() }
     }
 
     /// Keeps a value, in a slot that was freed if there is one.
-    pub(super) fn insert(&mut self, value: T) -> Key {
+    pub(crate) fn insert(&mut self, value: T) -> Key {
         let freed = self.free.pop();
         if let Some((slot, place)) = freed.and_then(|slot| Some((slot, self.slots.get_mut(slot)?))) {
             place.value = Some(value);
@@ -40,7 +40,7 @@ impl<T> Slab<T> {
     }
 
     /// Gives a value back. Its key finds nothing from here on.
-    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let place = self.slots.get_mut(key.slot).filter(|place| place.generation == key.generation)?;
         let value = place.value.take()?;
         place.generation += 1;
@@ -48,18 +48,26 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&T> {
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let place = self.slots.get(key.slot).filter(|place| place.generation == key.generation)?;
         place.value.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.slots.get_mut(key.slot).filter(|place| place.generation == key.generation)?;
         place.value.as_mut()
     }
 
+    /// The keys of the values that are there, in the order of their slots.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        let taken = |(slot, place): (usize, &Slot<T>)| {
+            place.value.as_ref().map(|_| Key { slot, generation: place.generation })
+        };
+        self.slots.iter().enumerate().filter_map(taken)
+    }
+
     /// How many slots there are, the freed ones too: every key's slot is below it.
-    pub(super) fn slots(&self) -> usize {
+    pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }
 }

@@ -1,0 +1,467 @@
+//! The migrate call: libvirt's peer-to-peer protocol of five steps (begin, prepare, perform, finish, confirm).
+//!
+//! ```text
+//!  Preparing ─▶ (Mirroring) ─▶ Copying ─▶ Finishing ─▶ Confirming ─▶ over
+//!                                 │                        ▲
+//!                                 └──────▶ Postcopy ───────┘
+//! ```
+//!
+//! The source's daemon drives. Words between the two daemons take the link's time and may get stuck on it, so a step
+//! that the other side takes part in has legs: asked, at work, answered. What each end does when it loses the other
+//! stands in `parting`.
+//!
+//! Sources: libvirt 9.0.0 as observed between two hosts, its `docs/migration.rst`, and the phases of
+//! `qemu_migration.c`.
+
+use whimbrel_core::{CommandId, Failure, Fault, Hint};
+
+use super::agenda::{Chore, Due};
+use super::guests::{Copy, Life};
+use super::mirror::{DiskCopy, Mirror};
+use super::truth::Doer;
+use super::{GuestId, HostId, JobId, PortId, World};
+use crate::network::FlowId;
+use crate::qemu::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceMigration, Xbzrle};
+
+/// How a guest is to be migrated: libvirt's flags and parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MigrateOptions {
+    /// `VIR_MIGRATE_AUTO_CONVERGE`, with its parameters.
+    pub auto_converge: Option<AutoConverge>,
+    /// QEMU's `dirty-limit`; libvirt has no flag for it.
+    pub dirty_limit: Option<DirtyLimit>,
+    /// `VIR_MIGRATE_COMPRESSED` by `xbzrle`.
+    pub xbzrle: Option<Xbzrle>,
+    /// `VIR_MIGRATE_PARALLEL`.
+    pub channels: Option<Channels>,
+    /// `VIR_MIGRATE_POSTCOPY`: whether the switch to post-copy may be asked for.
+    pub postcopy: Option<Postcopy>,
+    /// `VIR_MIGRATE_NON_SHARED_DISK`: whether disks are copied along.
+    pub copy_disks: Option<DiskCopy>,
+    /// `VIR_MIGRATE_PERSIST_DEST`.
+    pub persist_destination: bool,
+    /// `VIR_MIGRATE_UNDEFINE_SOURCE`.
+    pub undefine_source: bool,
+    /// `VIR_MIGRATE_UNSAFE`: not to ask whether storage is shared.
+    pub is_unsafe: bool,
+}
+
+/// A word from one daemon to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// To the destination: prepare.
+    Prepare,
+    /// To the source: prepared, or why not.
+    Prepared(Result<(), Failure>),
+    /// To the destination: let the guest run.
+    Finish,
+    /// To the source: it runs, or why not.
+    Finished(Result<(), Failure>),
+}
+
+/// How far a step that the other side takes part in has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leg {
+    /// The word is on its way there.
+    Asked,
+    /// The other side is at it.
+    AtWork,
+    /// The answer is on its way back.
+    Answered,
+}
+
+/// How far the migrate call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The destination starts its QEMU.
+    Preparing(Leg),
+    /// Disks are copied until both sides hold the same.
+    Mirroring,
+    /// Memory is copied.
+    Copying,
+    /// Everything is copied; the destination is to run the guest.
+    Finishing(Leg),
+    /// The guest runs at the destination, and its memory follows. The destination is asked to tell when all is there.
+    Postcopy(Leg),
+    /// The destination runs the guest; the source ends its copy.
+    Confirming,
+}
+
+/// What the source's daemon is to a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SourceEnd {
+    /// It drives it.
+    Drives,
+    /// It died, and will find it when it is started again.
+    Died,
+    /// It has come to its end of it, whatever the destination still does.
+    Through,
+}
+
+/// A migration as the two daemons have it.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) guest: GuestId,
+    pub(super) source: HostId,
+    pub(super) destination: HostId,
+    pub(super) options: MigrateOptions,
+    pub(super) stage: Stage,
+    /// Who waits for the migrate call's return; none when nobody does any more.
+    pub(super) caller: Option<(PortId, CommandId)>,
+    pub(super) source_end: SourceEnd,
+    /// Whether the destination's daemon knows the source's; one that was started again does not.
+    pub(super) destination_takes_part: bool,
+    /// Whether the guest's CPUs ran when it began.
+    pub(super) guest_ran: bool,
+    pub(super) engine: Option<SourceMigration>,
+    /// The instant of the engine's next turn; agenda entries of other instants are void.
+    pub(super) turn_at: Option<u64>,
+    pub(super) mirror: Option<Mirror>,
+    pub(super) flow: Option<FlowId>,
+    /// What the engine would send if it could.
+    pub(super) demand_bytes_per_second: u64,
+    /// Words that a cut link holds.
+    pub(super) held: Vec<Message>,
+    /// Since when the link is cut.
+    pub(super) silent_since: Option<u64>,
+    /// What stood behind the disks at the source.
+    pub(super) backings: Vec<Option<String>>,
+}
+
+impl Job {
+    pub(super) fn is_driven(&self) -> bool {
+        self.source_end == SourceEnd::Drives
+    }
+}
+
+impl World {
+    /// The migrate call reaches the source's daemon.
+    pub(super) fn begin(
+        &mut self,
+        guest: GuestId,
+        source: HostId,
+        destination: HostId,
+        options: MigrateOptions,
+        caller: Option<(PortId, CommandId)>,
+    ) -> Result<JobId, Failure> {
+        self.reached(source)?;
+        self.may_begin(guest, source, destination, &options)?;
+        let resident = self.resident(guest);
+        let life = resident.life(source);
+        let backing = |path: &String| self.host(source).inventory.backing(path).map(|found| found.identity);
+        let backings = resident.machine.disks.iter().map(|disk| backing(&disk.path)).collect();
+        let id = JobId(self.jobs.insert(Job {
+            guest,
+            source,
+            destination,
+            options,
+            stage: Stage::Preparing(Leg::Asked),
+            caller,
+            source_end: SourceEnd::Drives,
+            destination_takes_part: true,
+            guest_ran: life == Some(Life::Running),
+            engine: None,
+            turn_at: None,
+            mirror: None,
+            flow: None,
+            demand_bytes_per_second: 0,
+            held: Vec::new(),
+            silent_since: None,
+            backings,
+        }));
+        if let Some(copy) = self.resident_mut(guest).copy_mut(source) {
+            copy.job = Some(id);
+        }
+        if self.link_is_cut(source, destination) {
+            self.agenda.put(self.now_ns + self.constants.connect_ns, Due::Done(id, Chore::ConnectInVain));
+        } else {
+            self.send(id, Message::Prepare);
+        }
+        Ok(id)
+    }
+
+    /// Sends a word to the other side.
+    pub(super) fn send(&mut self, id: JobId, message: Message) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        let (from, to) = match message {
+            Message::Prepare | Message::Finish => (job.source, job.destination),
+            Message::Prepared(_) | Message::Finished(_) => (job.destination, job.source),
+        };
+        let delay_ns = self.delay_ns(from, to);
+        self.agenda.put(self.now_ns + delay_ns, Due::Message(id, message));
+    }
+
+    /// A word arrives, or gets stuck.
+    pub(super) fn on_message(&mut self, id: JobId, message: Message) {
+        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        if job.silent_since.is_some() {
+            job.held.push(message);
+            return;
+        }
+        match message {
+            Message::Prepare => self.on_prepare(id),
+            Message::Prepared(result) => self.on_prepared(id, result),
+            Message::Finish => self.on_finish(id),
+            Message::Finished(result) => self.on_finished(id, result),
+        }
+    }
+
+    /// A daemon is done with something.
+    pub(super) fn on_done(&mut self, id: JobId, chore: Chore) {
+        match chore {
+            Chore::Prepare => {
+                let Some(job) = self.job_at(id, Stage::Preparing(Leg::AtWork)) else { return };
+                if self.daemon_runs(job.destination) {
+                    let alive = self.incoming(id).is_some();
+                    self.answer(
+                        id,
+                        Stage::Preparing(Leg::Answered),
+                        Message::Prepared(alive.then_some(()).ok_or_else(qemu_died)),
+                    );
+                }
+            }
+            Chore::Start => self.on_started(id),
+            Chore::Confirm => {
+                if self.job_at(id, Stage::Confirming).is_some_and(Job::is_driven) {
+                    self.confirm(id);
+                }
+            }
+            Chore::ConnectInVain => {
+                let words = "unable to connect to the destination's daemon: connection timed out";
+                self.give_up(id, Failure::new(Fault::DestinationUnreachable, words));
+            }
+        }
+    }
+
+    fn on_prepare(&mut self, id: JobId) {
+        let Some(job) = self.job_at(id, Stage::Preparing(Leg::Asked)) else { return };
+        let (guest, source, destination) = (job.guest, job.source, job.destination);
+        if !self.daemon_runs(destination) {
+            let words = "unable to connect to the destination's daemon: connection refused";
+            self.give_up(id, Failure::new(Fault::DestinationUnreachable, words));
+            return;
+        }
+        if let Err(failure) = self.may_prepare(id) {
+            self.answer(id, Stage::Preparing(Leg::Answered), Message::Prepared(Err(failure)));
+            return;
+        }
+        if let Some(settings) = self.resident(guest).copy(source).map(|copy| copy.settings) {
+            self.add_copy(guest, Copy { host: destination, life: Life::Incoming, settings, job: Some(id) });
+        }
+        self.stage(id, Stage::Preparing(Leg::AtWork));
+        self.agenda.put(self.now_ns + self.constants.prepare_ns, Due::Done(id, Chore::Prepare));
+    }
+
+    fn on_prepared(&mut self, id: JobId, result: Result<(), Failure>) {
+        let Some(job) = self.job_at(id, Stage::Preparing(Leg::Answered)) else { return };
+        if !job.is_driven() {
+            return;
+        }
+        match result {
+            Err(failure) => self.give_up(id, failure),
+            Ok(()) if job.options.copy_disks.is_some() => self.start_mirror(id),
+            Ok(()) => self.start_copying(id),
+        }
+    }
+
+    /// Everything was sent, and the guest stands still.
+    pub(super) fn on_all_sent(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        match job.stage {
+            Stage::Copying if job.is_driven() => {
+                self.stage(id, Stage::Finishing(Leg::Asked));
+                self.send(id, Message::Finish);
+            }
+            // Nobody asks the destination to go on: its daemon ends the copy, and the source's stays as it is.
+            Stage::Copying => self.leave(id),
+            Stage::Postcopy(leg) => {
+                self.set_life(job.guest, job.destination, Life::Running, Doer::Hypervisor);
+                if leg == Leg::AtWork {
+                    self.finish_postcopy(id);
+                }
+            }
+            Stage::Preparing(_) | Stage::Mirroring | Stage::Finishing(_) | Stage::Confirming => {}
+        }
+    }
+
+    fn on_finish(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        if !self.daemon_runs(job.destination) || !job.destination_takes_part {
+            return;
+        }
+        match job.stage {
+            Stage::Finishing(Leg::Asked) => {
+                self.stage(id, Stage::Finishing(Leg::AtWork));
+                self.agenda.put(self.now_ns + self.constants.finish_ns, Due::Done(id, Chore::Start));
+            }
+            Stage::Postcopy(Leg::Asked) => {
+                self.stage(id, Stage::Postcopy(Leg::AtWork));
+                if self.all_has_arrived(id) {
+                    self.finish_postcopy(id);
+                }
+            }
+            Stage::Preparing(_)
+            | Stage::Mirroring
+            | Stage::Copying
+            | Stage::Finishing(Leg::AtWork | Leg::Answered)
+            | Stage::Postcopy(Leg::AtWork | Leg::Answered)
+            | Stage::Confirming => {}
+        }
+    }
+
+    /// The destination's daemon starts the guest. From here on it belongs there, whoever hears of it.
+    fn on_started(&mut self, id: JobId) {
+        let Some(job) = self.job_at(id, Stage::Finishing(Leg::AtWork)) else { return };
+        let (guest, destination, ran, through) =
+            (job.guest, job.destination, job.guest_ran, job.source_end == SourceEnd::Through);
+        let persists = job.options.persist_destination;
+        if !self.daemon_runs(destination) || !job.destination_takes_part {
+            return;
+        }
+        let started = self.incoming(id).is_some();
+        if started {
+            self.check_disks(id);
+            let life = if ran { Life::Running } else { Life::Paused };
+            self.set_life(guest, destination, life, Doer::Hypervisor);
+            if persists {
+                self.define(guest, destination);
+            }
+        }
+        if through {
+            self.end(id);
+        } else {
+            let result = started.then_some(()).ok_or_else(qemu_died);
+            self.answer(id, Stage::Finishing(Leg::Answered), Message::Finished(result));
+        }
+    }
+
+    /// The destination's daemon tells that the whole memory is there.
+    fn finish_postcopy(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        if job.options.persist_destination {
+            self.define(job.guest, job.destination);
+        }
+        self.answer(id, Stage::Postcopy(Leg::Answered), Message::Finished(Ok(())));
+    }
+
+    fn on_finished(&mut self, id: JobId, result: Result<(), Failure>) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        let answered = matches!(job.stage, Stage::Finishing(Leg::Answered) | Stage::Postcopy(Leg::Answered));
+        if !answered || !job.is_driven() {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                self.stage(id, Stage::Confirming);
+                self.agenda.put(self.now_ns + self.constants.confirm_ns, Due::Done(id, Chore::Confirm));
+            }
+            Err(failure) => self.give_up(id, failure),
+        }
+    }
+
+    /// The source's copy ends, and with it the call.
+    pub(super) fn confirm(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        let (guest, source, undefine) = (job.guest, job.source, job.options.undefine_source);
+        let was_there = self.resident(guest).copy(source).is_some();
+        self.conclude(id);
+        self.remove_copy(guest, source, Doer::Hypervisor);
+        if undefine {
+            self.resident_mut(guest).defined_on.retain(|host| *host != source);
+        }
+        let gone = || Failure::new(Fault::Other, "operation failed: domain is not running");
+        self.return_call(id, was_there.then_some(()).ok_or_else(gone));
+        self.end(id);
+    }
+
+    /// The guest goes on where it was, the destination's copy ends, and so does the call.
+    pub(super) fn give_up(&mut self, id: JobId, failure: Failure) {
+        self.let_source_go_on(id);
+        self.drop_incoming(id);
+        self.return_call(id, Err(failure));
+        self.end(id);
+    }
+
+    /// What the migration stopped runs again.
+    pub(super) fn let_source_go_on(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        let (guest, source, ran) = (job.guest, job.source, job.guest_ran);
+        if self.resident(guest).life(source) == Some(Life::Stopped) && ran {
+            self.set_life(guest, source, Life::Running, Doer::Hypervisor);
+            self.hint(guest, source, Hint::SourceResumed);
+        }
+    }
+
+    /// Whoever waits for the call's return has it.
+    pub(super) fn return_call(&mut self, id: JobId, result: Result<(), Failure>) {
+        let caller = self.jobs.get_mut(id.0).and_then(|job| job.caller.take());
+        if let Some((port, command)) = caller {
+            self.on_call_returned(port, command, result);
+        }
+    }
+
+    /// The source's daemon forgets a migration without a word; what the destination still does, it does.
+    pub(super) fn leave(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        job.source_end = SourceEnd::Through;
+        let (guest, source, destination) = (job.guest, job.source, job.destination);
+        let starts = job.stage == Stage::Finishing(Leg::AtWork) && job.destination_takes_part;
+        if let Some(copy) = self.resident_mut(guest).copy_mut(source) {
+            copy.job = None;
+        }
+        if !starts || !self.daemon_runs(destination) {
+            self.end(id);
+        }
+    }
+
+    /// The migration is over for both daemons.
+    pub(super) fn end(&mut self, id: JobId) {
+        let Some(job) = self.jobs.remove(id.0) else { return };
+        if let Some(flow) = job.flow {
+            self.close_flow(flow);
+        }
+        for copy in &mut self.resident_mut(job.guest).copies {
+            if copy.job == Some(id) {
+                copy.job = None;
+            }
+        }
+        if self.daemon_runs(job.source) {
+            self.hint(job.guest, job.source, Hint::JobEnded);
+        }
+        self.settle();
+    }
+
+    /// Reaches the next stage, which somebody may be waiting for.
+    pub(super) fn stage(&mut self, id: JobId, stage: Stage) {
+        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        job.stage = stage;
+        let guest = job.guest;
+        self.on_stage(guest, stage);
+    }
+
+    fn answer(&mut self, id: JobId, stage: Stage, message: Message) {
+        self.stage(id, stage);
+        self.send(id, message);
+    }
+
+    /// The destination's copy, as long as it has not run.
+    fn incoming(&self, id: JobId) -> Option<&Copy> {
+        let job = self.jobs.get(id.0)?;
+        self.resident(job.guest).copy(job.destination).filter(|copy| copy.life == Life::Incoming)
+    }
+
+    fn job_at(&self, id: JobId, stage: Stage) -> Option<&Job> {
+        self.jobs.get(id.0).filter(|job| job.stage == stage)
+    }
+
+    fn define(&mut self, guest: GuestId, host: HostId) {
+        let defined_on = &mut self.resident_mut(guest).defined_on;
+        if !defined_on.contains(&host) {
+            defined_on.push(host);
+        }
+    }
+}
+
+fn qemu_died() -> Failure {
+    Failure::new(Fault::Other, "internal error: QEMU unexpectedly closed the monitor")
+}

@@ -1,0 +1,321 @@
+//! What can go wrong, and when.
+
+use whimbrel_core::{Answer, Failure, Fault as FailureClass, Observation};
+
+use super::agenda::Due;
+use super::call::{Leg, SourceEnd, Stage};
+use super::guests::Life;
+use super::hosts::Manner;
+use super::truth::Doer;
+use super::{GuestId, HostId, JobId, PortId, Told, World};
+use whimbrel_core::Request;
+
+/// Something that goes wrong, or is put right again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// A host's libvirt daemon dies. Its guests live on.
+    KillDaemon(HostId),
+    /// It is started again, and finds what it had written down.
+    StartDaemon(HostId),
+    /// The QEMU process of a guest on a host dies.
+    KillGuest(GuestId, HostId),
+    /// A host loses its power.
+    LoseHost(HostId),
+    /// It comes up again, with its daemon and without guests.
+    StartHost(HostId),
+    /// Nothing gets through between two hosts.
+    CutLink(HostId, HostId),
+    /// It does again.
+    RestoreLink(HostId, HostId),
+    /// The connections between a host's daemon and its clients break; a migration goes on without its caller.
+    DropClients(HostId),
+    /// How a host's answers and events fare from now on.
+    SetManner(HostId, Manner),
+    /// So much of a host's memory is taken by something else, in MiB.
+    TakeMemory(HostId, u64),
+    /// So much room is left in all pools of a host, in bytes.
+    LeaveRoom(HostId, u64),
+    /// Somebody stops a guest's CPUs.
+    Pause(GuestId, HostId),
+    /// Somebody lets them run again.
+    Unpause(GuestId, HostId),
+}
+
+/// The moment at which something is to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// An instant of the world's time.
+    AtNs(u64),
+    /// A guest's migration has done so many bitmap syncs; the first belongs to the setup.
+    AtIteration(GuestId, u64),
+    /// A guest's migration has come so far.
+    At(GuestId, Milestone),
+}
+
+/// How far a migration has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Milestone {
+    /// The destination's daemon has begun to prepare.
+    Preparing,
+    /// Disks begin to be mirrored.
+    Mirroring,
+    /// Memory begins to be copied.
+    Copying,
+    /// The guest was stopped for the hand-over.
+    Stopped,
+    /// Everything was sent, and the destination is asked to take over.
+    Finishing,
+    /// The destination's daemon was reached and is about to let the guest run.
+    Starting,
+    /// The guest runs at the destination, and the answer is on its way.
+    Started,
+    /// The source knows, and is about to end its copy.
+    Confirming,
+    /// The guest runs at the destination without its memory.
+    Postcopy,
+}
+
+/// What is to happen at a moment that has not come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    pub(super) moment: Moment,
+    pub(super) after_ns: u64,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    Fault(Fault),
+    Ask(PortId, Request),
+}
+
+impl World {
+    /// Lets something go wrong now.
+    pub fn inject(&mut self, fault: Fault) {
+        match fault {
+            Fault::KillDaemon(host) => self.kill_daemon(host),
+            Fault::StartDaemon(host) => self.start_daemon(host),
+            Fault::KillGuest(guest, host) => self.kill_guest(guest, host),
+            Fault::LoseHost(host) => self.lose_host(host),
+            Fault::StartHost(host) => {
+                if !self.host(host).is_up {
+                    self.host_mut(host).is_up = true;
+                    self.on_links_changed();
+                    self.start_daemon(host);
+                }
+            }
+            Fault::CutLink(one, other) => {
+                self.cuts.insert(pair(one, other));
+                self.on_links_changed();
+            }
+            Fault::RestoreLink(one, other) => {
+                self.cuts.remove(&pair(one, other));
+                self.on_links_changed();
+            }
+            Fault::DropClients(host) => self.drop_clients(host),
+            Fault::SetManner(host, manner) => self.host_mut(host).manner = manner,
+            Fault::TakeMemory(host, mib) => self.host_mut(host).taken_mib = mib,
+            Fault::LeaveRoom(host, bytes) => {
+                for pool in &mut self.host_mut(host).inventory.pools {
+                    pool.free_bytes = bytes;
+                }
+            }
+            Fault::Pause(guest, host) => {
+                let _ = self.suspend(guest, host, Doer::Fault);
+            }
+            Fault::Unpause(guest, host) => {
+                let _ = self.resume(guest, host, Doer::Fault);
+            }
+        }
+    }
+
+    /// Lets something go wrong so long after a moment.
+    pub fn inject_at(&mut self, moment: Moment, after_ns: u64, fault: Fault) {
+        self.await_moment(Awaited { moment, after_ns, what: What::Fault(fault) });
+    }
+
+    /// Lets an operator ask for something so long after a moment.
+    pub fn ask_at(&mut self, moment: Moment, after_ns: u64, port: PortId, request: Request) {
+        self.await_moment(Awaited { moment, after_ns, what: What::Ask(port, request) });
+    }
+
+    fn await_moment(&mut self, awaited: Awaited) {
+        match awaited.moment {
+            Moment::AtNs(at_ns) => {
+                self.plan(at_ns.saturating_add(awaited.after_ns).max(self.now_ns), awaited.what);
+            }
+            Moment::AtIteration(..) | Moment::At(..) => self.awaited.push(awaited),
+        }
+    }
+
+    pub(super) fn on_iteration(&mut self, guest: GuestId, iteration: u64) {
+        self.on_moment(
+            |moment| matches!(moment, Moment::AtIteration(whose, at) if whose == guest && iteration >= at),
+        );
+    }
+
+    pub(super) fn on_guest_stopped(&mut self, guest: GuestId) {
+        self.on_milestone(guest, Milestone::Stopped);
+    }
+
+    pub(super) fn on_stage(&mut self, guest: GuestId, stage: Stage) {
+        let milestone = match stage {
+            Stage::Preparing(Leg::AtWork) => Milestone::Preparing,
+            Stage::Mirroring => Milestone::Mirroring,
+            Stage::Copying => Milestone::Copying,
+            Stage::Finishing(Leg::Asked) => Milestone::Finishing,
+            Stage::Finishing(Leg::AtWork) => Milestone::Starting,
+            Stage::Finishing(Leg::Answered) => Milestone::Started,
+            Stage::Confirming => Milestone::Confirming,
+            Stage::Postcopy(Leg::Asked) => Milestone::Postcopy,
+            Stage::Preparing(Leg::Asked | Leg::Answered) | Stage::Postcopy(Leg::AtWork | Leg::Answered) => {
+                return;
+            }
+        };
+        self.on_milestone(guest, milestone);
+    }
+
+    fn on_milestone(&mut self, guest: GuestId, milestone: Milestone) {
+        self.on_moment(|moment| moment == Moment::At(guest, milestone));
+    }
+
+    /// Plans everything that waited for a moment like this one; each happens once.
+    fn on_moment(&mut self, has_come: impl Fn(Moment) -> bool) {
+        if self.awaited.is_empty() {
+            return;
+        }
+        let due: Vec<Awaited> = self.awaited.extract_if(.., |awaited| has_come(awaited.moment)).collect();
+        for awaited in due {
+            self.plan(self.now_ns.saturating_add(awaited.after_ns), awaited.what);
+        }
+    }
+
+    fn plan(&mut self, at_ns: u64, what: What) {
+        let due = match what {
+            What::Fault(fault) => Due::Fault(fault),
+            What::Ask(port, request) => Due::Ask(port, request),
+        };
+        self.agenda.put(at_ns, due);
+    }
+
+    fn kill_daemon(&mut self, host: HostId) {
+        if !self.host(host).daemon_runs {
+            return;
+        }
+        for id in self.jobs_from(host) {
+            self.bring_up(id);
+        }
+        self.host_mut(host).daemon_runs = false;
+        for id in self.jobs_from(host) {
+            self.on_source_daemon_died(id);
+        }
+        for id in self.jobs_to(host) {
+            self.bring_up(id);
+            self.on_destination_daemon_died(id);
+        }
+        self.drop_clients(host);
+    }
+
+    fn start_daemon(&mut self, host: HostId) {
+        if self.host(host).daemon_runs || !self.host(host).is_up {
+            return;
+        }
+        self.host_mut(host).daemon_runs = true;
+        for id in self.jobs_from(host) {
+            self.bring_up(id);
+            self.on_source_daemon_started(id);
+        }
+        for id in self.jobs_to(host) {
+            self.bring_up(id);
+            self.on_destination_daemon_started(id);
+        }
+        for guest in self.host(host).guests.clone() {
+            let orphan = self.resident(guest).copy(host).is_some_and(|copy| copy.job.is_none());
+            if orphan {
+                self.end_incoming_of(guest, host);
+            }
+        }
+    }
+
+    fn kill_guest(&mut self, guest: GuestId, host: HostId) {
+        let Some(job) = self.resident(guest).copy(host).map(|copy| copy.job) else { return };
+        if let Some(id) = job {
+            self.bring_up(id);
+        }
+        self.remove_copy(guest, host, Doer::Fault);
+        if let Some(id) = job {
+            self.on_copy_gone(id, host);
+        }
+    }
+
+    fn lose_host(&mut self, host: HostId) {
+        if !self.host(host).is_up {
+            return;
+        }
+        let lost_at_ns = self.now_ns + self.constants.keep_alive_ns;
+        for id in self.jobs_from(host) {
+            self.bring_up(id);
+            // Nobody tells the caller: its own keep-alive has to find out.
+            let caller = self.jobs.get_mut(id.0).and_then(|job| job.caller.take());
+            if let Some((port, to)) = caller {
+                let failure =
+                    Failure::new(FailureClass::ReplyLost, "the source's daemon does not answer any more");
+                let answer = Answer::CallReturned(Err(failure));
+                let told = Told::Observed(Observation::Answer { to, answer });
+                self.agenda.put(lost_at_ns, Due::Tell(port, told));
+            }
+        }
+        let host_state = self.host_mut(host);
+        host_state.is_up = false;
+        host_state.daemon_runs = false;
+        self.on_links_changed();
+        for id in self.jobs_from(host) {
+            self.on_source_host_lost(id);
+        }
+        for id in self.jobs_to(host) {
+            if let Some(job) = self.jobs.get_mut(id.0) {
+                job.destination_takes_part = false;
+            }
+        }
+        for guest in self.host(host).guests.clone() {
+            self.remove_copy(guest, host, Doer::Fault);
+        }
+    }
+
+    fn on_source_host_lost(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        job.source_end = SourceEnd::Died;
+        job.engine = None;
+        let (guest, destination, stage) = (job.guest, job.destination, job.stage);
+        if matches!(stage, Stage::Postcopy(_))
+            && matches!(self.resident(guest).life(destination), Some(Life::PostcopyDestination { .. }))
+        {
+            let cut_off = Life::PostcopyDestination { is_cut_off: true };
+            self.set_life(guest, destination, cut_off, Doer::Fault);
+        }
+        self.drop_incoming(id);
+        self.leave(id);
+    }
+
+    /// Clients lose their connections: what they wait for longest, the migrate call, is answered by that.
+    fn drop_clients(&mut self, host: HostId) {
+        for id in self.jobs_from(host) {
+            let failure =
+                Failure::new(FailureClass::ReplyLost, "the connection to the source's daemon broke");
+            self.return_call(id, Err(failure));
+        }
+    }
+
+    fn jobs_from(&self, host: HostId) -> Vec<JobId> {
+        self.jobs_where(|job| job.source == host)
+    }
+
+    fn jobs_to(&self, host: HostId) -> Vec<JobId> {
+        self.jobs_where(|job| job.destination == host)
+    }
+}
+
+/// Two hosts, in whatever order they were named.
+pub(super) fn pair(one: HostId, other: HostId) -> (HostId, HostId) {
+    (one.min(other), one.max(other))
+}

@@ -1,0 +1,217 @@
+//! The port of the migration machine, answered by this world. Each migration that is driven has a port of its own.
+//!
+//! A command takes its way to the daemon that it concerns, is carried out there, and its answer comes back, unless
+//! something keeps it. The rules are not the world's business.
+
+use whimbrel_core::port::Action;
+use whimbrel_core::{
+    Answer, Command, CommandId, CopyState, Facts, Failure, Fault, GuestFacts, GuestRun, Hint, HostFacts,
+    Observation, Request, Side,
+};
+
+use super::agenda::Due;
+use super::call::MigrateOptions;
+use super::guests::Life;
+use super::truth::Doer;
+use super::{GuestId, HostId, PortId, World};
+use crate::versions::Version;
+
+/// What the world tells whoever drives a migration in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A hypervisor tells something.
+    Observed(Observation),
+    /// The world's operator asks for something.
+    Asked(Request),
+}
+
+/// A client with its connections to two hosts, for one guest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Port {
+    guest: GuestId,
+    source: HostId,
+    destination: HostId,
+    options: MigrateOptions,
+    is_open: bool,
+}
+
+impl World {
+    /// A port through which a guest's migration from one host to another is driven.
+    pub fn connect(
+        &mut self,
+        guest: GuestId,
+        source: HostId,
+        destination: HostId,
+        options: MigrateOptions,
+    ) -> PortId {
+        let id = PortId(self.ports.len());
+        self.ports.push(Port { guest, source, destination, options, is_open: true });
+        self.host_mut(source).ports.push(id);
+        id
+    }
+
+    /// Whoever drove the migration is gone; the migration goes on. Nothing is told through this port any more.
+    pub fn disconnect(&mut self, port: PortId) {
+        let Some(state) = self.ports.get_mut(port.0) else { return };
+        state.is_open = false;
+        let source = state.source;
+        self.host_mut(source).ports.retain(|other| *other != port);
+    }
+
+    /// Takes a command; its answer comes in virtual time.
+    pub fn carry_out(&mut self, port: PortId, command: Command) {
+        if matches!(command.action, Action::EvaluateRules(_)) || self.ports.get(port.0).is_none() {
+            return;
+        }
+        let at_ns = self.now_ns + self.constants.call_ns;
+        self.agenda.put(at_ns, Due::Command(port, command));
+    }
+
+    /// The command has reached its daemon.
+    pub(super) fn on_command(&mut self, port: PortId, command: &Command) {
+        let Some(state) = self.ports.get(port.0).copied().filter(|state| state.is_open) else { return };
+        let Port { guest, source, destination, options, .. } = state;
+        let host = |side| if side == Side::Source { source } else { destination };
+        let concerned = match command.action {
+            Action::Observe(side) | Action::Resume(side) | Action::Destroy(side) => host(side),
+            _ => source,
+        };
+        // A host without power, or one that is silent, answers nothing: whoever asks has to stop waiting.
+        if !self.host(concerned).is_up || self.host(concerned).manner.is_silent {
+            return;
+        }
+        let answer = match command.action {
+            Action::CollectFacts => Answer::Facts(self.facts(&state)),
+            Action::ReadSettings => Answer::Settings(self.settings(guest, source)),
+            Action::ApplySetting(setting) => Answer::Applied(self.apply(guest, source, setting)),
+            Action::PollJob => Answer::Job(self.job(guest, source)),
+            Action::AbortMigration => Answer::Abort(self.abort(guest, source)),
+            Action::StartPostcopy => Answer::Postcopy(self.start_postcopy(guest, source)),
+            Action::Observe(side) => Answer::Copy(self.observe(guest, host(side))),
+            Action::Resume(side) => Answer::Acted(self.resume(guest, host(side), Doer::Caller)),
+            Action::Destroy(side) => Answer::Acted(self.destroy(guest, host(side))),
+            Action::StartMigration => {
+                match self.begin(guest, source, destination, options, Some((port, command.id))) {
+                    Ok(_) => return,
+                    Err(failure) => Answer::CallReturned(Err(failure)),
+                }
+            }
+            Action::ResumePostcopy => {
+                match self.resume_postcopy(guest, source, destination, (port, command.id)) {
+                    Ok(()) => return,
+                    Err(failure) => Answer::CallReturned(Err(failure)),
+                }
+            }
+            Action::EvaluateRules(_) => return,
+        };
+        self.tell_answer(port, concerned, command.id, answer);
+    }
+
+    pub(super) fn on_call_returned(&mut self, port: PortId, to: CommandId, result: Result<(), Failure>) {
+        let Some(source) = self.ports.get(port.0).filter(|state| state.is_open).map(|state| state.source)
+        else {
+            return;
+        };
+        self.tell_answer(port, source, to, Answer::CallReturned(result));
+    }
+
+    /// The source's daemon of a guest tells an event to whoever listens.
+    pub(super) fn hint(&mut self, guest: GuestId, host: HostId, hint: Hint) {
+        let state = self.host(host);
+        if !state.daemon_runs || state.manner.is_silent || state.manner.loses_events {
+            return;
+        }
+        let manner = state.manner;
+        let at_ns = self.now_ns + self.constants.event_ns + manner.delay_ns;
+        for port in &state.ports.clone() {
+            if self.ports.get(port.0).is_some_and(|state| state.guest == guest) {
+                let told = Told::Observed(Observation::Hint(hint));
+                if manner.is_doubled {
+                    self.agenda.put(at_ns, Due::Tell(*port, told.clone()));
+                }
+                self.agenda.put(at_ns, Due::Tell(*port, told));
+            }
+        }
+    }
+
+    pub(super) fn is_open(&self, port: PortId) -> bool {
+        self.ports.get(port.0).is_some_and(|state| state.is_open)
+    }
+
+    /// An answer is on its way, as answers of this host fare.
+    fn tell_answer(&mut self, port: PortId, host: HostId, to: CommandId, answer: Answer) {
+        let manner = self.host(host).manner;
+        if manner.is_silent {
+            return;
+        }
+        let told = Told::Observed(Observation::Answer { to, answer });
+        if manner.delay_ns == 0 && !manner.is_doubled {
+            self.told.push_back((port, told));
+            return;
+        }
+        let at_ns = self.now_ns + manner.delay_ns;
+        if manner.is_doubled {
+            self.agenda.put(at_ns, Due::Tell(port, told.clone()));
+        }
+        self.agenda.put(at_ns, Due::Tell(port, told));
+    }
+
+    fn observe(&mut self, guest: GuestId, host: HostId) -> CopyState {
+        if let Some(id) = self.resident(guest).copy(host).and_then(|copy| copy.job) {
+            self.bring_up(id);
+        }
+        self.look(guest, host)
+    }
+
+    fn facts(&self, port: &Port) -> Result<Box<Facts>, Failure> {
+        self.reached(port.source)?;
+        if !self.daemon_runs(port.destination) {
+            let words = "unable to connect to the destination's daemon";
+            return Err(Failure::new(Fault::DestinationUnreachable, words));
+        }
+        let resident = self.resident(port.guest);
+        let copy = resident.copy(port.source);
+        let guest = GuestFacts {
+            name: resident.machine.name.clone(),
+            uuid: resident.machine.uuid.clone(),
+            run: run(copy.map(|copy| copy.life)),
+            persistent: resident.defined_on.contains(&port.source),
+            memory_bytes: resident.machine.memory.memory_mib << 20,
+            job_active: copy.is_some_and(|copy| copy.job.is_some()),
+        };
+        let there = resident.copy(port.destination).map(|copy| copy.life);
+        let defined = resident.defined_on.contains(&port.destination);
+        let mut destination = self.host_facts(port.destination);
+        destination.has_guest = (there.is_some() || defined).then(|| run(there));
+        Ok(Box::new(Facts { guest, source: self.host_facts(port.source), destination }))
+    }
+
+    fn host_facts(&self, host: HostId) -> HostFacts {
+        let host = self.host(host);
+        let inventory = &host.inventory;
+        HostFacts {
+            uri: format!("sim://{}", inventory.name),
+            hostname: inventory.name.clone(),
+            host_uuid: inventory.uuid.clone(),
+            hypervisor: "QEMU".to_owned(),
+            architecture: inventory.architecture.clone(),
+            library_version: number(inventory.libvirt),
+            hypervisor_version: number(inventory.qemu),
+            free_memory_bytes: Some(host.free_memory_mib() << 20),
+            has_guest: None,
+        }
+    }
+}
+
+fn run(life: Option<Life>) -> GuestRun {
+    match life {
+        None => GuestRun::NotRunning,
+        Some(life) if life.runs() => GuestRun::Running,
+        Some(_) => GuestRun::Paused,
+    }
+}
+
+/// A version in libvirt's encoding.
+fn number(version: Version) -> u64 {
+    u64::from(version.major) * 1_000_000 + u64::from(version.minor) * 1_000 + u64::from(version.micro)
+}

@@ -1,0 +1,112 @@
+//! What really happened, which nobody in the world can see: the judge of everybody who drives migrations here.
+
+use super::guests::Life;
+use super::{GuestId, HostId, World};
+
+/// Who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doer {
+    /// libvirt or QEMU, by their own rules.
+    Hypervisor,
+    /// Whoever drives the migration, by a call.
+    Caller,
+    /// A fault.
+    Fault,
+}
+
+/// Something that must never happen to a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Incident {
+    /// When.
+    pub at_ns: u64,
+    /// To whom.
+    pub guest: GuestId,
+    /// What.
+    pub kind: IncidentKind,
+    /// Whose doing it was.
+    pub doer: Doer,
+}
+
+/// The kinds of incidents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IncidentKind {
+    /// A second copy runs: both write to the same disks.
+    TwoRun,
+    /// The last copy from which the guest could go on is gone.
+    LastCopyGone,
+    /// A copy runs that a post-copy had left behind: its memory is older than what the guest did since.
+    LeftBehindRuns,
+    /// A copy began to run on another disk than the guest's own, under the same path.
+    WrongDisk,
+}
+
+impl World {
+    /// Everything that should not have happened, in order.
+    #[must_use]
+    pub fn incidents(&self) -> &[Incident] {
+        &self.incidents
+    }
+
+    /// Hosts on which the guest's CPUs run.
+    pub fn running_on(&self, guest: GuestId) -> impl Iterator<Item = HostId> + '_ {
+        let copies = self.resident(guest).copies.iter();
+        copies.filter(|copy| copy.life.runs()).map(|copy| copy.host)
+    }
+
+    /// How the guest's copy on a host really is; none if there is none.
+    #[must_use]
+    pub fn life(&self, guest: GuestId, host: HostId) -> Option<Life> {
+        self.resident(guest).life(host)
+    }
+
+    /// Gives a copy another life, and notes what that means.
+    pub(super) fn set_life(&mut self, guest: GuestId, host: HostId, life: Life, doer: Doer) {
+        let Some(copy) = self.resident_mut(guest).copy_mut(host) else { return };
+        let before = std::mem::replace(&mut copy.life, life);
+        if !life.runs() || before.runs() {
+            return;
+        }
+        if matches!(before, Life::PostcopySource { .. }) {
+            self.note(guest, IncidentKind::LeftBehindRuns, doer);
+        }
+        if self.running_on(guest).count() > 1 {
+            self.note(guest, IncidentKind::TwoRun, doer);
+        }
+    }
+
+    /// Ends a copy.
+    pub(super) fn remove_copy(&mut self, guest: GuestId, host: HostId, doer: Doer) {
+        let resident = self.resident_mut(guest);
+        let Some(place) = resident.copies.iter().position(|copy| copy.host == host) else { return };
+        let copy = resident.copies.remove(place);
+        let counted = copy.life != Life::Incoming;
+        let memory_mib = resident.machine.memory.memory_mib;
+        let left = resident.copies.iter().any(|copy| copy.life.is_whole());
+        let pair = |is: fn(Life) -> bool| resident.copies.iter().any(|copy| is(copy.life));
+        // A post-copy's two halves are a guest only together.
+        let halves = pair(|life| matches!(life, Life::PostcopySource { .. }))
+            && pair(|life| matches!(life, Life::PostcopyDestination { .. }));
+        let host = self.host_mut(host);
+        host.guests.retain(|other| *other != guest);
+        host.used_mib = host.used_mib.saturating_sub(memory_mib);
+        if counted && !left && !halves {
+            self.note(guest, IncidentKind::LastCopyGone, doer);
+        }
+    }
+
+    /// Looks whether the disks of the copy that begins to run are the guest's own.
+    pub(super) fn check_disks(&mut self, id: super::JobId) {
+        let Some(job) = self.jobs.get(id.0).filter(|job| job.options.copy_disks.is_none()) else { return };
+        let guest = job.guest;
+        let here = &self.host(job.destination).inventory;
+        let disks = &self.resident(guest).machine.disks;
+        let identity = |path: &str| here.backing(path).map(|backing| backing.identity);
+        if disks.iter().zip(&job.backings).any(|(disk, own)| identity(&disk.path) != *own) {
+            self.note(guest, IncidentKind::WrongDisk, Doer::Hypervisor);
+        }
+    }
+
+    fn note(&mut self, guest: GuestId, kind: IncidentKind, doer: Doer) {
+        self.incidents.push(Incident { at_ns: self.now_ns, guest, kind, doer });
+    }
+}

@@ -1,0 +1,312 @@
+//! libvirt's short calls, as a client makes them at a daemon. Each is answered at once or refused; how long the way
+//! there and back takes is the port's business.
+
+use whimbrel_core::convergence::Statistics;
+use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
+use whimbrel_core::{CopyState, Failure, Fault};
+
+use super::call::{Job, Leg, SourceEnd, Stage};
+use super::guests::Life;
+use super::truth::Doer;
+use super::{GuestId, HostId, JobId, World};
+use crate::qemu::{SourceMigration, Status};
+
+impl World {
+    /// What can be seen of a guest at a host's daemon.
+    #[must_use]
+    pub fn look(&self, guest: GuestId, host: HostId) -> CopyState {
+        if !self.daemon_runs(host) {
+            return CopyState::Unknown;
+        }
+        let Some(copy) = self.resident(guest).copy(host) else { return CopyState::Absent };
+        let leaving = copy.job.and_then(|id| self.jobs.get(id.0)).is_some_and(|job| job.source == host);
+        match copy.life {
+            Life::Incoming => CopyState::Incoming,
+            Life::Running | Life::Paused | Life::Stopped if leaving => CopyState::Migrating,
+            Life::Running => CopyState::Running,
+            Life::Paused => CopyState::Paused,
+            Life::Stopped => CopyState::Stopped,
+            Life::PostcopySource { is_cut_off } | Life::PostcopyDestination { is_cut_off } => {
+                if is_cut_off {
+                    CopyState::PostcopyFailed
+                } else {
+                    CopyState::Postcopy
+                }
+            }
+        }
+    }
+
+    /// The settings of the guest's copy on a host.
+    ///
+    /// # Errors
+    /// When the daemon does not answer or has no such guest in memory.
+    pub fn settings(&self, guest: GuestId, host: HostId) -> Result<Settings, Failure> {
+        self.reached(host)?;
+        self.resident(guest).copy(host).map(|copy| copy.settings).ok_or_else(not_running)
+    }
+
+    /// Changes a setting of the guest's copy on a host; a migration that is under way follows it.
+    ///
+    /// # Errors
+    /// As for [`settings`](Self::settings).
+    pub fn apply(&mut self, guest: GuestId, host: HostId, setting: Setting) -> Result<(), Failure> {
+        self.reached(host)?;
+        let copy = self.resident_mut(guest).copy_mut(host).ok_or_else(not_running)?;
+        let job = copy.job;
+        match setting {
+            Setting::DowntimeLimitMs(ms) => copy.settings.downtime_limit_ms = ms,
+            Setting::BandwidthLimitBytesPerSecond(rate) => {
+                copy.settings.bandwidth_limit_bytes_per_second = rate;
+            }
+        }
+        let Some(id) = job.filter(|id| self.jobs.get(id.0).is_some_and(|job| job.source == host)) else {
+            return Ok(());
+        };
+        match setting {
+            Setting::DowntimeLimitMs(ms) => {
+                self.change_engine(id, |engine| engine.set_downtime_limit_ms(ms));
+            }
+            Setting::BandwidthLimitBytesPerSecond(rate) => {
+                let limit = super::copying::engine_limit(rate);
+                self.change_engine(id, |engine| engine.set_max_bandwidth(limit));
+                self.set_demand(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The guest's migration job as its source's daemon tells it. Before the copy begins, and when there is none, all
+    /// numbers are zero, as libvirt has it: whoever takes that for "nothing remains" is mistaken.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub fn job(&mut self, guest: GuestId, host: HostId) -> Result<JobReport, Failure> {
+        self.reached(host)?;
+        if let Some(id) = self.outgoing(guest, host) {
+            self.bring_up(id);
+        }
+        let job = self.outgoing(guest, host).and_then(|id| self.jobs.get(id.0));
+        Ok(match job {
+            Some(job) => JobReport { state: JobState::Active, statistics: statistics(job) },
+            None => match self.resident(guest).concluded {
+                Some((whose, statistics)) if whose == host => {
+                    JobReport { state: JobState::Completed, statistics }
+                }
+                _ => JobReport { state: JobState::None, statistics: Statistics::default() },
+            },
+        })
+    }
+
+    /// Asks for the end of a guest's migration. Accepted does not mean ended.
+    ///
+    /// # Errors
+    /// When the daemon does not answer, there is none, or it is too late.
+    pub fn abort(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
+        self.reached(host)?;
+        let Some(id) = self.outgoing(guest, host) else { return Err(no_job()) };
+        self.bring_up(id);
+        let Some(job) = self.jobs.get(id.0) else { return Err(no_job()) };
+        match job.stage {
+            Stage::Preparing(_) | Stage::Mirroring => {
+                self.stop_mirror(id);
+                let words = "operation aborted: migration out job: canceled by client";
+                self.give_up(id, Failure::new(Fault::Aborted, words));
+                Ok(())
+            }
+            Stage::Copying => {
+                let in_time = self.change_engine(id, SourceMigration::cancel) == Some(true);
+                if in_time { Ok(()) } else { Err(refused("the migration has ended")) }
+            }
+            Stage::Postcopy(_) => Err(refused("cannot abort migration in post-copy mode")),
+            Stage::Finishing(_) | Stage::Confirming => Err(no_job()),
+        }
+    }
+
+    /// Asks for the switch to post-copy.
+    ///
+    /// # Errors
+    /// When the daemon does not answer, there is no such migration, or it was not begun with post-copy allowed.
+    pub fn start_postcopy(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
+        self.reached(host)?;
+        let Some(id) = self.outgoing(guest, host) else { return Err(no_job()) };
+        if self.jobs.get(id.0).is_some_and(|job| job.options.postcopy.is_none()) {
+            return Err(refused(
+                "switching to post-copy requires migration to be started with the post-copy flag",
+            ));
+        }
+        let accepted = self.change_engine(id, SourceMigration::start_postcopy) == Some(true);
+        if accepted { Ok(()) } else { Err(refused("the migration has ended or has not begun to copy")) }
+    }
+
+    /// Lets a post-copy go on that lost its connection: the migrate call once more, with the flag to resume. Returns
+    /// with the migration; until then the caller waits.
+    ///
+    /// # Errors
+    /// When a daemon does not answer, or nothing is there to resume.
+    pub(super) fn resume_postcopy(
+        &mut self,
+        guest: GuestId,
+        source: HostId,
+        destination: HostId,
+        caller: (super::PortId, whimbrel_core::CommandId),
+    ) -> Result<(), Failure> {
+        self.reached(source)?;
+        if !self.daemon_runs(destination) || self.link_is_cut(source, destination) {
+            let words = "unable to connect to the destination's daemon";
+            return Err(Failure::new(Fault::DestinationUnreachable, words));
+        }
+        let Some(id) = self.outgoing(guest, source) else { return Err(no_job()) };
+        self.bring_up(id);
+        let Some(job) = self.jobs.get_mut(id.0).filter(|job| job.destination == destination) else {
+            return Err(no_job());
+        };
+        let Stage::Postcopy(_) = job.stage else { return Err(refused("the migration is not in post-copy")) };
+        if job.caller.is_some() {
+            return Err(refused("the migration is already being driven"));
+        }
+        let failed = job.engine.as_ref().is_some_and(|engine| engine.status() == Status::PostcopyPaused);
+        if !failed
+            || !matches!(self.resident(guest).life(destination), Some(Life::PostcopyDestination { .. }))
+        {
+            return Err(refused("QEMU reports that post-copy is not paused on both sides"));
+        }
+        if self.change_engine(id, SourceMigration::recover) != Some(true) {
+            return Err(refused("QEMU could not resume the migration"));
+        }
+        if let Some(job) = self.jobs.get_mut(id.0) {
+            job.caller = Some(caller);
+            job.source_end = SourceEnd::Drives;
+            job.destination_takes_part = true;
+            job.stage = Stage::Postcopy(Leg::AtWork);
+        }
+        Ok(())
+    }
+
+    /// Lets the guest's CPUs run on a host.
+    ///
+    /// # Errors
+    /// When the daemon does not answer, has no such guest, or QEMU refuses.
+    pub(super) fn resume(&mut self, guest: GuestId, host: HostId, doer: Doer) -> Result<(), Failure> {
+        self.reached(host)?;
+        let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
+        match (copy.life, copy.job) {
+            (Life::Running, _) => Ok(()),
+            (Life::Paused, Some(id)) => {
+                self.set_life(guest, host, Life::Running, doer);
+                self.change_engine(id, |engine| engine.set_guest_paused(false));
+                Ok(())
+            }
+            (Life::Paused | Life::Stopped, None) => {
+                self.set_life(guest, host, Life::Running, doer);
+                Ok(())
+            }
+            (Life::Stopped, Some(_)) => Err(refused("the domain is being handed over")),
+            (Life::Incoming, _) => Err(refused("the domain receives a migration")),
+            (Life::PostcopySource { .. } | Life::PostcopyDestination { .. }, _) => {
+                Err(refused("the domain is in post-copy"))
+            }
+        }
+    }
+
+    /// Stops the guest's CPUs on a host. A migration then goes on with a guest that writes nothing.
+    ///
+    /// # Errors
+    /// As for [`resume`](Self::resume).
+    pub(super) fn suspend(&mut self, guest: GuestId, host: HostId, doer: Doer) -> Result<(), Failure> {
+        self.reached(host)?;
+        let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
+        match (copy.life, copy.job) {
+            (Life::Running, job) => {
+                self.set_life(guest, host, Life::Paused, doer);
+                if let Some(id) = job {
+                    self.change_engine(id, |engine| engine.set_guest_paused(true));
+                }
+                Ok(())
+            }
+            (Life::Paused | Life::Stopped, _) => Ok(()),
+            (Life::Incoming | Life::PostcopySource { .. } | Life::PostcopyDestination { .. }, _) => {
+                Err(refused("the domain is being migrated"))
+            }
+        }
+    }
+
+    /// Ends the guest's copy on a host.
+    ///
+    /// # Errors
+    /// When the daemon does not answer, or has no such guest.
+    pub(super) fn destroy(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
+        self.reached(host)?;
+        let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
+        let job = copy.job;
+        if let Some(id) = job {
+            self.bring_up(id);
+        }
+        self.remove_copy(guest, host, Doer::Caller);
+        if let Some(id) = job {
+            self.on_copy_gone(id, host);
+        }
+        Ok(())
+    }
+
+    /// Keeps a migration's last numbers for whoever asks the source's daemon later.
+    pub(super) fn conclude(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        let completed = job.engine.as_ref().is_some_and(|engine| engine.status() == Status::Completed);
+        if completed {
+            let (guest, concluded) = (job.guest, (job.source, statistics(job)));
+            self.resident_mut(guest).concluded = Some(concluded);
+        }
+    }
+
+    pub(super) fn reached(&self, host: HostId) -> Result<(), Failure> {
+        if self.daemon_runs(host) {
+            return Ok(());
+        }
+        let fault = Fault::SourceUnreachable;
+        Err(Failure::new(fault, format!("the daemon of {} does not answer", self.host(host).inventory.name)))
+    }
+
+    /// The migration that takes a guest away from a host.
+    pub(super) fn outgoing(&self, guest: GuestId, host: HostId) -> Option<JobId> {
+        let id = self.resident(guest).copy(host)?.job?;
+        self.jobs.get(id.0).filter(|job| job.source == host).map(|_| id)
+    }
+}
+
+fn statistics(job: &Job) -> Statistics {
+    let disks = job.mirror.as_ref();
+    let of_disks = Statistics {
+        disk_total_bytes: disks.map_or(0, super::mirror::Mirror::total_bytes),
+        disk_remaining_bytes: disks.map_or(0, super::mirror::Mirror::remaining_bytes),
+        disk_sent_bytes: disks.map_or(0, super::mirror::Mirror::sent_bytes),
+        ..Statistics::default()
+    };
+    let Some(engine) = &job.engine else { return of_disks };
+    let told = engine.statistics();
+    Statistics {
+        elapsed_ms: told.elapsed_ms,
+        memory_total_bytes: told.memory.total_bytes,
+        memory_remaining_bytes: told.memory.remaining_bytes,
+        memory_sent_bytes: told.memory.transferred_bytes,
+        pages_sent: told.memory.normal_pages + told.memory.xbzrle_pages + told.memory.zero_pages,
+        page_size_bytes: told.memory.page_size_bytes,
+        iteration: told.memory.dirty_sync_count,
+        dirty_rate_pages_per_second: told.memory.dirty_rate_pages_per_second,
+        bandwidth_bytes_per_second: told.memory.bandwidth_bytes_per_second,
+        downtime_ms: told.downtime_ms.or(told.expected_downtime_ms),
+        throttle_percent: told.throttle_percent.unwrap_or(0),
+        ..of_disks
+    }
+}
+
+fn refused(words: &str) -> Failure {
+    Failure::new(Fault::Refused, words)
+}
+
+fn no_job() -> Failure {
+    refused("no job is active on the domain")
+}
+
+fn not_running() -> Failure {
+    Failure::new(Fault::Refused, "requested operation is not valid: domain is not running")
+}

@@ -4,9 +4,9 @@
 //! They are made by the shipped code, never written down by hand as data, so that a bench cannot measure a course that
 //! the machine no longer takes.
 
-use whimbrel_core::control::{Control, SettingKind, SettingSet, Signal, Timer};
+use whimbrel_core::control::{Asked, Change, Changes, Control, Found, Signal, Timer};
 use whimbrel_core::journal::{self, JournalError};
-use whimbrel_core::{CopyState, GuestRun, Input, Instant, Misuse, Side, Spec, SpecError, Verdict};
+use whimbrel_core::{CopyState, GuestRun, Hint, Input, Instant, Misuse, Side, Spec, SpecError, Verdict};
 use whimbrel_sim::{Scenario, ScenarioError, Simulation, simulation};
 
 /// A migration that can be gone through again.
@@ -74,8 +74,8 @@ pub fn record(scenario: &Scenario) -> Result<Recorded, RecordError> {
 /// A control machine that will change both settings.
 #[must_use]
 pub fn control() -> Control {
-    let plan = SettingKind::ALL.into_iter().fold(SettingSet::EMPTY, SettingSet::with);
-    Control::new(plan)
+    let plan = Changes::EMPTY.with(Change::DowntimeLimit).with(Change::BandwidthLimit);
+    Control::new(plan, Asked::default())
 }
 
 /// The signals of a migration that works, with this many iterations in its pre-copy.
@@ -83,16 +83,25 @@ pub fn control() -> Control {
 pub fn signals(iterations: usize) -> Vec<Signal> {
     let begin = [
         Signal::Begin,
-        Signal::FactsArrived(GuestRun::Running),
+        Signal::FactsArrived(Found {
+            run: GuestRun::Running,
+            is_persistent: true,
+            is_defined_there: false,
+            makes_disks: false,
+        }),
         Signal::Allowed,
         Signal::SettingsRead,
         Signal::Applied,
         Signal::Applied,
     ];
-    let iteration =
-        [Signal::Elapsed(Timer::Poll), Signal::JobActive, Signal::IterationBegan, Signal::JobActive];
+    let iteration = [
+        Signal::Elapsed(Timer::Poll),
+        Signal::JobActive,
+        Signal::Hint(Hint::IterationBegan),
+        Signal::JobActive,
+    ];
     let end = [
-        Signal::SourceSuspended,
+        Signal::Hint(Hint::SourceSuspended),
         Signal::CallSucceeded,
         Signal::Seen(Side::Source, CopyState::Absent),
         Signal::Seen(Side::Destination, CopyState::Running),

@@ -5,6 +5,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::{Reaction, ReactionResult};
 use crate::convergence::{Statistics, Sync};
 use crate::facts::Verdict;
 use crate::outcome::{Outcome, Recovery};
@@ -22,9 +23,12 @@ pub enum Event {
     Progress(Statistics),
     /// A dirty-bitmap sync was seen, with its regression.
     Sync(Sync),
-    /// What came of a cancel. [`CancelAnswer::InDoubt`] is followed by a final answer when the doubt is gone.
+    /// What came of a cancel. [`CancelAnswer::InDoubt`] and [`CancelAnswer::Refused`] are followed by a final answer
+    /// when the migration has ended.
     CancelAnswered(CancelAnswer),
-    /// A copy's state was seen while the migration ended.
+    /// What came of a reaction.
+    Reacted(Reaction, ReactionResult),
+    /// A copy was seen in another state than before.
     Seen(Side, CopyState),
     /// Something was done to put things right.
     Recovered(Recovery),
@@ -42,6 +46,8 @@ pub enum PhaseName {
     Preparing,
     /// Memory is copied while the guest runs on the source.
     Precopy,
+    /// The guest runs on the destination, and its memory follows.
+    Postcopy,
     /// The guest stands still while the rest is copied and the destination takes over.
     SwitchingOver,
     /// The call says that the guest is on the destination; both ends are looked at.
@@ -50,6 +56,8 @@ pub enum PhaseName {
     RollingBack,
     /// The result is not known: both ends are looked at before anything is resumed or destroyed.
     Resolving,
+    /// A post-copy lost its connection: it is made to go on.
+    Recovering,
     /// It is over.
     Done,
 }
@@ -62,6 +70,8 @@ pub enum CancelAnswer {
     Cancelled,
     /// The guest was already on the destination.
     TooLate,
+    /// The guest runs on the destination, and its memory follows: there is no way back, and the migration goes on.
+    Refused,
     /// It is not known yet; both ends are being looked at.
     InDoubt,
     /// It could not be found out where the guest is, or it is lost: see the outcome.
@@ -74,10 +84,12 @@ impl fmt::Display for PhaseName {
             Self::Validating => "validating",
             Self::Preparing => "preparing",
             Self::Precopy => "pre-copy",
+            Self::Postcopy => "post-copy",
             Self::SwitchingOver => "switching over",
             Self::Completing => "completing",
             Self::RollingBack => "rolling back",
             Self::Resolving => "resolving",
+            Self::Recovering => "recovering",
             Self::Done => "done",
         })
     }
@@ -88,8 +100,35 @@ impl fmt::Display for CancelAnswer {
         f.write_str(match self {
             Self::Cancelled => "cancelled: the guest is on the source",
             Self::TooLate => "too late: the migration had completed",
+            Self::Refused => "refused: the guest runs on the destination already, and there is no way back",
             Self::InDoubt => "in doubt: the hand-over is under way and is being resolved",
             Self::Unresolved => "unresolved: where the guest runs could not be made sure",
+        })
+    }
+}
+
+impl fmt::Display for Reaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DowntimeLimit => "another downtime limit",
+            Self::BandwidthLimit => "another bandwidth limit",
+            Self::Pause => "stopping the guest until it has arrived",
+            Self::Postcopy => "post-copy",
+        })
+    }
+}
+
+impl fmt::Display for ReactionResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Refused => "the hypervisor refused it",
+            Self::NotKnown => "the hypervisor did not answer: it may or may not be done",
+            Self::NotAllowed => "the migration was not begun with it allowed",
+            Self::OutOfBounds => "the value is out of its bounds",
+            Self::Busy => "another reaction is being carried out, or the migration is being left",
+            Self::TooEarly => "the copy has not begun",
+            Self::TooLate => "too late",
         })
     }
 }

@@ -17,6 +17,10 @@ pub struct Facts {
     pub source: HostFacts,
     /// The host it is to run on.
     pub destination: HostFacts,
+    /// Files of the guest's disks that the destination does not have, where the migration will make them. They are
+    /// removed again when the guest stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks_to_make: Vec<String>,
 }
 
 /// The guest, as the source has it.

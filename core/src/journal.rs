@@ -14,7 +14,7 @@ use crate::spec::Spec;
 use crate::time::Instant;
 
 /// Names the written form. A reader refuses any other.
-pub const SCHEMA: &str = "whimbrel.journal/1";
+pub const SCHEMA: &str = "whimbrel.journal/2";
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -62,6 +62,17 @@ pub enum Whereabouts {
     DestinationRunning,
     /// It is on the destination, paused.
     DestinationPaused,
+    /// It is off, and defined on the source.
+    SourceOff,
+    /// It is off, and defined on the destination.
+    DestinationOff,
+    /// It is on the destination, cut off from the part of its memory that is still on the source: it runs until it needs
+    /// it. Both copies are needed.
+    DestinationPostcopy,
+    /// It is on the destination without a part of its memory, and that part is lost.
+    DestinationIncomplete,
+    /// Its copy on the destination is lost. What is left on the source is older than what it did since, and must not run.
+    LeftBehind,
     /// Two copies were seen running. Nothing may be resumed; an operator must choose.
     BothRunning,
     /// Both hosts answered and neither has it in memory.
@@ -90,6 +101,8 @@ pub enum Cause {
     CopyFailed,
     /// The reply to the migrate call was lost.
     ReplyLost,
+    /// A post-copy lost its connection, and could not be resumed.
+    PostcopyLost,
 }
 
 /// Something changed on the guest that could not be put back.
@@ -100,6 +113,12 @@ pub enum Leftover {
     DowntimeLimit,
     /// The bandwidth limit.
     BandwidthLimit,
+    /// The guest's CPUs were stopped and could not be let run again.
+    Paused,
+    /// Disks were made on the destination and could not be removed.
+    Disks,
+    /// The guest's definition is left on this side, where it could be started a second time.
+    Definition(Side),
 }
 
 /// A step that put things right.
@@ -114,6 +133,12 @@ pub enum Recovery {
     Resumed(Side),
     /// A copy that must not stay was ended on this side.
     Destroyed(Side),
+    /// A definition that must not stay was dropped on this side.
+    Undefined(Side),
+    /// The disks that the migration had made on the destination were removed.
+    DisksRemoved,
+    /// A post-copy that had lost its connection goes on.
+    PostcopyResumed,
 }
 
 /// What to do next.
@@ -132,6 +157,37 @@ pub enum Advice {
     LookAtBothHosts,
     /// Neither host has the guest in memory: it ended, or somebody took it to a third host. Find out before starting it.
     FindOut,
+    /// End neither copy; let the migration go on when the hosts can reach each other.
+    ResumePostcopy,
+    /// The guest's memory is lost: end what is left of it, then start it anew from its disks.
+    StartAnew,
+}
+
+impl Whereabouts {
+    /// The side that has the guest, whole and alone; `None` where that is not so, or not known.
+    #[must_use]
+    pub const fn side(self) -> Option<Side> {
+        match self {
+            Self::Untouched | Self::SourceRunning | Self::SourcePaused | Self::SourceOff => {
+                Some(Side::Source)
+            }
+            Self::DestinationRunning | Self::DestinationPaused | Self::DestinationOff => {
+                Some(Side::Destination)
+            }
+            Self::DestinationPostcopy
+            | Self::DestinationIncomplete
+            | Self::LeftBehind
+            | Self::BothRunning
+            | Self::Nowhere
+            | Self::Unknown => None,
+        }
+    }
+
+    /// Whether the guest is lost for good, as far as the two hosts are concerned.
+    #[must_use]
+    pub const fn is_lost(self) -> bool {
+        matches!(self, Self::DestinationIncomplete | Self::LeftBehind | Self::Nowhere)
+    }
 }
 
 impl Advice {
@@ -143,22 +199,26 @@ impl Advice {
         cause: Option<Cause>,
         failure: Option<&Failure>,
     ) -> Self {
-        if unsettled.is_some() {
+        if unsettled.is_some() && guest != Whereabouts::DestinationPostcopy {
             return Self::LookAtBothHosts;
         }
         match guest {
             Whereabouts::BothRunning | Whereabouts::Unknown => return Self::LookAtBothHosts,
             Whereabouts::Nowhere => return Self::FindOut,
+            Whereabouts::DestinationPostcopy => return Self::ResumePostcopy,
+            Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind => return Self::StartAnew,
             Whereabouts::Untouched
             | Whereabouts::SourceRunning
             | Whereabouts::SourcePaused
+            | Whereabouts::SourceOff
             | Whereabouts::DestinationRunning
-            | Whereabouts::DestinationPaused => {}
+            | Whereabouts::DestinationPaused
+            | Whereabouts::DestinationOff => {}
         }
         match (cause, failure.map(|failure| failure.fault)) {
             (None | Some(Cause::OperatorCancelled), _) => Self::Nothing,
             (Some(Cause::TimedOut), _) => Self::AllowMore,
-            (Some(Cause::ReplyLost), _)
+            (Some(Cause::ReplyLost | Cause::PostcopyLost), _)
             | (Some(Cause::CopyFailed), Some(Fault::ReplyLost | Fault::Aborted)) => Self::Retry,
             (
                 Some(
@@ -181,6 +241,13 @@ impl fmt::Display for Whereabouts {
             Self::SourceRunning => "running on the source",
             Self::SourcePaused => "paused on the source",
             Self::DestinationRunning => "running on the destination",
+            Self::SourceOff => "off, on the source",
+            Self::DestinationOff => "off, on the destination",
+            Self::DestinationPostcopy => {
+                "on the destination, cut off from memory that is still on the source"
+            }
+            Self::DestinationIncomplete => "on the destination, with a part of its memory lost",
+            Self::LeftBehind => "lost: what is left on the source is older than what it did since",
             Self::DestinationPaused => "paused on the destination",
             Self::BothRunning => "running on BOTH hosts",
             Self::Nowhere => "in neither host's memory",
@@ -211,16 +278,20 @@ impl fmt::Display for Cause {
             Self::SettingRefused => "a setting could not be changed",
             Self::CopyFailed => "the hypervisor gave up the copy",
             Self::ReplyLost => "the reply to the migrate call was lost",
+            Self::PostcopyLost => "post-copy lost its connection, and could not be resumed",
         })
     }
 }
 
 impl fmt::Display for Leftover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DowntimeLimit => "the downtime limit",
-            Self::BandwidthLimit => "the bandwidth limit",
-        })
+        match self {
+            Self::DowntimeLimit => f.write_str("the downtime limit"),
+            Self::BandwidthLimit => f.write_str("the bandwidth limit"),
+            Self::Paused => f.write_str("the guest, which was stopped"),
+            Self::Disks => f.write_str("the disks that were made on the destination"),
+            Self::Definition(side) => write!(f, "the guest's definition on the {side}"),
+        }
     }
 }
 
@@ -236,6 +307,12 @@ impl fmt::Display for Advice {
             Self::LookAtBothHosts => {
                 "look at the guest on both hosts first; resume, start or destroy nothing until one copy is known to be dead"
             }
+            Self::ResumePostcopy => {
+                "end neither copy: the guest needs both; let the migration go on when the hosts can reach each other"
+            }
+            Self::StartAnew => {
+                "end what is left of the guest, then start it anew from its disks: a part of its memory is lost"
+            }
             Self::FindOut => {
                 "find out whether the guest ended or somebody took it to a third host, and start it only when no host runs it"
             }
@@ -250,6 +327,9 @@ impl fmt::Display for Recovery {
             Self::BandwidthLimitRestored => f.write_str("the bandwidth limit was put back"),
             Self::Resumed(side) => write!(f, "the guest was resumed on the {side}"),
             Self::Destroyed(side) => write!(f, "the copy left on the {side} was removed"),
+            Self::Undefined(side) => write!(f, "the definition left on the {side} was dropped"),
+            Self::DisksRemoved => f.write_str("the disks made on the destination were removed"),
+            Self::PostcopyResumed => f.write_str("post-copy was resumed"),
         }
     }
 }

@@ -3,11 +3,12 @@
 //! A simulated hypervisor and the libvirt driver both stand behind these types, and neither learns which policy
 //! runs. Every command has an id and its answer repeats it, so that a late answer is never taken for a new one.
 //! Settings are applied in the order in which that was asked for, whatever becomes of the answers: a change that is
-//! overdue must never overtake its undo. Hints come unasked and may be lost, doubled or late: they make the core look and tell the phase, they never resume, destroy or
-//! end anything.
+//! overdue must never overtake its undo. Hints come unasked and may be lost, doubled or late: they make the core look
+//! and tell the phase, they never resume, destroy or end anything.
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,13 @@ pub enum Action {
     Resume(Side),
     /// End the copy on one host. → [`Answer::Acted`]
     Destroy(Side),
+    /// Stop the guest's CPUs on the source, so that the copy catches up. → [`Answer::Acted`]
+    Suspend,
+    /// Drop the guest's definition on one host, where it is not in memory. → [`Answer::Acted`]
+    Undefine(Side),
+    /// Remove these files of disks on the destination: the migration made them, and no guest uses them.
+    /// → [`Answer::Acted`]
+    RemoveDisks(Vec<String>),
 }
 
 /// What a driver tells the core.
@@ -97,7 +105,8 @@ pub enum Answer {
     Postcopy(Result<(), Failure>),
     /// To [`Action::Observe`].
     Copy(CopyState),
-    /// To [`Action::Resume`] and [`Action::Destroy`].
+    /// To [`Action::Resume`], [`Action::Destroy`], [`Action::Suspend`], [`Action::Undefine`] and
+    /// [`Action::RemoveDisks`].
     Acted(Result<(), Failure>),
 }
 
@@ -113,6 +122,10 @@ pub enum Hint {
     SourceResumed,
     /// The job ended, one way or the other.
     JobEnded,
+    /// The source's copy was left for post-copy.
+    PostcopyBegan,
+    /// A post-copy lost its connection.
+    PostcopyFailed,
 }
 
 /// One of the two hosts.
@@ -144,7 +157,9 @@ pub enum CopyState {
     Postcopy,
     /// The same after the two halves have lost each other.
     PostcopyFailed,
-    /// The host answers and has no such guest in memory.
+    /// The host answers, and has the guest's definition only.
+    Defined,
+    /// The host answers and has no such guest, in memory or defined.
     Absent,
     /// The host did not answer.
     Unknown,
@@ -235,6 +250,34 @@ pub enum Fault {
     Other,
 }
 
+impl CopyState {
+    /// Every state.
+    pub const ALL: [Self; 10] = [
+        Self::Running,
+        Self::Migrating,
+        Self::Stopped,
+        Self::Paused,
+        Self::Incoming,
+        Self::Postcopy,
+        Self::PostcopyFailed,
+        Self::Defined,
+        Self::Absent,
+        Self::Unknown,
+    ];
+
+    /// Whether the host was seen without the guest in its memory.
+    #[must_use]
+    pub const fn is_gone(self) -> bool {
+        matches!(self, Self::Defined | Self::Absent)
+    }
+
+    /// Whether it is one half of a guest in post-copy.
+    #[must_use]
+    pub const fn is_half(self) -> bool {
+        matches!(self, Self::Postcopy | Self::PostcopyFailed)
+    }
+}
+
 impl Side {
     /// The host across.
     #[must_use]
@@ -272,6 +315,7 @@ impl fmt::Display for CopyState {
             Self::Incoming => "incoming",
             Self::Postcopy => "in post-copy",
             Self::PostcopyFailed => "in post-copy, cut off",
+            Self::Defined => "defined, not in memory",
             Self::Absent => "absent",
             Self::Unknown => "unknown",
         })

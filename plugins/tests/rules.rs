@@ -28,6 +28,7 @@ fn facts() -> Facts {
             job_active: false,
         },
         source: host("alpha"),
+        disks_to_make: Vec::new(),
         destination: host("beta"),
     }
 }

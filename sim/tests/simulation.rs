@@ -67,10 +67,10 @@ fn the_built_in_scenarios_end_as_they_say() {
         let scenario = Scenario::built_in(name).unwrap().unwrap();
         let told = run(&scenario, scenario.seed);
         let expected = (format!("{:?}", scenario.expect.result), format!("{:?}", scenario.expect.guest_on));
-        let place = match told.outcome.guest {
-            Whereabouts::Untouched | Whereabouts::SourceRunning | Whereabouts::SourcePaused => "Source",
-            Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => "Destination",
-            Whereabouts::BothRunning | Whereabouts::Nowhere | Whereabouts::Unknown => "Nowhere",
+        let place = match told.outcome.guest.side() {
+            Some(Side::Source) => "Source",
+            Some(Side::Destination) => "Destination",
+            None => "Nowhere",
         };
         assert_eq!((format!("{:?}", told.outcome.ending), place.to_owned()), expected, "{name}");
         assert!(told.gains >= scenario.expect.regressions_at_least, "{name}: {} gains", told.gains);

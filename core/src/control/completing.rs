@@ -3,9 +3,11 @@
 //! Both ends are looked at before it is believed, and the job's last numbers are read. What does not look like a
 //! clean hand-over goes to [`Resolving`]. Nothing is resumed or destroyed here.
 
-use super::signal::{Order, Orders, Signal, Timer};
+use super::ledger::Mark;
+use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked};
 use crate::event::PhaseName;
+use crate::outcome::Whereabouts;
 
 /// The guest is said to be on the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,16 +34,18 @@ impl Completing {
                 self.sighting = self.sighting.closed();
                 self.numbers_read = true;
             }
+            Signal::Restarted => return Ok(Self::enter(orders)),
             // The answer is given at the end, by what was seen.
-            Signal::Cancel => ledger.cancel_asked = true,
-            Signal::IterationBegan
-            | Signal::SourceSuspended
-            | Signal::SourceResumed
-            | Signal::JobEnded
-            // An abort that was asked for before the call returned.
+            Signal::Cancel => ledger.mark(Mark::CancelAsked),
+            Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
+            Signal::Hint(_)
+            // Answers to what was asked for before the call returned.
             | Signal::AbortAccepted
             | Signal::AbortRefused
-            | Signal::Elapsed(Timer::Poll | Timer::GiveUp | Timer::LookAgain) => {}
+            | Signal::Reacted
+            | Signal::ReactionRefused
+            | Signal::ReactionUnknown
+            | Signal::Elapsed(_) => {}
             Signal::Begin
             | Signal::FactsArrived(_)
             | Signal::FactsMissing
@@ -64,18 +68,26 @@ impl Completing {
         if !self.sighting.is_complete() || !self.numbers_read {
             return Phase::Completing(self);
         }
-        match self.sighting.assess(ledger.guest_was) {
-            Assessment::DestinationRuns => Done::completed(true, ledger),
-            Assessment::DestinationPaused => Done::completed(false, ledger),
+        match self.sighting.assess(ledger) {
+            Assessment::DestinationRuns => Done::completed(Whereabouts::DestinationRunning, ledger),
+            Assessment::DestinationPaused => Done::completed(Whereabouts::DestinationPaused, ledger),
+            Assessment::DestinationOff => Done::completed(Whereabouts::DestinationOff, ledger),
             Assessment::SourceRuns
             | Assessment::SourcePaused
+            | Assessment::SourceOff
             | Assessment::CopyGoesOn
+            | Assessment::PostcopyGoesOn
+            | Assessment::PostcopyCutOff
             | Assessment::ResumeSource
             | Assessment::ResumeDestination
             | Assessment::DestroySource
             | Assessment::DestroyDestination
+            | Assessment::UndefineSource
+            | Assessment::UndefineDestination
             | Assessment::Both
             | Assessment::Nowhere
+            | Assessment::LeftBehind
+            | Assessment::Incomplete
             | Assessment::Unclear => Resolving::enter(self.sighting, ledger, orders),
         }
     }

@@ -1,7 +1,8 @@
 //! Done: the migration is over, and its result does not change any more. **Who owns the guest stands in the result.**
 
+use super::ledger::Mark;
 use super::rolling_back::Stay;
-use super::signal::{Order, Orders, Signal};
+use super::signal::{Change, Changes, Order, Orders, ReactionResult, Signal};
 use super::{Ledger, Next, Phase, Unasked};
 use crate::event::PhaseName;
 use crate::outcome::{Cause, Ending, Whereabouts};
@@ -16,16 +17,22 @@ pub struct Done {
     pub guest: Whereabouts,
     /// A side that could not be looked at, or on which a copy may be left.
     pub unsettled: Option<Side>,
+    /// A side on which a definition is left that should not be there.
+    pub definition_left: Option<Side>,
 }
 
 impl Done {
     /// Nothing was done to the guest.
-    pub(super) fn untouched(ledger: &Ledger) -> Phase {
-        Self::stayed(Stay { guest: Whereabouts::Untouched, unsettled: false }, ledger)
+    pub(super) fn untouched(ledger: &mut Ledger) -> Phase {
+        Self::stayed(Stay::untouched(), ledger)
     }
 
     /// The guest stays on the source.
-    pub(super) fn stayed(stay: Stay, ledger: &Ledger) -> Phase {
+    pub(super) fn stayed(stay: Stay, ledger: &mut Ledger) -> Phase {
+        if ledger.undo.has(Change::Pause) && stay.guest != Whereabouts::SourcePaused {
+            ledger.undone(Change::Pause);
+        }
+        ledger.give_up_undoing();
         let ending = match ledger.cause {
             Some(Cause::OperatorCancelled) => Ending::Cancelled,
             Some(
@@ -35,47 +42,60 @@ impl Done {
                 | Cause::SettingsUnreadable
                 | Cause::SettingRefused
                 | Cause::CopyFailed
-                | Cause::ReplyLost,
+                | Cause::ReplyLost
+                | Cause::PostcopyLost,
             )
             | None => Ending::Failed,
         };
-        Phase::Done(Self { ending, guest: stay.guest, unsettled: stay.side_unsettled() })
+        Phase::Done(Self {
+            ending,
+            guest: stay.guest,
+            unsettled: stay.side_unsettled(),
+            definition_left: stay.definition_left.then_some(Side::Destination),
+        })
     }
 
-    /// The guest is on the destination. Settings changed on the source went with the copy that carried them.
-    pub(super) fn completed(running: bool, ledger: &mut Ledger) -> Phase {
-        ledger.undo = super::SettingSet::EMPTY;
+    /// The guest is on the destination. What was changed on the source went with the copy that carried it, and disks that
+    /// were made are used.
+    pub(super) fn completed(guest: Whereabouts, ledger: &mut Ledger) -> Phase {
+        Self::completed_leaving(guest, None, ledger)
+    }
+
+    /// The same, with a definition left on a side.
+    pub(super) fn completed_leaving(
+        guest: Whereabouts,
+        definition_left: Option<Side>,
+        ledger: &mut Ledger,
+    ) -> Phase {
+        ledger.undo = Changes::EMPTY;
         ledger.cause = None;
-        let guest = if running { Whereabouts::DestinationRunning } else { Whereabouts::DestinationPaused };
-        Phase::Done(Self { ending: Ending::Completed, guest, unsettled: None })
+        Phase::Done(Self { ending: Ending::Completed, guest, unsettled: None, definition_left })
     }
 
-    /// The guest is in neither host's memory.
-    /// Its definition, and the limits that it remembers, may still be there: they are named.
-    pub(super) fn nowhere(ledger: &mut Ledger) -> Phase {
-        ledger.not_undone = ledger.undo;
-        ledger.undo = super::SettingSet::EMPTY;
-        Phase::Done(Self { ending: Ending::Failed, guest: Whereabouts::Nowhere, unsettled: None })
+    /// The guest cannot go on anywhere. Its definition, and what was changed on it, may still be there: it is named.
+    pub(super) fn lost(guest: Whereabouts, ledger: &mut Ledger) -> Phase {
+        ledger.give_up_undoing();
+        Phase::Done(Self { ending: Ending::Failed, guest, unsettled: None, definition_left: None })
     }
 
     /// Where the guest is could not be made sure. What is on record for undoing is named as not undone: the copy that
     /// carries it could not be told apart.
     pub(super) fn in_doubt(guest: Whereabouts, unsettled: Option<Side>, ledger: &mut Ledger) -> Phase {
-        ledger.not_undone = ledger.undo;
-        ledger.undo = super::SettingSet::EMPTY;
-        Phase::Done(Self { ending: Ending::InDoubt, guest, unsettled })
+        ledger.give_up_undoing();
+        Phase::Done(Self { ending: Ending::InDoubt, guest, unsettled, definition_left: None })
     }
 
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match signal {
-            Signal::Begin => Err(Unasked { phase: PhaseName::Done, signal }),
+            Signal::Begin => return Err(Unasked { phase: PhaseName::Done, signal }),
             Signal::Cancel => {
-                ledger.cancel_asked = true;
+                ledger.mark(Mark::CancelAsked);
                 orders.give(Order::TellCancelAnswer);
-                Ok(Phase::Done(self))
             }
+            Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
             // Whatever was still out when the end was reached may be answered after it.
-            Signal::FactsArrived(_)
+            Signal::Restarted
+            | Signal::FactsArrived(_)
             | Signal::FactsMissing
             | Signal::Allowed
             | Signal::Refused
@@ -83,6 +103,9 @@ impl Done {
             | Signal::SettingsUnreadable
             | Signal::Applied
             | Signal::NotApplied
+            | Signal::Reacted
+            | Signal::ReactionRefused
+            | Signal::ReactionUnknown
             | Signal::CallSucceeded
             | Signal::CallFailed
             | Signal::CallLost
@@ -94,11 +117,9 @@ impl Done {
             | Signal::Seen(..)
             | Signal::Acted
             | Signal::NotActed
-            | Signal::IterationBegan
-            | Signal::SourceSuspended
-            | Signal::SourceResumed
-            | Signal::JobEnded
-            | Signal::Elapsed(_) => Ok(Phase::Done(self)),
+            | Signal::Hint(_)
+            | Signal::Elapsed(_) => {}
         }
+        Ok(Phase::Done(self))
     }
 }

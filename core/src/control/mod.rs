@@ -1,27 +1,34 @@
 //! Control: the safety protocol of a migration.
 //!
 //! ```text
-//!  Validating ──▶ Preparing ──▶ Precopy ──▶ SwitchingOver ──▶ Completing ──▶ Done
-//!      │              │          │  ▲  │          │                │          ▲
-//!      │              ▼          ▼  │  └──────┐   │                │          │
-//!      │          RollingBack ◀──┴──┼─────────┼───┤                │          │
-//!      │              │             │         ▼   ▼                ▼          │
-//!      └──────────────┴─────────────┴────── Resolving ◀────────────┘ ─────────┘
+//!  Validating ──▶ Preparing ──▶ Precopy ◀──▶ SwitchingOver ──▶ Completing ──▶ Done
+//!      │              │          │    │            │                │          ▲
+//!      │              │          │    └▶ Postcopy ─┼───────────────▶│          │
+//!      │              │          │         ▲ ▼     │                │          │
+//!      │              │          │      Recovering │                │          │
+//!      │              ▼          ▼                 ▼                ▼          │
+//!      │          RollingBack ◀──────────────▶ Resolving ◀──────────┘ ─────────┤
+//!      └──────────────┴────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! The exact diagram is generated from this code and stands in `docs/control-machine.md`.
 //!
 //! Each phase is a struct in a file of its own that says who owns the guest there and what each failure does; it is
 //! moved by value, so nothing can be done with a phase that was left. Every pair of phase and [`Signal`] is written
 //! out: there is no wildcard arm, and what a driver may not send is [`Unasked`].
 //!
 //! [`Control`] is a small value without floats or strings, so that this very code can be explored exhaustively. It
-//! must never look at measurements, and never give an order that breaks an invariant: `guard` asserts those in
-//! release builds too.
+//! must never look at measurements or count time, and never give an order that breaks an invariant: `guard` asserts
+//! those in release builds too.
 
 mod completing;
 mod done;
 mod guard;
+mod ledger;
+mod postcopy;
 mod precopy;
 mod preparing;
+mod recovering;
 mod resolving;
 mod rolling_back;
 mod sighting;
@@ -31,19 +38,20 @@ mod validating;
 
 pub use completing::Completing;
 pub use done::Done;
+pub use ledger::{Ledger, Mark};
+pub use postcopy::Postcopy;
 pub use precopy::{Abort, Call, Precopy};
 pub use preparing::Preparing;
+pub use recovering::Recovering;
 pub use resolving::Resolving;
 pub use rolling_back::RollingBack;
 pub use sighting::{Assessment, Sighting};
-pub use signal::{Order, Orders, SettingKind, SettingSet, Signal, Timer};
+pub use signal::{Change, Changes, Found, Order, Orders, Reaction, ReactionResult, Signal, Timer};
 pub use switching_over::SwitchingOver;
 pub use validating::Validating;
 
 use crate::event::PhaseName;
-use crate::facts::GuestRun;
-use crate::outcome::Cause;
-use crate::port::{CopyState, Side};
+use crate::spec::AtTimeout;
 
 /// The whole control state of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +63,17 @@ pub struct Control {
 // The exhaustive exploration stores a state in 128 bits.
 const _: () = assert!(size_of::<Control>() <= 16);
 
+/// What was asked for, as far as safety is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// Whether the switch to post-copy may be asked for.
+    pub postcopy: bool,
+    /// Whether only the definition of a guest that is off is moved.
+    pub offline: bool,
+    /// What happens when pre-copy has lasted too long.
+    pub at_timeout: AtTimeout,
+}
+
 /// Where a migration stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -64,6 +83,8 @@ pub enum Phase {
     Preparing(Preparing),
     /// Memory is copied while the guest runs.
     Precopy(Precopy),
+    /// The guest runs on the destination, and its memory follows.
+    Postcopy(Postcopy),
     /// The guest stands still for the hand-over.
     SwitchingOver(SwitchingOver),
     /// The guest is said to be on the destination.
@@ -72,30 +93,10 @@ pub enum Phase {
     RollingBack(RollingBack),
     /// It is not known where the guest is.
     Resolving(Resolving),
+    /// The guest is in two halves that have lost each other.
+    Recovering(Recovering),
     /// It is over.
     Done(Done),
-}
-
-/// What outlives a phase: what was asked, what was changed, why the migration is being left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ledger {
-    /// The settings that are to be changed.
-    pub plan: SettingSet,
-    /// The settings that may have been changed and are to be put back.
-    pub undo: SettingSet,
-    /// The settings that could not be put back.
-    pub not_undone: SettingSet,
-    /// How the guest stood before the migration.
-    pub guest_was: GuestRun,
-    /// Whether an operator asked for the end.
-    pub cancel_asked: bool,
-    /// Why the migration is being left: the first cause stays.
-    pub cause: Option<Cause>,
-    /// Whether the source's copy was seen stopped for the hand-over: the destination may have run since.
-    pub switchover_began: bool,
-    /// Whether the destination was seen with the guest during this migration. Only then does its absence there mean
-    /// anything: a name that leads us to another host than the source's daemon would show it absent too.
-    pub destination_receives: bool,
 }
 
 /// A signal that answers nothing that was asked: the driver broke the protocol.
@@ -112,20 +113,8 @@ type Next = Result<Phase, Unasked>;
 impl Control {
     /// A migration that has not begun and will change the settings in `plan`.
     #[must_use]
-    pub const fn new(plan: SettingSet) -> Self {
-        Self {
-            phase: Phase::Validating(Validating::NEW),
-            ledger: Ledger {
-                plan,
-                undo: SettingSet::EMPTY,
-                not_undone: SettingSet::EMPTY,
-                guest_was: GuestRun::Running,
-                cancel_asked: false,
-                cause: None,
-                switchover_began: false,
-                destination_receives: false,
-            },
-        }
+    pub fn new(plan: Changes, asked: Asked) -> Self {
+        Self { phase: Phase::Validating(Validating::NEW), ledger: Ledger::new(plan, asked) }
     }
 
     /// Takes one signal: the state after it, and the orders that it causes. Constant time.
@@ -139,10 +128,12 @@ impl Control {
             Phase::Validating(phase) => phase.on(signal, &mut ledger, &mut orders),
             Phase::Preparing(phase) => phase.on(signal, &mut ledger, &mut orders),
             Phase::Precopy(phase) => phase.on(signal, &mut ledger, &mut orders),
+            Phase::Postcopy(phase) => phase.on(signal, &mut ledger, &mut orders),
             Phase::SwitchingOver(phase) => phase.on(signal, &mut ledger, &mut orders),
             Phase::Completing(phase) => phase.on(signal, &mut ledger, &mut orders),
             Phase::RollingBack(phase) => phase.on(signal, &mut ledger, &mut orders),
             Phase::Resolving(phase) => phase.on(signal, &mut ledger, &mut orders),
+            Phase::Recovering(phase) => phase.on(signal, &mut ledger, &mut orders),
             Phase::Done(phase) => phase.on(signal, &mut ledger, &mut orders),
         }?;
         Ok((Self { phase, ledger }, orders))
@@ -169,62 +160,31 @@ impl Phase {
             Self::Validating(_) => PhaseName::Validating,
             Self::Preparing(_) => PhaseName::Preparing,
             Self::Precopy(_) => PhaseName::Precopy,
+            Self::Postcopy(_) => PhaseName::Postcopy,
             Self::SwitchingOver(_) => PhaseName::SwitchingOver,
             Self::Completing(_) => PhaseName::Completing,
             Self::RollingBack(_) => PhaseName::RollingBack,
             Self::Resolving(_) => PhaseName::Resolving,
+            Self::Recovering(_) => PhaseName::Recovering,
             Self::Done(_) => PhaseName::Done,
         }
     }
 
     /// Whether a timer that was armed before still means something here; the shell drops it otherwise.
     #[must_use]
-    pub const fn wants(self, timer: Timer) -> bool {
-        match (self, timer) {
-            (Self::Precopy(_) | Self::SwitchingOver(_), Timer::Poll)
+    pub fn wants(self, timer: Timer) -> bool {
+        let wanted: &[Timer] = match self {
+            Self::Validating(_) | Self::Preparing(_) | Self::Completing(_) => &[Timer::Reply],
+            Self::Precopy(_) | Self::SwitchingOver(_) => {
+                &[Timer::Reply, Timer::Reaction, Timer::GiveUp, Timer::AskAgain, Timer::Poll]
+            }
+            Self::Postcopy(_) => &[Timer::Reply, Timer::Patience, Timer::Poll],
+            Self::RollingBack(_) => &[Timer::Reply, Timer::LookAgain],
             // A copy that is found going on after a lost reply is still bound by its timeout.
-            | (Self::Precopy(_) | Self::SwitchingOver(_) | Self::Resolving(_), Timer::GiveUp)
-            | (Self::RollingBack(_) | Self::Resolving(_), Timer::LookAgain)
-            | (
-                Self::Validating(_)
-                | Self::Preparing(_)
-                | Self::Precopy(_)
-                | Self::SwitchingOver(_)
-                | Self::Completing(_)
-                | Self::RollingBack(_)
-                | Self::Resolving(_),
-                Timer::Reply,
-            ) => true,
-            (Self::Precopy(_) | Self::SwitchingOver(_), Timer::LookAgain)
-            | (Self::RollingBack(_), Timer::Poll | Timer::GiveUp)
-            | (Self::Resolving(_), Timer::Poll)
-            | (
-                Self::Validating(_) | Self::Preparing(_) | Self::Completing(_),
-                Timer::Poll | Timer::GiveUp | Timer::LookAgain,
-            )
-            | (Self::Done(_), Timer::Poll | Timer::GiveUp | Timer::Reply | Timer::LookAgain) => false,
-        }
-    }
-}
-
-impl Ledger {
-    /// Notes what was seen of the guest on the way.
-    pub(crate) fn note_seen(&mut self, side: Side, state: CopyState) {
-        let there = match state {
-            CopyState::Running
-            | CopyState::Migrating
-            | CopyState::Stopped
-            | CopyState::Paused
-            | CopyState::Incoming
-            | CopyState::Postcopy
-            | CopyState::PostcopyFailed => true,
-            CopyState::Absent | CopyState::Unknown => false,
+            Self::Resolving(_) => &[Timer::Reply, Timer::GiveUp, Timer::Patience, Timer::LookAgain],
+            Self::Recovering(_) => &[Timer::Reply, Timer::Patience, Timer::LookAgain],
+            Self::Done(_) => &[],
         };
-        self.destination_receives |= side == Side::Destination && there;
-    }
-
-    /// Notes why the migration is being left; a cause that stands already stays.
-    pub(crate) fn blame(&mut self, cause: Cause) {
-        self.cause = self.cause.or(Some(cause));
+        wanted.contains(&timer)
     }
 }

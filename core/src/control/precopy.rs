@@ -1,15 +1,18 @@
 //! Pre-copy: memory is copied while the guest runs. **The source owns the guest; the destination's copy has never run.**
 //!
 //! The migrate call is out. Until it returns, nothing is resumed or destroyed here: the hypervisors run their own
-//! protocol, and the only thing that may be asked of them is to abort it. A call that says it failed leads to
-//! [`RollingBack`], which looks before it believes; a call whose reply is lost leads to [`Resolving`], which may lead
-//! back here when the copy is seen to go on without the caller.
+//! protocol, and all that may be asked of them is to abort it, to change its limits, to stop the guest, or to switch to
+//! post-copy. A call that says it failed leads to [`RollingBack`], which looks before it believes; a call whose reply is
+//! lost, or that went out before a restart of ours, leads to [`Resolving`], which comes back here when the copy is seen to
+//! go on without the caller. A half of a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only makes us
+//! look.
 
-use super::signal::{Order, Orders, Signal, Timer};
-use super::{Completing, Ledger, Next, Phase, Resolving, RollingBack, SwitchingOver, Unasked};
+use super::ledger::Mark;
+use super::signal::{Change, Order, Orders, Reaction, ReactionResult, Signal, Timer};
+use super::{Completing, Ledger, Next, Phase, Postcopy, Resolving, RollingBack, SwitchingOver, Unasked};
 use crate::event::PhaseName;
 use crate::outcome::Cause;
-use crate::port::Side;
+use crate::port::{Hint, Side};
 
 /// Memory is copied while the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,11 +21,9 @@ pub struct Precopy {
     pub(super) abort: Abort,
     pub(super) polling: bool,
     pub(super) poll_again: bool,
+    /// The reaction that is being carried out.
+    pub(super) reacting: Option<Reaction>,
 }
-
-/// Looks at a job that goes on although its end was accepted, before the end is asked for once more: about 5 s of
-/// polling. A hypervisor may have answered for another job than ours, or have lost the request.
-const PATIENCE_LOOKS: u8 = 20;
 
 /// The migrate call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,24 +41,40 @@ pub enum Abort {
     NotAsked,
     /// It was asked for and not answered.
     Asked,
-    /// The hypervisor will try; the job was seen going on this many times since.
-    Accepted(u8),
+    /// The hypervisor will try. When the job goes on for too long all the same, it is asked for once more: it may have
+    /// been meant for another job, or be lost.
+    Accepted,
     /// The hypervisor would not, mostly because the job had not begun: asked again when a job is seen.
     Refused,
 }
 
 impl Precopy {
-    /// Makes the migrate call.
-    pub(super) fn enter(orders: &mut Orders) -> Phase {
+    /// Makes the migrate call. Disks that it makes are on record for removal before.
+    pub(super) fn enter(ledger: &mut Ledger, orders: &mut Orders) -> Phase {
+        if ledger.has(Mark::MakesDisks) {
+            ledger.undo = ledger.undo.with(Change::Disks);
+        }
         orders.give(Order::StartMigration);
         orders.give(Order::Arm(Timer::Poll));
         orders.give(Order::Arm(Timer::GiveUp));
-        Phase::Precopy(Self { call: Call::Out, abort: Abort::NotAsked, polling: false, poll_again: false })
+        Phase::Precopy(Self {
+            call: Call::Out,
+            abort: Abort::NotAsked,
+            polling: false,
+            poll_again: false,
+            reacting: None,
+        })
     }
 
     /// Follows a copy that goes on although the call's reply was lost.
     pub(super) fn adopt(ledger: &Ledger, orders: &mut Orders) -> Phase {
-        let mut phase = Self { call: Call::Lost, abort: Abort::NotAsked, polling: false, poll_again: false };
+        let mut phase = Self {
+            call: Call::Lost,
+            abort: Abort::NotAsked,
+            polling: false,
+            poll_again: false,
+            reacting: None,
+        };
         orders.give(Order::Arm(Timer::Poll));
         if ledger.cause.is_some_and(wants_abort) {
             phase.ask_abort(orders);
@@ -66,20 +83,28 @@ impl Precopy {
     }
 
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
+        let lost = self.call == Call::Lost;
         match signal {
             Signal::CallSucceeded => return Ok(Completing::enter(orders)),
             Signal::CallFailed => {
                 ledger.blame(Cause::CopyFailed);
                 return Ok(RollingBack::look(orders));
             }
-            Signal::CallLost => {
+            Signal::CallLost => return Ok(Resolving::after_lost_reply(orders)),
+            // Whether the call was made at all is not known either.
+            Signal::Restarted => {
+                self.end_reaction(ReactionResult::NotKnown, orders);
                 return Ok(Resolving::after_lost_reply(orders));
             }
-            Signal::SourceSuspended => return Ok(SwitchingOver::enter(self, ledger)),
-            Signal::JobGone | Signal::JobUnknown if self.call == Call::Lost => {
-                return Ok(Resolving::after_lost_reply(orders));
+            Signal::Hint(Hint::SourceSuspended) => return Ok(SwitchingOver::enter(self, ledger)),
+            Signal::Seen(side, state) => {
+                ledger.note_seen(side, state);
+                if state.is_half() {
+                    return Ok(Postcopy::enter(self, ledger, orders));
+                }
             }
-            Signal::Elapsed(Timer::Reply) if self.polling && self.call == Call::Lost => {
+            Signal::JobGone | Signal::JobUnknown if lost => return Ok(Resolving::after_lost_reply(orders)),
+            Signal::Elapsed(Timer::Reply) if lost && self.polling => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
             // While the call is out its return decides, not a look at the job.
@@ -88,16 +113,30 @@ impl Precopy {
             }
             Signal::JobActive => self.on_job_active(ledger, orders),
             Signal::Cancel => {
-                ledger.cancel_asked = true;
+                ledger.mark(Mark::CancelAsked);
                 self.leave(Cause::OperatorCancelled, ledger, orders);
             }
-            Signal::Elapsed(Timer::GiveUp) => self.leave(Cause::TimedOut, ledger, orders),
-            Signal::AbortAccepted => self.abort = Abort::Accepted(0),
+            Signal::React(reaction) => self.react(reaction, ledger, orders),
+            Signal::Reacted => self.on_reacted(orders),
+            Signal::ReactionRefused => self.on_reaction_refused(ledger, orders),
+            Signal::ReactionUnknown | Signal::Elapsed(Timer::Reaction) => {
+                self.end_reaction(ReactionResult::NotKnown, orders);
+            }
+            Signal::AbortAccepted => {
+                self.abort = Abort::Accepted;
+                orders.give(Order::Arm(Timer::AskAgain));
+            }
             Signal::AbortRefused => self.abort = Abort::Refused,
-            Signal::IterationBegan | Signal::JobEnded => self.poll_soon(orders),
-            Signal::Seen(side, state) => ledger.note_seen(side, state),
+            Signal::Hint(Hint::IterationBegan | Hint::JobEnded) => self.poll_soon(orders),
+            // A hint is not believed: the source is looked at.
+            Signal::Hint(Hint::PostcopyBegan | Hint::PostcopyFailed) => {
+                orders.give(Order::Observe(Side::Source));
+            }
             Signal::Elapsed(Timer::Poll) => self.on_poll_timer(orders),
-            Signal::SourceResumed | Signal::Elapsed(Timer::LookAgain) => {}
+            Signal::Elapsed(Timer::GiveUp) => self.on_timeout(ledger, orders),
+            Signal::Elapsed(Timer::AskAgain) if self.abort == Abort::Accepted => self.ask_abort(orders),
+            Signal::Hint(Hint::SourceResumed)
+            | Signal::Elapsed(Timer::AskAgain | Timer::Patience | Timer::LookAgain) => {}
             Signal::Begin
             | Signal::FactsArrived(_)
             | Signal::FactsMissing
@@ -121,29 +160,103 @@ impl Precopy {
         }
     }
 
-    /// A job is there. An abort that came before it, or that had no effect, is asked for again.
-    pub(super) fn on_job_active(&mut self, ledger: &Ledger, orders: &mut Orders) {
-        match self.abort {
-            Abort::Refused | Abort::Accepted(PATIENCE_LOOKS..) => self.ask_abort(orders),
-            Abort::Accepted(looks) => self.abort = Abort::Accepted(looks + 1),
-            Abort::NotAsked | Abort::Asked => {}
+    /// Carries a reaction out, if it may be; its undo is on record before.
+    pub(super) fn react(&mut self, reaction: Reaction, ledger: &mut Ledger, orders: &mut Orders) {
+        if let Err(result) = self.may_react(reaction, ledger) {
+            orders.give(Order::TellReaction(reaction, result));
+            return;
         }
-        if !ledger.destination_receives {
+        match reaction {
+            Reaction::DowntimeLimit => ledger.undo = ledger.undo.with(Change::DowntimeLimit),
+            Reaction::BandwidthLimit => ledger.undo = ledger.undo.with(Change::BandwidthLimit),
+            Reaction::Pause => {
+                ledger.undo = ledger.undo.with(Change::Pause);
+                ledger.mark(Mark::PausedByUs);
+            }
+            Reaction::Postcopy => ledger.mark(Mark::PostcopyAsked),
+        }
+        self.reacting = Some(reaction);
+        orders.give(Order::React(reaction));
+        orders.give(Order::Arm(Timer::Reaction));
+    }
+
+    fn may_react(&self, reaction: Reaction, ledger: &Ledger) -> Result<(), ReactionResult> {
+        let allowed = match reaction {
+            Reaction::DowntimeLimit | Reaction::BandwidthLimit => ledger.has(Mark::OriginalsKnown),
+            Reaction::Postcopy => ledger.has(Mark::PostcopyAllowed),
+            Reaction::Pause => !ledger.has(Mark::Offline),
+        };
+        if !allowed {
+            return Err(ReactionResult::NotAllowed);
+        }
+        if self.reacting.is_some() || self.abort != Abort::NotAsked {
+            return Err(ReactionResult::Busy);
+        }
+        Ok(())
+    }
+
+    fn on_reacted(&mut self, orders: &mut Orders) {
+        match self.reacting {
+            // The hypervisor will try. That it has switched is seen, not told.
+            Some(Reaction::Postcopy) => self.poll_soon(orders),
+            Some(_) | None => self.end_reaction(ReactionResult::Done, orders),
+        }
+    }
+
+    /// What was refused was not done: nothing of it is to be undone, unless the same was done before.
+    fn on_reaction_refused(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
+        match self.reacting {
+            Some(Reaction::Pause) => ledger.undone(Change::Pause),
+            Some(Reaction::Postcopy) => ledger.unmark(Mark::PostcopyAsked),
+            // A limit may have been changed before by the same reaction, or while preparing: putting back what was never
+            // changed harms nobody.
+            Some(Reaction::DowntimeLimit | Reaction::BandwidthLimit) | None => {}
+        }
+        self.end_reaction(ReactionResult::Refused, orders);
+    }
+
+    pub(super) fn end_reaction(&mut self, result: ReactionResult, orders: &mut Orders) {
+        if let Some(reaction) = self.reacting.take() {
+            orders.give(Order::TellReaction(reaction, result));
+        }
+    }
+
+    /// The copy has lasted too long. What was asked for to help happens once, and has as long again.
+    fn on_timeout(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
+        let help = match (ledger.has(Mark::PauseAtTimeout), ledger.has(Mark::PostcopyAtTimeout)) {
+            (true, _) => Reaction::Pause,
+            (_, true) => Reaction::Postcopy,
+            (false, false) => return self.leave(Cause::TimedOut, ledger, orders),
+        };
+        ledger.unmark(Mark::PauseAtTimeout);
+        ledger.unmark(Mark::PostcopyAtTimeout);
+        orders.give(Order::Arm(Timer::GiveUp));
+        self.react(help, ledger, orders);
+    }
+
+    /// A job is there. An abort that came before it is asked for again.
+    fn on_job_active(&mut self, ledger: &Ledger, orders: &mut Orders) {
+        if self.abort == Abort::Refused {
+            self.ask_abort(orders);
+        }
+        if !ledger.has(Mark::DestinationReceives) {
             // Seeing the guest arrive proves that the destination which is looked at is the one that is migrated to.
             orders.give(Order::Observe(Side::Destination));
+        } else if ledger.has(Mark::PostcopyAsked) {
+            orders.give(Order::Observe(Side::Source));
         }
         self.on_poll_answered(orders);
     }
 
     /// Time for the next look. One that is still out is waited for: answers of a slow host must count too.
-    pub(super) fn on_poll_timer(&mut self, orders: &mut Orders) {
+    fn on_poll_timer(&mut self, orders: &mut Orders) {
         if !self.polling {
             self.poll(orders);
         }
         orders.give(Order::Arm(Timer::Poll));
     }
 
-    pub(super) fn on_poll_answered(&mut self, orders: &mut Orders) {
+    fn on_poll_answered(&mut self, orders: &mut Orders) {
         self.polling = false;
         if self.poll_again {
             self.poll(orders);
@@ -151,7 +264,7 @@ impl Precopy {
     }
 
     /// Looks at the job now, or as soon as the look that is under way has ended.
-    pub(super) fn poll_soon(&mut self, orders: &mut Orders) {
+    fn poll_soon(&mut self, orders: &mut Orders) {
         if self.polling {
             self.poll_again = true;
         } else {
@@ -182,6 +295,7 @@ fn wants_abort(cause: Cause) -> bool {
         | Cause::SettingsUnreadable
         | Cause::SettingRefused
         | Cause::CopyFailed
-        | Cause::ReplyLost => false,
+        | Cause::ReplyLost
+        | Cause::PostcopyLost => false,
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! The original values are read first, and the undo of each change is on record before the change is asked for: a
 //! reply that never comes is treated as a change that was made. A failure or a cancel leads to [`RollingBack`], which
-//! puts back what is on record.
+//! puts back what is on record. A driver that was restarted asks for the change under way once more: twice is as once.
 
-use super::signal::{Order, Orders, Signal, Timer};
-use super::{Done, Ledger, Next, Phase, Precopy, RollingBack, SettingSet, Unasked};
+use super::ledger::Mark;
+use super::signal::{Change, Changes, Order, Orders, ReactionResult, Signal, Timer};
+use super::{Done, Ledger, Next, Phase, Precopy, RollingBack, Unasked};
 use crate::event::PhaseName;
 use crate::outcome::Cause;
 
@@ -13,60 +14,65 @@ use crate::outcome::Cause;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Preparing {
     step: Step,
-    to_apply: SettingSet,
+    to_apply: Changes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
     Reading,
-    Applying,
+    Applying(Change),
 }
 
 impl Preparing {
-    /// Begins with the first change, or with the copy when nothing is to be changed.
-    pub(super) fn enter(ledger: &Ledger, orders: &mut Orders) -> Phase {
-        if ledger.plan == SettingSet::EMPTY {
-            return Precopy::enter(orders);
+    /// Reads the settings; a guest that is off has none.
+    pub(super) fn enter(ledger: &mut Ledger, orders: &mut Orders) -> Phase {
+        if ledger.has(Mark::Offline) {
+            return Precopy::enter(ledger, orders);
         }
-        orders.give(Order::ReadSettings);
-        orders.give(Order::Arm(Timer::Reply));
-        Phase::Preparing(Self { step: Step::Reading, to_apply: ledger.plan })
+        Self { step: Step::Reading, to_apply: ledger.plan }.read(orders)
     }
 
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match (self.step, signal) {
-            (Step::Reading, Signal::SettingsRead) | (Step::Applying, Signal::Applied) => {
+            (Step::Reading, Signal::SettingsRead) => {
+                ledger.mark(Mark::OriginalsKnown);
+                Ok(self.next(ledger, orders))
+            }
+            (Step::Applying(_), Signal::Applied) => Ok(self.next(ledger, orders)),
+            // What nobody wants to change need not be known; then it cannot be changed later either.
+            (Step::Reading, Signal::SettingsUnreadable | Signal::Elapsed(Timer::Reply))
+                if self.to_apply == Changes::EMPTY =>
+            {
                 Ok(self.next(ledger, orders))
             }
             (Step::Reading, Signal::SettingsUnreadable | Signal::Elapsed(Timer::Reply)) => {
                 ledger.blame(Cause::SettingsUnreadable);
                 Ok(Done::untouched(ledger))
             }
-            (Step::Applying, Signal::NotApplied | Signal::Elapsed(Timer::Reply)) => {
+            (Step::Applying(_), Signal::NotApplied | Signal::Elapsed(Timer::Reply)) => {
                 ledger.blame(Cause::SettingRefused);
                 Ok(RollingBack::restore(ledger, orders))
             }
+            (Step::Reading, Signal::Restarted) => Ok(self.read(orders)),
+            (Step::Applying(change), Signal::Restarted) => Ok(self.apply(change, orders)),
             (Step::Reading, Signal::Cancel) => {
-                ledger.cancel_asked = true;
+                ledger.mark(Mark::CancelAsked);
                 ledger.blame(Cause::OperatorCancelled);
                 Ok(Done::untouched(ledger))
             }
             // The change that is under way must be known before it is undone, or the two could overtake each other.
-            (Step::Applying, Signal::Cancel) => {
-                ledger.cancel_asked = true;
+            (Step::Applying(_), Signal::Cancel) => {
+                ledger.mark(Mark::CancelAsked);
                 ledger.blame(Cause::OperatorCancelled);
                 Ok(Phase::Preparing(self))
             }
-            (
-                _,
-                Signal::IterationBegan
-                | Signal::SourceSuspended
-                | Signal::SourceResumed
-                | Signal::JobEnded
-                | Signal::Elapsed(Timer::Poll | Timer::GiveUp | Timer::LookAgain),
-            ) => Ok(Phase::Preparing(self)),
+            (_, Signal::React(reaction)) => {
+                orders.give(Order::TellReaction(reaction, ReactionResult::TooEarly));
+                Ok(Phase::Preparing(self))
+            }
+            (_, Signal::Hint(_) | Signal::Elapsed(_)) => Ok(Phase::Preparing(self)),
             (Step::Reading, Signal::Applied | Signal::NotApplied)
-            | (Step::Applying, Signal::SettingsRead | Signal::SettingsUnreadable)
+            | (Step::Applying(_), Signal::SettingsRead | Signal::SettingsUnreadable)
             | (
                 _,
                 Signal::Begin
@@ -74,6 +80,9 @@ impl Preparing {
                 | Signal::FactsMissing
                 | Signal::Allowed
                 | Signal::Refused
+                | Signal::Reacted
+                | Signal::ReactionRefused
+                | Signal::ReactionUnknown
                 | Signal::CallSucceeded
                 | Signal::CallFailed
                 | Signal::CallLost
@@ -90,15 +99,25 @@ impl Preparing {
     }
 
     fn next(self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        if ledger.cancel_asked {
+        if ledger.has(Mark::CancelAsked) {
             return RollingBack::restore(ledger, orders);
         }
-        let Some(kind) = self.to_apply.first() else {
-            return Precopy::enter(orders);
+        let Some(change) = self.to_apply.first() else {
+            return Precopy::enter(ledger, orders);
         };
-        ledger.undo = ledger.undo.with(kind);
-        orders.give(Order::Apply(kind));
+        ledger.undo = ledger.undo.with(change);
+        Self { to_apply: self.to_apply.without(change), ..self }.apply(change, orders)
+    }
+
+    fn read(self, orders: &mut Orders) -> Phase {
+        orders.give(Order::ReadSettings);
         orders.give(Order::Arm(Timer::Reply));
-        Phase::Preparing(Self { step: Step::Applying, to_apply: self.to_apply.without(kind) })
+        Phase::Preparing(self)
+    }
+
+    fn apply(self, change: Change, orders: &mut Orders) -> Phase {
+        orders.give(Order::Apply(change));
+        orders.give(Order::Arm(Timer::Reply));
+        Phase::Preparing(Self { step: Step::Applying(change), ..self })
     }
 }

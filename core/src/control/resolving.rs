@@ -2,32 +2,36 @@
 //!
 //! Nothing is resumed or destroyed on a guess. A step is taken only when two looks in a row call for the same one,
 //! which also leaves the hypervisors the time to tidy up by themselves, and the guard checks it once more. A host that
-//! does not answer settles nothing. After [`MOST_LOOKS`] looks the best that was observed is reported, with the side
-//! that could not be settled.
+//! does not answer settles nothing. When patience is at its end, the best that was observed is reported, with the side
+//! that could not be settled. Two halves of a guest in post-copy are [`Recovering`]'s business.
 
+use super::ledger::Mark;
 use super::rolling_back::{Stay, on_source};
-use super::signal::{Order, Orders, Signal, Timer};
-use super::{Assessment, Done, Ledger, Next, Phase, Precopy, RollingBack, Sighting, Unasked, guard};
+use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
+use super::{
+    Assessment, Done, Ledger, Next, Phase, Precopy, Recovering, RollingBack, Sighting, Unasked, guard,
+};
 use crate::event::PhaseName;
-use crate::outcome::Recovery;
-use crate::outcome::{Cause, Whereabouts};
+use crate::outcome::{Cause, Recovery, Whereabouts};
 use crate::port::{CopyState, Side};
 
-/// Looks at both ends before the best observation is reported. With the back-off, about 20 s.
-pub(super) const MOST_LOOKS: u8 = 9;
-
 /// Looks in a row that must call for the same step before it is taken.
-const STEADY: u8 = 2;
+pub(super) const STEADY: u8 = 2;
+
+/// Looks in a row that must show the guest nowhere before it is believed.
+pub(super) const SURE: u8 = 3;
 
 /// It is not known where the guest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Resolving {
     sighting: Sighting,
     last: Assessment,
+    /// Looks in a row that meant the same, up to [`SURE`].
     steady: u8,
-    looks: u8,
     /// The migrate call's reply was lost: the copy may still go on without us.
     adrift: bool,
+    /// Patience is at its end: the next look is the last.
+    last_look: bool,
     doing: Doing,
 }
 
@@ -42,11 +46,13 @@ enum Doing {
 impl Resolving {
     /// After a look that did not settle where the guest is.
     pub(super) fn enter(sighting: Sighting, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
+        orders.give(Order::Arm(Timer::Patience));
         Self { sighting, ..Self::new(false) }.judge(ledger, orders)
     }
 
     /// After a migrate call whose reply was lost: looks at both ends first.
     pub(super) fn after_lost_reply(orders: &mut Orders) -> Phase {
+        orders.give(Order::Arm(Timer::Patience));
         orders.look();
         Phase::Resolving(Self::new(true))
     }
@@ -56,8 +62,8 @@ impl Resolving {
             sighting: Sighting::NONE,
             last: Assessment::Unclear,
             steady: 0,
-            looks: 0,
             adrift,
+            last_look: false,
             doing: Doing::Looking,
         }
     }
@@ -75,7 +81,7 @@ impl Resolving {
                 self.sighting = self.sighting.closed();
                 return Ok(self.judge(ledger, orders));
             }
-            (Doing::Waiting, Signal::Elapsed(Timer::LookAgain)) => self.look(orders),
+            (Doing::Waiting, Signal::Elapsed(Timer::LookAgain)) | (_, Signal::Restarted) => self.look(orders),
             // Whether it was done or not, only a new look tells where the guest is.
             (Doing::Acting, Signal::Acted) => {
                 if let Some(recovery) = self.step_called_for(ledger) {
@@ -84,11 +90,16 @@ impl Resolving {
                 self.look(orders);
             }
             (Doing::Acting, Signal::NotActed | Signal::Elapsed(Timer::Reply)) => self.wait(orders),
+            (Doing::Waiting, Signal::Elapsed(Timer::Patience)) => return Ok(self.concede(ledger, orders)),
+            (Doing::Looking | Doing::Acting, Signal::Elapsed(Timer::Patience)) => self.last_look = true,
             (_, Signal::Cancel) => {
-                ledger.cancel_asked = true;
+                ledger.mark(Mark::CancelAsked);
                 // A copy that is found going on is to be aborted then.
                 ledger.blame(Cause::OperatorCancelled);
                 orders.give(Order::TellCancelInDoubt);
+            }
+            (_, Signal::React(reaction)) => {
+                orders.give(Order::TellReaction(reaction, ReactionResult::Busy));
             }
             // A copy that is found going on is to be aborted then.
             (_, Signal::Elapsed(Timer::GiveUp)) => ledger.blame(Cause::TimedOut),
@@ -100,14 +111,12 @@ impl Resolving {
                 | Signal::JobUnknown
                 | Signal::AbortAccepted
                 | Signal::AbortRefused
-                | Signal::IterationBegan
-                | Signal::SourceSuspended
-                | Signal::SourceResumed
-                | Signal::JobEnded
-                | Signal::Elapsed(Timer::Poll),
-            )
-            | (Doing::Waiting, Signal::Elapsed(Timer::Reply))
-            | (Doing::Looking | Doing::Acting, Signal::Elapsed(Timer::LookAgain)) => {}
+                | Signal::Reacted
+                | Signal::ReactionRefused
+                | Signal::ReactionUnknown
+                | Signal::Hint(_)
+                | Signal::Elapsed(_),
+            ) => {}
             (Doing::Waiting | Doing::Acting, Signal::Seen(..))
             | (Doing::Looking | Doing::Waiting, Signal::Acted | Signal::NotActed)
             | (
@@ -131,35 +140,42 @@ impl Resolving {
 
     /// Draws the conclusion of a complete look.
     fn judge(mut self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        let assessment = self.sighting.assess(ledger.guest_was);
-        self.steady = if assessment == self.last { self.steady + 1 } else { 1 };
+        let assessment = self.sighting.assess(ledger);
+        self.steady = if assessment == self.last { (self.steady + 1).min(SURE) } else { 1 };
         self.last = assessment;
-        self.looks += 1;
         match assessment {
             // A request whose reply was lost may still wait in the source's daemon: one look is not enough.
-            Assessment::SourceRuns | Assessment::SourcePaused if self.adrift && self.steady < STEADY => {}
-            Assessment::SourceRuns | Assessment::SourcePaused => {
-                let guest = on_source(assessment == Assessment::SourceRuns);
-                return self.stay(Stay { guest, unsettled: false }, ledger, orders);
+            Assessment::SourceRuns | Assessment::SourcePaused | Assessment::SourceOff
+                if self.adrift && self.steady < STEADY => {}
+            Assessment::SourceRuns | Assessment::SourcePaused | Assessment::SourceOff => {
+                if let Some(guest) = on_source(assessment) {
+                    return self.stay(Stay::settled(guest, self.sighting), ledger, orders);
+                }
             }
-            Assessment::DestinationRuns | Assessment::DestinationPaused => {
-                return Done::completed(assessment == Assessment::DestinationRuns, ledger);
-            }
+            Assessment::DestinationRuns => return Done::completed(Whereabouts::DestinationRunning, ledger),
+            Assessment::DestinationPaused => return Done::completed(Whereabouts::DestinationPaused, ledger),
+            Assessment::DestinationOff => return Done::completed(Whereabouts::DestinationOff, ledger),
             Assessment::CopyGoesOn if self.adrift => return Precopy::adopt(ledger, orders),
-            Assessment::Nowhere if self.steady > STEADY => {
+            Assessment::PostcopyGoesOn
+            | Assessment::PostcopyCutOff
+            | Assessment::LeftBehind
+            | Assessment::Incomplete => return Recovering::enter(self.sighting, ledger, orders),
+            Assessment::Nowhere if self.steady >= SURE => {
                 ledger.blame(self.what_failed());
-                return Done::nowhere(ledger);
+                return Done::lost(Whereabouts::Nowhere, ledger);
             }
             Assessment::CopyGoesOn
             | Assessment::ResumeSource
             | Assessment::ResumeDestination
             | Assessment::DestroySource
             | Assessment::DestroyDestination
+            | Assessment::UndefineSource
+            | Assessment::UndefineDestination
             | Assessment::Both
             | Assessment::Nowhere
             | Assessment::Unclear => {}
         }
-        if self.looks >= MOST_LOOKS {
+        if self.last_look {
             return self.concede(ledger, orders);
         }
         if self.steady >= STEADY && self.act(ledger, orders) {
@@ -172,9 +188,16 @@ impl Resolving {
     /// Takes the step that the sighting calls for, if it calls for one.
     fn act(&mut self, ledger: &Ledger, orders: &mut Orders) -> bool {
         match self.step_called_for(ledger) {
-            Some(Recovery::Resumed(side)) => guard::resume(side, self.sighting, orders),
+            Some(Recovery::Resumed(side)) => guard::resume(side, self.sighting, ledger, orders),
             Some(Recovery::Destroyed(side)) => guard::destroy(side, self.sighting, orders),
-            Some(Recovery::DowntimeLimitRestored | Recovery::BandwidthLimitRestored) | None => return false,
+            Some(Recovery::Undefined(side)) => guard::undefine(side, self.sighting, orders),
+            Some(
+                Recovery::DowntimeLimitRestored
+                | Recovery::BandwidthLimitRestored
+                | Recovery::DisksRemoved
+                | Recovery::PostcopyResumed,
+            )
+            | None => return false,
         }
         orders.give(Order::Arm(Timer::Reply));
         self.doing = Doing::Acting;
@@ -184,18 +207,26 @@ impl Resolving {
     fn step_called_for(&self, ledger: &Ledger) -> Option<Recovery> {
         match self.last {
             // An absence means something only on a host that was seen to receive the guest.
-            Assessment::ResumeSource if !ledger.destination_receives => None,
+            Assessment::ResumeSource if !ledger.has(Mark::DestinationReceives) => None,
             Assessment::ResumeSource => Some(Recovery::Resumed(Side::Source)),
             Assessment::ResumeDestination => Some(Recovery::Resumed(Side::Destination)),
             Assessment::DestroySource => Some(Recovery::Destroyed(Side::Source)),
             Assessment::DestroyDestination => Some(Recovery::Destroyed(Side::Destination)),
+            Assessment::UndefineSource => Some(Recovery::Undefined(Side::Source)),
+            Assessment::UndefineDestination => Some(Recovery::Undefined(Side::Destination)),
             Assessment::SourceRuns
             | Assessment::SourcePaused
+            | Assessment::SourceOff
             | Assessment::DestinationRuns
             | Assessment::DestinationPaused
+            | Assessment::DestinationOff
             | Assessment::CopyGoesOn
+            | Assessment::PostcopyGoesOn
+            | Assessment::PostcopyCutOff
             | Assessment::Both
             | Assessment::Nowhere
+            | Assessment::LeftBehind
+            | Assessment::Incomplete
             | Assessment::Unclear => None,
         }
     }
@@ -208,7 +239,12 @@ impl Resolving {
 
     fn wait(&mut self, orders: &mut Orders) {
         self.doing = Doing::Waiting;
-        orders.give(Order::ArmLookAgain(self.looks));
+        if self.last_look {
+            // Patience ran out while something was being done: one more look, at once.
+            self.look(orders);
+        } else {
+            orders.give(Order::Arm(Timer::LookAgain));
+        }
     }
 
     fn stay(self, stay: Stay, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
@@ -222,38 +258,59 @@ impl Resolving {
 
     /// Reports the best that was observed when looking on brings nothing new.
     fn concede(self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        let source = self.sighting.side(Side::Source);
-        let destination = self.sighting.side(Side::Destination);
-        let stay = |guest, unsettled| Stay { guest, unsettled };
-        match (source, destination) {
+        let there = self.sighting.side(Side::Destination);
+        let stay = |guest, unsettled| Stay { guest, there, unsettled, definition_left: false };
+        match (self.sighting.side(Side::Source), there) {
             // Before the hand-over began the destination cannot have run.
-            (CopyState::Running, CopyState::Unknown) if !ledger.switchover_began => {
+            (CopyState::Running, CopyState::Unknown) if !ledger.has(Mark::SwitchoverBegan) => {
                 return self.stay(stay(Whereabouts::SourceRunning, true), ledger, orders);
             }
             // A leftover that could not be removed.
             (CopyState::Running, CopyState::Incoming | CopyState::Stopped | CopyState::Paused) => {
                 return self.stay(stay(Whereabouts::SourceRunning, true), ledger, orders);
             }
-            // It could not be resumed, or the host across was never seen to receive it.
-            (CopyState::Stopped | CopyState::Paused, CopyState::Absent) => {
-                let unsettled = !ledger.destination_receives;
+            (CopyState::Running, CopyState::Defined) => {
+                let stay = Stay { definition_left: true, ..stay(Whereabouts::SourceRunning, false) };
+                return self.stay(stay, ledger, orders);
+            }
+            (CopyState::Defined, CopyState::Running) => {
+                let guest = Whereabouts::DestinationRunning;
+                return Done::completed_leaving(guest, Some(Side::Source), ledger);
+            }
+            // It could not be resumed, or the host across was never seen to receive it; unless post-copy was asked for,
+            // when the destination may have run.
+            (CopyState::Stopped | CopyState::Paused, CopyState::Absent | CopyState::Defined)
+                if ledger.may_resume_source() =>
+            {
+                let unsettled = !ledger.has(Mark::DestinationReceives);
                 return self.stay(stay(Whereabouts::SourcePaused, unsettled), ledger, orders);
             }
             (_, _) => {}
         }
         ledger.blame(self.what_failed());
-        let (guest, unsettled) = match (source, destination) {
+        let (guest, unsettled) = self.best_guess();
+        Done::in_doubt(guest, unsettled, ledger)
+    }
+
+    /// Where the guest is, as far as it was seen, and the side that could not be settled.
+    fn best_guess(self) -> (Whereabouts, Option<Side>) {
+        let source = self.sighting.side(Side::Source);
+        let destination = self.sighting.side(Side::Destination);
+        match (source, destination) {
             (CopyState::Running, CopyState::Running | CopyState::Migrating) => {
                 (Whereabouts::BothRunning, None)
             }
+            (CopyState::Running, _) if destination.is_half() => (Whereabouts::BothRunning, None),
             (CopyState::Running, CopyState::Unknown) => (Whereabouts::SourceRunning, Some(Side::Destination)),
-            (CopyState::Absent, CopyState::Stopped | CopyState::Paused) => {
+            (CopyState::Stopped | CopyState::Paused, _) if destination.is_gone() => {
+                (Whereabouts::SourcePaused, Some(Side::Destination))
+            }
+            (_, CopyState::Stopped | CopyState::Paused) if source.is_gone() => {
                 (Whereabouts::DestinationPaused, None)
             }
             (_, CopyState::Running) => (Whereabouts::DestinationRunning, Some(Side::Source)),
             (CopyState::Unknown, _) => (Whereabouts::Unknown, Some(Side::Source)),
             (_, _) => (Whereabouts::Unknown, Some(Side::Destination)),
-        };
-        Done::in_doubt(guest, unsettled, ledger)
+        }
     }
 }

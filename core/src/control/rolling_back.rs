@@ -2,15 +2,17 @@
 //!
 //! When a migrate call was made, both ends are looked at first: a call that says it failed is believed only when the
 //! source is seen with the guest and the destination without. Otherwise [`Resolving`] takes over and comes back here
-//! once it knows. A setting that cannot be put back after [`MOST_TRIES`] tries is named in the outcome.
+//! once it knows. Then limits are put back, and disks that the migration made are removed, if the destination was seen
+//! without the guest. What cannot be put back after [`MOST_TRIES`] tries is named in the outcome.
 
-use super::signal::{Order, Orders, Signal, Timer};
-use super::{Assessment, Done, Ledger, Next, Phase, Resolving, SettingKind, Sighting, Unasked};
+use super::ledger::Mark;
+use super::signal::{Change, Order, Orders, ReactionResult, Signal, Timer};
+use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked, guard};
 use crate::event::PhaseName;
-use crate::outcome::Whereabouts;
-use crate::port::Side;
+use crate::outcome::{Recovery, Whereabouts};
+use crate::port::{CopyState, Side};
 
-/// Tries to put one setting back before it is named as left over.
+/// Tries to put one thing back before it is named as left over.
 pub(super) const MOST_TRIES: u8 = 3;
 
 /// The guest stays on the source.
@@ -23,18 +25,22 @@ pub struct RollingBack {
 enum Step {
     /// Both ends are being looked at.
     Looking(Sighting),
-    /// A setting is being put back.
-    Restoring { kind: SettingKind, tries: u8, then: Stay },
-    /// A setting could not be put back and will be tried again.
-    Waiting { kind: SettingKind, tries: u8, then: Stay },
+    /// Something is being put back.
+    Restoring { change: Change, tries: u8, then: Stay },
+    /// It could not be put back and will be tried again.
+    Waiting { change: Change, tries: u8, then: Stay },
 }
 
 /// How the guest stays on the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Stay {
     pub(super) guest: Whereabouts,
-    /// The destination could not be looked at, or a copy may be left there.
+    /// What was seen on the destination last.
+    pub(super) there: CopyState,
+    /// Whether the destination could not be looked at, or a copy may be left there.
     pub(super) unsettled: bool,
+    /// Whether a definition is left there.
+    pub(super) definition_left: bool,
 }
 
 impl RollingBack {
@@ -46,14 +52,28 @@ impl RollingBack {
 
     /// Before any migrate call was made: the guest cannot be anywhere else.
     pub(super) fn restore(ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        Self::restore_then(Stay { guest: Whereabouts::Untouched, unsettled: false }, ledger, orders)
+        Self::restore_then(Stay::untouched(), ledger, orders)
     }
 
     /// Puts back what is on record, then ends with the guest on the source.
     pub(super) fn restore_then(then: Stay, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         match ledger.undo.first() {
             None => Done::stayed(then, ledger),
-            Some(kind) => Self::try_restore(kind, 0, then, orders),
+            // The guest runs, whoever let it; or it could not be let run, which the outcome says.
+            Some(Change::Pause) => {
+                if then.guest == Whereabouts::SourcePaused {
+                    ledger.could_not_undo(Change::Pause);
+                } else {
+                    ledger.undone(Change::Pause);
+                }
+                Self::restore_then(then, ledger, orders)
+            }
+            // A copy that may be there may use them.
+            Some(Change::Disks) if !then.there.is_gone() => {
+                ledger.could_not_undo(Change::Disks);
+                Self::restore_then(then, ledger, orders)
+            }
+            Some(change) => Self::try_restore(change, 0, then, orders),
         }
     }
 
@@ -66,19 +86,29 @@ impl RollingBack {
             (Step::Looking(sighting), Signal::Elapsed(Timer::Reply)) => {
                 Ok(Self::looked(sighting.closed(), ledger, orders))
             }
-            (Step::Restoring { kind, then, .. }, Signal::Applied) => {
-                ledger.undo = ledger.undo.without(kind);
-                orders.give(Order::Tell(kind.restored()));
+            (Step::Looking(_), Signal::Restarted) => Ok(Self::look(orders)),
+            (Step::Restoring { change, then, .. }, Signal::Applied | Signal::Acted) => {
+                ledger.undone(change);
+                if let Some(recovery) = restored(change) {
+                    orders.give(Order::Tell(recovery));
+                }
                 Ok(Self::restore_then(then, ledger, orders))
             }
-            (Step::Restoring { kind, tries, then }, Signal::NotApplied | Signal::Elapsed(Timer::Reply)) => {
-                Ok(Self::not_restored(kind, tries + 1, then, ledger, orders))
-            }
-            (Step::Waiting { kind, tries, then }, Signal::Elapsed(Timer::LookAgain)) => {
-                Ok(Self::try_restore(kind, tries, then, orders))
-            }
+            (
+                Step::Restoring { change, tries, then },
+                Signal::NotApplied | Signal::NotActed | Signal::Elapsed(Timer::Reply),
+            ) => Ok(Self::not_restored(change, tries + 1, then, ledger, orders)),
+            (Step::Restoring { change, tries, then }, Signal::Restarted)
+            | (
+                Step::Waiting { change, tries, then },
+                Signal::Restarted | Signal::Elapsed(Timer::LookAgain),
+            ) => Ok(Self::try_restore(change, tries, then, orders)),
             (_, Signal::Cancel) => {
-                ledger.cancel_asked = true;
+                ledger.mark(Mark::CancelAsked);
+                Ok(Phase::RollingBack(self))
+            }
+            (_, Signal::React(reaction)) => {
+                orders.give(Order::TellReaction(reaction, ReactionResult::TooLate));
                 Ok(Phase::RollingBack(self))
             }
             // Answers to what pre-copy asked last, hints, and timers of a step that is over.
@@ -89,16 +119,17 @@ impl RollingBack {
                 | Signal::JobUnknown
                 | Signal::AbortAccepted
                 | Signal::AbortRefused
-                | Signal::IterationBegan
-                | Signal::SourceSuspended
-                | Signal::SourceResumed
-                | Signal::JobEnded
-                | Signal::Elapsed(Timer::Poll | Timer::GiveUp),
-            )
-            | (Step::Looking(_) | Step::Restoring { .. }, Signal::Elapsed(Timer::LookAgain))
-            | (Step::Waiting { .. }, Signal::Elapsed(Timer::Reply)) => Ok(Phase::RollingBack(self)),
+                | Signal::Reacted
+                | Signal::ReactionRefused
+                | Signal::ReactionUnknown
+                | Signal::Hint(_)
+                | Signal::Elapsed(_),
+            ) => Ok(Phase::RollingBack(self)),
             (Step::Restoring { .. } | Step::Waiting { .. }, Signal::Seen(..))
-            | (Step::Looking(_) | Step::Waiting { .. }, Signal::Applied | Signal::NotApplied)
+            | (
+                Step::Looking(_) | Step::Waiting { .. },
+                Signal::Applied | Signal::NotApplied | Signal::Acted | Signal::NotActed,
+            )
             | (
                 _,
                 Signal::Begin
@@ -110,9 +141,7 @@ impl RollingBack {
                 | Signal::SettingsUnreadable
                 | Signal::CallSucceeded
                 | Signal::CallFailed
-                | Signal::CallLost
-                | Signal::Acted
-                | Signal::NotActed,
+                | Signal::CallLost,
             ) => Err(Unasked { phase: PhaseName::RollingBack, signal }),
         }
     }
@@ -121,53 +150,91 @@ impl RollingBack {
         if !sighting.is_complete() {
             return Phase::RollingBack(Self { step: Step::Looking(sighting) });
         }
-        let stay = |running| Stay { guest: on_source(running), unsettled: false };
-        match sighting.assess(ledger.guest_was) {
-            Assessment::SourceRuns => Self::restore_then(stay(true), ledger, orders),
-            Assessment::SourcePaused => Self::restore_then(stay(false), ledger, orders),
-            Assessment::DestinationRuns
-            | Assessment::DestinationPaused
-            | Assessment::CopyGoesOn
-            | Assessment::ResumeSource
-            | Assessment::ResumeDestination
-            | Assessment::DestroySource
-            | Assessment::DestroyDestination
-            | Assessment::Both
-            | Assessment::Nowhere
-            | Assessment::Unclear => Resolving::enter(sighting, ledger, orders),
+        match on_source(sighting.assess(ledger)) {
+            Some(guest) => Self::restore_then(Stay::settled(guest, sighting), ledger, orders),
+            None => Resolving::enter(sighting, ledger, orders),
         }
     }
 
-    fn try_restore(kind: SettingKind, tries: u8, then: Stay, orders: &mut Orders) -> Phase {
-        orders.give(Order::Restore(kind));
+    fn try_restore(change: Change, tries: u8, then: Stay, orders: &mut Orders) -> Phase {
+        match change {
+            Change::Disks => guard::remove_disks(then.there, orders),
+            Change::DowntimeLimit | Change::BandwidthLimit | Change::Pause => {
+                orders.give(Order::Restore(change));
+            }
+        }
         orders.give(Order::Arm(Timer::Reply));
-        Phase::RollingBack(Self { step: Step::Restoring { kind, tries, then } })
+        Phase::RollingBack(Self { step: Step::Restoring { change, tries, then } })
     }
 
     fn not_restored(
-        kind: SettingKind,
+        change: Change,
         tries: u8,
         then: Stay,
         ledger: &mut Ledger,
         orders: &mut Orders,
     ) -> Phase {
         if tries < MOST_TRIES {
-            orders.give(Order::ArmLookAgain(tries));
-            return Phase::RollingBack(Self { step: Step::Waiting { kind, tries, then } });
+            orders.give(Order::Arm(Timer::LookAgain));
+            return Phase::RollingBack(Self { step: Step::Waiting { change, tries, then } });
         }
-        ledger.undo = ledger.undo.without(kind);
-        ledger.not_undone = ledger.not_undone.with(kind);
+        ledger.could_not_undo(change);
         Self::restore_then(then, ledger, orders)
     }
 }
 
 impl Stay {
+    pub(super) const fn untouched() -> Self {
+        Self {
+            guest: Whereabouts::Untouched,
+            there: CopyState::Unknown,
+            unsettled: false,
+            definition_left: false,
+        }
+    }
+
+    /// Both ends were seen, and nothing is left at the destination.
+    pub(super) fn settled(guest: Whereabouts, sighting: Sighting) -> Self {
+        Self { guest, there: sighting.side(Side::Destination), unsettled: false, definition_left: false }
+    }
+
     pub(super) fn side_unsettled(self) -> Option<Side> {
         self.unsettled.then_some(Side::Destination)
     }
 }
 
-/// The whereabouts of a guest on the source.
-pub(super) const fn on_source(running: bool) -> Whereabouts {
-    if running { Whereabouts::SourceRunning } else { Whereabouts::SourcePaused }
+/// The whereabouts of a guest that is on the source and nowhere else.
+pub(super) const fn on_source(assessment: Assessment) -> Option<Whereabouts> {
+    match assessment {
+        Assessment::SourceRuns => Some(Whereabouts::SourceRunning),
+        Assessment::SourcePaused => Some(Whereabouts::SourcePaused),
+        Assessment::SourceOff => Some(Whereabouts::SourceOff),
+        Assessment::DestinationRuns
+        | Assessment::DestinationPaused
+        | Assessment::DestinationOff
+        | Assessment::CopyGoesOn
+        | Assessment::PostcopyGoesOn
+        | Assessment::PostcopyCutOff
+        | Assessment::ResumeSource
+        | Assessment::ResumeDestination
+        | Assessment::DestroySource
+        | Assessment::DestroyDestination
+        | Assessment::UndefineSource
+        | Assessment::UndefineDestination
+        | Assessment::Both
+        | Assessment::Nowhere
+        | Assessment::LeftBehind
+        | Assessment::Incomplete
+        | Assessment::Unclear => None,
+    }
+}
+
+const fn restored(change: Change) -> Option<Recovery> {
+    match change {
+        Change::DowntimeLimit => Some(Recovery::DowntimeLimitRestored),
+        Change::BandwidthLimit => Some(Recovery::BandwidthLimitRestored),
+        Change::Disks => Some(Recovery::DisksRemoved),
+        // Told when it was resumed.
+        Change::Pause => None,
+    }
 }

@@ -1,8 +1,10 @@
 //! What both hosts were seen to hold, and what follows from it.
 //!
-//! This table is the heart of the safety protocol. It must never call for a resume unless the other copy was seen
-//! not to run, nor for a destroy unless the other copy was seen running.
+//! This table is the heart of the safety protocol. It must never call for a resume unless the other host was seen
+//! without the guest in memory, nor for a destroy unless the other copy was seen running; and the copy that a post-copy
+//! left behind must never run again.
 
+use super::ledger::{Ledger, Mark};
 use crate::facts::GuestRun;
 use crate::port::{CopyState, Side};
 
@@ -20,24 +22,40 @@ pub enum Assessment {
     SourceRuns,
     /// The guest stands still on the source, and nothing else is anywhere.
     SourcePaused,
+    /// The guest is off and defined on the source only.
+    SourceOff,
     /// The guest runs on the destination, and nothing else is anywhere.
     DestinationRuns,
     /// The guest stands still on the destination, and nothing else is anywhere.
     DestinationPaused,
+    /// The guest is off and defined on the destination only.
+    DestinationOff,
     /// The hypervisors are still at it.
     CopyGoesOn,
+    /// The guest runs on the destination, and its memory is on its way.
+    PostcopyGoesOn,
+    /// The same, and the connection is lost.
+    PostcopyCutOff,
     /// The guest stands still on the source and the destination has none: the source's may run.
     ResumeSource,
     /// The guest stands still on the destination and the source has none: the destination's may run.
     ResumeDestination,
-    /// The guest runs on the destination; the source's stopped copy is a leftover.
+    /// The guest runs on the destination; the source's copy is a leftover.
     DestroySource,
     /// The guest runs on the source; the destination's copy is a leftover.
     DestroyDestination,
+    /// The guest is on the destination; the source's definition is a leftover, from which a second copy could be started.
+    UndefineSource,
+    /// The guest is on the source; the destination's definition is a leftover of this migration.
+    UndefineDestination,
     /// Both copies run. Nothing may be done about it here.
     Both,
     /// Neither host has the guest.
     Nowhere,
+    /// The half that ran is gone: what the source holds is older than what the guest did since.
+    LeftBehind,
+    /// The half that held the rest of the memory is gone: the destination's copy cannot go on for long.
+    Incomplete,
     /// Nothing follows yet: a host did not answer, or the hypervisors have not finished tidying up.
     Unclear,
 }
@@ -83,43 +101,90 @@ impl Sighting {
         .unwrap_or(CopyState::Unknown)
     }
 
-    /// What follows, given how the guest stood before the migration.
+    /// What follows for a migration of which this is known.
     #[must_use]
-    pub fn assess(self, guest_was: GuestRun) -> Assessment {
+    pub fn assess(self, ledger: &Ledger) -> Assessment {
         use CopyState as Is;
-        let ran = guest_was == GuestRun::Running;
-        match (self.side(Side::Source), self.side(Side::Destination)) {
+        let (source, destination) = (self.side(Side::Source), self.side(Side::Destination));
+        match (source, destination) {
             (Is::Running, Is::Absent) => Assessment::SourceRuns,
+            (Is::Running, Is::Defined) if ledger.has(Mark::DefinedThere) => Assessment::SourceRuns,
+            (Is::Running, Is::Defined) => Assessment::UndefineDestination,
             (Is::Running, Is::Incoming | Is::Stopped | Is::Paused) => Assessment::DestroyDestination,
-            (Is::Running, Is::Running | Is::Migrating) => Assessment::Both,
+            (Is::Running, Is::Running | Is::Migrating | Is::Postcopy | Is::PostcopyFailed) => Assessment::Both,
 
-            (Is::Migrating, Is::Incoming | Is::Absent | Is::Unknown) => Assessment::CopyGoesOn,
+            (Is::Migrating, Is::Incoming | Is::Absent | Is::Defined | Is::Unknown) => Assessment::CopyGoesOn,
 
-            (Is::Stopped, Is::Absent) if ran => Assessment::ResumeSource,
-            (Is::Stopped | Is::Paused, Is::Absent) => Assessment::SourcePaused,
-            (Is::Stopped | Is::Paused, Is::Running) => Assessment::DestroySource,
+            (Is::Stopped | Is::Paused, Is::Absent | Is::Defined) if ledger.has(Mark::PostcopySeen) => {
+                Assessment::LeftBehind
+            }
+            (Is::Stopped | Is::Paused, Is::Absent | Is::Defined) if ledger.is_stopped_by_us(source) => {
+                if ledger.may_resume_source() { Assessment::ResumeSource } else { Assessment::Unclear }
+            }
+            (Is::Stopped | Is::Paused, Is::Absent | Is::Defined) => Assessment::SourcePaused,
+            (Is::Stopped | Is::Paused | Is::Postcopy | Is::PostcopyFailed, Is::Running) => {
+                Assessment::DestroySource
+            }
 
-            (Is::Absent, Is::Running | Is::Migrating) => Assessment::DestinationRuns,
-            (Is::Absent, Is::Stopped) if ran => Assessment::ResumeDestination,
-            (Is::Absent, Is::Stopped | Is::Paused) => Assessment::DestinationPaused,
-            (Is::Absent, Is::Absent) => Assessment::Nowhere,
+            (Is::Defined, Is::Running) if ledger.has(Mark::TakesDefinition) => Assessment::UndefineSource,
+            (Is::Absent | Is::Defined, Is::Running | Is::Migrating) => Assessment::DestinationRuns,
+            (Is::Absent | Is::Defined, Is::Stopped | Is::Paused) => {
+                if ledger.is_stopped_by_us(destination) {
+                    Assessment::ResumeDestination
+                } else {
+                    Assessment::DestinationPaused
+                }
+            }
+
+            (Is::Postcopy | Is::Migrating, Is::Postcopy) => Assessment::PostcopyGoesOn,
+            (Is::Postcopy | Is::PostcopyFailed, Is::Postcopy | Is::PostcopyFailed) => Assessment::PostcopyCutOff,
+            (Is::Postcopy | Is::PostcopyFailed, Is::Absent | Is::Defined) => Assessment::LeftBehind,
+            (Is::Absent | Is::Defined, Is::Postcopy | Is::PostcopyFailed) => Assessment::Incomplete,
+
+            (Is::Absent | Is::Defined, Is::Absent | Is::Defined) => ledger.assess_off(source, destination),
 
             // A destination that has received everything and has not run yet may start at any moment: as long as the
             // source stands still too, neither is touched. libvirt starts it or ends it by itself.
-            (Is::Stopped | Is::Paused, Is::Incoming)
-            | (Is::Absent, Is::Incoming)
+            (Is::Stopped | Is::Paused | Is::Absent | Is::Defined, Is::Incoming)
             // Two copies that stand still: which one is newer cannot be seen from here.
             | (Is::Stopped | Is::Paused, Is::Stopped | Is::Paused)
             // The source's job still tidies up behind a hand-over.
-            | (Is::Migrating, Is::Running | Is::Stopped | Is::Paused | Is::Migrating)
-            | (Is::Stopped | Is::Paused, Is::Migrating)
+            | (Is::Migrating, Is::Running | Is::Stopped | Is::Paused | Is::Migrating | Is::PostcopyFailed)
+            | (Is::Stopped | Is::Paused, Is::Migrating | Is::Postcopy | Is::PostcopyFailed)
+            // A half whose other half is seen as something whole, or not at all.
+            | (
+                Is::Postcopy | Is::PostcopyFailed,
+                Is::Migrating | Is::Stopped | Is::Paused | Is::Incoming | Is::Unknown,
+            )
             // A host that does not answer may hold anything.
-            | (Is::Running | Is::Stopped | Is::Paused | Is::Absent, Is::Unknown)
+            | (Is::Running | Is::Stopped | Is::Paused | Is::Defined | Is::Absent, Is::Unknown)
             | (Is::Unknown, _)
             // A source that receives a migration is not the source that we left.
-            | (Is::Incoming, _)
-            | (Is::Postcopy | Is::PostcopyFailed, _)
-            | (_, Is::Postcopy | Is::PostcopyFailed) => Assessment::Unclear,
+            | (Is::Incoming, _) => Assessment::Unclear,
+        }
+    }
+}
+
+impl Ledger {
+    /// Whether a copy that stands still does so for this migration only.
+    fn is_stopped_by_us(&self, state: CopyState) -> bool {
+        self.guest_was == GuestRun::Running
+            && (state == CopyState::Stopped || state == CopyState::Paused && self.has(Mark::PausedByUs))
+    }
+
+    /// Neither host has the guest in memory.
+    fn assess_off(&self, source: CopyState, destination: CopyState) -> Assessment {
+        let is_defined = |state| state == CopyState::Defined;
+        match (is_defined(source), is_defined(destination)) {
+            _ if !self.has(Mark::Offline) => Assessment::Nowhere,
+            (false, false) => Assessment::Nowhere,
+            (true, false) => Assessment::SourceOff,
+            (false, true) => Assessment::DestinationOff,
+            // A migration that is being left takes back what it stored; one that worked, or whose reply was lost, has
+            // moved the guest.
+            (true, true) if self.cause.is_some() && self.has(Mark::DefinedThere) => Assessment::SourceOff,
+            (true, true) if self.cause.is_some() => Assessment::UndefineDestination,
+            (true, true) => Assessment::UndefineSource,
         }
     }
 }
@@ -127,61 +192,91 @@ impl Sighting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::{Asked, Changes, Found};
+    use crate::spec::AtTimeout;
 
-    const STATES: [CopyState; 9] = [
-        CopyState::Running,
-        CopyState::Migrating,
-        CopyState::Stopped,
-        CopyState::Paused,
-        CopyState::Incoming,
-        CopyState::Postcopy,
-        CopyState::PostcopyFailed,
-        CopyState::Absent,
-        CopyState::Unknown,
-    ];
+    /// Every ledger that an assessment can tell from another.
+    fn ledgers() -> std::vec::Vec<Ledger> {
+        let asked = |offline| Asked { postcopy: true, offline, at_timeout: AtTimeout::Cancel };
+        let mut ledgers = std::vec![];
+        for bits in 0..128_u8 {
+            let is = |bit: u8| bits & (1 << bit) != 0;
+            let mut ledger = Ledger::new(Changes::EMPTY, asked(is(0)));
+            ledger.note_found(Found {
+                run: if is(1) { GuestRun::Running } else { GuestRun::Paused },
+                is_persistent: is(2),
+                is_defined_there: is(3),
+                makes_disks: false,
+            });
+            for (bit, mark) in [(4, Mark::PausedByUs), (5, Mark::PostcopyAsked), (6, Mark::PostcopySeen)] {
+                if is(bit) {
+                    ledger.mark(mark);
+                }
+            }
+            ledgers.push(ledger);
+            ledger.blame(crate::outcome::Cause::CopyFailed);
+            ledgers.push(ledger);
+        }
+        ledgers
+    }
 
-    fn every_pair() -> impl Iterator<Item = (CopyState, CopyState, GuestRun)> {
-        STATES.into_iter().flat_map(|source| {
-            STATES.into_iter().flat_map(move |destination| {
-                [GuestRun::Running, GuestRun::Paused].map(|was| (source, destination, was))
-            })
-        })
+    fn for_every_sighting(mut check: impl FnMut(CopyState, CopyState, &Ledger, Assessment)) {
+        for ledger in ledgers() {
+            for source in CopyState::ALL {
+                for destination in CopyState::ALL {
+                    let assessment = Sighting::of(source, destination).assess(&ledger);
+                    check(source, destination, &ledger, assessment);
+                }
+            }
+        }
     }
 
     #[test]
-    fn a_resume_needs_the_other_copy_seen_absent() {
-        for (source, destination, was) in every_pair() {
-            match Sighting::of(source, destination).assess(was) {
-                Assessment::ResumeSource => assert_eq!(destination, CopyState::Absent),
-                Assessment::ResumeDestination => assert_eq!(source, CopyState::Absent),
-                _ => {}
+    fn a_resume_needs_the_other_host_seen_without_the_guest() {
+        for_every_sighting(|source, destination, ledger, assessment| match assessment {
+            Assessment::ResumeSource => {
+                assert!(destination.is_gone());
+                assert!(ledger.may_resume_source(), "what a post-copy left behind never runs again");
             }
-        }
+            Assessment::ResumeDestination => assert!(source.is_gone()),
+            _ => {}
+        });
     }
 
     #[test]
     fn a_destroy_needs_the_other_copy_seen_running_and_this_one_seen_still() {
         let still = [CopyState::Stopped, CopyState::Paused, CopyState::Incoming];
-        for (source, destination, was) in every_pair() {
-            match Sighting::of(source, destination).assess(was) {
-                Assessment::DestroySource => {
-                    assert!(destination == CopyState::Running && still.contains(&source));
-                }
-                Assessment::DestroyDestination => {
-                    assert!(source == CopyState::Running && still.contains(&destination));
-                }
-                _ => {}
+        for_every_sighting(|source, destination, _, assessment| match assessment {
+            Assessment::DestroySource => {
+                assert!(destination == CopyState::Running && (still.contains(&source) || source.is_half()));
             }
-        }
+            Assessment::DestroyDestination => {
+                assert!(source == CopyState::Running && still.contains(&destination));
+            }
+            _ => {}
+        });
+    }
+
+    #[test]
+    fn a_definition_is_dropped_only_where_the_other_host_has_the_guest() {
+        let has = [CopyState::Running, CopyState::Defined];
+        for_every_sighting(|source, destination, _, assessment| match assessment {
+            Assessment::UndefineSource => {
+                assert!(source == CopyState::Defined && has.contains(&destination));
+            }
+            Assessment::UndefineDestination => {
+                assert!(destination == CopyState::Defined && has.contains(&source));
+            }
+            _ => {}
+        });
     }
 
     #[test]
     fn a_host_that_does_not_answer_settles_nothing() {
-        for (source, destination, was) in every_pair() {
+        for_every_sighting(|source, destination, _, assessment| {
             if source == CopyState::Unknown || destination == CopyState::Unknown {
-                let assessment = Sighting::of(source, destination).assess(was);
                 assert!(matches!(assessment, Assessment::Unclear | Assessment::CopyGoesOn), "{assessment:?}");
             }
-        }
+        });
     }
 }

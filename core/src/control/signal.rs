@@ -2,9 +2,11 @@
 //!
 //! Small on purpose: an explorer enumerates these, and the shell translates them from and to the port.
 
+use serde::{Deserialize, Serialize};
+
 use crate::facts::GuestRun;
 use crate::outcome::Recovery;
-use crate::port::{CopyState, Side};
+use crate::port::{CopyState, Hint, Side};
 
 /// What happened, as far as safety is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,8 +15,12 @@ pub enum Signal {
     Begin,
     /// The operator asks for its end.
     Cancel,
-    /// The facts are there, and this is how the guest stands.
-    FactsArrived(GuestRun),
+    /// The operator reacts to the migration's course.
+    React(Reaction),
+    /// Whoever drives the migration was gone: what is out will not be answered any more.
+    Restarted,
+    /// The facts are there.
+    FactsArrived(Found),
     /// The facts could not be collected.
     FactsMissing,
     /// The rules let it through.
@@ -29,6 +35,12 @@ pub enum Signal {
     Applied,
     /// The setting may or may not be changed.
     NotApplied,
+    /// The reaction that was asked for is carried out. For post-copy: the hypervisor will try.
+    Reacted,
+    /// The hypervisor refused the reaction: nothing was changed.
+    ReactionRefused,
+    /// The reaction may or may not have been carried out.
+    ReactionUnknown,
     /// The migrate call returned: the guest is said to be on the destination.
     CallSucceeded,
     /// The migrate call returned: it is said to have failed.
@@ -47,18 +59,12 @@ pub enum Signal {
     AbortRefused,
     /// One host was looked at.
     Seen(Side, CopyState),
-    /// A resume or destroy is said to have been done.
+    /// A resume, destroy or removal is said to have been done.
     Acted,
-    /// A resume or destroy may or may not have been done.
+    /// It may or may not have been done.
     NotActed,
-    /// Hint: a dirty-bitmap sync.
-    IterationBegan,
-    /// Hint: the source's copy was stopped for the switchover.
-    SourceSuspended,
-    /// Hint: the source's copy runs again.
-    SourceResumed,
-    /// Hint: the job ended.
-    JobEnded,
+    /// The hypervisor told something unasked: lost, doubled or late as it may be.
+    Hint(Hint),
     /// A timer ran out.
     Elapsed(Timer),
 }
@@ -73,11 +79,15 @@ pub enum Order {
     /// Read the settings that may be changed.
     ReadSettings,
     /// Change a setting to what was asked for. Its undo is on record by now.
-    Apply(SettingKind),
+    Apply(Change),
     /// Put a setting back.
-    Restore(SettingKind),
+    Restore(Change),
+    /// Carry out a reaction. Its undo is on record by now.
+    React(Reaction),
     /// Make the migrate call.
     StartMigration,
+    /// Make the call that lets a post-copy go on.
+    ResumePostcopy,
     /// Look at the job.
     PollJob,
     /// Ask for the job's end.
@@ -88,99 +98,162 @@ pub enum Order {
     Resume(Side),
     /// End the copy on one host.
     Destroy(Side),
+    /// Drop the definition on one host.
+    Undefine(Side),
+    /// Remove the disks that the migration made on the destination.
+    RemoveDisks,
     /// Start a timer; one that runs already starts anew.
     Arm(Timer),
-    /// Start [`Timer::LookAgain`] with the back-off of this attempt.
-    ArmLookAgain(u8),
     /// Tell that something was put right.
     Tell(Recovery),
+    /// Tell what became of a reaction.
+    TellReaction(Reaction, ReactionResult),
     /// Tell what came of a cancel that was asked for after the end.
     TellCancelAnswer,
     /// Tell that the answer to a cancel is not known yet.
     TellCancelInDoubt,
+    /// Tell that a cancel comes too late, and why the migration goes on.
+    TellCancelRefused,
+}
+
+/// What an operator may do to a migration beside ending it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reaction {
+    /// Change the downtime limit.
+    DowntimeLimit,
+    /// Change the bandwidth limit.
+    BandwidthLimit,
+    /// Stop the guest until it has arrived.
+    Pause,
+    /// Move the guest first, and its memory after it.
+    Postcopy,
+}
+
+/// What became of a reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReactionResult {
+    /// It is done; for post-copy: the guest runs on the destination.
+    Done,
+    /// The hypervisor refused it.
+    Refused,
+    /// It may or may not be done.
+    NotKnown,
+    /// The migration was not begun with it allowed, or what it would change could not be put back.
+    NotAllowed,
+    /// What was asked for is beyond what the hypervisor takes.
+    OutOfBounds,
+    /// Another one is being carried out, or the migration is being left.
+    Busy,
+    /// There is nothing to react to yet.
+    TooEarly,
+    /// There is nothing to react to any more.
+    TooLate,
+}
+
+/// What the facts say that control has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Found {
+    /// How the guest stands.
+    pub run: GuestRun,
+    /// Whether its definition outlives its run, and so goes with it.
+    pub is_persistent: bool,
+    /// Whether the destination has a definition of it already.
+    pub is_defined_there: bool,
+    /// Whether the migration will make disks on the destination.
+    pub makes_disks: bool,
 }
 
 /// The timers of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
-    /// The next look at the job.
-    Poll,
-    /// Pre-copy has lasted long enough.
-    GiveUp,
     /// An answer is overdue.
     Reply,
-    /// The next look at both ends.
+    /// A reaction's answer is overdue.
+    Reaction,
+    /// Pre-copy has lasted long enough.
+    GiveUp,
+    /// A job goes on although its end was accepted: it is asked for once more.
+    AskAgain,
+    /// It is not known for too long where the guest is, or a post-copy has been cut off for too long.
+    Patience,
+    /// The next look at both ends, or the next try.
     LookAgain,
+    /// The next look at the job.
+    Poll,
 }
 
 impl Timer {
     /// All of them, in the order in which they fire when due together.
-    pub const ALL: [Self; 4] = [Self::Reply, Self::GiveUp, Self::LookAgain, Self::Poll];
+    pub const ALL: [Self; 7] = [
+        Self::Reply,
+        Self::Reaction,
+        Self::GiveUp,
+        Self::AskAgain,
+        Self::Patience,
+        Self::LookAgain,
+        Self::Poll,
+    ];
 }
 
-/// A setting, without its value.
+/// Something that a migration changes and has to put back when the guest stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SettingKind {
+pub enum Change {
     /// The downtime limit.
     DowntimeLimit,
     /// The bandwidth limit.
     BandwidthLimit,
+    /// The guest's CPUs were stopped.
+    Pause,
+    /// Disks were made on the destination.
+    Disks,
 }
 
-/// A set of settings.
+/// A set of changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct SettingSet(u8);
+pub struct Changes(u8);
 
-impl SettingKind {
-    /// All of them, in the order in which they are applied.
-    pub const ALL: [Self; 2] = [Self::DowntimeLimit, Self::BandwidthLimit];
+impl Change {
+    /// All of them, in the order in which they are made and put back.
+    pub const ALL: [Self; 4] = [Self::DowntimeLimit, Self::BandwidthLimit, Self::Pause, Self::Disks];
 
     const fn bit(self) -> u8 {
-        match self {
-            Self::DowntimeLimit => 1,
-            Self::BandwidthLimit => 2,
-        }
-    }
-
-    pub(crate) const fn restored(self) -> Recovery {
-        match self {
-            Self::DowntimeLimit => Recovery::DowntimeLimitRestored,
-            Self::BandwidthLimit => Recovery::BandwidthLimitRestored,
-        }
+        1 << self as u8
     }
 }
 
-impl SettingSet {
+impl Changes {
     /// The set without members.
     pub const EMPTY: Self = Self(0);
 
-    /// This set and `kind`.
+    /// This set and `change`.
     #[must_use]
-    pub const fn with(self, kind: SettingKind) -> Self {
-        Self(self.0 | kind.bit())
+    pub const fn with(self, change: Change) -> Self {
+        Self(self.0 | change.bit())
     }
 
-    /// This set without `kind`.
+    /// This set without `change`.
     #[must_use]
-    pub const fn without(self, kind: SettingKind) -> Self {
-        Self(self.0 & !kind.bit())
+    pub const fn without(self, change: Change) -> Self {
+        Self(self.0 & !change.bit())
     }
 
-    /// Whether `kind` is in it.
+    /// Whether `change` is in it.
     #[must_use]
-    pub const fn has(self, kind: SettingKind) -> bool {
-        self.0 & kind.bit() != 0
+    pub const fn has(self, change: Change) -> bool {
+        self.0 & change.bit() != 0
     }
 
     /// Its first member.
     #[must_use]
-    pub fn first(self) -> Option<SettingKind> {
-        SettingKind::ALL.into_iter().find(|&kind| self.has(kind))
+    pub fn first(self) -> Option<Change> {
+        Change::ALL.into_iter().find(|&change| self.has(change))
     }
 
     /// Its members, in order.
-    pub fn iter(self) -> impl Iterator<Item = SettingKind> {
-        SettingKind::ALL.into_iter().filter(move |&kind| self.has(kind))
+    pub fn iter(self) -> impl Iterator<Item = Change> {
+        Change::ALL.into_iter().filter(move |&change| self.has(change))
     }
 }
 

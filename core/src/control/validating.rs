@@ -1,10 +1,11 @@
 //! Validating: facts are collected and judged. **The source owns the guest; nothing has been changed.**
 //!
 //! Whatever fails here ends the migration at once with the guest untouched. A cancel does the same: there is nothing
-//! to wait for, and what is still being asked changes nothing.
+//! to wait for, and what is still being asked changes nothing. A driver that was restarted asks again.
 
+use super::ledger::Mark;
 use super::preparing::Preparing;
-use super::signal::{Order, Orders, Signal, Timer};
+use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
 use super::{Done, Ledger, Next, Phase, Unasked};
 use crate::event::PhaseName;
 use crate::facts::GuestRun;
@@ -34,13 +35,13 @@ impl Validating {
 
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match (self.step, signal) {
-            (Step::NotBegun, Signal::Begin) => {
+            (Step::NotBegun, Signal::Begin) | (Step::Facts | Step::Rules, Signal::Restarted) => {
                 orders.give(Order::CollectFacts);
                 orders.give(Order::Arm(Timer::Reply));
                 Ok(Phase::Validating(Self { step: Step::Facts }))
             }
-            (Step::Facts, Signal::FactsArrived(run)) => {
-                ledger.guest_was = run;
+            (Step::Facts, Signal::FactsArrived(found)) => {
+                ledger.note_found(found);
                 orders.give(Order::EvaluateRules);
                 orders.give(Order::Arm(Timer::Reply));
                 Ok(Phase::Validating(Self { step: Step::Rules }))
@@ -50,29 +51,24 @@ impl Validating {
                 ledger.blame(Cause::FactsMissing);
                 Ok(Done::untouched(ledger))
             }
-            // Rules that let a guest through which is not in memory are mistaken: there is nothing to migrate live.
-            (Step::Rules, Signal::Allowed) if ledger.guest_was != GuestRun::NotRunning => {
-                Ok(Preparing::enter(ledger, orders))
-            }
+            (Step::Rules, Signal::Allowed) if may_be_moved(ledger) => Ok(Preparing::enter(ledger, orders)),
             (Step::Rules, Signal::Refused | Signal::Allowed) => {
                 ledger.blame(Cause::RulesRefused);
                 Ok(Done::untouched(ledger))
             }
-            (Step::NotBegun | Step::Facts | Step::Rules, Signal::Cancel) => {
-                ledger.cancel_asked = true;
+            (_, Signal::Cancel) => {
+                ledger.mark(Mark::CancelAsked);
                 ledger.blame(Cause::OperatorCancelled);
                 Ok(Done::untouched(ledger))
             }
+            (_, Signal::React(reaction)) => {
+                orders.give(Order::TellReaction(reaction, ReactionResult::TooEarly));
+                Ok(Phase::Validating(self))
+            }
             // Somebody else works on the guest, or a timer fires late: nothing of ours has begun.
-            (
-                _,
-                Signal::IterationBegan
-                | Signal::SourceSuspended
-                | Signal::SourceResumed
-                | Signal::JobEnded
-                | Signal::Elapsed(Timer::Poll | Timer::GiveUp | Timer::LookAgain),
-            )
-            | (Step::NotBegun, Signal::Elapsed(Timer::Reply)) => Ok(Phase::Validating(self)),
+            (_, Signal::Hint(_) | Signal::Elapsed(_)) | (Step::NotBegun, Signal::Restarted) => {
+                Ok(Phase::Validating(self))
+            }
             (Step::Facts | Step::Rules, Signal::Begin)
             | (Step::NotBegun | Step::Rules, Signal::FactsArrived(_) | Signal::FactsMissing)
             | (Step::NotBegun | Step::Facts, Signal::Allowed | Signal::Refused)
@@ -82,6 +78,9 @@ impl Validating {
                 | Signal::SettingsUnreadable
                 | Signal::Applied
                 | Signal::NotApplied
+                | Signal::Reacted
+                | Signal::ReactionRefused
+                | Signal::ReactionUnknown
                 | Signal::CallSucceeded
                 | Signal::CallFailed
                 | Signal::CallLost
@@ -96,4 +95,10 @@ impl Validating {
             ) => Err(Unasked { phase: PhaseName::Validating, signal }),
         }
     }
+}
+
+/// Rules that let a guest through which cannot be moved as asked are mistaken: one that is off has no memory, and one that
+/// is in memory is more than its definition.
+fn may_be_moved(ledger: &Ledger) -> bool {
+    (ledger.guest_was == GuestRun::NotRunning) == ledger.has(Mark::Offline)
 }

@@ -1,7 +1,7 @@
 //! The commands that are out. Each kind has one place: a new command of a kind retires the one before, so that an
 //! answer which comes late can never be taken for the answer to what was asked last.
 
-use crate::control::Order;
+use crate::control::{Order, Timer};
 use crate::port::{Answer, CommandId, Side};
 
 /// Kinds of commands that can be out at the same time.
@@ -17,6 +17,7 @@ pub(super) enum Place {
     Source,
     Destination,
     Act,
+    Reaction,
 }
 
 /// What an answer is to a migration.
@@ -34,7 +35,7 @@ pub(super) enum Claim {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Desk {
-    out: [Option<CommandId>; 10],
+    out: [Option<CommandId>; 11],
     given: u32,
 }
 
@@ -66,9 +67,18 @@ impl Desk {
         Claim::Asked(place)
     }
 
-    /// Gives up on what has not been answered in time; what may take long stays out.
-    pub(super) fn give_up_overdue(&mut self) {
-        for place in Place::ALL.into_iter().filter(|place| place.has_deadline()) {
+    /// Gives up on what this timer is to end the waiting for; what may take long stays out.
+    pub(super) fn give_up_overdue(&mut self, timer: Timer) {
+        self.retire(|place| place.deadline() == Some(timer));
+    }
+
+    /// Gives up on everything: whoever was to answer is gone.
+    pub(super) fn give_up_all(&mut self) {
+        self.retire(|_| true);
+    }
+
+    fn retire(&mut self, which: impl Fn(Place) -> bool) {
+        for place in Place::ALL.into_iter().filter(|&place| which(place)) {
             if let Some(out) = self.out.get_mut(place as usize) {
                 *out = None;
             }
@@ -81,7 +91,7 @@ impl Desk {
 }
 
 impl Place {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Facts,
         Self::Rules,
         Self::Settings,
@@ -92,6 +102,7 @@ impl Place {
         Self::Source,
         Self::Destination,
         Self::Act,
+        Self::Reaction,
     ];
 
     /// The place of an order's command; `None` for orders that are no commands.
@@ -101,21 +112,24 @@ impl Place {
             Order::EvaluateRules => Some(Self::Rules),
             Order::ReadSettings => Some(Self::Settings),
             Order::Apply(_) | Order::Restore(_) => Some(Self::Setting),
-            Order::StartMigration => Some(Self::Call),
+            Order::StartMigration | Order::ResumePostcopy => Some(Self::Call),
             Order::PollJob => Some(Self::Job),
             Order::AbortMigration => Some(Self::Abort),
             Order::Observe(Side::Source) => Some(Self::Source),
             Order::Observe(Side::Destination) => Some(Self::Destination),
-            Order::Resume(_) | Order::Destroy(_) => Some(Self::Act),
+            Order::Resume(_) | Order::Destroy(_) | Order::Undefine(_) | Order::RemoveDisks => Some(Self::Act),
+            Order::React(_) => Some(Self::Reaction),
             Order::Arm(_)
-            | Order::ArmLookAgain(_)
             | Order::Tell(_)
+            | Order::TellReaction(..)
             | Order::TellCancelAnswer
-            | Order::TellCancelInDoubt => None,
+            | Order::TellCancelInDoubt
+            | Order::TellCancelRefused => None,
         }
     }
 
-    const fn has_deadline(self) -> bool {
+    /// The timer that ends the waiting for its answer.
+    const fn deadline(self) -> Option<Timer> {
         match self {
             Self::Facts
             | Self::Rules
@@ -124,8 +138,9 @@ impl Place {
             | Self::Source
             | Self::Destination
             | Self::Job
-            | Self::Act => true,
-            Self::Call | Self::Abort => false,
+            | Self::Act => Some(Timer::Reply),
+            Self::Reaction => Some(Timer::Reaction),
+            Self::Call | Self::Abort => None,
         }
     }
 
@@ -140,6 +155,7 @@ impl Place {
             Self::Abort => matches!(answer, Answer::Abort(_)),
             Self::Source | Self::Destination => matches!(answer, Answer::Copy(_)),
             Self::Act => matches!(answer, Answer::Acted(_)),
+            Self::Reaction => matches!(answer, Answer::Applied(_) | Answer::Acted(_) | Answer::Postcopy(_)),
         }
     }
 }

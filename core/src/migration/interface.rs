@@ -5,9 +5,10 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::Unasked;
+use crate::control::{Reaction, Unasked};
 use crate::event::Event;
-use crate::port::{Command, CommandId, Observation};
+use crate::port::{Command, CommandId, Observation, Setting};
+use crate::spec;
 use crate::time::Instant;
 
 /// Everything that can happen to a migration.
@@ -19,6 +20,9 @@ pub enum Input {
     Timer,
     /// An operator asks for something.
     Operator(Request),
+    /// Whoever drives the migration was gone and is back: commands that were out will not be answered any more, and
+    /// those that were to be given may not have been.
+    Restarted,
     /// A hypervisor, or what stands for it, tells something.
     Hypervisor(Observation),
 }
@@ -31,6 +35,56 @@ pub enum Request {
     Begin,
     /// End it, with the guest on the source if that is still possible. The answer is an event.
     Cancel,
+    /// React to its course. The answer is an event.
+    React(Wish),
+}
+
+/// What an operator may wish for while memory is copied. What it changes is put back when the guest stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// Another downtime limit, 1 to 2,000,000 ms.
+    DowntimeLimitMs(u64),
+    /// Another bandwidth limit, at least 1 MiB/s.
+    BandwidthLimitBytesPerSecond(u64),
+    /// The guest stands still until it has arrived: the copy catches up.
+    Pause,
+    /// The guest is moved first, and its memory after it. There is no way back then.
+    Postcopy,
+}
+
+impl Wish {
+    /// Which reaction it is.
+    #[must_use]
+    pub const fn reaction(self) -> Reaction {
+        match self {
+            Self::DowntimeLimitMs(_) => Reaction::DowntimeLimit,
+            Self::BandwidthLimitBytesPerSecond(_) => Reaction::BandwidthLimit,
+            Self::Pause => Reaction::Pause,
+            Self::Postcopy => Reaction::Postcopy,
+        }
+    }
+
+    /// Whether its value is within the bounds of the hypervisor.
+    #[must_use]
+    pub fn is_within_bounds(self) -> bool {
+        match self {
+            Self::DowntimeLimitMs(ms) => spec::DOWNTIME_BOUNDS_MS.contains(&ms),
+            Self::BandwidthLimitBytesPerSecond(rate) => {
+                spec::BANDWIDTH_BOUNDS_BYTES_PER_SECOND.contains(&rate)
+            }
+            Self::Pause | Self::Postcopy => true,
+        }
+    }
+
+    /// The setting that it asks for.
+    pub(super) const fn setting(self) -> Option<Setting> {
+        match self {
+            Self::DowntimeLimitMs(ms) => Some(Setting::DowntimeLimitMs(ms)),
+            Self::BandwidthLimitBytesPerSecond(rate) => Some(Setting::BandwidthLimitBytesPerSecond(rate)),
+            Self::Pause | Self::Postcopy => None,
+        }
+    }
 }
 
 /// Something to be done or told.

@@ -13,18 +13,19 @@ mod translate;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-pub use interface::{Input, Misuse, Output, Outputs, Request};
+pub use interface::{Input, Misuse, Output, Outputs, Request, Wish};
 
 use self::desk::{Claim, Desk, Place};
 use self::timers::Timers;
 use self::trail::Trail;
-use crate::control::{Control, Done, Order, Orders, Phase, SettingKind, SettingSet, Signal, Timer};
+use crate::control::{
+    Change, Changes, Control, Done, Mark, Order, Orders, Phase, ReactionResult, Signal, Timer,
+};
 use crate::convergence::Convergence;
 use crate::event::{CancelAnswer, Event, PhaseName};
 use crate::facts::Facts;
-use crate::outcome::Recovery;
-use crate::outcome::{Advice, Ending, Outcome, Whereabouts};
-use crate::port::{Command, Failure, Settings};
+use crate::outcome::{Advice, Ending, Leftover, Outcome, Recovery};
+use crate::port::{Command, CopyState, Failure, Setting, Settings, Side};
 use crate::spec::{Spec, SpecError};
 use crate::time::Instant;
 
@@ -52,6 +53,12 @@ pub struct Migration {
     now: Instant,
     facts: Option<Box<Facts>>,
     originals: Option<Settings>,
+    /// The setting that an operator asked for last.
+    wished: Option<Setting>,
+    /// What was seen last of the source's and of the destination's copy.
+    seen: (Option<CopyState>, Option<CopyState>),
+    /// Tries since the phase was entered: the next one has to wait longer.
+    tries: u8,
     failure: Option<Failure>,
     recovered: Vec<Recovery>,
     outcome: Option<Outcome>,
@@ -83,22 +90,25 @@ impl Migration {
     /// When the spec is out of its bounds.
     pub fn new(spec: Spec) -> Result<Self, SpecError> {
         spec.check()?;
-        let mut plan = SettingSet::EMPTY;
+        let mut plan = Changes::EMPTY;
         if spec.downtime_limit_ms.is_some() {
-            plan = plan.with(SettingKind::DowntimeLimit);
+            plan = plan.with(Change::DowntimeLimit);
         }
         if spec.bandwidth_limit_bytes_per_second.is_some() {
-            plan = plan.with(SettingKind::BandwidthLimit);
+            plan = plan.with(Change::BandwidthLimit);
         }
         Ok(Self {
+            control: Control::new(plan, spec.asked()),
             spec,
-            control: Control::new(plan),
             convergence: Convergence::default(),
             desk: Desk::default(),
             timers: Timers::default(),
             now: Instant::BEGIN,
             facts: None,
             originals: None,
+            wished: None,
+            seen: (None, None),
+            tries: 0,
             failure: None,
             recovered: Vec::new(),
             outcome: None,
@@ -121,18 +131,22 @@ impl Migration {
             Input::Timer => {
                 self.now = now;
                 while let Some(timer) = self.timers.take_due(now) {
-                    if timer == Timer::Reply {
-                        self.desk.give_up_overdue();
-                    }
+                    self.desk.give_up_overdue(timer);
                     self.step(Signal::Elapsed(timer))?;
                 }
             }
             Input::Operator(request) => {
                 self.now = now;
-                self.step(match request {
-                    Request::Begin => Signal::Begin,
-                    Request::Cancel => Signal::Cancel,
-                })?;
+                match request {
+                    Request::Begin => self.step(Signal::Begin)?,
+                    Request::Cancel => self.step(Signal::Cancel)?,
+                    Request::React(wish) => self.react(wish)?,
+                }
+            }
+            Input::Restarted => {
+                self.now = now;
+                self.desk.give_up_all();
+                self.step(Signal::Restarted)?;
             }
             Input::Hypervisor(observation) => {
                 if let Some(signal) = self.translate(now, observation)? {
@@ -157,7 +171,7 @@ impl Migration {
             spec: &self.spec,
             phase: self.control.phase().name(),
             convergence: &self.convergence,
-            cancel_asked: self.control.ledger().cancel_asked,
+            cancel_asked: self.control.ledger().has(Mark::CancelAsked),
             outcome: self.outcome.as_ref(),
             trail: self.trail.digest(),
         }
@@ -169,14 +183,29 @@ impl Migration {
         &self.control
     }
 
+    fn react(&mut self, wish: Wish) -> Result<(), Misuse> {
+        if !wish.is_within_bounds() {
+            self.tell(Event::Reacted(wish.reaction(), ReactionResult::OutOfBounds));
+            return Ok(());
+        }
+        self.wished = wish.setting();
+        self.step(Signal::React(wish.reaction()))
+    }
+
     fn step(&mut self, signal: Signal) -> Result<(), Misuse> {
         let before = self.control.phase();
         let (control, orders) = self.control.step(signal).map_err(Misuse::Unasked)?;
         self.control = control;
         let phase = control.phase();
+        let is_new = phase.name() != before.name();
+        // Halves of a guest that are joined in vain go to and fro: each try has to wait longer than the one before.
+        if is_new && !matches!(phase, Phase::Postcopy(_) | Phase::Recovering(_)) {
+            self.tries = 0;
+            self.seen = (None, None);
+        }
         self.timers.keep_wanted(phase);
         self.carry_out(&orders);
-        if phase.name() != before.name() || signal == Signal::Begin {
+        if is_new || signal == Signal::Begin {
             self.tell(Event::Phase(phase.name()));
         }
         if let (Phase::Done(done), None) = (phase, &self.outcome) {
@@ -193,36 +222,52 @@ impl Migration {
                         self.timers.arm(timer, self.now.plus_ms(after_ms));
                     }
                 }
-                Order::ArmLookAgain(attempt) => {
-                    self.timers.arm(Timer::LookAgain, self.now.plus_ms(back_off_ms(attempt)));
-                }
                 Order::Tell(recovery) => {
                     self.recovered.push(recovery);
                     self.tell(Event::Recovered(recovery));
                 }
+                Order::TellReaction(reaction, result) => self.tell(Event::Reacted(reaction, result)),
                 Order::TellCancelInDoubt => self.tell(Event::CancelAnswered(CancelAnswer::InDoubt)),
+                Order::TellCancelRefused => self.tell(Event::CancelAnswered(CancelAnswer::Refused)),
                 Order::TellCancelAnswer => self.answer_cancel(),
                 Order::CollectFacts
                 | Order::EvaluateRules
                 | Order::ReadSettings
                 | Order::Apply(_)
                 | Order::Restore(_)
+                | Order::React(_)
                 | Order::StartMigration
+                | Order::ResumePostcopy
                 | Order::PollJob
                 | Order::AbortMigration
                 | Order::Observe(_)
                 | Order::Resume(_)
-                | Order::Destroy(_) => self.command(order),
+                | Order::Destroy(_)
+                | Order::Undefine(_)
+                | Order::RemoveDisks => self.command(order),
             }
         }
     }
 
-    fn patience_ms(&self, timer: Timer) -> Option<u64> {
+    /// How long a timer runs that is armed now; `None` for one that is not wanted.
+    fn patience_ms(&mut self, timer: Timer) -> Option<u64> {
+        if timer == Timer::Patience {
+            self.tries = 0;
+        }
+        let is_recovering = matches!(self.control.phase(), Phase::Recovering(_));
         match timer {
             Timer::Poll => Some(self.spec.poll_interval_ms),
             Timer::GiveUp => self.spec.timeout_ms,
-            Timer::Reply => Some(self.spec.reply_timeout_ms),
-            Timer::LookAgain => Some(back_off_ms(0)),
+            Timer::Reply | Timer::Reaction => Some(self.spec.reply_timeout_ms),
+            Timer::AskAgain => Some(ASK_AGAIN_MS),
+            Timer::Patience if is_recovering => Some(self.spec.recovery_patience_ms),
+            Timer::Patience => Some(self.spec.doubt_patience_ms),
+            Timer::LookAgain => {
+                let most_ms = if is_recovering { MOST_RECOVERY_BACK_OFF_MS } else { MOST_BACK_OFF_MS };
+                let ms = (FIRST_BACK_OFF_MS << self.tries.min(16)).min(most_ms);
+                self.tries = self.tries.saturating_add(1);
+                Some(ms)
+            }
         }
     }
 
@@ -239,11 +284,16 @@ impl Migration {
             failure,
             unsettled: done.unsettled,
             recovered: self.recovered.clone(),
-            not_undone: ledger.not_undone.iter().map(translate::leftover).collect(),
+            not_undone: ledger
+                .not_undone
+                .iter()
+                .map(translate::leftover)
+                .chain(done.definition_left.map(Leftover::Definition))
+                .collect(),
             total_ms: self.now.as_ms(),
             downtime_ms: self.convergence.concluded().and_then(|statistics| statistics.downtime_ms),
         };
-        let cancel_asked = ledger.cancel_asked;
+        let cancel_asked = ledger.has(Mark::CancelAsked);
         self.outcome = Some(outcome.clone());
         if cancel_asked {
             self.answer_cancel();
@@ -253,14 +303,10 @@ impl Migration {
 
     fn answer_cancel(&mut self) {
         let Some(outcome) = &self.outcome else { return };
-        let answer = match outcome.guest {
-            Whereabouts::Untouched | Whereabouts::SourceRunning | Whereabouts::SourcePaused => {
-                CancelAnswer::Cancelled
-            }
-            Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => CancelAnswer::TooLate,
-            Whereabouts::BothRunning | Whereabouts::Nowhere | Whereabouts::Unknown => {
-                CancelAnswer::Unresolved
-            }
+        let answer = match outcome.guest.side() {
+            Some(Side::Source) => CancelAnswer::Cancelled,
+            Some(Side::Destination) => CancelAnswer::TooLate,
+            None => CancelAnswer::Unresolved,
         };
         self.tell(Event::CancelAnswered(answer));
     }
@@ -276,8 +322,12 @@ impl Migration {
     }
 }
 
-/// Time until the next try: 250 ms, doubled with each attempt, at most 4 s.
-const fn back_off_ms(attempt: u8) -> u64 {
-    let doublings = if attempt > 4 { 4 } else { attempt };
-    250 << doublings
-}
+/// An end that was accepted and does not come is asked for once more after this long.
+const ASK_AGAIN_MS: u64 = 5_000;
+
+/// Time until the next try, doubled with each.
+const FIRST_BACK_OFF_MS: u64 = 250;
+/// At most this long while it is not known where the guest is.
+const MOST_BACK_OFF_MS: u64 = 4_000;
+/// At most this long between two tries to join the halves of a guest.
+const MOST_RECOVERY_BACK_OFF_MS: u64 = 30_000;

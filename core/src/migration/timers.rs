@@ -5,7 +5,7 @@ use crate::time::Instant;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
-    due: [Option<Instant>; 4],
+    due: [Option<Instant>; 7],
 }
 
 impl Timers {

@@ -1,11 +1,12 @@
 //! Between the port's words and control's alphabet.
 
 use super::{Claim, Migration, Misuse, Place};
-use crate::control::{Order, SettingKind, Signal};
+use crate::control::{Change, Found, Order, Reaction, Signal};
 use crate::event::{Event, PhaseName};
+use crate::facts::Facts;
 use crate::outcome::Leftover;
 use crate::port::{
-    Action, Answer, CopyState, Failure, Fault, Hint, JobReport, JobState, Observation, Setting, Side,
+    Action, Answer, CopyState, Failure, Fault, JobReport, JobState, Observation, Setting, Side,
 };
 use crate::time::Instant;
 
@@ -19,7 +20,7 @@ impl Migration {
         let (to, answer) = match observation {
             Observation::Hint(hint) => {
                 self.now = now;
-                return Ok(Some(hint_signal(hint)));
+                return Ok(Some(Signal::Hint(hint)));
             }
             Observation::Answer { to, answer } => (to, answer),
         };
@@ -43,47 +44,84 @@ impl Migration {
             Order::CollectFacts => Some(Action::CollectFacts),
             Order::EvaluateRules => self.facts.clone().map(Action::EvaluateRules),
             Order::ReadSettings => Some(Action::ReadSettings),
-            Order::Apply(kind) => self.wanted(kind).map(Action::ApplySetting),
-            Order::Restore(kind) => self.original(kind).map(Action::ApplySetting),
+            Order::Apply(change) => self.wanted(change).map(Action::ApplySetting),
+            Order::Restore(change) => self.original(change).map(Action::ApplySetting),
+            Order::React(reaction) => self.reaction(reaction),
             Order::StartMigration => Some(Action::StartMigration),
+            Order::ResumePostcopy => Some(Action::ResumePostcopy),
             Order::PollJob => Some(Action::PollJob),
             Order::AbortMigration => Some(Action::AbortMigration),
             Order::Observe(side) => Some(Action::Observe(side)),
             Order::Resume(side) => Some(Action::Resume(side)),
             Order::Destroy(side) => Some(Action::Destroy(side)),
+            Order::Undefine(side) => Some(Action::Undefine(side)),
+            Order::RemoveDisks => {
+                let disks = self.facts.as_ref().map(|facts| facts.disks_to_make.clone());
+                Some(Action::RemoveDisks(disks.unwrap_or_default()))
+            }
             Order::Arm(_)
-            | Order::ArmLookAgain(_)
             | Order::Tell(_)
+            | Order::TellReaction(..)
             | Order::TellCancelAnswer
-            | Order::TellCancelInDoubt => None,
+            | Order::TellCancelInDoubt
+            | Order::TellCancelRefused => None,
         }
     }
 
-    fn wanted(&self, kind: SettingKind) -> Option<Setting> {
-        match kind {
-            SettingKind::DowntimeLimit => self.spec.downtime_limit_ms.map(Setting::DowntimeLimitMs),
-            SettingKind::BandwidthLimit => {
+    /// What control may know of the facts.
+    fn found(&self, facts: &Facts) -> Found {
+        Found {
+            run: facts.guest.run,
+            is_persistent: facts.guest.persistent,
+            is_defined_there: facts.destination.has_guest.is_some(),
+            makes_disks: self.spec.ways.copy_disks && !facts.disks_to_make.is_empty(),
+        }
+    }
+
+    fn wanted(&self, change: Change) -> Option<Setting> {
+        match change {
+            Change::DowntimeLimit => self.spec.downtime_limit_ms.map(Setting::DowntimeLimitMs),
+            Change::BandwidthLimit => {
                 self.spec.bandwidth_limit_bytes_per_second.map(Setting::BandwidthLimitBytesPerSecond)
             }
+            Change::Pause | Change::Disks => None,
         }
     }
 
-    fn original(&self, kind: SettingKind) -> Option<Setting> {
+    fn original(&self, change: Change) -> Option<Setting> {
         let originals = self.originals?;
-        Some(match kind {
-            SettingKind::DowntimeLimit => Setting::DowntimeLimitMs(originals.downtime_limit_ms),
-            SettingKind::BandwidthLimit => {
-                Setting::BandwidthLimitBytesPerSecond(originals.bandwidth_limit_bytes_per_second)
+        match change {
+            Change::DowntimeLimit => Some(Setting::DowntimeLimitMs(originals.downtime_limit_ms)),
+            Change::BandwidthLimit => {
+                Some(Setting::BandwidthLimitBytesPerSecond(originals.bandwidth_limit_bytes_per_second))
             }
-        })
+            Change::Pause | Change::Disks => None,
+        }
+    }
+
+    fn reaction(&self, reaction: Reaction) -> Option<Action> {
+        match reaction {
+            Reaction::DowntimeLimit | Reaction::BandwidthLimit => self.wished.map(Action::ApplySetting),
+            Reaction::Pause => Some(Action::Suspend),
+            Reaction::Postcopy => Some(Action::StartPostcopy),
+        }
     }
 
     fn answer_signal(&mut self, place: Place, answer: Answer) -> Signal {
         match answer {
+            Answer::Applied(result) | Answer::Acted(result) | Answer::Postcopy(result)
+                if place == Place::Reaction =>
+            {
+                match result {
+                    Ok(()) => Signal::Reacted,
+                    Err(failure) if failure.fault == Fault::Refused => Signal::ReactionRefused,
+                    Err(_) => Signal::ReactionUnknown,
+                }
+            }
             Answer::Facts(Ok(facts)) => {
-                let run = facts.guest.run;
+                let found = self.found(&facts);
                 self.facts = Some(facts);
-                Signal::FactsArrived(run)
+                Signal::FactsArrived(found)
             }
             Answer::Facts(Err(failure)) => self.failed(failure, Signal::FactsMissing),
             Answer::Verdict(verdict) => {
@@ -104,20 +142,34 @@ impl Migration {
                 self.failed(failure, if lost { Signal::CallLost } else { Signal::CallFailed })
             }
             Answer::Job(Ok(report)) => self.measure(report),
-            // Nobody asks for a switch to post-copy yet.
-            Answer::Job(Err(_)) | Answer::Postcopy(_) => Signal::JobUnknown,
+            Answer::Job(Err(_)) => Signal::JobUnknown,
             Answer::Abort(Ok(())) => Signal::AbortAccepted,
             Answer::Abort(Err(_)) => Signal::AbortRefused,
             Answer::Copy(state) => {
                 let side = if place == Place::Source { Side::Source } else { Side::Destination };
-                // On the way only an arrival is worth telling; at the end everything is.
-                if self.control.phase().name() >= PhaseName::Completing || state == CopyState::Incoming {
-                    self.tell(Event::Seen(side, state));
-                }
+                self.tell_seen(side, state);
                 Signal::Seen(side, state)
             }
-            Answer::Acted(Ok(())) => Signal::Acted,
-            Answer::Acted(Err(failure)) => self.failed(failure, Signal::NotActed),
+            Answer::Acted(Ok(())) | Answer::Postcopy(Ok(())) => Signal::Acted,
+            Answer::Acted(Err(failure)) | Answer::Postcopy(Err(failure)) => {
+                self.failed(failure, Signal::NotActed)
+            }
+        }
+    }
+
+    /// Tells what was seen: on the way only an arrival and halves in post-copy, at the end everything that is new in its
+    /// phase.
+    fn tell_seen(&mut self, side: Side, state: CopyState) {
+        let at_the_end = self.control.phase().name() >= PhaseName::Completing;
+        if !at_the_end && state != CopyState::Incoming && !state.is_half() {
+            return;
+        }
+        let place = match side {
+            Side::Source => &mut self.seen.0,
+            Side::Destination => &mut self.seen.1,
+        };
+        if place.replace(state) != Some(state) {
+            self.tell(Event::Seen(side, state));
         }
     }
 
@@ -148,18 +200,11 @@ impl Migration {
     }
 }
 
-pub(super) const fn leftover(kind: SettingKind) -> Leftover {
-    match kind {
-        SettingKind::DowntimeLimit => Leftover::DowntimeLimit,
-        SettingKind::BandwidthLimit => Leftover::BandwidthLimit,
-    }
-}
-
-const fn hint_signal(hint: Hint) -> Signal {
-    match hint {
-        Hint::IterationBegan => Signal::IterationBegan,
-        Hint::SourceSuspended => Signal::SourceSuspended,
-        Hint::SourceResumed => Signal::SourceResumed,
-        Hint::JobEnded => Signal::JobEnded,
+pub(super) const fn leftover(change: Change) -> Leftover {
+    match change {
+        Change::DowntimeLimit => Leftover::DowntimeLimit,
+        Change::BandwidthLimit => Leftover::BandwidthLimit,
+        Change::Pause => Leftover::Paused,
+        Change::Disks => Leftover::Disks,
     }
 }

@@ -7,23 +7,18 @@ use whimbrel_core::journal::{self, Record};
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
     Action, Answer, CancelAnswer, Command, CommandId, CopyState, Event, Facts, Failure, Fault, GuestFacts,
-    GuestRun, Hint, HostFacts, Input, Instant, Migration, Observation, Outcome, Output, Request, Side, Spec,
-    Verdict,
+    GuestRun, Hint, HostFacts, Input, Instant, Migration, Observation, Outcome, Output, Reaction,
+    ReactionResult, Request, Side, Spec, Verdict, Wish,
 };
 
-pub(crate) const STATES: [CopyState; 9] = [
-    CopyState::Running,
-    CopyState::Migrating,
-    CopyState::Stopped,
-    CopyState::Paused,
-    CopyState::Incoming,
-    CopyState::Postcopy,
-    CopyState::PostcopyFailed,
-    CopyState::Absent,
-    CopyState::Unknown,
+pub(crate) const HINTS: [Hint; 6] = [
+    Hint::IterationBegan,
+    Hint::SourceSuspended,
+    Hint::SourceResumed,
+    Hint::JobEnded,
+    Hint::PostcopyBegan,
+    Hint::PostcopyFailed,
 ];
-pub(crate) const HINTS: [Hint; 4] =
-    [Hint::IterationBegan, Hint::SourceSuspended, Hint::SourceResumed, Hint::JobEnded];
 pub(crate) const ORIGINALS: Settings =
     Settings { downtime_limit_ms: 300, bandwidth_limit_bytes_per_second: 1 << 40 };
 
@@ -32,8 +27,13 @@ pub(crate) fn spec() -> Spec {
     spec.downtime_limit_ms = Some(500);
     spec.bandwidth_limit_bytes_per_second = Some(64 << 20);
     spec.timeout_ms = Some(60_000);
+    spec.ways.postcopy = true;
+    spec.ways.copy_disks = true;
     spec
 }
+
+/// A disk that the destination does not have.
+pub(crate) const DISK: &str = "/images/web.img";
 
 pub(crate) fn facts(run: GuestRun) -> Box<Facts> {
     let host = |name: &str| HostFacts {
@@ -58,6 +58,7 @@ pub(crate) fn facts(run: GuestRun) -> Box<Facts> {
         },
         source: host("alpha"),
         destination: host("beta"),
+        disks_to_make: vec![DISK.to_owned()],
     })
 }
 
@@ -69,6 +70,8 @@ pub(crate) struct Driver {
     pub(crate) actions: Vec<Action>,
     pub(crate) journal: String,
     last_look: BTreeMap<bool, CopyState>,
+    /// Whether post-copy was seen, or asked for and not refused.
+    postcopy: bool,
     pub(crate) settings: Settings,
 }
 
@@ -83,6 +86,7 @@ impl Driver {
             actions: Vec::new(),
             journal,
             last_look: BTreeMap::new(),
+            postcopy: false,
             settings: ORIGINALS,
         };
         driver.feed(Input::Operator(Request::Begin));
@@ -99,6 +103,7 @@ impl Driver {
                 Output::Event(event) => self.events.push(event),
                 Output::Command(Command { id, action }) => {
                     self.check(&action);
+                    self.postcopy |= action == Action::StartPostcopy;
                     self.actions.push(action.clone());
                     self.out.insert(id, action);
                 }
@@ -106,12 +111,24 @@ impl Driver {
         }
     }
 
-    /// Invariants 1 and 2, by what this driver answered last, not by what the machine believes.
+    /// The invariants, by what this driver answered last, not by what the machine believes.
     fn check(&self, action: &Action) {
         let seen = |side: Side| self.last_look.get(&(side == Side::Source)).copied();
+        let gone = |side: Side| seen(side).is_some_and(CopyState::is_gone);
         match action {
-            Action::Resume(side) => assert_eq!(seen(side.other()), Some(CopyState::Absent)),
+            Action::Resume(side) => {
+                assert!(gone(side.other()), "two copies could run");
+                assert!(*side == Side::Destination || !self.postcopy, "what was left behind would run");
+            }
             Action::Destroy(side) => assert_eq!(seen(side.other()), Some(CopyState::Running)),
+            Action::Undefine(side) => {
+                assert_eq!(seen(*side), Some(CopyState::Defined));
+                assert!(matches!(seen(side.other()), Some(CopyState::Running | CopyState::Defined)));
+            }
+            Action::RemoveDisks(disks) => {
+                assert!(gone(Side::Destination), "a guest could use them");
+                assert_eq!(*disks, [DISK], "nothing else was made");
+            }
             _ => {}
         }
     }
@@ -120,6 +137,10 @@ impl Driver {
         match (self.out.remove(&id), &answer) {
             (Some(Action::Observe(side)), Answer::Copy(state)) => {
                 self.last_look.insert(side == Side::Source, *state);
+                self.postcopy |= state.is_half();
+            }
+            (Some(Action::StartPostcopy), Answer::Postcopy(Err(failure))) => {
+                self.postcopy &= failure.fault != Fault::Refused;
             }
             (Some(Action::ApplySetting(setting)), Answer::Applied(Ok(()))) => match setting {
                 Setting::DowntimeLimitMs(ms) => self.settings.downtime_limit_ms = ms,
@@ -147,6 +168,18 @@ impl Driver {
         self.now = self.now.max(deadline);
         self.feed(Input::Timer);
         true
+    }
+
+    pub(crate) fn react(&mut self, wish: Wish) {
+        self.feed(Input::Operator(Request::React(wish)));
+    }
+
+    /// Whoever drove the migration is gone, and with it every answer; another one goes on from the journal.
+    pub(crate) fn restart(&mut self) {
+        self.migration =
+            journal::replay(&self.journal, |_, _, _| {}).expect("its own journal replays").migration;
+        self.out.clear();
+        self.feed(Input::Restarted);
     }
 
     pub(crate) fn cancel(&mut self) {
@@ -182,9 +215,53 @@ impl Driver {
         self.answer_where(|action| *action == Action::StartMigration, answer);
     }
 
+    pub(crate) fn resume_returns(&mut self, result: Result<(), Fault>) {
+        let answer = Answer::CallReturned(result.map_err(|fault| Failure::new(fault, "as the test says")));
+        self.answer_where(|action| *action == Action::ResumePostcopy, answer);
+    }
+
     pub(crate) fn look_shows(&mut self, source: CopyState, destination: CopyState) {
         self.answer_where(|action| *action == Action::Observe(Side::Source), Answer::Copy(source));
         self.answer_where(|action| *action == Action::Observe(Side::Destination), Answer::Copy(destination));
+    }
+
+    /// Goes on until the migration has ended: answers by these rules, looks and lets time pass.
+    pub(crate) fn ends_with(
+        &mut self,
+        source: CopyState,
+        destination: CopyState,
+        answer: impl Fn(&Action) -> Option<Answer>,
+    ) {
+        while self.migration.view().outcome.is_none() {
+            let told = self.out.iter().find_map(|(id, action)| Some((*id, answer(action)?)));
+            if let Some((id, answer)) = told {
+                self.answer(id, answer);
+            } else if self.out.values().any(|action| *action == Action::Observe(Side::Source)) {
+                self.look_shows(source, destination);
+            } else {
+                self.timer();
+            }
+        }
+    }
+
+    /// Every look shows this, until the migration is in another phase or has ended.
+    pub(crate) fn keeps_showing(&mut self, source: CopyState, destination: CopyState) {
+        let phase = self.migration.view().phase;
+        while self.migration.view().phase == phase {
+            if self.out.values().any(|action| *action == Action::Observe(Side::Source)) {
+                self.look_shows(source, destination);
+            } else {
+                self.timer();
+            }
+        }
+    }
+
+    /// The next look shows this, as soon as it is made.
+    pub(crate) fn next_look_shows(&mut self, source: CopyState, destination: CopyState) {
+        while !self.out.values().any(|action| *action == Action::Observe(Side::Source)) {
+            assert!(self.timer(), "a look is made sooner or later");
+        }
+        self.look_shows(source, destination);
     }
 
     /// A look on the way that shows the destination receiving the guest.
@@ -210,9 +287,15 @@ impl Driver {
         );
     }
 
+    /// Everything that is to be put back is, disks included.
     pub(crate) fn restores(&mut self) {
-        while self.out.values().any(|action| matches!(action, Action::ApplySetting(_))) {
-            self.answer_where(|action| matches!(action, Action::ApplySetting(_)), Answer::Applied(Ok(())));
+        let is_setting = |action: &Action| matches!(action, Action::ApplySetting(_));
+        // In the order in which they were asked for, those that nobody waits for any more included.
+        while let Some(id) = self.out.iter().find(|(_, action)| is_setting(action)).map(|(id, _)| *id) {
+            self.answer(id, Answer::Applied(Ok(())));
+        }
+        if self.out.values().any(|action| matches!(action, Action::RemoveDisks(_))) {
+            self.answer_where(|action| matches!(action, Action::RemoveDisks(_)), Answer::Acted(Ok(())));
         }
     }
 
@@ -225,6 +308,19 @@ impl Driver {
             .iter()
             .filter_map(|event| if let Event::CancelAnswered(answer) = event { Some(*answer) } else { None })
             .collect()
+    }
+
+    pub(crate) fn reactions(&self) -> Vec<(Reaction, ReactionResult)> {
+        let told = |event: &Event| match event {
+            Event::Reacted(reaction, result) => Some((*reaction, *result)),
+            _ => None,
+        };
+        self.events.iter().filter_map(told).collect()
+    }
+
+    /// How often this was ordered.
+    pub(crate) fn times(&self, action: &Action) -> usize {
+        self.actions.iter().filter(|done| *done == action).count()
     }
 
     pub(crate) fn did(&self, action: &Action) -> bool {

@@ -1,8 +1,14 @@
 //! The migration machine, driven by hand and by chance.
 
 #[cfg(test)]
+mod adoption;
+#[cfg(test)]
 mod driver;
 #[cfg(test)]
 mod paths;
 #[cfg(test)]
+mod postcopy;
+#[cfg(test)]
 mod random_answers;
+#[cfg(test)]
+mod reactions;

@@ -1,13 +1,21 @@
 //! Whatever hypervisors answer, in whatever order, the machine keeps its invariants and ends once they answer truly.
 
-use crate::driver::{Driver, HINTS, ORIGINALS, STATES, facts, spec};
+use crate::driver::{Driver, HINTS, ORIGINALS, facts, spec};
 use proptest::prelude::*;
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState};
 use whimbrel_core::{
     Action, Answer, CancelAnswer, CopyState, Ending, Failure, Fault, GuestRun, Side, Verdict, Whereabouts,
-    journal,
+    Wish, journal,
 };
+
+const WISHES: [Wish; 5] = [
+    Wish::DowntimeLimitMs(900),
+    Wish::BandwidthLimitBytesPerSecond(1 << 30),
+    Wish::Pause,
+    Wish::Postcopy,
+    Wish::DowntimeLimitMs(0),
+];
 
 /// Most steps of truthful answers from any state to the end.
 const MOST_STEPS: usize = 64;
@@ -15,7 +23,7 @@ const MOST_STEPS: usize = 64;
 fn result(choice: u8) -> Result<(), Failure> {
     match choice % 3 {
         0 => Ok(()),
-        1 => Err(Failure::new(Fault::Other, "refused")),
+        1 => Err(Failure::new(Fault::Refused, "refused")),
         _ => Err(Failure::new(Fault::ReplyLost, "lost")),
     }
 }
@@ -39,8 +47,12 @@ fn any_answer(action: &Action, choice: u8) -> Answer {
             }
         })),
         Action::AbortMigration => Answer::Abort(result(choice)),
-        Action::Observe(_) => Answer::Copy(STATES[usize::from(choice) % STATES.len()]),
-        Action::Resume(_) | Action::Destroy(_) => Answer::Acted(result(choice)),
+        Action::Observe(_) => Answer::Copy(CopyState::ALL[usize::from(choice) % CopyState::ALL.len()]),
+        Action::Resume(_)
+        | Action::Destroy(_)
+        | Action::Suspend
+        | Action::Undefine(_)
+        | Action::RemoveDisks(_) => Answer::Acted(result(choice)),
     }
 }
 
@@ -61,7 +73,11 @@ fn true_answer(action: &Action) -> Answer {
         Action::AbortMigration => Answer::Abort(Ok(())),
         Action::Observe(Side::Source) => Answer::Copy(CopyState::Running),
         Action::Observe(Side::Destination) => Answer::Copy(CopyState::Absent),
-        Action::Resume(_) | Action::Destroy(_) => Answer::Acted(Ok(())),
+        Action::Resume(_)
+        | Action::Destroy(_)
+        | Action::Suspend
+        | Action::Undefine(_)
+        | Action::RemoveDisks(_) => Answer::Acted(Ok(())),
     }
 }
 
@@ -69,7 +85,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn invariants_hold_and_every_migration_ends(steps in prop::collection::vec((0_u8..12, any::<u8>()), 0..60)) {
+    fn invariants_hold_and_every_migration_ends(steps in prop::collection::vec((0_u8..14, any::<u8>()), 0..60)) {
         let mut driver = Driver::new(spec());
         for (what, choice) in steps {
             // Settings are applied in order: only the oldest of those that are out may be answered.
@@ -89,6 +105,8 @@ proptest! {
                 0 => driver.cancel(),
                 1 => driver.hint(HINTS[usize::from(choice) % HINTS.len()]),
                 2 => { driver.timer(); }
+                12 => driver.react(WISHES[usize::from(choice) % WISHES.len()]),
+                13 => driver.restart(),
                 // An answer that is given twice.
                 3 if !out.is_empty() => {
                     let (id, action) = &out[usize::from(choice) % out.len()];
@@ -119,12 +137,16 @@ proptest! {
         if let Some(answer) = driver.cancel_answers().last() {
             let on_source = matches!(
                 outcome.guest,
-                Whereabouts::Untouched | Whereabouts::SourceRunning | Whereabouts::SourcePaused
+                Whereabouts::Untouched
+                    | Whereabouts::SourceRunning
+                    | Whereabouts::SourcePaused
+                    | Whereabouts::SourceOff
             );
             prop_assert_eq!(*answer == CancelAnswer::Cancelled, on_source);
         }
         // Invariant 5: what was not put back is named.
-        let stayed = outcome.ending != Ending::Completed && outcome.guest != Whereabouts::Nowhere;
+        let stayed = matches!(outcome.ending, Ending::Cancelled | Ending::Failed)
+            && matches!(outcome.guest, Whereabouts::SourceRunning | Whereabouts::SourcePaused);
         if stayed && outcome.not_undone.is_empty() && !driver.out.values().any(|action| matches!(action, Action::ApplySetting(_))) {
             prop_assert_eq!(driver.settings, ORIGINALS);
         }

@@ -88,6 +88,7 @@ fn course(events: impl Iterator<Item = Event>) -> Vec<String> {
             Event::Judged(verdict) => Some(format!("judged {}", verdict.allows())),
             Event::CancelAnswered(answer) => Some(format!("cancel {answer}")),
             Event::Recovered(recovery) => Some(format!("recovered {recovery}")),
+            Event::Reacted(reaction, result) => Some(format!("reaction {reaction}: {result}")),
             Event::Ended(outcome) => {
                 Some(format!("ended {} {} {:?}", outcome.ending, outcome.guest, outcome.cause))
             }

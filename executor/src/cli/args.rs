@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use whimbrel_core::AtTimeout;
 use whimbrel_sim::qemu::Engine;
 
 use crate::watch::Format;
@@ -70,7 +71,11 @@ pub(super) struct Simulate {
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_field_names, reason = "a field is named as its option")]
+#[expect(
+    clippy::struct_field_names,
+    clippy::struct_excessive_bools,
+    reason = "a field is named as its option"
+)]
 pub(super) struct Migrate {
     /// The guest's name.
     pub(super) domain: String,
@@ -88,9 +93,39 @@ pub(super) struct Migrate {
     /// Longest pause in ms that the hand-over may be planned with.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=2_000_000))]
     pub(super) downtime: Option<u64>,
-    /// Cancel when the copy has taken this many seconds.
+    /// Do something when the copy has taken this many seconds: see --at-timeout.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub(super) timeout: Option<u64>,
+    /// What happens at the timeout. If that does not end the copy within as long again, it is cancelled.
+    #[arg(long, value_enum, default_value_t, requires = "timeout")]
+    pub(super) at_timeout: AtTimeoutName,
+    /// Allow post-copy: the guest is moved before its memory, when it is asked for.
+    #[arg(long)]
+    pub(super) postcopy: bool,
+    /// Slow the guest down when it dirties memory faster than it is copied.
+    #[arg(long)]
+    pub(super) auto_converge: bool,
+    /// Send pages that were sent before as what changed in them.
+    #[arg(long)]
+    pub(super) xbzrle: bool,
+    /// Send over this many connections at once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(super) parallel: Option<u8>,
+    /// Copy disks that the hosts do not share.
+    #[arg(long)]
+    pub(super) copy_disks: bool,
+    /// Move the definition of a guest that is off.
+    #[arg(long, conflicts_with_all = ["postcopy", "auto_converge", "xbzrle", "parallel", "copy_disks", "at_timeout"])]
+    pub(super) offline: bool,
+    /// Domain XML for the destination: other paths or networks of the host. The guest must see the same.
+    #[arg(long, value_name = "FILE")]
+    pub(super) xml: Option<PathBuf>,
+    /// Seconds for which both hosts are looked at when it is not known where the guest is.
+    #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) doubt_patience: u64,
+    /// Seconds for which a post-copy that lost its connection is resumed again and again.
+    #[arg(long, value_name = "S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(super) recovery_patience: u64,
     /// How results are written.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -121,6 +156,28 @@ pub(super) struct Fidelity {
     /// How results are written.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: FidelityFormat,
+}
+
+/// What happens when a copy has lasted too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum AtTimeoutName {
+    /// The migration is cancelled; the guest stays.
+    #[default]
+    Cancel,
+    /// The guest is stopped until it has arrived.
+    Pause,
+    /// The guest is moved first, and its memory after it.
+    Postcopy,
+}
+
+impl From<AtTimeoutName> for AtTimeout {
+    fn from(name: AtTimeoutName) -> Self {
+        match name {
+            AtTimeoutName::Cancel => Self::Cancel,
+            AtTimeoutName::Pause => Self::Pause,
+            AtTimeoutName::Postcopy => Self::Postcopy,
+        }
+    }
 }
 
 /// The simulator's engines.

@@ -44,13 +44,14 @@ use with_libvirt::drive;
 #[cfg(feature = "libvirt")]
 mod with_libvirt {
     use std::fmt::Write as _;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::sync::mpsc;
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use whimbrel_core::control::SettingKind;
-    use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Whereabouts};
+    use whimbrel_core::control::Change;
+    use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Ways};
 
+    use super::super::args::AtTimeoutName;
     use super::super::{CliError, Exit, interrupt, say, stdout_is_terminal};
     use super::Migrate;
     use crate::drive::{self, Journal};
@@ -67,6 +68,8 @@ mod with_libvirt {
             source: arguments.source.clone(),
             destination: arguments.dest.clone(),
             migrate_uri: arguments.migrate_uri.clone(),
+            ways: ways(arguments),
+            destination_xml: arguments.xml.as_deref().map(read_xml).transpose()?,
         };
         let mut port = LibvirtPort::new(route, sender);
         let watcher =
@@ -96,7 +99,26 @@ mod with_libvirt {
         spec.downtime_limit_ms = arguments.downtime;
         spec.bandwidth_limit_bytes_per_second = arguments.bandwidth.map(|mib| mib << 20);
         spec.timeout_ms = arguments.timeout.map(|s| s.saturating_mul(1000));
+        spec.at_timeout = arguments.at_timeout.into();
+        spec.ways = ways(arguments);
+        spec.doubt_patience_ms = arguments.doubt_patience.saturating_mul(1000);
+        spec.recovery_patience_ms = arguments.recovery_patience.saturating_mul(1000);
         spec
+    }
+
+    fn ways(arguments: &Migrate) -> Ways {
+        Ways {
+            postcopy: arguments.postcopy || arguments.at_timeout == AtTimeoutName::Postcopy,
+            auto_converge: arguments.auto_converge,
+            xbzrle: arguments.xbzrle,
+            parallel_connections: arguments.parallel,
+            copy_disks: arguments.copy_disks,
+            offline: arguments.offline,
+        }
+    }
+
+    fn read_xml(path: &Path) -> Result<String, CliError> {
+        std::fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source })
     }
 
     /// The code that tells this outcome.
@@ -104,7 +126,8 @@ mod with_libvirt {
         match (outcome.ending, outcome.guest) {
             (Ending::Completed, _) => Exit::Done,
             (Ending::Cancelled, _) => Exit::Cancelled,
-            (Ending::Failed, Whereabouts::Nowhere) | (Ending::InDoubt, _) => Exit::InDoubt,
+            (Ending::InDoubt, _) => Exit::InDoubt,
+            (Ending::Failed, guest) if guest.is_lost() => Exit::InDoubt,
             (Ending::Failed, _) => Exit::StayedOnSource,
         }
     }
@@ -124,6 +147,10 @@ mod with_libvirt {
             PhaseName::Precopy | PhaseName::SwitchingOver => {
                 format!("left: the migration of `{domain}` goes on, driven by the source's libvirt daemon")
             }
+            PhaseName::Postcopy | PhaseName::Recovering => format!(
+                "left: `{domain}` runs on the destination and needs its memory on the source: end neither copy; the \
+                 daemons go on as long as they reach each other"
+            ),
             PhaseName::Completing | PhaseName::RollingBack | PhaseName::Resolving | PhaseName::Done => {
                 format!(
                     "left: the copy of `{domain}` has ended, and where it runs was still being made sure ({phase})"
@@ -136,16 +163,17 @@ mod with_libvirt {
              cancel:  virsh -c {source} domjobabort {domain}\n  \
              where:   virsh -c {source} domstate {domain} --reason; virsh -c {dest} domstate {domain} --reason"
         );
-        for setting in migration.control().ledger().undo.iter() {
-            let command = match setting {
-                SettingKind::DowntimeLimit => "migrate-setmaxdowntime",
-                SettingKind::BandwidthLimit => "migrate-setspeed",
+        for change in migration.control().ledger().undo.iter() {
+            let what = match change {
+                Change::DowntimeLimit => {
+                    "the downtime limit stays changed; see `virsh migrate-setmaxdowntime`"
+                }
+                Change::BandwidthLimit => "the bandwidth limit stays changed; see `virsh migrate-setspeed`",
+                Change::Pause => "the guest was stopped for the migration; see `virsh resume`",
+                Change::Disks => "disks were made on the destination; see `virsh vol-delete`",
             };
             // Writing into a string does not fail.
-            let _ = write!(
-                text,
-                "\n  put back: a limit stays changed while `{domain}` is on the source; see `virsh {command}`"
-            );
+            let _ = write!(text, "\n  put back, should `{domain}` stay on the source: {what}");
         }
         text
     }

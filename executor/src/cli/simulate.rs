@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Clock};
 
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
-use whimbrel_core::{Instant, Request, Whereabouts};
+use whimbrel_core::{Instant, Request, Side};
 use whimbrel_sim::qemu::Engine;
 use whimbrel_sim::scenario::Conditions;
 use whimbrel_sim::scenario::{ExpectedResult, GuestPlace, Scenario};
@@ -93,13 +93,10 @@ fn judge(scenario: &Scenario, simulation: &Simulation) -> Exit {
         ExpectedResult::Cancelled => whimbrel_core::Ending::Cancelled,
         ExpectedResult::Failed => whimbrel_core::Ending::Failed,
     };
-    let place = match outcome.guest {
-        Whereabouts::Untouched | Whereabouts::SourceRunning | Whereabouts::SourcePaused => {
-            Some(GuestPlace::Source)
-        }
-        Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => Some(GuestPlace::Destination),
-        Whereabouts::Nowhere => Some(GuestPlace::Nowhere),
-        Whereabouts::BothRunning | Whereabouts::Unknown => None,
+    let place = match outcome.guest.side() {
+        Some(Side::Source) => Some(GuestPlace::Source),
+        Some(Side::Destination) => Some(GuestPlace::Destination),
+        None => outcome.guest.is_lost().then_some(GuestPlace::Nowhere),
     };
     let gains = view.convergence.gains();
     if outcome.ending == result && place == Some(wanted.guest_on) && gains >= wanted.regressions_at_least {

@@ -40,6 +40,10 @@ numbered! {
         GnuTls = 40,
         /// The domain does not exist here, or has just gone.
         NoDomain = 42,
+        /// There is no such storage pool.
+        NoStoragePool = 49,
+        /// The storage pool has no such file.
+        NoStorageVolume = 50,
         /// Authentication was refused.
         AuthFailed = 45,
         /// The domain is in a state that does not allow the call, such as aborting when no job runs.
@@ -129,6 +133,8 @@ mod tests {
             (ErrorCode::ConfigUnsupported, virt_sys::VIR_ERR_CONFIG_UNSUPPORTED),
             (ErrorCode::ArgumentUnsupported, virt_sys::VIR_ERR_ARGUMENT_UNSUPPORTED),
             (ErrorCode::NoDomain, virt_sys::VIR_ERR_NO_DOMAIN),
+            (ErrorCode::NoStoragePool, virt_sys::VIR_ERR_NO_STORAGE_POOL),
+            (ErrorCode::NoStorageVolume, virt_sys::VIR_ERR_NO_STORAGE_VOL),
             (ErrorCode::NoSupport, virt_sys::VIR_ERR_NO_SUPPORT),
             (ErrorCode::NoConnect, virt_sys::VIR_ERR_NO_CONNECT),
             (ErrorCode::UnknownHost, virt_sys::VIR_ERR_UNKNOWN_HOST),

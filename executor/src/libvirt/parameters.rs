@@ -27,6 +27,8 @@ impl MigrateFlags {
     pub const NON_SHARED_DISK: Self = Self(virt_sys::VIR_MIGRATE_NON_SHARED_DISK);
     /// Copy only the top layer of disks that are not shared.
     pub const NON_SHARED_INC: Self = Self(virt_sys::VIR_MIGRATE_NON_SHARED_INC);
+    /// Only the definition of a guest that is off.
+    pub const OFFLINE: Self = Self(virt_sys::VIR_MIGRATE_OFFLINE);
     /// Skip libvirt's guess whether the disks are shared safely.
     pub const UNSAFE: Self = Self(virt_sys::VIR_MIGRATE_UNSAFE);
     /// Compress memory.

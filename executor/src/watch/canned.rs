@@ -142,7 +142,11 @@ impl Play<'_> {
                     (Side::Source, true) | (Side::Destination, false) => CopyState::Absent,
                     (Side::Source, false) | (Side::Destination, true) => CopyState::Running,
                 }),
-                Action::Resume(_) | Action::Destroy(_) => Answer::Acted(Ok(())),
+                Action::Resume(_)
+                | Action::Destroy(_)
+                | Action::Suspend
+                | Action::Undefine(_)
+                | Action::RemoveDisks(_) => Answer::Acted(Ok(())),
             };
             self.answer(id, answer);
         }
@@ -209,5 +213,6 @@ fn facts() -> Box<Facts> {
         },
         source: host("alpha"),
         destination: host("beta"),
+        disks_to_make: Vec::new(),
     })
 }

@@ -3,7 +3,7 @@
 //! The last words always say where the guest is, why, what was put right, what was not, and what to do. They must never
 //! sound surer than what was observed.
 
-use whimbrel_core::{Advice, Outcome, Spec, Whereabouts};
+use whimbrel_core::{Advice, Leftover, Outcome, Spec, Whereabouts};
 
 use super::units::{mib, span};
 use super::words::{Names, clean, recovered};
@@ -60,6 +60,17 @@ pub(crate) fn headline(outcome: &Outcome, names: &Names) -> String {
         Whereabouts::SourcePaused => format!("{guest} is on {source}, paused."),
         Whereabouts::DestinationRunning => format!("{guest} runs on {destination}."),
         Whereabouts::DestinationPaused => format!("{guest} is on {destination}, paused."),
+        Whereabouts::SourceOff => format!("{guest} is off, and defined on {source}."),
+        Whereabouts::DestinationOff => format!("{guest} is off, and defined on {destination}."),
+        Whereabouts::DestinationPostcopy => format!(
+            "{guest} runs on {destination} until it needs memory that is still on {source}: the two are cut off."
+        ),
+        Whereabouts::DestinationIncomplete => format!(
+            "{guest} is lost: it is on {destination} without the memory that {source} still had, and that is gone."
+        ),
+        Whereabouts::LeftBehind => format!(
+            "{guest} is lost: {destination} has it no more, and what is left on {source} is older than what it did since."
+        ),
         Whereabouts::BothRunning => {
             format!("ALARM! {guest} was seen running on BOTH {source} and {destination}.")
         }
@@ -95,10 +106,25 @@ fn not_undone(outcome: &Outcome, names: &Names) -> Option<String> {
     if outcome.not_undone.is_empty() {
         return None;
     }
-    let what: Vec<_> = outcome.not_undone.iter().map(ToString::to_string).collect();
-    let them = if what.len() == 1 { "it" } else { "them" };
-    let what = what.join(" and ");
-    Some(format!("Not put back: {what} of {}. Set {them} by hand.", names.guest))
+    let Names { guest, destination, .. } = names;
+    let what: Vec<_> = outcome
+        .not_undone
+        .iter()
+        .map(|leftover| match leftover {
+            Leftover::DowntimeLimit | Leftover::BandwidthLimit => {
+                format!("{leftover} of {guest}; set it by hand")
+            }
+            Leftover::Paused => format!("{guest}, which was stopped; resume it where it is whole"),
+            Leftover::Disks => format!("disks made on {destination}; remove them once {guest} is not there"),
+            Leftover::Definition(side) => {
+                format!(
+                    "the definition of {guest} on {}; drop it, or a second copy can be started",
+                    names.side(*side)
+                )
+            }
+        })
+        .collect();
+    Some(format!("Not put back: {}.", what.join("; ")))
 }
 
 fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
@@ -110,6 +136,12 @@ fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
         ),
         (_, Advice::LookAtBothHosts) => {
             format!("{both}. Resume, start or remove nothing until one copy is known to be dead.")
+        }
+        (_, Advice::ResumePostcopy) => format!(
+            "End neither copy of {guest}: it needs both. Mend the way between {source} and {destination}, then let the migration go on with `virsh migrate --postcopy-resume`."
+        ),
+        (_, Advice::StartAnew) => {
+            format!("Look at both hosts, end what is left of {guest}, and start it anew from its disks.")
         }
         (_, Advice::FindOut) => format!(
             "Neither {source} nor {destination} has {guest} in memory. Find out whether it ended or somebody took it to a third host, and start it only when no host runs it."

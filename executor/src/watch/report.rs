@@ -6,7 +6,9 @@ use std::io::Write;
 
 use serde::Serialize;
 use whimbrel_core::convergence::Sync;
-use whimbrel_core::{CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Spec, View};
+use whimbrel_core::{
+    CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Reaction, ReactionResult, Spec, View,
+};
 
 use super::closing::describe;
 use super::{Origin, Watcher};
@@ -34,6 +36,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What came of a cancel, if there was one.
     pub cancel_answers: Vec<At<CancelAnswer>>,
+    /// What came of reactions, if there were any.
+    pub reactions: Vec<At<Reacted>>,
     /// Every dirty-bitmap sync that was seen, with its regression.
     pub syncs: Vec<Sync>,
     /// Least remaining memory at a sync after the first pass.
@@ -51,6 +55,15 @@ pub struct At<T> {
     pub at_ns: Instant,
     /// What.
     pub what: T,
+}
+
+/// What came of a reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Reacted {
+    /// Which.
+    pub reaction: Reaction,
+    /// What came of it.
+    pub result: ReactionResult,
 }
 
 /// How many of what.
@@ -76,6 +89,7 @@ pub struct JsonReport<W: Write> {
     phases: Vec<At<PhaseName>>,
     findings: Vec<Finding>,
     cancel_answers: Vec<At<CancelAnswer>>,
+    reactions: Vec<At<Reacted>>,
     syncs: Vec<Sync>,
     counts: Counts,
 }
@@ -89,6 +103,7 @@ impl<W: Write> JsonReport<W> {
             phases: Vec::new(),
             findings: Vec::new(),
             cancel_answers: Vec::new(),
+            reactions: Vec::new(),
             syncs: Vec::new(),
             counts: Counts::default(),
         }
@@ -104,6 +119,7 @@ impl<W: Write> JsonReport<W> {
             phases: self.phases.clone(),
             findings: self.findings.clone(),
             cancel_answers: self.cancel_answers.clone(),
+            reactions: self.reactions.clone(),
             syncs: self.syncs.clone(),
             low_water_bytes: view.convergence.low_water_bytes(),
             high_water_bytes: view.convergence.high_water_bytes(),
@@ -129,6 +145,10 @@ impl<W: Write> Watcher for JsonReport<W> {
             }
             Event::CancelAnswered(answer) => {
                 self.cancel_answers.push(At { at_ns: now, what: *answer });
+            }
+            Event::Reacted(reaction, result) => {
+                self.reactions
+                    .push(At { at_ns: now, what: Reacted { reaction: *reaction, result: *result } });
             }
             Event::Seen(..) | Event::Recovered(_) => {}
             Event::Ended(outcome) => {

@@ -66,6 +66,7 @@ pub(crate) fn tell(event: &Event, names: &Names, view: View<'_>) -> Vec<Told> {
         Event::Progress(statistics) => one("progress", progress(statistics)),
         Event::Sync(sync) => vec![Told::new(format!("sync {}", sync.iteration), sync_words(sync, view))],
         Event::CancelAnswered(answer) => one("cancel", cancel(*answer, names)),
+        Event::Reacted(reaction, result) => one("reaction", format!("{reaction}: {result}")),
         Event::Seen(side, state) => one("seen", format!("{} on {}: {state}", names.guest, names.side(*side))),
         Event::Recovered(recovery) => one("put back", recovered(*recovery, names)),
         Event::Ended(outcome) => one("outcome", outcome.ending.to_string()),
@@ -79,6 +80,9 @@ pub(crate) fn owner(phase: PhaseName, names: &Names) -> String {
         PhaseName::Validating | PhaseName::Preparing | PhaseName::Precopy => {
             format!("{guest} is on {source}")
         }
+        PhaseName::Postcopy => {
+            format!("{guest} runs on {destination}, and its memory follows from {source}")
+        }
         PhaseName::SwitchingOver => {
             format!("{guest} stands still on {source} while {destination} takes over")
         }
@@ -89,6 +93,11 @@ pub(crate) fn owner(phase: PhaseName, names: &Names) -> String {
         PhaseName::Resolving => {
             format!("which host has {guest} is not known yet; both are being looked at, neither is touched")
         }
+        PhaseName::Recovering => {
+            format!(
+                "{guest} runs on {destination} until it needs memory that is still on {source}: the two are cut off"
+            )
+        }
         PhaseName::Done => format!("the migration of {guest} is over"),
     }
 }
@@ -96,7 +105,13 @@ pub(crate) fn owner(phase: PhaseName, names: &Names) -> String {
 /// One recovery, with the names of those concerned.
 pub(crate) fn recovered(recovery: Recovery, names: &Names) -> String {
     match recovery {
-        Recovery::DowntimeLimitRestored | Recovery::BandwidthLimitRestored => recovery.to_string(),
+        Recovery::DowntimeLimitRestored | Recovery::BandwidthLimitRestored | Recovery::PostcopyResumed => {
+            recovery.to_string()
+        }
+        Recovery::DisksRemoved => format!("the disks made on {} were removed", names.destination),
+        Recovery::Undefined(side) => {
+            format!("the definition of {} left on {} was dropped", names.guest, names.side(side))
+        }
         Recovery::Resumed(side) => format!("{} was resumed on {}", names.guest, names.side(side)),
         Recovery::Destroyed(side) => format!("the copy left on {} was removed", names.side(side)),
     }
@@ -142,7 +157,11 @@ fn phase_words(phase: PhaseName, names: &Names) -> String {
         }
         PhaseName::Precopy => format!("{phase}: memory is copied while {owner}"),
         PhaseName::RollingBack => format!("{phase}: {owner} and what was changed is put back"),
-        PhaseName::SwitchingOver | PhaseName::Completing | PhaseName::Resolving => {
+        PhaseName::Postcopy
+        | PhaseName::SwitchingOver
+        | PhaseName::Completing
+        | PhaseName::Resolving
+        | PhaseName::Recovering => {
             format!("{phase}: {owner}")
         }
         PhaseName::Done => phase.to_string(),
@@ -205,6 +224,9 @@ fn cancel(answer: CancelAnswer, names: &Names) -> String {
     match answer {
         CancelAnswer::Cancelled => format!("cancelled: {guest} is on {source}"),
         CancelAnswer::TooLate => format!("too late: {guest} was already on {destination}"),
+        CancelAnswer::Refused => {
+            format!("refused: {guest} runs on {destination} already, and there is no way back to {source}")
+        }
         CancelAnswer::InDoubt => {
             format!(
                 "in doubt: {guest} is being handed over; both hosts are looked at, then this is answered again"

@@ -58,7 +58,10 @@ impl Scenario {
         let destination = world.add_host(HostInventory::named("beta"), card);
         let machine = VirtualMachine::named(&self.guest.name, self.simulated_guest(0));
         let guest = world.add_guest(source, machine);
-        let port = world.connect(guest, source, destination, MigrateOptions::default());
+        // The definition goes with the guest: one that stayed behind could be started there by mistake.
+        let options =
+            MigrateOptions { persist_destination: true, undefine_source: true, ..MigrateOptions::default() };
+        let port = world.connect(guest, source, destination, options);
         let mut staged = Staged { world, port, guest, source, destination };
         for fault in &self.faults {
             staged.plan(fault);

@@ -8,8 +8,8 @@ use std::collections::BinaryHeap;
 
 use whimbrel_core::{Command, Request};
 
-use super::call::Message;
 use super::faults::Fault;
+use super::job::Message;
 use super::{GuestId, HostId, JobId, PortId, Told};
 
 /// Something that is going to happen.

@@ -17,122 +17,9 @@ use whimbrel_core::{CommandId, Failure, Fault, Hint};
 
 use super::agenda::{Chore, Due};
 use super::guests::{Copy, Life};
-use super::mirror::{DiskCopy, Mirror};
+use super::job::{Job, Leg, Message, MigrateOptions, SourceEnd, Stage};
 use super::truth::Doer;
 use super::{GuestId, HostId, JobId, PortId, World};
-use crate::network::FlowId;
-use crate::qemu::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceMigration, Xbzrle};
-
-/// How a guest is to be migrated: libvirt's flags and parameters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MigrateOptions {
-    /// `VIR_MIGRATE_AUTO_CONVERGE`, with its parameters.
-    pub auto_converge: Option<AutoConverge>,
-    /// QEMU's `dirty-limit`; libvirt has no flag for it.
-    pub dirty_limit: Option<DirtyLimit>,
-    /// `VIR_MIGRATE_COMPRESSED` by `xbzrle`.
-    pub xbzrle: Option<Xbzrle>,
-    /// `VIR_MIGRATE_PARALLEL`.
-    pub channels: Option<Channels>,
-    /// `VIR_MIGRATE_POSTCOPY`: whether the switch to post-copy may be asked for.
-    pub postcopy: Option<Postcopy>,
-    /// `VIR_MIGRATE_NON_SHARED_DISK`: whether disks are copied along.
-    pub copy_disks: Option<DiskCopy>,
-    /// `VIR_MIGRATE_PERSIST_DEST`.
-    pub persist_destination: bool,
-    /// `VIR_MIGRATE_UNDEFINE_SOURCE`.
-    pub undefine_source: bool,
-    /// `VIR_MIGRATE_UNSAFE`: not to ask whether storage is shared.
-    pub is_unsafe: bool,
-}
-
-/// A word from one daemon to the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Message {
-    /// To the destination: prepare.
-    Prepare,
-    /// To the source: prepared, or why not.
-    Prepared(Result<(), Failure>),
-    /// To the destination: let the guest run.
-    Finish,
-    /// To the source: it runs, or why not.
-    Finished(Result<(), Failure>),
-}
-
-/// How far a step that the other side takes part in has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leg {
-    /// The word is on its way there.
-    Asked,
-    /// The other side is at it.
-    AtWork,
-    /// The answer is on its way back.
-    Answered,
-}
-
-/// How far the migrate call has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// The destination starts its QEMU.
-    Preparing(Leg),
-    /// Disks are copied until both sides hold the same.
-    Mirroring,
-    /// Memory is copied.
-    Copying,
-    /// Everything is copied; the destination is to run the guest.
-    Finishing(Leg),
-    /// The guest runs at the destination, and its memory follows. The destination is asked to tell when all is there.
-    Postcopy(Leg),
-    /// The destination runs the guest; the source ends its copy.
-    Confirming,
-}
-
-/// What the source's daemon is to a migration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SourceEnd {
-    /// It drives it.
-    Drives,
-    /// It died, and will find it when it is started again.
-    Died,
-    /// It has come to its end of it, whatever the destination still does.
-    Through,
-}
-
-/// A migration as the two daemons have it.
-#[derive(Clone, Debug)]
-pub(super) struct Job {
-    pub(super) guest: GuestId,
-    pub(super) source: HostId,
-    pub(super) destination: HostId,
-    pub(super) options: MigrateOptions,
-    pub(super) stage: Stage,
-    /// Who waits for the migrate call's return; none when nobody does any more.
-    pub(super) caller: Option<(PortId, CommandId)>,
-    pub(super) source_end: SourceEnd,
-    /// Whether the destination's daemon knows the source's; one that was started again does not.
-    pub(super) destination_takes_part: bool,
-    /// Whether the guest's CPUs ran when it began.
-    pub(super) guest_ran: bool,
-    pub(super) engine: Option<SourceMigration>,
-    /// The instant of the engine's next turn; agenda entries of other instants are void.
-    pub(super) turn_at: Option<u64>,
-    pub(super) mirror: Option<Mirror>,
-    pub(super) flow: Option<FlowId>,
-    /// What the engine would send if it could.
-    pub(super) demand_bytes_per_second: u64,
-    /// Words that a cut link holds.
-    pub(super) held: Vec<Message>,
-    /// Since when the link is cut.
-    pub(super) silent_since: Option<u64>,
-    /// What stood behind the disks at the source.
-    pub(super) backings: Vec<Option<String>>,
-}
-
-impl Job {
-    pub(super) fn is_driven(&self) -> bool {
-        self.source_end == SourceEnd::Drives
-    }
-}
 
 impl World {
     /// The migrate call reaches the source's daemon.
@@ -212,7 +99,7 @@ impl World {
             Chore::Prepare => {
                 let Some(job) = self.job_at(id, Stage::Preparing(Leg::AtWork)) else { return };
                 if self.daemon_runs(job.destination) {
-                    let alive = self.incoming(id).is_some();
+                    let alive = job.options.is_offline || self.incoming(id).is_some();
                     self.answer(
                         id,
                         Stage::Preparing(Leg::Answered),
@@ -236,6 +123,7 @@ impl World {
     fn on_prepare(&mut self, id: JobId) {
         let Some(job) = self.job_at(id, Stage::Preparing(Leg::Asked)) else { return };
         let (guest, source, destination) = (job.guest, job.source, job.destination);
+        let is_offline = job.options.is_offline;
         if !self.daemon_runs(destination) {
             let words = "unable to connect to the destination's daemon: connection refused";
             self.give_up(id, Failure::new(Fault::DestinationUnreachable, words));
@@ -245,7 +133,9 @@ impl World {
             self.answer(id, Stage::Preparing(Leg::Answered), Message::Prepared(Err(failure)));
             return;
         }
-        if let Some(settings) = self.resident(guest).copy(source).map(|copy| copy.settings) {
+        if let Some(settings) =
+            self.resident(guest).copy(source).map(|copy| copy.settings).filter(|_| !is_offline)
+        {
             self.add_copy(guest, Copy { host: destination, life: Life::Incoming, settings, job: Some(id) });
         }
         self.stage(id, Stage::Preparing(Leg::AtWork));
@@ -259,6 +149,10 @@ impl World {
         }
         match result {
             Err(failure) => self.give_up(id, failure),
+            Ok(()) if job.options.is_offline => {
+                self.stage(id, Stage::Finishing(Leg::Asked));
+                self.send(id, Message::Finish);
+            }
             Ok(()) if job.options.copy_disks.is_some() => self.start_mirror(id),
             Ok(()) => self.start_copying(id),
         }
@@ -314,12 +208,14 @@ impl World {
         let Some(job) = self.job_at(id, Stage::Finishing(Leg::AtWork)) else { return };
         let (guest, destination, ran, through) =
             (job.guest, job.destination, job.guest_ran, job.source_end == SourceEnd::Through);
-        let persists = job.options.persist_destination;
+        let (persists, is_offline) = (job.options.persist_destination, job.options.is_offline);
         if !self.daemon_runs(destination) || !job.destination_takes_part {
             return;
         }
-        let started = self.incoming(id).is_some();
-        if started {
+        let started = is_offline || self.incoming(id).is_some();
+        if is_offline {
+            self.define(guest, destination);
+        } else if started {
             self.check_disks(id);
             let life = if ran { Life::Running } else { Life::Paused };
             self.set_life(guest, destination, life, Doer::Hypervisor);
@@ -363,7 +259,7 @@ impl World {
     pub(super) fn confirm(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(id.0) else { return };
         let (guest, source, undefine) = (job.guest, job.source, job.options.undefine_source);
-        let was_there = self.resident(guest).copy(source).is_some();
+        let was_there = job.options.is_offline || self.resident(guest).copy(source).is_some();
         self.conclude(id);
         self.remove_copy(guest, source, Doer::Hypervisor);
         if undefine {

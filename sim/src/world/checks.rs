@@ -3,8 +3,8 @@
 
 use whimbrel_core::{Failure, Fault};
 
-use super::call::MigrateOptions;
 use super::guests::Life;
+use super::job::MigrateOptions;
 use super::{GuestId, HostId, JobId, World};
 use crate::versions::{libvirt, qemu};
 
@@ -18,6 +18,14 @@ impl World {
         options: &MigrateOptions,
     ) -> Result<(), Failure> {
         let resident = self.resident(guest);
+        if options.is_offline {
+            let is_off = resident.copy(source).is_none() && resident.defined_on.contains(&source);
+            return if is_off {
+                Ok(())
+            } else {
+                Err(refusal(Fault::Refused, "only a guest that is off and defined is moved offline"))
+            };
+        }
         let Some(copy) = resident.copy(source) else {
             return Err(refusal(
                 Fault::GuestNotRunning,
@@ -64,6 +72,9 @@ impl World {
         if resident.copy(job.destination).is_some() {
             let words = format!("operation failed: domain '{}' already exists", machine.name);
             return Err(refusal(Fault::GuestExists, words));
+        }
+        if job.options.is_offline {
+            return Ok(());
         }
         self.offers_all(job.destination, &job.options)?;
         if here.architecture != there.architecture {

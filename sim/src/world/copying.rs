@@ -6,8 +6,8 @@
 use whimbrel_core::{Failure, Fault, Hint};
 
 use super::agenda::Due;
-use super::call::{Job, Leg, Message, Stage};
 use super::guests::Life;
+use super::job::{Job, Leg, Message, Stage};
 use super::truth::Doer;
 use super::{HostId, JobId, World};
 use crate::network::{Flow, FlowId};
@@ -136,6 +136,7 @@ impl World {
                 let life = Life::PostcopyDestination { is_cut_off: false };
                 self.set_life(guest, destination, life, Doer::Hypervisor);
                 self.check_disks(id);
+                self.hint(guest, source, Hint::PostcopyBegan);
                 self.stage(id, Stage::Postcopy(Leg::Asked));
                 self.set_demand(id);
                 if self.jobs.get(id.0).is_some_and(Job::is_driven) {
@@ -144,6 +145,7 @@ impl World {
             }
             EventKind::PostcopyPaused => {
                 self.cut_off(id, true);
+                self.hint(guest, source, Hint::PostcopyFailed);
                 let words = "operation failed: migration out job: post-copy phase failed";
                 self.return_call(id, Err(Failure::new(Fault::Other, words)));
             }

@@ -3,9 +3,9 @@
 use whimbrel_core::{Answer, Failure, Fault as FailureClass, Observation};
 
 use super::agenda::Due;
-use super::call::{Leg, SourceEnd, Stage};
 use super::guests::Life;
 use super::hosts::Manner;
+use super::job::{Leg, SourceEnd, Stage};
 use super::truth::Doer;
 use super::{GuestId, HostId, JobId, PortId, Told, World};
 use whimbrel_core::Request;

@@ -91,7 +91,7 @@ impl World {
         if let Some(job) = self.jobs.get_mut(id.0) {
             job.mirror = Some(mirror);
         }
-        self.stage(id, super::call::Stage::Mirroring);
+        self.stage(id, super::job::Stage::Mirroring);
         self.settle();
         self.plan_mirror_turn(id);
     }

@@ -20,6 +20,7 @@ mod faults;
 mod guests;
 mod hosts;
 mod inventory;
+mod job;
 mod mirror;
 mod parting;
 mod port;
@@ -30,20 +31,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use whimbrel_core::port::Settings;
 
-pub use self::call::MigrateOptions;
 pub use self::faults::{Fault, Milestone, Moment};
 pub use self::guests::{Disk, Life, VirtualMachine};
 pub use self::hosts::Manner;
 pub use self::inventory::{Backing, HostInventory, Lun, Pool, Volume};
+pub use self::job::MigrateOptions;
 pub use self::mirror::DiskCopy;
 pub use self::port::Told;
 pub use self::truth::{Doer, Incident, IncidentKind};
 
 use self::agenda::{Agenda, Due};
-use self::call::Job;
 use self::faults::Awaited;
 use self::guests::{Copy, Resident};
 use self::hosts::Host;
+use self::job::Job;
 use self::port::Port;
 use crate::network::{Capacity, FlowId, Line, Network, NetworkCard, Tcp};
 use crate::qemu::{Engine, HostConstants};

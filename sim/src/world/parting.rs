@@ -19,8 +19,8 @@
 use whimbrel_core::{Failure, Fault};
 
 use super::agenda::Due;
-use super::call::{Leg, Message, SourceEnd, Stage};
 use super::guests::Life;
+use super::job::{Leg, Message, SourceEnd, Stage};
 use super::truth::Doer;
 use super::{GuestId, HostId, JobId, World};
 use crate::qemu::SourceMigration;

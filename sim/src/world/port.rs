@@ -10,8 +10,8 @@ use whimbrel_core::{
 };
 
 use super::agenda::Due;
-use super::call::MigrateOptions;
 use super::guests::Life;
+use super::job::MigrateOptions;
 use super::truth::Doer;
 use super::{GuestId, HostId, PortId, World};
 use crate::versions::Version;
@@ -73,8 +73,20 @@ impl World {
         let Port { guest, source, destination, options, .. } = state;
         let host = |side| if side == Side::Source { source } else { destination };
         let concerned = match command.action {
-            Action::Observe(side) | Action::Resume(side) | Action::Destroy(side) => host(side),
-            _ => source,
+            Action::Observe(side) | Action::Resume(side) | Action::Destroy(side) | Action::Undefine(side) => {
+                host(side)
+            }
+            Action::RemoveDisks(_) => destination,
+            Action::CollectFacts
+            | Action::EvaluateRules(_)
+            | Action::ReadSettings
+            | Action::ApplySetting(_)
+            | Action::StartMigration
+            | Action::PollJob
+            | Action::AbortMigration
+            | Action::StartPostcopy
+            | Action::ResumePostcopy
+            | Action::Suspend => source,
         };
         // A host without power, or one that is silent, answers nothing: whoever asks has to stop waiting.
         if !self.host(concerned).is_up || self.host(concerned).manner.is_silent {
@@ -90,6 +102,9 @@ impl World {
             Action::Observe(side) => Answer::Copy(self.observe(guest, host(side))),
             Action::Resume(side) => Answer::Acted(self.resume(guest, host(side), Doer::Caller)),
             Action::Destroy(side) => Answer::Acted(self.destroy(guest, host(side))),
+            Action::Suspend => Answer::Acted(self.suspend(guest, source, Doer::Caller)),
+            Action::Undefine(side) => Answer::Acted(self.undefine(guest, host(side))),
+            Action::RemoveDisks(ref disks) => Answer::Acted(self.remove_disks(guest, destination, disks)),
             Action::StartMigration => {
                 match self.begin(guest, source, destination, options, Some((port, command.id))) {
                     Ok(_) => return,
@@ -183,7 +198,12 @@ impl World {
         let defined = resident.defined_on.contains(&port.destination);
         let mut destination = self.host_facts(port.destination);
         destination.has_guest = (there.is_some() || defined).then(|| run(there));
-        Ok(Box::new(Facts { guest, source: self.host_facts(port.source), destination }))
+        let over_there = &self.host(port.destination).inventory;
+        let paths = resident.machine.disks.iter().map(|disk| &disk.path);
+        let missing = paths.filter(|path| over_there.backing(path).is_none());
+        let copied = port.options.copy_disks.is_some();
+        let disks_to_make = if copied { missing.cloned().collect() } else { Vec::new() };
+        Ok(Box::new(Facts { guest, source: self.host_facts(port.source), destination, disks_to_make }))
     }
 
     fn host_facts(&self, host: HostId) -> HostFacts {

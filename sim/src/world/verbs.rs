@@ -5,8 +5,8 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{CopyState, Failure, Fault};
 
-use super::call::{Job, Leg, SourceEnd, Stage};
 use super::guests::Life;
+use super::job::{Job, Leg, SourceEnd, Stage};
 use super::truth::Doer;
 use super::{GuestId, HostId, JobId, World};
 use crate::qemu::{SourceMigration, Status};
@@ -18,7 +18,11 @@ impl World {
         if !self.daemon_runs(host) {
             return CopyState::Unknown;
         }
-        let Some(copy) = self.resident(guest).copy(host) else { return CopyState::Absent };
+        let resident = self.resident(guest);
+        let Some(copy) = resident.copy(host) else {
+            let is_defined = resident.defined_on.contains(&host);
+            return if is_defined { CopyState::Defined } else { CopyState::Absent };
+        };
         let leaving = copy.job.and_then(|id| self.jobs.get(id.0)).is_some_and(|job| job.source == host);
         match copy.life {
             Life::Incoming => CopyState::Incoming,
@@ -244,6 +248,43 @@ impl World {
         self.remove_copy(guest, host, Doer::Caller);
         if let Some(id) = job {
             self.on_copy_gone(id, host);
+        }
+        Ok(())
+    }
+
+    /// Drops the guest's definition on a host. One that is in memory there, or whose last definition this is, keeps it.
+    ///
+    /// # Errors
+    /// When the daemon does not answer, or refuses.
+    pub(super) fn undefine(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
+        self.reached(host)?;
+        let resident = self.resident_mut(guest);
+        let is_last = resident.defined_on.iter().all(|other| *other == host);
+        if resident.copy(host).is_some() || is_last {
+            return Err(refused("the definition is in use, or the only one"));
+        }
+        resident.defined_on.retain(|other| *other != host);
+        Ok(())
+    }
+
+    /// Removes files of disks on a host where the guest is not in memory.
+    ///
+    /// # Errors
+    /// When the daemon does not answer, or the guest is there.
+    pub(super) fn remove_disks(
+        &mut self,
+        guest: GuestId,
+        host: HostId,
+        disks: &[String],
+    ) -> Result<(), Failure> {
+        self.reached(host)?;
+        if self.resident(guest).copy(host).is_some() {
+            return Err(refused("the disks are in use"));
+        }
+        for disk in disks {
+            if let Some((pool, name)) = self.host_mut(host).inventory.pool_of_mut(disk) {
+                pool.volumes.retain(|volume| volume.name != name);
+            }
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ fn copy_state(side: Side, state: State, job: Option<&JobStatistics>) -> CopyStat
         },
         State::Unknown { .. } => CopyState::Unknown,
         State::Paused(_) | State::Crashed | State::GuestSuspended => CopyState::Paused,
-        State::Shutoff(_) => CopyState::Absent,
+        State::Shutoff(_) => CopyState::Defined,
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         }
         assert_eq!(
             copy_state(Side::Source, State::Shutoff(ShutoffReason::Migrated), None),
-            CopyState::Absent
+            CopyState::Defined
         );
     }
 }

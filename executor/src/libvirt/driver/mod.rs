@@ -6,6 +6,8 @@
 //!
 //! Nothing here decides: each command is carried out as it stands, and whatever libvirt says goes back as the answer.
 
+mod acts;
+mod call;
 mod facts;
 mod failure;
 mod lane;
@@ -20,14 +22,14 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
-use whimbrel_core::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};
+use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Hint, Observation, Side, Ways};
 
-use self::failure::{call_failure, failure};
+use self::failure::failure;
 use self::lane::Lane;
 use self::link::Link;
 use super::{
-    Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, MigrateFlags,
-    MigrateParameters, Resumed, Subscription, Suspended, versions,
+    Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
+    Subscription, Suspended,
 };
 use crate::drive::{Message, Port};
 
@@ -42,6 +44,11 @@ pub struct Route {
     pub destination: String,
     /// Where QEMU's data goes, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
     pub migrate_uri: Option<String>,
+    /// In which of the hypervisor's ways the guest is moved.
+    pub ways: Ways,
+    /// The domain XML that the destination is to use instead of the source's: other paths, networks, names of devices on
+    /// the host. What the guest sees of them must be the same.
+    pub destination_xml: Option<String>,
 }
 
 /// The port on real libvirt hosts.
@@ -140,6 +147,13 @@ impl Port for LibvirtPort {
             Action::Destroy(side) => {
                 self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.destroy(side))));
             }
+            Action::Suspend => self.source.run(move || hosts.answer(id, Answer::Acted(hosts.suspend()))),
+            Action::Undefine(side) => {
+                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.undefine(side))));
+            }
+            Action::RemoveDisks(disks) => {
+                self.destination.run(move || hosts.answer(id, Answer::Acted(hosts.remove_disks(&disks))));
+            }
         }
     }
 }
@@ -201,6 +215,10 @@ impl Hosts {
             }
             DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::Migrated)) => Hint::SourceSuspended,
             DomainEventKind::Lifecycle(Lifecycle::Resumed(Resumed::Migrated)) => Hint::SourceResumed,
+            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::Postcopy)) => Hint::PostcopyBegan,
+            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::PostcopyFailed)) => {
+                Hint::PostcopyFailed
+            }
             DomainEventKind::Lifecycle(_) => return,
         };
         self.tell(Observation::Hint(hint));
@@ -229,80 +247,6 @@ impl Hosts {
             }
         };
         apply().map_err(|error| failure(Side::Source, &error))
-    }
-
-    fn migrate(&self) -> Result<(), Failure> {
-        // A connection of its own: this call blocks until the end.
-        let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
-        let uuid = self.uuid.get().map_or("", String::as_str);
-        let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
-        let parameters = self.migrate_parameters();
-        self.check_versions(&connection, &parameters)?;
-        // libvirt would wait for another's job to end, and everything that is asked meanwhile would concern that job.
-        self.refuse_if_busy()?;
-        if self.end_asked.load(Ordering::SeqCst) {
-            return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
-        }
-        self.make_call(&connection, &domain, &parameters)
-    }
-
-    /// Makes the migrate call once more for a post-copy that lost its connection. Nobody can take that guest back, so
-    /// nothing is checked that could keep it from going on.
-    fn resume_postcopy(&self) -> Result<(), Failure> {
-        let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
-        let uuid = self.uuid.get().map_or("", String::as_str);
-        let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
-        let mut parameters = self.migrate_parameters();
-        parameters.flags |= MigrateFlags::POSTCOPY | MigrateFlags::POSTCOPY_RESUME;
-        self.make_call(&connection, &domain, &parameters)
-    }
-
-    fn make_call(
-        &self,
-        connection: &Connection,
-        domain: &Domain,
-        parameters: &MigrateParameters,
-    ) -> Result<(), Failure> {
-        let result = domain.migrate_p2p(&self.route.destination, parameters);
-        if result.is_ok() {
-            let _ = self.call_succeeded.set(());
-        }
-        result.map_err(|error| call_failure(&error, connection))
-    }
-
-    fn migrate_parameters(&self) -> MigrateParameters {
-        let mut flags = MigrateFlags::LIVE;
-        if self.persistent.get() == Some(&true) {
-            // The definition goes with the guest: one that stayed behind could be started there by mistake.
-            flags |= MigrateFlags::PERSIST_DEST | MigrateFlags::UNDEFINE_SOURCE;
-        }
-        MigrateParameters {
-            flags,
-            migrate_uri: self.route.migrate_uri.clone(),
-            ..MigrateParameters::default()
-        }
-    }
-
-    /// Asks for the switch to post-copy, of our migration and of no other.
-    fn start_postcopy(&self) -> Result<(), Failure> {
-        self.domain(Side::Source)
-            .and_then(|domain| domain.start_postcopy())
-            .map_err(|error| failure(Side::Source, &error))
-    }
-
-    /// Refuses what one of the two daemons is too old for, before it refuses it in its own words.
-    fn check_versions(&self, source: &Connection, parameters: &MigrateParameters) -> Result<(), Failure> {
-        let here = source.library_version().map_err(|error| failure(Side::Source, &error))?;
-        let there = self.destination.connection().and_then(|destination| destination.library_version());
-        let there = there.map_err(|error| failure(Side::Destination, &error))?;
-        let missing = versions::missing(parameters, here, there);
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let message = format!(
-            "libvirt {here} on the source and {there} on the destination do not both offer {missing:?}"
-        );
-        Err(Failure::new(Fault::Incompatible, message))
     }
 
     fn poll(&self) -> Result<JobReport, Failure> {
@@ -365,39 +309,11 @@ impl Hosts {
             Some(_) | None => Ok(()),
         }
     }
-
-    /// Lets a copy run that still stands as it was seen. Time has passed since: it is looked at once more.
-    fn resume(&self, side: Side) -> Result<(), Failure> {
-        match self.look(side) {
-            CopyState::Stopped | CopyState::Paused => {}
-            state => return Err(changed(side, state)),
-        }
-        self.domain(side).and_then(|domain| domain.resume()).map_err(|error| failure(side, &error))
-    }
-
-    /// Ends a copy that still stands still, and the definition that the migration stored or should have taken along.
-    fn destroy(&self, side: Side) -> Result<(), Failure> {
-        match self.look(side) {
-            CopyState::Stopped | CopyState::Paused | CopyState::Incoming => {}
-            state => return Err(changed(side, state)),
-        }
-        let destroy = || {
-            let domain = self.domain(side)?;
-            domain.destroy()?;
-            let defined = self.persistent.get() == Some(&true) && domain.is_persistent().unwrap_or(false);
-            if defined { domain.undefine() } else { Ok(()) }
-        };
-        destroy().map_err(|error: LibvirtError| failure(side, &error))
-    }
 }
 
 /// A lock that a panicking thread held is still good: what it guards is replaced whole.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn changed(side: Side, state: CopyState) -> Failure {
-    Failure::new(Fault::Refused, format!("the copy on the {side} is {state} by now"))
 }
 
 fn unreachable(side: Side) -> Fault {

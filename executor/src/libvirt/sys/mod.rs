@@ -14,6 +14,7 @@ mod domain;
 mod events;
 mod library;
 mod sinks;
+mod storage;
 mod typed;
 
 pub use connection::Connection;

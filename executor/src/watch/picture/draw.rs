@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
-use whimbrel_core::{PhaseName, Whereabouts};
+use whimbrel_core::PhaseName;
 
 use super::plot::{Curve, Level, Plot, Sign};
 use super::state::PictureState;
@@ -97,11 +97,8 @@ fn regressions(state: &PictureState) -> String {
 }
 
 fn alarm(state: &PictureState, pen: Pen) -> Style {
-    let lost = matches!(
-        state.outcome.as_ref().map(|outcome| outcome.guest),
-        Some(Whereabouts::BothRunning | Whereabouts::Nowhere | Whereabouts::Unknown)
-    );
-    if lost || state.phase == Some(PhaseName::Resolving) {
+    let lost = state.outcome.as_ref().is_some_and(|outcome| outcome.guest.side().is_none());
+    if lost || matches!(state.phase, Some(PhaseName::Resolving | PhaseName::Recovering)) {
         pen.of(Color::Red).add_modifier(Modifier::BOLD)
     } else {
         Style::new()

@@ -83,7 +83,11 @@ impl PictureState {
                 }
             }
             Event::Ended(outcome) => self.outcome = Some((**outcome).clone()),
-            Event::Judged(_) | Event::CancelAnswered(_) | Event::Seen(..) | Event::Recovered(_) => {}
+            Event::Judged(_)
+            | Event::CancelAnswered(_)
+            | Event::Reacted(..)
+            | Event::Seen(..)
+            | Event::Recovered(_) => {}
         }
     }
 

@@ -1,0 +1,229 @@
+//! Post-copy: the switch, what may not be done after it, and how two halves that lost each other are joined again.
+
+use crate::driver::{Driver, spec};
+use whimbrel_core::convergence::Statistics;
+use whimbrel_core::port::{JobReport, JobState};
+use whimbrel_core::{
+    Action, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Failure, Fault, GuestRun, Hint,
+    PhaseName, Reaction, ReactionResult, Recovery, Side, Whereabouts, Wish,
+};
+
+fn in_precopy() -> Driver {
+    let mut driver = Driver::new(spec());
+    driver.reach_precopy(GuestRun::Running);
+    driver
+}
+
+fn source_shows(driver: &mut Driver, state: CopyState) {
+    driver.answer_where(|action| *action == Action::Observe(Side::Source), Answer::Copy(state));
+}
+
+fn in_postcopy() -> Driver {
+    let mut driver = in_precopy();
+    driver.react(Wish::Postcopy);
+    driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
+    driver.hint(Hint::PostcopyBegan);
+    source_shows(&mut driver, CopyState::Postcopy);
+    assert_eq!(driver.migration.view().phase, PhaseName::Postcopy);
+    driver
+}
+
+#[test]
+fn postcopy_that_works_completes() {
+    let mut driver = in_postcopy();
+    assert_eq!(driver.reactions(), [(Reaction::Postcopy, ReactionResult::Done)]);
+    driver.call_returns(Ok(()));
+    driver.look_shows(CopyState::Absent, CopyState::Running);
+    driver.job(JobState::Completed, 3, 0);
+    assert_eq!(
+        (driver.outcome().ending, driver.outcome().guest),
+        (Ending::Completed, Whereabouts::DestinationRunning)
+    );
+}
+
+#[test]
+fn postcopy_is_not_believed_before_it_is_seen() {
+    let mut driver = in_precopy();
+    driver.react(Wish::Postcopy);
+    driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
+    assert_eq!(driver.reactions(), [], "accepted is not switched");
+    driver.hint(Hint::PostcopyBegan);
+    assert_eq!(driver.migration.view().phase, PhaseName::Precopy, "a hint may be another's");
+    source_shows(&mut driver, CopyState::Migrating);
+    assert_eq!(driver.migration.view().phase, PhaseName::Precopy);
+}
+
+#[test]
+fn without_hints_the_switch_is_found_by_looking() {
+    let mut driver = in_precopy();
+    driver.destination_receives();
+    driver.react(Wish::Postcopy);
+    driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
+    driver.job(JobState::Active, 1, 100);
+    source_shows(&mut driver, CopyState::Postcopy);
+    assert_eq!(driver.migration.view().phase, PhaseName::Postcopy);
+}
+
+#[test]
+fn postcopy_that_was_not_allowed_at_the_start_is_not_asked_for() {
+    let mut plain = spec();
+    plain.ways.postcopy = false;
+    let mut driver = Driver::new(plain);
+    driver.reach_precopy(GuestRun::Running);
+    driver.react(Wish::Postcopy);
+    assert!(!driver.did(&Action::StartPostcopy));
+    assert_eq!(driver.reactions(), [(Reaction::Postcopy, ReactionResult::NotAllowed)]);
+}
+
+#[test]
+fn a_cancel_in_postcopy_is_refused_and_the_migration_goes_on() {
+    let mut driver = in_postcopy();
+    driver.cancel();
+    assert!(!driver.did(&Action::AbortMigration));
+    driver.call_returns(Ok(()));
+    driver.look_shows(CopyState::Absent, CopyState::Running);
+    driver.job(JobState::Completed, 3, 0);
+    assert_eq!(driver.cancel_answers(), [CancelAnswer::Refused, CancelAnswer::TooLate]);
+}
+
+#[test]
+fn a_cancel_that_the_switch_overtook_is_refused() {
+    let mut driver = in_precopy();
+    driver.react(Wish::Postcopy);
+    driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
+    driver.cancel();
+    driver.hint(Hint::PostcopyBegan);
+    source_shows(&mut driver, CopyState::Postcopy);
+    assert_eq!(driver.cancel_answers(), [CancelAnswer::Refused]);
+}
+
+#[test]
+fn halves_that_lost_each_other_are_joined_again() {
+    let mut driver = in_postcopy();
+    driver.call_returns(Err(Fault::Other));
+    assert_eq!(driver.migration.view().phase, PhaseName::Recovering);
+    driver.look_shows(CopyState::PostcopyFailed, CopyState::PostcopyFailed);
+    assert_eq!(driver.times(&Action::ResumePostcopy), 1, "tried at once");
+    for tries in 2..=4 {
+        driver.resume_returns(Err(Fault::DestinationUnreachable));
+        driver.next_look_shows(CopyState::PostcopyFailed, CopyState::PostcopyFailed);
+        assert_eq!(driver.times(&Action::ResumePostcopy), tries);
+    }
+    driver.resume_returns(Ok(()));
+    driver.look_shows(CopyState::Absent, CopyState::Running);
+    driver.job(JobState::None, 0, 0);
+    assert_eq!(driver.outcome().ending, Ending::Completed);
+}
+
+#[test]
+fn tries_to_join_the_halves_are_made_less_and_less_often_and_not_for_ever() {
+    let mut driver = in_postcopy();
+    driver.call_returns(Err(Fault::Other));
+    while driver.migration.view().outcome.is_none() {
+        if driver.out.values().any(|action| *action == Action::ResumePostcopy) {
+            driver.resume_returns(Err(Fault::DestinationUnreachable));
+        }
+        driver.next_look_shows(CopyState::PostcopyFailed, CopyState::PostcopyFailed);
+    }
+    let outcome = driver.outcome();
+    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::DestinationPostcopy));
+    assert_eq!((outcome.cause, outcome.advice), (Some(Cause::PostcopyLost), Advice::ResumePostcopy));
+    let tries = driver.times(&Action::ResumePostcopy);
+    assert!((100..150).contains(&tries), "an hour, each 30 s in the end: {tries}");
+    assert!(driver.now.as_ms() >= 3_600_000);
+    assert!(!driver.actions.iter().any(|action| matches!(action, Action::Destroy(_) | Action::Resume(_))));
+}
+
+#[test]
+fn a_postcopy_that_goes_on_without_its_caller_is_followed() {
+    let mut driver = in_postcopy();
+    driver.call_returns(Err(Fault::ReplyLost));
+    driver.look_shows(CopyState::Postcopy, CopyState::Postcopy);
+    assert_eq!(driver.migration.view().phase, PhaseName::Postcopy);
+    assert!(!driver.did(&Action::ResumePostcopy), "nothing is lost");
+    driver.timer();
+    driver.answer_where(
+        |action| *action == Action::PollJob,
+        Answer::Job(Ok(JobReport { state: JobState::None, statistics: Statistics::default() })),
+    );
+    driver.next_look_shows(CopyState::Postcopy, CopyState::Running);
+    driver.next_look_shows(CopyState::Postcopy, CopyState::Running);
+    assert!(driver.did(&Action::Destroy(Side::Source)), "the whole guest is at the destination");
+    driver.answer_where(|action| *action == Action::Destroy(Side::Source), Answer::Acted(Ok(())));
+    driver.look_shows(CopyState::Absent, CopyState::Running);
+    assert_eq!(driver.outcome().recovered, [Recovery::Destroyed(Side::Source)]);
+}
+
+#[test]
+fn the_source_is_never_resumed_after_postcopy() {
+    for destination in [CopyState::Absent, CopyState::Defined] {
+        let mut driver = in_postcopy();
+        driver.call_returns(Err(Fault::Other));
+        // A daemon that was started again may not know any more why the guest stands still.
+        driver.ends_with(CopyState::Stopped, destination, |_| None);
+        assert!(!driver.did(&Action::Resume(Side::Source)));
+        assert_eq!(driver.outcome().guest, Whereabouts::LeftBehind);
+        assert_eq!(driver.outcome().advice, Advice::StartAnew);
+    }
+}
+
+#[test]
+fn postcopy_that_was_asked_for_and_not_refused_forbids_the_resume_too() {
+    for (answer, may) in [
+        (None, false),
+        (Some(Ok(())), false),
+        (Some(Err(Failure::new(Fault::Other, "lost on the way"))), false),
+        (Some(Err(Failure::new(Fault::Refused, "not in this state"))), true),
+    ] {
+        let mut driver = in_precopy();
+        driver.destination_receives();
+        driver.react(Wish::Postcopy);
+        if let Some(result) = answer {
+            driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(result));
+        }
+        driver.call_returns(Err(Fault::Other));
+        for _ in 0..3 {
+            if !driver.did(&Action::Resume(Side::Source)) {
+                driver.next_look_shows(CopyState::Stopped, CopyState::Absent);
+            }
+        }
+        assert_eq!(driver.did(&Action::Resume(Side::Source)), may);
+    }
+}
+
+#[test]
+fn a_half_that_is_gone_for_good_is_said_to_be_lost() {
+    for (source, destination, guest) in [
+        (CopyState::PostcopyFailed, CopyState::Absent, Whereabouts::LeftBehind),
+        (CopyState::Absent, CopyState::PostcopyFailed, Whereabouts::DestinationIncomplete),
+        (CopyState::Absent, CopyState::Absent, Whereabouts::Nowhere),
+    ] {
+        let mut driver = in_postcopy();
+        driver.call_returns(Err(Fault::Other));
+        while driver.migration.view().outcome.is_none() {
+            driver.next_look_shows(source, destination);
+        }
+        assert_eq!((driver.outcome().ending, driver.outcome().guest), (Ending::Failed, guest));
+        assert!(
+            !driver.actions.iter().any(|action| matches!(action, Action::Destroy(_) | Action::Resume(_)))
+        );
+    }
+}
+
+#[test]
+fn postcopy_can_be_what_happens_at_the_timeout() {
+    let mut wanted = spec();
+    wanted.at_timeout = whimbrel_core::AtTimeout::Postcopy;
+    let mut driver = Driver::new(wanted);
+    driver.reach_precopy(GuestRun::Running);
+    while driver.now.as_ms() < 60_000 {
+        driver.timer();
+    }
+    assert!(driver.did(&Action::StartPostcopy));
+    assert!(!driver.did(&Action::AbortMigration));
+    // It did not help: as long again, and then it is left.
+    while driver.now.as_ms() < 120_000 {
+        driver.timer();
+    }
+    assert!(driver.did(&Action::AbortMigration));
+}

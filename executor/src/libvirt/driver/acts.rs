@@ -1,0 +1,77 @@
+//! What is done to a copy: resumed, ended, stopped, its definition dropped, its disks removed.
+//!
+//! Time has passed since whoever ordered it looked: each looks once more, and does nothing to a copy that has changed.
+
+use whimbrel_core::{CopyState, Failure, Fault, Side};
+
+use super::Hosts;
+use super::failure::failure;
+use crate::libvirt::LibvirtError;
+
+impl Hosts {
+    /// Lets a copy run that still stands as it was seen. Time has passed since: it is looked at once more.
+    pub(super) fn resume(&self, side: Side) -> Result<(), Failure> {
+        match self.look(side) {
+            CopyState::Stopped | CopyState::Paused => {}
+            state => return Err(changed(side, state)),
+        }
+        self.domain(side).and_then(|domain| domain.resume()).map_err(|error| failure(side, &error))
+    }
+
+    /// Ends a copy that still stands still, and the definition that the migration stored or should have taken along.
+    pub(super) fn destroy(&self, side: Side) -> Result<(), Failure> {
+        match self.look(side) {
+            CopyState::Stopped | CopyState::Paused | CopyState::Incoming => {}
+            state => return Err(changed(side, state)),
+        }
+        let destroy = || {
+            let domain = self.domain(side)?;
+            domain.destroy()?;
+            let defined = self.persistent.get() == Some(&true) && domain.is_persistent().unwrap_or(false);
+            if defined { domain.undefine() } else { Ok(()) }
+        };
+        destroy().map_err(|error: LibvirtError| failure(side, &error))
+    }
+
+    /// Stops the guest while it is being migrated, and not otherwise: nobody would let it run again.
+    pub(super) fn suspend(&self) -> Result<(), Failure> {
+        match self.look(Side::Source) {
+            CopyState::Migrating => {}
+            state => return Err(changed(Side::Source, state)),
+        }
+        self.domain(Side::Source)
+            .and_then(|domain| domain.suspend())
+            .map_err(|error| failure(Side::Source, &error))
+    }
+
+    /// Drops a definition that stands for nothing any more. The one across must outlive the guest's run, or the guest
+    /// would be defined nowhere.
+    pub(super) fn undefine(&self, side: Side) -> Result<(), Failure> {
+        match self.look(side) {
+            CopyState::Defined => {}
+            state => return Err(changed(side, state)),
+        }
+        let across = self.domain(side.other()).and_then(|domain| domain.is_persistent());
+        if !across.map_err(|error| failure(side.other(), &error))? {
+            return Err(Failure::new(Fault::Refused, "the guest across has no definition of its own"));
+        }
+        self.domain(side).and_then(|domain| domain.undefine()).map_err(|error| failure(side, &error))
+    }
+
+    /// Removes the disks that the migration made, as long as the guest is not there.
+    pub(super) fn remove_disks(&self, disks: &[String]) -> Result<(), Failure> {
+        let there = self.look(Side::Destination);
+        if !there.is_gone() {
+            return Err(changed(Side::Destination, there));
+        }
+        let remove = || {
+            let connection = self.link(Side::Destination).connection()?;
+            disks.iter().try_for_each(|disk| connection.delete_volume(disk))
+        };
+        remove().map_err(|error: LibvirtError| failure(Side::Destination, &error))
+    }
+}
+
+fn changed(side: Side, state: CopyState) -> Failure {
+    Failure::new(Fault::Refused, format!("the copy on the {side} is {state} by now"))
+}

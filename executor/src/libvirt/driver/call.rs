@@ -1,0 +1,105 @@
+//! The migrate call, and the call that lets a post-copy go on: peer to peer, on connections of their own, since they
+//! block to the end.
+
+use std::sync::atomic::Ordering;
+
+use whimbrel_core::{Failure, Fault, Side};
+
+use super::Hosts;
+use super::failure::{call_failure, failure};
+use super::link::Link;
+use crate::libvirt::{Connection, Domain, MigrateFlags, MigrateParameters, versions};
+
+impl Hosts {
+    pub(super) fn migrate(&self) -> Result<(), Failure> {
+        // A connection of its own: this call blocks until the end.
+        let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
+        let uuid = self.uuid.get().map_or("", String::as_str);
+        let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
+        let parameters = self.migrate_parameters();
+        self.check_versions(&connection, &parameters)?;
+        // libvirt would wait for another's job to end, and everything that is asked meanwhile would concern that job.
+        self.refuse_if_busy()?;
+        if self.end_asked.load(Ordering::SeqCst) {
+            return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
+        }
+        self.make_call(&connection, &domain, &parameters)
+    }
+
+    /// Makes the migrate call once more for a post-copy that lost its connection. Nobody can take that guest back, so
+    /// nothing is checked that could keep it from going on.
+    pub(super) fn resume_postcopy(&self) -> Result<(), Failure> {
+        let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
+        let uuid = self.uuid.get().map_or("", String::as_str);
+        let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
+        let mut parameters = self.migrate_parameters();
+        parameters.flags |= MigrateFlags::POSTCOPY_RESUME;
+        self.make_call(&connection, &domain, &parameters)
+    }
+
+    fn make_call(
+        &self,
+        connection: &Connection,
+        domain: &Domain,
+        parameters: &MigrateParameters,
+    ) -> Result<(), Failure> {
+        let result = domain.migrate_p2p(&self.route.destination, parameters);
+        if result.is_ok() {
+            let _ = self.call_succeeded.set(());
+        }
+        result.map_err(|error| call_failure(&error, connection))
+    }
+
+    pub(super) fn migrate_parameters(&self) -> MigrateParameters {
+        let ways = self.route.ways;
+        let mut flags = if ways.offline { MigrateFlags::OFFLINE } else { MigrateFlags::LIVE };
+        for (asked, flag) in [
+            (ways.postcopy, MigrateFlags::POSTCOPY),
+            (ways.auto_converge, MigrateFlags::AUTO_CONVERGE),
+            (ways.xbzrle, MigrateFlags::COMPRESSED),
+            (ways.parallel_connections.is_some(), MigrateFlags::PARALLEL),
+            (ways.copy_disks, MigrateFlags::NON_SHARED_DISK),
+        ] {
+            if asked {
+                flags |= flag;
+            }
+        }
+        if self.persistent.get() == Some(&true) {
+            // The definition goes with the guest: one that stayed behind could be started there by mistake.
+            flags |= MigrateFlags::PERSIST_DEST | MigrateFlags::UNDEFINE_SOURCE;
+        }
+        MigrateParameters {
+            flags,
+            migrate_uri: self.route.migrate_uri.clone(),
+            destination_xml: self.route.destination_xml.clone(),
+            parallel_connections: ways.parallel_connections.map(i32::from),
+            ..MigrateParameters::default()
+        }
+    }
+
+    /// Asks for the switch to post-copy, of our migration and of no other.
+    pub(super) fn start_postcopy(&self) -> Result<(), Failure> {
+        self.domain(Side::Source)
+            .and_then(|domain| domain.start_postcopy())
+            .map_err(|error| failure(Side::Source, &error))
+    }
+
+    /// Refuses what one of the two daemons is too old for, before it refuses it in its own words.
+    pub(super) fn check_versions(
+        &self,
+        source: &Connection,
+        parameters: &MigrateParameters,
+    ) -> Result<(), Failure> {
+        let here = source.library_version().map_err(|error| failure(Side::Source, &error))?;
+        let there = self.destination.connection().and_then(|destination| destination.library_version());
+        let there = there.map_err(|error| failure(Side::Destination, &error))?;
+        let missing = versions::missing(parameters, here, there);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "libvirt {here} on the source and {there} on the destination do not both offer {missing:?}"
+        );
+        Err(Failure::new(Fault::Incompatible, message))
+    }
+}

@@ -27,10 +27,14 @@ pub(crate) fn extract(folder: &Path) -> Result<PathBuf, Error> {
         return Ok(folder.to_owned());
     }
     if !setup::is_this_debian_12() {
-        return Err(Error::OtherSystem { what: "a Linux guest's programs".into(), packages: PROGRAMS.into() });
+        return Err(Error::OtherSystem {
+            what: "a Linux guest's programs".into(),
+            packages: PROGRAMS.into(),
+        });
     }
     println!("downloading the packages of the Linux guest ...");
-    let failed = |source: io::Error| Error::Start { job: format!("extract into {}", folder.display()), source };
+    let failed =
+        |source: io::Error| Error::Start { job: format!("extract into {}", folder.display()), source };
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}

@@ -93,7 +93,11 @@ fn print_list(plan: &Plan) {
 /// Installs and downloads what these cases need; an empty path when they have no Linux guest.
 fn prepare(plan: &Plan, only: &[String]) -> Result<PathBuf, Error> {
     setup::run(Purpose::Lab)?;
-    if plan.needs_linux(only) { packages::extract(&target()?.join("recorder-linux")) } else { Ok(PathBuf::new()) }
+    if plan.needs_linux(only) {
+        packages::extract(&target()?.join("recorder-linux"))
+    } else {
+        Ok(PathBuf::new())
+    }
 }
 
 fn again_as_root(linux: &Path) -> Result<(), Error> {

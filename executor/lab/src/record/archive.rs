@@ -67,10 +67,12 @@ impl<W: Write> Archive<W> {
     fn entry(&mut self, name: &str, mode: u32, data: &[u8]) -> io::Result<()> {
         self.entries += 1;
         let long = |length: usize| {
-            u32::try_from(length).map_err(|_| io::Error::other(format!("`{name}` is too large for the archive")))
+            u32::try_from(length)
+                .map_err(|_| io::Error::other(format!("`{name}` is too large for the archive")))
         };
         // Number, mode, owner, group, links, time, size, four device numbers, length of the name with its end, no sum.
-        let fields = [self.entries, mode, 0, 0, 1, 0, long(data.len())?, 0, 0, 0, 0, long(name.len() + 1)?, 0];
+        let fields =
+            [self.entries, mode, 0, 0, 1, 0, long(data.len())?, 0, 0, 0, 0, long(name.len() + 1)?, 0];
         let mut head = b"070701".to_vec();
         for field in fields {
             write!(head, "{field:08X}")?;

@@ -130,7 +130,9 @@ impl Case {
     pub(crate) fn setup(&self) -> Setup {
         let (append, workload, vcpus) = match &self.guest {
             Guest::Writer(arguments) => (arguments.to_string(), None, None),
-            Guest::Linux { workload, processors, .. } => (String::new(), Some(workload.name()), Some(*processors)),
+            Guest::Linux { workload, processors, .. } => {
+                (String::new(), Some(workload.name()), Some(*processors))
+            }
         };
         Setup {
             ram: self.ram_mib,
@@ -218,6 +220,9 @@ mod tests {
     #[test]
     fn a_linux_guest_has_a_workload_instead_of_a_pattern() {
         let text = setup("workload = \"redis\"");
-        assert!(text.contains(r#""append":"""#) && text.contains(r#""workload":"redis","vcpus":2"#), "{text}");
+        assert!(
+            text.contains(r#""append":"""#) && text.contains(r#""workload":"redis","vcpus":2"#),
+            "{text}"
+        );
     }
 }

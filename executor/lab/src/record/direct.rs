@@ -46,8 +46,7 @@ impl Direct {
     fn set_up(&mut self, case: &Case) -> Result<(), RecordError> {
         // Events are how the recorder learns of the end; they change nothing about the migration.
         let named = case.capabilities.iter().map(String::as_str).chain(["events"]);
-        let capabilities: Vec<Value> =
-            named.map(|name| json!({"capability": name, "state": true})).collect();
+        let capabilities: Vec<Value> = named.map(|name| json!({"capability": name, "state": true})).collect();
         let capabilities = json!({"capabilities": capabilities});
         let parameters = json!(case.parameters);
         for end in [&mut self.source, &mut self.destination] {
@@ -146,7 +145,14 @@ fn command(folder: &Path, name: &str, case: &Case, machine: &Machine) -> Command
         command.args(["-msg", "timestamp=on", "-D"]).arg(folder.join(TRACE)).args(trace_arguments());
     }
     command.args(["-machine", &kind, "-m", &format!("{}M", case.ram_mib)]);
-    command.args(["-smp", &case.processors().to_string(), "-nodefaults", "-no-user-config", "-display", "none"]);
+    command.args([
+        "-smp",
+        &case.processors().to_string(),
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+    ]);
     command.arg("-kernel").arg(&machine.kernel).args(["-append", &machine.append]);
     if let Some(initrd) = &machine.initrd {
         command.arg("-initrd").arg(initrd);

@@ -33,8 +33,9 @@ pub(super) struct Ended {
     pub(super) throttle: Vec<(u64, u64)>,
     /// The capabilities that were on, without `events`.
     pub(super) capabilities: Vec<String>,
-    /// When it was asked for.
+    /// When it was asked for, and the same in microseconds since the epoch.
     pub(super) began: Instant,
+    pub(super) began_us: u64,
 }
 
 #[derive(Debug)]
@@ -47,10 +48,16 @@ enum Step {
 /// Begins the migration and stays with it until it is over.
 pub(super) fn follow(driver: &mut dyn Driver, case: &Case, meter: &mut Meter) -> Result<Ended, RecordError> {
     let mut steps = steps(case);
-    let began = Instant::now();
+    let (began, began_us) = (Instant::now(), now_us());
     driver.begin()?;
-    let mut ended =
-        Ended { completed: false, figures: Value::Null, throttle: Vec::new(), capabilities: Vec::new(), began };
+    let mut ended = Ended {
+        completed: false,
+        figures: Value::Null,
+        throttle: Vec::new(),
+        capabilities: Vec::new(),
+        began,
+        began_us,
+    };
     loop {
         let now = began.elapsed();
         if steps.front().is_some_and(|(at, _)| *at <= now) {

@@ -20,7 +20,8 @@ const SWITCHER: &str = include_str!("../../guest/switcher.c");
 const SWITCHER_FLAGS: &str = "-Os -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -fno-pic -no-pie \
     -fno-asynchronous-unwind-tables -nostdlib -static -Wl,--build-id=none";
 /// Documentation, translations and tables that no program here opens.
-const LEFT_OUT: [&str; 4] = ["usr/share", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/audit", "usr/sbin"];
+const LEFT_OUT: [&str; 4] =
+    ["usr/share", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/audit", "usr/sbin"];
 const READY: &str = "recorder: ready";
 const ALIVE: &str = "recorder: alive";
 /// An emulated processor boots in some ten seconds.

@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn our_own_memory_can_be_looked_at() {
-        // 65 MiB and a page: no other mapping has this size, and it is far above what comes from the heap's own pieces.
+        // Large enough to be fresh from the kernel, and so not touched.
         let mut block = vec![0_u8; 65 << 20];
         let start = block.as_ptr().addr() as u64;
         let first = start.div_ceil(PAGE_BYTES) * PAGE_BYTES;

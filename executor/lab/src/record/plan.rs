@@ -61,7 +61,9 @@ impl Plan {
 
     /// Every case: its name, how often it is recorded, and its set-up in words.
     pub fn list(&self) -> impl Iterator<Item = (&str, u32, String)> {
-        self.cases.iter().map(|case| (case.name.as_str(), case.repeats.unwrap_or(self.repeats), case.summary()))
+        self.cases
+            .iter()
+            .map(|case| (case.name.as_str(), case.repeats.unwrap_or(self.repeats), case.summary()))
     }
 
     /// The names of the cases for a quick look, in their order.
@@ -215,7 +217,9 @@ impl RawCase {
         match (&self.guest, &self.workload) {
             (Some(text), None) => {
                 if self.processors.is_some() || self.profile_s.is_some() {
-                    return Err("`processors` and `profile_s` are for a `workload`; a `guest` has `v`".to_owned());
+                    return Err(
+                        "`processors` and `profile_s` are for a `workload`; a `guest` has `v`".to_owned()
+                    );
                 }
                 Ok(Guest::Writer(WriterArguments::parse(text, self.ram_mib)?))
             }
@@ -240,7 +244,8 @@ impl RawCase {
         if !(64..=65_536).contains(&self.ram_mib) || self.repeats == Some(0) {
             return Err("give 64 to 65536 MiB of memory, and at least one repeat".to_owned());
         }
-        if !(1..=MOST_DOWNTIME_MS).contains(&self.downtime_limit_ms) || !(1..=3600).contains(&self.timeout_s) {
+        if !(1..=MOST_DOWNTIME_MS).contains(&self.downtime_limit_ms) || !(1..=3600).contains(&self.timeout_s)
+        {
             return Err(format!("give 1 to {MOST_DOWNTIME_MS} ms of downtime limit, and 1 to 3600 s"));
         }
         if self.bandwidth_mib_per_second > MIB {
@@ -268,8 +273,12 @@ impl RawCase {
         if self.workload.is_some() || self.prealloc || self.transport.is_some() {
             return Err("`workload`, `prealloc` and `transport` are not for libvirt".to_owned());
         }
-        if let Some(other) = self.capabilities.iter().find(|c| !CAPABILITIES_OF_LIBVIRT.contains(&c.as_str())) {
-            return Err(format!("`virsh` cannot ask for `{other}`, but {}", CAPABILITIES_OF_LIBVIRT.join(", ")));
+        if let Some(other) = self.capabilities.iter().find(|c| !CAPABILITIES_OF_LIBVIRT.contains(&c.as_str()))
+        {
+            return Err(format!(
+                "`virsh` cannot ask for `{other}`, but {}",
+                CAPABILITIES_OF_LIBVIRT.join(", ")
+            ));
         }
         if let Some(other) = self.parameters.keys().find(|p| !PARAMETERS_OF_LIBVIRT.contains(&p.as_str())) {
             return Err(format!("`virsh` cannot set `{other}`, but {}", PARAMETERS_OF_LIBVIRT.join(", ")));
@@ -348,7 +357,10 @@ mod tests {
             ("changes = [{ at_s = 2.0, turbo = 1 }]", "unknown field `turbo`"),
             ("driver = \"xen\"", "unknown variant `xen`"),
             ("driver = \"libvirt\"\nprealloc = true", "not for libvirt"),
-            ("driver = \"libvirt\"\ncapabilities = [\"zero-blocks\"]", "`virsh` cannot ask for `zero-blocks`"),
+            (
+                "driver = \"libvirt\"\ncapabilities = [\"zero-blocks\"]",
+                "`virsh` cannot ask for `zero-blocks`",
+            ),
             ("driver = \"libvirt\"\nparameters = { max-cpu-throttle = 5 }", "`virsh` cannot set"),
             ("disk_mib = 5", "for libvirt only"),
             ("processors = 2", "has `v`"),

@@ -40,7 +40,8 @@ pub(super) fn measure(
     memory_mib: u64,
     sample_s: &[u64],
 ) -> Result<Profile, RecordError> {
-    let sampled = sample_s.iter().map(|&s| Ok((s, sample(source, s)?))).collect::<Result<_, RecordError>>()?;
+    let sampled =
+        sample_s.iter().map(|&s| Ok((s, sample(source, s)?))).collect::<Result<_, RecordError>>()?;
     let memory = GuestMemory::of(source.pid, memory_mib)?;
     let first = memory.look()?;
     let (mut counted, mut nonzero_pages) = (Vec::new(), first.nonzero_pages());
@@ -65,11 +66,14 @@ fn sample(source: &mut Endpoint, seconds: u64) -> Result<u64, RecordError> {
     loop {
         let found = source.qmp.execute("query-dirty-rate", &json!({}))?;
         if found.get("status").and_then(Value::as_str) == Some("measured") {
-            let rate = found.get("dirty-rate").and_then(Value::as_i64).and_then(|rate| u64::try_from(rate).ok());
+            let rate =
+                found.get("dirty-rate").and_then(Value::as_i64).and_then(|rate| u64::try_from(rate).ok());
             return rate.ok_or_else(|| RecordError::Answer(format!("the dirty rate: {found}")));
         }
         if Instant::now() > deadline {
-            return Err(LabError::Timeout { what: "QEMU's sampling of the dirty rate".into(), allowed }.into());
+            return Err(
+                LabError::Timeout { what: "QEMU's sampling of the dirty rate".into(), allowed }.into()
+            );
         }
         thread::sleep(Duration::from_millis(50));
     }

@@ -36,11 +36,20 @@ impl Recordings {
     pub(super) fn open(path: &Path) -> Result<Self, RecordError> {
         let failed = |what: &str| format!("{what} `{}`", path.display());
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(LabError::io(failed("open")))?;
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(LabError::io(failed("open")))?;
         let mut text = String::new();
         match file.read_to_string(&mut text) {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
-                return Err(RecordError::Recordings { path: path.to_owned(), reason: "it is not text".to_owned() });
+                return Err(RecordError::Recordings {
+                    path: path.to_owned(),
+                    reason: "it is not text".to_owned(),
+                });
             }
             other => other.map_err(LabError::io(failed("read")))?,
         };
@@ -95,7 +104,11 @@ fn take(cases: &mut BTreeMap<String, Recorded>, line: usize, content: &str) -> R
         return Err(format!("line {line} is not a recording"));
     };
     let setup = setup.clone();
-    cases.entry(name.to_owned()).or_insert_with(|| Recorded { line, setup, reps: BTreeSet::new() }).reps.insert(rep);
+    cases
+        .entry(name.to_owned())
+        .or_insert_with(|| Recorded { line, setup, reps: BTreeSet::new() })
+        .reps
+        .insert(rep);
     Ok(())
 }
 

@@ -46,6 +46,7 @@ pub(super) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     tsc_hz: Option<u64>,
     age_ms: u64,
+    lead_ms: u64,
     guest_witness: Option<bool>,
     busy_before: f64,
     busy: f64,
@@ -87,7 +88,8 @@ impl Row {
         course: &Course,
         measured: Measured,
     ) -> Result<Self, RecordError> {
-        let origin = course.origin_us().ok_or_else(|| RecordError::Answer("a trace without a sync".to_owned()))?;
+        let origin =
+            course.origin_us().ok_or_else(|| RecordError::Answer("a trace without a sync".to_owned()))?;
         let since = |us: u64| seconds(us.saturating_sub(origin), 4);
         let figures = Figures(&ended.figures);
         let mut throttle_hist: Vec<u64> = ended.throttle.iter().map(|(_, percentage)| *percentage).collect();
@@ -134,6 +136,7 @@ impl Row {
             prealloc: case.prealloc,
             tsc_hz: measured.tsc_hz,
             age_ms: measured.age_ms,
+            lead_ms: origin.saturating_sub(ended.began_us) / 1000,
             guest_witness: measured.guest_witness,
             busy_before: rounded(measured.busy_before, 3),
             busy: rounded(measured.busy, 3),
@@ -157,7 +160,7 @@ impl Row {
         let downtime = self.down_ms.map_or_else(String::new, |ms| format!(", downtime {ms} ms"));
         let witness = match self.guest_witness {
             Some(true) => "",
-            Some(false) => ", AND THE GUEST MISSES WRITES",
+            Some(false) => ", AND THE GUEST WAS DAMAGED",
             None => ", no witness",
         };
         format!(
@@ -228,6 +231,7 @@ mod tests {
             throttle: vec![(7_200_000, 20), (7_300_000, 30)],
             capabilities: vec!["auto-converge".into()],
             began: Instant::now(),
+            began_us: 6_985_000,
         };
         let measured = Measured {
             rate: 9999.96,
@@ -255,11 +259,17 @@ mod tests {
     fn times_count_from_the_first_sync() {
         let row = serde_json::to_value(row(true, &figures()).unwrap()).unwrap();
         assert_eq!(row["sync_list"], json!([[0.0, 0.00014, 0], [0.3123, 0.00014, 9]]));
-        assert_eq!(row["sync_pages"], json!([0, 9]));
+        assert_eq!((&row["sync_pages"], &row["lead_ms"]), (&json!([0, 9]), &json!(15)));
         assert_eq!(row["windows"], json!([[0.1, 5, 100, 6]]));
         assert_eq!((&row["vmstop"], &row["throttle"]), (&json!([0.312]), &json!([[0.2, 20], [0.3, 30]])));
-        assert_eq!((&row["throttle_hist"], &row["rate"], &row["busy"]), (&json!([20, 30]), &json!(10000.0), &json!(0.024)));
-        assert_eq!((&row["down_ms"], &row["rep"], &row["status"]), (&json!(5), &json!(2), &json!("completed")));
+        assert_eq!(
+            (&row["throttle_hist"], &row["rate"], &row["busy"]),
+            (&json!([20, 30]), &json!(10000.0), &json!(0.024))
+        );
+        assert_eq!(
+            (&row["down_ms"], &row["rep"], &row["status"]),
+            (&json!(5), &json!(2), &json!("completed"))
+        );
     }
 
     #[test]

@@ -200,7 +200,8 @@ fn migrate_arguments(name: &str, to: &Host, case: &Case) -> Vec<String> {
 
 fn domain_xml(name: &str, case: &Case, machine: &Machine) -> String {
     let mut arguments = String::new();
-    for word in trace_arguments().into_iter().chain(Posts::arguments(&Path::new("/").join(SOCKETS), ENDPOINT)) {
+    for word in trace_arguments().into_iter().chain(Posts::arguments(&Path::new("/").join(SOCKETS), ENDPOINT))
+    {
         // Writing to a string cannot fail.
         let _ = writeln!(arguments, "    <qemu:arg value='{word}'/>");
     }
@@ -263,8 +264,11 @@ mod tests {
     fn the_guest_is_described_with_the_recorders_ears() {
         let text = "[[case]]\nname = \"a\"\nguest = \"m=1 w=256 n=2 c=489000 v=2\"\ndriver = \"libvirt\"\ndisk_mib = 8\n";
         let plan = Plan::parse(text, Path::new("p")).unwrap();
-        let machine =
-            Machine { kernel: PathBuf::from("/k"), initrd: None, append: "m=1 w=256 n=2 c=489000 v=2".into() };
+        let machine = Machine {
+            kernel: PathBuf::from("/k"),
+            initrd: None,
+            append: "m=1 w=256 n=2 c=489000 v=2".into(),
+        };
         let xml = domain_xml("recorded-1", &plan.cases[0], &machine);
         for part in [
             "<vcpu>2</vcpu>",

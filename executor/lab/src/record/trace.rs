@@ -113,13 +113,7 @@ impl Course {
         pages
     }
 
-    fn take(
-        &mut self,
-        at_us: u64,
-        event: &str,
-        arguments: &str,
-        started: &mut Option<u64>,
-    ) -> Option<()> {
+    fn take(&mut self, at_us: u64, event: &str, arguments: &str, started: &mut Option<u64>) -> Option<()> {
         match event {
             "migration_bitmap_sync_start" => *started = Some(at_us),
             "migration_bitmap_sync_end" => {
@@ -167,7 +161,11 @@ fn traced(line: &str) -> Option<(u64, &str, &str)> {
 
 fn number_after(text: &str, words: &str) -> Option<u64> {
     // At the beginning of a word, so that `time_spent` is not found in another name that ends with it.
-    let at = if let Some(rest) = text.strip_prefix(words) { rest } else { text.split_once(&format!(" {words}"))?.1 };
+    let at = if let Some(rest) = text.strip_prefix(words) {
+        rest
+    } else {
+        text.split_once(&format!(" {words}"))?.1
+    };
     at.split(' ').next()?.parse().ok()
 }
 
@@ -178,15 +176,15 @@ mod tests {
     const LOG: &str = "\
 2026-11-24 16:00:00.000+0000: starting up libvirt version: 9.0.0
 18437@1795538402.136046:runstate_set current_run_state 6 (prelaunch) new_state 9 (running)
-18448@1795538404.212649:migration_bitmap_sync_start 
+18448@1795538404.212649:migration_bitmap_sync_start\x20
 18448@1795538404.212793:migration_bitmap_sync_end dirty_pages 0
 18448@1795538404.212866:migrate_pending pending size 537403392 max 0 (pre = 537403392 compat=0 post=0)
 18448@1795538404.312695:migrate_transferred transferred 10489640 time_spent 100 bandwidth 104896 max_size 10489640
 18448@1795538404.312726:migrate_pending pending size 510345216 max 10489640 (pre = 510345216 compat=0 post=0)
-18448@1795538407.814427:migration_bitmap_sync_start 
+18448@1795538407.814427:migration_bitmap_sync_start\x20
 18448@1795538407.814521:migration_bitmap_sync_end dirty_pages 9767
 18448@1795538407.814547:runstate_set current_run_state 9 (running) new_state 7 (finish-migrate)
-18448@1795538407.914256:migration_bitmap_sync_start 
+18448@1795538407.914256:migration_bitmap_sync_start\x20
 18448@1795538407.914360:migration_bitmap_sync_end dirty_pages 960
 18448@1795538408.019876:runstate_set current_run_state 7 (finish-migrate) new_state 5 (postmigrate)
 ";
@@ -194,7 +192,8 @@ mod tests {
     #[test]
     fn a_trace_is_read() {
         let course = Course::read(LOG).unwrap();
-        let rows: Vec<_> = course.syncs.iter().map(|sync| (sync.end_us - sync.start_us, sync.counted)).collect();
+        let rows: Vec<_> =
+            course.syncs.iter().map(|sync| (sync.end_us - sync.start_us, sync.counted)).collect();
         assert_eq!(rows, [(144, 0), (94, 9767), (104, 960)]);
         let left: Vec<_> = course.syncs.iter().map(|sync| sync.remaining).collect();
         assert_eq!(left, [Some(537_403_392), None, None]);

@@ -34,7 +34,9 @@ enum Word {
 
 /// Waits for the first write.
 pub(super) fn start(serial: &mut Lines) -> Result<Start, RecordError> {
-    match wait_for(serial, START_ALLOWED, "the guest's first write", |word| !matches!(word, Word::Report { .. }))? {
+    match wait_for(serial, START_ALLOWED, "the guest's first write", |word| {
+        !matches!(word, Word::Report { .. })
+    })? {
         Word::Start { tsc_hz } => Ok(Start { tsc_hz, at: Instant::now() }),
         other => Err(RecordError::Answer(format!("the guest at its start: {other:?}"))),
     }
@@ -125,7 +127,8 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_is_nothing() {
-        for line in ["", "r", "r 1", "r 1 2 3", "1f 33", "v 1 2", "v 100000000 1 0", "r 1 g", "i 1 0", "e 1"] {
+        for line in ["", "r", "r 1", "r 1 2 3", "1f 33", "v 1 2", "v 100000000 1 0", "r 1 g", "i 1 0", "e 1"]
+        {
             assert_eq!(parse(line), None, "{line}");
         }
     }

@@ -74,7 +74,7 @@ pub(crate) struct Case {
 /// Limits that change while the copy runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Change {
-    /// Seconds since the migration was asked for.
+    /// Seconds since QEMU began to migrate.
     pub(crate) at_s: f64,
     /// Bandwidth limit in bytes a second, 0 for none.
     #[serde(skip_serializing_if = "Option::is_none")]

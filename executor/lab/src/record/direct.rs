@@ -87,6 +87,10 @@ impl Driver for Direct {
         self.source.qmp.execute("migrate", &json!({"uri": self.uri})).map(drop)
     }
 
+    fn goes_on(&mut self) -> Result<(), RecordError> {
+        Ok(())
+    }
+
     fn limit(&mut self, bytes_per_second: Option<u64>, downtime_ms: Option<u64>) -> Result<(), RecordError> {
         let mut parameters = serde_json::Map::new();
         if let Some(bytes) = bytes_per_second {

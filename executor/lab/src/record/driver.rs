@@ -27,6 +27,9 @@ pub(super) trait Driver {
     /// Asks for the migration, and does not wait for it.
     fn begin(&mut self) -> Result<(), RecordError>;
 
+    /// Fails when a migration that QEMU has not begun yet will never be.
+    fn goes_on(&mut self) -> Result<(), RecordError>;
+
     /// Changes limits while it runs, each where one is given.
     fn limit(&mut self, bytes_per_second: Option<u64>, downtime_ms: Option<u64>) -> Result<(), RecordError>;
 

@@ -18,6 +18,7 @@ use crate::LabError;
 const THROTTLE_LOOK: Duration = Duration::from_millis(100);
 /// The first answer that says "completed" may come before its own figures.
 const FIGURES_ALLOWED: Duration = Duration::from_secs(5);
+const START_ALLOWED: Duration = Duration::from_mins(1);
 const CANCEL_ALLOWED: Duration = Duration::from_secs(30);
 /// Beyond its timeout, a migration that cannot be cancelled any more is waited for this long.
 const BEYOND_CANCEL: Duration = Duration::from_secs(30);
@@ -33,9 +34,10 @@ pub(super) struct Ended {
     pub(super) throttle: Vec<(u64, u64)>,
     /// The capabilities that were on, without `events`.
     pub(super) capabilities: Vec<String>,
-    /// When it was asked for, and the same in microseconds since the epoch.
+    /// When it was asked for, in microseconds since the epoch.
+    pub(super) asked_us: u64,
+    /// When QEMU began; all times of a case count from here.
     pub(super) began: Instant,
-    pub(super) began_us: u64,
 }
 
 #[derive(Debug)]
@@ -48,15 +50,16 @@ enum Step {
 /// Begins the migration and stays with it until it is over.
 pub(super) fn follow(driver: &mut dyn Driver, case: &Case, meter: &mut Meter) -> Result<Ended, RecordError> {
     let mut steps = steps(case);
-    let (began, began_us) = (Instant::now(), now_us());
+    let asked_us = now_us();
     driver.begin()?;
+    let began = wait_for_start(driver)?;
     let mut ended = Ended {
         completed: false,
         figures: Value::Null,
         throttle: Vec::new(),
         capabilities: Vec::new(),
+        asked_us,
         began,
-        began_us,
     };
     loop {
         let now = began.elapsed();
@@ -93,6 +96,22 @@ pub(super) fn follow(driver: &mut dyn Driver, case: &Case, meter: &mut Meter) ->
     meter.look(&driver.processes());
     driver.settle()?;
     Ok(ended)
+}
+
+/// Waits until QEMU begins, which with libvirt is a while after it was asked.
+fn wait_for_start(driver: &mut dyn Driver) -> Result<Instant, RecordError> {
+    let deadline = Instant::now() + START_ALLOWED;
+    loop {
+        match next_status(&mut driver.source().qmp, Instant::now() + Duration::from_millis(50))?.as_deref() {
+            Some("setup") => return Ok(Instant::now()),
+            Some(status @ ("failed" | "cancelled")) => return Err(failure(driver, status)),
+            _ if Instant::now() > deadline => {
+                let what = "the beginning of the migration".to_owned();
+                return Err(LabError::Timeout { what, allowed: START_ALLOWED }.into());
+            }
+            _ => driver.goes_on()?,
+        }
+    }
 }
 
 fn steps(case: &Case) -> VecDeque<(Duration, Step)> {

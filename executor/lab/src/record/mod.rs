@@ -37,6 +37,8 @@ use case::Guest;
 use recordings::Recordings;
 use run::Workshop;
 
+use crate::remains::stand_still_if_interrupted;
+
 /// What of a plan is recorded, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -115,6 +117,7 @@ pub fn record(
                 tell(&format!("    {}", row.summary()));
             }
             Err(error) => {
+                stand_still_if_interrupted();
                 outcome.failed += 1;
                 tell(&format!("    FAILED: {error}"));
             }

@@ -136,7 +136,7 @@ impl Row {
             prealloc: case.prealloc,
             tsc_hz: measured.tsc_hz,
             age_ms: measured.age_ms,
-            lead_ms: origin.saturating_sub(ended.began_us) / 1000,
+            lead_ms: origin.saturating_sub(ended.asked_us) / 1000,
             guest_witness: measured.guest_witness,
             busy_before: rounded(measured.busy_before, 3),
             busy: rounded(measured.busy, 3),
@@ -231,7 +231,7 @@ mod tests {
             throttle: vec![(7_200_000, 20), (7_300_000, 30)],
             capabilities: vec!["auto-converge".into()],
             began: Instant::now(),
-            began_us: 6_985_000,
+            asked_us: 6_985_000,
         };
         let measured = Measured {
             rate: 9999.96,

@@ -103,6 +103,18 @@ impl Driver for ThroughLibvirt<'_> {
         Ok(())
     }
 
+    fn goes_on(&mut self) -> Result<(), RecordError> {
+        let ended = match &mut self.running {
+            Some(child) => child.try_wait().map_err(LabError::io("look at `virsh migrate`"))?.is_some(),
+            None => true,
+        };
+        if ended {
+            self.settle()?;
+            return Err(RecordError::Closed("`virsh migrate`"));
+        }
+        Ok(())
+    }
+
     fn limit(&mut self, bytes_per_second: Option<u64>, downtime_ms: Option<u64>) -> Result<(), RecordError> {
         if let Some(bytes) = bytes_per_second {
             let mib = if bytes == 0 { UNLIMITED_MIB_PER_SECOND } else { bytes / MIB };

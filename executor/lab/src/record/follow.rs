@@ -217,3 +217,40 @@ fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::Plan;
+    use super::*;
+
+    #[test]
+    fn steps_are_taken_in_their_order_and_the_last_gives_up() {
+        let text = "[[case]]\nname = \"a\"\nguest = \"m=0\"\ntimeout_s = 5\npost_copy_at_s = 1.5\n\
+                    capabilities = [\"postcopy-ram\"]\nchanges = [{ at_s = 1.0, downtime_limit_ms = 7 }, { at_s = 2.0, downtime_limit_ms = 9 }]\n";
+        let case = Plan::parse(text, Path::new("p")).unwrap().cases.remove(0);
+        let steps = steps(&case);
+        let at: Vec<u128> = steps.iter().map(|(at, _)| at.as_millis()).collect();
+        assert_eq!(at, [1000, 1500, 2000, 5000]);
+        assert!(matches!(steps[0].1, Step::Limit(None, Some(7))) && matches!(steps[3].1, Step::GiveUp));
+    }
+
+    #[test]
+    fn a_throttle_is_noted_when_it_changes() {
+        let mut ended = Ended {
+            completed: false,
+            figures: Value::Null,
+            throttle: Vec::new(),
+            capabilities: Vec::new(),
+            asked_us: 0,
+            began: Instant::now(),
+        };
+        for percentage in [0, 20, 20, 30, 30, 30] {
+            ended.look_at_throttle(&json!({"cpu-throttle-percentage": percentage}));
+        }
+        ended.look_at_throttle(&json!({"status": "completed"}));
+        let seen: Vec<u64> = ended.throttle.iter().map(|(_, percentage)| *percentage).collect();
+        assert_eq!(seen, [20, 30]);
+    }
+}

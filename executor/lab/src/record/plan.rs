@@ -262,6 +262,9 @@ impl RawCase {
         if !self.changes.is_sorted_by(|one, next| one.at_s <= next.at_s) {
             return Err("the changes stand in the order of their times".to_owned());
         }
+        if self.changes.iter().any(RawChange::is_empty) {
+            return Err("each change has a bandwidth, a downtime limit, or both".to_owned());
+        }
         match self.driver {
             DriverKind::Qemu if self.disk_mib.is_some() => Err("`disk_mib` is for libvirt only".to_owned()),
             DriverKind::Qemu => Ok(()),
@@ -295,6 +298,10 @@ impl RawCase {
 }
 
 impl RawChange {
+    fn is_empty(&self) -> bool {
+        self.bandwidth_mib_per_second.is_none() && self.downtime_limit_ms.is_none()
+    }
+
     fn understand(self) -> Change {
         Change {
             at_s: self.at_s,
@@ -354,6 +361,7 @@ mod tests {
             ("post_copy_at_s = 1.0", "needs the capability"),
             ("post_copy_at_s = 31.0\ncapabilities = [\"postcopy-ram\"]", "between the beginning"),
             ("changes = [{ at_s = 2.0 }, { at_s = 1.0 }]", "in the order"),
+            ("changes = [{ at_s = 2.0 }]", "each change has"),
             ("changes = [{ at_s = 2.0, turbo = 1 }]", "unknown field `turbo`"),
             ("driver = \"xen\"", "unknown variant `xen`"),
             ("driver = \"libvirt\"\nprealloc = true", "not for libvirt"),

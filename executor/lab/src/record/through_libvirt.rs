@@ -62,7 +62,7 @@ impl<'a> ThroughLibvirt<'a> {
         let log = log_of(alpha, &name);
         let source = here.accept(pid, &|| fs::read_to_string(&log).unwrap_or_default())?;
         alpha.virsh(&["migrate-setmaxdowntime", &name, &case.downtime_limit_ms.to_string()])?;
-        let migrate = migrate_arguments(&name, beta, case);
+        let migrate = migrate_arguments(&name, &beta.uri(), case);
         Ok(Self {
             lab,
             name,
@@ -177,8 +177,8 @@ fn log_of(host: &Host, name: &str) -> PathBuf {
     host.folder().join("var/log/libvirt/qemu").join(format!("{name}.log"))
 }
 
-fn migrate_arguments(name: &str, to: &Host, case: &Case) -> Vec<String> {
-    let mut words: Vec<String> = ["migrate", "--live", "--p2p", name, &to.uri()].map(str::to_owned).into();
+fn migrate_arguments(name: &str, to: &str, case: &Case) -> Vec<String> {
+    let mut words: Vec<String> = ["migrate", "--live", "--p2p", name, to].map(str::to_owned).into();
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
     if case.bandwidth_bytes_per_second > 0 {
         add("--bandwidth", (case.bandwidth_bytes_per_second / MIB).to_string());
@@ -272,16 +272,17 @@ mod tests {
     use super::super::Plan;
     use super::*;
 
+    fn case(more: &str) -> Case {
+        let guest = "guest = \"m=1 w=256 n=2 c=489000 v=2\"";
+        let text = format!("[[case]]\nname = \"a\"\n{guest}\ndriver = \"libvirt\"\n{more}\n");
+        Plan::parse(&text, Path::new("p")).unwrap().cases.remove(0)
+    }
+
     #[test]
     fn the_guest_is_described_with_the_recorders_ears() {
-        let text = "[[case]]\nname = \"a\"\nguest = \"m=1 w=256 n=2 c=489000 v=2\"\ndriver = \"libvirt\"\ndisk_mib = 8\n";
-        let plan = Plan::parse(text, Path::new("p")).unwrap();
-        let machine = Machine {
-            kernel: PathBuf::from("/k"),
-            initrd: None,
-            append: "m=1 w=256 n=2 c=489000 v=2".into(),
-        };
-        let xml = domain_xml("recorded-1", &plan.cases[0], &machine);
+        let append = "m=1 w=256 n=2 c=489000 v=2";
+        let machine = Machine { kernel: PathBuf::from("/k"), initrd: None, append: append.into() };
+        let xml = domain_xml("recorded-1", &case("disk_mib = 8"), &machine);
         for part in [
             "<vcpu>2</vcpu>",
             "<cmdline>m=1 w=256 n=2 c=489000 v=2</cmdline>",
@@ -291,5 +292,24 @@ mod tests {
         ] {
             assert!(xml.contains(part), "{part}: {xml}");
         }
+        assert!(!domain_xml("recorded-1", &case(""), &machine).contains("<disk"));
+    }
+
+    #[test]
+    fn what_the_case_asks_for_is_asked_of_virsh() {
+        let words = |more: &str| migrate_arguments("g", "u", &case(more)).join(" ");
+        assert_eq!(words(""), "migrate --live --p2p g u --bandwidth 100");
+        assert_eq!(
+            words("bandwidth_mib_per_second = 0\ndisk_mib = 8"),
+            "migrate --live --p2p g u --copy-storage-all"
+        );
+        let more = "capabilities = [\"auto-converge\", \"postcopy-ram\"]\nparameters = { cpu-throttle-initial = 50 }";
+        let expected =
+            "migrate --live --p2p g u --bandwidth 100 --auto-converge-initial 50 --auto-converge --postcopy";
+        assert_eq!(words(more), expected);
+        let more = "capabilities = [\"multifd\", \"xbzrle\"]\nparameters = { multifd-channels = 4 }";
+        let expected = "migrate --live --p2p g u --bandwidth 100 --parallel-connections 4 --comp-methods xbzrle \
+                        --compressed --parallel";
+        assert_eq!(words(more), expected);
     }
 }

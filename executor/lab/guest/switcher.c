@@ -1,9 +1,9 @@
 /*
- * For the recorder's Linux guest: makes every processor switch tasks 500 times a second.
+ * For the recorder's Linux guest: makes every processor switch tasks 1000 times a second.
  *
  * QEMU 7.2, emulating, loses writes to pages whose translation has been buffered since before a dirty-bitmap sync
  * (see machine.h). A switch to a task with a memory of its own empties the buffer, so with this no write goes unseen
- * for longer than two milliseconds. It must never use a library or memory of its own: it is to cost nothing but switches.
+ * for longer than a millisecond. It must never use a library or memory of its own: it is to cost nothing but switches.
  */
 
 #define PROCESSORS_MAX 8
@@ -31,7 +31,7 @@ _Noreturn void _start(void)
         if (call(SYS_SCHED_SETAFFINITY, 0, sizeof mask, (long)&mask) < 0)
             call(SYS_EXIT, 0, 0, 0); /* there is no such processor */
         for (;;) {
-            long pause[2] = {0, 2000000};
+            long pause[2] = {0, 1000000};
             call(SYS_NANOSLEEP, (long)pause, 0, 0);
         }
     }

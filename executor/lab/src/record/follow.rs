@@ -30,6 +30,8 @@ pub(super) struct Ended {
     pub(super) completed: bool,
     /// QEMU's figures at the end, or just before the cancel.
     pub(super) figures: Value,
+    /// When these were asked for, in microseconds since the epoch.
+    pub(super) figures_us: u64,
     /// Throttle percentages at each change, with the microseconds since the epoch at which they were seen.
     pub(super) throttle: Vec<(u64, u64)>,
     /// The capabilities that were on, without `events`.
@@ -56,6 +58,7 @@ pub(super) fn follow(driver: &mut dyn Driver, case: &Case, meter: &mut Meter) ->
     let mut ended = Ended {
         completed: false,
         figures: Value::Null,
+        figures_us: 0,
         throttle: Vec::new(),
         capabilities: Vec::new(),
         asked_us,
@@ -127,6 +130,7 @@ fn steps(case: &Case) -> VecDeque<(Duration, Step)> {
 /// The figures as they are, and then the end of the migration; unless it completes first.
 fn give_up(driver: &mut dyn Driver, ended: &mut Ended) -> Result<(), RecordError> {
     ended.figures = query(&mut driver.source().qmp)?;
+    ended.figures_us = now_us();
     ended.look_at_throttle(&ended.figures.clone());
     if status(&ended.figures).is_some_and(|status| status.starts_with("postcopy")) {
         return Err(RecordError::Migration {
@@ -156,6 +160,7 @@ impl Ended {
         let deadline = Instant::now() + FIGURES_ALLOWED;
         loop {
             self.figures = query(qmp)?;
+            self.figures_us = now_us();
             self.look_at_throttle(&self.figures.clone());
             let number = |name: &str| self.figures.get(name).and_then(Value::as_u64);
             if number("total-time").is_some_and(|ms| ms > 0) && number("downtime").is_some() {
@@ -241,6 +246,7 @@ mod tests {
         let mut ended = Ended {
             completed: false,
             figures: Value::Null,
+            figures_us: 0,
             throttle: Vec::new(),
             capabilities: Vec::new(),
             asked_us: 0,

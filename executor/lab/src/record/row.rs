@@ -118,7 +118,11 @@ impl Row {
                 .map(|sync| (since(sync.start_us), seconds(sync.end_us - sync.start_us, 5), sync.counted))
                 .collect(),
             vmstop: course.stops.iter().map(|at| since(*at)).collect(),
-            throttle: ended.throttle.iter().map(|(at, percentage)| (since(*at), *percentage)).collect(),
+            throttle: ended
+                .throttle
+                .iter()
+                .map(|(seen, percentage)| (since(course.throttled_at(*seen)), *percentage))
+                .collect(),
             throttle_hist,
             name: case.name.clone(),
             rep,
@@ -223,11 +227,12 @@ mod tests {
             syncs: vec![sync(0, 0), sync(312_345, 9)],
             windows: vec![Window { end_us: 7_100_049, sent_bytes: 5, length_ms: 100, threshold_bytes: 6 }],
             stops: vec![7_312_000],
-            throttles: Vec::new(),
+            throttles: vec![7_190_000, 7_250_000, 7_310_000],
         };
         let ended = Ended {
             completed,
             figures: figures.clone(),
+            figures_us: 8_000_000,
             throttle: vec![(7_200_000, 20), (7_300_000, 30)],
             capabilities: vec!["auto-converge".into()],
             began: Instant::now(),
@@ -261,7 +266,7 @@ mod tests {
         assert_eq!(row["sync_list"], json!([[0.0, 0.00014, 0], [0.3123, 0.00014, 9]]));
         assert_eq!((&row["sync_pages"], &row["lead_ms"]), (&json!([0, 9]), &json!(15)));
         assert_eq!(row["windows"], json!([[0.1, 5, 100, 6]]));
-        assert_eq!((&row["vmstop"], &row["throttle"]), (&json!([0.312]), &json!([[0.2, 20], [0.3, 30]])));
+        assert_eq!((&row["vmstop"], &row["throttle"]), (&json!([0.312]), &json!([[0.19, 20], [0.25, 30]])));
         assert_eq!(
             (&row["throttle_hist"], &row["rate"], &row["busy"]),
             (&json!([20, 30]), &json!(10000.0), &json!(0.024))

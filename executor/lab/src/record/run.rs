@@ -109,6 +109,8 @@ fn record(driver: &mut dyn Driver, case: &Case, rep: u32, known: Known) -> Resul
     let busy = meter.others()?;
     let guest_witness = ask_the_guest(driver, case, ended.completed)?;
     let course = Course::read(&driver.trace()?).map_err(|error| RecordError::Answer(error.to_string()))?;
+    // Between the last figures and a cancel QEMU goes on.
+    let course = course.until(ended.figures_us);
     let measured = Measured {
         rate: before.rate,
         tsc_hz: before.tsc_hz,

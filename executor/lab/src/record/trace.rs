@@ -82,9 +82,24 @@ impl Course {
         Ok(course)
     }
 
+    /// What had happened by then.
+    #[must_use]
+    pub(crate) fn until(mut self, us: u64) -> Self {
+        self.syncs.retain(|sync| sync.end_us <= us);
+        self.windows.retain(|window| window.end_us <= us);
+        self.stops.retain(|at| *at <= us);
+        self.throttles.retain(|at| *at <= us);
+        self
+    }
+
     /// The start of the first sync, from which the others are counted.
     pub(crate) fn origin_us(&self) -> Option<u64> {
         self.syncs.first().map(|sync| sync.start_us)
+    }
+
+    /// When the throttle was raised to what was seen at some moment; that moment itself where the trace has nothing.
+    pub(crate) fn throttled_at(&self, seen_us: u64) -> u64 {
+        self.throttles.iter().copied().filter(|at| *at <= seen_us).max().unwrap_or(seen_us)
     }
 
     /// Newly dirty pages of each sync alone. None where it cannot be told whether QEMU had begun to count anew.
@@ -205,6 +220,14 @@ mod tests {
             threshold_bytes: 10_489_640,
         };
         assert_eq!((course.windows, course.stops), (vec![window], vec![1_795_538_407_814_547]));
+    }
+
+    #[test]
+    fn what_came_later_can_be_left_out() {
+        let course = Course::read(LOG).unwrap().until(1_795_538_407_900_000);
+        assert_eq!((course.syncs.len(), course.windows.len(), course.stops.len()), (2, 1, 1));
+        let course = course.until(1_795_538_404_212_793);
+        assert_eq!((course.syncs.len(), course.windows.len(), course.stops.len()), (1, 0, 0));
     }
 
     #[test]

@@ -293,12 +293,14 @@ static void run(void *page)
     while (!stopping) {
         forget_page(own);
         uint64_t now = tsc();
+        int busy = config.pattern && keep_pace(own, now);
+        /* After what is due, so that the count is that of the moment. */
         if (own->which == 0 && now >= own->next_report) {
             report(own, now);
             if (received() == 'v')
                 stop_and_verify(own);
         }
-        if (!stopping && !(config.pattern && keep_pace(own, now)))
+        if (!busy && !stopping)
             wait_for_interrupt();
     }
     own->stopped = 1;

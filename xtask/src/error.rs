@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use whimbrel_lab::LabError;
+use whimbrel_lab::record::RecordError;
 use xtask::TreeError;
 
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,16 @@ pub(crate) enum Error {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("the scenario is not valid:\n{0}")]
     BadScenario(String),
+    #[error("cannot record")]
+    Record(#[from] RecordError),
+    #[error("cannot read the plan `{}`", path.display())]
+    UnreadablePlan { path: PathBuf, source: io::Error },
+    #[error("the plan has no case `{0}`: `cargo xtask record --list` names them")]
+    NoCase(String),
+    #[error("{0} runs could not be recorded, see above; the same command tries them again")]
+    NotRecorded(u32),
+    #[error("the package manager knows no kernel: `{0}` depends on none")]
+    NoKernel(&'static str),
     #[error("the guest bore witness to damage; see above")]
     Damage,
 }

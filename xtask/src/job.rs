@@ -38,6 +38,12 @@ impl Job {
         self
     }
 
+    /// More arguments, split at white space.
+    pub(crate) fn arguments(mut self, arguments: &str) -> Self {
+        self.arguments.extend(arguments.split_whitespace().map(OsString::from));
+        self
+    }
+
     /// A variable of its environment.
     pub(crate) fn variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.environment.push((name, value.into()));

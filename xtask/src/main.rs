@@ -1,4 +1,4 @@
-//! Developers' verbs: `cargo xtask setup | test | lab | tidy`.
+//! Developers' verbs: `cargo xtask setup | test | lab | record | tidy`.
 //!
 //! Everything that must hold is held by `cargo xtask test`, here and in automation alike: there is no second list.
 
@@ -9,6 +9,8 @@ mod artifacts;
 mod error;
 mod job;
 mod lab;
+mod packages;
+mod record;
 mod setup;
 mod steps;
 mod test;
@@ -48,6 +50,8 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// Record migrations of real QEMU, for simulators to be held against
+    Record(record::Options),
     /// Look for what does not belong: sizes, words, paths, dead links, promises without a test
     Tidy,
 }
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run(Purpose::Lab).map(|note| println!("{note}")),
         Verb::Test { fast } => test::run(fast),
         Verb::Lab { scenario, keep } => lab::run(&scenario, keep),
+        Verb::Record(options) => record::run(&options),
         Verb::Tidy => tidy().map(|note| println!("{note}")),
     };
     match done {

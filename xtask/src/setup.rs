@@ -66,7 +66,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<String, Error> {
         let packages: BTreeSet<&str> = absent.iter().map(|need| need.package).collect();
         let packages: Vec<&str> = packages.into_iter().collect();
         let packages = packages.join(" ");
-        if !is_debian_12(&fs::read_to_string("/etc/os-release").unwrap_or_default()) {
+        if !is_this_debian_12() {
             return Err(Error::OtherSystem { what: names(&absent), packages });
         }
         install(&packages)?;
@@ -134,6 +134,11 @@ fn find(program: &str) -> Option<PathBuf> {
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
+}
+
+/// Whether this system is the one whose packages are known here.
+pub(crate) fn is_this_debian_12() -> bool {
+    is_debian_12(&fs::read_to_string("/etc/os-release").unwrap_or_default())
 }
 
 fn is_debian_12(release: &str) -> bool {

@@ -1,4 +1,4 @@
-/* Enters the guest: multiboot header, stack, segments, and the timer interrupt's stub.
+/* Enters a guest: multiboot header, stack, segments, and the timer interrupt's stub.
    It must never enable an interrupt other than the timer's: none of the others has a handler. */
 
     .section .multiboot, "a"
@@ -38,6 +38,7 @@ timer_interrupt:
 
     .section .data
     .balign 8
+    .global gdt
 gdt:
     .quad 0
     .quad 0x00CF9A000000FFFF    /* 0x08: flat code */

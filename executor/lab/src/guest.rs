@@ -1,23 +1,11 @@
-//! The lab's guest: its description, its program, and the XML that libvirt starts it from.
+//! The lab's guest: its description, and the XML that libvirt starts it from.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::console::Console;
-use crate::{Host, LabError, Snapshot, shell};
-
-const SOURCES: [(&str, &str); 3] = [
-    ("boot.S", include_str!("../guest/boot.S")),
-    ("guest.c", include_str!("../guest/guest.c")),
-    ("guest.ld", include_str!("../guest/guest.ld")),
-];
-
-/// No library, no start-up code and no floating point: the guest has no run-time to offer them.
-const FLAGS: &str = "-m32 -march=i686 -mgeneral-regs-only -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding \
-    -fno-builtin -fno-pic -fno-stack-protector -fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables \
-    -nostdlib -static -Wl,--build-id=none -Wl,-n -T guest.ld boot.S guest.c -o guest.elf";
+use crate::{Host, LabError, Snapshot};
 
 /// Where the region starts, and what firmware keeps at the top of memory.
 const OUTSIDE_REGION_MIB: u32 = 18;
@@ -124,16 +112,6 @@ impl Guest {
         let scans = earlier.scans.saturating_add(2);
         self.wait_until(allowed, |now| now.scans >= scans)
     }
-}
-
-/// Builds the guest's program in a folder and gives its path.
-pub(crate) fn compile(folder: &Path) -> Result<PathBuf, LabError> {
-    for (name, text) in SOURCES {
-        let path = folder.join(name);
-        std::fs::write(&path, text).map_err(LabError::io(format!("write `{}`", path.display())))?;
-    }
-    shell::run(Command::new("gcc").current_dir(folder).args(FLAGS.split_whitespace()))?;
-    Ok(folder.join("guest.elf"))
 }
 
 /// Starts the guest on a host, with its console at `socket`; `scratch` is where its XML is written.

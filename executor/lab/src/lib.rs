@@ -14,6 +14,8 @@ mod host;
 mod namespaces;
 mod network;
 mod processes;
+mod programs;
+pub mod record;
 mod remains;
 pub mod scenario;
 mod shell;
@@ -34,6 +36,7 @@ pub use witness::Snapshot;
 use files::HostIdentity;
 use namespaces::Holder;
 use network::{Network, Port};
+use programs::Program;
 use remains::Remains;
 
 const ALPHA: HostIdentity =
@@ -97,7 +100,7 @@ impl Lab {
         shell::require_programs()?;
         Self::remove_stale()?;
         let remains = Remains::create(options.remove_on_signal)?;
-        let guest_program = guest::compile(&remains.folder)?;
+        let guest_program = programs::compile(Program::Witness, &remains.folder)?;
         let switch = remains.keep(Holder::network(&remains.keeper)?)?;
         let operator = remains.keep(Holder::network(&remains.keeper)?)?;
         let alpha = build_host(&remains, ALPHA, operator, options)?;

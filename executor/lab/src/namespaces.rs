@@ -5,6 +5,7 @@
 //! dies the kernel kills everything that ever ran on that host, daemons and guests that left their
 //! parents included. It must never put anything into the machine's own network namespace.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,7 +18,7 @@ use crate::{LabError, processes, shell};
 /// look alive to libvirt for ever.
 const HOLD: &str = "echo ready; exec >/dev/null 2>&1; while :; do sleep 86400 & wait $!; done";
 
-/// One set of namespaces, and the process that holds them.
+/// One set of namespaces, and the process that holds them; or a program alone.
 #[derive(Debug)]
 pub(crate) struct Holder {
     child: Child,
@@ -32,6 +33,7 @@ impl Holder {
         command.args(["--pdeathsig", "KILL", "unshare", "--net", "/bin/sh", "-c"]);
         // Nothing here has children, and a child of the holder would outlive it.
         command.arg("set -e; ip link set lo up; echo ready; exec sleep infinity >/dev/null 2>&1");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = keeper.spawn(command)?;
         let inside = child.id();
         Self { child, inside }.ready()
@@ -51,12 +53,24 @@ impl Holder {
              cd /; {HOLD}"
         ));
         command.args(["host", name]).arg(folder);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = keeper.spawn(command)?;
         let inside = child.id();
         let mut holder = Self { child, inside }.ready()?;
         let absent = || LabError::NotRunning { what: "first process".into(), host: name.into() };
         holder.inside = processes::child_of(inside).ok_or_else(absent)?;
         Ok(holder)
+    }
+
+    /// A program outside any namespace of its own, that ends with its owner too. What it says goes to `log`.
+    pub(crate) fn program(keeper: &Keeper, program: &Command, log: &File) -> Result<Self, LabError> {
+        let copy = || log.try_clone().map_err(LabError::io("share a log"));
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(program.get_program()).args(program.get_args());
+        command.stdout(copy()?).stderr(copy()?);
+        let child = keeper.spawn(command)?;
+        let inside = child.id();
+        Ok(Self { child, inside })
     }
 
     /// Ends the holder and with it everything inside, and returns when all of it is gone.
@@ -130,7 +144,7 @@ fn keep(inbox: &Receiver<(Command, Sender<Result<Child, LabError>>)>) {
     while let Ok((mut command, reply)) = inbox.recv() {
         use std::os::unix::process::CommandExt;
         // A group of its own: an interrupt typed at the terminal is for the lab's owner, who takes it down in order.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).stdin(Stdio::null());
         let child = command
             .spawn()
             .map_err(|source| LabError::Io { what: format!("run `{}`", shell::describe(&command)), source });

@@ -48,6 +48,19 @@ pub(crate) fn child_of(parent: u32) -> Option<u32> {
     })
 }
 
+/// Whether the process runs; one that has ended but was not yet waited for does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    read(pid).is_some()
+}
+
+/// User and system time that the process has used, in clock ticks.
+pub(crate) fn cpu_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ').skip(11).map(|field| field.parse::<u64>().ok());
+    Some(fields.next()?? + fields.next()??)
+}
+
 /// Kills at once, and waits until the process is gone.
 pub(crate) fn kill_and_wait(pid: u32) -> Result<(), LabError> {
     let before = start_time(pid);

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -20,6 +20,7 @@ const ROOT: &str = "/run/whimbrel-lab";
 
 static LIVING: Mutex<Vec<Weak<Remains>>> = Mutex::new(Vec::new());
 static ON_SIGNAL: Once = Once::new();
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// The folder, the holders of all namespaces, and the thread that started them.
@@ -60,7 +61,9 @@ impl Remains {
     /// Removes everything; a second call finds nothing to do. All is tried, and the first failure is told.
     pub(crate) fn remove(&self) -> Result<(), LabError> {
         let mut failure = None;
-        lock(&self.holders).retain_mut(|holder| holder.end().map_err(|error| failure = Some(error)).is_err());
+        // Held to the end: two removals at once would find each other's files gone, and both would stop there.
+        let mut holders = lock(&self.holders);
+        holders.retain_mut(|holder| holder.end().map_err(|error| failure = Some(error)).is_err());
         let reason = match (failure, remove_folder(&self.folder)) {
             (None, Ok(())) => return Ok(()),
             (Some(error), _) => error.to_string(),
@@ -74,6 +77,14 @@ impl Drop for Remains {
     fn drop(&mut self) {
         // Nobody is left to tell; `remove` is there for those who want to know.
         let _ = self.remove();
+    }
+}
+
+/// Goes no further when the process was interrupted and everything is being removed: whatever fails now fails for that
+/// reason, and the removal ends the process.
+pub(crate) fn stand_still_if_interrupted() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        std::thread::park();
     }
 }
 
@@ -130,6 +141,7 @@ fn remove_on_signal() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            INTERRUPTED.store(true, Ordering::SeqCst);
             for lab in lock(&LIVING).iter().filter_map(Weak::upgrade) {
                 let _ = lab.remove();
             }

@@ -13,15 +13,13 @@
  * that starts again from one means that the guest was started twice.
  */
 
-#include <stdint.h>
+#include "machine.h"
 
-#define REGION ((volatile struct page *)0x1000000) /* 16 MiB: above firmware, kernel, command line */
+#define REGION ((volatile struct page *)REGION_START)
 #define MAX_PHASES 16
 #define SCAN_SLICE 256  /* pages a turn, so that pacing and ticks go on during a scan */
 #define WRITE_SLICE 512 /* writes a turn, for the same reason when it catches up */
 #define TICKS_PER_SECOND 200
-#define TIMER_HZ 1000
-#define PIT_HZ 1193182
 
 struct page {
     uint32_t index;
@@ -46,176 +44,23 @@ static uint64_t total_writes;
 static uint64_t bad;
 static uint32_t scans;
 
-/* ---- the machine ---- */
-
-static inline void out8(uint16_t port, uint8_t value) { __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
-
-static inline uint8_t in8(uint16_t port)
-{
-    uint8_t value;
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline uint64_t tsc(void)
-{
-    uint32_t low, high;
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-    return (uint64_t)high << 32 | low;
-}
-
-/*
- * QEMU 7.2, emulating, does not tell its translation buffer that a migration has cleared the dirty
- * bitmap: later writes to a page whose translation is still buffered are not seen, and are lost.
- * Systems that switch tasks flush the buffer all the time and rarely meet this; this guest would
- * always. So it drops the translation of every page that it writes, and all of them every turn.
- */
-static inline void forget_page(volatile void *page) { __asm__ volatile("invlpg (%0)" ::"r"(page) : "memory"); }
-
-static inline void forget_all_pages(void)
-{
-    uint32_t control;
-    /* Without paging there is no page table to load again; a change of write protection flushes too. */
-    __asm__ volatile("mov %%cr0, %0; xor $0x10000, %0; mov %0, %%cr0" : "=r"(control)::"memory");
-}
-
-/* Divides by 32-bit long division: there is no compiler run-time library to do it. */
-static uint64_t divide(uint64_t dividend, uint32_t divisor)
-{
-    uint32_t high = (uint32_t)(dividend >> 32), low = (uint32_t)dividend;
-    uint32_t quotient_high = high / divisor, quotient_low, rest = high % divisor;
-    __asm__("divl %4" : "=a"(quotient_low), "=d"(rest) : "0"(low), "1"(rest), "r"(divisor));
-    return (uint64_t)quotient_high << 32 | quotient_low;
-}
-
-/* One reading of timer channel 2 with the counter's value beside it. A reading that was interrupted
-   on the host took long; the tightest of many is good to a few microseconds. */
-struct reading {
-    uint64_t at, width;
-    uint32_t count;
-};
-
-static struct reading read_timer(void)
-{
-    struct reading reading;
-    uint64_t before = tsc();
-    out8(0x43, 0x80); /* latch channel 2 */
-    reading.count = in8(0x42);
-    reading.count |= (uint32_t)in8(0x42) << 8;
-    reading.width = tsc() - before;
-    reading.at = before + (reading.width >> 1);
-    return reading;
-}
-
-static struct reading tightest_until(uint32_t count)
-{
-    struct reading best = read_timer(), next = best;
-    while (next.count > count) {
-        next = read_timer();
-        if (next.width < best.width && next.count > count)
-            best = next;
-    }
-    return best;
-}
-
-/* The frequency of the time-stamp counter, by the timer, which counts down from 65535 in 55 ms. */
-static uint64_t measure_tsc_hz(void)
-{
-    out8(0x61, (uint8_t)((in8(0x61) & ~2u) | 1u)); /* gate on, speaker off */
-    out8(0x43, 0xb0);                              /* channel 2, both bytes, mode 0 */
-    out8(0x42, 0xff);
-    out8(0x42, 0xff);
-    struct reading first = tightest_until(60000);
-    (void)tightest_until(8000);
-    struct reading last = tightest_until(3000);
-    uint32_t counted = first.count - last.count;
-    return divide((last.at - first.at) * PIT_HZ, counted);
-}
-
-static void put(char c)
-{
-    while (!(in8(0x3fd) & 0x20))
-        ;
-    out8(0x3f8, (uint8_t)c);
-}
-
-static void put_hex(uint64_t value, char end)
-{
-    int shift = 60;
-    while (shift > 0 && !(value >> shift))
-        shift -= 4;
-    for (; shift >= 0; shift -= 4)
-        put("0123456789abcdef"[(value >> shift) & 15]);
-    put(end);
-}
-
-extern void timer_interrupt(void);
-
-static uint64_t interrupts[33];
-
-/* A periodic timer interrupt, so that the guest can halt when it has nothing to do: a guest that
-   spins would take a processor from the migration that is being watched. */
-static void start_timer(void)
-{
-    static struct {
-        uint16_t limit;
-        uint32_t base;
-    } __attribute__((packed)) pointer;
-    uint32_t handler = (uint32_t)timer_interrupt;
-    interrupts[32] = (uint64_t)(handler >> 16) << 48 | (uint64_t)0x8e00 << 32 | 0x08u << 16 | (handler & 0xffff);
-    pointer.limit = sizeof interrupts - 1;
-    pointer.base = (uint32_t)interrupts;
-    __asm__ volatile("lidt %0" ::"m"(pointer));
-
-    out8(0x20, 0x11); /* first interrupt controller: vectors from 32, everything masked but the timer */
-    out8(0x21, 32);
-    out8(0x21, 4);
-    out8(0x21, 1);
-    out8(0x21, 0xfe);
-    out8(0xa1, 0xff);
-
-    uint32_t divisor = PIT_HZ / TIMER_HZ;
-    out8(0x43, 0x34); /* channel 0, both bytes, rate generator */
-    out8(0x40, (uint8_t)divisor);
-    out8(0x40, (uint8_t)(divisor >> 8));
-    __asm__ volatile("sti");
-}
-
 /* ---- the command line ---- */
-
-static uint32_t number(const char **text)
-{
-    uint32_t value = 0;
-    while (**text >= '0' && **text <= '9')
-        value = value * 10 + (uint32_t)(*(*text)++ - '0');
-    return value;
-}
-
-static int takes(const char **text, const char *key)
-{
-    const char *at = *text;
-    while (*key)
-        if (*at++ != *key++)
-            return 0;
-    *text = at;
-    return 1;
-}
 
 static void parse(const char *text)
 {
     while (*text) {
         if (takes(&text, "pages="))
-            config.pages = number(&text);
+            config.pages = (uint32_t)number(&text);
         else if (takes(&text, "rate="))
-            config.writes_per_s = number(&text);
+            config.writes_per_s = (uint32_t)number(&text);
         else if (takes(&text, "seed="))
-            config.seed = number(&text);
+            config.seed = (uint32_t)number(&text);
         else if (takes(&text, "phase=") && config.phase_count < MAX_PHASES) {
             struct phase *phase = &config.phases[config.phase_count++];
-            phase->length_ms = number(&text);
+            phase->length_ms = (uint32_t)number(&text);
             if (*text == ':')
                 text++;
-            phase->writes_per_s = number(&text);
+            phase->writes_per_s = (uint32_t)number(&text);
         }
         while (*text && *text != ' ')
             text++;
@@ -226,14 +71,6 @@ static void parse(const char *text)
 
 /* ---- the witness ---- */
 
-/* A bijective mix of index and count, never the value that a page of zeros holds. */
-static uint32_t check_word(uint32_t index, uint32_t count)
-{
-    uint32_t word = index * 0x9e3779b1u ^ (count + 0x7f4a7c15u) * 0x85ebca6bu;
-    word ^= word >> 15;
-    return word * 0x2c1b3c6du | 1u;
-}
-
 static void fill(void)
 {
     uint32_t noise = config.seed * 2654435761u | 1u;
@@ -241,9 +78,7 @@ static void fill(void)
         volatile struct page *page = &REGION[i];
         forget_page(page);
         for (uint32_t word = 0; word < sizeof page->filler / sizeof page->filler[0]; word++) {
-            noise ^= noise << 13;
-            noise ^= noise >> 17;
-            noise ^= noise << 5;
+            noise = next_noise(noise);
             page->filler[word] = noise;
         }
         page->index = i;
@@ -277,20 +112,11 @@ static void scan_slice(void)
     }
 }
 
-/* A permuted congruential generator (M. O'Neill, "PCG", 2014): 64 bits of state, 32 of output. */
 static uint64_t random_state;
-
-static uint32_t random32(void)
-{
-    uint64_t old = random_state;
-    random_state = old * 6364136223846793005u + 1442695040888963407u;
-    uint32_t mixed = (uint32_t)((old >> 18 ^ old) >> 27), turn = (uint32_t)(old >> 59);
-    return mixed >> turn | mixed << (-turn & 31);
-}
 
 static void write_one(void)
 {
-    uint32_t index = (uint32_t)((uint64_t)random32() * config.pages >> 32);
+    uint32_t index = (uint32_t)((uint64_t)random32(&random_state) * config.pages >> 32);
     volatile struct page *page = &REGION[index];
     forget_page(page);
     uint32_t count = page->count + 1;
@@ -372,18 +198,17 @@ static void run(void)
         if (scan.active)
             scan_slice();
         else if (!pace.due)
-            __asm__ volatile("hlt");
+            wait_for_interrupt();
     }
 }
 
 void guest_main(const uint32_t *multiboot)
 {
-    out8(0x3f9, 0); /* serial line: polled, 8 bits, no parity */
-    out8(0x3fb, 3);
+    start_serial();
     if (multiboot[0] & 4)
         parse((const char *)multiboot[4]);
     random_state = (uint64_t)config.seed << 32 | 0x5851f42d;
-    (void)random32();
+    (void)random32(&random_state);
     tsc_hz = measure_tsc_hz();
     fill();
     put('i');

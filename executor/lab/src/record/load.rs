@@ -1,0 +1,133 @@
+//! How busy the machine is: with others before a run, and with others during it.
+//!
+//! Time that a hypervisor below took from this machine counts as others' too. It must never count what the recorder
+//! and the processes that it was told of have used.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{LabError, processes};
+
+/// How long one look at the machine takes.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Time of all processors since the machine started, in clock ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Processors {
+    busy: u64,
+    total: u64,
+}
+
+/// What the machine has done since some moment, and what of it was ours.
+#[derive(Debug)]
+pub(super) struct Meter {
+    since: Processors,
+    /// By process: ticks at the beginning, and when it was last seen.
+    ours: BTreeMap<u32, (u64, u64)>,
+}
+
+impl Meter {
+    /// Begins to count; `ours` are the processes that run already.
+    pub(super) fn start(ours: &[u32]) -> Result<Self, LabError> {
+        let since = Processors::now()?;
+        let mut all = BTreeMap::new();
+        for &pid in ours.iter().chain([&std::process::id()]) {
+            let ticks = processes::cpu_ticks(pid).unwrap_or(0);
+            all.insert(pid, (ticks, ticks));
+        }
+        Ok(Self { since, ours: all })
+    }
+
+    /// Looks at our processes, some of which may be new, before they end.
+    pub(super) fn look(&mut self, ours: &[u32]) {
+        for &pid in ours {
+            self.ours.entry(pid).or_insert((0, 0));
+        }
+        for (pid, (_, last)) in &mut self.ours {
+            *last = processes::cpu_ticks(*pid).unwrap_or(0).max(*last);
+        }
+    }
+
+    /// The share of all processors that others have used, from 0 to 1.
+    pub(super) fn others(&self) -> Result<f64, LabError> {
+        let now = Processors::now()?;
+        let ours = self.ours.values().map(|(first, last)| last.saturating_sub(*first)).sum();
+        Ok(now.since(self.since).share_without(ours))
+    }
+}
+
+/// Waits until others use no more than a share of the processors, up to a bound; gives the share seen last.
+pub(super) fn wait_for_quiet(at_most: f64, allowed: Duration) -> Result<f64, LabError> {
+    let deadline = Instant::now() + allowed;
+    loop {
+        let before = Processors::now()?;
+        thread::sleep(LOOK);
+        let busy = Processors::now()?.since(before).share_without(0);
+        if busy <= at_most || Instant::now() >= deadline {
+            return Ok(busy);
+        }
+    }
+}
+
+impl Processors {
+    fn now() -> Result<Self, LabError> {
+        let text = fs::read_to_string("/proc/stat").map_err(LabError::io("read `/proc/stat`"))?;
+        Ok(Self::parse(&text).unwrap_or(Self { busy: 0, total: 0 }))
+    }
+
+    /// The first line: user, nice, system, idle, waiting, interrupts, soft interrupts, stolen; guests are in user.
+    fn parse(text: &str) -> Option<Self> {
+        let fields = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+        let fields: Vec<u64> = fields.map(|field| field.parse().ok()).collect::<Option<_>>()?;
+        let total = fields.iter().sum();
+        let idle: u64 = fields.iter().skip(3).take(2).sum();
+        Some(Self { busy: total - idle, total })
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { busy: self.busy.saturating_sub(before.busy), total: self.total.saturating_sub(before.total) }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a share of ticks needs no more than 52 bits")]
+    fn share_without(self, ours: u64) -> f64 {
+        self.busy.saturating_sub(ours) as f64 / self.total.max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Meter, Processors};
+
+    #[test]
+    fn idle_and_waiting_are_not_busy() {
+        let text = "cpu  100 5 20 800 30 2 3 40 60 0\ncpu0 1 2 3\n";
+        assert_eq!(Processors::parse(text), Some(Processors { busy: 170, total: 1000 }));
+        assert_eq!(Processors::parse("intr 5\n"), None);
+    }
+
+    #[test]
+    fn what_is_ours_does_not_count() {
+        let during = Processors { busy: 170, total: 1000 };
+        assert!((during.share_without(100) - 0.07).abs() < 1e-9);
+        assert!(during.share_without(200).abs() < 1e-9);
+    }
+
+    #[test]
+    fn our_own_work_is_ours() {
+        let mut meter = Meter::start(&[]).unwrap();
+        let ours = |meter: &Meter| meter.ours.values().map(|(first, last)| last - first).sum::<u64>();
+        let deadline = Instant::now() + Duration::from_mins(2);
+        let mut sum = 0_u64;
+        while ours(&meter) < 10 {
+            assert!(Instant::now() < deadline, "no work of ours was seen");
+            for _ in 0..10_000_000 {
+                sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
+            }
+            meter.look(&[]);
+        }
+    }
+}

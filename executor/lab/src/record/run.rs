@@ -1,0 +1,172 @@
+//! One run: a guest is started, watched for a while, migrated, and asked what it found.
+//!
+//! Whatever fails, both QEMU processes and everything of theirs is gone when this returns.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::RecordError;
+use super::case::{Case, DriverKind, Guest};
+use super::direct::Direct;
+use super::driver::{Driver, Machine};
+use super::follow::follow;
+use super::linux::{self, Linux};
+use super::load::{Meter, wait_for_quiet};
+use super::plan::Plan;
+use super::profile::{self, Profile};
+use super::row::{Measured, Row};
+use super::surroundings::Host;
+use super::through_libvirt::{self, ThroughLibvirt};
+use super::trace::Course;
+use super::writer;
+use crate::programs::{Program, compile};
+use crate::remains::Remains;
+use crate::{Lab, LabOptions};
+
+/// What all runs share: the guests' programs, and the lab once a run needs it.
+#[derive(Debug)]
+pub(super) struct Workshop {
+    writer: PathBuf,
+    linux: Option<Linux>,
+    host: Host,
+    lab: Option<(Lab, String)>,
+    guests: u32,
+    /// Removes the programs when dropped.
+    _remains: Arc<Remains>,
+}
+
+impl Workshop {
+    /// Builds the programs; a Linux guest only where its packages are given.
+    pub(super) fn open(linux: Option<&Path>) -> Result<Self, RecordError> {
+        Lab::remove_stale()?;
+        let remains = Remains::create(true)?;
+        let writer = compile(Program::Writer, &remains.folder)?;
+        let linux = linux.map(|extracted| Linux::assemble(extracted, &remains.folder)).transpose()?;
+        Ok(Self { writer, linux, host: Host::look(), lab: None, guests: 0, _remains: remains })
+    }
+
+    fn machine(&self, case: &Case) -> Result<Machine, RecordError> {
+        match (&case.guest, &self.linux) {
+            (Guest::Writer(arguments), _) => {
+                Ok(Machine { kernel: self.writer.clone(), initrd: None, append: arguments.to_string() })
+            }
+            (Guest::Linux { workload, .. }, Some(linux)) => Ok(linux.machine(*workload)),
+            (Guest::Linux { .. }, None) => Err(RecordError::NoLinux(case.name.clone())),
+        }
+    }
+
+    /// The lab, built when it is first needed.
+    fn lab(&mut self) -> Result<&(Lab, String), RecordError> {
+        if self.lab.is_none() {
+            let lab = Lab::build(&LabOptions::default())?;
+            let version = through_libvirt::version(&lab)?;
+            self.lab = Some((lab, version));
+        }
+        self.lab.as_ref().ok_or(RecordError::Closed("the lab"))
+    }
+
+    /// Records one run.
+    pub(super) fn run(&mut self, plan: &Plan, case: &Case, rep: u32) -> Result<Row, RecordError> {
+        let machine = self.machine(case)?;
+        self.guests += 1;
+        let (number, host) = (self.guests, self.host.clone());
+        match case.driver {
+            DriverKind::Qemu => {
+                let busy_before = wait_for_quiet(plan.quiet_busy_at_most, plan.quiet_wait)?;
+                let mut driver = Direct::start(case, &machine)?;
+                let guest_kernel = self.linux.as_ref().map(|linux| linux.release.clone());
+                record(&mut driver, case, rep, Known { busy_before, host, libvirt: None, guest_kernel })
+            }
+            DriverKind::Libvirt => {
+                let (lab, version) = self.lab()?;
+                let busy_before = wait_for_quiet(plan.quiet_busy_at_most, plan.quiet_wait)?;
+                let mut driver = ThroughLibvirt::start(lab, case, &machine, number)?;
+                let known = Known { busy_before, host, libvirt: Some(version.clone()), guest_kernel: None };
+                record(&mut driver, case, rep, known)
+            }
+        }
+    }
+}
+
+/// What is known before the guest says anything.
+struct Known {
+    busy_before: f64,
+    host: Host,
+    libvirt: Option<String>,
+    guest_kernel: Option<String>,
+}
+
+fn record(driver: &mut dyn Driver, case: &Case, rep: u32, known: Known) -> Result<Row, RecordError> {
+    let before = Before::watch(driver, case)?;
+    if case.paused {
+        driver.source().qmp.execute("stop", &json!({}))?;
+    }
+    let mut meter = Meter::start(&driver.processes())?;
+    let ended = follow(driver, case, &mut meter)?;
+    let busy = meter.others()?;
+    let guest_witness = ask_the_guest(driver, case, ended.completed)?;
+    let course = Course::read(&driver.trace()?).map_err(|error| RecordError::Answer(error.to_string()))?;
+    // Between the last figures and a cancel QEMU goes on.
+    let course = course.until(ended.figures_us);
+    let measured = Measured {
+        rate: before.rate,
+        tsc_hz: before.tsc_hz,
+        age_ms: age_ms(before.since, ended.began),
+        guest_witness,
+        busy_before: known.busy_before,
+        busy,
+        qemu: driver.source().qmp.version().to_owned(),
+        libvirt: known.libvirt,
+        host: known.host,
+        guest_kernel: known.guest_kernel.filter(|_| matches!(case.guest, Guest::Linux { .. })),
+        profile: before.profile,
+    };
+    Row::new(case, rep, ended, &course, measured)
+}
+
+/// What was seen of the guest before its migration.
+struct Before {
+    /// The guest's first write, or its being ready.
+    since: Instant,
+    rate: f64,
+    tsc_hz: Option<u64>,
+    profile: Option<Profile>,
+}
+
+impl Before {
+    fn watch(driver: &mut dyn Driver, case: &Case) -> Result<Self, RecordError> {
+        let source = driver.source();
+        match &case.guest {
+            Guest::Writer(_) => {
+                let start = writer::start(&mut source.serial)?;
+                let rate = writer::measure(&mut source.serial, start.tsc_hz)?;
+                Ok(Self { since: start.at, rate, tsc_hz: Some(start.tsc_hz), profile: None })
+            }
+            Guest::Linux { profile_s, .. } => {
+                let since = linux::wait_until_ready(&mut source.serial)?;
+                let profile = profile::measure(source, case.ram_mib, profile_s)?;
+                Ok(Self { since, rate: 0.0, tsc_hz: None, profile: Some(profile) })
+            }
+        }
+    }
+}
+
+/// Whether the guest, where it is now, finds what it wrote. A Linux guest can only say that it lives: when it does
+/// not, that is damage; when it does, nothing is known.
+fn ask_the_guest(driver: &mut dyn Driver, case: &Case, completed: bool) -> Result<Option<bool>, RecordError> {
+    let place = if completed { driver.destination()? } else { driver.source() };
+    if case.paused {
+        place.qmp.execute("cont", &json!({}))?;
+    }
+    match &case.guest {
+        Guest::Writer(_) => writer::verify(&mut place.serial).map(Some),
+        Guest::Linux { .. } => Ok(if linux::is_alive(&mut place.serial)? { None } else { Some(false) }),
+    }
+}
+
+fn age_ms(since: Instant, until: Instant) -> u64 {
+    u64::try_from(until.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,125 @@
+//! Records migrations of real QEMU as a plan says: `cargo xtask record`.
+//!
+//! As with the lab, cargo never runs as root: what needs no root is done first, then the program changes its user.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use whimbrel_lab::record::{self, Plan, Request};
+use xtask::Tree;
+
+use crate::error::Error;
+use crate::job::{Job, is_root};
+use crate::packages;
+use crate::setup::{self, Purpose};
+
+/// Where a Linux guest's packages are, when all that needs no root has been done; empty when none are needed.
+const PREPARED: &str = "WHIMBREL_RECORDER_LINUX";
+
+/// What to record.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A plan, instead of executor/lab/recordings/plan.toml
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Only this case; may be given several times
+    #[arg(long = "case", value_name = "NAME")]
+    cases: Vec<String>,
+    /// Repeats of each case, instead of what the plan says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: Option<u32>,
+    /// Add to this file, and pass over what is in it already [default: target/recordings.jsonl]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Only name the cases
+    #[arg(long)]
+    list: bool,
+    /// Record the plan's quick cases once, into a new temporary file
+    #[arg(long, conflicts_with_all = ["cases", "repeats", "out", "list"])]
+    check: bool,
+}
+
+/// Records, and tells what came of it.
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
+    let plan = read(options.plan.as_deref())?;
+    if options.list {
+        print_list(&plan);
+        return Ok(());
+    }
+    let only = if options.check { plan.check_names() } else { &options.cases };
+    if let Some(unknown) = plan.unknown(only) {
+        return Err(Error::NoCase(unknown.to_owned()));
+    }
+    let linux = match std::env::var_os(PREPARED) {
+        Some(prepared) => prepared.into(),
+        None => prepare(&plan, only)?,
+    };
+    if !is_root() {
+        return again_as_root(&linux);
+    }
+    let out = out(options)?;
+    let request = Request {
+        only,
+        repeats: if options.check { Some(1) } else { options.repeats },
+        out: &out,
+        linux: Some(linux.as_path()).filter(|path| !path.as_os_str().is_empty()),
+    };
+    let done = record::record(&plan, &request, &mut |line| println!("{line}"))?;
+    println!(
+        "{} recorded, {} were there, {} failed, {} guests were damaged: {}",
+        done.recorded,
+        done.skipped,
+        done.failed,
+        done.damaged,
+        out.display()
+    );
+    if done.failed > 0 { Err(Error::NotRecorded(done.failed)) } else { Ok(()) }
+}
+
+fn read(path: Option<&Path>) -> Result<Plan, Error> {
+    let Some(path) = path else { return Ok(Plan::built_in()?) };
+    let unreadable = |source| Error::UnreadablePlan { path: path.to_owned(), source };
+    Ok(Plan::parse(&fs::read_to_string(path).map_err(unreadable)?, path)?)
+}
+
+fn print_list(plan: &Plan) {
+    for (name, repeats, summary) in plan.list() {
+        println!("{name:<32} {repeats} x  {summary}");
+    }
+    println!("for --check: {}", plan.check_names().join(", "));
+}
+
+/// Installs and downloads what these cases need; an empty path when they have no Linux guest.
+fn prepare(plan: &Plan, only: &[String]) -> Result<PathBuf, Error> {
+    setup::run(Purpose::Lab)?;
+    if plan.needs_linux(only) {
+        packages::extract(&target()?.join("recorder-linux"))
+    } else {
+        Ok(PathBuf::new())
+    }
+}
+
+fn again_as_root(linux: &Path) -> Result<(), Error> {
+    let this = std::env::current_exe()
+        .map_err(|source| Error::Start { job: "cargo xtask record".to_owned(), source })?;
+    let same = std::env::args_os().skip(1);
+    let job = same.fold(Job::new(this, ""), Job::argument);
+    job.variable(PREPARED, linux).privileged().run()
+}
+
+fn out(options: &Options) -> Result<PathBuf, Error> {
+    if options.check {
+        return Ok(std::env::temp_dir().join(format!("whimbrel-recordings-{}.jsonl", std::process::id())));
+    }
+    match &options.out {
+        Some(path) => Ok(path.clone()),
+        None => Ok(target()?.join("recordings.jsonl")),
+    }
+}
+
+fn target() -> Result<PathBuf, Error> {
+    let folder = Tree::root()?.join("target");
+    fs::create_dir_all(&folder).map_err(|source| Error::Start { job: "mkdir target".to_owned(), source })?;
+    Ok(folder)
+}

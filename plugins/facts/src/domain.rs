@@ -3,7 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::device::{CharacterDevice, Disk, Filesystem, Graphics, HostDevice, NetworkCard, SharedMemory, Tpm};
+use crate::device::{
+    CharacterDevice, Disk, Filesystem, Graphics, HostDevice, NetworkCard, SharedMemory, Tpm,
+};
 
 cases! {
     /// Run state.

@@ -20,9 +20,7 @@ mod request;
 mod scalar;
 mod storage;
 
-pub use device::{
-    CharacterDevice, Disk, Filesystem, Graphics, HostDevice, NetworkCard, SharedMemory, Tpm,
-};
+pub use device::{CharacterDevice, Disk, Filesystem, Graphics, HostDevice, NetworkCard, SharedMemory, Tpm};
 pub use domain::{CpuFeature, Domain, GuestCpu, MemoryDevice, RunState};
 pub use facts::{Facts, Phase};
 pub use finding::{About, Activation, FactGroup, Finding, Rule, SettingsError, Verdict};

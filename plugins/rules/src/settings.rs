@@ -63,8 +63,9 @@ impl Settings {
             let Kind::Number { least, most, .. } = setting.kind;
             match value.parse::<u64>() {
                 Ok(number) if (least..=most).contains(&number) => slot.1 = number,
-                _ => errors
-                    .push(problem(&pointer, &format!("must be a whole number from {least} to {most}"))),
+                _ => {
+                    errors.push(problem(&pointer, &format!("must be a whole number from {least} to {most}")))
+                }
             }
         }
         if errors.is_empty() { Ok(Self(values)) } else { Err(errors) }

@@ -175,7 +175,10 @@ fn filesystem(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let message = format!("the host's directory `{}` is shared as `{}`", shared.source, shared.target);
         let there = case.destination(report)?.library_version;
         if shared.driver == "virtiofs" && there >= VIRTIOFS_MAY_MOVE {
-            report.unknown(pointer, format!("{message}: whether its virtiofsd can save its state is not known"));
+            report.unknown(
+                pointer,
+                format!("{message}: whether its virtiofsd can save its state is not known"),
+            );
         } else {
             report.fail(pointer, message);
         }
@@ -247,7 +250,8 @@ fn tpm_passthrough(case: &Case<'_>, report: &mut Report) -> Option<()> {
 fn tpm_support(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     for (at, _) in guest.tpms.iter().enumerate().filter(|(_, tpm)| tpm.backend == "emulator") {
-        let supports = report.need(case.destination(report)?.supports.as_deref(), "/destination/supports")?;
+        let host = case.destination(report)?;
+        let supports = report.need(host.supports.as_deref(), "/destination/supports")?;
         if !supports.iter().any(|one| one == "tpm.backendModel.emulator") {
             report.fail(format!("/guest/tpms/{at}"), "the destination cannot emulate a TPM");
         }
@@ -259,9 +263,11 @@ fn tpm_secret(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     for (at, tpm) in guest.tpms.iter().enumerate() {
         let Some(secret) = &tpm.secret else { continue };
-        let secrets = report.need(case.destination(report)?.secrets.as_deref(), "/destination/secrets")?;
+        let host = case.destination(report)?;
+        let secrets = report.need(host.secrets.as_deref(), "/destination/secrets")?;
         if !secrets.contains(secret) {
-            report.fail(format!("/guest/tpms/{at}/secret"), format!("the destination has no secret {secret}"));
+            report
+                .fail(format!("/guest/tpms/{at}/secret"), format!("the destination has no secret {secret}"));
         }
     }
     Some(())

@@ -85,7 +85,8 @@ fn managed_save(case: &Case<'_>, report: &mut Report) -> Option<()> {
 fn autostart(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     if report.need(guest.autostart, "/guest/autostart")? {
-        report.warn("/guest/autostart", "the guest starts with the source, and will not with the destination");
+        report
+            .warn("/guest/autostart", "the guest starts with the source, and will not with the destination");
     }
     Some(())
 }

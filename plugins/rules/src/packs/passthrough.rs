@@ -102,7 +102,8 @@ fn sriov_destination(case: &Case<'_>, report: &mut Report) -> Option<()> {
     if !guest.host_devices.iter().any(|device| device.transient) {
         return Some(());
     }
-    let devices = report.need(case.destination(report)?.devices.as_deref(), "/destination/devices")?;
+    let host = case.destination(report)?;
+    let devices = report.need(host.devices.as_deref(), "/destination/devices")?;
     for (at, device) in guest.host_devices.iter().enumerate().filter(|(_, device)| device.transient) {
         if !devices.iter().any(|there| there.address == device.address) {
             let message = format!("the destination has no device `{}`", device.address);

@@ -11,7 +11,11 @@ fn main() {
     println!("loaded {:?}", t.elapsed());
     let set = RuleSet::new(packs, Policy::default()).unwrap();
     let facts = whimbrel_facts::Facts::default();
-    for _ in 0..5 { let t = Instant::now(); let j = set.judge(&facts, "2026-01-01"); println!("{} {} {:?}", j.findings.len(), j.fuel, t.elapsed()); }
+    for _ in 0..5 {
+        let t = Instant::now();
+        let j = set.judge(&facts, "2026-01-01");
+        println!("{} {} {:?}", j.findings.len(), j.fuel, t.elapsed());
+    }
     let text = serde_json::to_string_pretty(&set.judge(&facts, "2026-01-01")).unwrap();
     println!("{}", &text[..900]);
 }

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::AtTimeout;
 use whimbrel_sim::qemu::Engine;
 
+use super::rule::args::RuleVerb;
 use crate::watch::Format;
 
 const EXIT_CODES: &str = "\
@@ -23,6 +24,7 @@ Exit codes:
   4  the migration was cancelled; the guest is on the source
   5  it is not known where the guest is, or it is in neither host's memory
   6  the operator left; the migration goes on
+  7  a rule refuses the migration (`check`, `rule check`); nothing was changed
 101  a guard stopped the engine before an unsafe step, or it is broken: look at both hosts";
 
 /// Moves running virtual machines between libvirt hosts, and simulates it.
@@ -46,6 +48,9 @@ pub(super) enum Verb {
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
     Fidelity(Fidelity),
+    /// Write, try, pin and ask rules.
+    #[command(subcommand)]
+    Rule(RuleVerb),
 }
 
 #[derive(Debug, Args)]

@@ -62,6 +62,31 @@ pub enum CliError {
         /// The line and the reason.
         source: RecordingError,
     },
+    /// A pack of rules that cannot be used.
+    #[error("cannot use the pack `{}`: {reason}", path.display())]
+    Pack {
+        /// The component.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Facts, or expected findings, that cannot be read.
+    #[error("cannot read `{}` as a document: {reason}", path.display())]
+    Facts {
+        /// The file.
+        path: PathBuf,
+        /// The place and the reason.
+        reason: String,
+    },
+    /// Rules that cannot be asked as they are given.
+    #[error("{0}")]
+    Rules(String),
+    /// A code that no rule has.
+    #[error("there is no rule `{0}`")]
+    NoRule(String),
+    /// A pack that does not build.
+    #[error("the pack cannot be built")]
+    Build(#[source] whimbrel_plugins::build::BuildError),
     /// A connection URI that this build cannot use.
     #[error("{reason}")]
     Uri {
@@ -93,6 +118,11 @@ impl CliError {
             | Self::Journal { .. }
             | Self::Recordings { .. }
             | Self::Uri { .. }
+            | Self::Pack { .. }
+            | Self::Facts { .. }
+            | Self::Rules(_)
+            | Self::NoRule(_)
+            | Self::Build(_)
             | Self::JournalFile(_)
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
@@ -127,8 +157,17 @@ impl CliError {
             Self::Drive(DriveError::Misuse(_) | DriveError::PortGone) => Some(
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
+            Self::NoRule(_) => Some("`whimbrel rule list` names them all"),
+            Self::Build(whimbrel_plugins::build::BuildError::NoCompiler) => Some(
+                "`rustup target add wasm32-unknown-unknown` brings what is missing; on Debian `apt-get install rustc-web \
+                 rust-web-src` does",
+            ),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
+            | Self::Pack { .. }
+            | Self::Facts { .. }
+            | Self::Rules(_)
+            | Self::Build(_)
             | Self::JournalFile(_)
             | Self::Scenario { .. }
             | Self::Spec(_)

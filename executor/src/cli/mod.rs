@@ -10,6 +10,7 @@ mod fidelity;
 mod interrupt;
 mod migrate;
 mod replay;
+mod rule;
 mod simulate;
 
 use std::io::{self, IsTerminal, Write};
@@ -36,6 +37,8 @@ pub enum Exit {
     InDoubt,
     /// 6: the operator left, and the migration goes on.
     Left,
+    /// 7: a rule refuses the migration; nothing was changed.
+    Refused,
 }
 
 /// Runs the command line of this process.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
+        Verb::Rule(verb) => rule::run(&verb),
     };
     let exit = result.unwrap_or_else(|error| {
         say(&error.rendered());
@@ -65,6 +69,7 @@ impl Exit {
             Self::Cancelled => 4,
             Self::InDoubt => 5,
             Self::Left => 6,
+            Self::Refused => 7,
         }
     }
 }

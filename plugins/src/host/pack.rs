@@ -53,6 +53,12 @@ impl Pack {
         &self.digest
     }
 
+    /// What one call of it may use.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Asks rules in a new sandbox. The facts are cut down to what the pack needs first.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod schema;
 mod set;
 pub mod shipped;
 mod thin;
+pub mod xml;
 
 pub use set::{Judged, Judgement, RuleSet};
 pub use thin::facts as facts_of_core;

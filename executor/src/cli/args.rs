@@ -12,7 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::AtTimeout;
 use whimbrel_sim::qemu::Engine;
 
-use super::rule::args::RuleVerb;
+use super::check::Check;
+use super::facts::FactsVerb;
+use super::rule::args::{RuleVerb, Set};
 use crate::watch::Format;
 
 const EXIT_CODES: &str = "\
@@ -48,6 +50,12 @@ pub(super) enum Verb {
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
     Fidelity(Fidelity),
+    /// Ask every rule about a migration, and change nothing.
+    #[command(after_help = EXIT_CODES)]
+    Check(Check),
+    /// Write down the facts that rules judge.
+    #[command(subcommand)]
+    Facts(FactsVerb),
     /// Write, try, pin and ask rules.
     #[command(subcommand)]
     Rule(RuleVerb),
@@ -122,6 +130,9 @@ pub(super) struct Migrate {
     /// Move the definition of a guest that is off.
     #[arg(long, conflicts_with_all = ["postcopy", "auto_converge", "xbzrle", "parallel", "copy_disks", "at_timeout"])]
     pub(super) offline: bool,
+    /// Rules beside the shipped ones, and what the operator decided about them.
+    #[command(flatten)]
+    pub(super) rules: Set,
     /// Domain XML for the destination: other paths or networks of the host. The guest must see the same.
     #[arg(long, value_name = "FILE")]
     pub(super) xml: Option<PathBuf>,

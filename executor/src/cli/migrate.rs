@@ -10,7 +10,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     drive(arguments)
 }
 
-fn check_uri(uri: &str) -> Result<(), CliError> {
+pub(super) fn check_uri(uri: &str) -> Result<(), CliError> {
     if uri.starts_with("sim:") {
         return Err(CliError::Uri {
             reason: format!("`{uri}` is a simulated host, and `migrate` moves real guests"),
@@ -28,14 +28,16 @@ fn check_uri(uri: &str) -> Result<(), CliError> {
 
 #[cfg(not(feature = "libvirt"))]
 fn drive(arguments: &Migrate) -> Result<Exit, CliError> {
-    Err(CliError::Uri {
-        reason: format!(
-            "this build cannot connect to `{}`: the libvirt driver is not built in",
-            arguments.source
-        ),
+    Err(not_built_in(&arguments.source))
+}
+
+#[cfg(not(feature = "libvirt"))]
+pub(super) fn not_built_in(uri: &str) -> CliError {
+    CliError::Uri {
+        reason: format!("this build cannot connect to `{uri}`: the libvirt driver is not built in"),
         hint: "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
                `apt-get install libvirt-dev pkg-config`)",
-    })
+    }
 }
 
 #[cfg(feature = "libvirt")]
@@ -49,10 +51,11 @@ mod with_libvirt {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use whimbrel_core::control::Change;
-    use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Ways};
+    use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict, Ways};
+    use whimbrel_plugins::facts::{Request, StorageCopy};
 
     use super::super::args::AtTimeoutName;
-    use super::super::{CliError, Exit, interrupt, say, stdout_is_terminal};
+    use super::super::{CliError, Exit, interrupt, rule, say, stdout_is_terminal};
     use super::Migrate;
     use crate::drive::{self, Journal};
     use crate::libvirt::{LibvirtPort, Route};
@@ -71,11 +74,11 @@ mod with_libvirt {
             ways: ways(arguments),
             destination_xml: arguments.xml.as_deref().map(read_xml).transpose()?,
         };
+        let judge = judge(arguments)?;
         let mut port = LibvirtPort::new(route, sender);
         let watcher =
             watch::choose(arguments.format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
-        let driven =
-            drive::drive(spec(arguments), &mut port, &inbox, journal, whimbrel_plugins::judge, watcher)?;
+        let driven = drive::drive(spec(arguments), &mut port, &inbox, journal, judge, watcher)?;
         let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
         if exit == Exit::Left {
             say(&how_to_look_after(arguments, &driven.migration));
@@ -91,6 +94,42 @@ mod with_libvirt {
             ));
         }
         Ok(exit)
+    }
+
+    /// The preflight: every rule on the facts of both hosts. Hosts that cannot be asked are the driver's to name, so
+    /// that then the core's own few facts are judged.
+    fn judge(arguments: &Migrate) -> Result<impl Fn(&Facts) -> Verdict + use<>, CliError> {
+        let set = rule::load_set(&arguments.rules)?;
+        let told = crate::libvirt::collect(&arguments.domain, &arguments.source, &arguments.dest);
+        let verdict = told.ok().map(|mut facts| {
+            facts.request = Some(request(arguments));
+            let judgement = set.judge(&facts, &rule::today());
+            let forceful = judgement.findings.into_iter().filter(|one| one.waived.is_none());
+            whimbrel_plugins::verdict(forceful.map(|one| one.finding))
+        });
+        Ok(move |facts: &Facts| verdict.clone().unwrap_or_else(|| whimbrel_plugins::judge(facts)))
+    }
+
+    fn request(arguments: &Migrate) -> Request {
+        let ways = ways(arguments);
+        Request {
+            live: !ways.offline,
+            offline: ways.offline,
+            postcopy: ways.postcopy,
+            storage_copy: if ways.copy_disks { StorageCopy::Full } else { StorageCopy::None },
+            peer_to_peer: true,
+            parallel_connections: ways.parallel_connections.map(u32::from),
+            compression: if ways.xbzrle { vec!["xbzrle".to_owned()] } else { Vec::new() },
+            auto_converge: ways.auto_converge,
+            persist_destination: true,
+            undefine_source: true,
+            destination_xml: arguments.xml.is_some(),
+            persistent_xml: arguments.xml.is_some(),
+            migrate_uri: arguments.migrate_uri.clone(),
+            bandwidth_mib_per_second: arguments.bandwidth,
+            downtime_limit_ms: arguments.downtime,
+            ..Request::default()
+        }
     }
 
     fn spec(arguments: &Migrate) -> Spec {

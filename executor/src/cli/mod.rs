@@ -4,7 +4,9 @@
 //! how a migration works.
 
 mod args;
+mod check;
 mod error;
+mod facts;
 mod fidelity;
 #[cfg(feature = "libvirt")]
 mod interrupt;
@@ -51,6 +53,8 @@ pub fn main() -> ExitCode {
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
         Verb::Rule(verb) => rule::run(&verb),
+        Verb::Facts(verb) => facts::run(&verb),
+        Verb::Check(arguments) => check::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
         say(&error.rendered());

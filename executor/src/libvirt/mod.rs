@@ -8,6 +8,7 @@
 //! All `unsafe` is in `sys`; nothing else here may need any. Nothing here decides: no policy, no retry, no
 //! conclusion from an error about where a guest runs.
 
+mod collect;
 mod driver;
 mod error;
 mod event;
@@ -19,6 +20,7 @@ mod statistics;
 mod sys;
 pub mod versions;
 
+pub use collect::collect;
 pub use driver::{LibvirtPort, Route};
 pub use error::{ErrorCode, LibvirtError};
 pub use event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle, Resumed, Started, Stopped, Suspended};

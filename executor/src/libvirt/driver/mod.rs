@@ -24,9 +24,11 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Hint, Observation, Side, Ways};
 
+pub(super) use self::facts::hypervisor;
 use self::failure::failure;
 use self::lane::Lane;
 use self::link::Link;
+pub(super) use self::look::is_active as is_active_job;
 use super::{
     Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
     Subscription, Suspended,

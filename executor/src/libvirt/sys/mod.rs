@@ -12,6 +12,7 @@
 mod connection;
 mod domain;
 mod events;
+mod facts;
 mod library;
 mod sinks;
 mod storage;

@@ -1,0 +1,50 @@
+//! `whimbrel check`: what is known to go wrong with a migration, all at once, before anything is changed.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "comments on arguments are the help on a terminal, where backticks would only disturb"
+)]
+
+use clap::Args;
+use whimbrel_plugins::facts::Facts;
+
+use super::facts::Collect;
+use super::rule::args::{Form, Set};
+use super::rule::{load_set, show, today};
+use super::{CliError, Exit};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    of: Collect,
+    #[command(flatten)]
+    set: Set,
+    /// How results are written.
+    #[arg(long, value_enum, default_value_t)]
+    format: Form,
+}
+
+pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
+    let set = load_set(&arguments.set)?;
+    let facts = collect(&arguments.of)?;
+    show(&set.judge(&facts, &today()), arguments.format)
+}
+
+/// Facts from two hosts. Each kind of host has its own way to be asked; today there is one.
+pub(super) fn collect(arguments: &Collect) -> Result<Facts, CliError> {
+    for uri in [&arguments.source, &arguments.dest] {
+        super::migrate::check_uri(uri)?;
+    }
+    from_libvirt(arguments)
+}
+
+#[cfg(not(feature = "libvirt"))]
+fn from_libvirt(arguments: &Collect) -> Result<Facts, CliError> {
+    Err(super::migrate::not_built_in(&arguments.source))
+}
+
+#[cfg(feature = "libvirt")]
+fn from_libvirt(arguments: &Collect) -> Result<Facts, CliError> {
+    crate::libvirt::collect(&arguments.domain, &arguments.source, &arguments.dest)
+        .map_err(|error| CliError::Rules(error.to_string()))
+}

@@ -4,7 +4,7 @@
 
 mod edges;
 
-pub use edges::EDGES;
+pub(crate) use edges::EDGES;
 
 use whimbrel_facts::{
     CpuComparison, CpuFeature, CpuModel, Disk, DiskStorage, Domain, Facts, Finding, GuestCpu, Host, HostCpu,
@@ -13,9 +13,9 @@ use whimbrel_facts::{
 };
 
 /// One change of sound facts.
-pub type Change = fn(&mut Facts);
+pub(crate) type Change = fn(&mut Facts);
 
-pub fn codes(findings: &[Finding]) -> Vec<(String, String)> {
+pub(crate) fn codes(findings: &[Finding]) -> Vec<(String, String)> {
     let bad = findings.iter().filter(|one| one.verdict != whimbrel_facts::Verdict::Pass);
     bad.map(|one| (one.code.clone(), one.message.clone())).collect()
 }
@@ -65,7 +65,7 @@ fn host(name: &str) -> Host {
     }
 }
 
-pub fn disk(target: &str, path: &str) -> Disk {
+pub(crate) fn disk(target: &str, path: &str) -> Disk {
     Disk {
         target: target.into(),
         bus: "virtio".into(),
@@ -78,7 +78,7 @@ pub fn disk(target: &str, path: &str) -> Disk {
     }
 }
 
-pub fn side(wwid: &str) -> StorageSide {
+pub(crate) fn side(wwid: &str) -> StorageSide {
     StorageSide {
         exists: Some(true),
         identities: vec![Identity { kind: "wwid".into(), value: wwid.into() }],
@@ -88,7 +88,7 @@ pub fn side(wwid: &str) -> StorageSide {
     }
 }
 
-pub fn storage(target: &str, path: &str, wwid: &str) -> DiskStorage {
+pub(crate) fn storage(target: &str, path: &str, wwid: &str) -> DiskStorage {
     DiskStorage {
         target: target.into(),
         source_path: path.into(),
@@ -101,7 +101,7 @@ pub fn storage(target: &str, path: &str, wwid: &str) -> DiskStorage {
 }
 
 /// A migration to which no rule objects.
-pub fn sound() -> Facts {
+pub(crate) fn sound() -> Facts {
     let guest = Domain {
         name: "web".into(),
         uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809".into(),

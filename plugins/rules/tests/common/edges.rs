@@ -57,7 +57,7 @@ fn parallel(facts: &mut Facts) {
 }
 
 /// Rule, verdict beyond its edge, and the change that goes there.
-pub const EDGES: &[(&str, Verdict, Change)] = &[
+pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("guest.not-running", Fail, |f| g(f).state = RunState::Off),
     ("guest.not-running", Warn, |f| r(f).offline = true),
     ("guest.busy", Fail, |f| g(f).job = Some("backup".into())),

@@ -5,11 +5,22 @@ mod common;
 use common::{Change, EDGES, codes, sound};
 use std::collections::BTreeSet;
 use whimbrel_facts::Verdict;
-use whimbrel_plugins::shipped;
+use whimbrel_facts::{Activation, Facts, Finding};
+use whimbrel_rules::{PACKS, Rule};
+
+fn rules() -> impl Iterator<Item = &'static Rule> {
+    PACKS.iter().flat_map(whimbrel_rules::Pack::rules)
+}
+
+fn ask(facts: &Facts) -> Vec<Finding> {
+    let activate = |rule: &Rule| Activation { code: rule.code.into(), settings: String::new() };
+    let of = |pack: &whimbrel_rules::Pack| pack.check(facts, &pack.rules().map(activate).collect::<Vec<_>>());
+    PACKS.iter().flat_map(of).collect()
+}
 
 #[test]
 fn sound_facts_pass_every_rule() {
-    let findings = shipped::ask_natively(&sound());
+    let findings = ask(&sound());
     let others: Vec<_> = findings.iter().filter(|one| one.verdict != Verdict::Pass).collect();
     assert!(others.is_empty(), "{others:#?}");
 }
@@ -20,13 +31,12 @@ fn each_rule_has_an_edge_and_is_found_beyond_it() {
     for (code, verdict, change) in EDGES {
         let mut facts = sound();
         (*change as Change)(&mut facts);
-        let findings = shipped::ask_natively(&facts);
+        let findings = ask(&facts);
         let found = findings.iter().filter(|one| one.code == *code && one.verdict == *verdict).count();
         assert!(found > 0, "`{code}` does not say {verdict:?}: {:?}", codes(&findings));
         seen.insert(*code);
     }
-    let all: BTreeSet<&str> =
-        shipped::SHIPPED.iter().flat_map(|pack| pack.native.rules()).map(|rule| rule.code).collect();
+    let all: BTreeSet<&str> = rules().map(|rule| rule.code).collect();
     let untried: Vec<_> = all.difference(&seen).collect();
     assert!(untried.is_empty(), "rules without an edge: {untried:?}");
     assert!(all.len() >= 70, "{}", all.len());
@@ -34,7 +44,7 @@ fn each_rule_has_an_edge_and_is_found_beyond_it() {
 
 #[test]
 fn every_rule_explains_itself() {
-    for rule in shipped::SHIPPED.iter().flat_map(|pack| pack.native.rules()) {
+    for rule in rules() {
         assert!(
             !rule.title.is_empty() && !rule.rationale.is_empty() && !rule.remediation.is_empty(),
             "{}",
@@ -49,13 +59,13 @@ fn no_rule_depends_on_another() {
     for (_, _, change) in EDGES {
         let mut facts = sound();
         change(&mut facts);
-        let together = shipped::ask_natively(&facts);
+        let together = ask(&facts);
         let mut alone = Vec::new();
-        for pack in &shipped::SHIPPED {
-            for rule in pack.native.rules() {
+        for pack in PACKS {
+            for rule in pack.rules() {
                 let activation =
                     whimbrel_facts::Activation { code: rule.code.into(), settings: String::new() };
-                alone.extend(pack.native.check(&facts, &[activation]));
+                alone.extend(pack.check(&facts, &[activation]));
             }
         }
         assert_eq!(together, alone);
@@ -64,6 +74,6 @@ fn no_rule_depends_on_another() {
 
 #[test]
 fn nothing_known_is_unknown_and_never_passes_what_needs_facts() {
-    let findings = shipped::ask_natively(&whimbrel_facts::Facts::default());
+    let findings = ask(&whimbrel_facts::Facts::default());
     assert!(findings.iter().all(|one| one.verdict == Verdict::Unknown), "{:?}", codes(&findings));
 }

@@ -50,6 +50,10 @@ pub(crate) enum Error {
     NotRecorded(u32),
     #[error("the package manager knows no kernel: `{0}` depends on none")]
     NoKernel(&'static str),
+    #[error(
+        "built from source, these packs are others than the committed ones: {0}; `cargo xtask rules --write` puts them in place"
+    )]
+    OtherPacks(String),
     #[error("the guest bore witness to damage; see above")]
     Damage,
 }

@@ -1,4 +1,4 @@
-//! Developers' verbs: `cargo xtask setup | test | lab | record | tidy`.
+//! Developers' verbs: `cargo xtask setup | test | lab | record | rules | tidy`.
 //!
 //! Everything that must hold is held by `cargo xtask test`, here and in automation alike: there is no second list.
 
@@ -11,6 +11,7 @@ mod job;
 mod lab;
 mod packages;
 mod record;
+mod rules;
 mod setup;
 mod steps;
 mod test;
@@ -52,6 +53,12 @@ enum Verb {
     },
     /// Record migrations of real QEMU, for simulators to be held against
     Record(record::Options),
+    /// Build the shipped rules from source, and compare them with the committed packs
+    Rules {
+        /// Put what was built in their place
+        #[arg(long)]
+        write: bool,
+    },
     /// Look for what does not belong: sizes, words, paths, dead links, promises without a test
     Tidy,
 }
@@ -62,6 +69,7 @@ fn main() -> ExitCode {
         Verb::Test { fast } => test::run(fast),
         Verb::Lab { scenario, keep } => lab::run(&scenario, keep),
         Verb::Record(options) => record::run(&options),
+        Verb::Rules { write } => rules::run(write).map(|note| println!("{note}")),
         Verb::Tidy => tidy().map(|note| println!("{note}")),
     };
     match done {

@@ -94,8 +94,12 @@ fn findings_and_fuel_are_equal_over_runs_and_ways_to_allocate() {
 }
 
 /// Fuel of the shipped packs on sound facts. It changes with the packs only; who changes them looks at it again.
-const GOLDEN: [(&str, u64); 4] =
-    [("whimbrel.guest", 0), ("whimbrel.hosts", 0), ("whimbrel.storage", 0), ("whimbrel.request", 0)];
+const GOLDEN: [(&str, u64); 4] = [
+    ("whimbrel.guest", 212_566),
+    ("whimbrel.hosts", 214_408),
+    ("whimbrel.storage", 149_081),
+    ("whimbrel.request", 249_755),
+];
 
 #[test]
 fn the_fuel_is_what_it_was() {

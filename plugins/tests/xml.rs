@@ -164,7 +164,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_definition_is_read_without_an_error(inner in prop::collection::vec(element(), 0..12)) {
-        prop_assert!(domain(&format!("<domain>{}<devices>{}</devices></domain>", inner.concat(), inner.concat())).is_ok());
+        let inner = inner.concat();
+        let read = domain(&format!("<domain>{inner}<devices>{inner}</devices></domain>"));
+        prop_assert!(read.is_ok(), "{:?}", read);
     }
 
     #[test]

@@ -114,8 +114,10 @@ pub(crate) struct Model {
     /// The limits differ from what they were.
     pub(crate) changed_downtime: bool,
     pub(crate) changed_bandwidth: bool,
-    /// Two copies run, and it was libvirt's doing.
-    pub(crate) libvirt_ran_two: bool,
+    /// The guest died on the source: its process, or the host with it.
+    pub(crate) died_here: bool,
+    /// The guest died on the destination.
+    pub(crate) died_there: bool,
 }
 
 impl Model {
@@ -139,7 +141,8 @@ impl Model {
             made_disks: false,
             changed_downtime: false,
             changed_bandwidth: false,
-            libvirt_ran_two: false,
+            died_here: false,
+            died_there: false,
         }
     }
 
@@ -258,7 +261,6 @@ impl Model {
     pub(crate) fn let_source_go_on(&mut self) {
         if self.here == Here::Stopped {
             self.here = Here::Running;
-            self.note_two();
         }
     }
 
@@ -281,12 +283,5 @@ impl Model {
     pub(crate) fn start_there(&mut self, scope: &Scope) {
         self.there = if scope.guest_ran { There::Running } else { There::Paused };
         self.defined_there |= scope.persistent;
-        self.note_two();
-    }
-
-    /// Two copies that run now were made so by libvirt itself, whose own doing it is.
-    fn note_two(&mut self) {
-        let there = matches!(self.there, There::Running | There::Half | There::HalfCut);
-        self.libvirt_ran_two |= self.here == Here::Running && there;
     }
 }

@@ -204,7 +204,27 @@ impl Search {
             }
             way.push(place);
             let next = if way.len() < LONGEST_CALM_WAY { state.calmly(&self.scope) } else { Outcome::No };
+            let next = match next {
+                Outcome::Bad(violation) => {
+                    self.found(violation, number, None);
+                    return;
+                }
+                next => next,
+            };
             let Outcome::To(next) = next else {
+                #[allow(clippy::print_stdout)]
+                if self.coverage.violations.is_empty() {
+                    let mut st = state;
+                    for _ in 0..12 {
+                        println!("{:?}\n  {:?}\n  {:?}", st.control, st.desk, st.model);
+                        if let Outcome::To(n) = st.calmly(&self.scope) {
+                            st = n
+                        } else {
+                            println!("NONE");
+                            break;
+                        }
+                    }
+                }
                 self.found(Violation::NeverEnds, number, None);
                 return;
             };

@@ -54,6 +54,12 @@ pub enum CliError {
         /// The line and the reason.
         source: JournalError,
     },
+    /// A slice of the exploration that does not exist.
+    #[error("there is no such slice; there are {}", names.join(", "))]
+    Slice {
+        /// Those that exist.
+        names: Vec<&'static str>,
+    },
     /// Recorded migrations that cannot be read.
     #[error("cannot use the recordings in `{}`", path.display())]
     Recordings {
@@ -117,6 +123,7 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Slice { .. }
             | Self::Uri { .. }
             | Self::Pack { .. }
             | Self::Facts { .. }
@@ -173,6 +180,7 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Slice { .. }
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::Misuse(_) => None,

@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod error;
+mod explore;
 mod facts;
 mod fidelity;
 #[cfg(feature = "libvirt")]
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
         Verb::Rule(verb) => rule::run(&verb),
         Verb::Facts(verb) => facts::run(&verb),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::Explore(arguments) => explore::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
         say(&error.rendered());

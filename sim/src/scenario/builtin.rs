@@ -12,8 +12,8 @@ const FILES: [(&str, &str); 3] = [
 impl Scenario {
     /// Names of the built-in scenarios; the first is the one to show when none is asked for.
     #[must_use]
-    pub fn built_in_names() -> [&'static str; 3] {
-        FILES.map(|(name, _)| name)
+    pub fn built_in_names() -> impl ExactSizeIterator<Item = &'static str> {
+        FILES.iter().map(|(name, _)| *name)
     }
 
     /// The text of a built-in scenario.

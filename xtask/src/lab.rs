@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Builds the program and the hosts, migrates as the scenario says, and tells what the guest saw.
 pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
     let scenario = read(named)?;
+    scenario::check(&scenario)?;
     let program = if let Some(program) = std::env::var_os(PROGRAM) {
         PathBuf::from(program)
     } else {

@@ -172,3 +172,45 @@ const fn can_be_seen(fault: &Fault) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(more: &str) -> Scenario {
+        let text = format!(
+            "name = \"lab\"\n[guest]\nname = \"wren\"\nmemory_mib = 256\nworking_set_mib = 64\nwrites_per_second = 1\n\
+             {more}\n[link]\nbandwidth_mib_per_second = 1000\n[expect]\nresult = \"completed\"\nguest_on = \"destination\"\n"
+        );
+        Scenario::parse(&text, "lab.toml").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn what_real_hosts_can_do_passes() {
+        for can in [
+            "",
+            "[[guest.phase]]\nat_ms = 5\nwrites_per_second = 9",
+            "[migration]\npostcopy = true\ntimeout_ms = 9000\nat_timeout = \"postcopy\"\nauto_converge = true",
+            "[[fault]]\nat = \"stopped\"\ndo = \"lose-destination-host\"",
+            "[[fault]]\nat_ms = 5\ndo = \"pause-source-guest\"",
+        ] {
+            check(&scenario(can)).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_by_name() {
+        let refused = check(&scenario(
+            "vcpus = 2\n[[guest.phase]]\nat_ms = 5\nwrites_per_second = 9\nworking_set_mib = 8\n\
+             [source]\nqemu = \"9.2.0\"\n[migration]\nxbzrle_cache_mib = 8\n\
+             [[fault]]\nat = \"starting\"\ndo = \"silence-source\"\n\
+             [[fault]]\nat_ms = 5\ngone_ms = 1\ndo = \"restart-driver\"",
+        ));
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "only the simulator can do all of the scenario `lab`; real hosts cannot do: writes that are not uniform over \
+             one working set from 16 MiB on, `guest.vcpus`, `source`, an `xbzrle_cache_mib` that is not 64, the fault \
+             `silence-source`, a fault at At(Starting), the fault `restart-driver`"
+        );
+    }
+}

@@ -183,7 +183,7 @@ fn vep248_redis_edge() {
     let mut peaks: Vec<(f64, f64)> = Vec::new();
     for (at_s, mib) in settled {
         let since_peak_s = peaks.last().map_or(f64::MAX, |(peak_s, _)| at_s - peak_s);
-        if mib > 150.0 && since_peak_s > 8.0 {
+        if mib > 140.0 && since_peak_s > 8.0 {
             peaks.push((at_s, mib));
         } else if since_peak_s <= 8.0 {
             let last = peaks.len() - 1;

@@ -155,7 +155,11 @@ fn simulate_lists_what_is_built_in() {
     let output = whimbrel(&["simulate", "--list"]);
     assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
     assert_snapshot!(out(&output));
-    assert_eq!(whimbrel(&["simulate", "converges", "--list"]).status.code(), Some(2), "a list simulates nothing");
+    assert_eq!(
+        whimbrel(&["simulate", "converges", "--list"]).status.code(),
+        Some(2),
+        "a list simulates nothing"
+    );
 }
 
 #[test]
@@ -171,9 +175,9 @@ fn every_engine_brings_the_guest_there_and_is_named() {
 
 #[test]
 fn a_scenario_that_ends_otherwise_than_it_expects_is_a_failure() {
-    let wrong =
-        include_str!("../../sim/scenarios/never-converges.toml").replace("\"cancelled\"", "\"failed\"")
-            + "gains_at_least = 100\ndowntime_ms = [1, 2]\nrecovered = []\n";
+    let wrong = include_str!("../../sim/scenarios/never-converges.toml")
+        .replace("\"cancelled\"", "\"failed\"")
+        + "gains_at_least = 100\ndowntime_ms = [1, 2]\nrecovered = []\n";
     let file = Scratch::with("wrong.toml", &wrong);
     let output = whimbrel(&["simulate", file.path()]);
     assert_eq!(output.status.code(), Some(1));

@@ -51,8 +51,10 @@ fn reactions(run: &Run) -> Vec<(Reaction, ReactionResult)> {
 fn a_driver_that_comes_back_at_any_moment_finds_the_guest_moved() {
     for at in ["preparing", "copying", "stopped", "finishing", "starting", "started", "confirming"] {
         for gone_ms in [0, 150, 2_000, 60_000] {
-            let run =
-                run(300, &fault(&format!("at = \"{at}\""), &format!("restart-driver\"\ngone_ms = {gone_ms} #")));
+            let run = run(
+                300,
+                &fault(&format!("at = \"{at}\""), &format!("restart-driver\"\ngone_ms = {gone_ms} #")),
+            );
             let label = format!("{at}, {gone_ms} ms");
             let Outcome { ending, guest, .. } = run.outcome;
             assert_eq!((ending, guest), (Ending::Completed, Whereabouts::DestinationRunning), "{label}");
@@ -144,7 +146,8 @@ fn memory_and_room_can_be_taken() {
             text(more)
         );
         let scenario = Scenario::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-        let mut simulation = Simulation::new(&scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
+        let mut simulation =
+            Simulation::new(&scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
         simulation.run(|| None, |_, _, _| {}).unwrap();
         simulation.migration().view().outcome.unwrap().ending
     };
@@ -164,8 +167,12 @@ fn words_name_their_action() {
     };
     let read = |lines: &str| Scenario::parse(&text(lines), "test.toml").unwrap().faults[0];
     let gone = read("do = \"restart-driver\"\ngone_ms = 7");
-    assert_eq!((gone.trigger, gone.action), (Trigger::AtIteration(2), FaultAction::RestartDriver { gone_ms: 7 }));
-    for word in ["lose-source-host", "speak-destination", "unpause-destination-guest", "drop-source-clients"] {
+    assert_eq!(
+        (gone.trigger, gone.action),
+        (Trigger::AtIteration(2), FaultAction::RestartDriver { gone_ms: 7 })
+    );
+    for word in ["lose-source-host", "speak-destination", "unpause-destination-guest", "drop-source-clients"]
+    {
         assert_eq!(read(&format!("do = \"{word}\"")).action.word(), word);
     }
 }

@@ -71,20 +71,72 @@ fn assert_refused(cases: &[Case]) {
 #[test]
 fn writers_that_contradict_themselves() {
     assert_refused(&[
-        ("guest", "working_set_mib = 3", "5:19: `guest.working_set_mib` has no meaning here: a guest with a `[[guest.writer]]` says this of each writer"),
+        (
+            "guest",
+            "working_set_mib = 3",
+            "5:19: `guest.working_set_mib` has no meaning here: a guest with a `[[guest.writer]]` says this of each writer",
+        ),
         ("guest", "vcpus = 0", "5:9: `guest.vcpus` is 0: it must be a whole number from 1 to 4096"),
-        ("guest", "balloon_is_hinted = true", "5:21: `guest.balloon_is_hinted` has no meaning here: there is no balloon without `ballooned_mib`"),
-        ("guest", "ballooned_mib = 200", "5:17: `guest.ballooned_mib` is 200: the balloon can only take what is not filled or written to, 176 MiB"),
-        ("writer", "pattern = \"unifrom\"", "9:11: `guest.writer.pattern` is `unifrom`: did you mean `uniform`? allowed are `uniform`, `sequential`, `hot-cold`, `power-law`, `zipf`"),
-        ("writer", "hot_mib = 3", "9:11: `guest.writer.hot_mib` has no meaning here: only the pattern `hot-cold` has a hot set"),
-        ("writer", "pattern = \"power-law\"\nexponent = 9", "10:12: `guest.writer.exponent` is 9: it must be a whole number from 1 to 8"),
-        ("writer", "trace = [[0, 1]]", "8:21: `guest.writer.writes_per_second` has no meaning here: the `trace` says how fast it writes"),
-        ("writer", "active_ms = 5", "6:1: missing key `guest.writer.idle_ms`: it must be a whole number from 1 to 604800000"),
-        ("writer", "repeat_after_ms = 5\nphase = [{at_ms = 5, writes_per_second = 1}]", "9:19: `guest.writer.repeat_after_ms` is 5: it must be more than 5, or the last step is never taken"),
-        ("writer", "cpu_bound = true\ncatches_up_ms = 1", "10:17: `guest.writer.catches_up_ms` has no meaning here: a writer that is bound by its CPU cannot make up for anything"),
-        ("writer", "cpu_bound = false", "9:13: a writer without a pace: one that is paced says in `catches_up_ms` how much it makes up for"),
-        ("writer", "offset_mib = 177", "7:19: the writer reaches to 241 MiB: the guest's region has 240 MiB; one that moves needs its working set twice"),
-        ("writer", "[[guest.disk]]\ntarget = \"vda\"\nused_mib = 1\n[[guest.disk]]\ntarget = \"vda\"\nused_mib = 1", "13:10: there is a disk `vda` already: each disk has a target of its own"),
+        (
+            "guest",
+            "balloon_is_hinted = true",
+            "5:21: `guest.balloon_is_hinted` has no meaning here: there is no balloon without `ballooned_mib`",
+        ),
+        (
+            "guest",
+            "ballooned_mib = 200",
+            "5:17: `guest.ballooned_mib` is 200: the balloon can only take what is not filled or written to, 176 MiB",
+        ),
+        (
+            "writer",
+            "pattern = \"unifrom\"",
+            "9:11: `guest.writer.pattern` is `unifrom`: did you mean `uniform`? allowed are `uniform`, `sequential`, `hot-cold`, `power-law`, `zipf`",
+        ),
+        (
+            "writer",
+            "hot_mib = 3",
+            "9:11: `guest.writer.hot_mib` has no meaning here: only the pattern `hot-cold` has a hot set",
+        ),
+        (
+            "writer",
+            "pattern = \"power-law\"\nexponent = 9",
+            "10:12: `guest.writer.exponent` is 9: it must be a whole number from 1 to 8",
+        ),
+        (
+            "writer",
+            "trace = [[0, 1]]",
+            "8:21: `guest.writer.writes_per_second` has no meaning here: the `trace` says how fast it writes",
+        ),
+        (
+            "writer",
+            "active_ms = 5",
+            "6:1: missing key `guest.writer.idle_ms`: it must be a whole number from 1 to 604800000",
+        ),
+        (
+            "writer",
+            "repeat_after_ms = 5\nphase = [{at_ms = 5, writes_per_second = 1}]",
+            "9:19: `guest.writer.repeat_after_ms` is 5: it must be more than 5, or the last step is never taken",
+        ),
+        (
+            "writer",
+            "cpu_bound = true\ncatches_up_ms = 1",
+            "10:17: `guest.writer.catches_up_ms` has no meaning here: a writer that is bound by its CPU cannot make up for anything",
+        ),
+        (
+            "writer",
+            "cpu_bound = false",
+            "9:13: a writer without a pace: one that is paced says in `catches_up_ms` how much it makes up for",
+        ),
+        (
+            "writer",
+            "offset_mib = 177",
+            "7:19: the writer reaches to 241 MiB: the guest's region has 240 MiB; one that moves needs its working set twice",
+        ),
+        (
+            "writer",
+            "[[guest.disk]]\ntarget = \"vda\"\nused_mib = 1\n[[guest.disk]]\ntarget = \"vda\"\nused_mib = 1",
+            "13:10: there is a disk `vda` already: each disk has a target of its own",
+        ),
     ]);
 }
 
@@ -98,25 +150,78 @@ fn traces_out_of_order() {
     for wrong in ["[]", "[[1, 1]]", "[[0, 1], [0, 2]]", "[[0, 1], [9, 2], [8, 1]]"] {
         assert_eq!(trace(wrong), order, "{wrong}");
     }
-    assert_eq!(trace("[[0]]"), "x:8:10: `guest.writer.trace` is not a pair of numbers: it must be two whole numbers in brackets");
-    assert_eq!(trace("[[0, -1]]"), "x:8:14: `guest.writer.trace` is -1: it must be a whole number from 0 to 1000000000");
-    assert_eq!(trace("[[0, nan]]"), "x:8:14: `guest.writer.trace` is `nan`, a number with a fraction: it must be a whole number from 0 to 1000000000");
+    assert_eq!(
+        trace("[[0]]"),
+        "x:8:10: `guest.writer.trace` is not a pair of numbers: it must be two whole numbers in brackets"
+    );
+    assert_eq!(
+        trace("[[0, -1]]"),
+        "x:8:14: `guest.writer.trace` is -1: it must be a whole number from 0 to 1000000000"
+    );
+    assert_eq!(
+        trace("[[0, nan]]"),
+        "x:8:14: `guest.writer.trace` is `nan`, a number with a fraction: it must be a whole number from 0 to 1000000000"
+    );
 }
 
 #[test]
 fn ways_that_exclude_each_other() {
     assert_refused(&[
-        ("migration", "throttle_max_percent = 3", "15:24: `migration.throttle_max_percent` has no meaning here: the guest is only slowed down with `auto_converge = true`"),
-        ("migration", "auto_converge = true\nthrottle_max_percent = 3", "16:24: `migration.throttle_max_percent` is 3: the guest is slowed down by 20 % at once"),
-        ("migration", "auto_converge = true\ndirty_limit_mib_per_second = 3", "16:30: `migration.dirty_limit_mib_per_second` has no meaning here: it excludes `auto_converge`: either all of the guest is slowed down or what it dirties"),
-        ("migration", "zero_copy = true", "15:13: `migration.zero_copy` has no meaning here: only `parallel_connections` can do it"),
-        ("migration", "parallel_connections = 2\nxbzrle_cache_mib = 64", "16:20: `migration.xbzrle_cache_mib` has no meaning here: QEMU cannot do it over `parallel_connections`"),
-        ("migration", "parallel_connections = 256", "15:24: `migration.parallel_connections` is 256: it must be a whole number from 1 to 255"),
-        ("migration", "postcopy_preempt = true", "15:20: `migration.postcopy_preempt` has no meaning here: there is no post-copy without `postcopy = true`"),
-        ("migration", "timeout_ms = 1\nat_timeout = \"postcopy\"", "16:14: post-copy is not allowed: it must be begun with `postcopy = true`"),
-        ("migration", "at_timeout = \"pause\"", "15:14: `migration.at_timeout` has no meaning here: there is no timeout without `timeout_ms`"),
-        ("migration", "offline = true\npostcopy = true", "16:12: `migration.postcopy` has no meaning here: of a guest that is off nothing but the definition is moved"),
-        ("migration", "copy_disks = \"some\"", "15:14: `migration.copy_disks` is `some`: allowed are `background`, `synchronous`"),
+        (
+            "migration",
+            "throttle_max_percent = 3",
+            "15:24: `migration.throttle_max_percent` has no meaning here: the guest is only slowed down with `auto_converge = true`",
+        ),
+        (
+            "migration",
+            "auto_converge = true\nthrottle_max_percent = 3",
+            "16:24: `migration.throttle_max_percent` is 3: the guest is slowed down by 20 % at once",
+        ),
+        (
+            "migration",
+            "auto_converge = true\ndirty_limit_mib_per_second = 3",
+            "16:30: `migration.dirty_limit_mib_per_second` has no meaning here: it excludes `auto_converge`: either all of the guest is slowed down or what it dirties",
+        ),
+        (
+            "migration",
+            "zero_copy = true",
+            "15:13: `migration.zero_copy` has no meaning here: only `parallel_connections` can do it",
+        ),
+        (
+            "migration",
+            "parallel_connections = 2\nxbzrle_cache_mib = 64",
+            "16:20: `migration.xbzrle_cache_mib` has no meaning here: QEMU cannot do it over `parallel_connections`",
+        ),
+        (
+            "migration",
+            "parallel_connections = 256",
+            "15:24: `migration.parallel_connections` is 256: it must be a whole number from 1 to 255",
+        ),
+        (
+            "migration",
+            "postcopy_preempt = true",
+            "15:20: `migration.postcopy_preempt` has no meaning here: there is no post-copy without `postcopy = true`",
+        ),
+        (
+            "migration",
+            "timeout_ms = 1\nat_timeout = \"postcopy\"",
+            "16:14: post-copy is not allowed: it must be begun with `postcopy = true`",
+        ),
+        (
+            "migration",
+            "at_timeout = \"pause\"",
+            "15:14: `migration.at_timeout` has no meaning here: there is no timeout without `timeout_ms`",
+        ),
+        (
+            "migration",
+            "offline = true\npostcopy = true",
+            "16:12: `migration.postcopy` has no meaning here: of a guest that is off nothing but the definition is moved",
+        ),
+        (
+            "migration",
+            "copy_disks = \"some\"",
+            "15:14: `migration.copy_disks` is `some`: allowed are `background`, `synchronous`",
+        ),
     ]);
 }
 
@@ -124,16 +229,35 @@ fn ways_that_exclude_each_other() {
 fn worlds_that_cannot_be() {
     assert_refused(&[
         ("source", "memory_mib = 128", "4:14: the guest has 256 MiB: it cannot run on a source of 128 MiB"),
-        ("source", "qemu = \"new\"", "18:8: `source.qemu` is not a version: it must be a version such as \"9.0.0\""),
-        ("source", "pools = [\"imges\"]", "18:10: `source.pools` is `imges`: did you mean `images`? allowed are `images`, `shared`"),
-        ("source", "machines = [1]", "18:13: `source.machines` is a whole number: it must be a list of strings"),
-        ("link", "[[link.change]]\nat_ms = 9\nbandwidth_mib_per_second = 0", "12:1: the link carries nothing for ever: let it carry something later, or end the migration by `timeout_ms` or a fault"),
-        ("link", "loss_per_million = 100001", "12:20: `link.loss_per_million` is 100001: it must be a whole number from 0 to 100000"),
+        (
+            "source",
+            "qemu = \"new\"",
+            "18:8: `source.qemu` is not a version: it must be a version such as \"9.0.0\"",
+        ),
+        (
+            "source",
+            "pools = [\"imges\"]",
+            "18:10: `source.pools` is `imges`: did you mean `images`? allowed are `images`, `shared`",
+        ),
+        (
+            "source",
+            "machines = [1]",
+            "18:13: `source.machines` is a whole number: it must be a list of strings",
+        ),
+        (
+            "link",
+            "[[link.change]]\nat_ms = 9\nbandwidth_mib_per_second = 0",
+            "12:1: the link carries nothing for ever: let it carry something later, or end the migration by `timeout_ms` or a fault",
+        ),
+        (
+            "link",
+            "loss_per_million = 100001",
+            "12:20: `link.loss_per_million` is 100001: it must be a whole number from 0 to 100000",
+        ),
     ]);
-    let text = GOOD.replace("#source", "pools = []").replace(
-        "#writer",
-        "[[guest.disk]]\ntarget = \"vda\"\nused_mib = 1\nshared = false",
-    );
+    let text = GOOD
+        .replace("#source", "pools = []")
+        .replace("#writer", "[[guest.disk]]\ntarget = \"vda\"\nused_mib = 1\nshared = false");
     let error = Scenario::parse(&text, "x").unwrap_err();
     assert_eq!(error.to_string(), "x:21:9: the source has no pool `images`: a disk of the guest lies in it");
     let text = GOOD.replace("#guest", "persistent = false").replace("#migration", "offline = true");
@@ -147,13 +271,37 @@ fn worlds_that_cannot_be() {
 #[test]
 fn faults_and_expectations_that_mean_nothing() {
     assert_refused(&[
-        ("fault", "at = \"copying\"", "22:6: a fault with two triggers: it must have exactly one of `at_ms`, `at_iteration` and `at`"),
+        (
+            "fault",
+            "at = \"copying\"",
+            "22:6: a fault with two triggers: it must have exactly one of `at_ms`, `at_iteration` and `at`",
+        ),
         ("fault", "mib = 5", "22:7: `fault.mib` has no meaning here: `lose-source-events` does not take it"),
-        ("fault", "[[fault]]\nat_ms = 1\ndo = \"restart-driver\"", "22:1: missing key `fault.gone_ms`: it must be a whole number from 0 to 604800000"),
-        ("fault", "[[fault]]\nat = \"begun\"\ndo = \"cancel\"", "23:6: `fault.at` is `begun`: allowed are `preparing`, `mirroring`, `copying`, `stopped`, `finishing`, `starting`, `started`, `confirming`, `postcopy`"),
-        ("expect", "total_ms = [5, 4]", "26:12: `expect.total_ms` is from 5 to 4: the first number must not be more than the second"),
-        ("expect", "downtime_ms = 5", "26:15: `expect.downtime_ms` is not a pair of numbers: it must be two whole numbers in brackets"),
-        ("expect", "incidents = [\"two-run\", 5]", "26:25: `expect.incidents` is a whole number: it must be a list of words, each one of `two-run`, `last-copy-gone`, `left-behind-runs`, `wrong-disk`"),
+        (
+            "fault",
+            "[[fault]]\nat_ms = 1\ndo = \"restart-driver\"",
+            "22:1: missing key `fault.gone_ms`: it must be a whole number from 0 to 604800000",
+        ),
+        (
+            "fault",
+            "[[fault]]\nat = \"begun\"\ndo = \"cancel\"",
+            "23:6: `fault.at` is `begun`: allowed are `preparing`, `mirroring`, `copying`, `stopped`, `finishing`, `starting`, `started`, `confirming`, `postcopy`",
+        ),
+        (
+            "expect",
+            "total_ms = [5, 4]",
+            "26:12: `expect.total_ms` is from 5 to 4: the first number must not be more than the second",
+        ),
+        (
+            "expect",
+            "downtime_ms = 5",
+            "26:15: `expect.downtime_ms` is not a pair of numbers: it must be two whole numbers in brackets",
+        ),
+        (
+            "expect",
+            "incidents = [\"two-run\", 5]",
+            "26:25: `expect.incidents` is a whole number: it must be a list of words, each one of `two-run`, `last-copy-gone`, `left-behind-runs`, `wrong-disk`",
+        ),
     ]);
 }
 
@@ -161,7 +309,9 @@ fn faults_and_expectations_that_mean_nothing() {
 #[test]
 fn an_outage_that_is_ended_is_a_scenario() {
     let outage = "[[link.change]]\nat_ms = 9\nbandwidth_mib_per_second = 0";
-    for (mark, end) in [("migration", "timeout_ms = 5000"), ("fault", "[[fault]]\nat_ms = 5000\ndo = \"cancel\"")] {
+    for (mark, end) in
+        [("migration", "timeout_ms = 5000"), ("fault", "[[fault]]\nat_ms = 5000\ndo = \"cancel\"")]
+    {
         let text = GOOD.replace("#link", outage).replace(&format!("#{mark}"), end);
         assert!(Scenario::parse(&text, "x").is_ok(), "{end}");
     }
@@ -182,11 +332,30 @@ enum Edit {
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let value = prop_oneof![
-        Just("0"), Just("1"), Just("3"), Just("40"), Just("5000"), Just("600000"), Just("9223372036854775807"),
-        Just("-1"), Just("nan"), Just("1.5"), Just("true"), Just("false"), Just("[]"), Just("[[0, 7], [9, 0]]"),
-        Just("\"sequential\""), Just("\"power-law\""), Just("\"starting\""), Just("\"cut-link\""),
-        Just("\"kill-source-daemon\""), Just("\"lose-destination-host\""), Just("\"postcopy\""),
-        Just("\"silence-source\""), Just("\"restart-driver\""), Just("\"8.2.0\""),
+        Just("0"),
+        Just("1"),
+        Just("3"),
+        Just("40"),
+        Just("5000"),
+        Just("600000"),
+        Just("9223372036854775807"),
+        Just("-1"),
+        Just("nan"),
+        Just("1.5"),
+        Just("true"),
+        Just("false"),
+        Just("[]"),
+        Just("[[0, 7], [9, 0]]"),
+        Just("\"sequential\""),
+        Just("\"power-law\""),
+        Just("\"starting\""),
+        Just("\"cut-link\""),
+        Just("\"kill-source-daemon\""),
+        Just("\"lose-destination-host\""),
+        Just("\"postcopy\""),
+        Just("\"silence-source\""),
+        Just("\"restart-driver\""),
+        Just("\"8.2.0\""),
     ];
     let edit = prop_oneof![
         1 => (0..40_usize).prop_map(Edit::Drop),

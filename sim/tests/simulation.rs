@@ -64,7 +64,8 @@ fn fault(at_ms: u64, what: &str) -> String {
 fn the_built_in_scenarios_end_as_they_say() {
     for name in BUILT_IN {
         let scenario = Scenario::built_in(name).unwrap().unwrap();
-        let mut simulation = Simulation::new(&scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
+        let mut simulation =
+            Simulation::new(&scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
         simulation.run(|| None, |_, _, _| {}).unwrap();
         let view = simulation.migration().view();
         assert_eq!(scenario.differences(view, Some(&simulation.incidents())), Vec::<String>::new(), "{name}");

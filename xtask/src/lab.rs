@@ -59,7 +59,10 @@ fn read(named: &str) -> Result<Scenario, Error> {
         let unreadable = |source| Error::Unreadable { path: PathBuf::from(named), source };
         Scenario::parse(&fs::read_to_string(named).map_err(unreadable)?, named)
     } else {
-        return Err(Error::NoScenario(named.to_owned(), Scenario::built_in_names().collect::<Vec<_>>().join(", ")));
+        return Err(Error::NoScenario(
+            named.to_owned(),
+            Scenario::built_in_names().collect::<Vec<_>>().join(", "),
+        ));
     };
     read.map_err(|error| Error::BadScenario(error.to_string()))
 }

@@ -104,7 +104,8 @@ fn list() -> Result<Exit, CliError> {
         // A test reads every built-in scenario.
         let description = Scenario::built_in(name).and_then(Result::ok).map(|scenario| scenario.description);
         let line = format!("{name:widest$}  {}", description.unwrap_or_default());
-        writeln!(out, "{line}").map_err(|source| CliError::Unwritable { path: "standard output".into(), source })?;
+        writeln!(out, "{line}")
+            .map_err(|source| CliError::Unwritable { path: "standard output".into(), source })?;
     }
     Ok(Exit::Done)
 }

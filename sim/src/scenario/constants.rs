@@ -67,7 +67,12 @@ impl<'t> Reader<'t> {
         let rate = (1, MAX_BANDWIDTH_MIB_PER_SECOND);
         let mut read = |key, bounds, unit, usual| self.scaled(&costs, key, bounds, unit, usual);
         HostConstants {
-            link_bytes_per_second: read("push_mib_per_second", rate, BYTES_PER_MIB, usual.link_bytes_per_second),
+            link_bytes_per_second: read(
+                "push_mib_per_second",
+                rate,
+                BYTES_PER_MIB,
+                usual.link_bytes_per_second,
+            ),
             channel_bytes_per_second: read(
                 "channel_mib_per_second",
                 rate,

@@ -5,7 +5,9 @@ use std::ops::Range;
 use toml::de::DeTable;
 use whimbrel_core::Side;
 
-use super::bounds::{MAX_BANDWIDTH_MIB_PER_SECOND, MAX_DOWNTIME_MS, MAX_ITERATION, MAX_ROOM_MIB, MAX_TIME_MS};
+use super::bounds::{
+    MAX_BANDWIDTH_MIB_PER_SECOND, MAX_DOWNTIME_MS, MAX_ITERATION, MAX_ROOM_MIB, MAX_TIME_MS,
+};
 use super::reader::{Reader, Section};
 use crate::world::Milestone;
 

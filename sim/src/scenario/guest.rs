@@ -4,9 +4,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::bounds::{
-    MAX_MEMORY_MIB, MAX_TIME_MS, MAX_WRITES_PER_SECOND, MIN_MEMORY_MIB, REGION_START_MIB,
-};
+use super::bounds::{MAX_MEMORY_MIB, MAX_TIME_MS, MAX_WRITES_PER_SECOND, MIN_MEMORY_MIB, REGION_START_MIB};
 use super::disk::ScenarioDisk;
 use super::reader::{Reader, Section};
 use super::writer::ScenarioWriter;
@@ -166,7 +164,8 @@ impl<'t> Reader<'t> {
         self.refuse(guest, &short, "a guest with a `[[guest.writer]]` says this of each writer");
         let tables = self.tables(guest, "writer");
         let read = |table| self.within(table, |reader, table, span| reader.writer(table, span, room_mib));
-        let writers: Vec<Option<ScenarioWriter>> = tables.into_iter().map(read).map(Option::flatten).collect();
+        let writers: Vec<Option<ScenarioWriter>> =
+            tables.into_iter().map(read).map(Option::flatten).collect();
         writers.into_iter().collect::<Option<Vec<_>>>().map(Writing::Writers)
     }
 

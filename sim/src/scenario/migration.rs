@@ -185,7 +185,8 @@ impl<'t> Reader<'t> {
             self.refuse(migration, &["unsafe_storage"], why);
         }
         if migration.is_true("auto_converge") {
-            let why = "it excludes `auto_converge`: either all of the guest is slowed down or what it dirties";
+            let why =
+                "it excludes `auto_converge`: either all of the guest is slowed down or what it dirties";
             self.refuse(migration, &["dirty_limit_mib_per_second"], why);
         }
         if migration.has("parallel_connections") {

@@ -108,7 +108,11 @@ impl<'t> Reader<'t> {
         let (least, most) = self.pair(&label, value, &bounds, &bounds)?;
         if least > most {
             let message = format!("`{label}` is from {least} to {most}");
-            self.report(value.span(), message, "the first number must not be more than the second".to_owned());
+            self.report(
+                value.span(),
+                message,
+                "the first number must not be more than the second".to_owned(),
+            );
             return None;
         }
         Some(least..=most)
@@ -225,7 +229,11 @@ impl<'t> Reader<'t> {
     ) -> Option<&'a Spanned<DeValue<'t>>> {
         let value = section.table.get(key)?;
         if !value.get_ref().is_table() {
-            self.wrong_type(&section.label(key), value, &format!("a table, written as [{}{key}]", section.path));
+            self.wrong_type(
+                &section.label(key),
+                value,
+                &format!("a table, written as [{}{key}]", section.path),
+            );
             return None;
         }
         Some(value)

@@ -105,7 +105,8 @@ impl<'t> Reader<'t> {
             || scenario.faults.iter().any(|fault| fault.action.ends_a_standstill());
         if scenario.link.last_mib_per_second() == 0 && !is_ended {
             let message = "the link carries nothing for ever".to_owned();
-            let help = "let it carry something later, or end the migration by `timeout_ms` or a fault".to_owned();
+            let help =
+                "let it carry something later, or end the migration by `timeout_ms` or a fault".to_owned();
             self.report_within(top, ("link", "change"), message, help);
         }
     }

@@ -124,7 +124,8 @@ impl<'t> Reader<'t> {
         };
         if read.reach_mib() > room_mib {
             let message = format!("the writer reaches to {} MiB", read.reach_mib());
-            let help = format!("the guest's region has {room_mib} MiB; one that moves needs its working set twice");
+            let help =
+                format!("the guest's region has {room_mib} MiB; one that moves needs its working set twice");
             self.report_at(&writer, "working_set_mib", message, help);
         }
         Some(read)
@@ -134,7 +135,11 @@ impl<'t> Reader<'t> {
         let kind = self.optional_word(writer, "pattern", &KINDS);
         let kind = if writer.has("pattern") { kind? } else { Kind::Uniform };
         if kind != Kind::HotCold {
-            self.refuse(writer, &["hot_mib", "hot_share_percent"], "only the pattern `hot-cold` has a hot set");
+            self.refuse(
+                writer,
+                &["hot_mib", "hot_share_percent"],
+                "only the pattern `hot-cold` has a hot set",
+            );
         }
         if kind != Kind::PowerLaw {
             self.refuse(writer, &["exponent"], "only the pattern `power-law` has it");
@@ -183,7 +188,8 @@ impl<'t> Reader<'t> {
     /// The rates in whichever form they are written, and after how long they repeat.
     fn rates(&mut self, writer: &Section<'_, 't>) -> Option<(Vec<(u64, u64)>, Option<NonZeroU64>)> {
         let bounds = 0..=MAX_WRITES_PER_SECOND;
-        let repeat_after_ms = self.whole(writer, "repeat_after_ms", 1..=MAX_TIME_MS).and_then(NonZeroU64::new);
+        let repeat_after_ms =
+            self.whole(writer, "repeat_after_ms", 1..=MAX_TIME_MS).and_then(NonZeroU64::new);
         if writer.has("trace") {
             let others = ["writes_per_second", "active_ms", "idle_ms", "phase"];
             self.refuse(writer, &others, "the `trace` says how fast it writes");

@@ -113,7 +113,10 @@ fn guest(scenario: &Scenario, only: &mut Vec<String>) {
             only.push(what.to_owned());
         }
     };
-    unless(phases(&guest.writing).is_some(), "writes that are not uniform over one working set from 16 MiB on");
+    unless(
+        phases(&guest.writing).is_some(),
+        "writes that are not uniform over one working set from 16 MiB on",
+    );
     unless(guest.vcpus == 1, "`guest.vcpus`");
     unless(guest.ballooned_mib == 0, "`guest.ballooned_mib`");
     unless(guest.content == Content::default(), "`guest.compressed_page_bytes` and `changed_bytes_per_page`");
@@ -153,7 +156,10 @@ fn migration(scenario: &Scenario, only: &mut Vec<String>) {
     let throttle = migration.auto_converge.is_none_or(|rules| rules == AutoConverge::default());
     unless(throttle, "`migration.throttle_initial_percent` and its like");
     unless(migration.dirty_limit.is_none(), "`migration.dirty_limit_mib_per_second`");
-    unless(migration.xbzrle.is_none_or(|cache| cache == Xbzrle::default()), "an `xbzrle_cache_mib` that is not 64");
+    unless(
+        migration.xbzrle.is_none_or(|cache| cache == Xbzrle::default()),
+        "an `xbzrle_cache_mib` that is not 64",
+    );
     let plain = |channels: Channels| channels == Channels { count: channels.count, ..Channels::default() };
     unless(migration.channels.is_none_or(plain), "`migration.zero_copy` and `compression_ns_per_page`");
     let postcopy = migration.postcopy.is_none_or(|postcopy| postcopy == Postcopy::default());

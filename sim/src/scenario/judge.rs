@@ -17,8 +17,8 @@ impl Scenario {
         let Some(outcome) = view.outcome else { return vec!["the migration has not ended".to_owned()] };
         let mut all = Vec::new();
         let (result, place) = (result(outcome.ending), place(outcome.guest));
-        all.extend(unless_equal("the result", &expect.result, &result, |it| word(&RESULTS, *it)));
-        all.extend(unless_equal("where the guest is", &expect.guest_on, &place, |it| word(&PLACES, *it)));
+        all.extend(unless_equal("the result", &expect.result, &result, |it| word(&RESULTS, it)));
+        all.extend(unless_equal("where the guest is", &expect.guest_on, &place, |it| word(&PLACES, it)));
         let (regressions, gains) = (view.convergence.regressions(), view.convergence.gains());
         all.extend(at_least("regressions", expect.regressions_at_least, regressions));
         all.extend(at_least("gains", expect.gains_at_least, gains));
@@ -83,12 +83,12 @@ fn within(what: &str, wanted: Option<&RangeInclusive<u64>>, found: Option<u64>) 
     Some(format!("{what}: expected {} to {}, found {found}", wanted.start(), wanted.end()))
 }
 
-fn word<T: PartialEq>(words: &[(&str, T)], meaning: T) -> String {
-    let found = words.iter().find(|(_, known)| *known == meaning);
+fn word<T: PartialEq>(words: &[(&str, T)], meaning: &T) -> String {
+    let found = words.iter().find(|(_, known)| known == meaning);
     found.map_or_else(String::new, |(word, _)| (*word).to_owned())
 }
 
-fn words<T: PartialEq + Copy>(known: &[(&str, T)], list: &[T]) -> String {
-    let told: Vec<String> = list.iter().map(|meaning| word(known, *meaning)).collect();
+fn words<T: PartialEq>(known: &[(&str, T)], list: &[T]) -> String {
+    let told: Vec<String> = list.iter().map(|meaning| word(known, meaning)).collect();
     format!("[{}]", told.join(", "))
 }

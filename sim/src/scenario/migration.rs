@@ -61,7 +61,7 @@ pub struct ScenarioMigration {
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn migration(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<ScenarioMigration> {
+    pub(super) fn migration(&mut self, table: &DeTable<'t>, span: Range<usize>) -> ScenarioMigration {
         const KEYS: [&str; 19] = [
             "bandwidth_limit_mib_per_second",
             "downtime_limit_ms",
@@ -99,7 +99,7 @@ impl<'t> Reader<'t> {
         let offline = self.truth(&migration, "offline").unwrap_or(false);
         let unsafe_storage = self.truth(&migration, "unsafe_storage").unwrap_or(false);
         self.contradictions(&migration, at_timeout, offline);
-        Some(ScenarioMigration {
+        ScenarioMigration {
             bandwidth_limit_mib_per_second,
             downtime_limit_ms,
             timeout_ms,
@@ -115,7 +115,7 @@ impl<'t> Reader<'t> {
             copy_disks,
             offline,
             unsafe_storage,
-        })
+        }
     }
 
     fn auto_converge(&mut self, migration: &Section<'_, 't>) -> Option<AutoConverge> {

@@ -144,12 +144,12 @@ impl<'t> Reader<'t> {
         let allowed = format!("a list of words, each one of {}", listed(&names));
         let entries = self.entries(section, key, &allowed)?;
         let label = section.label(key);
-        let found = entries.iter().map(|entry| match entry.get_ref().as_str() {
-            Some(text) => self.meaning(&label, text, entry.span(), words),
-            None => {
-                self.wrong_type(&label, entry, &allowed);
-                None
+        let found = entries.iter().map(|entry| {
+            if let Some(text) = entry.get_ref().as_str() {
+                return self.meaning(&label, text, entry.span(), words);
             }
+            self.wrong_type(&label, entry, &allowed);
+            None
         });
         let found: Vec<Option<T>> = found.collect();
         found.into_iter().collect()

@@ -9,8 +9,6 @@ use super::Scenario;
 use super::error::Problem;
 use super::hosts::{OWN_POOL, SHARED_POOL};
 use super::reader::{Reader, Section};
-use crate::qemu::HostConstants;
-use crate::world::DaemonConstants;
 
 const MAX_NAME_CHARS: usize = 64;
 const NAME: &str = "1 to 64 letters, digits, `-`, `_` or `.`";
@@ -53,7 +51,7 @@ impl<'t> Reader<'t> {
         let seed = self.whole(&top, "seed", 0..=i64::MAX.unsigned_abs());
         let guest = self.required_table(&top, "guest", Self::guest).flatten();
         let link = self.required_table(&top, "link", Self::link).flatten();
-        let migration = self.optional_table(&top, "migration", Self::migration).flatten();
+        let migration = self.optional_table(&top, "migration", Self::migration);
         let guest_mib = guest.as_ref().map_or(0, |guest| guest.memory_mib);
         let source = self.host(&top, "source", "alpha", guest_mib);
         let destination = self.host(&top, "destination", "beta", guest_mib);
@@ -71,8 +69,8 @@ impl<'t> Reader<'t> {
             migration: migration.unwrap_or_default(),
             source,
             destination,
-            daemons: daemons.unwrap_or_else(DaemonConstants::default),
-            costs: costs.unwrap_or_else(HostConstants::default),
+            daemons: daemons.unwrap_or_default(),
+            costs: costs.unwrap_or_default(),
             faults,
             expect: expect?,
         };

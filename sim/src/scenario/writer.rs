@@ -33,6 +33,9 @@ pub struct ScenarioWriter {
     pub catches_up_ms: u64,
 }
 
+/// Steps in time, and after how long they repeat.
+type Rates = (Vec<(u64, u64)>, Option<NonZeroU64>);
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Uniform,
@@ -186,7 +189,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The rates in whichever form they are written, and after how long they repeat.
-    fn rates(&mut self, writer: &Section<'_, 't>) -> Option<(Vec<(u64, u64)>, Option<NonZeroU64>)> {
+    fn rates(&mut self, writer: &Section<'_, 't>) -> Option<Rates> {
         let bounds = 0..=MAX_WRITES_PER_SECOND;
         let repeat_after_ms =
             self.whole(writer, "repeat_after_ms", 1..=MAX_TIME_MS).and_then(NonZeroU64::new);
@@ -199,7 +202,8 @@ impl<'t> Reader<'t> {
                 let help = "it begins at 0 ms, and each step is later than the one before".to_owned();
                 self.report_at(writer, "trace", "a trace out of order".to_owned(), help);
             }
-            return self.checked_repeat(writer, trace, repeat_after_ms);
+            self.check_repeat(writer, &trace, repeat_after_ms);
+            return Some((trace, repeat_after_ms));
         }
         let rate = self.required_whole(writer, "writes_per_second", bounds);
         if writer.has("active_ms") || writer.has("idle_ms") {
@@ -215,22 +219,23 @@ impl<'t> Reader<'t> {
             let read = self.within(table, |reader, table, span| reader.writer_phase(table, span, before_ms));
             steps.extend(read.flatten());
         }
-        rate.and_then(|_| self.checked_repeat(writer, steps, repeat_after_ms))
+        self.check_repeat(writer, &steps, repeat_after_ms);
+        rate.map(|_| (steps, repeat_after_ms))
     }
 
-    fn checked_repeat(
+    /// Steps that are repeated before the last of them begins are a mistake.
+    fn check_repeat(
         &mut self,
         writer: &Section<'_, 't>,
-        steps: Vec<(u64, u64)>,
+        steps: &[(u64, u64)],
         repeat_after_ms: Option<NonZeroU64>,
-    ) -> Option<(Vec<(u64, u64)>, Option<NonZeroU64>)> {
+    ) {
         let last_ms = steps.last().map_or(0, |last| last.0);
         if let Some(repeat_ms) = repeat_after_ms.filter(|ms| ms.get() <= last_ms) {
             let message = format!("`{}` is {repeat_ms}", writer.label("repeat_after_ms"));
             let help = format!("it must be more than {last_ms}, or the last step is never taken");
             self.report_at(writer, "repeat_after_ms", message, help);
         }
-        Some((steps, repeat_after_ms))
     }
 
     fn writer_phase(

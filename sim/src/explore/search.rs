@@ -212,19 +212,6 @@ impl Search {
                 next => next,
             };
             let Outcome::To(next) = next else {
-                #[allow(clippy::print_stdout)]
-                if self.coverage.violations.is_empty() {
-                    let mut st = state;
-                    for _ in 0..12 {
-                        println!("{:?}\n  {:?}\n  {:?}", st.control, st.desk, st.model);
-                        if let Outcome::To(n) = st.calmly(&self.scope) {
-                            st = n
-                        } else {
-                            println!("NONE");
-                            break;
-                        }
-                    }
-                }
                 self.found(Violation::NeverEnds, number, None);
                 return;
             };

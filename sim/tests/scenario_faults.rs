@@ -120,6 +120,41 @@ fn a_host_that_is_lost_takes_its_guest_with_it() {
     assert_eq!(destination.outcome.guest, Whereabouts::SourceRunning);
 }
 
+/// Post-copy from the third sync on, and what goes wrong then; everything as the file expects it.
+fn assert_postcopy_ends(faults: &str, expect: &str) {
+    let text = format!(
+        "name = \"test\"\n\
+         [guest]\nname = \"wren\"\nmemory_mib = 256\nworking_set_mib = 200\nwrites_per_second = 60000\n\
+         [link]\nbandwidth_mib_per_second = 100\n[migration]\npostcopy = true\n{}{faults}[expect]\n{expect}\n",
+        fault("at_iteration = 3", "postcopy")
+    );
+    let scenario = Scenario::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+    let mut simulation = Simulation::new(&scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
+    simulation.run(|| None, |_, _, _| {}).unwrap();
+    let view = simulation.migration().view();
+    let differences = scenario.differences(view, Some(&simulation.incidents()));
+    assert!(differences.is_empty(), "{faults}: {differences:?}");
+}
+
+#[test]
+fn a_postcopy_ends_in_every_way_that_there_is() {
+    let cut = fault("at = \"postcopy\"", "cut-link");
+    let restored = fault("at = \"postcopy\"\nafter_ms = 40000", "restore-link");
+    assert_postcopy_ends(
+        "",
+        "result = \"completed\"\nguest_on = \"destination\"\nrecovered = []\nincidents = []",
+    );
+    assert_postcopy_ends(
+        &format!("{cut}{restored}"),
+        "result = \"completed\"\nguest_on = \"destination\"\nrecovered = [\"postcopy-resumed\"]\nincidents = []",
+    );
+    assert_postcopy_ends(&cut, "result = \"in-doubt\"\nguest_on = \"halves\"\nincidents = []");
+    assert_postcopy_ends(
+        &fault("at = \"postcopy\"", "kill-source-guest"),
+        "result = \"failed\"\nguest_on = \"lost\"\nincidents = [\"last-copy-gone\"]",
+    );
+}
+
 #[test]
 fn a_guest_that_is_off_is_moved_by_its_definition() {
     let moved = run(0, "[migration]\noffline = true\n");

@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use super::bounds::{MAX_BANDWIDTH_MIB_PER_SECOND, MAX_ROOM_MIB};
-use super::reader::{Reader, Section};
+use super::reader::{MOST_ENTRIES, Reader, Section};
 
 /// A disk of a scenario's guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct ScenarioDisk {
 impl<'t> Reader<'t> {
     pub(super) fn disks(&mut self, guest: &Section<'_, 't>) -> Vec<ScenarioDisk> {
         let mut disks: Vec<ScenarioDisk> = Vec::new();
-        for table in self.tables(guest, "disk") {
+        for table in self.tables(guest, "disk", MOST_ENTRIES) {
             let read = self.within(table, |reader, table, span| reader.disk(table, span, &disks));
             disks.extend(read.flatten());
         }

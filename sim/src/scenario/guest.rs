@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::bounds::{MAX_MEMORY_MIB, MAX_TIME_MS, MAX_WRITES_PER_SECOND, MIN_MEMORY_MIB, REGION_START_MIB};
 use super::disk::ScenarioDisk;
-use super::reader::{Reader, Section};
+use super::reader::{MOST_ENTRIES, Reader, Section};
 use super::writer::ScenarioWriter;
 use crate::guest::{Content, PAGE_BYTES};
 
@@ -148,7 +148,7 @@ impl<'t> Reader<'t> {
             working_set_mib: working_set_mib.unwrap_or(1),
         };
         let mut phases = vec![phase];
-        for table in self.tables(guest, "phase") {
+        for table in self.tables(guest, "phase", MOST_ENTRIES) {
             let read = self.within(table, |reader, table, span| reader.phase(table, span, phase, room_mib));
             if let Some(next) = read.flatten() {
                 phase = next;
@@ -162,7 +162,7 @@ impl<'t> Reader<'t> {
     fn writers(&mut self, guest: &Section<'_, 't>, room_mib: u64) -> Option<Writing> {
         let short = ["working_set_mib", "writes_per_second", "phase"];
         self.refuse(guest, &short, "a guest with a `[[guest.writer]]` says this of each writer");
-        let tables = self.tables(guest, "writer");
+        let tables = self.tables(guest, "writer", MOST_ENTRIES);
         let read = |table| self.within(table, |reader, table, span| reader.writer(table, span, room_mib));
         let writers: Vec<Option<ScenarioWriter>> =
             tables.into_iter().map(read).map(Option::flatten).collect();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use super::bounds::{MAX_BANDWIDTH_MIB_PER_SECOND, MAX_LATENCY_US};
-use super::reader::Reader;
+use super::reader::{MOST_ENTRIES, Reader};
 use crate::network::Loss;
 
 /// 1 GiB, TCP's largest window (RFC 7323).
@@ -55,7 +55,7 @@ impl<'t> Reader<'t> {
         let loss = self.small(&link, "loss_per_million", 0..=100_000).and_then(Loss::per_million);
         let tcp_window_kib = self.whole(&link, "tcp_window_kib", 4..=MAX_WINDOW_KIB);
         let mut changes: Vec<(u64, u64)> = Vec::new();
-        for table in self.tables(&link, "change") {
+        for table in self.tables(&link, "change", MOST_ENTRIES) {
             let before_ms = changes.last().map_or(0, |last| last.0);
             let read = self.within(table, |reader, table, span| reader.change(table, span, before_ms));
             changes.extend(read.flatten());

@@ -244,21 +244,22 @@ impl<'t> Reader<'t> {
         &mut self,
         section: &Section<'a, 't>,
         key: &'static str,
+        at_most: usize,
     ) -> Vec<&'a Spanned<DeValue<'t>>> {
         let Some(value) = section.table.get(key) else { return Vec::new() };
-        let allowed = format!("at most {MOST_ENTRIES} tables, each written as [[{}{key}]]", section.path);
+        let allowed = format!("at most {at_most} tables, each written as [[{}{key}]]", section.path);
         let DeValue::Array(array) = value.get_ref() else {
             self.wrong_type(&section.label(key), value, &allowed);
             return Vec::new();
         };
-        if array.len() > MOST_ENTRIES {
+        if array.len() > at_most {
             let message = format!("`{}{key}` has {} entries", section.path, array.len());
             self.report(value.span(), message, format!("it may have {allowed}"));
         }
         for stranger in array.iter().filter(|entry| !entry.get_ref().is_table()) {
             self.wrong_type(&section.label(key), stranger, &allowed);
         }
-        array.iter().take(MOST_ENTRIES).filter(|entry| entry.get_ref().is_table()).collect()
+        array.iter().take(at_most).filter(|entry| entry.get_ref().is_table()).collect()
     }
 
     /// Reports a key that is missing.

@@ -8,13 +8,21 @@ use toml::de::{DeTable, DeValue};
 use super::Scenario;
 use super::error::Problem;
 use super::hosts::{OWN_POOL, SHARED_POOL};
-use super::reader::{Reader, Section};
+use super::reader::{MOST_ENTRIES, Reader, Section};
 
 const MAX_NAME_CHARS: usize = 64;
 const NAME: &str = "1 to 64 letters, digits, `-`, `_` or `.`";
 
 /// Reads a whole file, or says everything that is wrong with it.
 pub(super) fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
+    read_with(text, Reader::scenario)
+}
+
+/// The same for another kind of file.
+pub(super) fn read_with<'t, T>(
+    text: &'t str,
+    read: impl FnOnce(&mut Reader<'t>, &DeTable<'t>) -> Option<T>,
+) -> Result<T, Vec<Problem>> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader { text, problems: Vec::new() };
     if !syntax_errors.is_empty() {
@@ -25,8 +33,8 @@ pub(super) fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
         }
         return Err(reader.problems);
     }
-    let scenario = reader.scenario(document.get_ref());
-    scenario.filter(|_| reader.problems.is_empty()).ok_or(reader.problems)
+    let found = read(&mut reader, document.get_ref());
+    found.filter(|_| reader.problems.is_empty()).ok_or(reader.problems)
 }
 
 impl<'t> Reader<'t> {
@@ -57,7 +65,7 @@ impl<'t> Reader<'t> {
         let destination = self.host(&top, "destination", "beta", guest_mib);
         let daemons = self.optional_table(&top, "daemons", Self::daemons);
         let costs = self.optional_table(&top, "costs", Self::costs);
-        let faults = self.tables(&top, "fault");
+        let faults = self.tables(&top, "fault", MOST_ENTRIES);
         let faults = faults.into_iter().filter_map(|table| self.within(table, Self::fault)?).collect();
         let expect = self.required_table(&top, "expect", Self::expectation).flatten();
         let scenario = Scenario {

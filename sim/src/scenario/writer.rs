@@ -9,7 +9,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use super::bounds::{MAX_TIME_MS, MAX_WRITES_PER_SECOND, NS_PER_MS, PAGES_PER_MIB};
-use super::reader::{Reader, Section};
+use super::reader::{MOST_ENTRIES, Reader, Section};
 use crate::guest::{HOT_SHARE_ONE, MOST_EXPONENT, MOST_ZIPF_THOUSANDTHS, Pace, Pattern, Writer};
 
 /// A program that writes to the guest's memory.
@@ -214,7 +214,7 @@ impl<'t> Reader<'t> {
             return Some((vec![(0, rate?), (active_ms, 0)], NonZeroU64::new(active_ms + idle_ms)));
         }
         let mut steps = vec![(0, rate.unwrap_or(0))];
-        for table in self.tables(writer, "phase") {
+        for table in self.tables(writer, "phase", MOST_ENTRIES) {
             let before_ms = steps.last().map_or(0, |last| last.0);
             let read = self.within(table, |reader, table, span| reader.writer_phase(table, span, before_ms));
             steps.extend(read.flatten());

@@ -146,7 +146,7 @@ fn a_postcopy_ends_in_every_way_that_there_is() {
     );
     assert_postcopy_ends(
         &format!("{cut}{restored}"),
-        "result = \"completed\"\nguest_on = \"destination\"\nrecovered = [\"postcopy-resumed\"]\nincidents = []",
+        "result = \"completed\"\nguest_on = \"destination\"\ntotal_ms = [40000, 80000]\nincidents = []",
     );
     assert_postcopy_ends(&cut, "result = \"in-doubt\"\nguest_on = \"halves\"\nincidents = []");
     assert_postcopy_ends(

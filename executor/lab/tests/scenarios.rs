@@ -197,6 +197,19 @@ fn a_destination_daemon_that_stays_dead_is_named() {
 
 #[test]
 #[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_destination_host_that_is_lost_in_the_middle_leaves_the_guest_on_the_source() {
+    let lab = lab();
+    let faults = fault("at = \"copying\"\nafter_ms = 1500", "lose-destination-host")
+        + &fault("at_ms = 5000", "start-destination-host");
+    let run = run(&lab, &scenario(1000, &faults));
+    assert_eq!(run.exit_code, Some(3), "{}", run.output);
+    assert_eq!(outcome(&run).guest, Whereabouts::SourceRunning, "{}", run.output);
+    assert_sound(&lab, &run, lab.alpha());
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
 fn a_link_cut_for_a_moment_is_survived() {
     let lab = lab();
     let short = scenario(1000, &(fault("at_ms = 1500", "cut-link") + &fault("at_ms = 4000", "restore-link")));

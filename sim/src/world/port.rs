@@ -147,7 +147,9 @@ impl World {
             }
             Action::EvaluateRules(_) => return,
         };
-        self.tell_answer(port, concerned, command.id, answer);
+        // An event of what a call did comes before the call returns.
+        let told_ns = if matches!(command.action, Action::Suspend) { self.constants.event_ns } else { 0 };
+        self.tell_answer(port, concerned, (command.id, told_ns), answer);
     }
 
     pub(super) fn on_call_returned(&mut self, port: PortId, to: CommandId, result: Result<(), Failure>) {
@@ -155,7 +157,7 @@ impl World {
         else {
             return;
         };
-        self.tell_answer(port, source, to, Answer::CallReturned(result));
+        self.tell_answer(port, source, (to, 0), Answer::CallReturned(result));
     }
 
     /// The source's daemon of a guest tells an event to whoever listens.
@@ -181,18 +183,18 @@ impl World {
         self.ports.get(port.0).is_some_and(|state| state.is_open)
     }
 
-    /// An answer is on its way, as answers of this host fare.
-    fn tell_answer(&mut self, port: PortId, host: HostId, to: CommandId, answer: Answer) {
+    /// An answer is on its way so much later, as answers of this host fare.
+    fn tell_answer(&mut self, port: PortId, host: HostId, (to, later_ns): (CommandId, u64), answer: Answer) {
         let manner = self.host(host).manner;
         if manner.is_silent {
             return;
         }
         let told = Told::Observed(Observation::Answer { to, answer });
-        if manner.delay_ns == 0 && !manner.is_doubled {
+        if manner.delay_ns == 0 && later_ns == 0 && !manner.is_doubled {
             self.told.push_back((port, told));
             return;
         }
-        let at_ns = self.now_ns + manner.delay_ns;
+        let at_ns = self.now_ns + manner.delay_ns + later_ns;
         if manner.is_doubled {
             self.agenda.put(at_ns, Due::Tell(port, told.clone()));
         }

@@ -80,9 +80,12 @@ pub(super) struct Explore {
 
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
-    /// A scenario file, or the name of a built-in one: regression, converges, never-converges.
+    /// A scenario file, or the name of a built-in one: see --list.
     #[arg(default_value = "regression")]
     pub(super) scenario: String,
+    /// List the built-in scenarios, and do nothing else.
+    #[arg(long, exclusive = true)]
+    pub(super) list: bool,
     /// What keeps account of the simulated guest's dirty pages.
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use whimbrel_core::{Command, Request};
+use whimbrel_core::Command;
 
 use super::faults::Fault;
 use super::job::Message;
@@ -19,8 +19,8 @@ pub(super) enum Due {
     Command(PortId, Command),
     /// Something is told to whoever drives a migration.
     Tell(PortId, Told),
-    /// An operator asks for something.
-    Ask(PortId, Request),
+    /// An operator asks for something, or whoever drives is gone for a while: to be told through the newest port.
+    Ask(PortId, Told),
     /// A word from one daemon reaches the other.
     Message(JobId, Message),
     /// A daemon is done with what it had to do for a migration.

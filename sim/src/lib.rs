@@ -15,8 +15,10 @@
 
 pub mod batch;
 mod chance;
+mod driver;
 pub mod fidelity;
 pub mod guest;
+pub mod kit;
 mod memory;
 pub mod network;
 pub mod qemu;

@@ -1,0 +1,31 @@
+//! Whimbrel's own machine in the test bed, with a fault at the worst moment: the destination's daemon dies after
+//! everything was sent and before the guest runs there, and comes back ten seconds later.
+//!
+//! Run it with `cargo run -p whimbrel-sim --example core_with_a_fault`.
+
+#![expect(clippy::print_stdout, reason = "an example shows what came out")]
+
+use whimbrel_core::Outcome;
+use whimbrel_sim::kit::{Course, CourseError, Setup, TestBed, TestGuest};
+use whimbrel_sim::world::{Fault, Milestone, Moment};
+
+/// What the example shows: the outcome, which agrees with the truth.
+pub fn shown() -> Result<Outcome, CourseError> {
+    let (mut bed, alpha, beta) = TestBed::two_hosts(Setup::default());
+    let wren = bed.add_guest(alpha, TestGuest::new("wren", 256).writing(64, 3_000));
+    let worst = Moment::At(wren, Milestone::Finishing);
+    bed.fault(worst, Fault::KillDaemon(beta));
+    bed.fault_after_ms(worst, 10_000, Fault::StartDaemon(beta));
+
+    let outcome = bed.outcome(&Course::new(wren, alpha, beta))?;
+
+    bed.assert_runs_only_on(wren, alpha);
+    Ok(outcome)
+}
+
+fn main() -> Result<(), CourseError> {
+    let outcome = shown()?;
+    println!("{}: the guest is {}", outcome.ending, outcome.guest);
+    println!("{}", outcome.advice);
+    Ok(())
+}

@@ -3,14 +3,15 @@
 //!
 //! Run it with `cargo run -p whimbrel-sim --example core_with_a_fault`.
 
-#![expect(clippy::print_stdout, reason = "an example shows what came out")]
+use std::error::Error;
+use std::io::{self, Write};
 
 use whimbrel_core::Outcome;
 use whimbrel_sim::kit::{Course, CourseError, Setup, TestBed, TestGuest};
 use whimbrel_sim::world::{Fault, Milestone, Moment};
 
 /// What the example shows: the outcome, which agrees with the truth.
-pub fn shown() -> Result<Outcome, CourseError> {
+pub(crate) fn shown() -> Result<Outcome, CourseError> {
     let (mut bed, alpha, beta) = TestBed::two_hosts(Setup::default());
     let wren = bed.add_guest(alpha, TestGuest::new("wren", 256).writing(64, 3_000));
     let worst = Moment::At(wren, Milestone::Finishing);
@@ -23,9 +24,8 @@ pub fn shown() -> Result<Outcome, CourseError> {
     Ok(outcome)
 }
 
-fn main() -> Result<(), CourseError> {
+fn main() -> Result<(), Box<dyn Error>> {
     let outcome = shown()?;
-    println!("{}: the guest is {}", outcome.ending, outcome.guest);
-    println!("{}", outcome.advice);
+    writeln!(io::stdout(), "{}: the guest is {}; {}", outcome.ending, outcome.guest, outcome.advice)?;
     Ok(())
 }

@@ -123,7 +123,8 @@ impl TestBed {
         self.apply(guest, host, Setting::BandwidthLimitBytesPerSecond(mib_per_second.saturating_mul(1 << 20)))
     }
 
-    /// Stops the guest's CPUs (`virDomainSuspend`). A migration goes on, of a guest that writes nothing.
+    /// Stops the guest's CPUs (`virDomainSuspend`). A migration goes on, of a guest that writes nothing, which runs at
+    /// the destination again if it ran when the migration began.
     ///
     /// # Errors
     /// When the daemon does not answer, has no such guest in memory, or refuses.

@@ -6,9 +6,7 @@
 use std::error::Error;
 use std::io::{self, Write};
 
-use whimbrel_core::Outcome;
-use whimbrel_sim::kit::{Course, CourseError, Setup, TestBed, TestGuest};
-use whimbrel_sim::world::{Fault, Milestone, Moment};
+use whimbrel_sim::kit::{Course, CourseError, Fault, Milestone, Moment, Outcome, Setup, TestBed, TestGuest};
 
 /// What the example shows: the outcome, which agrees with the truth.
 pub(crate) fn shown() -> Result<Outcome, CourseError> {

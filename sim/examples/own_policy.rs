@@ -5,9 +5,9 @@
 
 use std::io::{self, Write};
 
-use whimbrel_core::Failure;
-use whimbrel_sim::kit::{Setup, TestBed, TestGuest};
-use whimbrel_sim::world::{Fault, GuestId, HostId, MigrateOptions, Milestone, Moment};
+use whimbrel_sim::kit::{
+    Failure, Fault, GuestId, HostId, MigrateOptions, Milestone, Moment, Setup, TestBed, TestGuest,
+};
 
 /// Allows more downtime every two seconds, from 50 ms up to 800 ms, and ends the migration after that.
 fn patient_downtime(bed: &mut TestBed, guest: GuestId, from: HostId, to: HostId) -> Result<(), Failure> {

@@ -5,14 +5,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use whimbrel_core::port::JobState;
-use whimbrel_core::{
-    AtTimeout, Cause, CopyState, Ending, Facts, Fault as Class, Finding, Hint, Request, Severity, Verdict,
-    Whereabouts, Wish,
+use whimbrel_core::{Facts, Finding, Severity, Verdict};
+use whimbrel_sim::kit::{
+    AtTimeout, Cause, CopyState, Course, CourseError, Ending, Engine, FailureClass as Class, Fault, GuestId,
+    Hint, HostId, IncidentKind, JobState, Manner, MigrateOptions, Milestone, Moment, Postcopy, Request,
+    Setup, TestBed, TestGuest, Whereabouts, Wish, at_ms,
 };
-use whimbrel_sim::kit::{Course, CourseError, Setup, TestBed, TestGuest, at_ms};
-use whimbrel_sim::qemu::{Engine, Postcopy};
-use whimbrel_sim::world::{Fault, GuestId, HostId, IncidentKind, Manner, MigrateOptions, Milestone, Moment};
 
 // The examples are compiled into this test, so that what they show is looked at.
 #[path = "../examples/core_with_a_fault.rs"]

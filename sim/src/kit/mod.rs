@@ -5,8 +5,7 @@
 //! libvirt's calls, and then asks for the truth, which the policy could not see:
 //!
 //! ```
-//! use whimbrel_sim::kit::{Setup, TestBed, TestGuest, at_ms};
-//! use whimbrel_sim::world::{Fault, MigrateOptions};
+//! use whimbrel_sim::kit::{Fault, MigrateOptions, Setup, TestBed, TestGuest, at_ms};
 //!
 //! let (mut bed, alpha, beta) = TestBed::two_hosts(Setup { bandwidth_mib_per_second: 100, ..Setup::default() });
 //! let wren = bed.add_guest(alpha, TestGuest::new("wren", 256).writing(64, 40_000));
@@ -25,9 +24,7 @@
 //! Or it lets Whimbrel's own machine drive, and looks at what came out ([`Course`]):
 //!
 //! ```
-//! use whimbrel_core::{Cause, Ending, Request};
-//! use whimbrel_sim::kit::{Course, Setup, TestBed, TestGuest};
-//! use whimbrel_sim::world::Moment;
+//! use whimbrel_sim::kit::{Cause, Course, Ending, Moment, Request, Setup, TestBed, TestGuest};
 //!
 //! let (mut bed, alpha, beta) = TestBed::two_hosts(Setup::default());
 //! let wren = bed.add_guest(alpha, TestGuest::new("wren", 256).writing(64, 3_000));
@@ -59,16 +56,25 @@ mod truth;
 
 use std::collections::BTreeMap;
 
-use whimbrel_core::{Failure, Hint};
+use whimbrel_core::{Answer, Observation};
 
 pub use self::calls::Call;
 pub use self::course::{Course, CourseError};
 pub use self::guest::TestGuest;
-use crate::network::{Capacity, Line, Loss};
-use crate::qemu::Engine;
-use crate::world::{
-    DaemonConstants, Fault, GuestId, HostId, HostInventory, Moment, PortId, Told, VirtualMachine, World,
+// The words that a test needs, in one place.
+pub use crate::qemu::{Engine, Postcopy};
+pub use crate::world::{
+    DaemonConstants, Fault, GuestId, HostId, HostInventory, Incident, IncidentKind, Manner, MigrateOptions,
+    Milestone, Moment, VirtualMachine, World,
 };
+pub use whimbrel_core::port::{JobReport, JobState};
+pub use whimbrel_core::{
+    AtTimeout, Cause, CopyState, Ending, Failure, Fault as FailureClass, Hint, Outcome, Request, Whereabouts,
+    Wish,
+};
+
+use crate::network::{Capacity, Line, Loss};
+use crate::world::{PortId, Told};
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -242,7 +248,6 @@ impl TestBed {
 
     /// Keeps what was told and nobody waits for just now.
     fn note(&mut self, port: PortId, told: Told) {
-        use whimbrel_core::{Answer, Observation};
         match told {
             Told::Observed(Observation::Answer { to, answer: Answer::CallReturned(result) }) => {
                 self.returned.entry(Call { port, id: to }).or_insert(result);

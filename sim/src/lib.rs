@@ -16,6 +16,7 @@
 pub mod batch;
 mod chance;
 mod driver;
+pub mod explore;
 pub mod fidelity;
 pub mod guest;
 pub mod kit;

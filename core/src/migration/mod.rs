@@ -222,6 +222,7 @@ impl Migration {
                         self.timers.arm(timer, self.now.plus_ms(after_ms));
                     }
                 }
+                Order::GiveUpCall => self.desk.give_up_call(),
                 Order::Tell(recovery) => {
                     self.recovered.push(recovery);
                     self.tell(Event::Recovered(recovery));

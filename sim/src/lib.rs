@@ -18,6 +18,7 @@ mod chance;
 mod driver;
 pub mod explore;
 pub mod fidelity;
+pub mod fleet;
 pub mod guest;
 pub mod kit;
 mod memory;

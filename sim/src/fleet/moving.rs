@@ -11,7 +11,7 @@ use whimbrel_core::{
 
 use super::description::{Fleet, HostPlace};
 use super::placement::NoRoom;
-use super::schedule::{Candidate, Ended, Schedule, Start};
+use super::schedule::{After, Candidate, Ended, Schedule, Start};
 use super::staging::Stage;
 use crate::driver::{Driver, options_of};
 use crate::network::NetworkError;
@@ -68,7 +68,7 @@ pub struct Evacuating {
     pub(super) moving: BTreeMap<PortId, Moving>,
     deadlines: BTreeSet<(u64, PortId)>,
     /// Most migrations at once so far: in all, from one host, to one host.
-    pub(super) most_at_once: (u64, u64, u64),
+    most_at_once: (u64, u64, u64),
 }
 
 /// A migration under way.
@@ -157,6 +157,12 @@ impl Evacuating {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.stage.world
+    }
+
+    /// The most migrations that were under way at once so far: in all, from one host, and to one host.
+    #[must_use]
+    pub fn most_at_once(&self) -> (u64, u64, u64) {
+        self.most_at_once
     }
 
     /// How many guests are to be moved.
@@ -275,18 +281,20 @@ impl Evacuating {
 
 /// What an outcome means for what is started next.
 fn what_follows(outcome: &Outcome) -> Ended {
-    let moved = matches!(outcome.guest, Whereabouts::DestinationRunning | Whereabouts::DestinationPaused);
-    let on_source = matches!(outcome.guest, Whereabouts::Untouched | Whereabouts::SourceRunning);
-    let is_known = outcome.ending == Ending::Failed && outcome.unsettled.is_none();
     let fault = outcome.failure.as_ref().map(|failure| failure.fault);
+    let guest = match outcome.guest {
+        Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => After::Moved,
+        Whereabouts::Untouched | Whereabouts::SourceRunning if outcome.unsettled.is_none() => {
+            if outcome.ending == Ending::Failed { After::MayRetry } else { After::Stays }
+        }
+        _ => After::Unsettled,
+    };
     // A guest that dirties too much is nobody's fault but its own.
-    let blames = !moved && outcome.cause != Some(Cause::TimedOut);
+    let blames = guest != After::Moved && outcome.cause != Some(Cause::TimedOut);
     let source_failed = matches!(fault, Some(Fault::SourceUnreachable | Fault::ReplyLost))
         || matches!(outcome.cause, Some(Cause::FactsMissing | Cause::SettingsUnreadable)) && fault.is_none();
     Ended {
-        moved,
-        may_retry: on_source && is_known,
-        leaves_copy: !moved && (outcome.unsettled.is_some() || !on_source),
+        guest,
         rests_source: blames && source_failed,
         rests_destination: blames && (!source_failed || fault.is_none()),
     }

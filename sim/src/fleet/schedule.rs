@@ -20,16 +20,24 @@ pub(super) struct Candidate {
 /// What became of a guest's migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
-    /// Whether its memory at the source is free again, and that at the destination taken for good.
-    pub(super) moved: bool,
-    /// Whether it is whole on the source and may be tried again.
-    pub(super) may_retry: bool,
-    /// Whether a copy may be left at the destination.
-    pub(super) leaves_copy: bool,
+    pub(super) guest: After,
     /// Whether the source is to be left alone for a while.
     pub(super) rests_source: bool,
     /// Whether the destination is.
     pub(super) rests_destination: bool,
+}
+
+/// Where a guest is after a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// At the destination.
+    Moved,
+    /// On the source, whole, and may be tried again.
+    MayRetry,
+    /// On the source, and is not to be tried again.
+    Stays,
+    /// A copy may be left at the destination.
+    Unsettled,
 }
 
 /// Something to start.
@@ -152,7 +160,7 @@ impl Schedule {
         self.moving -= 1;
         if let Some(there) = self.destinations.get_mut(start.destination) {
             there.moving -= 1;
-            if !ended.moved && !ended.leaves_copy {
+            if matches!(ended.guest, After::MayRetry | After::Stays) {
                 there.free_mib += needs_mib;
             }
             if ended.rests_destination {
@@ -164,7 +172,7 @@ impl Schedule {
             if ended.rests_source {
                 here.rests_until_ns = rested_ns;
             }
-            if ended.may_retry && waiting.attempts < self.limits.attempts {
+            if ended.guest == After::MayRetry && waiting.attempts < self.limits.attempts {
                 waiting.rank = self.last_rank;
                 self.last_rank += 1;
                 here.waiting.push_back(start.guest);

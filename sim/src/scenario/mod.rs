@@ -45,6 +45,7 @@
 mod builtin;
 mod engine;
 mod error;
+mod fleet;
 mod reader;
 mod sections;
 mod staging;

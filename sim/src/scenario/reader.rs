@@ -109,6 +109,20 @@ impl<'t> Reader<'t> {
         text.map(|text| (text.to_owned(), value.span()))
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&mut self, section: &Section<'_, 't>, key: &'static str) -> Option<Vec<String>> {
+        let value = section.table.get(key)?;
+        let allowed = "a list of strings";
+        let DeValue::Array(array) = value.get_ref() else {
+            self.wrong_type(section, key, value, allowed);
+            return None;
+        };
+        for stranger in array.iter().filter(|entry| !entry.get_ref().is_str()) {
+            self.wrong_type(section, key, stranger, allowed);
+        }
+        array.iter().map(|entry| entry.get_ref().as_str().map(str::to_owned)).collect()
+    }
+
     /// One of a list of words; missing is a problem.
     pub(super) fn word<T: Copy>(
         &mut self,

@@ -44,6 +44,14 @@ const PLACES: [(&str, GuestPlace); 3] = [
 
 /// Reads a whole file, or says everything that is wrong with it.
 pub(super) fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
+    read_with(text, Reader::scenario)
+}
+
+/// The same for another kind of file.
+pub(super) fn read_with<'t, T>(
+    text: &'t str,
+    read: impl FnOnce(&mut Reader<'t>, &DeTable<'t>) -> Option<T>,
+) -> Result<T, Vec<Problem>> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader { text, problems: Vec::new() };
     if !syntax_errors.is_empty() {
@@ -54,8 +62,8 @@ pub(super) fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
         }
         return Err(reader.problems);
     }
-    let scenario = reader.scenario(document.get_ref());
-    scenario.filter(|_| reader.problems.is_empty()).ok_or(reader.problems)
+    let found = read(&mut reader, document.get_ref());
+    found.filter(|_| reader.problems.is_empty()).ok_or(reader.problems)
 }
 
 impl<'t> Reader<'t> {

@@ -6,6 +6,7 @@
 mod args;
 mod error;
 mod fidelity;
+mod fleet;
 #[cfg(feature = "libvirt")]
 mod interrupt;
 mod migrate;

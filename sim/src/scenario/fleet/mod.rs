@@ -65,8 +65,8 @@ use super::error::ScenarioError;
 use super::reader::{Reader, Section};
 use super::sections::{REGION_START_MIB, read_with};
 use crate::fleet::{
-    Evacuation, Fleet, FleetExpectation, FleetFault, FleetMigration, GuestGroup, HostFault, HostGroup,
-    HostPlace, Order, Spread,
+    Evacuation, Fleet, FleetExpectation, FleetFault, FleetMigration, GuestGroup, HostFault, HostGroup, Order,
+    Spread,
 };
 
 const MOST_GROUPS: usize = 1_000;

@@ -172,7 +172,7 @@ pub enum HostFault {
     RestoreLink,
 }
 
-/// What must come out of a fleet's evacuation. That nothing happens to a guest that must never happen is always expected.
+/// What must come out of a fleet's evacuation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FleetExpectation {
     /// At least so many guests are moved; none is all of them.

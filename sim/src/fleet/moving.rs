@@ -287,7 +287,17 @@ fn what_follows(outcome: &Outcome) -> Ended {
         Whereabouts::Untouched | Whereabouts::SourceRunning if outcome.unsettled.is_none() => {
             if outcome.ending == Ending::Failed { After::MayRetry } else { After::Stays }
         }
-        _ => After::Unsettled,
+        Whereabouts::Untouched
+        | Whereabouts::SourceRunning
+        | Whereabouts::SourcePaused
+        | Whereabouts::SourceOff
+        | Whereabouts::DestinationOff
+        | Whereabouts::DestinationPostcopy
+        | Whereabouts::DestinationIncomplete
+        | Whereabouts::LeftBehind
+        | Whereabouts::BothRunning
+        | Whereabouts::Nowhere
+        | Whereabouts::Unknown => After::Unsettled,
     };
     // A guest that dirties too much is nobody's fault but its own.
     let blames = guest != After::Moved && outcome.cause != Some(Cause::TimedOut);

@@ -101,7 +101,7 @@ fn the_same_fleet_and_seed_give_the_same_report_and_it_is_pinned() {
     assert_eq!(hash(&report), PINNED, "{report}");
 }
 
-const PINNED: u64 = 0;
+const PINNED: u64 = 7_332_134_787_976_234_930;
 
 #[test]
 fn ten_thousand_guests_leave_a_hundred_hosts() {
@@ -109,19 +109,26 @@ fn ten_thousand_guests_leave_a_hundred_hosts() {
     let report = fleet.evacuate(Engine::Lumped, fleet.seed, |_| {}).unwrap();
     assert_eq!((report.guests.all, report.guests.moved), (10_000, 10_000));
     assert_eq!(fleet.expect.unmet(&report), [""; 0]);
-    assert!(report.migrations.failed > 0, "the host that was lost for a while was noticed");
+    assert!(report.migrations.failed > 0, "the daemon that was dead for a while was noticed");
 }
 
 #[test]
 fn a_destination_whose_daemon_dies_is_left_alone_and_its_guests_go_elsewhere() {
-    let (report, ended) = evacuate(&format!("{SMALL}{}", fault(3_000, "kill-daemon", "new-2")));
-    assert_eq!((report.guests.moved, report.incidents.len()), (60, 0));
+    let killed = format!("{SMALL}{}", fault(3_000, "kill-daemon", "new-2"));
+    let (report, ended) = evacuate(&killed);
+    assert!(report.incidents.is_empty());
     let failed: Vec<&Moved> =
         ended.iter().filter(|moved| moved.outcome.ending != Ending::Completed).collect();
     assert!(!failed.is_empty() && failed.iter().all(|moved| moved.to == "new-2"), "{failed:?}");
     assert!(failed.len() <= 8, "it is not tried again and again: {}", failed.len());
-    let again = ended.iter().filter(|moved| moved.attempt > 1);
-    assert!(again.clone().count() > 0 && again.into_iter().all(|moved| moved.to != "new-2"));
+    // Whoever was on the way there may have a copy there, which nobody can see: it is not sent elsewhere.
+    let unsettled = failed.iter().filter(|moved| moved.outcome.unsettled.is_some()).count();
+    assert_eq!((report.guests.moved, report.guests.stayed), (60 - unsettled as u64, unsettled as u64));
+
+    let (report, ended) = evacuate(&format!("{killed}{}", fault(20_000, "start-daemon", "new-2")));
+    assert_eq!((report.guests.moved, report.incidents.len()), (60, 0));
+    let again: Vec<&Moved> = ended.iter().filter(|moved| moved.attempt > 1).collect();
+    assert!(!again.is_empty() && again.iter().all(|moved| moved.to != "new-2"), "{again:?}");
 }
 
 #[test]
@@ -194,7 +201,11 @@ fn mistakes_are_told_with_their_place_and_remedy() {
         ("name = \"new\"", "name = \"old\"", "a second group `old` of `fleet.hosts`"),
         ("at_once = 12", "at_onc = 12", "did you mean `at_once`?"),
         ("attempts = 3", "attempts = 3\norder = \"largest\"", "did you mean `largest-first`?"),
-        ("[fleet]\n", "[fleet]\nhots = 1\n", "unknown key `fleet.hots`; did you mean `hosts`"),
+        (
+            "[fleet]\n",
+            "[fleet]\nlatency_ms = 1\n",
+            "unknown key `fleet.latency_ms`; did you mean `latency_us`?",
+        ),
     ] {
         let all = problems(&SMALL.replacen(from, to, 1));
         assert!(all.iter().any(|problem| problem.contains(told)), "{told}: {all:?}");

@@ -76,6 +76,11 @@ pub use whimbrel_core::{
 use crate::network::{Capacity, Line, Loss};
 use crate::world::{PortId, Told};
 
+/// The guide, so that its examples are tried.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/testing.md")]
+struct Guide;
+
 const NS_PER_MS: u64 = 1_000_000;
 
 /// What a test bed is made with.

@@ -177,6 +177,15 @@ fn the_engines_agree_about_a_fleet() {
     }
 }
 
+#[test]
+fn the_guides_fleet_ends_as_it_says() {
+    let guide = include_str!("../../docs/fleets.md");
+    let text = guide.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let (report, _) = evacuate(text);
+    assert_eq!(parse(text).expect.unmet(&report), [""; 0], "{report:?}");
+    assert!(report.migrations.failed > 0, "the fault is felt");
+}
+
 fn problems(text: &str) -> Vec<String> {
     let error = Fleet::parse(text, "fleet.toml").unwrap_err();
     error

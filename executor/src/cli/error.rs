@@ -64,6 +64,12 @@ pub enum CliError {
         /// The line and the reason.
         source: JournalError,
     },
+    /// A slice of the exploration that does not exist.
+    #[error("there is no such slice; there are {}", names.join(", "))]
+    Slice {
+        /// Those that exist.
+        names: Vec<&'static str>,
+    },
     /// Recorded migrations that cannot be read.
     #[error("cannot use the recordings in `{}`", path.display())]
     Recordings {
@@ -102,6 +108,7 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Slice { .. }
             | Self::Uri { .. }
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
@@ -150,6 +157,7 @@ impl CliError {
             | Self::Recordings { .. }
             | Self::Fleet(_)
             | Self::NotForFleets { .. }
+            | Self::Slice { .. }
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::Misuse(_) => None,

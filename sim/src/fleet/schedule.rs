@@ -180,8 +180,11 @@ impl Schedule {
         }
     }
 
-    /// The next instant at which a host that is left alone may be used again.
+    /// The next instant at which a host that is left alone may be used again; none if nobody waits for one.
     pub(super) fn rested_at(&self, now_ns: u64) -> Option<u64> {
+        if self.sources.iter().all(|source| source.waiting.is_empty()) {
+            return None;
+        }
         let here = self.sources.iter().map(|source| source.rests_until_ns);
         let there = self.destinations.iter().map(|destination| destination.rests_until_ns);
         here.chain(there).filter(|at_ns| *at_ns > now_ns).min()

@@ -191,6 +191,21 @@ fn who_finds_no_room_is_never_tried_and_nobody_is_harmed() {
 }
 
 #[test]
+fn nobody_waits_for_a_host_that_rests_when_nobody_is_left() {
+    let mut silent = fleet(40, 8, None, Order::Listed, 65_536);
+    silent.evacuation.attempts = 1;
+    silent.evacuation.rest_ms = 3_600_000;
+    let host = HostPlace { group: 0, index: 2 };
+    silent.faults = vec![FleetFault { at_ms: 0, what: HostFault::SilenceHost, host, other: None }];
+    let mut evacuating = Evacuating::new(&silent, Engine::Lumped, 1).unwrap();
+    let mut last_ns = 0;
+    while let Some(moved) = evacuating.next_ended().unwrap() {
+        last_ns = moved.ended_ns;
+    }
+    assert_eq!(evacuating.world().now_ns(), last_ns);
+}
+
+#[test]
 fn packed_guests_fill_one_host_after_the_other() {
     let mut packed = fleet(1, 1, None, Order::Listed, 65_536);
     packed.guests.truncate(1);

@@ -80,15 +80,15 @@ pub(super) struct Explore {
 
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
-    /// A scenario file, or the name of a built-in one: see --list.
+    /// A scenario file, a fleet file, or the name of a built-in scenario: see --list.
     #[arg(default_value = "regression")]
     pub(super) scenario: String,
     /// List the built-in scenarios, and do nothing else.
     #[arg(long, exclusive = true)]
     pub(super) list: bool,
-    /// What keeps account of the simulated guest's dirty pages.
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) engine: EngineName,
+    /// What keeps account of the simulated guest's dirty pages: page without it, lumped for fleets.
+    #[arg(long, value_enum)]
+    pub(super) engine: Option<EngineName>,
     /// The seed of all chance, instead of the scenario's.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -101,6 +101,14 @@ pub(super) struct Simulate {
     /// Simulated seconds a second; 0 is as fast as possible. On a terminal 8, elsewhere 0.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) speed: Option<u32>,
+}
+
+impl Simulate {
+    /// An option that was given and that only a single migration has.
+    pub(super) fn single_only(&self) -> Option<&'static str> {
+        let journal = self.journal.is_some().then_some("--journal");
+        journal.or(self.speed.is_some().then_some("--speed"))
+    }
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use miette::{Diagnostic, GraphicalReportHandler, NamedSource, SourceSpan};
 use whimbrel_core::journal::JournalError;
 use whimbrel_sim::ScenarioError;
 use whimbrel_sim::fidelity::RecordingError;
+use whimbrel_sim::fleet::FleetError;
 
 use super::Exit;
 use crate::drive::{DriveError, JournalFileError};
@@ -46,6 +47,15 @@ pub enum CliError {
     /// A scenario whose limits no migration can follow.
     #[error("the scenario asks for what no migration can follow")]
     Spec(#[from] whimbrel_core::SpecError),
+    /// A fleet that cannot be simulated.
+    #[error("the fleet cannot be simulated")]
+    Fleet(#[from] FleetError),
+    /// An option that only a single migration has, with a fleet's file.
+    #[error("`{option}` is for a single migration, and the file describes a fleet")]
+    NotForFleets {
+        /// The option.
+        option: &'static str,
+    },
     /// A journal that cannot be replayed.
     #[error("cannot replay `{}`", path.display())]
     Journal {
@@ -100,13 +110,17 @@ impl CliError {
             | Self::Recordings { .. }
             | Self::Slice { .. }
             | Self::Uri { .. }
+            | Self::NotForFleets { .. }
+            | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
             | Self::JournalFile(_)
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
             Self::Drive(DriveError::Journal(_) | DriveError::Misuse(_) | DriveError::PortGone) => {
                 Exit::InDoubt
             }
-            Self::Signals(_) | Self::Misuse(_) => Exit::Unexpected,
+            Self::Signals(_)
+            | Self::Misuse(_)
+            | Self::Fleet(FleetError::Misuse(_) | FleetError::Network(_)) => Exit::Unexpected,
         }
     }
 
@@ -141,6 +155,8 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Fleet(_)
+            | Self::NotForFleets { .. }
             | Self::Slice { .. }
             | Self::Drive(_)
             | Self::Signals(_)

@@ -7,6 +7,7 @@ mod args;
 mod error;
 mod explore;
 mod fidelity;
+mod fleet;
 #[cfg(feature = "libvirt")]
 mod interrupt;
 mod migrate;

@@ -1,4 +1,4 @@
-//! `whimbrel simulate`: one migration in virtual time.
+//! `whimbrel simulate`: one migration in virtual time. Files of fleets are `fleet`'s business.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ use whimbrel_sim::scenario::{Conditions, Scenario};
 use whimbrel_sim::simulation::Simulation;
 
 use super::args::Simulate;
-use super::{CliError, Exit, say, stdout_is_terminal};
+use super::{CliError, Exit, fleet, say, stdout_is_terminal};
 use crate::watch::{self, Format, Origin, picture};
 
 /// Simulated seconds a second on a terminal: a migration of a minute is watched in less than ten seconds.
@@ -26,12 +26,17 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
     if arguments.list {
         return list();
     }
-    let scenario = read(&arguments.scenario)?;
+    let text = read(&arguments.scenario)?;
+    if let Some(result) = fleet::run(arguments, &text) {
+        return result;
+    }
+    let scenario = Scenario::parse(&text, &arguments.scenario)
+        .map_err(|error| CliError::Scenario { error, text: text.clone() })?;
     let seed = arguments.seed.unwrap_or(scenario.seed);
     let on_terminal = stdout_is_terminal() && arguments.format == Format::Text;
     let pace = Pace::new(arguments.speed.unwrap_or(if on_terminal { WATCHED_SPEED } else { 0 }));
 
-    let engine = Engine::from(arguments.engine);
+    let engine = arguments.engine.map_or(Engine::Page, Engine::from);
     let conditions = Conditions { engine, seed, ..scenario.conditions() };
     let mut simulation = Simulation::new(&scenario, conditions, whimbrel_plugins::judge)?;
     if arguments.journal.is_some() {
@@ -53,17 +58,13 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
     Ok(judge(&scenario, &simulation))
 }
 
-/// A scenario by its file, or by the name of a built-in one.
-fn read(name: &str) -> Result<Scenario, CliError> {
+/// A file's text, or that of a built-in scenario.
+fn read(name: &str) -> Result<String, CliError> {
     let path = Path::new(name);
-    let built_in = if path.exists() { None } else { Scenario::built_in_text(name) };
-    let text = match built_in {
-        Some(text) => text.to_owned(),
-        None => {
-            fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source })?
-        }
-    };
-    Scenario::parse(&text, name).map_err(|error| CliError::Scenario { error, text })
+    match Scenario::built_in_text(name).filter(|_| !path.exists()) {
+        Some(text) => Ok(text.to_owned()),
+        None => fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source }),
+    }
 }
 
 /// The first Ctrl-C is the operator's cancel; a second one ends the process, for a simulation leaves nothing behind.

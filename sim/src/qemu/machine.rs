@@ -331,7 +331,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     fn restart_page_in_flight(&mut self) {
         if let Step::Sending(burst) | Step::LastPass(burst) = &mut self.step {
             self.clock_ns = self.clock_ns.max(self.present_ns);
-            burst.page_done_ns = 0;
+            burst.goes_on_until_ns = 0;
         }
     }
 }

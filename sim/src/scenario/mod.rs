@@ -36,6 +36,7 @@ mod engine;
 mod error;
 mod expect;
 mod fault;
+mod fleet;
 mod guest;
 mod hosts;
 mod judge;

@@ -152,7 +152,7 @@ impl World {
             jobs: Slab::new(),
             flow_jobs: BTreeMap::new(),
             ports: Vec::new(),
-            agenda: Agenda::default(),
+            agenda: Agenda::new(),
             awaited: Vec::new(),
             told: VecDeque::new(),
             incidents: Vec::new(),

@@ -159,11 +159,6 @@ impl Arguments {
         Content { compressed_page_bytes, changed_bytes: self.changed_bytes }
     }
 
-    /// Whether what it writes depends on how long it has written, other than by a scan's place.
-    pub(super) fn changes_over_time(&self) -> bool {
-        self.on_ms > 0 || !self.phases.is_empty()
-    }
-
     /// What the engine's writers cannot do, in words.
     pub(super) fn not_simulated(&self) -> Option<String> {
         let moves = self.move_bursts > 0 && self.processors > 1;

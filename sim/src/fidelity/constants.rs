@@ -16,6 +16,12 @@ use crate::qemu::HostConstants;
 const PAGE_ON_WIRE_BYTES: f64 = 4104.0;
 const NS_PER_MS: f64 = 1e6;
 const NS_PER_S: f64 = 1e9;
+/// What touching new memory costs for each page where no idle run tells: the middle of idle guests of a quiet host without
+/// a bandwidth limit, and the range that it had in recordings of this and another host.
+const FIRST_TOUCH_NS: u64 = 8_000;
+const FIRST_TOUCH_RANGE_NS: [f64; 2] = [0.0, 30_000.0];
+/// The range of a copy of a page where no idle run tells: 1 to 3 GB/s.
+const COPY_RANGE_NS: [f64; 2] = [1_400.0, 4_100.0];
 /// How long libvirt lets a stopped guest wait for its word, where no idle run tells. QEMU's event goes to the daemon, which
 /// answers: some ms.
 const SWITCHOVER_WAIT_NS: u64 = 5_000_000;
@@ -38,6 +44,10 @@ pub(super) struct Host {
     /// From the guest's stop until a libvirt that waits before the hand-over lets it go on.
     pub(super) switchover_wait_ns: u64,
     pub(super) sources: Vec<HostConstant>,
+    /// The fastest and the slowest that idle runs have seen it copy, in ns a page: first to memory that was touched before,
+    /// then what touching costs on top.
+    copy_range_ns: [f64; 2],
+    touch_range_ns: [f64; 2],
 }
 
 /// An idle run, and what it was asked.
@@ -64,7 +74,10 @@ impl Host {
             constants: HostConstants::default(),
             switchover_wait_ns: SWITCHOVER_WAIT_NS,
             sources: Vec::new(),
+            copy_range_ns: COPY_RANGE_NS,
+            touch_range_ns: FIRST_TOUCH_RANGE_NS,
         };
+        host.constants.first_touch_ns = FIRST_TOUCH_NS;
         // The second time each of them knows the others.
         for _ in 0..2 {
             host.sources.clear();
@@ -75,6 +88,18 @@ impl Host {
             host.measure_handover(&quiet, driver);
         }
         host
+    }
+
+    /// The same host as fast and as slow as idle runs have seen it copy.
+    pub(super) fn fastest_and_slowest(&self) -> [Self; 2] {
+        [0, 1].map(|end| {
+            let of = |range: [f64; 2]| range.get(end).copied().unwrap_or_default();
+            let mut host = self.clone();
+            host.constants.link_bytes_per_second = whole(PAGE_ON_WIRE_BYTES * NS_PER_S / of(self.copy_range_ns));
+            host.constants.channel_bytes_per_second = host.constants.link_bytes_per_second;
+            host.constants.first_touch_ns = whole(of(self.touch_range_ns));
+            host
+        })
     }
 
     /// Sets a constant from so many runs' values, or tells its default.
@@ -144,18 +169,20 @@ impl Host {
             let own = of(transport);
             if own.is_empty() { of(Transport::Unix) } else { own }
         };
-        let (touched, untouched) = (unlimited(true), unlimited(false));
-        let runs = (touched.len(), untouched.len());
-        let link = median(touched).map(|ns| PAGE_ON_WIRE_BYTES * NS_PER_S / ns);
+        let (copies, untouched) = (unlimited(true), unlimited(false));
+        let runs = (copies.len(), untouched.len());
+        self.copy_range_ns = range(&copies).unwrap_or(COPY_RANGE_NS);
+        let link = median(copies).map(|ns| PAGE_ON_WIRE_BYTES * NS_PER_S / ns);
         self.set("link_bytes_per_second", |host| &mut host.constants.link_bytes_per_second, (link, runs.0));
         let default = HostConstants::default();
         let ratio = float(self.constants.link_bytes_per_second) / float(default.link_bytes_per_second);
         // One connection on its own is what the link was measured with.
         self.constants.channel_bytes_per_second = self.constants.link_bytes_per_second;
-        self.constants.zero_copy_bytes_per_second =
-            whole(float(default.zero_copy_bytes_per_second) * ratio);
-        let touch = median(untouched).map(|ns| (ns - self.copy_ns()).max(0.0));
-        self.set("first_touch_ns", |host| &mut host.constants.first_touch_ns, (touch, runs.1));
+        self.constants.zero_copy_bytes_per_second = whole(float(default.zero_copy_bytes_per_second) * ratio);
+        let touches: Vec<f64> = untouched.iter().map(|ns| (ns - self.copy_ns()).max(0.0)).collect();
+        self.touch_range_ns = range(&touches).unwrap_or(FIRST_TOUCH_RANGE_NS);
+        let touch = (median(touches), runs.1);
+        self.set("first_touch_ns", |host| &mut host.constants.first_touch_ns, touch);
     }
 
     fn copy_ns(&self) -> f64 {
@@ -230,6 +257,12 @@ impl Host {
         let state_ns = float(downtime_ms) * NS_PER_MS - until_synced_ns - last_pass_ns;
         Some((stop_ns, wait_ns, state_ns.max(0.0)))
     }
+}
+
+/// The least and the most.
+fn range(values: &[f64]) -> Option<[f64; 2]> {
+    let least = values.iter().copied().reduce(f64::min)?;
+    Some([least, values.iter().copied().reduce(f64::max)?])
 }
 
 /// Without a limit, and with nothing that changes what a page costs.

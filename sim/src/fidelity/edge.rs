@@ -12,6 +12,8 @@ use super::run::Run;
 use super::targets::{PAGES_MAX, TIME_FLOOR_MS, TIME_MAX};
 use crate::qemu::Engine;
 
+/// The rate that was asked for.
+pub(super) const AS_ASKED: u64 = 1000;
 /// Seeds to find out on which side of its threshold a case is.
 const SEEDS_AT_EACH_SIDE: u64 = 8;
 /// The band around the threshold, in thousandths of the rate.
@@ -55,6 +57,12 @@ pub(super) fn reason(case: &Case, simulated: &[Run], host: &Host, engine: Engine
         && let Some(what) = scatter(simulated, 0.1)
     {
         return Some(format!("one repeat only, and simulated ones scatter: {what}"));
+    }
+    let extremes = host.fastest_and_slowest().map(|host| Run::simulate(case, &host, engine, 1, AS_ASKED));
+    if extremes.iter().all(|run| run.completed == extremes[0].completed)
+        && let Some(what) = scatter(&extremes, 0.0)
+    {
+        return Some(format!("idle runs leave the speed of copying open, and by that: {what}"));
     }
     if case.is_idle() || case.setup.workload.is_some() {
         return None;

@@ -138,7 +138,8 @@ impl Case {
         bounded("downtime limit in ms", cfg.dl, MOST_DOWNTIME_MS)?;
         bounded("timeout in s", cfg.timeout, LONGEST_S)?;
         bounded("age in ms", row.age_ms.unwrap_or(0), LONGEST_S * 1000)?;
-        let features = features::configuration(cfg);
+        let arguments = Arguments::parse(&cfg.append)?;
+        let features = features::configuration(cfg, arguments.content().compressed_page_bytes);
         let (config, mut not_simulated) = match features {
             Ok(config) => (config, None),
             Err(reason) => (SourceConfig::default(), Some(reason)),
@@ -150,7 +151,7 @@ impl Case {
                 ..config
             },
             timeout_s: cfg.timeout,
-            arguments: Arguments::parse(&cfg.append)?,
+            arguments,
             workload: cfg.workload.clone(),
             changes: cfg.changes.iter().map(change).collect::<Result<_, _>>()?,
             postcopy_at_ns: cfg.pc_at.map(|at_s| nanoseconds("pc_at", at_s)).transpose()?,

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::constants::{Host, HostConstant};
-use super::edge::{self, EdgeReport};
+use super::edge::{self, AS_ASKED, EdgeReport};
 use super::estimates::{count, median};
 use super::recording::{Case, Repeat};
 use super::run::Run;
@@ -18,8 +18,6 @@ const SYNCS_BESIDE_RANGE: u64 = 1;
 /// A host whose windows are longer than this, in ms, or of which others use more than this part, is noisy.
 const NOISY_WINDOW_MS: f64 = 100.7;
 const NOISY_BUSY: f64 = 0.05;
-/// The rate that was asked for.
-const AS_ASKED: u64 = 1000;
 
 /// Everything that was compared.
 #[derive(Clone, Debug, PartialEq, Serialize)]

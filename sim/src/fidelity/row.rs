@@ -60,8 +60,6 @@ pub(super) struct Row {
     pub(super) tsc_hz: Option<u64>,
     pub(super) age_ms: Option<u64>,
     pub(super) busy: Option<f64>,
-    #[serde(default)]
-    pub(super) caps_on: Vec<String>,
     pub(super) profile: Option<Profile>,
 }
 
@@ -71,7 +69,7 @@ pub(super) struct RowSync(pub(super) f64, pub(super) f64, pub(super) u64);
 
 /// A rate window: s at its end, bytes sent, its length in ms, and what older and newer recordings tell differently.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(super) struct RowWindow(pub(super) f64, pub(super) u64, pub(super) u64, #[expect(dead_code)] IgnoredAny);
+pub(super) struct RowWindow(pub(super) f64, pub(super) u64, pub(super) u64, IgnoredAny);
 
 /// What was measured of a Linux guest before its migration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

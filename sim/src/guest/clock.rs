@@ -44,6 +44,13 @@ impl Clocks {
         Self { passed_ns: now_ns, clocks: guest.writers.iter().map(clock).collect() }
     }
 
+    /// All writers at the same instant, with everything that they ever wrote still to be collected.
+    pub(crate) fn since_beginning(guest: &Guest, now_ns: u64) -> Self {
+        let own_ns = now_ns.saturating_sub(guest.started_at_ns);
+        let clock = Clock { own_ns, from: 0, to: 0, moved: 0 };
+        Self { passed_ns: now_ns, clocks: guest.writers.iter().map(|_| clock).collect() }
+    }
+
     /// Lets the guest run until an instant; `progress` tells how far each writer gets in so many nanoseconds.
     #[inline]
     pub(crate) fn run_until(&mut self, to_ns: u64, progress: impl Fn(usize, u64) -> u64) {

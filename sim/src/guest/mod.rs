@@ -70,4 +70,9 @@ impl Guest {
     pub fn memory_pages(&self) -> u64 {
         self.memory_mib.min(MOST_MEMORY_MIB) * PAGES_PER_MIB
     }
+
+    /// Whether something is written to that was not filled: what was written of it before the migration is not zero.
+    pub(crate) fn writes_beyond_filled(&self) -> bool {
+        self.writers.iter().any(|writer| writer.reach_pages() > self.filled_pages)
+    }
 }

@@ -31,8 +31,9 @@ pub struct HostConstants {
     pub first_touch_ns: u64,
     /// Finding what changed in a page and encoding it (XBZRLE). Default 2 µs; not measured alone.
     pub encode_page_ns: u64,
-    /// What the destination needs more for each page after the switch to post-copy: it is put in its place by a system
-    /// call. Default 3.5 µs: the stream after the switch made 500 to 670 MB/s where the link has 1.35 GB/s.
+    /// What the destination needs for each page after the switch to post-copy, while the next is on its way: it is put in
+    /// its place by a system call. Default 7 µs: the stream after the switch made 500 to 670 MB/s, on a quiet host with
+    /// a link of 2.3 GB/s and on a busy one with 1.35 GB/s alike.
     pub place_page_ns: u64,
     /// What is in the pipe before a page that the guest waits for, unless it may overtake. Default 512 KiB, a socket's
     /// buffers.
@@ -69,7 +70,7 @@ impl Default for HostConstants {
             zero_page_scan_ns: 1_000,
             first_touch_ns: 0,
             encode_page_ns: 2_000,
-            place_page_ns: 3_500,
+            place_page_ns: 7_000,
             pipe_bytes: 512 << 10,
             latency_ns: 50_000,
             sync_fixed_ns: 200_000,

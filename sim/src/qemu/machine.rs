@@ -129,7 +129,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     /// Starts at the instant `now_ns`. `chance` is the guest's, `host_chance` the host's.
     pub(crate) fn start(plan: P, now_ns: u64, chance: M::Chance, host_chance: M::Chance) -> Self {
         let config = &plan.config;
-        Self {
+        let mut machine = Self {
             max_bandwidth_bytes_per_second: config.max_bandwidth_bytes_per_second,
             downtime_limit_ms: config.downtime_limit_ms,
             mode: Mode::default(),
@@ -162,7 +162,19 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             cache: Cache::new(config.xbzrle, &plan.cuts),
             postcopy: Postcopy::default(),
             plan,
+        };
+        if machine.plan.guest.writes_beyond_filled() {
+            machine.write_what_was_written_before();
         }
+        machine
+    }
+
+    /// What the guest wrote before the migration is content, where there was none; all of it is to be sent anyway.
+    fn write_what_was_written_before(&mut self) {
+        let plan = &*self.plan;
+        self.clocks = Clocks::since_beginning(&plan.guest, self.started_ns);
+        let written = self.clocks.collect(&plan.guest);
+        self.memory.sync(&plan.cuts, &written, &mut self.chance);
     }
 
     pub(crate) fn present_ns(&self) -> u64 {

@@ -122,9 +122,12 @@ impl Wire {
                 Price { bytes: PAGE_BYTES, ns: wire.ns(bytes).max(cpu_ns) }
             }
         };
-        let normal = Price { ns: normal.ns.saturating_add(place_ns).max(1), ..normal };
+        // The destination places one page while the next is on its way.
+        let normal = Price { ns: normal.ns.max(place_ns).max(1), ..normal };
         wire.again = wire.with_differences(normal, config, content, mode);
-        wire.first = Price { ns: normal.ns.saturating_add(host.first_touch_ns), ..normal };
+        // A page that is placed brings its memory along.
+        let touch_ns = if mode.postcopy { 0 } else { host.first_touch_ns };
+        wire.first = Price { ns: normal.ns.saturating_add(touch_ns), ..normal };
         let zero_ns = wire.ns(ZERO_BYTES).saturating_add(host.zero_page_scan_ns).max(1);
         wire.zero = Price { bytes: ZERO_BYTES, ns: zero_ns };
         wire.frame_ns = wire.ns(FRAME_BYTES);

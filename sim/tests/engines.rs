@@ -316,6 +316,7 @@ fn any_case() -> impl Strategy<Value = (Case, u64)> {
             pace: Pace::phases([(from_ns, rate)]),
             moves_after_writes: NonZeroU64::new(moves),
             catches_up_ns: moves,
+            top_writes_per_second: rate,
         },
     );
     let writers = prop::collection::vec(writer, 0..4);

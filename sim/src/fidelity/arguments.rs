@@ -12,6 +12,9 @@ use crate::guest::{Content, HOT_SHARE_ONE, MOST_EXPONENT, PAGE_BYTES, Pattern, W
 /// a longer sleep it counts anew. The recordings with a throttle bracket it: sleeps of 15 ms were made up for, of 23 ms
 /// not. Newer guests make up for everything.
 const OLD_GUEST_CATCHES_UP_NS: u64 = 20_000_000;
+/// Pages that a newer guest's program and tables have more than that of the older recordings: what an idle one of 256 MiB
+/// sends.
+const PROGRAM_PAGES: u64 = 4;
 /// What the engine bounds a writer by.
 const MOST_PAGES: u64 = 1 << 32;
 /// As in the guest's own tables.
@@ -148,9 +151,10 @@ impl Arguments {
         self.writes() && self.burst_ticks == 0
     }
 
-    /// Pages with content when it begins to write.
-    pub(super) fn filled_pages(&self) -> u64 {
-        self.filled_pages.unwrap_or(self.working_set_pages)
+    /// Pages with content when it begins to write, and the program's own, which are counted with them.
+    pub(super) fn filled_pages(&self, is_old_guest: bool) -> u64 {
+        let program_pages = if is_old_guest { 0 } else { PROGRAM_PAGES };
+        self.filled_pages.unwrap_or(self.working_set_pages).saturating_add(program_pages)
     }
 
     /// What its pages hold, as far as it matters on the wire.
@@ -193,6 +197,7 @@ impl Arguments {
             pace: pace.clone(),
             moves_after_writes: NonZeroU64::new(self.move_bursts.saturating_mul(self.burst_writes)),
             catches_up_ns,
+            top_writes_per_second: 0,
         };
         Ok((0..shares).map(writer).collect())
     }

@@ -20,6 +20,8 @@ const NS_PER_S: f64 = 1e9;
 /// a bandwidth limit, and the range that it had in recordings of this and another host.
 const FIRST_TOUCH_NS: u64 = 8_000;
 const FIRST_TOUCH_RANGE_NS: [f64; 2] = [0.0, 30_000.0];
+/// A guest that writes as fast as it can, where no other case tells: of an emulated processor.
+const GUEST_WRITES_PER_SECOND: u64 = 1_400_000;
 /// The range of a copy of a page where no idle run tells: 1 to 3 GB/s.
 const COPY_RANGE_NS: [f64; 2] = [1_400.0, 4_100.0];
 /// How long libvirt lets a stopped guest wait for its word, where no idle run tells. QEMU's event goes to the daemon, which
@@ -43,11 +45,15 @@ pub(super) struct Host {
     pub(super) constants: HostConstants,
     /// From the guest's stop until a libvirt that waits before the hand-over lets it go on.
     pub(super) switchover_wait_ns: u64,
+    /// Writes a second of a guest that writes as fast as it can, measured before the migrations of other cases.
+    pub(super) guest_writes_per_second: u64,
     pub(super) sources: Vec<HostConstant>,
     /// The fastest and the slowest that idle runs have seen it copy, in ns a page: first to memory that was touched before,
     /// then what touching costs on top.
     copy_range_ns: [f64; 2],
     touch_range_ns: [f64; 2],
+    /// And look through a page of zeros.
+    zero_range_ns: Option<[f64; 2]>,
 }
 
 /// An idle run, and what it was asked.
@@ -73,11 +79,22 @@ impl Host {
         let mut host = Self {
             constants: HostConstants::default(),
             switchover_wait_ns: SWITCHOVER_WAIT_NS,
+            guest_writes_per_second: GUEST_WRITES_PER_SECOND,
             sources: Vec::new(),
             copy_range_ns: COPY_RANGE_NS,
             touch_range_ns: FIRST_TOUCH_RANGE_NS,
+            zero_range_ns: None,
         };
         host.constants.first_touch_ns = FIRST_TOUCH_NS;
+        let unpaced: Vec<f64> = others()
+            .filter(|case| case.setup.arguments.is_unpaced())
+            .flat_map(|case| case.repeats.iter())
+            .map(|repeat| float(repeat.before.speeds.measured_writes_per_second))
+            .filter(|rate| *rate > 0.0)
+            .collect();
+        if let Some(rate) = median(unpaced) {
+            host.guest_writes_per_second = whole(rate);
+        }
         // The second time each of them knows the others.
         for _ in 0..2 {
             host.sources.clear();
@@ -98,6 +115,9 @@ impl Host {
             host.constants.link_bytes_per_second = whole(PAGE_ON_WIRE_BYTES * NS_PER_S / of(self.copy_range_ns));
             host.constants.channel_bytes_per_second = host.constants.link_bytes_per_second;
             host.constants.first_touch_ns = whole(of(self.touch_range_ns));
+            if let Some(range) = self.zero_range_ns {
+                host.constants.zero_page_scan_ns = whole(of(range));
+            }
             host
         })
     }
@@ -136,7 +156,7 @@ impl Host {
     }
 
     fn measure_setup(&mut self, idle: &[Idle<'_>], driver: Driver) {
-        let of_driver = of_driver(idle, driver);
+        let of_driver = of(idle, driver);
         let setups: Vec<f64> = of_driver
             .iter()
             .filter_map(|idle| idle.repeat.trace.setup_ms)
@@ -203,6 +223,7 @@ impl Host {
     fn measure_zero_pages(&mut self, idle: &[Idle<'_>]) {
         let scans: Vec<f64> = idle.iter().filter_map(|idle| self.zero_page_ns(*idle)).collect();
         let runs = scans.len();
+        self.zero_range_ns = range(&scans);
         let value = (median(scans), runs);
         self.set("zero_page_scan_ns", |host| &mut host.constants.zero_page_scan_ns, value);
     }
@@ -226,14 +247,21 @@ impl Host {
 
     /// Stopping the guest, what comes after the last page, and for how long libvirt waits before.
     fn measure_handover(&mut self, idle: &[Idle<'_>], driver: Driver) {
-        let of_driver = of_driver(idle, driver);
-        let times: Vec<(f64, f64, f64)> = of_driver.iter().filter_map(|idle| self.handover(*idle)).collect();
-        let runs = times.len();
+        let of_driver = of(idle, driver);
+        let handovers = |idle: &[Idle<'_>]| -> Vec<(f64, f64, f64)> {
+            idle.iter().filter_map(|idle| self.handover(*idle)).collect()
+        };
+        let times = handovers(&of_driver);
+        // libvirt's return path makes an idle guest's source wait until the destination has looked through all the zero
+        // pages that came last; a guest that writes has none, so that libvirt's idle runs say nothing of the state.
+        let states: Vec<f64> = handovers(&of(idle, Driver::Qemu)).iter().map(|times| times.2).collect();
+        let runs = (times.len(), states.len());
         let stops = median(times.iter().map(|times| times.0).collect());
-        self.set("stop_guest_ns", |host| &mut host.constants.stop_guest_ns, (stops, runs));
-        let states = mean_of_middle_half(times.iter().map(|times| times.2).collect());
-        self.set("device_state_ns", |host| &mut host.constants.device_state_ns, (states, runs));
+        self.set("stop_guest_ns", |host| &mut host.constants.stop_guest_ns, (stops, runs.0));
+        let states = mean_of_middle_half(states);
+        self.set("device_state_ns", |host| &mut host.constants.device_state_ns, (states, runs.1));
         if driver == Driver::Libvirt {
+            let runs = runs.0;
             let waits = median(times.iter().map(|times| times.1).collect());
             self.set("switchover_wait_ns", |host| &mut host.switchover_wait_ns, (waits, runs));
         }
@@ -279,7 +307,7 @@ fn threshold_pages(idle: Idle<'_>) -> f64 {
 }
 
 /// The runs by one driver, or all if there are none.
-fn of_driver<'a>(idle: &[Idle<'a>], driver: Driver) -> Vec<Idle<'a>> {
+fn of<'a>(idle: &[Idle<'a>], driver: Driver) -> Vec<Idle<'a>> {
     let own: Vec<Idle<'a>> = idle.iter().filter(|idle| idle.case.setup.driver == driver).copied().collect();
     if own.is_empty() { idle.to_vec() } else { own }
 }

@@ -59,9 +59,7 @@ pub(super) fn reason(case: &Case, simulated: &[Run], host: &Host, engine: Engine
         return Some(format!("one repeat only, and simulated ones scatter: {what}"));
     }
     let extremes = host.fastest_and_slowest().map(|host| Run::simulate(case, &host, engine, 1, AS_ASKED));
-    if extremes.iter().all(|run| run.completed == extremes[0].completed)
-        && let Some(what) = scatter(&extremes, 0.0)
-    {
+    if let Some(what) = time_scatter(&extremes, 0.0) {
         return Some(format!("idle runs leave the speed of copying open, and by that: {what}"));
     }
     if case.is_idle() || case.setup.workload.is_some() {
@@ -81,24 +79,24 @@ fn ends_both_ways(runs: &[Run]) -> bool {
 
 /// What scatters by more than a target allows, from one quantile to the other.
 fn scatter(runs: &[Run], below: f64) -> Option<String> {
-    let spread = |values: Vec<f64>| {
-        let low = quantile(values.clone(), below)?;
-        let high = quantile(values.clone(), 1.0 - below)?;
-        Some((high - low, median(values)?))
+    let pages = || {
+        let (width, middle) = spread(pages(runs), below)?;
+        (width > PAGES_MAX * middle).then(|| format!("{width:.0} pages of {middle:.0}"))
     };
-    let times: Vec<f64> = times(runs);
-    if let Some((width_ms, middle_ms)) = spread(times)
-        && width_ms > TIME_FLOOR_MS
-        && width_ms > TIME_MAX * middle_ms
-    {
-        return Some(format!("{width_ms:.0} ms of {middle_ms:.0}"));
-    }
-    if let Some((width, middle)) = spread(pages(runs))
-        && width > PAGES_MAX * middle
-    {
-        return Some(format!("{width:.0} pages of {middle:.0}"));
-    }
-    None
+    time_scatter(runs, below).or_else(pages)
+}
+
+fn time_scatter(runs: &[Run], below: f64) -> Option<String> {
+    let (width_ms, middle_ms) = spread(times(runs), below)?;
+    let is_wide = width_ms > TIME_FLOOR_MS && width_ms > TIME_MAX * middle_ms;
+    is_wide.then(|| format!("{width_ms:.0} ms of {middle_ms:.0}"))
+}
+
+/// From one quantile to the other, and the middle.
+fn spread(values: Vec<f64>, below: f64) -> Option<(f64, f64)> {
+    let low = quantile(values.clone(), below)?;
+    let high = quantile(values.clone(), 1.0 - below)?;
+    Some((high - low, median(values)?))
 }
 
 /// Total times of what completed.

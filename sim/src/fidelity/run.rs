@@ -57,7 +57,7 @@ impl Run {
             return Outcome::default().into();
         };
         let mut random = Random::from_seed(seed);
-        let guest = guest(setup, before, rate_permille);
+        let guest = guest(setup, before, host, rate_permille);
         // QEMU's clock counts whole milliseconds, and the guest's time is somewhere within one.
         let within_ms = random.below(NS_PER_MS);
         let started_ns = match before.age_ms {
@@ -89,18 +89,22 @@ impl From<Outcome> for Run {
     }
 }
 
-fn guest(setup: &Setup, before: &Before, rate_permille: u64) -> Guest {
+fn guest(setup: &Setup, before: &Before, host: &Host, rate_permille: u64) -> Guest {
     let mut speeds = before.speeds;
     speeds.rate_permille = rate_permille;
     let profile = before.profile.as_ref().filter(|_| setup.workload.is_some());
-    let (writers, filled_pages) = match profile {
+    let (mut writers, filled_pages) = match profile {
         Some(profile) => (profile.law().writers, profile.nonzero_pages),
         // The reader has made sure that there are writers.
         None => (
             setup.arguments.writers(speeds, setup.lasts_ms(before)).unwrap_or_default(),
-            setup.arguments.filled_pages(),
+            setup.arguments.filled_pages(speeds.is_old_guest),
         ),
     };
+    let sharing = writers.len().max(1) as u64;
+    for writer in &mut writers {
+        writer.top_writes_per_second = host.guest_writes_per_second / sharing;
+    }
     Guest {
         memory_mib: setup.memory_mib,
         region_first_page: REGION_FIRST_PAGE,

@@ -14,6 +14,7 @@ pub(crate) use cuts::{Class, Cuts};
 pub use pace::Pace;
 pub use pattern::{HOT_SHARE_ONE, MOST_EXPONENT, MOST_ZIPF_THOUSANDTHS, Pattern};
 pub use writer::Writer;
+pub(crate) use writer::SPEED_ONE;
 
 /// Bytes of a guest page.
 pub const PAGE_BYTES: u64 = 4096;

@@ -5,6 +5,7 @@
 //! `cpu_throttle_thread`.
 
 use super::config::AutoConverge;
+use crate::guest::SPEED_ONE;
 
 /// So many periods above the threshold make the next step; they need not follow each other.
 const HIGH_PERIODS: u32 = 2;
@@ -80,10 +81,20 @@ impl Throttle {
     }
 
     /// How far a writer's own time gets in so many nanoseconds, if it makes up for what it misses in sleeps of up to
-    /// `catches_up_ns`.
-    pub(super) fn progress_ns(&self, ns: u64, catches_up_ns: u64) -> u64 {
+    /// `catches_up_ns`, in the time that is left to it and not faster than its top speed.
+    pub(super) fn progress_ns(&self, ns: u64, catches_up_ns: u64, top_speed: Option<u64>) -> u64 {
         let sleep_ns = SLICE_NS * self.percent / (100 - self.percent);
-        if sleep_ns <= catches_up_ns { ns } else { ns - percent_of(self.percent, ns) }
+        let running_ns = ns - percent_of(self.percent, ns);
+        if sleep_ns > catches_up_ns {
+            return running_ns;
+        }
+        match top_speed {
+            None => ns,
+            Some(speed) => {
+                let most_ns = u128::from(running_ns) * u128::from(speed) / u128::from(SPEED_ONE);
+                u64::try_from(most_ns).unwrap_or(u64::MAX).min(ns)
+            }
+        }
     }
 }
 
@@ -142,9 +153,13 @@ mod tests {
     fn a_paced_writer_loses_nothing_while_it_can_catch_up() {
         let throttled = |percent| Throttle { percent };
         // At 60 % the sleeps are of 15 ms, at 70 % of 23.
-        assert_eq!(throttled(60).progress_ns(1000, 20_000_000), 1000);
-        assert_eq!(throttled(70).progress_ns(1000, 20_000_000), 300);
-        assert_eq!(throttled(20).progress_ns(1000, 0), 800);
-        assert_eq!(throttled(0).progress_ns(u64::MAX, 0), u64::MAX);
+        assert_eq!(throttled(60).progress_ns(1000, 20_000_000, None), 1000);
+        assert_eq!(throttled(70).progress_ns(1000, 20_000_000, None), 300);
+        assert_eq!(throttled(20).progress_ns(1000, 0, None), 800);
+        // One that is ten times as fast as it has to be keeps up at 80 %, and not at 99.
+        let tenfold = Some(10 * SPEED_ONE);
+        assert_eq!(throttled(80).progress_ns(1000, u64::MAX, tenfold), 1000);
+        assert_eq!(throttled(99).progress_ns(1000, u64::MAX, tenfold), 100);
+        assert_eq!(throttled(0).progress_ns(u64::MAX, 0, None), u64::MAX);
     }
 }

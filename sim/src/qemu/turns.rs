@@ -207,8 +207,10 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         if let Some(pages) = self.rates.sync(self.clock_ns / NS_PER_MS, newly_dirty_pages) {
             self.slow_guest_down(pages);
         }
-        if self.cache.round_ended(&mut self.host_chance) {
-            let mode = Mode { hit_share: self.cache.hit_share(), ..self.mode };
+        let remaining_pages = self.memory.remaining();
+        if self.cache.round_ended(newly_dirty_pages, remaining_pages, &mut self.host_chance) {
+            let (hit_share, skip_share) = (self.cache.hit_share(), self.cache.skip_share());
+            let mode = Mode { hit_share, skip_share, ..self.mode };
             self.set_prices(self.wire.link_bytes_per_second(), mode);
         }
         newly_dirty_pages

@@ -215,3 +215,73 @@ impl Arguments {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEEDS: Speeds = Speeds {
+        tsc_hz: 2_445_000_000,
+        measured_writes_per_second: 77,
+        rate_permille: 1000,
+        is_old_guest: true,
+    };
+
+    fn writers(text: &str, speeds: Speeds) -> Vec<Writer> {
+        Arguments::parse(text).unwrap().writers(speeds, 1000).unwrap()
+    }
+
+    #[test]
+    fn the_asked_rate_follows_from_the_counter() {
+        let [writer] = writers("m=1 w=256 n=2 c=489000", SPEEDS).try_into().unwrap();
+        assert_eq!((writer.pace.most_writes_per_second(), writer.catches_up_ns), (10_000, 20_000_000));
+        let newer = Speeds { tsc_hz: 4_890_000_000, is_old_guest: false, ..SPEEDS };
+        let [writer] = writers("m=1 w=256 n=2 c=489000", newer).try_into().unwrap();
+        assert_eq!((writer.pace.most_writes_per_second(), writer.catches_up_ns), (20_000, u64::MAX));
+    }
+
+    #[test]
+    fn a_guest_without_a_clock_writes_as_fast_as_it_did() {
+        let [writer] = writers("m=2 w=256 n=2", SPEEDS).try_into().unwrap();
+        assert_eq!((writer.pace.most_writes_per_second(), writer.catches_up_ns), (77, 0));
+        assert!(writers("m=0 f=100", SPEEDS).is_empty());
+    }
+
+    #[test]
+    fn processors_share_the_working_set_and_the_rate() {
+        let [one, other] = writers("m=3 w=256 n=2 c=489000 h=64 q=32768 v=2", SPEEDS).try_into().unwrap();
+        assert_eq!((one.offset_pages, other.offset_pages, other.working_set_pages), (0, 128, 128));
+        assert_eq!(other.pace.most_writes_per_second(), 5_000);
+        assert_eq!(other.pattern, Pattern::HotCold { hot_pages: 32, hot_share: 32_768 });
+    }
+
+    #[test]
+    fn pages_hold_what_they_were_filled_with() {
+        let of = |text: &str| Arguments::parse(text).unwrap();
+        assert_eq!((of("m=1 w=9 n=1 z=1 x=64").content().changed_bytes, of("m=0 f=7").filled_pages(true)), (64, 7));
+        assert_eq!(of("m=1 w=9 n=1").filled_pages(false), 9 + PROGRAM_PAGES);
+        assert!(of("m=1 w=9 n=1").content().compressed_page_bytes < of("m=1 w=9 n=1 z=1").content().compressed_page_bytes);
+    }
+
+    #[test]
+    fn what_is_not_known_or_not_possible_is_refused() {
+        for (text, words) in [
+            ("m=9", "`m=9` is not within"),
+            ("m=1 y=2", "`y=2` is not known"),
+            ("m", "`m` has no value"),
+            ("m=-1", "not a whole number"),
+            ("w=99999999999", "`w=99999999999` is not within"),
+            ("m=3 w=9 n=1", "`h=0` is not within"),
+            ("m=1 w=9 on=5", "go together"),
+            ("m=1 w=9 then_c=5", "no `then_ms` before it"),
+            ("m=1 w=9 then_ms=5", "no `then_c`"),
+            ("m=1 w=9 then_ms=5 then_c=1 then_ms=5 then_c=1", "each later than the last"),
+            ("m=1 w=9 x=4", "`x=4` is not within"),
+        ] {
+            let reason = Arguments::parse(text).unwrap_err();
+            assert!(reason.contains(words), "{text}: {reason}");
+        }
+        let both = Arguments::parse("m=1 w=9 n=1 c=5 p=3 v=2").unwrap();
+        assert!(both.not_simulated().unwrap().contains("moves"));
+    }
+}

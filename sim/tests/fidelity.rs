@@ -84,7 +84,9 @@ fn a_noisy_host_is_met_as_far_as_it_agrees_with_itself() {
 /// Nothing but the host's clock is left to chance in an idle guest.
 #[test]
 fn an_idle_run_is_reproduced_exactly() {
-    for (report, name) in [(&*QUIET_REPORT, "idle-1G-bw200"), (&*QUIET_REPORT, "idle-512M"), (&*NOISY_REPORT, "idle-256M")] {
+    for (report, name) in
+        [(&*QUIET_REPORT, "idle-1G-bw200"), (&*QUIET_REPORT, "idle-512M"), (&*NOISY_REPORT, "idle-256M")]
+    {
         let case = case(report, name);
         let close = |error: Option<f64>, most: f64| error.unwrap().abs() <= most;
         assert!(close(case.pages_error, 1e-9), "{case:#?}");
@@ -101,7 +103,8 @@ fn zero_pages_and_bytes_are_compared() {
         let zeros = case.zero_pages_error.unwrap().abs();
         assert!(zeros <= 0.001 || case.name.contains("unfilled"), "{}: zero pages off by {zeros}", case.name);
         let bytes = case.transferred_error.unwrap().abs();
-        let is_encoded = case.name.contains("xbzrle") || case.name.contains("zlib") || case.name.contains("zstd");
+        let is_encoded =
+            case.name.contains("xbzrle") || case.name.contains("zlib") || case.name.contains("zstd");
         assert!(bytes <= 0.015 || is_encoded, "{}: bytes off by {bytes}", case.name);
     }
 }
@@ -125,10 +128,12 @@ fn what_is_not_simulated_is_listed() {
 #[test]
 fn edge_cases_are_never_out_of_sight() {
     let report = &*QUIET_REPORT;
-    let marked: Vec<&str> = report.cases.iter().filter(|case| case.edge).map(|case| case.name.as_str()).collect();
+    let marked: Vec<&str> =
+        report.cases.iter().filter(|case| case.edge).map(|case| case.name.as_str()).collect();
     let told: Vec<&str> = report.edge.iter().map(|edge| edge.name.as_str()).collect();
     assert_eq!(marked, told);
-    let reason = |name: &str| report.edge.iter().find(|edge| edge.name == name).map(|edge| edge.reason.as_str());
+    let reason =
+        |name: &str| report.edge.iter().find(|edge| edge.name == name).map(|edge| edge.reason.as_str());
     assert_eq!(reason("ac-cpu-16Ki"), Some("recorded repeats end both ways"));
     assert!(reason("edge-64Ki-28000").unwrap().starts_with("within 5 % of its threshold"));
     assert!(reason("uni-112Ki-10000-bw0-dl50").unwrap().starts_with("recorded repeats scatter"));
@@ -160,7 +165,9 @@ fn a_wrong_verdict_is_seen_and_has_no_errors_to_hide_behind() {
         (told_as_completed(0), told_as_completed(1), told_as_completed(2));
     assert!((right.verdict_ok, right.edge) == (true, false) && right.pages_error.is_some());
     assert_eq!(right.time_error, None, "what the recorder cut off has no time of its own");
-    assert!(edge.edge && both.edge[0].recorded_completed == [1, 2] && both.edge[0].simulated_completes == 0.0);
+    assert!(
+        edge.edge && both.edge[0].recorded_completed == [1, 2] && both.edge[0].simulated_completes == 0.0
+    );
     assert_eq!((wrong.verdict_ok, wrong.edge, of_wrong.summary.wrong_verdicts), (false, false, 1));
     assert!(missed(&of_wrong).contains(&"wrong_verdicts"));
     assert_eq!((wrong.pages_error, wrong.time_error, wrong.syncs_in_range), (None, None, None));
@@ -186,7 +193,9 @@ fn nothing_is_taken_from_a_judged_case() {
             if !line.contains(&named) {
                 return line.to_owned();
             }
-            line.replace(",100,", ",104,").replace("\"setup_ms\":", "\"setup_ms\":1").replace("\"down_ms\":", "\"down_ms\":5")
+            line.replace(",100,", ",104,")
+                .replace("\"setup_ms\":", "\"setup_ms\":1")
+                .replace("\"down_ms\":", "\"down_ms\":5")
         };
         QUIET.lines().map(|line| told(line) + "\n").collect()
     };

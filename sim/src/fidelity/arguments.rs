@@ -128,7 +128,9 @@ impl Arguments {
             return Err("the guest's `on` and `off` go together".to_owned());
         }
         if self.phases.len() > MOST_PHASES || !self.phases.is_sorted_by(|one, next| one.0 < next.0) {
-            return Err(format!("the guest's `then_ms` are not up to {MOST_PHASES}, each later than the last"));
+            return Err(format!(
+                "the guest's `then_ms` are not up to {MOST_PHASES}, each later than the last"
+            ));
         }
         for (at_ms, ticks) in &self.phases {
             within("then_ms", *at_ms, 0, MOST_MS)?;
@@ -258,9 +260,15 @@ mod tests {
     #[test]
     fn pages_hold_what_they_were_filled_with() {
         let of = |text: &str| Arguments::parse(text).unwrap();
-        assert_eq!((of("m=1 w=9 n=1 z=1 x=64").content().changed_bytes, of("m=0 f=7").filled_pages(true)), (64, 7));
+        assert_eq!(
+            (of("m=1 w=9 n=1 z=1 x=64").content().changed_bytes, of("m=0 f=7").filled_pages(true)),
+            (64, 7)
+        );
         assert_eq!(of("m=1 w=9 n=1").filled_pages(false), 9 + PROGRAM_PAGES);
-        assert!(of("m=1 w=9 n=1").content().compressed_page_bytes < of("m=1 w=9 n=1 z=1").content().compressed_page_bytes);
+        assert!(
+            of("m=1 w=9 n=1").content().compressed_page_bytes
+                < of("m=1 w=9 n=1 z=1").content().compressed_page_bytes
+        );
     }
 
     #[test]

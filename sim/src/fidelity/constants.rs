@@ -112,7 +112,8 @@ impl Host {
         [0, 1].map(|end| {
             let of = |range: [f64; 2]| range.get(end).copied().unwrap_or_default();
             let mut host = self.clone();
-            host.constants.link_bytes_per_second = whole(PAGE_ON_WIRE_BYTES * NS_PER_S / of(self.copy_range_ns));
+            host.constants.link_bytes_per_second =
+                whole(PAGE_ON_WIRE_BYTES * NS_PER_S / of(self.copy_range_ns));
             host.constants.channel_bytes_per_second = host.constants.link_bytes_per_second;
             host.constants.first_touch_ns = whole(of(self.touch_range_ns));
             if let Some(range) = self.zero_range_ns {
@@ -169,7 +170,12 @@ impl Host {
             .iter()
             .flat_map(|idle| {
                 let words = float(idle.case.setup.memory_mib) * 4.0;
-                idle.repeat.trace.syncs.iter().skip(1).map(move |sync| (sync.1 * NS_PER_S - words * per_word).max(0.0))
+                idle.repeat
+                    .trace
+                    .syncs
+                    .iter()
+                    .skip(1)
+                    .map(move |sync| (sync.1 * NS_PER_S - words * per_word).max(0.0))
             })
             .collect();
         let value = (median(syncs), idle.len());
@@ -302,7 +308,8 @@ fn is_unlimited(idle: &Idle<'_>) -> bool {
 /// Pages that may be left when the hand-over is decided on.
 fn threshold_pages(idle: Idle<'_>) -> f64 {
     let config = &idle.case.setup.config;
-    let bytes = u128::from(config.max_bandwidth_bytes_per_second) * u128::from(config.downtime_limit_ms) / 1000;
+    let bytes =
+        u128::from(config.max_bandwidth_bytes_per_second) * u128::from(config.downtime_limit_ms) / 1000;
     u64::try_from(bytes / u128::from(PAGE_BYTES)).map_or(f64::INFINITY, float)
 }
 
@@ -323,7 +330,10 @@ fn quieter_half<'a>(idle: &[Idle<'a>]) -> Vec<Idle<'a>> {
     idle.iter().filter(quiet).copied().collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "what a recording counts stays far below 2^52, or is only estimated")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what a recording counts stays far below 2^52, or is only estimated"
+)]
 fn float(value: u64) -> f64 {
     value as f64
 }

@@ -70,7 +70,8 @@ pub(super) fn reason(case: &Case, simulated: &[Run], host: &Host, engine: Engine
         let runs = (1..=seeds).map(|seed| Run::simulate(case, host, engine, seed, permille));
         2 * runs.filter(|run| run.completed).count() as u64 >= seeds
     });
-    (slower != faster).then(|| "within 5 % of its threshold: simulated at 95 and 105 % of its rate".to_owned())
+    (slower != faster)
+        .then(|| "within 5 % of its threshold: simulated at 95 and 105 % of its rate".to_owned())
 }
 
 fn ends_both_ways(runs: &[Run]) -> bool {

@@ -76,10 +76,18 @@ pub(super) fn configuration(setup: &RowSetup, compressed_page_bytes: u64) -> Res
 }
 
 /// Sets one parameter. Those of a capability that is off mean nothing.
-fn set(config: &mut SourceConfig, name: &str, value: &Value, compressed_page_bytes: u64) -> Result<(), String> {
-    let number = || value.as_u64().ok_or_else(|| format!("the parameter `{name}` is {value}, no whole number"));
+fn set(
+    config: &mut SourceConfig,
+    name: &str,
+    value: &Value,
+    compressed_page_bytes: u64,
+) -> Result<(), String> {
+    let number =
+        || value.as_u64().ok_or_else(|| format!("the parameter `{name}` is {value}, no whole number"));
     match name {
-        "cpu-throttle-initial" => assign(&mut config.auto_converge, |rules| &mut rules.initial_percent, number()?),
+        "cpu-throttle-initial" => {
+            assign(&mut config.auto_converge, |rules| &mut rules.initial_percent, number()?)
+        }
         "cpu-throttle-increment" => {
             assign(&mut config.auto_converge, |rules| &mut rules.increment_percent, number()?);
         }
@@ -90,11 +98,15 @@ fn set(config: &mut SourceConfig, name: &str, value: &Value, compressed_page_byt
             assign(&mut config.dirty_limit, |rules| &mut rules.trigger_threshold_percent, percent);
         }
         "cpu-throttle-tailslow" => {
-            let tailslow = value.as_bool().ok_or_else(|| format!("the parameter `{name}` is {value}, no truth value"))?;
+            let tailslow = value
+                .as_bool()
+                .ok_or_else(|| format!("the parameter `{name}` is {value}, no truth value"))?;
             assign(&mut config.auto_converge, |rules| &mut rules.tailslow, tailslow);
         }
         "xbzrle-cache-size" => assign(&mut config.xbzrle, |xbzrle| &mut xbzrle.cache_bytes, number()?),
-        "multifd-channels" => assign(&mut config.channels, |channels| &mut channels.count, number()?.clamp(1, 255)),
+        "multifd-channels" => {
+            assign(&mut config.channels, |channels| &mut channels.count, number()?.clamp(1, 255))
+        }
         "multifd-compression" => {
             let ns = compression_ns(value, compressed_page_bytes)?;
             assign(&mut config.channels, |channels| &mut channels.compression_ns_per_page, ns);
@@ -128,7 +140,8 @@ fn assign<F, T>(feature: &mut Option<F>, field: impl Fn(&mut F) -> &mut T, value
 }
 
 fn compression_ns(value: &Value, compressed_page_bytes: u64) -> Result<Option<u64>, String> {
-    let of = |[hardly, easily]: [u64; 2]| if compressed_page_bytes < REPETITION_BYTES { easily } else { hardly };
+    let of =
+        |[hardly, easily]: [u64; 2]| if compressed_page_bytes < REPETITION_BYTES { easily } else { hardly };
     match value.as_str() {
         Some("none") => Ok(None),
         Some("zlib") => Ok(Some(of(ZLIB_NS_PER_PAGE))),

@@ -81,7 +81,8 @@ impl Pacing {
         let rate = match NonZeroU64::new(ticks) {
             None => speeds.measured_writes_per_second,
             Some(ticks) => {
-                let asked = u128::from(self.burst_writes) * u128::from(speeds.tsc_hz) / u128::from(ticks.get());
+                let asked =
+                    u128::from(self.burst_writes) * u128::from(speeds.tsc_hz) / u128::from(ticks.get());
                 u64::try_from(asked).unwrap_or(u64::MAX)
             }
         };
@@ -96,8 +97,12 @@ impl Pacing {
 mod tests {
     use super::*;
 
-    const SPEEDS: Speeds =
-        Speeds { tsc_hz: 2_000_000_000, measured_writes_per_second: 70, rate_permille: 1000, is_old_guest: false };
+    const SPEEDS: Speeds = Speeds {
+        tsc_hz: 2_000_000_000,
+        measured_writes_per_second: 70,
+        rate_permille: 1000,
+        is_old_guest: false,
+    };
 
     fn pacing() -> Pacing {
         Pacing { burst_writes: 2, phases: vec![(0, 4_000_000)], on_ms: 0, off_ms: 0, processors: 1 }
@@ -131,7 +136,8 @@ mod tests {
     fn what_is_too_much_is_refused() {
         let too_fast = Pacing { phases: vec![(0, 1)], ..pacing() };
         assert!(too_fast.pace(SPEEDS, 1000).unwrap_err().contains("times a second"));
-        let too_often = Pacing { phases: vec![(0, 4_000_000), (5, 1_000_000)], on_ms: 1, off_ms: 1, ..pacing() };
+        let too_often =
+            Pacing { phases: vec![(0, 4_000_000), (5, 1_000_000)], on_ms: 1, off_ms: 1, ..pacing() };
         assert!(too_often.pace(SPEEDS, 86_400_000).unwrap_err().contains("comes and goes"));
     }
 }

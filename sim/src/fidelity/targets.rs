@@ -84,7 +84,8 @@ pub(super) fn time_is_beyond(case: &CaseReport, width: f64) -> bool {
 /// Whether the downtime is off by more than a part of it and more than some ms. Where the recorded ones themselves lie
 /// farther apart than that, whether it is outside all of them by as much.
 pub(super) fn downtime_is_beyond(case: &CaseReport, width: f64) -> bool {
-    let (Some(recorded_ms), Some(simulated_ms)) = (case.recorded.downtime_ms, case.simulated.downtime_ms) else {
+    let (Some(recorded_ms), Some(simulated_ms)) = (case.recorded.downtime_ms, case.simulated.downtime_ms)
+    else {
         return false;
     };
     let allowed_ms = (DOWNTIME_MAX * recorded_ms).max(DOWNTIME_FLOOR_MS) * width;

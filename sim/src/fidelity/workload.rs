@@ -29,13 +29,18 @@ impl Profile {
 
     /// Seconds and changed pages: what was counted, or else what sampling says.
     fn points(&self) -> Vec<(f64, f64)> {
-        let believed = |(s, pages): &(f64, f64)| s.is_finite() && *s > 0.0 && pages.is_finite() && *pages >= 0.0;
+        let believed =
+            |(s, pages): &(f64, f64)| s.is_finite() && *s > 0.0 && pages.is_finite() && *pages >= 0.0;
         let counted: Vec<(f64, f64)> = self.counted.clone().into_iter().filter(believed).collect();
         if !counted.is_empty() {
             return counted;
         }
         // A rate over a longer time has fewer pages for each second: what is written twice changed once.
-        self.sampled.iter().map(|(s, mib_per_s)| (*s, s * mib_per_s * PAGES_PER_MIB)).filter(believed).collect()
+        self.sampled
+            .iter()
+            .map(|(s, mib_per_s)| (*s, s * mib_per_s * PAGES_PER_MIB))
+            .filter(believed)
+            .collect()
     }
 
     /// Fits the law to what was measured.
@@ -89,7 +94,8 @@ fn fitted(points: &[(f64, f64)]) -> [f64; PERIODS_MS.len()] {
 }
 
 fn error(points: &[(f64, f64)], sizes: &[f64; PERIODS_MS.len()]) -> f64 {
-    let squares = points.iter().map(|(after_s, pages)| (law_at(sizes, *after_s) / pages.max(1.0) - 1.0).powi(2));
+    let squares =
+        points.iter().map(|(after_s, pages)| (law_at(sizes, *after_s) / pages.max(1.0) - 1.0).powi(2));
     let mean = squares.sum::<f64>() / super::estimates::count(points.len().max(1));
     mean.sqrt()
 }
@@ -109,14 +115,18 @@ mod tests {
 
     fn pages_of(profile: &Profile) -> (u64, u64) {
         let law = profile.law();
-        let fast = law.writers.iter().filter(|writer| writer.pace.most_writes_per_second() >= writer.working_set_pages);
+        let fast = law
+            .writers
+            .iter()
+            .filter(|writer| writer.pace.most_writes_per_second() >= writer.working_set_pages);
         let all: u64 = law.writers.iter().map(|writer| writer.working_set_pages).sum();
         (fast.map(|writer| writer.working_set_pages).sum(), all)
     }
 
     #[test]
     fn a_law_of_two_working_sets_is_found_again() {
-        let truth = |t: f64| 4000.0 * (1.0 - (-t / 0.25_f64).exp()) + 20_000.0 * (1.0 - (-t / 16.0_f64).exp());
+        let truth =
+            |t: f64| 4000.0 * (1.0 - (-t / 0.25_f64).exp()) + 20_000.0 * (1.0 - (-t / 16.0_f64).exp());
         let counted = [1.0, 2.0, 4.0, 8.0].map(|t| (t, truth(t))).to_vec();
         let profile = Profile { counted, ..Profile::default() };
         let law = profile.law();

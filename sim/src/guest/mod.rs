@@ -13,8 +13,8 @@ pub(crate) use clock::{Clocks, Written};
 pub(crate) use cuts::{Class, Cuts};
 pub use pace::Pace;
 pub use pattern::{HOT_SHARE_ONE, MOST_EXPONENT, MOST_ZIPF_THOUSANDTHS, Pattern};
-pub use writer::Writer;
 pub(crate) use writer::SPEED_ONE;
+pub use writer::Writer;
 
 /// Bytes of a guest page.
 pub const PAGE_BYTES: u64 = 4096;

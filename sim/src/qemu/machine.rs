@@ -190,7 +190,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             self.memory.sync(&plan.cuts, &written, &mut self.chance);
             let zero_pages = self.memory.remaining_zero();
             let content_pages = self.memory.remaining() - zero_pages;
-            let pass_ns = content_pages.saturating_mul(page_ns).saturating_add(zero_pages.saturating_mul(zero.ns));
+            let pass_ns =
+                content_pages.saturating_mul(page_ns).saturating_add(zero_pages.saturating_mul(zero.ns));
             // What a window may carry goes out at its beginning, and then nothing until its end.
             let window_ns = pass_ns.min(WINDOW_MS * NS_PER_MS);
             let asleep_ns = window_ns - window_ns.saturating_mul(first.ns) / page_ns.max(1);

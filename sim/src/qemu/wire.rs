@@ -320,6 +320,9 @@ mod tests {
         let skipped = Mode { hit_share: u64::MAX, skip_share: u64::MAX, ..Mode::default() };
         assert_eq!(wire(&config, skipped).again, Price { bytes: 1, ns: 2000 });
         assert!((2063..=2065).contains(&half.bytes) && (4063..=4065).contains(&half.ns), "{half:?}");
-        assert_eq!(wire(&config, Mode { hit_share: u64::MAX, postcopy: true, ..Mode::default() }).again.bytes, 4104);
+        assert_eq!(
+            wire(&config, Mode { hit_share: u64::MAX, postcopy: true, ..Mode::default() }).again.bytes,
+            4104
+        );
     }
 }

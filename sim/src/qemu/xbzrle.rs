@@ -64,7 +64,12 @@ impl Cache {
 
     /// A round is over, at whose end so many pages became dirty and so many are to be sent: what missed is in the cache now,
     /// where its place was free. Whether a share changed.
-    pub(super) fn round_ended(&mut self, dirty_pages: u64, remaining_pages: u64, hits: &mut impl Hits) -> bool {
+    pub(super) fn round_ended(
+        &mut self,
+        dirty_pages: u64,
+        remaining_pages: u64,
+        hits: &mut impl Hits,
+    ) -> bool {
         if self.room_pages == 0 || self.written_pages == 0 {
             return false;
         }

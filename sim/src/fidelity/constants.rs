@@ -86,6 +86,8 @@ impl Host {
             zero_range_ns: None,
         };
         host.constants.first_touch_ns = FIRST_TOUCH_NS;
+        // The recorder's guests are emulated.
+        host.constants.syncs_wait_for_cpus = true;
         let unpaced: Vec<f64> = others()
             .filter(|case| case.setup.arguments.is_unpaced())
             .flat_map(|case| case.repeats.iter())

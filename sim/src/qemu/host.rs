@@ -52,6 +52,9 @@ pub struct HostConstants {
     pub stalls_per_million_windows: u64,
     /// By how much those are late. Default 0.
     pub stall_ns: u64,
+    /// Whether each sync waits, once it has read the bitmap, until every virtual CPU has come out of the sleep that
+    /// auto-converge put it to. Default no; so it is under emulation, where a sync lets each CPU end what it was at.
+    pub syncs_wait_for_cpus: bool,
     /// From the decision to hand over until the last virtual CPU stands still. Default 0.4 ms (idle: 0.2
     /// to 0.6 ms between the two last syncs).
     pub stop_guest_ns: u64,
@@ -78,6 +81,7 @@ impl Default for HostConstants {
             wake_up_ns: 150_000,
             stalls_per_million_windows: 0,
             stall_ns: 0,
+            syncs_wait_for_cpus: false,
             stop_guest_ns: 400_000,
             device_state_ns: 5_000_000,
         }

@@ -30,6 +30,8 @@ pub(super) struct Excess {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Throttle {
     percent: u64,
+    /// When the percentage was set, with which the first sleep begins.
+    since_ns: u64,
 }
 
 impl Trigger {
@@ -62,8 +64,16 @@ impl Throttle {
         (self.percent > 0).then_some(self.percent)
     }
 
+    /// When the virtual CPUs wake up that sleep at an instant, if they do.
+    pub(super) fn asleep_until_ns(&self, now_ns: u64) -> Option<u64> {
+        let sleep_ns = self.percent().map(|percent| SLICE_NS * percent / (100 - percent))?;
+        let within_ns = now_ns.saturating_sub(self.since_ns) % (sleep_ns + SLICE_NS);
+        (within_ns < sleep_ns).then(|| now_ns.saturating_add(sleep_ns - within_ns))
+    }
+
     /// The next step.
-    pub(super) fn step(&mut self, rules: &AutoConverge, excess: Excess) {
+    pub(super) fn step(&mut self, rules: &AutoConverge, excess: Excess, now_ns: u64) {
+        self.since_ns = now_ns;
         let most = rules.max_percent.min(99);
         if self.percent == 0 {
             self.percent = rules.initial_percent.min(most);
@@ -113,7 +123,7 @@ mod tests {
         for period in 1..=periods {
             let threshold = rules.trigger_threshold_percent;
             if let Some(excess) = trigger.period_ended(threshold, dirtied_bytes(period), period * 100) {
-                throttle.step(&rules, excess);
+                throttle.step(&rules, excess, 0);
             }
             seen.push(throttle.percent);
         }
@@ -150,8 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn cpus_sleep_and_run_in_turn() {
+        let throttle = Throttle { percent: 80, since_ns: 1_000 };
+        // 40 ms of sleep, 10 ms of work.
+        assert_eq!(throttle.asleep_until_ns(1_000), Some(40_001_000));
+        assert_eq!(throttle.asleep_until_ns(39_001_000), Some(40_001_000));
+        assert_eq!(throttle.asleep_until_ns(40_001_000), None);
+        assert_eq!(throttle.asleep_until_ns(51_001_000), Some(90_001_000));
+        assert_eq!(Throttle::default().asleep_until_ns(7), None);
+    }
+
+    #[test]
     fn a_paced_writer_loses_nothing_while_it_can_catch_up() {
-        let throttled = |percent| Throttle { percent };
+        let throttled = |percent| Throttle { percent, since_ns: 0 };
         // At 60 % the sleeps are of 15 ms, at 70 % of 23.
         assert_eq!(throttled(60).progress_ns(1000, 20_000_000, None), 1000);
         assert_eq!(throttled(70).progress_ns(1000, 20_000_000, None), 300);

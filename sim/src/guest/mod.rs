@@ -9,7 +9,7 @@ mod pace;
 mod pattern;
 mod writer;
 
-pub(crate) use clock::{Clocks, Written};
+pub(crate) use clock::{Clocks, Progress, Stretch, Written};
 pub(crate) use cuts::{Class, Cuts};
 pub use pace::Pace;
 pub use pattern::{HOT_SHARE_ONE, MOST_EXPONENT, MOST_ZIPF_THOUSANDTHS, Pattern};

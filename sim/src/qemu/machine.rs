@@ -17,7 +17,7 @@ use super::turns::{Interrupt, Rates};
 use super::whole_windows::WholeWindow;
 use super::wire::{Limits, Mode, Wire};
 use super::xbzrle::Cache;
-use crate::guest::{Clocks, Cuts, Guest, PAGE_BYTES, Writer};
+use crate::guest::{Clocks, Cuts, Guest, PAGE_BYTES, Progress};
 use crate::memory::Memory;
 
 pub(super) const NS_PER_MS: u64 = 1_000_000;
@@ -197,7 +197,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             let asleep_ns = window_ns - window_ns.saturating_mul(first.ns) / page_ns.max(1);
             if self.guest_runs {
                 let reached_ns = (pass_ns - asleep_ns) / 2;
-                self.clocks.run_until(self.started_ns.saturating_add(reached_ns), |_, ns| ns);
+                let to_ns = self.started_ns.saturating_add(reached_ns);
+                self.clocks.run_until(to_ns, |_, stretch| Progress::of(stretch.length_ns));
             }
         }
         self.clocks = Clocks::new(&plan.guest, self.started_ns);
@@ -343,12 +344,15 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
         let Self { plan, clocks, throttle, limiter, .. } = self;
         match (throttle.percent(), limiter) {
-            (None, None) => clocks.run_until(to_ns, |_, ns| ns),
-            (_, Some(limiter)) => clocks.run_until(to_ns, |writer, ns| limiter.progress_ns(writer, ns)),
-            (Some(_), None) => clocks.run_until(to_ns, |writer, ns| {
-                let writer = plan.guest.writers.get(writer);
-                let catches_up_ns = writer.map_or(0, |writer| writer.catches_up_ns);
-                throttle.progress_ns(ns, catches_up_ns, writer.and_then(Writer::top_speed))
+            (None, None) => clocks.run_until(to_ns, |_, stretch| Progress::of(stretch.length_ns)),
+            (_, Some(limiter)) => clocks.run_until(to_ns, |writer, stretch| {
+                Progress::of(limiter.progress_ns(writer, stretch.length_ns))
+            }),
+            (Some(_), None) => clocks.run_until(to_ns, |writer, stretch| {
+                let by_slices = plan.config.host.syncs_wait_for_cpus;
+                plan.guest.writers.get(writer).map_or(Progress::of(0), |writer| {
+                    throttle.progress(stretch, writer.catches_up_ns, writer.top_speed(), by_slices)
+                })
             }),
         }
     }

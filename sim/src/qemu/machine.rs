@@ -198,7 +198,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             if self.guest_runs {
                 let reached_ns = (pass_ns - asleep_ns) / 2;
                 let to_ns = self.started_ns.saturating_add(reached_ns);
-                self.clocks.run_until(to_ns, |_, stretch| Progress::of(stretch.length_ns));
+                self.clocks.run_freely(to_ns);
             }
         }
         self.clocks = Clocks::new(&plan.guest, self.started_ns);
@@ -344,7 +344,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
         let Self { plan, clocks, throttle, limiter, .. } = self;
         match (throttle.percent(), limiter) {
-            (None, None) => clocks.run_until(to_ns, |_, stretch| Progress::of(stretch.length_ns)),
+            (None, None) => clocks.run_freely(to_ns),
             (_, Some(limiter)) => clocks.run_until(to_ns, |writer, stretch| {
                 Progress::of(limiter.progress_ns(writer, stretch.length_ns))
             }),

@@ -35,7 +35,7 @@ pub struct Outcome {
 }
 
 /// The result in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The guest is on the destination.
@@ -49,7 +49,7 @@ pub enum Ending {
 }
 
 /// Where the guest is, as far as it was observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Whereabouts {
     /// Nothing was done to it: it is on the source as it was.
@@ -79,6 +79,25 @@ pub enum Whereabouts {
     Nowhere,
     /// It could not be found out.
     Unknown,
+}
+
+impl Whereabouts {
+    /// Every place.
+    pub const ALL: [Self; 13] = [
+        Self::Untouched,
+        Self::SourceRunning,
+        Self::SourcePaused,
+        Self::DestinationRunning,
+        Self::DestinationPaused,
+        Self::SourceOff,
+        Self::DestinationOff,
+        Self::DestinationPostcopy,
+        Self::DestinationIncomplete,
+        Self::LeftBehind,
+        Self::BothRunning,
+        Self::Nowhere,
+        Self::Unknown,
+    ];
 }
 
 /// Why a migration did not complete.

@@ -15,6 +15,7 @@
 
 pub mod batch;
 mod chance;
+pub mod explore;
 pub mod fidelity;
 pub mod guest;
 mod memory;

@@ -176,7 +176,7 @@ impl Phase {
         let wanted: &[Timer] = match self {
             Self::Validating(_) | Self::Preparing(_) | Self::Completing(_) => &[Timer::Reply],
             Self::Precopy(_) | Self::SwitchingOver(_) => {
-                &[Timer::Reply, Timer::Reaction, Timer::GiveUp, Timer::AskAgain, Timer::Poll]
+                &[Timer::Reply, Timer::Reaction, Timer::GiveUp, Timer::AskAgain, Timer::Patience, Timer::Poll]
             }
             Self::Postcopy(_) => &[Timer::Reply, Timer::Patience, Timer::Poll],
             Self::RollingBack(_) => &[Timer::Reply, Timer::LookAgain],

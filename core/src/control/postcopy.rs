@@ -16,12 +16,30 @@ use crate::port::{CopyState, Side};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Postcopy {
     call: Call,
-    polling: bool,
-    /// Whether it was cut off and has not been seen going on since.
-    resumed: bool,
+    asking: Asking,
+    /// Whether the halves had lost each other and have not been seen together since.
+    joining: bool,
+    /// Whether the guest was not seen going on when it was looked at last.
+    stalled: bool,
+}
+
+/// What is asked for at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Asking {
+    Nothing,
+    /// The job.
+    Job,
+    /// The destination: only the guest itself tells whether the halves have each other.
+    Guest,
 }
 
 impl Postcopy {
+    /// Whether the guest was not seen going on when it was looked at last: patience runs.
+    #[must_use]
+    pub const fn is_stalled(self) -> bool {
+        self.stalled
+    }
+
     /// A half of the guest was seen while memory was copied.
     pub(super) fn enter(copy: Precopy, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         let mut copy = copy;
@@ -32,20 +50,21 @@ impl Postcopy {
         // Nothing but the hand-over itself can be the cause of an end from here on.
         ledger.cause = None;
         orders.give(Order::Arm(Timer::Poll));
-        Phase::Postcopy(Self { call: copy.call, polling: copy.polling, resumed: false })
+        let asking = if copy.polling { Asking::Job } else { Asking::Nothing };
+        Phase::Postcopy(Self { asking, ..Self::with(copy.call) })
     }
 
     /// Memory was seen to follow although nobody waits for the call.
     pub(super) fn adopt(orders: &mut Orders) -> Phase {
         orders.give(Order::Arm(Timer::Poll));
-        Phase::Postcopy(Self { call: Call::Lost, polling: false, resumed: false })
+        Phase::Postcopy(Self::with(Call::Lost))
     }
 
     /// Lets a post-copy go on that lost its connection.
     pub(super) fn resume(orders: &mut Orders) -> Phase {
         orders.give(Order::ResumePostcopy);
         orders.give(Order::Arm(Timer::Poll));
-        Phase::Postcopy(Self { call: Call::Out, polling: false, resumed: true })
+        Phase::Postcopy(Self { joining: true, ..Self::with(Call::Out) })
     }
 
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
@@ -53,28 +72,43 @@ impl Postcopy {
         match signal {
             Signal::CallSucceeded => return Ok(Completing::enter(orders)),
             // A try to go on that failed at once: the next one has to wait.
-            Signal::CallFailed if self.resumed => return Ok(Recovering::wait(orders)),
+            Signal::CallFailed if self.joining => return Ok(Recovering::wait(orders)),
             Signal::CallFailed | Signal::CallLost | Signal::Restarted => return Ok(Recovering::look(orders)),
             Signal::JobGone | Signal::JobUnknown if lost => return Ok(Recovering::look(orders)),
-            Signal::Elapsed(Timer::Reply) if lost && self.polling => return Ok(Recovering::look(orders)),
-            Signal::JobActive | Signal::JobGone | Signal::JobUnknown | Signal::Elapsed(Timer::Reply) => {
-                self.polling = false;
-                // Without a caller, only the guest itself tells whether the halves have each other.
-                if lost || self.resumed {
-                    orders.give(Order::Observe(Side::Destination));
-                }
+            // A call may never return.
+            Signal::Elapsed(Timer::Patience) if self.joining => {
+                orders.give(Order::GiveUpCall);
+                return Ok(Recovering::look_last(orders));
             }
+            Signal::Elapsed(Timer::Patience) if self.stalled => {
+                orders.give(Order::GiveUpCall);
+                return Ok(Recovering::look(orders));
+            }
+            Signal::JobActive | Signal::JobGone | Signal::JobUnknown => self.on_polled(orders),
             Signal::Seen(side, state) => {
                 ledger.note_seen(side, state);
-                if state == CopyState::Postcopy {
-                    self.resumed = false;
-                } else if lost {
-                    return Ok(Recovering::look(orders));
+                if side == Side::Destination && self.asking == Asking::Guest {
+                    self.asking = Asking::Nothing;
+                    if state == CopyState::Postcopy {
+                        self.joining = false;
+                        self.stalled = false;
+                    } else if lost {
+                        return Ok(Recovering::look(orders));
+                    } else {
+                        self.stall(orders);
+                    }
                 }
             }
+            Signal::Elapsed(Timer::Reply) if self.asking != Asking::Nothing => {
+                if lost {
+                    return Ok(Recovering::look(orders));
+                }
+                self.asking = Asking::Nothing;
+                self.stall(orders);
+            }
             Signal::Elapsed(Timer::Poll) => {
-                if !self.polling {
-                    self.polling = true;
+                if self.asking == Asking::Nothing {
+                    self.asking = Asking::Job;
                     orders.give(Order::PollJob);
                     orders.give(Order::Arm(Timer::Reply));
                 }
@@ -107,5 +141,23 @@ impl Postcopy {
             | Signal::NotActed => return Err(Unasked { phase: PhaseName::Postcopy, signal }),
         }
         Ok(Phase::Postcopy(self))
+    }
+
+    const fn with(call: Call) -> Self {
+        Self { call, asking: Asking::Nothing, joining: false, stalled: false }
+    }
+
+    fn on_polled(&mut self, orders: &mut Orders) {
+        self.asking = Asking::Guest;
+        orders.give(Order::Observe(Side::Destination));
+        orders.give(Order::Arm(Timer::Reply));
+    }
+
+    /// The guest was not seen going on. Patience begins with the first time; while the halves are being joined, it runs
+    /// already.
+    fn stall(&mut self, orders: &mut Orders) {
+        if !core::mem::replace(&mut self.stalled, true) && !self.joining {
+            orders.give(Order::Arm(Timer::Patience));
+        }
     }
 }

@@ -4,8 +4,8 @@
 //! protocol, and all that may be asked of them is to abort it, to change its limits, to stop the guest, or to switch to
 //! post-copy. A call that says it failed leads to [`RollingBack`], which looks before it believes; a call whose reply is
 //! lost, or that went out before a restart of ours, leads to [`Resolving`], which comes back here when the copy is seen to
-//! go on without the caller. A half of a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only makes us
-//! look.
+//! go on without the caller; so does a job that is not seen for too long, since a call may never return. A half of
+//! a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only makes us look.
 
 use super::ledger::Mark;
 use super::signal::{Change, Order, Orders, Reaction, ReactionResult, Signal, Timer};
@@ -21,6 +21,8 @@ pub struct Precopy {
     pub(super) abort: Abort,
     pub(super) polling: bool,
     pub(super) poll_again: bool,
+    /// Whether the job was not seen when it was looked for last, although the call is out.
+    pub(super) unseen: bool,
     /// The reaction that is being carried out.
     pub(super) reacting: Option<Reaction>,
 }
@@ -49,6 +51,12 @@ pub enum Abort {
 }
 
 impl Precopy {
+    /// Whether the job was not seen when it was looked for last although the call is out: patience runs.
+    #[must_use]
+    pub const fn is_stalled(self) -> bool {
+        self.unseen
+    }
+
     /// Makes the migrate call. Disks that it makes are on record for removal before.
     pub(super) fn enter(ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         if ledger.has(Mark::MakesDisks) {
@@ -62,6 +70,7 @@ impl Precopy {
             abort: Abort::NotAsked,
             polling: false,
             poll_again: false,
+            unseen: false,
             reacting: None,
         })
     }
@@ -73,6 +82,7 @@ impl Precopy {
             abort: Abort::NotAsked,
             polling: false,
             poll_again: false,
+            unseen: false,
             reacting: None,
         };
         orders.give(Order::Arm(Timer::Poll));
@@ -107,10 +117,13 @@ impl Precopy {
             Signal::Elapsed(Timer::Reply) if lost && self.polling => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
-            // While the call is out its return decides, not a look at the job.
-            Signal::JobGone | Signal::JobUnknown | Signal::Elapsed(Timer::Reply) => {
-                self.on_poll_answered(orders);
+            Signal::Elapsed(Timer::Patience) if self.unseen => {
+                orders.give(Order::GiveUpCall);
+                return Ok(Resolving::after_lost_reply(orders));
             }
+            // While the call is out its return decides, not a look at the job.
+            Signal::JobGone | Signal::JobUnknown => self.on_poll_in_vain(orders),
+            Signal::Elapsed(Timer::Reply) if self.polling => self.on_poll_in_vain(orders),
             Signal::JobActive => self.on_job_active(ledger, orders),
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
@@ -136,7 +149,7 @@ impl Precopy {
             Signal::Elapsed(Timer::GiveUp) => self.on_timeout(ledger, orders),
             Signal::Elapsed(Timer::AskAgain) if self.abort == Abort::Accepted => self.ask_abort(orders),
             Signal::Hint(Hint::SourceResumed)
-            | Signal::Elapsed(Timer::AskAgain | Timer::Patience | Timer::LookAgain) => {}
+            | Signal::Elapsed(Timer::Reply | Timer::AskAgain | Timer::Patience | Timer::LookAgain) => {}
             Signal::Begin
             | Signal::FactsArrived(_)
             | Signal::FactsMissing
@@ -236,13 +249,15 @@ impl Precopy {
 
     /// A job is there. An abort that came before it is asked for again.
     fn on_job_active(&mut self, ledger: &Ledger, orders: &mut Orders) {
+        self.unseen = false;
         if self.abort == Abort::Refused {
             self.ask_abort(orders);
         }
         if !ledger.has(Mark::DestinationReceives) {
             // Seeing the guest arrive proves that the destination which is looked at is the one that is migrated to.
             orders.give(Order::Observe(Side::Destination));
-        } else if ledger.has(Mark::PostcopyAsked) {
+        }
+        if ledger.has(Mark::PostcopyAsked) {
             orders.give(Order::Observe(Side::Source));
         }
         self.on_poll_answered(orders);
@@ -254,6 +269,14 @@ impl Precopy {
             self.poll(orders);
         }
         orders.give(Order::Arm(Timer::Poll));
+    }
+
+    /// The job was not seen. Patience begins with the first time.
+    fn on_poll_in_vain(&mut self, orders: &mut Orders) {
+        if !core::mem::replace(&mut self.unseen, true) {
+            orders.give(Order::Arm(Timer::Patience));
+        }
+        self.on_poll_answered(orders);
     }
 
     fn on_poll_answered(&mut self, orders: &mut Orders) {

@@ -26,6 +26,12 @@ pub struct Recovering {
 }
 
 impl Recovering {
+    /// Whether the last looks all meant the same, so that another would bring nothing new.
+    #[must_use]
+    pub const fn is_steady(self) -> bool {
+        self.steady >= SURE
+    }
+
     const NEW: Self = Self {
         sighting: Sighting::NONE,
         last: Assessment::Unclear,
@@ -47,6 +53,12 @@ impl Recovering {
         Phase::Recovering(Self { waiting: true, ..Self::NEW })
     }
 
+    /// Patience came to its end while a call was out that was to let it go on.
+    pub(super) fn look_last(orders: &mut Orders) -> Phase {
+        orders.look();
+        Phase::Recovering(Self { last_look: true, ..Self::NEW })
+    }
+
     /// After a look that showed halves.
     pub(super) fn enter(sighting: Sighting, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         orders.give(Order::Arm(Timer::Patience));
@@ -66,6 +78,8 @@ impl Recovering {
                 self.sighting = self.sighting.closed();
                 return Ok(self.judge(ledger, orders));
             }
+            // An answer to a look that was made before.
+            (true, Signal::Seen(side, state)) => ledger.note_seen(side, state),
             (true, Signal::Elapsed(Timer::LookAgain)) | (_, Signal::Restarted) => {
                 self.look_again(orders);
             }
@@ -95,8 +109,7 @@ impl Recovering {
                 | Signal::Hint(_)
                 | Signal::Elapsed(_),
             ) => {}
-            (true, Signal::Seen(..))
-            | (
+            (
                 _,
                 Signal::Begin
                 | Signal::FactsArrived(_)

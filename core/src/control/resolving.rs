@@ -44,6 +44,12 @@ enum Doing {
 }
 
 impl Resolving {
+    /// Whether the last looks all meant the same, so that another would bring nothing new.
+    #[must_use]
+    pub const fn is_steady(self) -> bool {
+        self.steady >= SURE
+    }
+
     /// After a look that did not settle where the guest is.
     pub(super) fn enter(sighting: Sighting, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         orders.give(Order::Arm(Timer::Patience));

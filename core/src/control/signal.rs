@@ -88,6 +88,8 @@ pub enum Order {
     StartMigration,
     /// Make the call that lets a post-copy go on.
     ResumePostcopy,
+    /// Wait for the migrate call no more: its return means nothing from now on.
+    GiveUpCall,
     /// Look at the job.
     PollJob,
     /// Ask for the job's end.

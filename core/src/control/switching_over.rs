@@ -20,6 +20,12 @@ pub struct SwitchingOver {
 }
 
 impl SwitchingOver {
+    /// As [`Precopy::is_stalled`].
+    #[must_use]
+    pub const fn is_stalled(self) -> bool {
+        self.copy.is_stalled()
+    }
+
     /// The source's copy was seen stopped: from now on the destination may have run.
     pub(super) fn enter(copy: Precopy, ledger: &mut Ledger) -> Phase {
         ledger.mark(Mark::SwitchoverBegan);

@@ -77,6 +77,11 @@ impl Desk {
         self.retire(|_| true);
     }
 
+    /// Gives up on the migrate call.
+    pub(super) fn give_up_call(&mut self) {
+        self.retire(|place| place == Place::Call);
+    }
+
     fn retire(&mut self, which: impl Fn(Place) -> bool) {
         for place in Place::ALL.into_iter().filter(|&place| which(place)) {
             if let Some(out) = self.out.get_mut(place as usize) {
@@ -119,7 +124,8 @@ impl Place {
             Order::Observe(Side::Destination) => Some(Self::Destination),
             Order::Resume(_) | Order::Destroy(_) | Order::Undefine(_) | Order::RemoveDisks => Some(Self::Act),
             Order::React(_) => Some(Self::Reaction),
-            Order::Arm(_)
+            Order::GiveUpCall
+            | Order::Arm(_)
             | Order::Tell(_)
             | Order::TellReaction(..)
             | Order::TellCancelAnswer

@@ -59,7 +59,8 @@ impl Migration {
                 let disks = self.facts.as_ref().map(|facts| facts.disks_to_make.clone());
                 Some(Action::RemoveDisks(disks.unwrap_or_default()))
             }
-            Order::Arm(_)
+            Order::GiveUpCall
+            | Order::Arm(_)
             | Order::Tell(_)
             | Order::TellReaction(..)
             | Order::TellCancelAnswer

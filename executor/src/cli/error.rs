@@ -54,6 +54,12 @@ pub enum CliError {
         /// The line and the reason.
         source: JournalError,
     },
+    /// A slice of the exploration that does not exist.
+    #[error("there is no such slice; there are {}", names.join(", "))]
+    Slice {
+        /// Those that exist.
+        names: Vec<&'static str>,
+    },
     /// Recorded migrations that cannot be read.
     #[error("cannot use the recordings in `{}`", path.display())]
     Recordings {
@@ -92,6 +98,7 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Slice { .. }
             | Self::Uri { .. }
             | Self::JournalFile(_)
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
@@ -134,6 +141,7 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Slice { .. }
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::Misuse(_) => None,

@@ -5,6 +5,7 @@
 
 mod args;
 mod error;
+mod explore;
 mod fidelity;
 #[cfg(feature = "libvirt")]
 mod interrupt;
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
         Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
+        Verb::Explore(arguments) => explore::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
         say(&error.rendered());

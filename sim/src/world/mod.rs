@@ -6,7 +6,7 @@
 //!  faults ─────────────────────────────▶ parting ──▶ truth
 //! ```
 //!
-//! A daemon answers calls ([`port`], `verbs`), and two daemons move a guest (`call`): each knows only what it was told,
+//! A daemon answers calls (`port`, `verbs`), and two daemons move a guest (`call`): each knows only what it was told,
 //! and either may die, as may QEMU, a host, a link or an answer ([`Fault`]). Copying is [`crate::qemu`]'s business,
 //! sharing the network [`crate::network`]'s. What really happened stands in `truth`, where only tests look.
 //!

@@ -1,0 +1,83 @@
+//! What happens when nothing goes wrong any more: one fair way on from any state, which must come to an end.
+//!
+//! Fair means that everything which can happen and was not prevented does happen some time: answers arrive, commands are
+//! carried out, hypervisors take their next step, and only when nothing else is left does a timer run out, the short ones
+//! first. What is broken stays broken, which is the harder case: whoever waits for it must stop waiting.
+
+use whimbrel_core::control::{Phase, Timer};
+
+use super::hypervisors::Step;
+use super::scope::Scope;
+use super::state::{LateCommand, Move, Outcome, Place, State};
+
+impl State {
+    /// The next state on the fair way; there is always one before the end.
+    pub(crate) fn calmly(&self, scope: &Scope) -> Outcome {
+        if !self.is_driven {
+            return self.after(Move::Restart, scope);
+        }
+        if matches!(self.control.phase(), Phase::Validating(validating) if !validating.has_begun()) {
+            return self.after(Move::Begin, scope);
+        }
+        let answers = Place::ALL.into_iter().map(Move::Deliver);
+        let commands = Place::ALL.into_iter().map(Move::CarryOut);
+        let late = [Move::CarryOutLate(LateCommand::Setting), Move::Judge(true)];
+        let steps = Step::ALL.into_iter().map(Move::Step);
+        let moves = answers.chain(late).chain(commands).chain(steps);
+        for what in moves {
+            if !self.is_possible(what) {
+                continue;
+            }
+            match self.after(what, scope) {
+                Outcome::No => {}
+                Outcome::To(next) if next == *self => {}
+                outcome => return outcome,
+            }
+        }
+        self.after_timer(scope)
+    }
+
+    fn is_possible(&self, what: Move) -> bool {
+        match what {
+            Move::CarryOut(place) => self.is_out(place),
+            Move::Deliver(place) => self.is_answered(place),
+            Move::Judge(_) => self.desk.rules == super::desk::Asked::Out,
+            _ => true,
+        }
+    }
+
+    /// The first timer that changes anything runs out.
+    fn after_timer(&self, scope: &Scope) -> Outcome {
+        let look_again = !self.is_patience_at_its_end();
+        let order = [
+            (look_again, Timer::LookAgain),
+            (!look_again, Timer::Patience),
+            (true, Timer::Poll),
+            (true, Timer::Reply),
+            (true, Timer::Reaction),
+            (true, Timer::Patience),
+        ];
+        for (fits, timer) in order {
+            if !fits || !self.desk.is_armed(timer) {
+                continue;
+            }
+            match self.after(Move::Timer(timer), scope) {
+                Outcome::To(next) if next == *self => {}
+                outcome => return outcome,
+            }
+        }
+        Outcome::No
+    }
+
+    /// Looking again would show the same: patience runs out some time.
+    fn is_patience_at_its_end(&self) -> bool {
+        match self.control.phase() {
+            Phase::Resolving(resolving) => resolving.is_steady(),
+            Phase::Recovering(recovering) => recovering.is_steady() || !self.model.is_joined(),
+            Phase::Precopy(copy) => copy.is_stalled(),
+            Phase::SwitchingOver(switching) => switching.is_stalled(),
+            Phase::Postcopy(postcopy) => postcopy.is_stalled(),
+            _ => false,
+        }
+    }
+}

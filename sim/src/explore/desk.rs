@@ -1,0 +1,321 @@
+//! Commands that are out, and what became of them: the shell around control, without ids and numbers.
+//!
+//! A command travels, is carried out, and its answer travels back; either way may take any time, so answers overtake each
+//! other and are about moments that are past. A command that nobody waits for any more is still carried out some time, or
+//! never. Only settings keep their order, which the port promises.
+
+use whimbrel_core::control::{Change, Order, Orders, Phase, Reaction, Timer};
+use whimbrel_core::{CopyState, Side};
+
+/// A question and its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Asked<A> {
+    /// Nobody waits for one.
+    #[default]
+    No,
+    /// On its way there.
+    Out,
+    /// The answer is on its way back.
+    Answered(A),
+}
+
+/// The migrate call, as whoever made it has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum CallOut {
+    #[default]
+    No,
+    /// On its way to the daemon.
+    Start,
+    /// The one that lets a post-copy go on, on its way to the daemon.
+    Resume,
+    /// The daemon has it.
+    Taken,
+    /// It has returned, and that is on its way back.
+    Returned(super::model::Returned),
+}
+
+/// Something that is done to a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Act {
+    Resume(Side),
+    Destroy(Side),
+    Undefine(Side),
+    RemoveDisks,
+}
+
+/// A setting that is being changed or put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SettingOrder {
+    pub(crate) change: Change,
+    /// Whether it gets the value that it had before.
+    pub(crate) restores: bool,
+}
+
+/// What a hypervisor makes of a reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reacted {
+    Done,
+    Refused,
+    Unknown,
+}
+
+/// What a look at the job shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum JobSeen {
+    Active,
+    Gone,
+    Unknown,
+}
+
+/// Everything that is out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Desk {
+    pub(crate) facts: Asked<bool>,
+    pub(crate) rules: Asked<()>,
+    pub(crate) settings: Asked<bool>,
+    pub(crate) setting: Option<(SettingOrder, Asked<bool>)>,
+    /// Changes of settings that nobody waits for any more, oldest first; no other overtakes them.
+    pub(crate) late_settings: [Option<SettingOrder>; 6],
+    pub(crate) call: CallOut,
+    pub(crate) job: Asked<JobSeen>,
+    pub(crate) abort: Asked<bool>,
+    pub(crate) source: Asked<CopyState>,
+    pub(crate) destination: Asked<CopyState>,
+    pub(crate) act: Option<(Act, Asked<bool>)>,
+    pub(crate) reaction: Option<(Reaction, Asked<Reacted>)>,
+    /// Acts and requests that nobody waits for any more.
+    pub(crate) late: Late,
+    /// Timers that run, by their place in [`Timer::ALL`].
+    pub(crate) armed: u8,
+}
+
+/// Commands that may still be carried out although nobody waits for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Late(u16);
+
+impl Late {
+    const ACTS: [Act; 7] = [
+        Act::Resume(Side::Source),
+        Act::Resume(Side::Destination),
+        Act::Destroy(Side::Source),
+        Act::Destroy(Side::Destination),
+        Act::Undefine(Side::Source),
+        Act::Undefine(Side::Destination),
+        Act::RemoveDisks,
+    ];
+    const PAUSE: u16 = 1 << 7;
+    const POSTCOPY: u16 = 1 << 8;
+    const ABORT: u16 = 1 << 9;
+
+    pub(crate) fn keep_act(&mut self, act: Act) {
+        if let Some(place) = Self::ACTS.iter().position(|other| *other == act) {
+            self.0 |= 1 << place;
+        }
+    }
+
+    pub(crate) fn keep_reaction(&mut self, reaction: Reaction) {
+        match reaction {
+            Reaction::Pause => self.0 |= Self::PAUSE,
+            Reaction::Postcopy => self.0 |= Self::POSTCOPY,
+            // Settings keep their order; see `late_settings`.
+            Reaction::DowntimeLimit | Reaction::BandwidthLimit => {}
+        }
+    }
+
+    pub(crate) fn keep_abort(&mut self) {
+        self.0 |= Self::ABORT;
+    }
+
+    /// The acts that are late.
+    pub(crate) fn acts(self) -> impl Iterator<Item = Act> {
+        Self::ACTS
+            .into_iter()
+            .enumerate()
+            .filter(move |(place, _)| self.0 & (1 << place) != 0)
+            .map(|(_, act)| act)
+    }
+
+    pub(crate) const fn has_pause(self) -> bool {
+        self.0 & Self::PAUSE != 0
+    }
+
+    pub(crate) const fn has_postcopy(self) -> bool {
+        self.0 & Self::POSTCOPY != 0
+    }
+
+    pub(crate) const fn has_abort(self) -> bool {
+        self.0 & Self::ABORT != 0
+    }
+
+    pub(crate) fn drop_act(&mut self, act: Act) {
+        if let Some(place) = Self::ACTS.iter().position(|other| *other == act) {
+            self.0 &= !(1 << place);
+        }
+    }
+
+    pub(crate) fn drop_pause(&mut self) {
+        self.0 &= !Self::PAUSE;
+    }
+
+    pub(crate) fn drop_postcopy(&mut self) {
+        self.0 &= !Self::POSTCOPY;
+    }
+
+    pub(crate) fn drop_abort(&mut self) {
+        self.0 &= !Self::ABORT;
+    }
+}
+
+impl Desk {
+    /// Whether a timer runs.
+    pub(crate) fn is_armed(&self, timer: Timer) -> bool {
+        self.armed & bit(timer) != 0
+    }
+
+    /// A timer runs out.
+    pub(crate) fn elapse(&mut self, timer: Timer) {
+        self.armed &= !bit(timer);
+        self.give_up(timer);
+    }
+
+    /// Timers that a phase has no use for are stopped.
+    pub(crate) fn keep_wanted(&mut self, phase: Phase) {
+        for timer in Timer::ALL {
+            if !phase.wants(timer) {
+                self.armed &= !bit(timer);
+            }
+        }
+    }
+
+    /// Gives orders; a new one of a kind retires the one before.
+    pub(crate) fn give(&mut self, orders: &Orders) {
+        for order in orders.iter() {
+            match order {
+                Order::Arm(timer) => self.armed |= bit(timer),
+                Order::CollectFacts => self.facts = Asked::Out,
+                Order::EvaluateRules => self.rules = Asked::Out,
+                Order::ReadSettings => self.settings = Asked::Out,
+                Order::Apply(change) => self.give_setting(SettingOrder { change, restores: false }),
+                Order::Restore(change) => self.give_setting(SettingOrder { change, restores: true }),
+                Order::StartMigration => self.call = CallOut::Start,
+                Order::ResumePostcopy => self.call = CallOut::Resume,
+                Order::PollJob => self.job = Asked::Out,
+                Order::AbortMigration => {
+                    if self.abort == Asked::Out {
+                        self.late.keep_abort();
+                    }
+                    self.abort = Asked::Out;
+                }
+                Order::Observe(Side::Source) => self.source = Asked::Out,
+                Order::Observe(Side::Destination) => self.destination = Asked::Out,
+                Order::Resume(side) => self.give_act(Act::Resume(side)),
+                Order::Destroy(side) => self.give_act(Act::Destroy(side)),
+                Order::Undefine(side) => self.give_act(Act::Undefine(side)),
+                Order::RemoveDisks => self.give_act(Act::RemoveDisks),
+                Order::React(reaction) => {
+                    self.retire_reaction();
+                    self.reaction = Some((reaction, Asked::Out));
+                }
+                Order::GiveUpCall => self.call = CallOut::No,
+                Order::Tell(_)
+                | Order::TellReaction(..)
+                | Order::TellCancelAnswer
+                | Order::TellCancelInDoubt
+                | Order::TellCancelRefused => {}
+            }
+        }
+    }
+
+    /// A timer ends the waiting for what it is meant for.
+    fn give_up(&mut self, timer: Timer) {
+        match timer {
+            Timer::Reply => {
+                self.facts = Asked::No;
+                self.rules = Asked::No;
+                self.settings = Asked::No;
+                self.job = Asked::No;
+                self.source = Asked::No;
+                self.destination = Asked::No;
+                self.retire_setting();
+                self.retire_act();
+            }
+            Timer::Reaction => self.retire_reaction(),
+            Timer::GiveUp | Timer::AskAgain | Timer::Patience | Timer::LookAgain | Timer::Poll => {}
+        }
+    }
+
+    /// Whoever waited is gone. A migrate call that was on its way has arrived or not by the time another one goes on: the
+    /// caller of this says which.
+    pub(crate) fn give_up_all(&mut self) {
+        self.give_up(Timer::Reply);
+        self.retire_reaction();
+        if self.abort == Asked::Out {
+            self.late.keep_abort();
+        }
+        self.abort = Asked::No;
+        self.call = CallOut::No;
+    }
+
+    fn give_setting(&mut self, order: SettingOrder) {
+        self.retire_setting();
+        self.setting = Some((order, Asked::Out));
+    }
+
+    fn give_act(&mut self, act: Act) {
+        self.retire_act();
+        self.act = Some((act, Asked::Out));
+    }
+
+    fn retire_setting(&mut self) {
+        if let Some((order, Asked::Out)) = self.setting.take() {
+            self.keep_setting(order);
+        }
+    }
+
+    /// The oldest change that is late, taken off.
+    pub(crate) fn take_late_setting(&mut self) -> Option<SettingOrder> {
+        let [first, rest @ ..] = self.late_settings;
+        let [second, third, fourth, fifth, sixth] = rest;
+        self.late_settings = [second, third, fourth, fifth, sixth, None];
+        first
+    }
+
+    pub(crate) fn has_late_setting(&self) -> bool {
+        self.late_settings.iter().any(Option::is_some)
+    }
+
+    fn keep_setting(&mut self, order: SettingOrder) {
+        // Twice in a row is as once.
+        if self.late_settings.iter().flatten().last() == Some(&order) {
+            return;
+        }
+        let place = self.late_settings.iter_mut().find(|place| place.is_none());
+        assert!(place.is_some(), "more settings are late than there are places");
+        if let Some(place) = place {
+            *place = Some(order);
+        }
+    }
+
+    fn retire_act(&mut self) {
+        if let Some((act, Asked::Out)) = self.act.take() {
+            self.late.keep_act(act);
+        }
+    }
+
+    fn retire_reaction(&mut self) {
+        match self.reaction.take() {
+            Some((Reaction::DowntimeLimit, Asked::Out)) => {
+                self.keep_setting(SettingOrder { change: Change::DowntimeLimit, restores: false });
+            }
+            Some((Reaction::BandwidthLimit, Asked::Out)) => {
+                self.keep_setting(SettingOrder { change: Change::BandwidthLimit, restores: false });
+            }
+            Some((reaction, Asked::Out)) => self.late.keep_reaction(reaction),
+            Some((_, Asked::No | Asked::Answered(_))) | None => {}
+        }
+    }
+}
+
+fn bit(timer: Timer) -> u8 {
+    Timer::ALL.iter().position(|other| *other == timer).map_or(0, |place| 1 << place)
+}

@@ -1,0 +1,322 @@
+//! What goes wrong, and what each end makes of it: `world::parting` without time.
+
+use super::model::{Here, Host, Model, Returned, SourceEnd, Stage, There};
+use super::scope::Scope;
+
+/// Something that goes wrong with hosts, daemons, QEMUs or the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Break {
+    /// The source's daemon dies.
+    SourceDaemon,
+    /// The destination's daemon dies.
+    DestinationDaemon,
+    /// The source loses its power.
+    SourceHost,
+    /// The destination loses its power.
+    DestinationHost,
+    /// The guest's process on the source dies.
+    SourceGuest,
+    /// The guest's process on the destination dies.
+    DestinationGuest,
+    /// The link is cut.
+    Link,
+    /// The copy fails by itself.
+    Copy,
+    /// The connection of whoever waits for the migrate call breaks.
+    Connection,
+}
+
+/// Something that is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mend {
+    /// The source, its daemon included, is there again.
+    Source,
+    /// The destination is.
+    Destination,
+    /// The link is.
+    Link,
+}
+
+impl Break {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::SourceDaemon,
+        Self::DestinationDaemon,
+        Self::SourceHost,
+        Self::DestinationHost,
+        Self::SourceGuest,
+        Self::DestinationGuest,
+        Self::Link,
+        Self::Copy,
+        Self::Connection,
+    ];
+}
+
+impl Mend {
+    pub(crate) const ALL: [Self; 3] = [Self::Source, Self::Destination, Self::Link];
+}
+
+impl Model {
+    /// Lets something go wrong, if it can.
+    pub(crate) fn breaks(&self, what: Break, scope: &Scope, returned: &mut Option<Returned>) -> Option<Self> {
+        let mut next = *self;
+        let can = match what {
+            Break::SourceDaemon => next.source_daemon_dies(returned),
+            Break::DestinationDaemon => next.destination_daemon_dies(returned),
+            Break::SourceHost => scope.host_losses && next.source_is_lost(returned),
+            Break::DestinationHost => scope.host_losses && next.destination_is_lost(),
+            Break::SourceGuest => next.source_guest_dies(returned),
+            Break::DestinationGuest => next.destination_guest_dies(returned),
+            Break::Link => !std::mem::replace(&mut next.link_is_cut, true),
+            Break::Copy => next.copy_fails(returned),
+            Break::Connection => {
+                let waits = next.has_caller;
+                next.return_call(Some(Returned::Lost), returned);
+                waits
+            }
+        };
+        can.then_some(next)
+    }
+
+    /// Mends something that is broken.
+    pub(crate) fn mend(&self, what: Mend, returned: &mut Option<Returned>) -> Option<Self> {
+        let mut next = *self;
+        match what {
+            Mend::Source if self.source != Host::Up => next.source_is_back(returned),
+            Mend::Destination if self.destination != Host::Up => next.destination_is_back(returned),
+            Mend::Link if self.link_is_cut => next.link_is_cut = false,
+            Mend::Source | Mend::Destination | Mend::Link => return None,
+        }
+        Some(next)
+    }
+
+    pub(super) fn source_loses_destination(&mut self, returned: &mut Option<Returned>) {
+        if !self.is_driven() {
+            return;
+        }
+        match self.stage {
+            Stage::Preparing | Stage::Copying | Stage::Stopping => self.give_up(returned),
+            Stage::FinishAsked | Stage::Starting | Stage::Started => {
+                self.let_source_go_on();
+                self.return_call(Some(Returned::Failed), returned);
+                self.leave(returned);
+            }
+            Stage::Postcopy => {
+                self.return_call(Some(Returned::Failed), returned);
+                if !self.is_joined() {
+                    self.cut_halves();
+                }
+            }
+            Stage::PostcopyArrived => {
+                self.return_call(Some(Returned::Failed), returned);
+                if !self.is_joined() && self.here == Here::Half {
+                    self.here = Here::HalfCut;
+                }
+            }
+            Stage::Confirming | Stage::None => {}
+        }
+    }
+
+    pub(super) fn destination_loses_source(&mut self, returned: &mut Option<Returned>) {
+        if !self.is_followed() {
+            return;
+        }
+        match self.stage {
+            Stage::Preparing | Stage::Copying | Stage::Stopping => self.end_incoming(returned),
+            // A word to finish that is under way still arrives when only its sender died.
+            Stage::FinishAsked if !self.is_joined() => self.end_incoming(returned),
+            Stage::Postcopy if !self.is_joined() => self.cut_halves(),
+            Stage::FinishAsked
+            | Stage::Starting
+            | Stage::Started
+            | Stage::Confirming
+            | Stage::Postcopy
+            | Stage::PostcopyArrived
+            | Stage::None => {}
+        }
+    }
+
+    fn source_daemon_dies(&mut self, returned: &mut Option<Returned>) -> bool {
+        if self.source != Host::Up {
+            return false;
+        }
+        self.source = Host::Daemonless;
+        self.return_call(Some(Returned::Lost), returned);
+        if self.stage != Stage::None && self.source_end == SourceEnd::Drives {
+            self.source_end = SourceEnd::Died;
+        }
+        if self.is_joined() {
+            self.destination_loses_source(returned);
+        }
+        true
+    }
+
+    fn destination_daemon_dies(&mut self, returned: &mut Option<Returned>) -> bool {
+        if self.destination != Host::Up {
+            return false;
+        }
+        self.destination = Host::Daemonless;
+        self.takes_part = false;
+        if self.is_joined() {
+            self.source_loses_destination(returned);
+        }
+        true
+    }
+
+    fn source_is_lost(&mut self, returned: &mut Option<Returned>) -> bool {
+        if self.source == Host::Down {
+            return false;
+        }
+        self.source = Host::Down;
+        self.died_here |= self.here != Here::Gone;
+        self.here = Here::Gone;
+        self.return_call(Some(Returned::Lost), returned);
+        match self.stage {
+            Stage::None => {}
+            Stage::Postcopy => {
+                self.cut_halves();
+                self.end(None, returned);
+            }
+            // The destination notices by its silence, but for what it was told to do.
+            Stage::Starting => self.leave(returned),
+            Stage::Preparing | Stage::Copying | Stage::Stopping | Stage::FinishAsked => {
+                if self.is_followed() && self.there == There::Incoming {
+                    self.there = There::Nothing;
+                }
+                self.end(None, returned);
+            }
+            Stage::Started | Stage::Confirming | Stage::PostcopyArrived => self.end(None, returned),
+        }
+        true
+    }
+
+    fn destination_is_lost(&mut self) -> bool {
+        if self.destination == Host::Down {
+            return false;
+        }
+        self.destination = Host::Down;
+        self.takes_part = false;
+        self.died_there |= self.there != There::Nothing;
+        self.there = There::Nothing;
+        true
+    }
+
+    fn source_guest_dies(&mut self, returned: &mut Option<Returned>) -> bool {
+        if self.here == Here::Gone {
+            return false;
+        }
+        self.here = Here::Gone;
+        self.died_here = true;
+        match self.stage {
+            Stage::Preparing | Stage::Copying | Stage::Stopping => self.give_up(returned),
+            Stage::Postcopy => {
+                self.cut_halves();
+                self.end(Some(Returned::Failed), returned);
+            }
+            // Nothing of the guest is needed here any more.
+            Stage::PostcopyArrived if self.is_driven() => self.end(Some(Returned::Failed), returned),
+            Stage::None
+            | Stage::FinishAsked
+            | Stage::Starting
+            | Stage::Started
+            | Stage::Confirming
+            | Stage::PostcopyArrived => {}
+        }
+        true
+    }
+
+    fn destination_guest_dies(&mut self, returned: &mut Option<Returned>) -> bool {
+        if self.there == There::Nothing {
+            return false;
+        }
+        self.there = There::Nothing;
+        self.died_there = true;
+        if !self.is_joined() {
+            return true;
+        }
+        match self.stage {
+            // QEMU reports the broken stream to whoever follows it, and goes on with the guest by itself.
+            Stage::Copying | Stage::Stopping => self.give_up(returned),
+            Stage::Preparing | Stage::FinishAsked | Stage::Starting if self.is_driven() => {
+                self.give_up(returned);
+            }
+            Stage::Postcopy => {
+                self.cut_halves();
+                self.return_call(Some(Returned::Failed), returned);
+            }
+            Stage::Preparing
+            | Stage::FinishAsked
+            | Stage::Starting
+            | Stage::Started
+            | Stage::Confirming
+            | Stage::PostcopyArrived
+            | Stage::None => {}
+        }
+        true
+    }
+
+    fn copy_fails(&mut self, returned: &mut Option<Returned>) -> bool {
+        let can =
+            matches!(self.stage, Stage::Preparing | Stage::Copying | Stage::Stopping) && self.is_driven();
+        if can {
+            self.give_up(returned);
+        }
+        can
+    }
+
+    fn source_is_back(&mut self, returned: &mut Option<Returned>) {
+        self.source = Host::Up;
+        if self.source_end != SourceEnd::Died || self.stage == Stage::None {
+            return;
+        }
+        match self.stage {
+            Stage::Preparing | Stage::Copying | Stage::Stopping => self.give_up(returned),
+            // Whether the guest was started over there is not known: it is left as it is.
+            Stage::FinishAsked | Stage::Starting | Stage::Started => self.leave(returned),
+            Stage::Postcopy | Stage::PostcopyArrived => self.source_end = SourceEnd::Drives,
+            Stage::Confirming => {
+                self.source_end = SourceEnd::Drives;
+                self.here = Here::Gone;
+                self.defined_here &= !self.defined_there;
+                self.end(None, returned);
+            }
+            Stage::None => {}
+        }
+    }
+
+    fn destination_is_back(&mut self, returned: &mut Option<Returned>) {
+        self.destination = Host::Up;
+        if self.there == There::Incoming && !self.takes_part {
+            self.end_incoming(returned);
+        }
+        if self.stage == Stage::Starting && self.source_end == SourceEnd::Through {
+            self.end(None, returned);
+        }
+    }
+
+    /// The source has come to its end of it; the destination may still start the guest.
+    fn leave(&mut self, returned: &mut Option<Returned>) {
+        self.source_end = SourceEnd::Through;
+        if self.stage != Stage::Starting || !self.is_followed() {
+            self.end(None, returned);
+        }
+    }
+
+    /// The destination's copy ends; a stream to it breaks.
+    fn end_incoming(&mut self, returned: &mut Option<Returned>) {
+        if self.there == There::Incoming {
+            self.there = There::Nothing;
+            if self.is_joined() && matches!(self.stage, Stage::Copying | Stage::Stopping) {
+                self.give_up(returned);
+            }
+        }
+    }
+
+    fn cut_halves(&mut self) {
+        if self.here == Here::Half {
+            self.here = Here::HalfCut;
+        }
+        if self.there == There::Half {
+            self.there = There::HalfCut;
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The search: breadth first, so that what is found wrong is found by a shortest way.
+
+use std::collections::BTreeMap;
+
+use whimbrel_core::control::Phase;
+use whimbrel_core::{Ending, PhaseName, Whereabouts};
+
+use super::scope::Scope;
+use super::state::{Move, Outcome, State};
+use super::table::{Met, Table, fingerprint};
+use super::violation::Violation;
+
+/// Where a search stops before everything was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most states.
+    pub states: usize,
+    /// Longest way from the beginning.
+    pub depth: u32,
+}
+
+/// What a search covered, and what it found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coverage {
+    /// States that differ.
+    pub unique_states: u64,
+    /// Moves that were made between them.
+    pub transitions: u64,
+    /// The longest of the shortest ways to a state.
+    pub depth: u32,
+    /// Ways from the beginning to an end, shortest ones only, as a decimal logarithm: they are too many for a number.
+    pub interleavings_log10: f64,
+    /// Whether nothing is left to be met within the scope.
+    pub is_exhaustive: bool,
+    /// The longest fair way to an end, once nothing goes wrong any more.
+    pub longest_calm_way: u32,
+    /// How often each end was met.
+    pub ends: BTreeMap<(Ending, Whereabouts), u64>,
+    /// How many states are in each phase.
+    pub phases: BTreeMap<PhaseName, u64>,
+    /// What was found wrong, with a shortest way to it.
+    pub violations: Vec<Finding>,
+}
+
+/// Something wrong, and how to get there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// What.
+    pub violation: Violation,
+    /// Every move from the beginning.
+    pub way: Vec<Move>,
+}
+
+/// No more than this many are looked for: one would do.
+const MOST_VIOLATIONS: usize = 8;
+
+/// Explores everything within a scope, as far as the bounds allow.
+#[must_use]
+pub fn explore(scope: &Scope, bounds: Bounds, mut tell: impl FnMut(&Coverage)) -> Coverage {
+    let mut search = Search::new(*scope, bounds);
+    while search.go_deeper() {
+        tell(&search.coverage);
+    }
+    search.finish()
+}
+
+struct Search {
+    scope: Scope,
+    bounds: Bounds,
+    table: Table,
+    /// The states of this depth, with the logarithm of the number of shortest ways to each.
+    frontier: Vec<(State, f64)>,
+    next: Vec<(State, f64)>,
+    /// For each state, by its number: where it was met from.
+    parents: Vec<(u32, Move)>,
+    calm: Calm,
+    coverage: Coverage,
+    ends_log10: f64,
+}
+
+/// How long the fair way is from each state, by its number; zero where it is not known yet.
+struct Calm {
+    ways: Vec<u8>,
+}
+
+/// A fair way that is longer than this is taken for one without an end.
+const LONGEST_CALM_WAY: usize = 250;
+
+impl Calm {
+    fn length(&self, number: u32) -> Option<u32> {
+        self.ways.get(number as usize).filter(|length| **length > 0).map(|length| u32::from(*length))
+    }
+
+    fn note(&mut self, number: u32, length: u32) {
+        if let Some(place) = self.ways.get_mut(number as usize) {
+            *place = u8::try_from(length).unwrap_or(u8::MAX);
+        }
+    }
+}
+
+impl Search {
+    fn new(scope: Scope, bounds: Bounds) -> Self {
+        let first = State::new(&scope);
+        let mut table = Table::new(bounds.states);
+        table.insert(fingerprint(&first), 0);
+        Self {
+            scope,
+            bounds,
+            table,
+            frontier: vec![(first, 0.0)],
+            next: Vec::new(),
+            parents: vec![(0, Move::Begin)],
+            calm: Calm { ways: vec![0] },
+            coverage: Coverage {
+                unique_states: 1,
+                transitions: 0,
+                depth: 0,
+                interleavings_log10: 0.0,
+                is_exhaustive: false,
+                longest_calm_way: 0,
+                ends: BTreeMap::new(),
+                phases: BTreeMap::new(),
+                violations: Vec::new(),
+            },
+            ends_log10: f64::NEG_INFINITY,
+        }
+    }
+
+    /// One step further from the beginning. False when there is nothing more, or a bound was reached.
+    fn go_deeper(&mut self) -> bool {
+        let base = self.parents.len() - self.frontier.len();
+        let next_base = self.parents.len();
+        let frontier = std::mem::take(&mut self.frontier);
+        for (index, (state, ways_log10)) in frontier.iter().enumerate() {
+            let number = u32::try_from(base + index).unwrap_or(u32::MAX);
+            self.note(state, *ways_log10);
+            self.expand(state, *ways_log10, number, next_base);
+            if self.table.is_full() || self.coverage.violations.len() >= MOST_VIOLATIONS {
+                return false;
+            }
+        }
+        self.frontier = std::mem::take(&mut self.next);
+        self.coverage.unique_states = self.table.len() as u64;
+        if self.frontier.is_empty() {
+            self.coverage.is_exhaustive = self.coverage.violations.is_empty();
+            return false;
+        }
+        self.coverage.depth += 1;
+        self.coverage.depth < self.bounds.depth
+    }
+
+    fn note(&mut self, state: &State, ways_log10: f64) {
+        *self.coverage.phases.entry(state.control.phase().name()).or_default() += 1;
+        if let Phase::Done(done) = state.control.phase() {
+            *self.coverage.ends.entry((done.ending, done.guest)).or_default() += 1;
+            self.ends_log10 = log10_sum(self.ends_log10, ways_log10);
+        }
+    }
+
+    fn expand(&mut self, state: &State, ways_log10: f64, number: u32, next_base: usize) {
+        let scope = self.scope;
+        let mut moves = MoveList::default();
+        state.for_each_move(&scope, |what| moves.push(what));
+        for what in moves.iter() {
+            match state.after(what, &scope) {
+                Outcome::No => {}
+                Outcome::Bad(violation) => self.found(violation, number, Some(what)),
+                Outcome::To(next) => {
+                    self.coverage.transitions += 1;
+                    self.meet(next, ways_log10, (number, what), next_base);
+                }
+            }
+        }
+        self.calm_down(state, number);
+    }
+
+    fn meet(&mut self, state: State, ways_log10: f64, from: (u32, Move), next_base: usize) {
+        let number = u32::try_from(self.parents.len()).unwrap_or(u32::MAX);
+        match self.table.insert(fingerprint(&state), number) {
+            Met::Now => {
+                self.parents.push(from);
+                self.calm.ways.push(0);
+                self.next.push((state, ways_log10));
+            }
+            Met::Before(known) => {
+                let place = (known as usize).checked_sub(next_base);
+                if let Some((_, sum)) = place.and_then(|place| self.next.get_mut(place)) {
+                    *sum = log10_sum(*sum, ways_log10);
+                }
+            }
+        }
+    }
+
+    /// Follows the fair way from a state until its length is known.
+    fn calm_down(&mut self, state: &State, number: u32) {
+        let mut way = Vec::new();
+        let (mut state, mut place) = (*state, Some(number));
+        let known = loop {
+            if let Some(length) = place.and_then(|place| self.calm.length(place)) {
+                break length;
+            }
+            if matches!(state.control.phase(), Phase::Done(_)) {
+                break 0;
+            }
+            way.push(place);
+            let next = if way.len() < LONGEST_CALM_WAY { state.calmly(&self.scope) } else { Outcome::No };
+            let next = match next {
+                Outcome::Bad(violation) => {
+                    self.found(violation, number, None);
+                    return;
+                }
+                next => next,
+            };
+            let Outcome::To(next) = next else {
+                self.found(Violation::NeverEnds, number, None);
+                return;
+            };
+            state = next;
+            place = self.table.number(fingerprint(&state));
+        };
+        for (length, place) in (known + 1..).zip(way.into_iter().rev()) {
+            if let Some(place) = place {
+                self.calm.note(place, length);
+            }
+            self.coverage.longest_calm_way = self.coverage.longest_calm_way.max(length);
+        }
+    }
+
+    fn found(&mut self, violation: Violation, from: u32, last: Option<Move>) {
+        if self.coverage.violations.iter().any(|found| found.violation == violation) {
+            return;
+        }
+        let mut way: Vec<Move> = last.into_iter().collect();
+        let mut number = from;
+        while number != 0 {
+            let Some((parent, what)) = self.parents.get(number as usize) else { break };
+            way.push(*what);
+            number = *parent;
+        }
+        way.reverse();
+        self.coverage.violations.push(Finding { violation, way });
+    }
+
+    fn finish(mut self) -> Coverage {
+        self.coverage.unique_states = self.table.len() as u64;
+        self.coverage.interleavings_log10 = self.ends_log10;
+        self.coverage
+    }
+}
+
+/// log10(10^a + 10^b).
+fn log10_sum(a: f64, b: f64) -> f64 {
+    let (more, less) = if a > b { (a, b) } else { (b, a) };
+    if less == f64::NEG_INFINITY {
+        more
+    } else {
+        more + (10_f64.powf(less - more)).ln_1p() / std::f64::consts::LN_10
+    }
+}
+
+/// The moves of one state.
+struct MoveList {
+    moves: [Move; Self::MOST],
+    len: usize,
+}
+
+impl MoveList {
+    const MOST: usize = 96;
+
+    fn push(&mut self, what: Move) {
+        if let Some(place) = self.moves.get_mut(self.len) {
+            *place = what;
+            self.len += 1;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Move> + '_ {
+        self.moves.iter().take(self.len).copied()
+    }
+}
+
+impl Default for MoveList {
+    fn default() -> Self {
+        Self { moves: [Move::Begin; Self::MOST], len: 0 }
+    }
+}

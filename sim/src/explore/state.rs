@@ -1,0 +1,498 @@
+//! The whole state that is explored: control as it ships, what it has out, and the hypervisors; and its moves.
+
+use whimbrel_core::control::{
+    Asked as Wanted, Change, Changes, Control, Found, Order, Phase, Reaction, Signal, Timer,
+};
+use whimbrel_core::{AtTimeout, CopyState, GuestRun, Hint, Side};
+
+use super::desk::{Asked, CallOut, Desk, JobSeen, Reacted};
+use super::hypervisors::Step;
+use super::model::{Here, Model, Returned, Stage};
+use super::parting::{Break, Mend};
+use super::scope::Scope;
+use super::violation::Violation;
+
+/// Everything at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    pub(crate) control: Control,
+    pub(crate) desk: Desk,
+    pub(crate) model: Model,
+    /// Whether somebody drives the migration.
+    pub(crate) is_driven: bool,
+    pub(crate) faults: u8,
+    pub(crate) requests: u8,
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// The operator begins.
+    Begin,
+    /// The operator cancels.
+    Cancel,
+    /// The operator reacts.
+    React(Reaction),
+    /// A hint comes, true or not.
+    Hint(Hint),
+    /// A timer runs out.
+    Timer(Timer),
+    /// A command is carried out.
+    CarryOut(Place),
+    /// An answer arrives.
+    Deliver(Place),
+    /// An answer is lost.
+    Lose(Place),
+    /// The rules speak: whether they allow it.
+    Judge(bool),
+    /// A command that nobody waits for any more is carried out after all.
+    CarryOutLate(LateCommand),
+    /// The hypervisors go on.
+    Step(Step),
+    /// Something breaks.
+    Break(Break),
+    /// Something is mended.
+    Mend(Mend),
+    /// Whoever drives the migration dies; whether a migrate call that was on its way arrives all the same.
+    Die(bool),
+    /// Another one goes on from the journal.
+    Restart,
+}
+
+/// Where a command is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The facts.
+    Facts,
+    /// The settings, to be read.
+    Settings,
+    /// A setting, to be changed.
+    Setting,
+    /// The migrate call.
+    Call,
+    /// A look at the job.
+    Job,
+    /// An abort.
+    Abort,
+    /// A look at a host.
+    Look(Side),
+    /// A resume, destroy, undefine or removal.
+    Act,
+    /// A reaction.
+    Reaction,
+}
+
+/// A command that nobody waits for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LateCommand {
+    /// A setting.
+    Setting,
+    /// An act, by its number.
+    Act(u8),
+    /// A pause.
+    Pause,
+    /// A switch to post-copy.
+    Postcopy,
+    /// An abort.
+    Abort,
+}
+
+impl Place {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Facts,
+        Self::Settings,
+        Self::Setting,
+        Self::Call,
+        Self::Job,
+        Self::Abort,
+        Self::Look(Side::Source),
+        Self::Look(Side::Destination),
+        Self::Act,
+        Self::Reaction,
+    ];
+}
+
+/// What a move leads to.
+pub(crate) enum Outcome {
+    /// It cannot happen here.
+    No,
+    /// The state after it.
+    To(State),
+    /// It must not happen.
+    Bad(Violation),
+}
+
+const REACTIONS: [Reaction; 4] =
+    [Reaction::DowntimeLimit, Reaction::BandwidthLimit, Reaction::Pause, Reaction::Postcopy];
+const HINTS: [Hint; 6] = [
+    Hint::IterationBegan,
+    Hint::SourceSuspended,
+    Hint::SourceResumed,
+    Hint::JobEnded,
+    Hint::PostcopyBegan,
+    Hint::PostcopyFailed,
+];
+
+impl State {
+    /// Before anything was asked for.
+    pub(crate) fn new(scope: &Scope) -> Self {
+        let mut plan = Changes::EMPTY;
+        if scope.limits {
+            plan = plan.with(Change::DowntimeLimit).with(Change::BandwidthLimit);
+        }
+        let asked = Wanted {
+            postcopy: scope.postcopy,
+            offline: scope.guest == GuestRun::NotRunning,
+            at_timeout: AtTimeout::Cancel,
+        };
+        Self {
+            control: Control::new(plan, asked),
+            desk: Desk::default(),
+            model: Model {
+                here: match scope.guest {
+                    GuestRun::Running => Here::Running,
+                    GuestRun::Paused => Here::Paused,
+                    GuestRun::NotRunning => Here::Gone,
+                },
+                offline: scope.guest == GuestRun::NotRunning,
+                defined_here: scope.persistent,
+                ..Model::new()
+            },
+            is_driven: true,
+            faults: 0,
+            requests: 0,
+        }
+    }
+
+    /// Calls `each` with every move that may happen here.
+    pub(crate) fn for_each_move(&self, scope: &Scope, mut each: impl FnMut(Move)) {
+        let may_break = self.faults < scope.faults;
+        if self.is_driven {
+            self.driver_moves(scope, may_break, &mut each);
+        } else {
+            each(Move::Restart);
+        }
+        if self.desk.has_late_setting() {
+            each(Move::CarryOutLate(LateCommand::Setting));
+        }
+        for act in self.desk.late.acts() {
+            each(Move::CarryOutLate(LateCommand::Act(act.number())));
+        }
+        for (is_late, command) in [
+            (self.desk.late.has_pause(), LateCommand::Pause),
+            (self.desk.late.has_postcopy(), LateCommand::Postcopy),
+            (self.desk.late.has_abort(), LateCommand::Abort),
+        ] {
+            if is_late {
+                each(Move::CarryOutLate(command));
+            }
+        }
+        if self.model.stage != Stage::None {
+            for step in Step::ALL {
+                each(Move::Step(step));
+            }
+        }
+        if may_break {
+            for what in Break::ALL {
+                each(Move::Break(what));
+            }
+        }
+        for what in Mend::ALL {
+            each(Move::Mend(what));
+        }
+    }
+
+    fn driver_moves(&self, scope: &Scope, may_break: bool, each: &mut impl FnMut(Move)) {
+        let phase = self.control.phase();
+        if matches!(phase, Phase::Validating(validating) if !validating.has_begun()) {
+            each(Move::Begin);
+            return;
+        }
+        if matches!(phase, Phase::Done(_)) {
+            return;
+        }
+        for place in Place::ALL {
+            if self.is_out(place) {
+                each(Move::CarryOut(place));
+            } else if self.is_answered(place) {
+                each(Move::Deliver(place));
+                if may_break {
+                    each(Move::Lose(place));
+                }
+            }
+        }
+        if self.desk.rules == Asked::Out {
+            each(Move::Judge(true));
+            each(Move::Judge(false));
+        }
+        for timer in Timer::ALL {
+            if self.desk.is_armed(timer) && (timer != Timer::GiveUp || scope.timeout) {
+                each(Move::Timer(timer));
+            }
+        }
+        if scope.hints {
+            for hint in HINTS {
+                each(Move::Hint(hint));
+            }
+        }
+        if self.requests < scope.requests {
+            each(Move::Cancel);
+            for reaction in REACTIONS {
+                each(Move::React(reaction));
+            }
+        }
+        if scope.restarts && may_break {
+            each(Move::Die(false));
+            if matches!(self.desk.call, CallOut::Start | CallOut::Resume) {
+                each(Move::Die(true));
+            }
+        }
+    }
+
+    /// What a move leads to.
+    pub(crate) fn after(&self, what: Move, scope: &Scope) -> Outcome {
+        let mut next = *self;
+        match what {
+            Move::Begin => next.signal(Signal::Begin),
+            Move::Cancel => {
+                next.requests += 1;
+                next.signal(Signal::Cancel)
+            }
+            Move::React(reaction) => {
+                next.requests += 1;
+                next.signal(Signal::React(reaction))
+            }
+            Move::Hint(hint) => next.signal(Signal::Hint(hint)),
+            Move::Timer(timer) => {
+                next.desk.elapse(timer);
+                next.signal(Signal::Elapsed(timer))
+            }
+            Move::Judge(allows) => {
+                next.desk.rules = Asked::No;
+                next.signal(if allows { Signal::Allowed } else { Signal::Refused })
+            }
+            Move::CarryOut(place) => next.carry_out(place, scope),
+            Move::Deliver(place) => next.deliver(place, scope),
+            Move::Lose(place) => {
+                next.faults += 1;
+                next.take_answer(place);
+                Outcome::To(next)
+            }
+            Move::CarryOutLate(command) => next.carry_out_late(command),
+            Move::Step(step) => {
+                let mut returned = None;
+                let Some(model) = self.model.take(step, scope, &mut returned) else { return Outcome::No };
+                next.hypervisors(model, returned)
+            }
+            Move::Break(what) => {
+                next.faults += 1;
+                let mut returned = None;
+                let Some(model) = self.model.breaks(what, scope, &mut returned) else { return Outcome::No };
+                next.hypervisors(model, returned)
+            }
+            Move::Mend(what) => {
+                let mut returned = None;
+                let Some(model) = self.model.mend(what, &mut returned) else { return Outcome::No };
+                next.hypervisors(model, returned)
+            }
+            Move::Die(arrives) => {
+                next.faults += 1;
+                next.die(arrives, scope);
+                Outcome::To(next)
+            }
+            Move::Restart => {
+                next.is_driven = true;
+                next.signal(Signal::Restarted)
+            }
+        }
+    }
+
+    /// Control takes a signal, and its orders go out.
+    pub(crate) fn signal(&mut self, signal: Signal) -> Outcome {
+        let before = self.control;
+        let (control, orders) = match self.control.step(signal) {
+            Ok(taken) => taken,
+            Err(unasked) => return Outcome::Bad(Violation::Unasked(unasked)),
+        };
+        self.control = control;
+        self.desk.keep_wanted(control.phase());
+        self.desk.give(&orders);
+        if orders.iter().any(|order| matches!(order, Order::StartMigration))
+            && !matches!(before.phase(), Phase::Preparing(_) | Phase::Validating(_))
+        {
+            return Outcome::Bad(Violation::StartedTwice);
+        }
+        if let Phase::Done(done) = control.phase()
+            && !matches!(before.phase(), Phase::Done(_))
+        {
+            if let Some(violation) = Violation::of_the_end(self, done) {
+                return Outcome::Bad(violation);
+            }
+            self.forget();
+        }
+        Outcome::To(*self)
+    }
+
+    /// After the end nothing is waited for; states that differ only in what nobody will hear are one.
+    fn forget(&mut self) {
+        let Self { desk, .. } = self;
+        desk.give_up_all();
+    }
+
+    fn hypervisors(&mut self, model: Model, returned: Option<Returned>) -> Outcome {
+        self.model = model;
+        if let Some(returned) = returned
+            && self.desk.call == CallOut::Taken
+        {
+            self.desk.call = CallOut::Returned(returned);
+        }
+        Outcome::To(*self)
+    }
+
+    fn die(&mut self, arrives: bool, scope: &Scope) {
+        if arrives && self.model.source == super::model::Host::Up {
+            let taken = match self.desk.call {
+                CallOut::Start => self.model.begin(scope),
+                CallOut::Resume => self.model.resume_postcopy(),
+                CallOut::No | CallOut::Taken | CallOut::Returned(_) => false,
+            };
+            if taken {
+                self.model.has_caller = false;
+            }
+        }
+        // Nobody waits for the call any more; it goes on without a caller.
+        self.model.has_caller = false;
+        self.desk.give_up_all();
+        self.is_driven = false;
+    }
+
+    pub(super) fn is_out(&self, place: Place) -> bool {
+        let desk = &self.desk;
+        match place {
+            Place::Facts => desk.facts == Asked::Out,
+            Place::Settings => desk.settings == Asked::Out,
+            // No change of a setting overtakes one that was asked for before, by a reaction or otherwise.
+            Place::Setting => {
+                matches!(desk.setting, Some((_, Asked::Out)))
+                    && !desk.has_late_setting()
+                    && !matches!(
+                        desk.reaction,
+                        Some((Reaction::DowntimeLimit | Reaction::BandwidthLimit, Asked::Out))
+                    )
+            }
+            Place::Call => matches!(desk.call, CallOut::Start | CallOut::Resume),
+            Place::Job => desk.job == Asked::Out,
+            Place::Abort => desk.abort == Asked::Out,
+            Place::Look(Side::Source) => desk.source == Asked::Out,
+            Place::Look(Side::Destination) => desk.destination == Asked::Out,
+            Place::Act => matches!(desk.act, Some((_, Asked::Out))),
+            Place::Reaction => match desk.reaction {
+                Some((Reaction::DowntimeLimit | Reaction::BandwidthLimit, Asked::Out)) => {
+                    !desk.has_late_setting()
+                }
+                Some((_, Asked::Out)) => true,
+                _ => false,
+            },
+        }
+    }
+
+    pub(super) fn is_answered(&self, place: Place) -> bool {
+        let desk = &self.desk;
+        match place {
+            Place::Facts => matches!(desk.facts, Asked::Answered(_)),
+            Place::Settings => matches!(desk.settings, Asked::Answered(_)),
+            Place::Setting => matches!(desk.setting, Some((_, Asked::Answered(_)))),
+            Place::Call => matches!(desk.call, CallOut::Returned(_)),
+            Place::Job => matches!(desk.job, Asked::Answered(_)),
+            Place::Abort => matches!(desk.abort, Asked::Answered(_)),
+            Place::Look(Side::Source) => matches!(desk.source, Asked::Answered(_)),
+            Place::Look(Side::Destination) => matches!(desk.destination, Asked::Answered(_)),
+            Place::Act => matches!(desk.act, Some((_, Asked::Answered(_)))),
+            Place::Reaction => matches!(desk.reaction, Some((_, Asked::Answered(_)))),
+        }
+    }
+
+    /// An answer arrives.
+    fn deliver(&mut self, place: Place, scope: &Scope) -> Outcome {
+        let signal = match self.take_answer(place) {
+            Some(Answer::Facts(true)) => Signal::FactsArrived(Found {
+                run: scope.guest,
+                is_persistent: scope.persistent,
+                is_defined_there: false,
+                makes_disks: scope.disks,
+            }),
+            Some(Answer::Facts(false)) => Signal::FactsMissing,
+            Some(Answer::Settings(true)) => Signal::SettingsRead,
+            Some(Answer::Settings(false)) => Signal::SettingsUnreadable,
+            Some(Answer::Setting(true)) => Signal::Applied,
+            Some(Answer::Setting(false)) => Signal::NotApplied,
+            Some(Answer::Call(Returned::Well)) => Signal::CallSucceeded,
+            Some(Answer::Call(Returned::Failed)) => Signal::CallFailed,
+            Some(Answer::Call(Returned::Lost)) => Signal::CallLost,
+            Some(Answer::Job(JobSeen::Active)) => Signal::JobActive,
+            Some(Answer::Job(JobSeen::Gone)) => Signal::JobGone,
+            Some(Answer::Job(JobSeen::Unknown)) => Signal::JobUnknown,
+            Some(Answer::Abort(true)) => Signal::AbortAccepted,
+            Some(Answer::Abort(false)) => Signal::AbortRefused,
+            Some(Answer::Look(side, state)) => Signal::Seen(side, state),
+            Some(Answer::Act(true)) => Signal::Acted,
+            Some(Answer::Act(false)) => Signal::NotActed,
+            Some(Answer::Reaction(Reacted::Done)) => Signal::Reacted,
+            Some(Answer::Reaction(Reacted::Refused)) => Signal::ReactionRefused,
+            Some(Answer::Reaction(Reacted::Unknown)) => Signal::ReactionUnknown,
+            None => return Outcome::No,
+        };
+        self.signal(signal)
+    }
+
+    fn take_answer(&mut self, place: Place) -> Option<Answer> {
+        let desk = &mut self.desk;
+        match place {
+            Place::Facts => take(&mut desk.facts).map(Answer::Facts),
+            Place::Settings => take(&mut desk.settings).map(Answer::Settings),
+            Place::Setting => match desk.setting.take() {
+                Some((_, Asked::Answered(done))) => Some(Answer::Setting(done)),
+                _ => None,
+            },
+            Place::Call => match std::mem::take(&mut desk.call) {
+                CallOut::Returned(returned) => Some(Answer::Call(returned)),
+                _ => None,
+            },
+            Place::Job => take(&mut desk.job).map(Answer::Job),
+            Place::Abort => take(&mut desk.abort).map(Answer::Abort),
+            Place::Look(Side::Source) => {
+                take(&mut desk.source).map(|state| Answer::Look(Side::Source, state))
+            }
+            Place::Look(Side::Destination) => {
+                take(&mut desk.destination).map(|state| Answer::Look(Side::Destination, state))
+            }
+            Place::Act => match desk.act.take() {
+                Some((_, Asked::Answered(done))) => Some(Answer::Act(done)),
+                _ => None,
+            },
+            Place::Reaction => match desk.reaction.take() {
+                Some((_, Asked::Answered(reacted))) => Some(Answer::Reaction(reacted)),
+                _ => None,
+            },
+        }
+    }
+}
+
+enum Answer {
+    Facts(bool),
+    Settings(bool),
+    Setting(bool),
+    Call(Returned),
+    Job(JobSeen),
+    Abort(bool),
+    Look(Side, CopyState),
+    Act(bool),
+    Reaction(Reacted),
+}
+
+fn take<A: Copy>(asked: &mut Asked<A>) -> Option<A> {
+    match std::mem::take(asked) {
+        Asked::Answered(answer) => Some(answer),
+        Asked::No | Asked::Out => None,
+    }
+}

@@ -30,9 +30,8 @@ pub(crate) fn run(plan: &Plan, out: &Path, tell: &mut dyn FnMut(&str)) -> Result
         }
         tell(&format!("others were busy, once more: {}", noisy.join(", ")));
         let text = fs::read_to_string(out).map_err(|source| unreadable(out, source))?;
-        let kept: String =
-            text.lines().filter(|line| !is_of(line, &noisy)).map(|line| format!("{line}\n")).collect();
-        fs::write(out, kept).map_err(|source| unreadable(out, source))?;
+        let kept: Vec<&str> = text.lines().filter(|line| !is_of(line, &noisy)).collect();
+        fs::write(out, kept.join("\n") + "\n").map_err(|source| unreadable(out, source))?;
         let request = Request { only: &noisy, repeats: Some(1), out, linux: None };
         let done = record::record(plan, &request, tell)?;
         if done.failed > 0 {

@@ -86,7 +86,7 @@ fn set(
         || value.as_u64().ok_or_else(|| format!("the parameter `{name}` is {value}, no whole number"));
     match name {
         "cpu-throttle-initial" => {
-            assign(&mut config.auto_converge, |rules| &mut rules.initial_percent, number()?)
+            assign(&mut config.auto_converge, |rules| &mut rules.initial_percent, number()?);
         }
         "cpu-throttle-increment" => {
             assign(&mut config.auto_converge, |rules| &mut rules.increment_percent, number()?);
@@ -105,7 +105,7 @@ fn set(
         }
         "xbzrle-cache-size" => assign(&mut config.xbzrle, |xbzrle| &mut xbzrle.cache_bytes, number()?),
         "multifd-channels" => {
-            assign(&mut config.channels, |channels| &mut channels.count, number()?.clamp(1, 255))
+            assign(&mut config.channels, |channels| &mut channels.count, number()?.clamp(1, 255));
         }
         "multifd-compression" => {
             let ns = compression_ns(value, compressed_page_bytes)?;

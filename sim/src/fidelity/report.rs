@@ -179,15 +179,15 @@ pub fn compare(cases: &[Case], engine: Engine, seeds: u64) -> Report {
         }
         compared.push(report);
     }
-    let counted = || compared.iter().filter(|case| !case.edge);
+    let counted: Vec<&CaseReport> = compared.iter().filter(|case| !case.edge).collect();
     let repeats = || cases.iter().flat_map(|case| &case.repeats);
-    let summary = Summary::of(counted());
+    let summary = Summary::of(counted.iter().copied());
     Report {
         engine: engine.name(),
         seeds,
-        targets: targets(engine, &summary, counted()),
+        targets: targets(engine, &summary, &counted),
         summary,
-        summary_quiet: Summary::of(counted().filter(|case| !case.noisy)),
+        summary_quiet: Summary::of(counted.iter().copied().filter(|case| !case.noisy)),
         noisy_runs: [repeats().filter(|repeat| is_noisy(repeat)).count(), repeats().count()],
         cases: compared,
         edge: edges,

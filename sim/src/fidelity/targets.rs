@@ -42,16 +42,12 @@ fn width(engine: Engine) -> Option<f64> {
 }
 
 /// The targets of an engine over the cases that count.
-pub(super) fn targets<'a>(
-    engine: Engine,
-    summary: &Summary,
-    cases: impl Iterator<Item = &'a CaseReport> + Clone,
-) -> Vec<Target> {
+pub(super) fn targets(engine: Engine, summary: &Summary, cases: &[&CaseReport]) -> Vec<Target> {
     let Some(width) = width(engine) else {
         return vec![at_most("time_error_median", TIME_MEDIAN_OF_MEAN_ENGINE, summary.time_error_median)];
     };
     let beyond = |is_beyond: fn(&CaseReport, f64) -> bool| {
-        let number = cases.clone().filter(|case| is_beyond(case, width)).count();
+        let number = cases.iter().filter(|case| is_beyond(case, width)).count();
         Some(super::estimates::count(number))
     };
     let least = 1.0 - SYNCS_OUTSIDE * width;

@@ -30,6 +30,7 @@ pub(crate) struct Clock {
 
 /// Time that passes for a writer, and by how much it lagged behind before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the unit stands last in a name")]
 pub(crate) struct Stretch {
     pub(crate) from_ns: u64,
     pub(crate) length_ns: u64,

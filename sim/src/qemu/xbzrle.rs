@@ -16,7 +16,6 @@ const RUN_BYTES: u64 = 4;
 
 /// The cache, as far as it matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "the unit stands last in a name")]
 pub(super) struct Cache {
     room_pages: u64,
     /// Pages that are ever written.

@@ -92,8 +92,7 @@ mod tests {
     /// The quick cases' lines, changed.
     fn quick(change: impl Fn(&str) -> String) -> Vec<Case> {
         let names = Plan::built_in().unwrap().check_names().to_vec();
-        let lines: Vec<String> =
-            RECORDED.lines().filter(|line| is_of(line, &names)).map(|line| change(line)).collect();
+        let lines: Vec<String> = RECORDED.lines().filter(|line| is_of(line, &names)).map(change).collect();
         assert!(lines.len() >= 10);
         read(&lines.join("\n")).unwrap()
     }

@@ -1,7 +1,5 @@
 //! The reader of recordings: both formats, and a reason with its line for whatever is no recording.
 
-#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
-
 use proptest::prelude::*;
 use whimbrel_sim::fidelity::read;
 

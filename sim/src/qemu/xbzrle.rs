@@ -159,7 +159,7 @@ mod tests {
         cache.round_ended(600, 600, &mut Expected::new());
         // Two pages to a place: it stays free with the chance 0.4².
         assert!(cache.cached_pages.abs_diff(500 - 80) <= 1, "{cache:?}");
-        let thousandths = u128::from(cache.hit_share()) * 1000 >> 64;
+        let thousandths = (u128::from(cache.hit_share()) * 1000) >> 64;
         assert!(thousandths.abs_diff(420) <= 2, "{thousandths}");
     }
 
@@ -171,7 +171,7 @@ mod tests {
             cache.round_ended(100, 100, &mut Expected::new());
         }
         // 1/2 − 0.1/12, all of it sent before, and 0.1 · 0.1 / 2 of it written again: 0.4892.
-        let tenthousandths = u128::from(cache.skip_share()) * 10_000 >> 64;
+        let tenthousandths = (u128::from(cache.skip_share()) * 10_000) >> 64;
         assert_eq!(tenthousandths, 4892);
         cache.round_ended(100, 100, &mut Expected::new());
         assert_eq!(cache.skip_share(), 0, "nothing was sent in this round");

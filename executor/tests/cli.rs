@@ -199,8 +199,10 @@ fn fidelity_gives_one_document_for_machines() {
     assert!(out(&output).starts_with("{\"schema\":\"whimbrel.fidelity/1\""), "the schema stands first");
     let report: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
     assert_eq!((report["seeds"].as_u64(), report["summary"]["wrong_verdicts"].as_u64()), (Some(2), Some(0)));
-    assert_eq!(report["cases"].as_array().unwrap().len(), 18);
-    assert_eq!(report["skipped"][0]["name"], "pc-uni-64Ki-40000");
+    assert_eq!(report["cases"].as_array().unwrap().len(), 20);
+    assert_eq!(report["not_simulated"].as_array().unwrap().len(), 0);
+    assert_eq!(report["edge"][0]["name"], "uni-64Ki-1000");
+    assert!(report["targets"][0]["met"] == true && report["host"][0]["idle_runs"] == 3);
     assert!(report["cases"][0]["pages_error"].is_number() && report["cases"][0]["verdict_ok"] == true);
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod job;
 mod lab;
 mod packages;
+mod recheck;
 mod record;
 mod setup;
 mod steps;

@@ -74,6 +74,12 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         // The tests, not cargo, are run as root: what is built stays its owner's.
         let as_root = |job: Job| job.variable("WHIMBREL_BIN", &program).privileged();
         tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)
+    })?;
+    let this =
+        env::current_exe().map_err(|source| Error::Start { job: "cargo xtask record".to_owned(), source })?;
+    // Ten migrations are recorded anew, and the simulator is held against them.
+    steps.step("fidelity", "cargo xtask record --check", || {
+        Job::new(this, "record --check").run().map(|()| String::new())
     })
 }
 

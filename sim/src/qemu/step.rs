@@ -34,6 +34,8 @@ pub(crate) enum Step {
     Top,
     /// Reading the dirty bitmap because little remains.
     Syncing { until_ns: u64 },
+    /// Waiting, with the bitmap read, for virtual CPUs that sleep.
+    AwaitingCpus { until_ns: u64 },
     /// Deciding between sending and handing over.
     Judging,
     /// Sending pages within the budget.
@@ -68,6 +70,7 @@ impl Step {
         match self {
             Self::Setup { until_ns }
             | Self::Syncing { until_ns }
+            | Self::AwaitingCpus { until_ns }
             | Self::Sleeping { until_ns }
             | Self::Stopping { until_ns }
             | Self::LastSync { until_ns }

@@ -77,6 +77,8 @@ impl ScenarioWriter {
             },
             moves_after_writes: self.moves_after_writes,
             catches_up_ns: self.catches_up_ms.saturating_mul(NS_PER_MS),
+            // What it asks for is what it can do.
+            top_writes_per_second: 0,
         }
     }
 }

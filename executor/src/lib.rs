@@ -2,6 +2,9 @@
 
 pub mod cli;
 pub mod drive;
+pub mod hosts;
+pub mod inventory;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
+pub mod simulated;
 pub mod watch;

@@ -37,11 +37,13 @@ pub(super) struct Arguments {
 pub(super) enum Verb {
     /// Simulate a migration in virtual time; needs no hypervisor.
     Simulate(Simulate),
-    /// Migrate a running guest from one libvirt host to another.
+    /// Migrate a running guest from one libvirt host to another, or between simulated hosts.
     ///
     /// Ctrl-C asks for the end and tells what came of it; a second Ctrl-C leaves the migration running.
     #[command(after_help = EXIT_CODES)]
     Migrate(Migrate),
+    /// Serve a simulated world on a Unix socket, for other processes to migrate guests in.
+    World(World),
     /// Go through a migration again from its journal, step by step.
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
@@ -79,9 +81,10 @@ pub(super) struct Simulate {
 pub(super) struct Migrate {
     /// The guest's name.
     pub(super) domain: String,
-    /// libvirt URI of the destination, for example qemu+ssh://beta/system. The source's daemon must reach it too.
+    /// URI of the destination, for example qemu+ssh://beta/system; the source's daemon must reach it too. sim://beta is a
+    /// simulated host.
     pub(super) dest: String,
-    /// libvirt URI of the source.
+    /// URI of the source.
     #[arg(long, value_name = "URI", default_value = "qemu:///system")]
     pub(super) source: String,
     /// Where the guest's memory is sent, for example tcp://192.0.2.12; without it to the destination's host name.
@@ -132,6 +135,38 @@ pub(super) struct Migrate {
     /// Write the journal to this new file, instead of one under $XDG_STATE_HOME/whimbrel.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) simulated: Simulated,
+}
+
+/// The world behind `sim://` hosts.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Simulated hosts (sim://)")]
+pub(super) struct Simulated {
+    /// Simulated seconds that pass in each real one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) sim_speed: u32,
+    /// Hosts, guest and faults of this scenario file or built-in scenario, instead of the built-in world.
+    #[arg(long, value_name = "SCENARIO")]
+    pub(super) sim_scenario: Option<String>,
+    /// The seed of all chance in the built-in world.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) sim_seed: u64,
+    /// So many guests more in the built-in world, called guest-001 and so on.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999))]
+    pub(super) sim_guests: u32,
+    /// The world that `whimbrel world` serves on this Unix socket, instead of one in this process.
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_speed", "sim_scenario", "sim_seed", "sim_guests"])]
+    pub(super) sim_world: Option<PathBuf>,
+}
+
+/// `whimbrel world`.
+#[derive(Debug, Args)]
+pub(super) struct World {
+    /// The Unix socket, which must not exist yet.
+    pub(super) socket: PathBuf,
+    #[command(flatten)]
+    pub(super) simulated: Simulated,
 }
 
 #[derive(Debug, Args)]

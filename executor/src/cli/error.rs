@@ -12,6 +12,7 @@ use whimbrel_sim::fidelity::RecordingError;
 
 use super::Exit;
 use crate::drive::{DriveError, JournalFileError};
+use crate::hosts::HostsError;
 
 /// A command that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +63,19 @@ pub enum CliError {
         /// The line and the reason.
         source: RecordingError,
     },
-    /// A connection URI that this build cannot use.
-    #[error("{reason}")]
-    Uri {
-        /// What is wrong with it.
-        reason: String,
-        /// What to do.
-        hint: &'static str,
+    /// A host that cannot be asked.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
+    /// The simulated world could not be set going.
+    #[error("cannot start the simulated world")]
+    World(#[source] io::Error),
+    /// A Unix socket that cannot be served on.
+    #[error("cannot serve on `{}`", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// The migration could not be driven on.
     #[error("the migration is no longer followed")]
@@ -92,14 +99,23 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
-            | Self::Uri { .. }
+            | Self::Hosts(
+                HostsError::NotAUri(_)
+                | HostsError::NoWorld(_)
+                | HostsError::NoDriver(_)
+                | HostsError::Mixed(..),
+            )
             | Self::JournalFile(_)
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
             Self::Drive(DriveError::Journal(_) | DriveError::Misuse(_) | DriveError::PortGone) => {
                 Exit::InDoubt
             }
-            Self::Signals(_) | Self::Misuse(_) => Exit::Unexpected,
+            Self::Signals(_)
+            | Self::Misuse(_)
+            | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
+            | Self::World(_)
+            | Self::Socket { .. } => Exit::Unexpected,
         }
     }
 
@@ -123,7 +139,7 @@ impl CliError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Uri { hint, .. } => Some(hint),
+            Self::Hosts(error) => hint_on(error),
             Self::Drive(DriveError::Misuse(_) | DriveError::PortGone) => Some(
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
@@ -136,8 +152,24 @@ impl CliError {
             | Self::Recordings { .. }
             | Self::Drive(_)
             | Self::Signals(_)
+            | Self::World(_)
+            | Self::Socket { .. }
             | Self::Misuse(_) => None,
         }
+    }
+}
+
+fn hint_on(error: &HostsError) -> Option<&'static str> {
+    match error {
+        HostsError::NotAUri(_) => Some(
+            "write it as qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
+        ),
+        HostsError::NoDriver(_) => Some(
+            "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
+             `apt-get install libvirt-dev pkg-config`)",
+        ),
+        HostsError::Mixed(..) => Some("give two simulated hosts, or two real ones"),
+        HostsError::NoWorld(_) | HostsError::World(_) | HostsError::Refused { .. } => None,
     }
 }
 

@@ -6,11 +6,11 @@
 mod args;
 mod error;
 mod fidelity;
-#[cfg(feature = "libvirt")]
 mod interrupt;
 mod migrate;
 mod replay;
 mod simulate;
+mod simulated;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -45,6 +45,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.verb {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Migrate(arguments) => migrate::run(&arguments),
+        Verb::World(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
     };

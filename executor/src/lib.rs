@@ -6,5 +6,6 @@ pub mod hosts;
 pub mod inventory;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
+pub mod service;
 pub mod simulated;
 pub mod watch;

@@ -5,6 +5,7 @@
     reason = "these comments are the help on a terminal, where backticks would only disturb"
 )]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::AtTimeout;
 use whimbrel_sim::qemu::Engine;
 
+use crate::service::access::Role;
 use crate::watch::Format;
 
 const EXIT_CODES: &str = "\
@@ -42,6 +44,10 @@ pub(super) enum Verb {
     /// Ctrl-C asks for the end and tells what came of it; a second Ctrl-C leaves the migration running.
     #[command(after_help = EXIT_CODES)]
     Migrate(Migrate),
+    /// Serve the HTTP API, Kimchi's routes, the page and metrics. Without hosts, on simulated ones.
+    Serve(Serve),
+    /// Make a token for `serve`: the token itself goes to standard error, its entry to standard output.
+    Token(Token),
     /// Serve a simulated world on a Unix socket, for other processes to migrate guests in.
     World(World),
     /// Go through a migration again from its journal, step by step.
@@ -158,6 +164,47 @@ pub(super) struct Simulated {
     /// The world that `whimbrel world` serves on this Unix socket, instead of one in this process.
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_speed", "sim_scenario", "sim_seed", "sim_guests"])]
     pub(super) sim_world: Option<PathBuf>,
+}
+
+/// `whimbrel serve`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// URI of a host, as often as there are hosts; the first is "this host" for Kimchi's routes.
+    #[arg(long, value_name = "URI")]
+    pub(super) host: Vec<String>,
+    /// Where to listen. Beyond this machine only with a certificate and tokens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8006")]
+    pub(super) listen: SocketAddr,
+    /// The store's file, instead of one under $XDG_STATE_HOME/whimbrel.
+    #[arg(long, value_name = "FILE")]
+    pub(super) store: Option<PathBuf>,
+    /// How the address of a destination becomes a URI.
+    #[arg(long, value_name = "URI", default_value = "qemu+ssh://{host}/system")]
+    pub(super) transport: String,
+    /// Let in only those who have a token of this file: see `whimbrel token`.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokens: Option<PathBuf>,
+    /// The certificate chain, in PEM: TLS.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(super) certificate: Option<PathBuf>,
+    /// The certificate's key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(super) key: Option<PathBuf>,
+    /// Requests a second that one address may send.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) rate: u32,
+    #[command(flatten)]
+    pub(super) simulated: Simulated,
+}
+
+/// `whimbrel token`.
+#[derive(Debug, Args)]
+pub(super) struct Token {
+    /// Whose it is; stands in the audit record.
+    pub(super) name: String,
+    /// What it allows.
+    #[arg(value_enum)]
+    pub(super) role: Role,
 }
 
 /// `whimbrel world`.

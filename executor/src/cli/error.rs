@@ -13,6 +13,8 @@ use whimbrel_sim::fidelity::RecordingError;
 use super::Exit;
 use crate::drive::{DriveError, JournalFileError};
 use crate::hosts::HostsError;
+use crate::service::ServiceError;
+use crate::service::access::TokenError;
 
 /// A command that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,12 @@ pub enum CliError {
         /// Why.
         source: io::Error,
     },
+    /// The service could not be started, or ended early.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// A token could not be made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The migration could not be driven on.
     #[error("the migration is no longer followed")]
     Drive(#[from] DriveError),
@@ -106,6 +114,14 @@ impl CliError {
                 | HostsError::Mixed(..),
             )
             | Self::JournalFile(_)
+            | Self::Service(
+                ServiceError::Unprotected(_)
+                | ServiceError::NoHost
+                | ServiceError::Transport(_)
+                | ServiceError::Hosts(_)
+                | ServiceError::Tokens { .. }
+                | ServiceError::Tls(_),
+            )
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
             Self::Drive(DriveError::Journal(_) | DriveError::Misuse(_) | DriveError::PortGone) => {
@@ -115,6 +131,8 @@ impl CliError {
             | Self::Misuse(_)
             | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
             | Self::World(_)
+            | Self::Service(_)
+            | Self::Token(_)
             | Self::Socket { .. } => Exit::Unexpected,
         }
     }
@@ -139,7 +157,10 @@ impl CliError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Hosts(error) => hint_on(error),
+            Self::Hosts(error) | Self::Service(ServiceError::Hosts(error)) => hint_on(error),
+            Self::Service(ServiceError::Unprotected(_)) => Some(
+                "give --certificate, --key and --tokens, or listen at 127.0.0.1 and let ssh forward the port",
+            ),
             Self::Drive(DriveError::Misuse(_) | DriveError::PortGone) => Some(
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
@@ -153,6 +174,8 @@ impl CliError {
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::World(_)
+            | Self::Service(_)
+            | Self::Token(_)
             | Self::Socket { .. }
             | Self::Misuse(_) => None,
         }

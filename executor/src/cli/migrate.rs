@@ -9,7 +9,7 @@ use whimbrel_core::control::Change;
 use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Ways};
 
 use super::args::{AtTimeoutName, Migrate};
-use super::{CliError, Exit, interrupt, say, simulated, stdout_is_terminal};
+use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal};
 use crate::hosts::Route;
 use crate::watch::{self, Origin, picture};
@@ -136,10 +136,8 @@ fn how_to_look_after(arguments: &Migrate, migration: &Migration) -> String {
 
 /// A new file under the user's state directory; its name holds the guest and the time.
 fn usual_journal(guest: &str) -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
     let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let guest: String = guest.chars().take(80).map(safe).collect();
-    state.unwrap_or_default().join("whimbrel").join(format!("{guest}-{ms}.journal"))
+    state_folder().join(format!("{guest}-{ms}.journal"))
 }

@@ -9,10 +9,12 @@ mod fidelity;
 mod interrupt;
 mod migrate;
 mod replay;
+mod serve;
 mod simulate;
 mod simulated;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::args::{Arguments, Verb};
@@ -45,6 +47,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.verb {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Migrate(arguments) => migrate::run(&arguments),
+        Verb::Serve(arguments) => serve::run(&arguments),
+        Verb::Token(arguments) => serve::token(&arguments),
         Verb::World(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
@@ -74,6 +78,13 @@ impl Exit {
 fn say(text: &str) {
     // Nobody is left to be told when standard error is closed.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Where this program keeps what outlives it, for this user.
+fn state_folder() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    state.unwrap_or_default().join("whimbrel")
 }
 
 fn stdout_is_terminal() -> bool {

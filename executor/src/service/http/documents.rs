@@ -8,6 +8,7 @@ use whimbrel_core::{AtTimeout, Spec, Ways, Wish};
 use super::problem::Problem;
 use crate::hosts::Route;
 use crate::service::account::Account;
+use crate::service::secret::Password;
 use crate::service::store::MigrationRow;
 use crate::service::supervisor::Supervisor;
 
@@ -70,7 +71,7 @@ pub(super) struct GuestList {
 }
 
 /// A migration that is wanted.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// The guest's name.
@@ -82,6 +83,10 @@ pub(super) struct Wanted {
     /// URI of the host that it is on. Without it, the first host that has it.
     #[serde(default)]
     pub(super) source: Option<String>,
+    /// For the ssh connection to the destination; used once, and kept nowhere.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 1024, write_only)]
+    pub(super) password: Option<Password>,
     /// Where the guest's memory is sent, for example `tcp://192.0.2.12`.
     #[serde(default)]
     pub(super) migrate_uri: Option<String>,

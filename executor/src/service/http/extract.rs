@@ -1,11 +1,13 @@
 //! What comes in, parsed: nothing behind this module sees a name, a number or a document that is not within bounds.
 
+use std::time::Duration;
+
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
-use std::time::Duration;
+use zeroize::Zeroize;
 
 use super::problem::Problem;
 
@@ -34,20 +36,30 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 "send it as `Content-Type: application/json`",
             ));
         }
-        let reading = to_bytes(request.into_body(), MOST_BODY_BYTES);
-        let Ok(read) = tokio::time::timeout(BODY_PATIENCE, reading).await else {
-            return Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "request.slow",
-                "the request's body did not come in time",
-                "send it at once",
-            ));
-        };
-        let bytes = read.map_err(|_| too_large())?;
-        let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(error.to_string()))?;
-        serde_json::from_value(value).map(Self).map_err(|error| Problem::invalid(error.to_string()))
+        read_body(request).await.map(Self)
     }
+}
+
+/// Reads a JSON document, whatever the client says of its kind. What it held is wiped: it may have been a password.
+pub(super) async fn read_body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    let reading = to_bytes(request.into_body(), MOST_BODY_BYTES);
+    let Ok(read) = tokio::time::timeout(BODY_PATIENCE, reading).await else {
+        return Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request.slow",
+            "the request's body did not come in time",
+            "send it at once",
+        ));
+    };
+    let bytes = read.map_err(|_| too_large())?;
+    let parsed = serde_json::from_slice(&bytes).map_err(|error| {
+        let problem = if error.is_data() { Problem::invalid } else { Problem::bad_request };
+        problem(error.to_string())
+    });
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.as_mut().zeroize();
+    }
+    parsed
 }
 
 fn too_large() -> Problem {

@@ -4,7 +4,6 @@
 //! "This host", which Kimchi knows only one of, is the first that the service was given.
 
 use axum::Json;
-use axum::body::to_bytes;
 use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use whimbrel_core::{GuestRun, Spec};
-use zeroize::Zeroize;
 
 use super::documents::{Migration, migration};
-use super::extract::{GuestName, MOST_BODY_BYTES, Number};
+use super::extract::{GuestName, Number, read_body};
 use super::native::{cancelled, read};
 use super::problem::Problem;
 use crate::hosts::Route;
@@ -108,24 +106,14 @@ impl IntoResponse for Unkind {
     }
 }
 
-/// The body of Kimchi's call; the bytes that held a password are wiped.
+/// The body of Kimchi's call, whatever the client says of its kind.
 pub(super) struct Call(Migrate);
 
 impl<S: Sync> FromRequest<S> for Call {
     type Rejection = Unkind;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Unkind> {
-        let read = to_bytes(request.into_body(), MOST_BODY_BYTES).await;
-        let bytes = read.map_err(|_| Unkind(Problem::bad_request("the body is too large, or broke off")))?;
-        // An error of the parser names what it found, which may be the password: it is not told.
-        let parsed = serde_json::from_slice(&bytes).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            Unkind(Problem::bad_request(format!("the body is not what this call takes, at {place}")))
-        });
-        if let Ok(mut bytes) = bytes.try_into_mut() {
-            bytes.as_mut().zeroize();
-        }
-        parsed.map(Self)
+        read_body(request).await.map(Self).map_err(Unkind)
     }
 }
 
@@ -186,7 +174,8 @@ pub(super) async fn migrate(
     }
     let guest = desk.find(&name, Some(desk.home())).await?;
     let destination = desk.destination(&address, user.as_deref())?;
-    desk.let_in(&destination, password)?;
+    desk.let_in(&destination, password.as_ref())?;
+    drop(password);
     let spec = Spec::new(name.as_str(), guest.host.as_str(), destination.as_str());
     let route = Route {
         guest: name.clone(),

@@ -100,6 +100,7 @@ async fn try_out(desk: &Desk, wanted: &Wanted) -> Result<Preflight, Problem> {
 async fn parts(desk: &Desk, wanted: &Wanted) -> Result<(whimbrel_core::Spec, crate::hosts::Route), Problem> {
     check_name(&wanted.guest)?;
     let destination = desk.destination(&wanted.destination, None)?;
+    desk.let_in(&destination, wanted.password.as_ref())?;
     let source = desk.find(&wanted.guest, wanted.source.as_deref()).await?.host;
     wanted.parts(&source, &destination)
 }

@@ -13,7 +13,7 @@ const FILES: [(&str, &str, &[u8]); 8] = [
     ("live.js", "text/javascript; charset=utf-8", include_bytes!("../page/live.js")),
     ("words.js", "text/javascript; charset=utf-8", include_bytes!("../page/words.js")),
     ("service.js", "text/javascript; charset=utf-8", include_bytes!("../page/service.js")),
-    ("uPlot.esm.js", "text/javascript; charset=utf-8", include_bytes!("../page/uPlot.esm.js")),
+    ("uPlot.min.js", "text/javascript; charset=utf-8", include_bytes!("../page/uPlot.min.js")),
     ("uPlot.min.css", "text/css; charset=utf-8", include_bytes!("../page/uPlot.min.css")),
     ("uPlot.LICENSE", "text/plain; charset=utf-8", include_bytes!("../page/uPlot.LICENSE")),
 ];

@@ -23,7 +23,7 @@ function serve(...more) {
     let said = "";
     service.stderr.on("data", (text) => {
       said += text;
-      const address = said.match(/listening at (\S+)/)?.[1];
+      const address = said.match(/listening at (\S+);/)?.[1];
       if (address) ready({ service, address });
     });
     service.on("exit", (code) => failed(new Error(`the service ended with ${code}: ${said}`)));
@@ -52,21 +52,21 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 let failed = true;
+const trouble = [];
 try {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
-  const trouble = [];
-  let size = 0;
+  const bodies = [];
   page.on("pageerror", (error) => trouble.push(`error: ${error.message}`));
   page.on("console", (message) => message.type() === "error" && trouble.push(`console: ${message.text()}`));
   page.on("request", (request) => {
     const url = request.url();
     if (!url.startsWith(address) && !/^(data|blob):/.test(url)) trouble.push(`foreign request: ${url}`);
   });
-  page.on("response", async (response) => {
+  page.on("response", (response) => {
     if (/event-stream/.test(response.headers()["content-type"] ?? "")) return;
-    size += (await response.body().catch(() => Buffer.alloc(0))).length;
+    bodies.push(response.body().catch(() => Buffer.alloc(0)));
   });
 
   await step("the first view shows guests and hosts and is small", async () => {
@@ -74,6 +74,7 @@ try {
     await page.getByRole("button", { name: "Migrate build" }).waitFor();
     await page.getByText("sim://gamma").waitFor();
     await page.getByText("connected", { exact: true }).waitFor();
+    const size = (await Promise.all(bodies)).reduce((sum, body) => sum + body.length, 0);
     assert.ok(size > 10_000 && size <= MOST_FIRST_VIEW_BYTES, `the first view has ${size} bytes`);
     await accessible(page, "the first view");
     await shot(page, "guests");
@@ -168,5 +169,5 @@ try {
   service.kill("SIGTERM");
   await new Promise((gone) => service.on("exit", gone));
   rmSync(folder, { recursive: true });
-  if (failed) console.error("the page's tests failed");
+  if (failed) console.error("the page's tests failed; the browser said:", trouble);
 }

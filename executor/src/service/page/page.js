@@ -173,7 +173,6 @@ async function start() {
 }
 
 $("check").addEventListener("click", check);
-$("begin").addEventListener("click", begin);
 $("close").addEventListener("click", () => $("migrate").close());
 $("migrate-form").addEventListener("submit", (event) => {
   event.preventDefault();

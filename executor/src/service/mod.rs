@@ -249,10 +249,11 @@ impl Desk {
                 && !text.starts_with('-')
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
         };
-        if !plain(written, "-.:[]") || !user.is_none_or(|user| plain(user, "-._")) {
-            return Err(Problem::invalid(
-                "the destination is neither a URI nor an address, or the user is no name",
-            ));
+        if !plain(written, "-.:[]") {
+            return Err(HostsError::NotAUri(written.to_owned()).into());
+        }
+        if !user.is_none_or(|user| plain(user, "-._")) {
+            return Err(Problem::invalid("the user is no name"));
         }
         let host = user.map_or_else(|| written.to_owned(), |user| format!("{user}@{written}"));
         let uri = self.transport.replace("{host}", &host);

@@ -75,7 +75,7 @@ pub(super) struct GuestList {
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// The guest's name.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")]
     pub(super) guest: String,
     /// URI of the host that it goes to, or an address, which is reached by the configured transport.
     #[schema(min_length = 1, max_length = 1024)]
@@ -158,6 +158,7 @@ impl Wanted {
 /// Whether a migration is only tried.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct DryRun {
     /// Ask the hosts and the rules, and begin nothing.
     #[serde(default)]
@@ -167,6 +168,7 @@ pub(super) struct DryRun {
 /// Which migrations are listed.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Those with smaller numbers only.
     #[param(minimum = 1)]

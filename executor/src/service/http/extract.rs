@@ -15,8 +15,8 @@ use super::problem::Problem;
 pub(in crate::service) const MOST_BODY_BYTES: usize = 64 << 10;
 /// How long a body may take to come.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a guest's name at most.
-const MOST_NAME_BYTES: usize = 255;
+/// Characters of a guest's name at most.
+const MOST_NAME: usize = 255;
 
 /// A JSON document.
 #[derive(Debug)]
@@ -88,9 +88,10 @@ impl<S: Sync + Send> FromRequestParts<S> for GuestName {
 
 /// Checks a guest's name.
 pub(super) fn check_name(name: &str) -> Result<(), Problem> {
-    if name.is_empty() || name.len() > MOST_NAME_BYTES || name.chars().any(|c| c.is_control() || c == '/') {
+    if name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(|c| c.is_control() || c == '/')
+    {
         return Err(Problem::bad_request(
-            "a guest's name has 1 to 255 bytes, no `/` and no control character",
+            "a guest's name has 1 to 255 characters, no `/` and no control character",
         ));
     }
     Ok(())

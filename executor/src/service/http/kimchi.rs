@@ -60,22 +60,21 @@ pub(super) struct Task {
     migration: Migration,
 }
 
-/// Kimchi's call. The later names stand beside the first.
+/// Kimchi's call.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Migrate {
-    /// Address of the host that the guest goes to.
-    #[serde(default)]
-    destination: Option<String>,
-    /// The same, by its later name.
-    #[serde(default)]
-    remote_host: Option<String>,
+    /// Address of the host that the guest goes to; `remote_host` is its later name.
+    #[serde(alias = "remote_host")]
+    #[schema(min_length = 1, max_length = 1024)]
+    destination: String,
     /// Who connects.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._][A-Za-z0-9._-]*$")]
     user: Option<String>,
     /// For the ssh connection; used once, and kept nowhere.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 1024, write_only)]
     password: Option<Password>,
     /// Memory over RDMA, which is not offered: it must be false.
     #[serde(default)]
@@ -163,14 +162,10 @@ pub(super) async fn migrate(
     Call(call): Call,
 ) -> Result<Response, Unkind> {
     let GuestName(name) = name?;
-    let Migrate { destination, remote_host, user, password, enable_rdma } = call;
-    let address = match (destination, remote_host) {
-        (Some(address), None) | (None, Some(address)) => address,
-        (Some(_), Some(_)) => Err(Problem::invalid("give `destination` or `remote_host`, not both"))?,
-        (None, None) => Err(Problem::invalid("`destination` is missing"))?,
-    };
+    let Migrate { destination: address, user, password, enable_rdma } = call;
     if enable_rdma {
-        Err(Problem::invalid("`enable_rdma` is not offered: memory goes over TCP"))?;
+        let remedy = "leave `enable_rdma` out: memory goes over TCP";
+        Err(Problem::new(StatusCode::CONFLICT, "rdma.not-offered", "memory cannot go over RDMA", remedy))?;
     }
     let guest = desk.find(&name, Some(desk.home())).await?;
     let destination = desk.destination(&address, user.as_deref())?;

@@ -107,7 +107,7 @@ async fn parts(desk: &Desk, wanted: &Wanted) -> Result<(whimbrel_core::Spec, cra
 
 /// Begin a migration. With `Idempotency-Key`, a request that is sent twice begins one.
 #[utoipa::path(post, path = "/api/v1/migrations", tag = "migrations", request_body = Wanted,
-    params(DryRun, ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters")),
+    params(DryRun, ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses((status = 202, body = Migration, description = "It was begun, or had been with the same key"), (status = 200, body = Preflight, description = "A dry run"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn begin(
@@ -144,9 +144,11 @@ pub(super) async fn begin(
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MOST_KEY);
+    let key = key.to_str().ok().filter(|key| {
+        !key.is_empty() && key.len() <= MOST_KEY && key.bytes().all(|byte| byte.is_ascii_graphic())
+    });
     key.map(|key| Some(key.to_owned()))
-        .ok_or_else(|| Problem::bad_request("`Idempotency-Key` has 1 to 255 visible characters"))
+        .ok_or_else(|| Problem::bad_request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))
 }
 
 /// Migrations, the newest first.

@@ -134,7 +134,8 @@ impl From<HostsError> for Problem {
             | HostsError::NoWorld(_)
             | HostsError::NoDriver(_)
             | HostsError::Mixed(..) => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
+                // Whether a host can be used is this service's state, not the request's form.
+                StatusCode::CONFLICT,
                 "host.unusable",
                 "a host cannot be used",
                 "write it as qemu+ssh://HOST/system, or sim://HOST for a simulated host",

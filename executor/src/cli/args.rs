@@ -48,6 +48,17 @@ pub(super) enum Verb {
     Serve(Serve),
     /// Make a token for `serve`: the token itself goes to standard error, its entry to standard output.
     Token(Token),
+    /// List a service's migrations, the newest first.
+    List(ServiceAddress),
+    /// Show one migration of a service.
+    Show(OneMigration),
+    /// Follow a migration of a service to its end: a JSON document for each event.
+    #[command(after_help = EXIT_CODES)]
+    Watch(OneMigration),
+    /// Cancel a migration of a service, and tell what really came of it.
+    Cancel(OneMigration),
+    /// React to the course of a migration of a service.
+    React(React),
     /// Serve a simulated world on a Unix socket, for other processes to migrate guests in.
     World(World),
     /// Go through a migration again from its journal, step by step.
@@ -195,6 +206,56 @@ pub(super) struct Serve {
     pub(super) rate: u32,
     #[command(flatten)]
     pub(super) simulated: Simulated,
+}
+
+/// Where a service is, and how to be let in.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ServiceAddress {
+    /// The service's address.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8006")]
+    pub(super) service: String,
+    /// A file that holds the token.
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Write the service's own document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// One migration of a service.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OneMigration {
+    /// Its number.
+    pub(super) migration: u64,
+    #[command(flatten)]
+    pub(super) service: ServiceAddress,
+}
+
+/// `whimbrel react`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct React {
+    /// The migration's number.
+    pub(super) migration: u64,
+    /// What is to be done.
+    #[arg(value_enum)]
+    pub(super) reaction: ReactionName,
+    /// The new limit: ms for `downtime`, MiB/s for `bandwidth`.
+    pub(super) value: Option<u64>,
+    #[command(flatten)]
+    pub(super) service: ServiceAddress,
+}
+
+/// The reactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReactionName {
+    /// Another downtime limit.
+    Downtime,
+    /// Another bandwidth limit.
+    Bandwidth,
+    /// The guest stands still until it has arrived.
+    Pause,
+    /// The guest is moved first, and its memory after it.
+    Postcopy,
 }
 
 /// `whimbrel token`.

@@ -82,6 +82,23 @@ pub enum CliError {
     /// The service could not be started, or ended early.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// A service does not answer.
+    #[error("the service does not answer: {0}")]
+    Unanswered(String),
+    /// A service refuses.
+    #[error("the service refuses: {what}; {remedy}")]
+    Refused {
+        /// What happened.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A reaction that is not one.
+    #[error("{0}")]
+    Reaction(&'static str),
+    /// Standard output cannot be written to.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
     /// A token could not be made.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -114,6 +131,7 @@ impl CliError {
                 | HostsError::Mixed(..),
             )
             | Self::JournalFile(_)
+            | Self::Reaction(_)
             | Self::Service(
                 ServiceError::Unprotected(_)
                 | ServiceError::NoHost
@@ -133,6 +151,9 @@ impl CliError {
             | Self::World(_)
             | Self::Service(_)
             | Self::Token(_)
+            | Self::Unanswered(_)
+            | Self::Refused { .. }
+            | Self::Output(_)
             | Self::Socket { .. } => Exit::Unexpected,
         }
     }
@@ -176,6 +197,10 @@ impl CliError {
             | Self::World(_)
             | Self::Service(_)
             | Self::Token(_)
+            | Self::Unanswered(_)
+            | Self::Refused { .. }
+            | Self::Reaction(_)
+            | Self::Output(_)
             | Self::Socket { .. }
             | Self::Misuse(_) => None,
         }

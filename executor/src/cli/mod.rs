@@ -4,6 +4,7 @@
 //! how a migration works.
 
 mod args;
+mod client;
 mod error;
 mod fidelity;
 mod interrupt;
@@ -49,6 +50,11 @@ pub fn main() -> ExitCode {
         Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Token(arguments) => serve::token(&arguments),
+        Verb::List(arguments) => client::list(&arguments),
+        Verb::Show(arguments) => client::show(&arguments),
+        Verb::Watch(arguments) => client::watch(&arguments),
+        Verb::Cancel(arguments) => client::cancel(&arguments),
+        Verb::React(arguments) => client::react(&arguments),
         Verb::World(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),

@@ -29,15 +29,15 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use whimbrel_core::{Facts, Verdict};
 
 use self::access::{TokenError, Tokens};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
 use self::secret::Password;
+use self::store::Store;
 pub use self::store::StoreError;
-use self::store::{Store, Write};
 use self::supervisor::Supervisor;
 use crate::hosts::{Hosts, HostsError};
 use crate::inventory::{GuestEntry, Inventory};
@@ -160,7 +160,7 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     let hub = Hub::new();
     let last = writer.last_migration;
     let writing = tokio::spawn(writer.run(inbox, hub.clone()));
-    let supervisor = Supervisor::new(drivers.clone(), store, hub, writes.clone(), rules, last);
+    let supervisor = Supervisor::new(drivers.clone(), store, hub, writes, rules, last);
     let adopted = supervisor.adopt().await.map_err(refused)?;
     let rates = Rates::new(rate);
     let desk = Desk {
@@ -182,10 +182,7 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     }
     // Nothing is ended: the migrations go on with the hypervisors, and are adopted when the service comes back.
     supervisor.leave();
-    let (flush, flushed) = oneshot::channel();
-    if writes.send(Write::Flush(flush)).is_ok() {
-        let _ = tokio::time::timeout(LAST_WRITES, flushed).await;
-    }
+    let _ = tokio::time::timeout(LAST_WRITES, supervisor.settle()).await;
     writing.abort();
     Ok(())
 }

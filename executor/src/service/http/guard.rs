@@ -62,10 +62,10 @@ pub(in crate::service) struct Peer(pub(in crate::service) SocketAddr);
 pub(super) async fn guard(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map_or_else(nobody, |peer| peer.0);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let caller = check(&desk, &request, peer);
+    let caller = identify(&desk, &request, peer);
     let changes = !matches!(method, Method::GET | Method::HEAD);
     let name = caller.as_ref().map_or_else(|_| "nobody".to_owned(), |caller| caller.name.clone());
-    let response = match caller {
+    let response = match caller.and_then(|caller| permit(caller, &method, &path)) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -88,7 +88,7 @@ fn nobody() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], 0))
 }
 
-fn check(desk: &Desk, request: &Request, peer: SocketAddr) -> Result<Caller, Problem> {
+fn identify(desk: &Desk, request: &Request, peer: SocketAddr) -> Result<Caller, Problem> {
     let headers = request.headers();
     if !desk.rates.lets_in(peer.ip()) {
         return Err(Problem::new(
@@ -107,16 +107,19 @@ fn check(desk: &Desk, request: &Request, peer: SocketAddr) -> Result<Caller, Pro
     if changes && is_foreign(headers, host) {
         return Err(forbidden("origin.foreign", "the request comes from another site's page"));
     }
-    let caller = match &desk.tokens {
-        None => Caller { name: "local".to_owned(), role: Role::Administer },
+    match &desk.tokens {
+        None => Ok(Caller { name: "local".to_owned(), role: Role::Administer }),
         // The page itself is no secret: it asks for the token.
-        Some(_) if is_page(request) => Caller { name: "page".to_owned(), role: Role::Look },
-        Some(tokens) => bearer(headers).and_then(|token| tokens.caller(token)).ok_or_else(unauthorised)?,
-    };
-    let needed = needed(request.method(), request.uri().path());
+        Some(_) if is_page(request) => Ok(Caller { name: "page".to_owned(), role: Role::Look }),
+        Some(tokens) => bearer(headers).and_then(|token| tokens.caller(token)).ok_or_else(unauthorised),
+    }
+}
+
+fn permit(caller: Caller, method: &Method, path: &str) -> Result<Caller, Problem> {
+    let needed = needed(method, path);
     if caller.role < needed {
         return Err(forbidden("role.too-low", "the token's role does not allow this")
-            .detail(format!("`{}` is needed, and the token is for `{}`", needed, caller.role)));
+            .detail(format!("`{needed}` is needed, and the token is for `{}`", caller.role)));
     }
     Ok(caller)
 }

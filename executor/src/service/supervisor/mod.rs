@@ -263,6 +263,14 @@ impl Supervisor {
         Some(timeout(patience, waiting).await.ok().flatten())
     }
 
+    /// Waits until everything that was given to the writer is written.
+    pub(super) async fn settle(&self) {
+        let (flush, flushed) = oneshot::channel();
+        if self.writes.send(Write::Flush(flush)).is_ok() {
+            let _ = flushed.await;
+        }
+    }
+
     /// Leaves every migration as it is: they are adopted when the service comes back.
     pub(super) fn leave(&self) {
         for running in self.lock().values() {

@@ -168,7 +168,6 @@ mod real {
         Err(HostsError::NoDriver(uri.to_owned()))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the same as with the driver, which takes it")]
     pub(super) fn port(route: Route, _: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
         Err(HostsError::NoDriver(route.source))
     }

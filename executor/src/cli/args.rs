@@ -159,6 +159,7 @@ pub(super) struct Migrate {
 /// The world behind `sim://` hosts.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Simulated hosts (sim://)")]
+#[expect(clippy::struct_field_names, reason = "a field is named as its option")]
 pub(super) struct Simulated {
     /// Simulated seconds that pass in each real one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]

@@ -24,7 +24,7 @@ pub(super) fn list(address: &ServiceAddress) -> Result<Exit, CliError> {
     if address.json {
         return print(&document.to_string());
     }
-    for one in document["migrations"].as_array().into_iter().flatten() {
+    for one in field(&document, "migrations").as_array().into_iter().flatten() {
         print(&line(one))?;
     }
     Ok(Exit::Done)
@@ -37,17 +37,19 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
         return print(&document.to_string());
     }
     print(&line(&document))?;
-    let account = &document["account"];
-    let numbers = &account["statistics"];
+    let account = field(&document, "account");
+    let numbers = field(account, "statistics");
     print(&format!(
         "phase {}, guest owned by {}; {} bytes of memory left, {} regressions in {} syncs",
-        text(&account["phase"]),
-        text(&account["owner"]),
-        numbers["memory_remaining_bytes"],
-        account["regressions"],
-        account["syncs"].as_array().map_or(0, Vec::len)
+        text(field(account, "phase")),
+        text(field(account, "owner")),
+        field(numbers, "memory_remaining_bytes"),
+        field(account, "regressions"),
+        field(account, "syncs").as_array().map_or(0, Vec::len)
     ))?;
-    for words in [&document["description"], &document["trouble"]].into_iter().filter_map(Value::as_str) {
+    for words in
+        [field(&document, "description"), field(&document, "trouble")].into_iter().filter_map(Value::as_str)
+    {
         print(&clean(words))?;
     }
     Ok(Exit::Done)
@@ -59,12 +61,12 @@ pub(super) fn cancel(arguments: &OneMigration) -> Result<Exit, CliError> {
     if arguments.service.json {
         print(&document.to_string())?;
     } else {
-        print(&text(&document["description"]))?;
-        for done in document["recovery"].as_array().into_iter().flatten() {
+        print(&text(field(&document, "description")))?;
+        for done in field(&document, "recovery").as_array().into_iter().flatten() {
             print(&format!("put right: {}", text(done)))?;
         }
     }
-    Ok(match document["answer"].as_str() {
+    Ok(match field(&document, "answer").as_str() {
         Some("cancelled") => Exit::Done,
         Some("too_late" | "refused") => Exit::Unexpected,
         _ => Exit::InDoubt,
@@ -88,9 +90,10 @@ pub(super) fn react(arguments: &React) -> Result<Exit, CliError> {
     };
     let path = format!("/api/v1/migrations/{}/reactions", arguments.migration);
     let document = Client::new(&arguments.service)?.ask("POST", &path, Some(&wanted))?;
-    let words = if arguments.service.json { document.to_string() } else { text(&document["description"]) };
+    let words =
+        if arguments.service.json { document.to_string() } else { text(field(&document, "description")) };
     print(&words)?;
-    Ok(if document["result"] == "done" { Exit::Done } else { Exit::Unexpected })
+    Ok(if field(&document, "result") == "done" { Exit::Done } else { Exit::Unexpected })
 }
 
 /// Follows a migration to its end; one line of JSON for each event. A service that goes away is waited for.
@@ -102,10 +105,9 @@ pub(super) fn watch(arguments: &OneMigration) -> Result<Exit, CliError> {
         let seen = last.clone();
         match client.follow(&path, &mut last) {
             Ok(Some(ending)) => return Ok(exit_of(&ending)),
-            Ok(None) => {}
             Err(error @ CliError::Refused { .. }) => return Err(error),
             Err(error) if attempts >= MOST_ATTEMPTS => return Err(error),
-            Err(_) => {}
+            Ok(None) | Err(_) => {}
         }
         attempts = if last == seen { attempts + 1 } else { 0 };
         std::thread::sleep(PAUSE);
@@ -113,7 +115,7 @@ pub(super) fn watch(arguments: &OneMigration) -> Result<Exit, CliError> {
 }
 
 fn exit_of(outcome: &Value) -> Exit {
-    match outcome["ending"].as_str() {
+    match field(outcome, "ending").as_str() {
         Some("completed") => Exit::Done,
         Some("cancelled") => Exit::Cancelled,
         Some("failed") => Exit::StayedOnSource,
@@ -123,8 +125,13 @@ fn exit_of(outcome: &Value) -> Exit {
 
 fn line(one: &Value) -> String {
     let [id, state, guest, source, destination] =
-        ["id", "state", "guest", "source", "destination"].map(|name| text(&one[name]));
+        ["id", "state", "guest", "source", "destination"].map(|name| text(field(one, name)));
     format!("{id:>6}  {state:<10} {guest} from {source} to {destination}")
+}
+
+/// A field; null where there is none.
+fn field<'a>(document: &'a Value, name: &str) -> &'a Value {
+    document.get(name).unwrap_or(&Value::Null)
 }
 
 /// A field in words; what comes over a network must not command the terminal.
@@ -201,9 +208,9 @@ impl Client {
         }
         let problem: Value =
             body.read_to_string().ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let field = |name: &str| problem[name].as_str().map(clean);
-        let what = field("detail").or_else(|| field("title")).unwrap_or_else(|| status.to_string());
-        Err(CliError::Refused { what, remedy: field("remedy").unwrap_or_default() })
+        let told = |name: &str| field(&problem, name).as_str().map(clean);
+        let what = told("detail").or_else(|| told("title")).unwrap_or_else(|| status.to_string());
+        Err(CliError::Refused { what, remedy: told("remedy").unwrap_or_default() })
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
@@ -225,7 +232,7 @@ impl Client {
                 let Ok(data) = serde_json::from_str::<Value>(rest) else { return Ok(None) };
                 last.clone_from(&id);
                 print(rest)?;
-                if let Some(outcome) = data["event"].get("ended") {
+                if let Some(outcome) = field(&data, "event").get("ended") {
                     return Ok(Some(outcome.clone()));
                 }
             }

@@ -40,13 +40,12 @@ fn world(arguments: &Simulated) -> Result<SimulatedWorld, CliError> {
     let Some(name) = &arguments.sim_scenario else {
         return Ok(built_in_world(arguments.sim_seed, arguments.sim_guests));
     };
-    let (text, file) = match Scenario::built_in_text(name) {
-        Some(text) => (text.to_owned(), format!("{name}.toml")),
-        None => {
-            let path = PathBuf::from(name);
-            let text = fs::read_to_string(&path).map_err(|source| CliError::Unreadable { path, source })?;
-            (text, name.clone())
-        }
+    let (text, file) = if let Some(text) = Scenario::built_in_text(name) {
+        (text.to_owned(), format!("{name}.toml"))
+    } else {
+        let path = PathBuf::from(name);
+        let text = fs::read_to_string(&path).map_err(|source| CliError::Unreadable { path, source })?;
+        (text, name.clone())
     };
     let scenario =
         Scenario::parse(&text, &file).map_err(|error| CliError::Scenario { error, text: text.clone() })?;

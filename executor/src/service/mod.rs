@@ -156,11 +156,11 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
         .map(Arc::new);
     let refused = |source| ServiceError::Store { path: path.clone(), source };
     let (store, writer) = Store::open(&path).await.map_err(refused)?;
-    let (writes, inbox) = mpsc::unbounded_channel();
+    let (asked, inbox) = mpsc::unbounded_channel();
     let hub = Hub::new();
     let last = writer.last_migration;
     let writing = tokio::spawn(writer.run(inbox, hub.clone()));
-    let supervisor = Supervisor::new(drivers.clone(), store, hub, writes, rules, last);
+    let supervisor = Supervisor::new(drivers.clone(), store, hub, asked, rules, last);
     let adopted = supervisor.adopt().await.map_err(refused)?;
     let rates = Rates::new(rate);
     let desk = Desk {
@@ -217,7 +217,7 @@ impl Desk {
         for (_, inventory) in found {
             match inventory {
                 Ok(inventory) => {
-                    guests.extend(inventory.guests.into_iter().filter(|guest| guest.name == name))
+                    guests.extend(inventory.guests.into_iter().filter(|guest| guest.name == name));
                 }
                 Err(error) => silent = Some(error),
             }

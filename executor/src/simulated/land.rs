@@ -20,7 +20,7 @@ use crate::hosts::Route;
 use crate::inventory::{GuestEntry, HostEntry, Inventory};
 
 /// The thread looks at the time at least this often.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// Nothing shorter is slept: what happens meanwhile is told a little later.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 

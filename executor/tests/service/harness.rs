@@ -156,7 +156,7 @@ impl Service {
 
     /// Asks until the answer is as wanted.
     pub(crate) fn wait(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let patience = Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + Duration::from_mins(1);
         loop {
             let (_, answer) = self.get(path);
             if wanted(&answer) {

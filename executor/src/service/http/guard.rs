@@ -168,7 +168,7 @@ fn unauthorised() -> Problem {
     )
 }
 
-fn forbidden(code: &str, title: &str) -> Problem {
+fn forbidden(code: &'static str, title: &'static str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, code, title, "ask an administrator, or use the service's own address")
 }
 

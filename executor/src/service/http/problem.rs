@@ -22,28 +22,33 @@ pub(in crate::service) struct Problem {
     /// The status of the answer.
     status: u16,
     /// Stable name, for example `guest.busy`.
-    pub(in crate::service) code: String,
+    pub(in crate::service) code: &'static str,
     /// What happened.
-    title: String,
+    title: &'static str,
     /// More about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::service) detail: Option<String>,
     /// Where the guest is, as far as this request is concerned.
-    guest: String,
+    guest: &'static str,
     /// What to do.
-    remedy: String,
+    remedy: &'static str,
 }
 
 impl Problem {
-    pub(in crate::service) fn new(status: StatusCode, code: &str, title: &str, remedy: &str) -> Self {
+    pub(in crate::service) fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        remedy: &'static str,
+    ) -> Self {
         Self {
             r#type: format!("{TYPES}{code}"),
             status: status.as_u16(),
-            code: code.to_owned(),
-            title: title.to_owned(),
+            code,
+            title,
             detail: None,
-            guest: "where it was: this request did nothing to it".to_owned(),
-            remedy: remedy.to_owned(),
+            guest: "where it was: this request did nothing to it",
+            remedy,
         }
     }
 
@@ -58,7 +63,7 @@ impl Problem {
 
     /// In Kimchi's words: what a client written for it shows.
     pub(in crate::service) fn reason(&self) -> String {
-        let detail = self.detail.as_deref().unwrap_or(&self.title);
+        let detail = self.detail.as_deref().unwrap_or(self.title);
         format!("{}: {detail}", self.code)
     }
 

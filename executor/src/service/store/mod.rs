@@ -17,7 +17,7 @@ use sqlx::{ConnectOptions, Row};
 
 pub(super) use self::writer::{Append, Audit, Begun, Write, Writer};
 
-/// Connections that read. SQLite reads on a thread for each.
+/// Connections that read, each on a thread of its own.
 const READERS: u32 = 4;
 /// How long a connection waits for another that writes.
 const BUSY: Duration = Duration::from_secs(5);

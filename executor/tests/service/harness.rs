@@ -74,16 +74,23 @@ pub(crate) struct Service {
 impl Service {
     /// Starts a service and waits until it listens.
     pub(crate) fn start(store: &Path, more: &[&str]) -> Self {
-        Self::run(store, "100000", more)
+        Self::run(Command::new(PROGRAM), store, "100000", more)
     }
 
     /// Starts one that lets an address ask so often.
     pub(crate) fn start_with_rate(store: &Path, per_second: u32) -> Self {
-        Self::run(store, &per_second.to_string(), &[])
+        Self::run(Command::new(PROGRAM), store, &per_second.to_string(), &[])
     }
 
-    fn run(store: &Path, rate: &str, more: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
+    /// Starts one that has a single core.
+    pub(crate) fn start_on_one_core(store: &Path, more: &[&str]) -> Self {
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", "0", PROGRAM]);
+        Self::run(pinned, store, "100000", more)
+    }
+
+    fn run(mut program: Command, store: &Path, rate: &str, more: &[&str]) -> Self {
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--rate", rate, "--store"])
             .arg(store)
             .args(more)

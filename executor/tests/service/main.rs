@@ -7,3 +7,4 @@ mod guards;
 mod harness;
 mod kills;
 mod kimchi;
+mod load;

@@ -62,6 +62,22 @@ pub enum PhaseName {
     Done,
 }
 
+impl PhaseName {
+    /// Every phase.
+    pub const ALL: [Self; 10] = [
+        Self::Validating,
+        Self::Preparing,
+        Self::Precopy,
+        Self::Postcopy,
+        Self::SwitchingOver,
+        Self::Completing,
+        Self::RollingBack,
+        Self::Resolving,
+        Self::Recovering,
+        Self::Done,
+    ];
+}
+
 /// The truth about a cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

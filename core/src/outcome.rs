@@ -81,6 +81,25 @@ pub enum Whereabouts {
     Unknown,
 }
 
+impl Whereabouts {
+    /// Every place.
+    pub const ALL: [Self; 13] = [
+        Self::Untouched,
+        Self::SourceRunning,
+        Self::SourcePaused,
+        Self::DestinationRunning,
+        Self::DestinationPaused,
+        Self::SourceOff,
+        Self::DestinationOff,
+        Self::DestinationPostcopy,
+        Self::DestinationIncomplete,
+        Self::LeftBehind,
+        Self::BothRunning,
+        Self::Nowhere,
+        Self::Unknown,
+    ];
+}
+
 /// Why a migration did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,17 +2,37 @@
 
 #![cfg(test)]
 
-use whimbrel_sim::explore::{Bounds, Scope, explore};
+use proptest::prelude::*;
+use whimbrel_core::GuestRun;
+use whimbrel_sim::explore::{Astray, Scope, follow, wander};
 
-#[test]
-#[ignore]
-fn probe() {
-    let var = |name: &str, or: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or);
-    let scope = Scope {
-        hints: var("HINTS", 1) == 1,
-        ..Scope::everything(var("FAULTS", 1) as u8, var("REQUESTS", 1) as u8)
-    };
-    let began = std::time::Instant::now();
-    let coverage = explore(&scope, Bounds { states: var("STATES", 4_000_000) as usize, depth: 200 }, |_| ());
-    println!("{coverage:#?} {:?}", began.elapsed());
+/// Goes a way that the numbers choose, with the shipped machine beside it.
+fn go(scope: &Scope, choices: &[u16]) -> Result<(), Astray> {
+    let mut choices = choices.iter();
+    let way = wander(scope, 400, |moves| choices.next().map_or(0, |choice| usize::from(*choice) % moves));
+    // A way that a clock cannot go is followed as far as it can be gone.
+    match follow(scope, &way) {
+        Ok(course) => {
+            assert_eq!(course.violation, None);
+            Ok(())
+        }
+        Err(Astray::Impossible(_)) => Ok(()),
+        Err(astray) => Err(astray),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_shipped_machine_goes_every_way_as_it_was_explored(
+        faults in 0_u8..4,
+        requests in 0_u8..4,
+        guest in prop::sample::select(vec![GuestRun::Running, GuestRun::Paused]),
+        persistent: bool,
+        disks: bool,
+        limits: bool,
+        choices in prop::collection::vec(any::<u16>(), 1..200),
+    ) {
+        let scope = Scope { guest, persistent, disks, limits, ..Scope::everything(faults, requests) };
+        prop_assert_eq!(go(&scope, &choices), Ok(()));
+    }
 }

@@ -11,6 +11,7 @@ mod job;
 mod lab;
 mod packages;
 mod record;
+mod service;
 mod setup;
 mod steps;
 mod test;

@@ -183,6 +183,11 @@ impl Migration {
         &self.control
     }
 
+    /// The timers that run, each with its deadline, for explorers and tests.
+    pub fn timers(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
+        self.timers.running()
+    }
+
     fn react(&mut self, wish: Wish) -> Result<(), Misuse> {
         if !wish.is_within_bounds() {
             self.tell(Event::Reacted(wish.reaction(), ReactionResult::OutOfBounds));

@@ -31,6 +31,11 @@ impl Timers {
         }
     }
 
+    /// The timers that run, each with its deadline.
+    pub(super) fn running(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
+        Timer::ALL.into_iter().filter_map(|timer| self.at(timer).map(|at| (timer, at)))
+    }
+
     pub(super) fn earliest(&self) -> Option<Instant> {
         self.due.iter().flatten().min().copied()
     }

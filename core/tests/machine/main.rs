@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod adoption;
 #[cfg(test)]
+mod diagram;
+#[cfg(test)]
 mod driver;
 #[cfg(test)]
 mod paths;

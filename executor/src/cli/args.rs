@@ -65,6 +65,36 @@ pub(super) enum Verb {
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
     Fidelity(Fidelity),
+    /// Explore everything that may happen to a migration, and show that the guest is safe in all of it.
+    ///
+    /// The control machine is the one that moves real guests. Hosts, daemons and QEMUs die and come back, replies are
+    /// lost, delayed and overtaken, requests come at any moment, and whoever drives dies between any two steps.
+    #[command(after_help = EXPLORE_EXIT_CODES)]
+    Explore(Explore),
+}
+
+const EXPLORE_EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing went wrong, and every phase and end was met
+  1  a violation was found, or something was never met";
+
+#[derive(Debug, Args)]
+pub(super) struct Explore {
+    /// Only this slice; may be given several times. Otherwise all that take a minute or less each.
+    #[arg(long, value_name = "NAME")]
+    pub(super) slice: Vec<String>,
+    /// The long slices too: about ten minutes more, and up to 8 GiB of memory.
+    #[arg(long)]
+    pub(super) long: bool,
+    /// Most states of a slice; about 60 bytes of memory each.
+    #[arg(long, value_name = "N", default_value_t = 120_000_000)]
+    pub(super) states: usize,
+    /// Write violations as journals for `replay` into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) journals: Option<PathBuf>,
+    /// How results are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: FidelityFormat,
 }
 
 #[derive(Debug, Args)]

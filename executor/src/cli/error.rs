@@ -57,6 +57,12 @@ pub enum CliError {
         /// The line and the reason.
         source: JournalError,
     },
+    /// A slice of the exploration that does not exist.
+    #[error("there is no such slice; there are {}", names.join(", "))]
+    Slice {
+        /// Those that exist.
+        names: Vec<&'static str>,
+    },
     /// Recorded migrations that cannot be read.
     #[error("cannot use the recordings in `{}`", path.display())]
     Recordings {
@@ -124,6 +130,7 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Slice { .. }
             | Self::Hosts(
                 HostsError::NotAUri(_)
                 | HostsError::NoWorld(_)
@@ -192,6 +199,7 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Slice { .. }
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::World(_)

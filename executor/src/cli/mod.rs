@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod error;
+mod explore;
 mod fidelity;
 mod interrupt;
 mod migrate;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Verb::World(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
+        Verb::Explore(arguments) => explore::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
         say(&error.rendered());

@@ -210,8 +210,9 @@ impl State {
         let may = match act {
             Act::Resume(_) => matches!(seen, CopyState::Stopped | CopyState::Paused),
             Act::Destroy(_) => {
-                matches!(seen, CopyState::Stopped | CopyState::Paused | CopyState::Incoming)
-                    || side == Side::Source && seen.is_half()
+                let still = matches!(seen, CopyState::Stopped | CopyState::Paused | CopyState::Incoming)
+                    || side == Side::Source && seen.is_half();
+                still && self.model.look(side.other()) == CopyState::Running
             }
             Act::Undefine(_) => {
                 let other = match side {

@@ -126,6 +126,7 @@ impl Model {
         if self.there == There::Incoming {
             self.start_there(scope);
         }
+        self.defined_there |= self.offline;
         if self.source_end == SourceEnd::Through {
             self.end(None, returned);
         } else {
@@ -147,7 +148,7 @@ impl Model {
         if self.stage != Stage::Confirming || !self.is_driven() {
             return false;
         }
-        let was_there = self.here != Here::Gone;
+        let was_there = self.here != Here::Gone || self.offline && self.defined_here;
         self.here = Here::Gone;
         self.defined_here &= !self.defined_there;
         let result = if was_there { Returned::Well } else { Returned::Failed };

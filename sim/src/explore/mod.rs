@@ -16,19 +16,43 @@
 
 mod calm;
 mod carrying_out;
+mod course;
 mod desk;
 mod hypervisors;
 mod model;
 mod parting;
 mod scope;
 mod search;
+mod slices;
 mod state;
 mod table;
 mod violation;
 
+pub use course::{Astray, Course, follow};
 pub use hypervisors::Step;
 pub use parting::{Break, Mend};
 pub use scope::Scope;
 pub use search::{Bounds, Coverage, Finding, explore};
+pub use slices::{Slice, slices};
 pub use state::{LateCommand, Move, Place};
 pub use violation::{Leftover, Violation};
+
+/// A way that chance takes from the beginning: `choose` gets the number of moves there are and says which is made.
+pub fn wander(scope: &Scope, most: usize, mut choose: impl FnMut(usize) -> usize) -> Vec<Move> {
+    let mut state = state::State::new(scope);
+    let mut way = Vec::new();
+    while way.len() < most {
+        let mut moves = Vec::new();
+        state.for_each_move(scope, |what| moves.push(what));
+        moves.retain(|what| matches!(state.after(*what, scope), state::Outcome::To(_)));
+        let Some(what) = (!moves.is_empty()).then(|| choose(moves.len())).and_then(|place| moves.get(place))
+        else {
+            break;
+        };
+        if let state::Outcome::To(next) = state.after(*what, scope) {
+            state = next;
+        }
+        way.push(*what);
+    }
+    way
+}

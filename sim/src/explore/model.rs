@@ -4,8 +4,7 @@
 //! It is [`crate::world`] with every number taken out: each step that takes time may take any, so whatever happens between
 //! two steps there may happen between two steps here. A test holds the two together.
 
-use whimbrel_core::CopyState;
-use whimbrel_core::Side;
+use whimbrel_core::{CopyState, GuestRun, Side};
 
 use super::scope::Scope;
 
@@ -114,8 +113,12 @@ pub(crate) struct Model {
     /// The limits differ from what they were.
     pub(crate) changed_downtime: bool,
     pub(crate) changed_bandwidth: bool,
-    /// Two copies run, and it was libvirt's doing.
-    pub(crate) libvirt_ran_two: bool,
+    /// The guest is not in memory: its definition alone is moved.
+    pub(crate) offline: bool,
+    /// The guest died on the source: its process, or the host with it.
+    pub(crate) died_here: bool,
+    /// The guest died on the destination.
+    pub(crate) died_there: bool,
 }
 
 impl Model {
@@ -139,7 +142,9 @@ impl Model {
             made_disks: false,
             changed_downtime: false,
             changed_bandwidth: false,
-            libvirt_ran_two: false,
+            offline: false,
+            died_here: false,
+            died_there: false,
         }
     }
 
@@ -169,10 +174,16 @@ impl Model {
     }
 
     pub(crate) const fn guest_is_here(&self) -> bool {
+        if self.offline {
+            return self.defined_here;
+        }
         matches!(self.here, Here::Running | Here::Paused | Here::Stopped) && !self.postcopy_began
     }
 
     pub(crate) const fn guest_is_there(&self) -> bool {
+        if self.offline {
+            return self.defined_there;
+        }
         matches!(self.there, There::Running | There::Paused)
     }
 
@@ -209,13 +220,18 @@ impl Model {
 
     /// The migrate call reaches the source's daemon; false if it is refused.
     pub(crate) fn begin(&mut self, scope: &Scope) -> bool {
-        let may = matches!(self.here, Here::Running | Here::Paused)
+        let is_here = if self.offline {
+            self.defined_here && !self.defined_there
+        } else {
+            matches!(self.here, Here::Running | Here::Paused)
+        };
+        let may = is_here
             && self.stage == Stage::None
             && self.there == There::Nothing
             && self.destination == Host::Up
             && self.is_joined();
         if may {
-            self.stage = Stage::Preparing;
+            self.stage = if self.offline { Stage::FinishAsked } else { Stage::Preparing };
             self.source_end = SourceEnd::Drives;
             self.takes_part = true;
             self.has_caller = true;
@@ -258,7 +274,6 @@ impl Model {
     pub(crate) fn let_source_go_on(&mut self) {
         if self.here == Here::Stopped {
             self.here = Here::Running;
-            self.note_two();
         }
     }
 
@@ -279,14 +294,7 @@ impl Model {
 
     /// The guest is let run at the destination.
     pub(crate) fn start_there(&mut self, scope: &Scope) {
-        self.there = if scope.guest_ran { There::Running } else { There::Paused };
+        self.there = if scope.guest == GuestRun::Running { There::Running } else { There::Paused };
         self.defined_there |= scope.persistent;
-        self.note_two();
-    }
-
-    /// Two copies that run now were made so by libvirt itself, whose own doing it is.
-    fn note_two(&mut self) {
-        let there = matches!(self.there, There::Running | There::Half | There::HalfCut);
-        self.libvirt_ran_two |= self.here == Here::Running && there;
     }
 }

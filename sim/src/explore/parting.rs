@@ -106,7 +106,12 @@ impl Model {
                     self.cut_halves();
                 }
             }
-            Stage::PostcopyArrived => self.return_call(Some(Returned::Failed), returned),
+            Stage::PostcopyArrived => {
+                self.return_call(Some(Returned::Failed), returned);
+                if !self.is_joined() && self.here == Here::Half {
+                    self.here = Here::HalfCut;
+                }
+            }
             Stage::Confirming | Stage::None => {}
         }
     }
@@ -162,6 +167,7 @@ impl Model {
             return false;
         }
         self.source = Host::Down;
+        self.died_here |= self.here != Here::Gone;
         self.here = Here::Gone;
         self.return_call(Some(Returned::Lost), returned);
         match self.stage {
@@ -189,6 +195,7 @@ impl Model {
         }
         self.destination = Host::Down;
         self.takes_part = false;
+        self.died_there |= self.there != There::Nothing;
         self.there = There::Nothing;
         true
     }
@@ -198,12 +205,15 @@ impl Model {
             return false;
         }
         self.here = Here::Gone;
+        self.died_here = true;
         match self.stage {
             Stage::Preparing | Stage::Copying | Stage::Stopping => self.give_up(returned),
             Stage::Postcopy => {
                 self.cut_halves();
                 self.end(Some(Returned::Failed), returned);
             }
+            // Nothing of the guest is needed here any more.
+            Stage::PostcopyArrived if self.is_driven() => self.end(Some(Returned::Failed), returned),
             Stage::None
             | Stage::FinishAsked
             | Stage::Starting
@@ -219,6 +229,7 @@ impl Model {
             return false;
         }
         self.there = There::Nothing;
+        self.died_there = true;
         if !self.is_joined() {
             return true;
         }

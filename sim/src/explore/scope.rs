@@ -1,5 +1,7 @@
 //! What is explored: which ways and features, and how many things may go wrong.
 
+use whimbrel_core::GuestRun;
+
 /// What is explored.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +19,8 @@ pub struct Scope {
     pub disks: bool,
     /// Whether the guest's definition goes with it.
     pub persistent: bool,
-    /// Whether the guest ran before.
-    pub guest_ran: bool,
+    /// What the guest did before. One that is not in memory is moved offline.
+    pub guest: GuestRun,
     /// Whether a timeout was asked for.
     pub timeout: bool,
     /// Whether hints come: any of them, at any moment, true or not.
@@ -40,7 +42,7 @@ impl Scope {
             limits: true,
             disks: true,
             persistent: true,
-            guest_ran: true,
+            guest: GuestRun::Running,
             timeout: true,
             hints: true,
             restarts: true,

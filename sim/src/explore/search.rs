@@ -204,6 +204,13 @@ impl Search {
             }
             way.push(place);
             let next = if way.len() < LONGEST_CALM_WAY { state.calmly(&self.scope) } else { Outcome::No };
+            let next = match next {
+                Outcome::Bad(violation) => {
+                    self.found(violation, number, None);
+                    return;
+                }
+                next => next,
+            };
             let Outcome::To(next) = next else {
                 self.found(Violation::NeverEnds, number, None);
                 return;

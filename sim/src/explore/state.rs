@@ -140,12 +140,21 @@ impl State {
         if scope.limits {
             plan = plan.with(Change::DowntimeLimit).with(Change::BandwidthLimit);
         }
-        let asked = Wanted { postcopy: scope.postcopy, offline: false, at_timeout: AtTimeout::Cancel };
+        let asked = Wanted {
+            postcopy: scope.postcopy,
+            offline: scope.guest == GuestRun::NotRunning,
+            at_timeout: AtTimeout::Cancel,
+        };
         Self {
             control: Control::new(plan, asked),
             desk: Desk::default(),
             model: Model {
-                here: if scope.guest_ran { Here::Running } else { Here::Paused },
+                here: match scope.guest {
+                    GuestRun::Running => Here::Running,
+                    GuestRun::Paused => Here::Paused,
+                    GuestRun::NotRunning => Here::Gone,
+                },
+                offline: scope.guest == GuestRun::NotRunning,
                 defined_here: scope.persistent,
                 ..Model::new()
             },
@@ -407,7 +416,7 @@ impl State {
     fn deliver(&mut self, place: Place, scope: &Scope) -> Outcome {
         let signal = match self.take_answer(place) {
             Some(Answer::Facts(true)) => Signal::FactsArrived(Found {
-                run: if scope.guest_ran { GuestRun::Running } else { GuestRun::Paused },
+                run: scope.guest,
                 is_persistent: scope.persistent,
                 is_defined_there: false,
                 makes_disks: scope.disks,

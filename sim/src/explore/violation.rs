@@ -61,6 +61,9 @@ impl Violation {
         }
         let said = done.guest;
         match said.side() {
+            // The one that was seen may have died since, and the other have come to run, by libvirt's doing.
+            Some(Side::Source) if model.died_here && done.unsettled.is_some() => {}
+            Some(Side::Destination) if model.died_there && done.unsettled.is_some() => {}
             Some(Side::Source) if !model.guest_is_here() && model.guest_is_there() => {
                 return Some(Self::WrongPlace { said });
             }

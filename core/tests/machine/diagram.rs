@@ -1,0 +1,156 @@
+//! `docs/control-machine.md`: what each phase is for and where it leads, written down from the code itself.
+//!
+//! Every control state that any order of signals leads to is met, whatever a hypervisor would make of it, so the diagram
+//! shows all that the code can do, not what somebody drew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use whimbrel_core::control::{Asked, Change, Changes, Control, Found, Reaction, Signal, Timer};
+use whimbrel_core::port::{CopyState, Hint, Side};
+use whimbrel_core::{AtTimeout, GuestRun, PhaseName};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/control-machine.md");
+
+/// To write the page anew: `WHIMBREL_WRITE=1 cargo test -p whimbrel-core --test machine diagram`.
+#[test]
+fn the_diagram_in_the_docs_is_of_this_code() {
+    let page = page(&edges());
+    if std::env::var_os("WHIMBREL_WRITE").is_some() {
+        fs::write(PAGE, &page).unwrap();
+    }
+    let kept = fs::read_to_string(PAGE).unwrap_or_default();
+    assert!(kept == page, "docs/control-machine.md is out of date; write it anew with WHIMBREL_WRITE=1");
+}
+
+/// Which signals lead from one phase to another.
+type Edges = BTreeMap<(PhaseName, PhaseName), BTreeSet<String>>;
+
+fn edges() -> Edges {
+    let mut edges = Edges::new();
+    let mut met = std::collections::HashSet::new();
+    let mut waiting = Vec::new();
+    for offline in [false, true] {
+        for at_timeout in [AtTimeout::Cancel, AtTimeout::Postcopy] {
+            let asked = Asked { postcopy: !offline, offline, at_timeout };
+            waiting.push(Control::new(Changes::EMPTY.with(Change::DowntimeLimit), asked));
+        }
+    }
+    let signals = signals();
+    while let Some(control) = waiting.pop() {
+        for signal in &signals {
+            let Ok((next, _)) = control.step(*signal) else { continue };
+            let (from, to) = (control.phase().name(), next.phase().name());
+            if from != to {
+                edges.entry((from, to)).or_default().insert(name(*signal));
+            }
+            if met.insert(next) {
+                waiting.push(next);
+            }
+        }
+    }
+    edges
+}
+
+fn signals() -> Vec<Signal> {
+    let mut signals = vec![
+        Signal::Begin,
+        Signal::Cancel,
+        Signal::Restarted,
+        Signal::FactsMissing,
+        Signal::Allowed,
+        Signal::Refused,
+        Signal::SettingsRead,
+        Signal::SettingsUnreadable,
+        Signal::Applied,
+        Signal::NotApplied,
+        Signal::Reacted,
+        Signal::ReactionRefused,
+        Signal::ReactionUnknown,
+        Signal::CallSucceeded,
+        Signal::CallFailed,
+        Signal::CallLost,
+        Signal::JobActive,
+        Signal::JobGone,
+        Signal::JobUnknown,
+        Signal::AbortAccepted,
+        Signal::AbortRefused,
+        Signal::Acted,
+        Signal::NotActed,
+    ];
+    for run in [GuestRun::Running, GuestRun::Paused, GuestRun::NotRunning] {
+        let found = Found { run, is_persistent: true, is_defined_there: false, makes_disks: true };
+        signals.push(Signal::FactsArrived(found));
+    }
+    for reaction in [Reaction::DowntimeLimit, Reaction::Pause, Reaction::Postcopy] {
+        signals.push(Signal::React(reaction));
+    }
+    for side in [Side::Source, Side::Destination] {
+        signals.extend(CopyState::ALL.map(|state| Signal::Seen(side, state)));
+    }
+    let hints = [
+        Hint::IterationBegan,
+        Hint::SourceSuspended,
+        Hint::SourceResumed,
+        Hint::JobEnded,
+        Hint::PostcopyBegan,
+        Hint::PostcopyFailed,
+    ];
+    signals.extend(hints.map(Signal::Hint));
+    signals.extend(Timer::ALL.map(Signal::Elapsed));
+    signals
+}
+
+/// The signal without what it carries, where that makes no other arrow.
+fn name(signal: Signal) -> String {
+    match signal {
+        Signal::FactsArrived(_) => "FactsArrived".into(),
+        Signal::Seen(..) => "Seen".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn page(edges: &Edges) -> String {
+    let mut page = String::from(
+        "# The control machine\n\n\
+         This page is written by a test from the code of `core/src/control`, which moves real guests, is simulated, and is\n\
+         explored exhaustively; it cannot be out of date. An arrow stands for every way on which some order of signals leads\n\
+         from one phase to another. Orders that would break an invariant stop the machine in every build (`guard.rs`).\n\n\
+         ```mermaid\nstateDiagram-v2\n    [*] --> Validating\n",
+    );
+    // Writing into a string does not fail.
+    for (from, to) in edges.keys() {
+        let _ = writeln!(page, "    {from:?} --> {to:?}");
+    }
+    page.push_str("    Done --> [*]\n```\n");
+    for phase in PhaseName::ALL {
+        let _ = writeln!(page, "\n## {phase:?}\n\n{}", doc(phase));
+        let ways: Vec<_> = edges.iter().filter(|((from, _), _)| *from == phase).collect();
+        if !ways.is_empty() {
+            page.push_str("| leads to | by |\n|---|---|\n");
+        }
+        for ((_, to), signals) in ways {
+            let signals: Vec<_> = signals.iter().map(|signal| format!("`{signal}`")).collect();
+            let _ = writeln!(page, "| {to:?} | {} |", signals.join(", "));
+        }
+    }
+    page
+}
+
+/// What the phase's own file says at its top.
+fn doc(phase: PhaseName) -> String {
+    let mut file = String::new();
+    for (place, letter) in format!("{phase:?}").chars().enumerate() {
+        if letter.is_uppercase() && place > 0 {
+            file.push('_');
+        }
+        file.extend(letter.to_lowercase());
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/control/{file}.rs"));
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let doc: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    doc.join("\n").replace("[`", "`").replace("`]", "`") + "\n"
+}

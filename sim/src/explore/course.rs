@@ -1,0 +1,362 @@
+//! A way through the exploration as a migration goes it: the shipped [`Migration`] takes the same steps with ids, numbers
+//! and a clock, and its journal is written down.
+//!
+//! Exploration lets timers run out in any order; a clock has an order of its own. Timers that are due earlier run out on
+//! the way, in the explored state too, so that both go the same way; whoever follows says at the end whether it led to the
+//! same place. It must never let the two differ silently: control is compared after every step.
+
+use std::fmt::Write as _;
+
+use whimbrel_core::control::{Reaction, Timer};
+use whimbrel_core::convergence::Statistics;
+use whimbrel_core::journal::{Record, header_line, record_line};
+use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
+use whimbrel_core::{
+    Action, Answer, CommandId, Facts, Failure, Fault, Finding, GuestFacts, GuestRun, HostFacts, Input,
+    Instant, Migration, Observation, Output, Request, Severity, Side, Spec, Verdict, Ways, Wish,
+};
+
+use super::desk::{Asked, CallOut, JobSeen, Reacted};
+use super::model::Returned;
+use super::scope::Scope;
+use super::state::{Move, Outcome, Place, State};
+use super::violation::Violation;
+
+/// A way as the shipped machine went it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// The journal, as `whimbrel replay` reads it.
+    pub journal: String,
+    /// What was broken at its end, if anything.
+    pub violation: Option<Violation>,
+}
+
+/// Why the shipped machine could not go a way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Astray {
+    /// A move that could not be made there any more, since timers ran out before it.
+    Impossible(Move),
+    /// The machine and the explored state differ after a move.
+    Differs(Move),
+    /// The machine refused an input.
+    Refused(Move, String),
+}
+
+/// Goes a way from the beginning.
+///
+/// # Errors
+/// When the shipped machine cannot go it, or differs from what was explored.
+pub fn follow(scope: &Scope, way: &[Move]) -> Result<Course, Astray> {
+    let mut walk = Walk::new(scope)?;
+    let mut violation = None;
+    for what in way {
+        violation = walk.make(*what)?;
+        if violation.is_some() {
+            break;
+        }
+    }
+    Ok(Course { journal: walk.journal, violation })
+}
+
+/// The same patience for every way, short enough that a journal stays short.
+fn spec(scope: &Scope) -> Spec {
+    Spec {
+        downtime_limit_ms: scope.limits.then_some(500),
+        bandwidth_limit_bytes_per_second: scope.limits.then_some(1 << 30),
+        timeout_ms: scope.timeout.then_some(5_003),
+        ways: Ways {
+            postcopy: scope.postcopy,
+            copy_disks: scope.disks,
+            offline: scope.guest == GuestRun::NotRunning,
+            ..Ways::default()
+        },
+        poll_interval_ms: 701,
+        reply_timeout_ms: 1_103,
+        doubt_patience_ms: 3_001,
+        recovery_patience_ms: 7_001,
+        ..Spec::new("guest", "sim://source", "sim://destination")
+    }
+}
+
+/// More timers in a row than any patience lasts.
+const MOST_TIMERS: u32 = 1_000;
+const NS_PER_MOVE: u64 = 1_000;
+
+struct Walk {
+    scope: Scope,
+    state: State,
+    migration: Migration,
+    now: Instant,
+    /// The last command of each kind.
+    ids: Vec<(Kind, CommandId)>,
+    journal: String,
+}
+
+/// Places, and the rules.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rules,
+    At(Place),
+}
+
+impl Walk {
+    fn new(scope: &Scope) -> Result<Self, Astray> {
+        let spec = spec(scope);
+        let journal = header_line(&spec) + "\n";
+        let migration =
+            Migration::new(spec).map_err(|error| Astray::Refused(Move::Begin, error.to_string()))?;
+        let state = State::new(scope);
+        Ok(Self { scope: *scope, state, migration, now: Instant::BEGIN, ids: Vec::new(), journal })
+    }
+
+    fn make(&mut self, what: Move) -> Result<Option<Violation>, Astray> {
+        if let Move::Timer(timer) = what {
+            return self.let_elapse(timer, what);
+        }
+        self.now = Instant::from_ns(self.now.as_ns() + NS_PER_MOVE);
+        // Nobody's timers run while nobody drives.
+        if self.state.is_driven
+            && let Some(violation) = self.catch_up(what)?
+        {
+            return Ok(Some(violation));
+        }
+        let input = self.input(what);
+        let mirrored = self.mirror(what)?;
+        match input {
+            Some(input) => self.give(input, what, mirrored),
+            None => Ok(mirrored),
+        }
+    }
+
+    /// Lets time pass until a timer runs out, and all that are due before.
+    fn let_elapse(&mut self, timer: Timer, what: Move) -> Result<Option<Violation>, Astray> {
+        for _ in 0..MOST_TIMERS {
+            let Some(at) = self.migration.deadline() else { return Err(Astray::Impossible(what)) };
+            self.now = self.now.max(at);
+            let due = self.due();
+            let violation = self.elapse(&due, what)?;
+            if due.contains(&timer) || violation.is_some() {
+                return Ok(violation);
+            }
+        }
+        Err(Astray::Impossible(what))
+    }
+
+    /// What has become due meanwhile.
+    fn catch_up(&mut self, what: Move) -> Result<Option<Violation>, Astray> {
+        let due = self.due();
+        if due.is_empty() { Ok(None) } else { self.elapse(&due, what) }
+    }
+
+    fn due(&self) -> Vec<Timer> {
+        self.migration.timers().filter(|(_, at)| *at <= self.now).map(|(timer, _)| timer).collect()
+    }
+
+    /// All that are due run out with one input, each unless the one before it made it needless.
+    fn elapse(&mut self, due: &[Timer], what: Move) -> Result<Option<Violation>, Astray> {
+        let mut violation = None;
+        for timer in due {
+            if violation.is_none() && self.state.desk.is_armed(*timer) {
+                violation = self.mirror(Move::Timer(*timer))?;
+            }
+        }
+        self.give(Input::Timer, what, violation)
+    }
+
+    fn mirror(&mut self, what: Move) -> Result<Option<Violation>, Astray> {
+        let mut can_be = false;
+        self.state.for_each_move(&self.scope, |other| can_be |= other == what);
+        if !can_be {
+            return Err(Astray::Impossible(what));
+        }
+        match self.state.after(what, &self.scope) {
+            Outcome::No => Err(Astray::Impossible(what)),
+            Outcome::Bad(violation) => Ok(Some(violation)),
+            Outcome::To(state) => {
+                self.state = state;
+                Ok(None)
+            }
+        }
+    }
+
+    fn give(
+        &mut self,
+        input: Input,
+        what: Move,
+        mirrored: Option<Violation>,
+    ) -> Result<Option<Violation>, Astray> {
+        let refused = |misuse: whimbrel_core::Misuse| Astray::Refused(what, misuse.to_string());
+        let given = match self.migration.handle(self.now, input.clone()) {
+            // What control does not take is what was found.
+            Err(_) if mirrored.is_some() => return Ok(mirrored),
+            given => given.map_err(refused)?,
+        };
+        for output in given {
+            if let Output::Command(command) = output {
+                let kind = kind(&command.action);
+                self.ids.retain(|(other, _)| *other != kind);
+                self.ids.push((kind, command.id));
+            }
+        }
+        let record = Record { at_ns: self.now, input, trail: self.migration.view().trail };
+        // Writing into a string does not fail.
+        let _ = writeln!(self.journal, "{}", record_line(&record));
+        if mirrored.is_none() && *self.migration.control() != self.state.control {
+            return Err(Astray::Differs(what));
+        }
+        Ok(mirrored)
+    }
+
+    /// What a move is to the shipped machine; none when it happens far away.
+    fn input(&self, what: Move) -> Option<Input> {
+        match what {
+            Move::Begin => Some(Input::Operator(Request::Begin)),
+            Move::Cancel => Some(Input::Operator(Request::Cancel)),
+            Move::React(reaction) => Some(Input::Operator(Request::React(wish(reaction)))),
+            Move::Hint(hint) => Some(Input::Hypervisor(Observation::Hint(hint))),
+            Move::Judge(allows) => self.answer(Kind::Rules, Answer::Verdict(verdict(allows))),
+            Move::Deliver(place) => self.answer(Kind::At(place), self.reply(place)?),
+            Move::Restart => Some(Input::Restarted),
+            Move::Timer(_)
+            | Move::CarryOut(_)
+            | Move::Lose(_)
+            | Move::CarryOutLate(_)
+            | Move::Step(_)
+            | Move::Break(_)
+            | Move::Mend(_)
+            | Move::Die(_) => None,
+        }
+    }
+    fn answer(&self, kind: Kind, answer: Answer) -> Option<Input> {
+        let (_, to) = *self.ids.iter().find(|(other, _)| *other == kind)?;
+        Some(Input::Hypervisor(Observation::Answer { to, answer }))
+    }
+
+    /// The answer that is on its way back, with numbers.
+    fn reply(&self, place: Place) -> Option<Answer> {
+        let desk = &self.state.desk;
+        let answer = match place {
+            Place::Facts => Answer::Facts(done(answered(desk.facts)?).map(|()| Box::new(facts(&self.scope)))),
+            Place::Settings => Answer::Settings(done(answered(desk.settings)?).map(|()| ORIGINALS)),
+            Place::Setting => Answer::Applied(done(answered(desk.setting?.1)?)),
+            Place::Call => Answer::CallReturned(match desk.call {
+                CallOut::Returned(Returned::Well) => Ok(()),
+                CallOut::Returned(Returned::Failed) => Err(failure(Fault::Other)),
+                CallOut::Returned(Returned::Lost) => Err(failure(Fault::ReplyLost)),
+                CallOut::No | CallOut::Start | CallOut::Resume | CallOut::Taken => return None,
+            }),
+            Place::Job => Answer::Job(match answered(desk.job)? {
+                JobSeen::Active => Ok(report(JobState::Active)),
+                JobSeen::Gone => Ok(report(JobState::None)),
+                JobSeen::Unknown => Err(failure(Fault::SourceUnreachable)),
+            }),
+            Place::Abort => Answer::Abort(done(answered(desk.abort)?)),
+            Place::Look(Side::Source) => Answer::Copy(answered(desk.source)?),
+            Place::Look(Side::Destination) => Answer::Copy(answered(desk.destination)?),
+            Place::Act => Answer::Acted(done(answered(desk.act?.1)?)),
+            Place::Reaction => {
+                let (reaction, asked) = desk.reaction?;
+                let result = match answered(asked)? {
+                    Reacted::Done => Ok(()),
+                    Reacted::Refused => Err(failure(Fault::Refused)),
+                    Reacted::Unknown => Err(failure(Fault::SourceUnreachable)),
+                };
+                match reaction {
+                    Reaction::DowntimeLimit | Reaction::BandwidthLimit => Answer::Applied(result),
+                    Reaction::Pause => Answer::Acted(result),
+                    Reaction::Postcopy => Answer::Postcopy(result),
+                }
+            }
+        };
+        Some(answer)
+    }
+}
+
+fn kind(action: &Action) -> Kind {
+    let place = match action {
+        Action::EvaluateRules(_) => return Kind::Rules,
+        Action::CollectFacts => Place::Facts,
+        Action::ReadSettings => Place::Settings,
+        Action::ApplySetting(Setting::DowntimeLimitMs(WISHED_DOWNTIME_MS))
+        | Action::ApplySetting(Setting::BandwidthLimitBytesPerSecond(WISHED_BANDWIDTH))
+        | Action::Suspend
+        | Action::StartPostcopy => Place::Reaction,
+        Action::ApplySetting(_) => Place::Setting,
+        Action::StartMigration | Action::ResumePostcopy => Place::Call,
+        Action::PollJob => Place::Job,
+        Action::AbortMigration => Place::Abort,
+        Action::Observe(side) => Place::Look(*side),
+        Action::Resume(_) | Action::Destroy(_) | Action::Undefine(_) | Action::RemoveDisks(_) => Place::Act,
+    };
+    Kind::At(place)
+}
+
+/// What an operator wishes for; no plan and no original has the same values.
+const fn wish(reaction: Reaction) -> Wish {
+    match reaction {
+        Reaction::DowntimeLimit => Wish::DowntimeLimitMs(WISHED_DOWNTIME_MS),
+        Reaction::BandwidthLimit => Wish::BandwidthLimitBytesPerSecond(WISHED_BANDWIDTH),
+        Reaction::Pause => Wish::Pause,
+        Reaction::Postcopy => Wish::Postcopy,
+    }
+}
+
+const WISHED_DOWNTIME_MS: u64 = 777;
+const WISHED_BANDWIDTH: u64 = 7 << 30;
+const ORIGINALS: Settings = Settings { downtime_limit_ms: 300, bandwidth_limit_bytes_per_second: 1 << 27 };
+
+fn answered<A: Copy>(asked: Asked<A>) -> Option<A> {
+    match asked {
+        Asked::Answered(answer) => Some(answer),
+        Asked::No | Asked::Out => None,
+    }
+}
+
+fn done(well: bool) -> Result<(), Failure> {
+    if well { Ok(()) } else { Err(failure(Fault::Other)) }
+}
+
+fn failure(fault: Fault) -> Failure {
+    Failure::new(fault, "as explored")
+}
+
+fn report(state: JobState) -> JobReport {
+    JobReport { state, statistics: Statistics::default() }
+}
+
+fn verdict(allows: bool) -> Verdict {
+    let finding = Finding {
+        code: "explored.refused".into(),
+        severity: Severity::Error,
+        message: "the rules refuse, as explored".into(),
+        remediation: "none".into(),
+    };
+    Verdict { findings: if allows { Vec::new() } else { vec![finding] } }
+}
+
+fn facts(scope: &Scope) -> Facts {
+    let host = |name: &str| HostFacts {
+        uri: format!("sim://{name}"),
+        hostname: name.into(),
+        host_uuid: name.into(),
+        hypervisor: "QEMU".into(),
+        architecture: "x86_64".into(),
+        library_version: 0,
+        hypervisor_version: 0,
+        free_memory_bytes: None,
+        has_guest: None,
+    };
+    Facts {
+        guest: GuestFacts {
+            name: "guest".into(),
+            uuid: "guest".into(),
+            run: scope.guest,
+            persistent: scope.persistent,
+            memory_bytes: 1 << 30,
+            job_active: false,
+        },
+        source: host("source"),
+        destination: host("destination"),
+        disks_to_make: if scope.disks { vec!["/disk".into()] } else { Vec::new() },
+    }
+}

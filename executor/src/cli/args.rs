@@ -245,6 +245,9 @@ pub(super) struct ServiceAddress {
     /// The service's address.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8006")]
     pub(super) service: String,
+    /// Certificates, in PEM, of those who vouch for a service with https.
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
+    pub(super) ca: PathBuf,
     /// A file that holds the token.
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,

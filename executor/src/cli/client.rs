@@ -3,10 +3,12 @@
 //! What they write with `--format json` is the service's own document.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::args::{OneMigration, React, ReactionName, ServiceAddress};
 use super::{CliError, Exit};
@@ -147,6 +149,18 @@ fn print(words: &str) -> Result<Exit, CliError> {
     }
 }
 
+/// The authorities that vouch for a service.
+fn roots(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
+    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
+    let pem = std::fs::read(path).map_err(unreadable)?;
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        // Whatever else is in the file vouches for nobody.
+        Ok(_) | Err(_) => None,
+    };
+    Ok(parse_pem(&pem).filter_map(certificate).collect())
+}
+
 struct Client {
     agent: Agent,
     address: String,
@@ -157,8 +171,10 @@ impl Client {
     fn new(address: &ServiceAddress) -> Result<Self, CliError> {
         // Fails when there is one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let roots = if address.service.starts_with("https:") { roots(&address.ca)? } else { Vec::new() };
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::from(roots)).build())
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE));
         let token = address

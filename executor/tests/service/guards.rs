@@ -56,6 +56,68 @@ fn other_machines_get_in_with_tls_and_tokens_only() {
 }
 
 #[test]
+fn over_tls_the_command_line_is_let_in_with_its_token() {
+    let folder = Folder::new();
+    let own =
+        rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path("certificate"), folder.path("key"));
+    std::fs::write(&certificate, own.cert.pem()).unwrap();
+    std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+    let (secret, entry) = token("anna", "look");
+    let (tokens, held) = (folder.path("tokens"), folder.path("token"));
+    std::fs::write(&tokens, entry).unwrap();
+    std::fs::write(&held, &secret).unwrap();
+    let paths = [&certificate, &key, &tokens].map(|path| path.to_str().unwrap().to_owned());
+    let [certificate, key, tokens] = &paths;
+    let service = Service::start(
+        &folder.path("store"),
+        &["--certificate", certificate, "--key", key, "--tokens", tokens],
+    );
+    assert!(service.address.starts_with("https://"));
+    let list = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+        command.args(["list", "--json", "--service", &service.address]).args(more);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let held = held.to_str().unwrap();
+    let (code, out) = list(&["--ca", certificate, "--token-file", held]);
+    assert_eq!((code, out.trim()), (Some(0), "{\"migrations\":[]}"));
+    assert_eq!(list(&["--ca", certificate]).0, Some(1), "without a token");
+    assert_eq!(list(&["--ca", held, "--token-file", held]).0, Some(1), "nobody vouches for the service");
+}
+
+#[test]
+fn the_command_line_shows_cancels_and_follows() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &[]);
+    service.post(
+        "/api/v1/migrations",
+        &json!({"guest": "database", "destination": "sim://beta", "bandwidth_limit_bytes_per_second": 40 << 20}),
+    );
+    service.wait("/api/v1/migrations/1", |one| one["account"]["phase"] == "precopy");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+        let output = command.args(arguments).args(["--service", &service.address]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert!(run(&["list"]).1.contains("database from sim://alpha to sim://beta"));
+    assert!(run(&["show", "1"]).1.contains("phase precopy, guest owned by source"));
+    assert_eq!(run(&["react", "1", "bandwidth", "50"]), (Some(0), "done\n".to_owned()));
+    assert_eq!(run(&["react", "1", "postcopy"]).0, Some(1));
+    let (code, out) = run(&["cancel", "1"]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(
+        out.contains("cancelled: the guest is on the source\nput right: the bandwidth limit was put back"),
+        "{out}"
+    );
+    let (code, out) = run(&["watch", "1"]);
+    assert_eq!(code, Some(4), "{out}");
+    assert!(out.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    assert_eq!(run(&["show", "7"]).0, Some(1));
+}
+
+#[test]
 fn foreign_pages_and_names_are_refused() {
     let folder = Folder::new();
     let service = Service::start(&folder.path("store"), &[]);

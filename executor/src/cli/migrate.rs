@@ -16,8 +16,9 @@ use crate::watch::{self, Origin, picture};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let hosts = simulated::hosts(&arguments.simulated, [&arguments.source, &arguments.dest])?;
-    hosts.check(&arguments.source)?;
+    // The destination was typed; the source may be the usual one, whose driver is a later worry.
     hosts.check(&arguments.dest)?;
+    hosts.check(&arguments.source)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&arguments.domain));
     let journal = Journal::create(&path)?;
     let (sender, inbox) = mpsc::channel();

@@ -40,11 +40,11 @@ pub(crate) fn schema(program: &Path, folder: &Path) -> Result<(), Error> {
     let (mut service, address) = serve(program, &place)?;
     // Streams have no end, which the fuzzer would wait for.
     let arguments = format!("run {address}/api/v1/openapi.json --seed 7 --max-examples {EXAMPLES}");
-    let fuzzed = Job::new(fuzzer, &arguments).arguments("--exclude-path-regex events$").run();
+    let held = Job::new(fuzzer, &arguments).arguments("--exclude-path-regex events$").run();
     // A service that has ended already is what the fuzzer complains of.
     let _ = service.kill();
     let _ = service.wait();
-    fuzzed
+    held
 }
 
 fn serve(program: &Path, place: &Path) -> Result<(Child, String), Error> {

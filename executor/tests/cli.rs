@@ -228,7 +228,7 @@ fn arguments_that_cannot_be_used_are_named() {
         (&["migrate", "web", "qemu+tcp://b/system", "--bandwidth", "0"], "--bandwidth"),
         (&["migrate", "web", "qemu+tcp://b/system", "--downtime", "2000001"], "--downtime"),
         (&["migrate", "web", "beta"], "qemu+ssh://HOST/system"),
-        (&["migrate", "web", "sim://beta"], "whimbrel simulate"),
+        (&["migrate", "web", "sim://beta", "--source", "sim:alpha"], "sim://HOST"),
     ] {
         let output = whimbrel(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -245,6 +245,8 @@ fn help_is_for_people() {
         &["migrate", "--help"],
         &["replay", "--help"],
         &["fidelity", "--help"],
+        &["serve", "--help"],
+        &["react", "--help"],
     ]
     .map(|arguments| out(&whimbrel(arguments)));
     assert_snapshot!(texts.join("\n----\n"));

@@ -12,6 +12,7 @@ mod lab;
 mod packages;
 mod recheck;
 mod record;
+mod service;
 mod setup;
 mod steps;
 mod test;

@@ -19,7 +19,7 @@ mod statistics;
 mod sys;
 pub mod versions;
 
-pub use driver::{LibvirtPort, Route};
+pub use driver::{LibvirtPort, inventory};
 pub use error::{ErrorCode, LibvirtError};
 pub use event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle, Resumed, Started, Stopped, Suspended};
 pub use host::host_uuid;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput};
 use whimbrel_benches::recorded;
 use whimbrel_core::{Input, Migration};
-use whimbrel_sim::Scenario;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -23,7 +22,7 @@ fn main() {
 /// Elements are inputs: a second of them is what one thread can take.
 fn handle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("core/handle");
-    for name in Scenario::built_in_names() {
+    for name in recorded::SCENARIOS {
         let recorded = recorded::record(&recorded::scenario(name).unwrap()).unwrap();
         group.throughput(Throughput::Elements(recorded.inputs.len().try_into().unwrap()));
         group.bench_function(name, |bencher| {

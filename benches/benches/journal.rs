@@ -7,7 +7,6 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use whimbrel_benches::recorded;
 use whimbrel_core::journal;
-use whimbrel_sim::Scenario;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -15,7 +14,7 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     let mut group = criterion.benchmark_group("journal/replay");
-    for name in Scenario::built_in_names() {
+    for name in recorded::SCENARIOS {
         let recorded = recorded::record(&recorded::scenario(name).unwrap()).unwrap();
         group.throughput(Throughput::Elements(recorded.inputs.len().try_into().unwrap()));
         group.bench_function(name, |bencher| {

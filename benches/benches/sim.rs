@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use whimbrel_benches::recorded;
-use whimbrel_sim::Scenario;
 use whimbrel_sim::batch::Batch;
 use whimbrel_sim::guest::{Guest, Pattern, Writer};
 use whimbrel_sim::qemu::{Engine, SourceConfig};
@@ -37,7 +36,7 @@ fn main() {
 /// The machine and the page engine together, as `whimbrel simulate` runs them.
 fn scenarios(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sim/scenario");
-    for name in Scenario::built_in_names() {
+    for name in recorded::SCENARIOS {
         let scenario = recorded::scenario(name).unwrap();
         let total_ms = recorded::simulate(&scenario).unwrap().migration().view().outcome.unwrap().total_ms;
         group.throughput(Throughput::Elements(total_ms));

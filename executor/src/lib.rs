@@ -2,6 +2,10 @@
 
 pub mod cli;
 pub mod drive;
+pub mod hosts;
+pub mod inventory;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
+pub mod service;
+pub mod simulated;
 pub mod watch;

@@ -16,7 +16,7 @@ pub mod shipped;
 mod thin;
 pub mod xml;
 
-pub use set::{Judged, Judgement, RuleSet};
+pub use set::{INCOMPLETE, Judged, Judgement, RuleSet};
 pub use thin::facts as facts_of_core;
 pub use whimbrel_facts as facts;
 

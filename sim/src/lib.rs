@@ -15,9 +15,12 @@
 
 pub mod batch;
 mod chance;
+mod driver;
 pub mod explore;
 pub mod fidelity;
+pub mod fleet;
 pub mod guest;
+pub mod kit;
 mod memory;
 pub mod network;
 pub mod qemu;

@@ -6,14 +6,18 @@
 use whimbrel_core::journal::{self, Record};
 use whimbrel_core::{
     Action, Answer, Command, Event, Facts, Input, Instant, Migration, Misuse, Observation, Output, Request,
-    Spec, SpecError, Verdict, View,
+    Spec, SpecError, Verdict, View, Ways,
 };
 
-use crate::scenario::{Conditions, Scenario, Staged};
-use crate::world::{Told, World};
+use crate::scenario::{Conditions, FaultAction, Scenario, Staged};
+use crate::world::{IncidentKind, Told, World};
 
+const NS_PER_HOUR: u64 = 3_600 * 1_000_000_000;
 /// After this much virtual time the operator cancels: a simulation must end, even when the scenario never would.
-const PATIENCE_NS: u64 = 6 * 3_600 * 1_000_000_000;
+const PATIENCE_NS: u64 = 6 * NS_PER_HOUR;
+/// After this much virtual time it is left as it is. A cancel ends everything but a post-copy, which takes as long as
+/// its memory takes.
+const END_NS: u64 = 48 * NS_PER_HOUR;
 
 /// A migration in a simulated world.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub struct Simulation {
     staged: Staged,
     migration: Migration,
     rules: fn(&Facts) -> Verdict,
+    /// Kept when somebody wants it, and when whoever drives is going to need it.
     journal: Option<String>,
     out_of_patience: bool,
 }
@@ -35,13 +40,16 @@ impl Simulation {
         conditions: Conditions,
         rules: fn(&Facts) -> Verdict,
     ) -> Result<Self, SpecError> {
-        Ok(Self {
+        let simulation = Self {
             migration: Migration::new(spec(scenario))?,
             staged: scenario.stage(conditions),
             rules,
             journal: None,
             out_of_patience: false,
-        })
+        };
+        let restarts =
+            scenario.faults.iter().any(|fault| matches!(fault.action, FaultAction::RestartDriver { .. }));
+        Ok(if restarts { simulation.with_journal() } else { simulation })
     }
 
     /// Keeps a journal.
@@ -51,8 +59,8 @@ impl Simulation {
         self
     }
 
-    /// Drives the migration to its end. `ask` is an operator beside the scenario's own, asked before every step;
-    /// `watch` is told every event.
+    /// Drives the migration to its end, or through 48 hours of virtual time. `ask` is an operator beside the scenario's
+    /// own, asked before every step; `watch` is told every event.
     ///
     /// # Errors
     /// Never, unless the world breaks the protocol of the port: a bug.
@@ -62,7 +70,7 @@ impl Simulation {
         mut watch: impl FnMut(Instant, &Event, View<'_>),
     ) -> Result<(), Misuse> {
         self.feed(Input::Operator(Request::Begin), &mut watch)?;
-        while self.migration.view().outcome.is_none() {
+        while self.migration.view().outcome.is_none() && self.staged.world.now_ns() < END_NS {
             match ask() {
                 Some(request) => self.feed(Input::Operator(request), &mut watch)?,
                 None => self.step(&mut watch)?,
@@ -83,6 +91,12 @@ impl Simulation {
         &self.staged.world
     }
 
+    /// What really happened to the guest and never should, in order.
+    #[must_use]
+    pub fn incidents(&self) -> Vec<IncidentKind> {
+        self.staged.world.incidents().iter().map(|incident| incident.kind).collect()
+    }
+
     /// The journal, if one is kept.
     #[must_use]
     pub fn journal(&self) -> Option<&str> {
@@ -93,20 +107,44 @@ impl Simulation {
     fn step(&mut self, watch: &mut impl FnMut(Instant, &Event, View<'_>)) -> Result<(), Misuse> {
         let deadline = self.migration.deadline().map(Instant::as_ns);
         let world = &mut self.staged.world;
-        let next = [deadline, world.next_at()].into_iter().flatten().min().unwrap_or(PATIENCE_NS);
+        let until = if self.out_of_patience { END_NS } else { PATIENCE_NS };
+        let next = [deadline, world.next_at()].into_iter().flatten().min().unwrap_or(until);
         if next >= PATIENCE_NS && !self.out_of_patience {
             self.out_of_patience = true;
             return self.feed(Input::Operator(Request::Cancel), watch);
         }
         // Nothing is asked of the world before the machine's own deadline.
-        match world.advance(deadline.unwrap_or(next)) {
+        match world.advance(deadline.unwrap_or(next).min(END_NS)) {
             Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation), watch),
             Some((_, Told::Asked(request))) => self.feed(Input::Operator(request), watch),
+            Some((_, Told::Interrupted { gone_ns })) => self.restart(gone_ns, watch),
             None if deadline.is_some_and(|deadline| deadline <= world.now_ns()) => {
                 self.feed(Input::Timer, watch)
             }
             None => Ok(()),
         }
+    }
+
+    /// Whoever drives is gone for a while, and begins anew from the journal, with connections of its own.
+    fn restart(
+        &mut self,
+        gone_ns: u64,
+        watch: &mut impl FnMut(Instant, &Event, View<'_>),
+    ) -> Result<(), Misuse> {
+        let Staged { world, port, .. } = &mut self.staged;
+        world.disconnect(*port);
+        let back_ns = world.now_ns().saturating_add(gone_ns).min(END_NS);
+        // Nobody is there to be told anything.
+        while world.advance(back_ns).is_some() {}
+        if let Some(new) = world.reconnect(*port) {
+            *port = new;
+        }
+        // A journal that does not replay leaves the migration as it was, and the tests of journals say so.
+        let restored = self.journal.as_deref().map(|text| journal::replay(text, |_, _, _| {}));
+        if let Some(Ok(restored)) = restored {
+            self.migration = restored.migration;
+        }
+        self.feed(Input::Restarted, watch)
     }
 
     fn feed(
@@ -143,10 +181,20 @@ impl Simulation {
 /// What a scenario asks of the migration.
 #[must_use]
 pub fn spec(scenario: &Scenario) -> Spec {
+    let migration = &scenario.migration;
     let mut spec = Spec::new(scenario.guest.name.clone(), "sim://alpha", "sim://beta");
-    spec.downtime_limit_ms = scenario.migration.downtime_limit_ms;
+    spec.downtime_limit_ms = migration.downtime_limit_ms;
     spec.bandwidth_limit_bytes_per_second =
-        scenario.migration.bandwidth_limit_mib_per_second.map(|rate| rate.saturating_mul(1 << 20));
-    spec.timeout_ms = scenario.migration.timeout_ms;
+        migration.bandwidth_limit_mib_per_second.map(|rate| rate.saturating_mul(1 << 20));
+    spec.timeout_ms = migration.timeout_ms;
+    spec.at_timeout = migration.at_timeout;
+    spec.ways = Ways {
+        postcopy: migration.postcopy.is_some(),
+        auto_converge: migration.auto_converge.is_some(),
+        xbzrle: migration.xbzrle.is_some(),
+        parallel_connections: migration.channels.and_then(|channels| u8::try_from(channels.count).ok()),
+        copy_disks: migration.copy_disks.is_some(),
+        offline: migration.offline,
+    };
     spec
 }

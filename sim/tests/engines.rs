@@ -223,7 +223,7 @@ fn lumped_has_the_page_engines_distribution() {
 }
 
 /// The mean field against the mean of 2,000 lumped migrations: pages to 1 %, time to a window, syncs to one. At the edge,
-/// where one course stands for very different ones, pages to 1.5 %.
+/// where one course stands for very different ones, and for the shortest, pages to 1.5 %.
 #[test]
 fn the_mean_field_is_the_mean() {
     println!("case        pages  mean field      ms  mean field  syncs  mean field");
@@ -241,7 +241,8 @@ fn the_mean_field_is_the_mean() {
             expected.normal_pages, expected.total_ms, expected.syncs
         );
         let pages_off = expected.normal_pages as f64 / pages - 1.0;
-        let allowed = if name == "edge" { 0.015 } else { 0.01 };
+        // One in fifty of the unfilled guest's migrations, which last a window, takes a second one with half as many pages.
+        let allowed = if name == "edge" || name == "unfilled" { 0.015 } else { 0.01 };
         assert!(pages_off.abs() <= allowed, "{name}: pages off by {pages_off}");
         assert!((expected.total_ms as f64 - total_ms).abs() <= 100.0, "{name}: {total_ms} ms");
         assert!((expected.syncs as f64 - syncs).abs() <= 1.0, "{name}: {syncs} syncs");
@@ -291,7 +292,7 @@ fn a_seed_says_everything() {
             seeds.fold(sum, |sum, seed| hash(sum, &format!("{:?}", at_once(engine, case, seed, PATIENCE_MS))))
         })
     });
-    assert_eq!(hashes, [15_515_616_848_525_605_377, 8_094_023_241_734_055_679, 7_370_647_074_659_072_436]);
+    assert_eq!(hashes, [15_107_296_509_317_118_082, 8_285_821_093_964_764_394, 788_772_461_103_316_348]);
 }
 
 fn any_case() -> impl Strategy<Value = (Case, u64)> {
@@ -316,6 +317,7 @@ fn any_case() -> impl Strategy<Value = (Case, u64)> {
             pace: Pace::phases([(from_ns, rate)]),
             moves_after_writes: NonZeroU64::new(moves),
             catches_up_ns: moves,
+            top_writes_per_second: rate,
         },
     );
     let writers = prop::collection::vec(writer, 0..4);

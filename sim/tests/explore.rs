@@ -9,7 +9,9 @@ use whimbrel_sim::explore::{Astray, Scope, follow, wander};
 /// Goes a way that the numbers choose, with the shipped machine beside it.
 fn go(scope: &Scope, choices: &[u16]) -> Result<(), Astray> {
     let mut choices = choices.iter();
-    let way = wander(scope, 400, |moves| choices.next().map_or(0, |choice| usize::from(*choice) % moves));
+    let (way, broken) =
+        wander(scope, 400, |moves| choices.next().map_or(0, |choice| usize::from(*choice) % moves));
+    assert_eq!(broken, None);
     // A way that a clock cannot go is followed as far as it can be gone.
     match follow(scope, &way) {
         Ok(course) => {

@@ -144,7 +144,8 @@ fn a_hand_over_that_waits_for_the_word_waits_with_the_guest_stopped() {
 }
 
 /// With a cache that holds the working set, pages that change a little cost next to nothing from the third time on; a
-/// cache of a quarter saves a quarter, and pages that change throughout are sent whole.
+/// cache of a quarter saves a quarter. Pages that change throughout are sent whole, but for those that were sent after they
+/// were written last: these are passed over whatever changed.
 #[test]
 fn differences_save_what_the_cache_holds() {
     let bytes_a_page = |cache_mib: u64, changed_bytes: u64| {
@@ -164,7 +165,7 @@ fn differences_save_what_the_cache_holds() {
     };
     assert!((20..60).contains(&bytes_a_page(64, 8)), "{}", bytes_a_page(64, 8));
     assert!((2900..3300).contains(&bytes_a_page(16, 8)), "{}", bytes_a_page(16, 8));
-    assert!((4100..4110).contains(&bytes_a_page(64, 4096)), "{}", bytes_a_page(64, 4096));
+    assert!((3100..3400).contains(&bytes_a_page(64, 4096)), "{}", bytes_a_page(64, 4096));
 }
 
 /// Two channels with packets of 128 pages take as long as one stream, and as many pages.

@@ -71,6 +71,7 @@ fn writers() -> impl Strategy<Value = Writer> {
             pace,
             moves_after_writes: NonZeroU64::new(moves_after),
             catches_up_ns: catches_up_ms * NS_PER_MS,
+            top_writes_per_second: catches_up_ms * 10_000,
         },
     )
 }

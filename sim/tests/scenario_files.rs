@@ -1,9 +1,9 @@
 //! Scenario files that are wrong are refused with every problem at its place, and never with a panic.
 
-#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
+#![cfg(test)]
 
 use proptest::prelude::*;
-use whimbrel_sim::scenario::{FaultAction, Scenario, Trigger};
+use whimbrel_sim::scenario::{FaultAction, GuestPhase, Scenario, Trigger, Writing};
 
 const GOOD: &str = r#"name = "good"
 
@@ -49,13 +49,18 @@ fn problems(text: &str) -> Vec<String> {
     error.to_string().lines().map(str::to_owned).collect()
 }
 
+fn phases(scenario: &Scenario) -> &[GuestPhase] {
+    let Writing::Phases(phases) = &scenario.guest.writing else { panic!("not the short form") };
+    phases
+}
+
 #[test]
 fn a_good_file_is_read_with_its_defaults() {
     let scenario = Scenario::parse(GOOD, "x.toml").unwrap();
     assert_eq!((scenario.seed, scenario.description.as_str()), (1, ""));
     assert_eq!((scenario.guest.filled_mib, scenario.guest.paused), (64, false));
-    assert_eq!(scenario.guest.phases[1].writes_per_second, 16);
-    assert_eq!(scenario.guest.phases[1].working_set_mib, 64);
+    let second = GuestPhase { at_ms: 500, writes_per_second: 16, working_set_mib: 64 };
+    assert_eq!(phases(&scenario)[1], second);
     assert_eq!(scenario.link.latency_us, 0);
     assert_eq!(scenario.migration.downtime_limit_ms, None);
     let [cut, restore] = scenario.faults.as_slice() else { panic!("{:?}", scenario.faults) };
@@ -68,12 +73,14 @@ fn a_misspelt_key_is_named_with_what_was_meant_and_not_missed_too() {
     assert_eq!(
         refused("memory_mib", "memory_mb"),
         ["x.toml:5:1: unknown key `guest.memory_mb`: did you mean `memory_mib`? allowed are `name`, \
-             `memory_mib`, `working_set_mib`, `filled_mib`, `writes_per_second`, `paused`, `phase`"]
+             `memory_mib`, `working_set_mib`, `filled_mib`, `writes_per_second`, `paused`, `phase`, `writer`, \
+             `vcpus`, `ballooned_mib`, `balloon_is_hinted`, `compressed_page_bytes`, \
+             `changed_bytes_per_page`, `persistent`, `disk`"]
     );
     assert_eq!(
         refused("[link]", "[lnik]"),
         ["x.toml:13:2: unknown key `lnik`: did you mean `link`? allowed are `name`, `description`, `seed`, \
-             `guest`, `link`, `migration`, `fault`, `expect`"]
+             `guest`, `link`, `migration`, `source`, `destination`, `daemons`, `costs`, `fault`, `expect`"]
     );
 }
 
@@ -87,7 +94,7 @@ fn an_unknown_word_is_named_with_what_was_meant() {
     let [problem] = refused("\"completed\"", "\"zzz\"").try_into().unwrap();
     assert_eq!(
         problem,
-        "x.toml:26:10: `expect.result` is `zzz`: allowed are `completed`, `cancelled`, `failed`"
+        "x.toml:26:10: `expect.result` is `zzz`: allowed are `completed`, `cancelled`, `failed`, `in-doubt`"
     );
 }
 
@@ -106,8 +113,8 @@ fn wrong_types_and_values_say_what_is_allowed() {
         ("[expect]\nresult", "[[expect]]\nresult", "x.toml:25:1: `expect` is an array: it must be a table, written as [expect]".to_owned()),
         ("name = \"good\"", "name = \"a b\"", "x.toml:1:8: `name` cannot be used as a name: it must be 1 to 64 letters, digits, `-`, `_` or `.`".to_owned()),
         ("\"destination\"", "\"source\"", "x.toml:27:12: `expect.guest_on` contradicts `expect.result`: with that result it can only be `destination`".to_owned()),
-        ("at_iteration = 3\n", "", "x.toml:18:6: a fault without a trigger: it must have exactly one of `at_ms` and `at_iteration`".to_owned()),
-        ("after_ms", "at_ms", "x.toml:17:16: a fault with two triggers: it must have exactly one of `at_ms` and `at_iteration`".to_owned()),
+        ("at_iteration = 3\n", "", "x.toml:18:6: a fault without a trigger: it must have exactly one of `at_ms`, `at_iteration` and `at`".to_owned()),
+        ("after_ms", "at_ms", "x.toml:17:16: a fault with two triggers: it must have exactly one of `at_ms`, `at_iteration` and `at`".to_owned()),
     ];
     for (from, to, expected) in cases {
         assert_eq!(refused(from, to), [expected]);
@@ -182,8 +189,10 @@ proptest! {
         match Scenario::parse(&text, "x.toml") {
             Ok(scenario) => {
                 let guest = &scenario.guest;
-                prop_assert!(guest.phases.is_sorted_by(|a, b| a.at_ms < b.at_ms));
-                prop_assert!(guest.phases.iter().all(|phase| phase.working_set_mib + 16 <= guest.memory_mib));
+                if let Writing::Phases(phases) = &guest.writing {
+                    prop_assert!(phases.is_sorted_by(|a, b| a.at_ms < b.at_ms));
+                }
+                prop_assert!(guest.reach_mib() + 16 <= guest.memory_mib);
                 prop_assert!(scenario.link.bandwidth_mib_per_second > 0);
             }
             Err(error) => prop_assert!(!error.to_string().is_empty()),

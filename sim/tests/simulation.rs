@@ -8,12 +8,13 @@ use whimbrel_core::{
 use whimbrel_sim::scenario::Conditions;
 use whimbrel_sim::{Scenario, Simulation};
 
+/// Those that come without a source; the others are held to theirs in `field.rs`.
+const BUILT_IN: [&str; 3] = ["regression", "converges", "never-converges"];
+
 struct Told {
     outcome: Outcome,
     phases: Vec<PhaseName>,
     cancel: Vec<CancelAnswer>,
-    gains: u64,
-    regressions: u64,
     journal: String,
 }
 
@@ -38,8 +39,6 @@ fn run(scenario: &Scenario, seed: u64) -> Told {
         outcome: view.outcome.unwrap().clone(),
         phases,
         cancel,
-        gains: view.convergence.gains(),
-        regressions: view.convergence.regressions(),
         journal: simulation.journal().unwrap().to_owned(),
     }
 }
@@ -63,24 +62,20 @@ fn fault(at_ms: u64, what: &str) -> String {
 
 #[test]
 fn the_built_in_scenarios_end_as_they_say() {
-    for name in Scenario::built_in_names() {
+    for name in BUILT_IN {
         let scenario = Scenario::built_in(name).unwrap().unwrap();
-        let told = run(&scenario, scenario.seed);
-        let expected = (format!("{:?}", scenario.expect.result), format!("{:?}", scenario.expect.guest_on));
-        let place = match told.outcome.guest.side() {
-            Some(Side::Source) => "Source",
-            Some(Side::Destination) => "Destination",
-            None => "Nowhere",
-        };
-        assert_eq!((format!("{:?}", told.outcome.ending), place.to_owned()), expected, "{name}");
-        assert!(told.gains >= scenario.expect.regressions_at_least, "{name}: {} gains", told.gains);
-        assert!(told.regressions > 0, "{name} shows a saw-tooth");
+        let mut simulation =
+            Simulation::new(&scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
+        simulation.run(|| None, |_, _, _| {}).unwrap();
+        let view = simulation.migration().view();
+        assert_eq!(scenario.differences(view, Some(&simulation.incidents())), Vec::<String>::new(), "{name}");
+        assert!(view.convergence.regressions() > 0, "{name} shows a saw-tooth");
     }
 }
 
 #[test]
 fn every_journal_replays_to_the_same_states() {
-    for name in Scenario::built_in_names() {
+    for name in BUILT_IN {
         let scenario = Scenario::built_in(name).unwrap().unwrap();
         let told = run(&scenario, scenario.seed);
         let replayed =

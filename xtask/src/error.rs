@@ -48,6 +48,12 @@ pub(crate) enum Error {
     NoCase(String),
     #[error("{0} runs could not be recorded, see above; the same command tries them again")]
     NotRecorded(u32),
+    #[error("cannot use the recordings `{}`", path.display())]
+    Recordings { path: PathBuf, source: io::Error },
+    #[error(
+        "the simulator has drifted away from QEMU: {0}; `whimbrel fidelity` shows each case of the file above"
+    )]
+    Drifted(String),
     #[error("the package manager knows no kernel: `{0}` depends on none")]
     NoKernel(&'static str),
     #[error(

@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Builds the program and the hosts, migrates as the scenario says, and tells what the guest saw.
 pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
     let scenario = read(named)?;
+    scenario::check(&scenario)?;
     let program = if let Some(program) = std::env::var_os(PROGRAM) {
         PathBuf::from(program)
     } else {
@@ -58,7 +59,10 @@ fn read(named: &str) -> Result<Scenario, Error> {
         let unreadable = |source| Error::Unreadable { path: PathBuf::from(named), source };
         Scenario::parse(&fs::read_to_string(named).map_err(unreadable)?, named)
     } else {
-        return Err(Error::NoScenario(named.to_owned(), Scenario::built_in_names().join(", ")));
+        return Err(Error::NoScenario(
+            named.to_owned(),
+            Scenario::built_in_names().collect::<Vec<_>>().join(", "),
+        ));
     };
     read.map_err(|error| Error::BadScenario(error.to_string()))
 }

@@ -12,6 +12,7 @@ use xtask::Tree;
 use crate::error::Error;
 use crate::job::{Job, is_root};
 use crate::packages;
+use crate::recheck;
 use crate::setup::{self, Purpose};
 
 /// Where a Linux guest's packages are, when all that needs no root has been done; empty when none are needed.
@@ -35,7 +36,7 @@ pub(crate) struct Options {
     /// Only name the cases
     #[arg(long)]
     list: bool,
-    /// Record the plan's quick cases once, into a new temporary file
+    /// Record the plan's quick cases once, into a new temporary file, and hold the simulator against them
     #[arg(long, conflicts_with_all = ["cases", "repeats", "out", "list"])]
     check: bool,
 }
@@ -74,7 +75,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         done.damaged,
         out.display()
     );
-    if done.failed > 0 { Err(Error::NotRecorded(done.failed)) } else { Ok(()) }
+    if done.failed > 0 {
+        return Err(Error::NotRecorded(done.failed));
+    }
+    if options.check {
+        recheck::run(&plan, &out, &mut |line| println!("{line}"))?;
+        println!("{}", out.display());
+    }
+    Ok(())
 }
 
 fn read(path: Option<&Path>) -> Result<Plan, Error> {

@@ -16,7 +16,7 @@ use crate::job::Job;
 pub(crate) enum Purpose {
     /// Building and testing without real hosts.
     Build,
-    /// Real hosts as well.
+    /// Real hosts and a real browser as well.
     Lab,
 }
 
@@ -40,7 +40,7 @@ const fn need(purpose: Purpose, probe: Probe, package: &'static str) -> Need {
     Need { purpose, probe, package }
 }
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 16] = [
     need(Purpose::Build, Probe::Program("git"), "git"),
     need(Purpose::Build, Probe::Program("gcc"), "gcc"),
     need(Purpose::Build, Probe::Program("pkg-config"), "pkg-config"),
@@ -56,6 +56,11 @@ const NEEDS: [Need; 11] = [
     need(Purpose::Lab, Probe::Program("ip"), "iproute2"),
     need(Purpose::Lab, Probe::Program("tc"), "iproute2"),
     need(Purpose::Lab, Probe::Program("nft"), "nftables"),
+    need(Purpose::Lab, Probe::Program("chromium"), "chromium"),
+    need(Purpose::Lab, Probe::Program("node"), "nodejs"),
+    need(Purpose::Lab, Probe::Program("npm"), "npm"),
+    need(Purpose::Lab, Probe::Program("python3"), "python3"),
+    need(Purpose::Lab, Probe::Module("python3.11/ensurepip/__init__.py"), "python3-venv"),
 ];
 
 /// Installs what is missing, and says what was done.

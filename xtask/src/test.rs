@@ -8,6 +8,7 @@ use cargo_metadata::Artifact;
 use crate::artifacts::{self, built};
 use crate::error::Error;
 use crate::job::Job;
+use crate::service;
 use crate::setup::{self, Purpose};
 use crate::steps::Steps;
 use crate::tidy;
@@ -57,7 +58,7 @@ fn dependencies(steps: &mut Steps) -> Result<(), Error> {
     })
 }
 
-/// Migrations between real hosts. Built with the same features as the tests before, so that nothing is built twice.
+/// The service's page and description, and migrations between real hosts. Built with the same features as the tests before, so that nothing is built twice.
 fn lab(steps: &mut Steps) -> Result<(), Error> {
     let mut program = PathBuf::new();
     let build = format!("build --workspace --bin whimbrel {LIBVIRT}");
@@ -65,6 +66,10 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         program = artifacts::program(&build)?;
         Ok(String::new())
     })?;
+    let folder = service::folder(&program);
+    let alone = "cargo xtask test";
+    steps.step("page", alone, || service::page(&program, &folder).map(|()| String::new()))?;
+    steps.step("schema", alone, || service::schema(&program, &folder).map(|()| String::new()))?;
     let alone = format!(
         "cargo build -p whimbrel --features libvirt && sudo env WHIMBREL_BIN={} {}",
         program.display(),
@@ -74,6 +79,12 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         // The tests, not cargo, are run as root: what is built stays its owner's.
         let as_root = |job: Job| job.variable("WHIMBREL_BIN", &program).privileged();
         tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)
+    })?;
+    let this =
+        env::current_exe().map_err(|source| Error::Start { job: "cargo xtask record".to_owned(), source })?;
+    // Ten migrations are recorded anew, and the simulator is held against them.
+    steps.step("fidelity", "cargo xtask record --check", || {
+        Job::new(this, "record --check").run().map(|()| String::new())
     })
 }
 

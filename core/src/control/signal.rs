@@ -270,7 +270,11 @@ impl Orders {
     /// The most orders that a step gives.
     pub const MOST: usize = 8;
 
-    pub(crate) fn give(&mut self, order: Order) {
+    /// Adds an order.
+    ///
+    /// # Panics
+    /// When there are [`MOST`](Self::MOST) already: no step gives more.
+    pub fn give(&mut self, order: Order) {
         let place = self.list.get_mut(self.len);
         assert!(place.is_some(), "a step gave more than {} orders", Self::MOST);
         if let Some(place) = place {

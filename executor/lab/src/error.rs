@@ -43,6 +43,14 @@ pub enum LabError {
         /// What is wrong, and what would be right.
         reason: String,
     },
+    /// A scenario asks for what real hosts cannot do.
+    #[error("only the simulator can do all of the scenario `{scenario}`; real hosts cannot do: {what}")]
+    OnlySimulated {
+        /// The scenario's name.
+        scenario: String,
+        /// Everything that they cannot do, by its key or word.
+        what: String,
+    },
     /// A process that should run on a host does not.
     #[error("no {what} runs on host `{host}`")]
     NotRunning {

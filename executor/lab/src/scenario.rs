@@ -4,6 +4,7 @@
 //! What happened is read from the migration's journal, by replaying it: so every run also proves that its journal
 //! replays. The guest's region is the scenario's working set; what it fills beside is left to the simulator.
 
+mod abilities;
 mod faults;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::journal::{self, JournalError};
-use whimbrel_core::{Event, Instant, Outcome, Output};
+use whimbrel_core::{AtTimeout, Event, Instant, Outcome, Output};
 use whimbrel_sim::Scenario;
 use whimbrel_sim::scenario::GuestPhase;
 
@@ -67,12 +68,21 @@ pub struct Order<'a> {
 /// the way.
 ///
 /// # Errors
-/// What the lab cannot do, [`LabError::BadGuest`] for a guest that only the simulator can have, and
-/// [`LabError::Journal`] for a journal that does not replay.
+/// What the lab cannot do, [`LabError::OnlySimulated`] for what only the simulator can, and [`LabError::Journal`] for a
+/// journal that does not replay.
 pub fn run(lab: &Lab, scenario: &Scenario, program: &Path, show: Show) -> Result<ScenarioRun, LabError> {
+    check(scenario)?;
     let guest = lab.start_guest(&guest_spec(scenario)?)?;
     let _ = guest.mark();
     migrate(lab, guest, &Order { program, scenario, arguments: &[], show })
+}
+
+/// Whether real hosts can do a scenario; to be asked before anything is built.
+///
+/// # Errors
+/// [`LabError::OnlySimulated`] with everything that they cannot do, by name.
+pub fn check(scenario: &Scenario) -> Result<(), LabError> {
+    abilities::check(scenario)
 }
 
 /// As [`run`], with a guest that runs already.
@@ -81,6 +91,7 @@ pub fn run(lab: &Lab, scenario: &Scenario, program: &Path, show: Show) -> Result
 /// As [`run`].
 pub fn migrate(lab: &Lab, guest: Guest, order: &Order<'_>) -> Result<ScenarioRun, LabError> {
     static RUNS: AtomicU32 = AtomicU32::new(0);
+    check(order.scenario)?;
     let number = RUNS.fetch_add(1, Ordering::Relaxed);
     let journal = lab.folder().join(format!("run-{number}.journal"));
     let log = lab.folder().join(format!("run-{number}.log"));
@@ -106,22 +117,21 @@ pub fn migrate(lab: &Lab, guest: Guest, order: &Order<'_>) -> Result<ScenarioRun
 /// The scenario's guest as the lab starts it.
 ///
 /// # Errors
-/// [`LabError::BadGuest`] when its working set changes on the way, which the lab's guest cannot do.
+/// [`LabError::BadGuest`] for a guest that is larger than the lab's can be, or writes as they cannot.
 pub fn guest_spec(scenario: &Scenario) -> Result<GuestSpec, LabError> {
     let guest = &scenario.guest;
     let bad = |reason: &str| LabError::BadGuest { name: guest.name.clone(), reason: reason.to_owned() };
     let small =
         |value: u64| u32::try_from(value).map_err(|_| bad("it is larger than the lab's guests can be"));
-    let working_set_mib = guest.phases.iter().map(|phase| phase.working_set_mib).max().unwrap_or(1);
-    if guest.phases.iter().any(|phase| phase.working_set_mib != working_set_mib) {
-        return Err(bad("the lab's guest keeps one working set; only the simulator can change it"));
-    }
+    let phases = abilities::phases(&guest.writing)
+        .ok_or_else(|| bad("the lab's guest writes uniformly to one working set from 16 MiB on"))?;
+    let first = phases.first().ok_or_else(|| bad("it says nothing about its writes"))?;
     Ok(GuestSpec {
         name: guest.name.clone(),
         memory_mib: small(guest.memory_mib)?,
-        region_mib: small(working_set_mib)?,
-        writes_per_second: small(guest.phases.first().map_or(0, |phase| phase.writes_per_second))?,
-        phases: phases(&guest.phases),
+        region_mib: small(first.working_set_mib)?,
+        writes_per_second: small(first.writes_per_second)?,
+        phases: lengths(&phases),
         seed: u32::try_from(scenario.seed % u64::from(u32::MAX)).unwrap_or(1),
         paused: guest.paused,
         ..GuestSpec::default()
@@ -129,7 +139,7 @@ pub fn guest_spec(scenario: &Scenario) -> Result<GuestSpec, LabError> {
 }
 
 /// The lab's guest repeats its phases for ever: the last one is made as long as it can be.
-fn phases(phases: &[GuestPhase]) -> Vec<Phase> {
+fn lengths(phases: &[GuestPhase]) -> Vec<Phase> {
     const FOR_EVER_MS: u32 = 24 * 3600 * 1000;
     if phases.len() < 2 {
         return Vec::new();
@@ -168,6 +178,24 @@ fn spawn(lab: &Lab, order: &Order<'_>, journal: &Path, log: &Path) -> Result<Chi
     limit("--bandwidth", limits.bandwidth_limit_mib_per_second);
     limit("--downtime", limits.downtime_limit_ms);
     limit("--timeout", limits.timeout_ms.map(|ms| ms.div_ceil(1000)));
+    limit("--parallel", limits.channels.map(|channels| channels.count));
+    let at_timeout = match limits.at_timeout {
+        AtTimeout::Cancel => "cancel",
+        AtTimeout::Pause => "pause",
+        AtTimeout::Postcopy => "postcopy",
+    };
+    if limits.timeout_ms.is_some() {
+        command.args(["--at-timeout", at_timeout]);
+    }
+    for (is_asked, option) in [
+        (limits.postcopy.is_some(), "--postcopy"),
+        (limits.auto_converge.is_some(), "--auto-converge"),
+        (limits.xbzrle.is_some(), "--xbzrle"),
+    ] {
+        if is_asked {
+            command.arg(option);
+        }
+    }
     if order.show == Show::Quiet {
         let log = std::fs::File::create(log).map_err(LabError::io("create the program's log"))?;
         let errors = log.try_clone().map_err(LabError::io("create the program's log"))?;

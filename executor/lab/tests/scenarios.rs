@@ -197,6 +197,36 @@ fn a_destination_daemon_that_stays_dead_is_named() {
 
 #[test]
 #[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_destination_host_that_is_lost_in_the_middle_leaves_the_guest_on_the_source() {
+    let lab = lab();
+    let faults = fault("at = \"copying\"\nafter_ms = 1500", "lose-destination-host")
+        + &fault("at_ms = 5000", "start-destination-host");
+    let run = run(&lab, &scenario(1000, &faults));
+    assert_eq!(run.exit_code, Some(3), "{}", run.output);
+    assert_eq!(outcome(&run).guest, Whereabouts::SourceRunning, "{}", run.output);
+    assert_sound(&lab, &run, lab.alpha());
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_guest_that_cannot_converge_arrives_when_the_timeout_stops_it_or_moves_it_first() {
+    let lab = lab();
+    for at_timeout in ["pause", "postcopy"] {
+        let ways = format!("timeout_ms = 6000\nat_timeout = \"{at_timeout}\"\npostcopy = true\n");
+        let hopeless = scenario(60_000, &ways);
+        let run = run(&lab, &hopeless);
+        assert_eq!(outcome(&run).ending, Ending::Completed, "{at_timeout}: {}", run.output);
+        assert_sound(&lab, &run, lab.beta());
+        assert_as_simulated(&hopeless, &run);
+        lab.beta().virsh(&["destroy", "wren"]).unwrap();
+        lab.beta().virsh(&["undefine", "wren"]).unwrap();
+    }
+    lab.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
 fn a_link_cut_for_a_moment_is_survived() {
     let lab = lab();
     let short = scenario(1000, &(fault("at_ms = 1500", "cut-link") + &fault("at_ms = 4000", "restore-link")));

@@ -5,6 +5,7 @@
     reason = "these comments are the help on a terminal, where backticks would only disturb"
 )]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,6 +16,7 @@ use whimbrel_sim::qemu::Engine;
 use super::check::Check;
 use super::facts::FactsVerb;
 use super::rule::args::{RuleVerb, Set};
+use crate::service::access::Role;
 use crate::watch::Format;
 
 const EXIT_CODES: &str = "\
@@ -41,11 +43,28 @@ pub(super) struct Arguments {
 pub(super) enum Verb {
     /// Simulate a migration in virtual time; needs no hypervisor.
     Simulate(Simulate),
-    /// Migrate a running guest from one libvirt host to another.
+    /// Migrate a running guest from one libvirt host to another, or between simulated hosts.
     ///
     /// Ctrl-C asks for the end and tells what came of it; a second Ctrl-C leaves the migration running.
     #[command(after_help = EXIT_CODES)]
     Migrate(Migrate),
+    /// Serve the HTTP API, Kimchi's routes, the page and metrics. Without hosts, on simulated ones.
+    Serve(Serve),
+    /// Make a token for `serve`: the token itself goes to standard error, its entry to standard output.
+    Token(Token),
+    /// List a service's migrations, the newest first.
+    List(ServiceAddress),
+    /// Show one migration of a service.
+    Show(OneMigration),
+    /// Follow a migration of a service to its end: a JSON document for each event.
+    #[command(after_help = EXIT_CODES)]
+    Watch(OneMigration),
+    /// Cancel a migration of a service, and tell what really came of it.
+    Cancel(OneMigration),
+    /// React to the course of a migration of a service.
+    React(React),
+    /// Serve a simulated world on a Unix socket, for other processes to migrate guests in.
+    World(World),
     /// Go through a migration again from its journal, step by step.
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
@@ -93,12 +112,15 @@ pub(super) struct Explore {
 
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
-    /// A scenario file, or the name of a built-in one: regression, converges, never-converges.
+    /// A scenario file, a fleet file, or the name of a built-in scenario: see --list.
     #[arg(default_value = "regression")]
     pub(super) scenario: String,
-    /// What keeps account of the simulated guest's dirty pages.
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) engine: EngineName,
+    /// List the built-in scenarios, and do nothing else.
+    #[arg(long, exclusive = true)]
+    pub(super) list: bool,
+    /// What keeps account of the simulated guest's dirty pages: page without it, lumped for fleets.
+    #[arg(long, value_enum)]
+    pub(super) engine: Option<EngineName>,
     /// The seed of all chance, instead of the scenario's.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -113,6 +135,14 @@ pub(super) struct Simulate {
     pub(super) speed: Option<u32>,
 }
 
+impl Simulate {
+    /// An option that was given and that only a single migration has.
+    pub(super) fn single_only(&self) -> Option<&'static str> {
+        let journal = self.journal.is_some().then_some("--journal");
+        journal.or(self.speed.is_some().then_some("--speed"))
+    }
+}
+
 #[derive(Debug, Args)]
 #[expect(
     clippy::struct_field_names,
@@ -122,9 +152,10 @@ pub(super) struct Simulate {
 pub(super) struct Migrate {
     /// The guest's name.
     pub(super) domain: String,
-    /// libvirt URI of the destination, for example qemu+ssh://beta/system. The source's daemon must reach it too.
+    /// URI of the destination, for example qemu+ssh://beta/system; the source's daemon must reach it too. sim://beta is a
+    /// simulated host.
     pub(super) dest: String,
-    /// libvirt URI of the source.
+    /// URI of the source.
     #[arg(long, value_name = "URI", default_value = "qemu:///system")]
     pub(super) source: String,
     /// Where the guest's memory is sent, for example tcp://192.0.2.12; without it to the destination's host name.
@@ -178,6 +209,133 @@ pub(super) struct Migrate {
     /// Write the journal to this new file, instead of one under $XDG_STATE_HOME/whimbrel.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) simulated: Simulated,
+}
+
+/// The world behind `sim://` hosts.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Simulated hosts (sim://)")]
+#[expect(clippy::struct_field_names, reason = "a field is named as its option")]
+pub(super) struct Simulated {
+    /// Simulated seconds that pass in each real one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) sim_speed: u32,
+    /// Hosts, guest and faults of this scenario file or built-in scenario, instead of the built-in world.
+    #[arg(long, value_name = "SCENARIO")]
+    pub(super) sim_scenario: Option<String>,
+    /// The seed of all chance in the built-in world.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) sim_seed: u64,
+    /// So many guests more in the built-in world, called guest-001 and so on.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999))]
+    pub(super) sim_guests: u32,
+    /// The world that `whimbrel world` serves on this Unix socket, instead of one in this process.
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_speed", "sim_scenario", "sim_seed", "sim_guests"])]
+    pub(super) sim_world: Option<PathBuf>,
+}
+
+/// `whimbrel serve`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// URI of a host, as often as there are hosts; the first is "this host" for Kimchi's routes.
+    #[arg(long, value_name = "URI")]
+    pub(super) host: Vec<String>,
+    /// Where to listen. Beyond this machine only with a certificate and tokens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8006")]
+    pub(super) listen: SocketAddr,
+    /// The store's file, instead of one under $XDG_STATE_HOME/whimbrel.
+    #[arg(long, value_name = "FILE")]
+    pub(super) store: Option<PathBuf>,
+    /// How the address of a destination becomes a URI.
+    #[arg(long, value_name = "URI", default_value = "qemu+ssh://{host}/system")]
+    pub(super) transport: String,
+    /// Let in only those who have a token of this file: see `whimbrel token`.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokens: Option<PathBuf>,
+    /// The certificate chain, in PEM: TLS.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(super) certificate: Option<PathBuf>,
+    /// The certificate's key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(super) key: Option<PathBuf>,
+    /// Requests a second that one address may send.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) rate: u32,
+    #[command(flatten)]
+    pub(super) simulated: Simulated,
+}
+
+/// Where a service is, and how to be let in.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ServiceAddress {
+    /// The service's address.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8006")]
+    pub(super) service: String,
+    /// Certificates, in PEM, of those who vouch for a service with https.
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
+    pub(super) ca: PathBuf,
+    /// A file that holds the token.
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Write the service's own document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// One migration of a service.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OneMigration {
+    /// Its number.
+    pub(super) migration: u64,
+    #[command(flatten)]
+    pub(super) service: ServiceAddress,
+}
+
+/// `whimbrel react`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct React {
+    /// The migration's number.
+    pub(super) migration: u64,
+    /// What is to be done.
+    #[arg(value_enum)]
+    pub(super) reaction: ReactionName,
+    /// The new limit: ms for `downtime`, MiB/s for `bandwidth`.
+    pub(super) value: Option<u64>,
+    #[command(flatten)]
+    pub(super) service: ServiceAddress,
+}
+
+/// The reactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReactionName {
+    /// Another downtime limit.
+    Downtime,
+    /// Another bandwidth limit.
+    Bandwidth,
+    /// The guest stands still until it has arrived.
+    Pause,
+    /// The guest is moved first, and its memory after it.
+    Postcopy,
+}
+
+/// `whimbrel token`.
+#[derive(Debug, Args)]
+pub(super) struct Token {
+    /// Whose it is; stands in the audit record.
+    pub(super) name: String,
+    /// What it allows.
+    #[arg(value_enum)]
+    pub(super) role: Role,
+}
+
+/// `whimbrel world`.
+#[derive(Debug, Args)]
+pub(super) struct World {
+    /// The Unix socket, which must not exist yet.
+    pub(super) socket: PathBuf,
+    #[command(flatten)]
+    pub(super) simulated: Simulated,
 }
 
 #[derive(Debug, Args)]

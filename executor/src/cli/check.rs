@@ -12,6 +12,7 @@ use super::facts::Collect;
 use super::rule::args::{Form, Set};
 use super::rule::{load_set, show, today};
 use super::{CliError, Exit};
+use crate::hosts::Hosts;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -30,21 +31,8 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
     show(&set.judge(&facts, &today()), arguments.format)
 }
 
-/// Facts from two hosts. Each kind of host has its own way to be asked; today there is one.
+/// Facts from two hosts that a hypervisor runs on.
 pub(super) fn collect(arguments: &Collect) -> Result<Facts, CliError> {
-    for uri in [&arguments.source, &arguments.dest] {
-        super::migrate::check_uri(uri)?;
-    }
-    from_libvirt(arguments)
-}
-
-#[cfg(not(feature = "libvirt"))]
-fn from_libvirt(arguments: &Collect) -> Result<Facts, CliError> {
-    Err(super::migrate::not_built_in(&arguments.source))
-}
-
-#[cfg(feature = "libvirt")]
-fn from_libvirt(arguments: &Collect) -> Result<Facts, CliError> {
-    crate::libvirt::collect(&arguments.domain, &arguments.source, &arguments.dest)
-        .map_err(|error| CliError::Rules(error.to_string()))
+    let told = Hosts::new(None).facts(&arguments.domain, &arguments.source, &arguments.dest)?;
+    told.ok_or_else(|| CliError::Rules("simulated hosts have no facts of their own".to_owned()))
 }

@@ -9,9 +9,13 @@ use miette::{Diagnostic, GraphicalReportHandler, NamedSource, SourceSpan};
 use whimbrel_core::journal::JournalError;
 use whimbrel_sim::ScenarioError;
 use whimbrel_sim::fidelity::RecordingError;
+use whimbrel_sim::fleet::FleetError;
 
 use super::Exit;
 use crate::drive::{DriveError, JournalFileError};
+use crate::hosts::HostsError;
+use crate::service::ServiceError;
+use crate::service::access::TokenError;
 
 /// A command that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,15 @@ pub enum CliError {
     /// A scenario whose limits no migration can follow.
     #[error("the scenario asks for what no migration can follow")]
     Spec(#[from] whimbrel_core::SpecError),
+    /// A fleet that cannot be simulated.
+    #[error("the fleet cannot be simulated")]
+    Fleet(#[from] FleetError),
+    /// An option that only a single migration has, with a fleet's file.
+    #[error("`{option}` is for a single migration, and the file describes a fleet")]
+    NotForFleets {
+        /// The option.
+        option: &'static str,
+    },
     /// A journal that cannot be replayed.
     #[error("cannot replay `{}`", path.display())]
     Journal {
@@ -93,14 +106,43 @@ pub enum CliError {
     /// A pack that does not build.
     #[error("the pack cannot be built")]
     Build(#[source] whimbrel_plugins::build::BuildError),
-    /// A connection URI that this build cannot use.
-    #[error("{reason}")]
-    Uri {
-        /// What is wrong with it.
-        reason: String,
-        /// What to do.
-        hint: &'static str,
+    /// A host that cannot be asked.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
+    /// The simulated world could not be set going.
+    #[error("cannot start the simulated world")]
+    World(#[source] io::Error),
+    /// A Unix socket that cannot be served on.
+    #[error("cannot serve on `{}`", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
+    /// The service could not be started, or ended early.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// A service does not answer.
+    #[error("the service does not answer: {0}")]
+    Unanswered(String),
+    /// A service refuses.
+    #[error("the service refuses: {what}; {remedy}")]
+    Refused {
+        /// What happened.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A reaction that is not one.
+    #[error("{0}")]
+    Reaction(&'static str),
+    /// Standard output cannot be written to.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    /// A token could not be made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The migration could not be driven on.
     #[error("the migration is no longer followed")]
     Drive(#[from] DriveError),
@@ -124,19 +166,45 @@ impl CliError {
             | Self::Journal { .. }
             | Self::Recordings { .. }
             | Self::Slice { .. }
-            | Self::Uri { .. }
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
             | Self::NoRule(_)
             | Self::Build(_)
+            | Self::NotForFleets { .. }
+            | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
+            | Self::Hosts(
+                HostsError::NotAUri(_)
+                | HostsError::NoWorld(_)
+                | HostsError::NoDriver(_)
+                | HostsError::Mixed(..),
+            )
             | Self::JournalFile(_)
+            | Self::Reaction(_)
+            | Self::Service(
+                ServiceError::Unprotected(_)
+                | ServiceError::NoHost
+                | ServiceError::Transport(_)
+                | ServiceError::Hosts(_)
+                | ServiceError::Tokens { .. }
+                | ServiceError::Tls(_),
+            )
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
             Self::Drive(DriveError::Journal(_) | DriveError::Misuse(_) | DriveError::PortGone) => {
                 Exit::InDoubt
             }
-            Self::Signals(_) | Self::Misuse(_) => Exit::Unexpected,
+            Self::Signals(_)
+            | Self::Misuse(_)
+            | Self::Fleet(FleetError::Misuse(_) | FleetError::Network(_))
+            | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
+            | Self::World(_)
+            | Self::Service(_)
+            | Self::Token(_)
+            | Self::Unanswered(_)
+            | Self::Refused { .. }
+            | Self::Output(_)
+            | Self::Socket { .. } => Exit::Unexpected,
         }
     }
 
@@ -160,7 +228,10 @@ impl CliError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Uri { hint, .. } => Some(hint),
+            Self::Hosts(error) | Self::Service(ServiceError::Hosts(error)) => hint_on(error),
+            Self::Service(ServiceError::Unprotected(_)) => Some(
+                "give --certificate, --key and --tokens, or listen at 127.0.0.1 and let ssh forward the port",
+            ),
             Self::Drive(DriveError::Misuse(_) | DriveError::PortGone) => Some(
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
@@ -180,11 +251,35 @@ impl CliError {
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
+            | Self::Fleet(_)
+            | Self::NotForFleets { .. }
             | Self::Slice { .. }
             | Self::Drive(_)
             | Self::Signals(_)
+            | Self::World(_)
+            | Self::Service(_)
+            | Self::Token(_)
+            | Self::Unanswered(_)
+            | Self::Refused { .. }
+            | Self::Reaction(_)
+            | Self::Output(_)
+            | Self::Socket { .. }
             | Self::Misuse(_) => None,
         }
+    }
+}
+
+fn hint_on(error: &HostsError) -> Option<&'static str> {
+    match error {
+        HostsError::NotAUri(_) => Some(
+            "write it as qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
+        ),
+        HostsError::NoDriver(_) => Some(
+            "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
+             `apt-get install libvirt-dev pkg-config`)",
+        ),
+        HostsError::Mixed(..) => Some("give two simulated hosts, or two real ones"),
+        HostsError::NoWorld(_) | HostsError::World(_) | HostsError::Refused { .. } => None,
     }
 }
 

@@ -16,6 +16,8 @@ use super::{CliError, Exit, say};
 const SCHEMA: &str = "whimbrel.explore/1";
 /// No way through is longer.
 const MOST_DEPTH: u32 = 1_000;
+/// One would do; a few show whether they have one cause.
+const MOST_VIOLATIONS: usize = 8;
 
 pub(super) fn run(arguments: &Explore) -> Result<Exit, CliError> {
     let chosen: Vec<Slice> = slices().into_iter().filter(|slice| is_chosen(slice, arguments)).collect();
@@ -52,7 +54,7 @@ fn is_chosen(slice: &Slice, arguments: &Explore) -> bool {
 
 fn explore_slice(slice: &Slice, arguments: &Explore) -> Result<Explored, CliError> {
     let began = Instant::now();
-    let bounds = Bounds { states: arguments.states, depth: MOST_DEPTH };
+    let bounds = Bounds { states: arguments.states, depth: MOST_DEPTH, violations: MOST_VIOLATIONS };
     let coverage = explore(&slice.scope, bounds, |_| ());
     let violations = coverage
         .violations

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
-use whimbrel_sim::fidelity::{CaseReport, Report, compare, read};
+use whimbrel_sim::fidelity::{CaseReport, EdgeReport, Report, Summary, compare, read};
 
 use super::args::{Fidelity, FidelityFormat};
 use super::{CliError, Exit};
@@ -59,20 +59,60 @@ fn table(report: &Report) -> String {
     for case in &report.cases {
         let _ = writeln!(text, "{}", row(case, width));
     }
-    for skipped in &report.skipped {
-        let _ = writeln!(text, "{:width$}  skipped: {}", skipped.name, skipped.reason);
+    for workload in &report.workloads {
+        let _ = writeln!(text, "{}", row(&workload.case, width));
     }
-    let summary = &report.summary;
+    for case in &report.not_simulated {
+        let _ = writeln!(text, "{:width$}  not simulated: {}", case.name, case.reason);
+    }
+    if !report.edge.is_empty() {
+        let _ = writeln!(text, "\nedge cases, as distributions; not in the summaries");
+    }
+    for edge in &report.edge {
+        let _ = writeln!(text, "{}", edge_row(edge, width));
+    }
+    let _ = writeln!(
+        text,
+        "\nengine {}, {} seeds a case; errors of the simulated median against the recorded one\n\
+         {} cases not simulated, {} edge cases; {} of {} recorded runs on a noisy host",
+        report.engine,
+        report.seeds,
+        report.not_simulated.len(),
+        report.edge.len(),
+        report.noisy_runs[0],
+        report.noisy_runs[1],
+    );
+    summary(&mut text, "all but the edge cases", &report.summary);
+    summary(&mut text, "those of a quiet host", &report.summary_quiet);
+    if !report.workloads.is_empty() {
+        summary(&mut text, "Linux guests, forecast from what was known before", &report.workloads_summary);
+    }
+    let _ = writeln!(text, "\ntargets");
+    for target in &report.targets {
+        let met = if target.met { "met" } else { "MISSED" };
+        let value = target.value.map_or(NONE.to_owned(), |value| format!("{value:.4}"));
+        let _ = writeln!(text, "{:22} {value:>8} of {:<8} {met}", target.name, target.limit);
+    }
+    let _ = writeln!(text, "\nthe host, from idle runs");
+    for constant in &report.host {
+        let source = match constant.idle_runs {
+            0 => "default".to_owned(),
+            runs => format!("{runs} runs"),
+        };
+        let _ = writeln!(text, "{:27} {:>13}  {source}", constant.name, constant.value);
+    }
+    text
+}
+
+fn summary(text: &mut String, of: &str, summary: &Summary) {
     let _ = write!(
         text,
-        "\n{} cases, {} seeds each, {} skipped; errors of the simulated median against the recorded one\n\
+        "\n{of}: {} cases\n\
          pages    mean {}, most {}\n\
          time     median {}, most {}\n\
          syncs    {} in QEMU's own range, widened by one\n\
          verdicts {} wrong\n",
         summary.cases,
-        report.seeds,
-        report.skipped.len(),
         percent(summary.pages_error_mean),
         percent(summary.pages_error_max),
         percent(summary.time_error_median),
@@ -80,7 +120,25 @@ fn table(report: &Report) -> String {
         summary.syncs_in_range_share.map_or(NONE.to_owned(), |share| format!("{:.0} %", share * 100.0)),
         summary.wrong_verdicts,
     );
-    text
+}
+
+fn edge_row(edge: &EdgeReport, width: usize) -> String {
+    let p = |p: Option<f64>| p.map_or(NONE.to_owned(), |p| format!("{p:.3}"));
+    let simulated = edge
+        .simulated_ms
+        .map_or(NONE.to_owned(), |[low, middle, high]| format!("{middle:.0} ({low:.0}..{high:.0}) ms"));
+    let recorded: Vec<String> = edge.recorded_ms.iter().map(|ms| format!("{ms:.0}")).collect();
+    format!(
+        "{:width$}  completes {} of {}, simulated {:.0} %; time {} ms, simulated {simulated}, p {}; pages p {}; {}",
+        edge.name,
+        edge.recorded_completed[0],
+        edge.recorded_completed[1],
+        edge.simulated_completes * 100.0,
+        if recorded.is_empty() { NONE.to_owned() } else { recorded.join(", ") },
+        p(edge.time_p),
+        p(edge.pages_p),
+        edge.reason,
+    )
 }
 
 fn row(case: &CaseReport, width: usize) -> String {

@@ -5,18 +5,23 @@
 
 mod args;
 mod check;
+mod client;
 mod error;
 mod explore;
 mod facts;
 mod fidelity;
-#[cfg(feature = "libvirt")]
+mod fleet;
 mod interrupt;
 mod migrate;
+mod preflight;
 mod replay;
 mod rule;
+mod serve;
 mod simulate;
+mod simulated;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::args::{Arguments, Verb};
@@ -51,6 +56,14 @@ pub fn main() -> ExitCode {
     let result = match arguments.verb {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Migrate(arguments) => migrate::run(&arguments),
+        Verb::Serve(arguments) => serve::run(&arguments),
+        Verb::Token(arguments) => serve::token(&arguments),
+        Verb::List(arguments) => client::list(&arguments),
+        Verb::Show(arguments) => client::show(&arguments),
+        Verb::Watch(arguments) => client::watch(&arguments),
+        Verb::Cancel(arguments) => client::cancel(&arguments),
+        Verb::React(arguments) => client::react(&arguments),
+        Verb::World(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
         Verb::Rule(verb) => rule::run(&verb),
@@ -84,6 +97,13 @@ impl Exit {
 fn say(text: &str) {
     // Nobody is left to be told when standard error is closed.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Where this program keeps what outlives it, for this user.
+fn state_folder() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    state.unwrap_or_default().join("whimbrel")
 }
 
 fn stdout_is_terminal() -> bool {

@@ -1,6 +1,7 @@
-//! `whimbrel simulate`: one migration in virtual time.
+//! `whimbrel simulate`: one migration in virtual time. Files of fleets are `fleet`'s business.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,26 +10,33 @@ use std::time::{Duration, Instant as Clock};
 
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
-use whimbrel_core::{Instant, Request, Side};
+use whimbrel_core::{Instant, Request};
 use whimbrel_sim::qemu::Engine;
-use whimbrel_sim::scenario::Conditions;
-use whimbrel_sim::scenario::{ExpectedResult, GuestPlace, Scenario};
+use whimbrel_sim::scenario::{Conditions, Scenario};
 use whimbrel_sim::simulation::Simulation;
 
 use super::args::Simulate;
-use super::{CliError, Exit, say, stdout_is_terminal};
+use super::{CliError, Exit, fleet, say, stdout_is_terminal};
 use crate::watch::{self, Format, Origin, picture};
 
 /// Simulated seconds a second on a terminal: a migration of a minute is watched in less than ten seconds.
 const WATCHED_SPEED: u32 = 8;
 
 pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
-    let scenario = read(&arguments.scenario)?;
+    if arguments.list {
+        return list();
+    }
+    let text = read(&arguments.scenario)?;
+    if let Some(result) = fleet::run(arguments, &text) {
+        return result;
+    }
+    let scenario = Scenario::parse(&text, &arguments.scenario)
+        .map_err(|error| CliError::Scenario { error, text: text.clone() })?;
     let seed = arguments.seed.unwrap_or(scenario.seed);
     let on_terminal = stdout_is_terminal() && arguments.format == Format::Text;
     let pace = Pace::new(arguments.speed.unwrap_or(if on_terminal { WATCHED_SPEED } else { 0 }));
 
-    let engine = Engine::from(arguments.engine);
+    let engine = arguments.engine.map_or(Engine::Page, Engine::from);
     let conditions = Conditions { engine, seed, ..scenario.conditions() };
     let mut simulation = Simulation::new(&scenario, conditions, whimbrel_plugins::judge)?;
     if arguments.journal.is_some() {
@@ -50,17 +58,13 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
     Ok(judge(&scenario, &simulation))
 }
 
-/// A scenario by its file, or by the name of a built-in one.
-fn read(name: &str) -> Result<Scenario, CliError> {
+/// A file's text, or that of a built-in scenario.
+fn read(name: &str) -> Result<String, CliError> {
     let path = Path::new(name);
-    let built_in = if path.exists() { None } else { Scenario::built_in_text(name) };
-    let text = match built_in {
-        Some(text) => text.to_owned(),
-        None => {
-            fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source })?
-        }
-    };
-    Scenario::parse(&text, name).map_err(|error| CliError::Scenario { error, text })
+    match Scenario::built_in_text(name).filter(|_| !path.exists()) {
+        Some(text) => Ok(text.to_owned()),
+        None => fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source }),
+    }
 }
 
 /// The first Ctrl-C is the operator's cancel; a second one ends the process, for a simulation leaves nothing behind.
@@ -74,7 +78,6 @@ fn listen() -> Result<Arc<AtomicBool>, CliError> {
 }
 
 fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
-    use std::io::Write as _;
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -85,33 +88,27 @@ fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
 
 /// Whether it ended as the scenario expects.
 fn judge(scenario: &Scenario, simulation: &Simulation) -> Exit {
-    let view = simulation.migration().view();
-    let Some(outcome) = view.outcome else { return Exit::Unexpected };
-    let wanted = scenario.expect;
-    let result = match wanted.result {
-        ExpectedResult::Completed => whimbrel_core::Ending::Completed,
-        ExpectedResult::Cancelled => whimbrel_core::Ending::Cancelled,
-        ExpectedResult::Failed => whimbrel_core::Ending::Failed,
-    };
-    let place = match outcome.guest.side() {
-        Some(Side::Source) => Some(GuestPlace::Source),
-        Some(Side::Destination) => Some(GuestPlace::Destination),
-        None => outcome.guest.is_lost().then_some(GuestPlace::Nowhere),
-    };
-    let gains = view.convergence.gains();
-    if outcome.ending == result && place == Some(wanted.guest_on) && gains >= wanted.regressions_at_least {
+    let differences = scenario.differences(simulation.migration().view(), Some(&simulation.incidents()));
+    if differences.is_empty() {
         return Exit::Done;
     }
-    say(&format!(
-        "error: the scenario `{}` expects {:?} with the guest on {:?} and {} regressions or more from one sync to the next; it was {:?}, {}, with {gains}",
-        scenario.name,
-        wanted.result,
-        wanted.guest_on,
-        wanted.regressions_at_least,
-        outcome.ending,
-        outcome.guest
-    ));
+    let told = differences.join("\n  ");
+    say(&format!("error: the scenario `{}` expects something else:\n  {told}", scenario.name));
     Exit::Unexpected
+}
+
+/// The built-in scenarios, one a line with what it shows.
+fn list() -> Result<Exit, CliError> {
+    let widest = Scenario::built_in_names().map(str::len).max().unwrap_or(0);
+    let mut out = io::stdout().lock();
+    for name in Scenario::built_in_names() {
+        // A test reads every built-in scenario.
+        let description = Scenario::built_in(name).and_then(Result::ok).map(|scenario| scenario.description);
+        let line = format!("{name:widest$}  {}", description.unwrap_or_default());
+        writeln!(out, "{line}")
+            .map_err(|source| CliError::Unwritable { path: "standard output".into(), source })?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Holds virtual time back, so that people can watch it.

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant as Clock};
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
     Action, Answer, Command, Facts, Input, Instant, Migration, Observation, Outcome, Output, Request, Spec,
-    Verdict,
+    SpecError, Verdict,
 };
 
 use self::audience::Audience;
-pub use self::journal::{Journal, JournalFileError};
+pub use self::journal::{Journal, JournalFileError, Keep, KeepError};
 pub use self::reactions::Reactions;
 use crate::watch::Watcher;
 
@@ -55,7 +55,7 @@ pub struct Driven {
     /// How fast hints were followed by commands.
     pub reactions: Reactions,
     /// Why the journal ends early, when it does: the migration is driven on without it.
-    pub journal_error: Option<JournalFileError>,
+    pub journal_error: Option<KeepError>,
 }
 
 /// Why a migration could not be driven on. The guest is then in the hands of the hypervisors.
@@ -63,10 +63,10 @@ pub struct Driven {
 pub enum DriveError {
     /// The spec is out of its bounds.
     #[error(transparent)]
-    Spec(#[from] whimbrel_core::SpecError),
+    Spec(#[from] SpecError),
     /// The journal could not be begun. One that breaks off later does not end the driving.
     #[error(transparent)]
-    Journal(#[from] JournalFileError),
+    Journal(#[from] KeepError),
     /// The port broke the protocol.
     #[error("the driver broke the protocol")]
     Misuse(#[from] whimbrel_core::Misuse),
@@ -75,51 +75,68 @@ pub enum DriveError {
     PortGone,
 }
 
+/// A migration that is to be driven, from its beginning or from where somebody left it.
+#[derive(Debug)]
+pub struct Course {
+    migration: Migration,
+    /// When it stood so, in its own time.
+    now: Instant,
+    first: Input,
+}
+
+impl Course {
+    /// From the beginning.
+    ///
+    /// # Errors
+    /// When the spec is out of its bounds.
+    pub fn begin(spec: Spec) -> Result<Self, SpecError> {
+        Ok(Self {
+            migration: Migration::new(spec)?,
+            now: Instant::BEGIN,
+            first: Input::Operator(Request::Begin),
+        })
+    }
+
+    /// From where whoever drove it left it: what was commanded is not answered any more. `now` is the present in the
+    /// migration's own time.
+    #[must_use]
+    pub fn adopt(migration: Migration, now: Instant) -> Self {
+        Self { migration, now, first: Input::Restarted }
+    }
+}
+
 /// Drives a migration until it ends or the operator leaves.
 ///
 /// # Errors
 /// See [`DriveError`]; none of them touches the guest.
 pub fn drive(
-    spec: Spec,
+    course: Course,
     port: &mut dyn Port,
     inbox: &Receiver<Message>,
-    journal: Journal,
-    rules: fn(&Facts) -> Verdict,
-    watcher: Box<dyn Watcher + Send>,
+    mut journal: Box<dyn Keep>,
+    rules: &dyn Fn(&Facts) -> Verdict,
+    watcher: Option<Box<dyn Watcher + Send>>,
 ) -> Result<Driven, DriveError> {
-    let migration = Migration::new(spec)?;
+    let Course { migration, now, first } = course;
+    if matches!(first, Input::Operator(Request::Begin)) {
+        journal.begin(migration.view().spec)?;
+    }
     let mut driver = Driver {
-        audience: Audience::new(migration.clone(), watcher),
+        audience: watcher.map(|watcher| Audience::new(migration.clone(), watcher)),
         migration,
         started: Clock::now(),
-        journal,
+        started_at: now,
+        journal: Some(journal),
         journal_error: None,
         reactions: Reactions::default(),
         rules,
     };
-    driver.journal.begin(driver.migration.view().spec)?;
-    driver.take(Input::Operator(Request::Begin), port)?;
-    while driver.migration.view().outcome.is_none() {
-        match inbox.recv_timeout(driver.patience()) {
-            Ok(Message::Observed { observation, since }) => {
-                let is_hint = matches!(observation, Observation::Hint(_));
-                let commands = driver.take(Input::Hypervisor(observation), port)?;
-                if is_hint && commands > 0 {
-                    driver.reactions.record(since.elapsed());
-                }
-            }
-            Ok(Message::Asked(request)) => {
-                driver.take(Input::Operator(request), port)?;
-            }
-            Ok(Message::Leave) => break,
-            Err(RecvTimeoutError::Timeout) => {
-                driver.take(Input::Timer, port)?;
-            }
-            Err(RecvTimeoutError::Disconnected) => return Err(DriveError::PortGone),
-        }
-    }
+    driver.take(first, port)?;
+    driver.follow(port, inbox)?;
     let outcome = driver.migration.view().outcome.cloned();
-    driver.audience.leave();
+    if let Some(mut audience) = driver.audience {
+        audience.leave();
+    }
     Ok(Driven {
         outcome,
         migration: driver.migration,
@@ -128,17 +145,42 @@ pub fn drive(
     })
 }
 
-struct Driver {
+struct Driver<'r> {
     migration: Migration,
     started: Clock,
-    journal: Journal,
-    journal_error: Option<JournalFileError>,
+    /// The instant at which that was.
+    started_at: Instant,
+    journal: Option<Box<dyn Keep>>,
+    journal_error: Option<KeepError>,
     reactions: Reactions,
-    audience: Audience,
-    rules: fn(&Facts) -> Verdict,
+    audience: Option<Audience>,
+    rules: &'r dyn Fn(&Facts) -> Verdict,
 }
 
-impl Driver {
+impl Driver<'_> {
+    fn follow(&mut self, port: &mut dyn Port, inbox: &Receiver<Message>) -> Result<(), DriveError> {
+        while self.migration.view().outcome.is_none() {
+            match inbox.recv_timeout(self.patience()) {
+                Ok(Message::Observed { observation, since }) => {
+                    let is_hint = matches!(observation, Observation::Hint(_));
+                    let commands = self.take(Input::Hypervisor(observation), port)?;
+                    if is_hint && commands > 0 {
+                        self.reactions.record(since.elapsed());
+                    }
+                }
+                Ok(Message::Asked(request)) => {
+                    self.take(Input::Operator(request), port)?;
+                }
+                Ok(Message::Leave) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.take(Input::Timer, port)?;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(DriveError::PortGone),
+            }
+        }
+        Ok(())
+    }
+
     /// Gives one input to the machine and its outputs to whom they concern; returns how many commands there were.
     fn take(&mut self, input: Input, port: &mut dyn Port) -> Result<usize, DriveError> {
         let mut inputs = VecDeque::from([input]);
@@ -148,8 +190,10 @@ impl Driver {
             let result = self.migration.handle(now, input.clone()).map(Iterator::collect::<Vec<_>>);
             // An input that breaks the protocol is recorded too: it is the one that will be asked for.
             let record = Record { at_ns: now, input, trail: self.migration.view().trail };
-            self.keep(&record);
-            self.audience.tell(record);
+            self.keep(&record, result.as_deref().unwrap_or_default());
+            if let Some(audience) = &self.audience {
+                audience.tell(record);
+            }
             for output in result? {
                 match output {
                     // Whoever watches finds the events in the record.
@@ -169,16 +213,18 @@ impl Driver {
         Ok(commands)
     }
 
-    /// Writes a record. A full disk must not keep a stopped guest from being resumed: the driving goes on without.
-    fn keep(&mut self, record: &Record) {
-        if let Err(error) = self.journal.append(record) {
-            self.journal = Journal::none();
+    /// Keeps a record. A full disk must not keep a stopped guest from being resumed: the driving goes on without.
+    fn keep(&mut self, record: &Record, outputs: &[Output]) {
+        let Some(journal) = &mut self.journal else { return };
+        if let Err(error) = journal.append(record, outputs, self.migration.view()) {
+            self.journal = None;
             self.journal_error = Some(error);
         }
     }
 
     fn now(&self) -> Instant {
-        Instant::from_ns(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        let elapsed_ns = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Instant::from_ns(self.started_at.as_ns().saturating_add(elapsed_ns))
     }
 
     /// Time until the machine's deadline; long when it has none, because every input wakes the loop anyway.

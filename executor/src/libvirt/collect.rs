@@ -7,18 +7,31 @@ use whimbrel_plugins::xml;
 
 use super::{Connection, Domain, ErrorCode, LibvirtError, PausedReason, State, Version, XmlView};
 
+/// A host that did not tell what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("`{uri}` does not tell its facts: {error}")]
+pub struct Untold {
+    /// Which host.
+    pub uri: String,
+    /// Why.
+    #[source]
+    pub error: LibvirtError,
+}
+
 /// Asks both hosts about a guest, and about each other.
 ///
 /// # Errors
 /// When a host cannot be reached, or the source has no such guest.
-pub fn collect(guest: &str, source_uri: &str, destination_uri: &str) -> Result<Facts, LibvirtError> {
-    let source = Connection::open(source_uri)?;
-    let destination = Connection::open(destination_uri)?;
-    let domain = source.lookup(guest)?;
-    let definition = domain.xml(XmlView::Current)?;
-    let told = guest_facts(&domain, &definition)?;
-    let here = host(source_uri, &source, &told, None)?;
-    let there = host(destination_uri, &destination, &told, Some(&definition))?;
+pub fn collect(guest: &str, source_uri: &str, destination_uri: &str) -> Result<Facts, Untold> {
+    let at = |uri: &str| {
+        let uri = uri.to_owned();
+        move |error| Untold { uri, error }
+    };
+    let source = Connection::open(source_uri).map_err(at(source_uri))?;
+    let destination = Connection::open(destination_uri).map_err(at(destination_uri))?;
+    let (definition, told) = guest_told(&source, guest).map_err(at(source_uri))?;
+    let here = host(source_uri, &source, &told, None).map_err(at(source_uri))?;
+    let there = host(destination_uri, &destination, &told, Some(&definition)).map_err(at(destination_uri))?;
     let request = Request { live: true, persist_destination: true, ..Request::default() };
     Ok(Facts {
         request: Some(request),
@@ -29,6 +42,13 @@ pub fn collect(guest: &str, source_uri: &str, destination_uri: &str) -> Result<F
     })
 }
 
+fn guest_told(source: &Connection, name: &str) -> Result<(String, Guest), LibvirtError> {
+    let domain = source.lookup(name)?;
+    let definition = domain.xml(XmlView::Current)?;
+    let told = guest_facts(&domain, &definition)?;
+    Ok((definition, told))
+}
+
 fn guest_facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtError> {
     let mut guest = xml::domain(definition).map_err(|error| unreadable("virDomainGetXMLDesc", &error))?;
     let state = domain.state()?;
@@ -37,6 +57,11 @@ fn guest_facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtError>
     guest.autostart = domain.autostart().ok();
     guest.managed_save = domain.has_managed_save().ok();
     guest.snapshots = domain.snapshots().ok();
+    for disk in guest.disks.iter_mut().filter(|disk| disk.busy.is_none()) {
+        // A guest that is off has no block jobs, and libvirt refuses to speak of them.
+        let job = if state.is_active() { domain.block_job(&disk.target) } else { Ok("") };
+        disk.busy = job.ok().map(str::to_owned);
+    }
     // libvirt refuses to speak of jobs of a guest that is off.
     let job = if state.is_active() { domain.job_statistics() } else { Ok(None) };
     guest.job = job.ok().map(|job| match job {
@@ -138,7 +163,8 @@ fn run_state(state: State) -> (RunState, String) {
         State::Paused(PausedReason::Migration) => (RunState::Paused, "migration"),
         State::Paused(PausedReason::Postcopy) => (RunState::Paused, "post-copy"),
         State::Paused(PausedReason::PostcopyFailed) => (RunState::Paused, "post-copy-failed"),
-        State::Paused(_) | State::GuestSuspended => (RunState::Paused, ""),
+        State::Paused(PausedReason::Unknown) => (RunState::Paused, ""),
+        State::Paused(_) | State::GuestSuspended => (RunState::Paused, "other"),
         State::Shutoff(_) => (RunState::Off, ""),
         State::Crashed => (RunState::Crashed, "crashed"),
         State::Unknown { .. } => (RunState::Unknown, ""),

@@ -20,8 +20,8 @@ mod statistics;
 mod sys;
 pub mod versions;
 
-pub use collect::collect;
-pub use driver::{LibvirtPort, Route};
+pub use collect::{Untold, collect};
+pub use driver::{LibvirtPort, inventory};
 pub use error::{ErrorCode, LibvirtError};
 pub use event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle, Resumed, Started, Stopped, Suspended};
 pub use host::host_uuid;

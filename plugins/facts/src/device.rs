@@ -38,7 +38,7 @@ record! {
         reservations: bool,
         /// Encrypted.
         encrypted: bool,
-        /// A block job that works on it.
+        /// The block job that works on it; empty when there is none.
         busy: Option<String>,
         /// Pool.
         pool: String,

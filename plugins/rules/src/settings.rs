@@ -64,7 +64,7 @@ impl Settings {
             match value.parse::<u64>() {
                 Ok(number) if (least..=most).contains(&number) => slot.1 = number,
                 _ => {
-                    errors.push(problem(&pointer, &format!("must be a whole number from {least} to {most}")))
+                    errors.push(problem(&pointer, &format!("must be a whole number from {least} to {most}")));
                 }
             }
         }

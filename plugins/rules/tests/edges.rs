@@ -5,7 +5,7 @@ mod common;
 use common::{Change, EDGES, codes, sound};
 use std::collections::BTreeSet;
 use whimbrel_facts::Verdict;
-use whimbrel_facts::{Activation, Facts, Finding};
+use whimbrel_facts::{Activation, Domain, Facts, Finding, Host};
 use whimbrel_rules::{PACKS, Rule};
 
 fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -63,8 +63,7 @@ fn no_rule_depends_on_another() {
         let mut alone = Vec::new();
         for pack in PACKS {
             for rule in pack.rules() {
-                let activation =
-                    whimbrel_facts::Activation { code: rule.code.into(), settings: String::new() };
+                let activation = Activation { code: rule.code.into(), settings: String::new() };
                 alone.extend(pack.check(&facts, &[activation]));
             }
         }
@@ -72,8 +71,76 @@ fn no_rule_depends_on_another() {
     }
 }
 
+/// What can be judged without the guest's definition: its state, the hosts, and disks of which the hosts told.
+const WITHOUT_A_DEFINITION: [&str; 19] = [
+    "guest.not-running",
+    "guest.io-error",
+    "guest.crashed",
+    "guest.left-by-migration",
+    "destination.is-source",
+    "destination.has-guest",
+    "architecture.differs",
+    "libvirt.older",
+    "destination.maintenance",
+    "destination.live-migration",
+    "destination.transport",
+    "cpu.comparison",
+    "destination.migrations",
+    "storage.crossed",
+    "storage.unsafe-flag",
+    "storage.space",
+    "storage.backing",
+    "access.address",
+    "access.name",
+];
+
+#[test]
+fn a_definition_that_was_not_read_passes_no_rule_about_it() {
+    let mut facts = sound();
+    let whole = facts.guest.take().unwrap();
+    facts.guest =
+        Some(Domain { name: whole.name, uuid: whole.uuid, state: whole.state, ..Domain::default() });
+    let findings = ask(&facts);
+    let passed = findings.iter().filter(|one| one.verdict == Verdict::Pass);
+    let about_the_guest: Vec<&str> = passed
+        .map(|one| one.code.as_str())
+        .filter(|code| !code.starts_with("request.") && !code.starts_with("hypervisor."))
+        .collect();
+    assert_eq!(about_the_guest, WITHOUT_A_DEFINITION);
+}
+
+/// What passes because the guest has nothing of the kind, or because the request or the guest decides it alone.
+const WITHOUT_HOSTS: [&str; 8] = [
+    "cpu.forbidden-features",
+    "cpu.passthrough",
+    "cpu.invariant-tsc",
+    "cpu.tsc-frequency",
+    "destination.pinning",
+    "destination.huge-pages",
+    "destination.numa",
+    "access.address",
+];
+/// Kinds of rules that compare the guest or the request with hosts.
+const ABOUT_HOSTS: [&str; 7] =
+    ["destination.", "hypervisor.", "libvirt.", "architecture.", "cpu.", "machine.", "access."];
+
+#[test]
+fn hosts_that_told_nothing_pass_no_rule_about_them() {
+    let mut facts = sound();
+    for host in [&mut facts.source, &mut facts.destination] {
+        *host = Some(Host { uri: "qemu:///system".into(), ..Host::default() });
+    }
+    let findings = ask(&facts);
+    let passed = findings.iter().filter(|one| one.verdict == Verdict::Pass);
+    let about_hosts: Vec<&str> = passed
+        .map(|one| one.code.as_str())
+        .filter(|code| ABOUT_HOSTS.iter().any(|kind| code.starts_with(kind)))
+        .collect();
+    assert_eq!(about_hosts, WITHOUT_HOSTS);
+}
+
 #[test]
 fn nothing_known_is_unknown_and_never_passes_what_needs_facts() {
-    let findings = ask(&whimbrel_facts::Facts::default());
+    let findings = ask(&Facts::default());
     assert!(findings.iter().all(|one| one.verdict == Verdict::Unknown), "{:?}", codes(&findings));
 }

@@ -7,8 +7,9 @@
 use whimbrel_core::control::{Phase, Timer};
 
 use super::hypervisors::Step;
+use super::moves::{LateCommand, Move, Place};
 use super::scope::Scope;
-use super::state::{LateCommand, Move, Outcome, Place, State};
+use super::state::{Outcome, State};
 
 impl State {
     /// The next state on the fair way; there is always one before the end.

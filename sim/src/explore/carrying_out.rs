@@ -6,8 +6,9 @@ use whimbrel_core::{CopyState, Side};
 
 use super::desk::{Act, Asked, CallOut, JobSeen, Reacted, SettingOrder};
 use super::model::{Here, Returned, SourceEnd, Stage, There};
+use super::moves::{LateCommand, Place};
 use super::scope::Scope;
-use super::state::{LateCommand, Outcome, Place, State};
+use super::state::{Outcome, State};
 use super::violation::Violation;
 
 impl State {
@@ -148,7 +149,7 @@ impl State {
             return false;
         }
         match self.model.stage {
-            Stage::Preparing => {
+            Stage::Preparing | Stage::Prepared => {
                 let mut returned = None;
                 self.model.give_up(&mut returned);
                 if let Some(returned) = returned
@@ -184,7 +185,8 @@ impl State {
                 self.set(SettingOrder { change: Change::BandwidthLimit, restores: false });
             }
             Reaction::Pause => {
-                let migrates = matches!(self.model.stage, Stage::Preparing | Stage::Copying);
+                let migrates =
+                    matches!(self.model.stage, Stage::Preparing | Stage::Prepared | Stage::Copying);
                 if !migrates || self.model.here != Here::Running {
                     return Reacted::Refused;
                 }

@@ -18,8 +18,9 @@ use whimbrel_core::{
 
 use super::desk::{Asked, CallOut, JobSeen, Reacted};
 use super::model::Returned;
+use super::moves::{Move, Place};
 use super::scope::Scope;
-use super::state::{Move, Outcome, Place, State};
+use super::state::{Outcome, State};
 use super::violation::Violation;
 
 /// A way as the shipped machine went it.

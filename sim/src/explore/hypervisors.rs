@@ -77,12 +77,13 @@ impl Model {
             && self.is_followed();
         if can {
             self.there = There::Incoming;
+            self.stage = Stage::Prepared;
         }
         can
     }
 
     fn copy(&mut self) -> bool {
-        let can = self.stage == Stage::Preparing
+        let can = self.stage == Stage::Prepared
             && self.there == There::Incoming
             && self.is_joined()
             && self.is_driven();
@@ -195,7 +196,7 @@ impl Model {
     fn silence(&mut self, returned: &mut Option<Returned>) -> bool {
         let (joined, followed) = (self.is_joined(), self.is_followed());
         let streams = matches!(self.stage, Stage::Copying | Stage::Stopping);
-        let broken = streams && self.there != There::Incoming;
+        let broken = (streams || self.stage == Stage::Prepared) && self.there != There::Incoming;
         if self.stage == Stage::None || joined && followed && self.source == Host::Up && !broken {
             return false;
         }
@@ -203,7 +204,7 @@ impl Model {
         if !joined {
             self.destination_loses_source(returned);
         }
-        if !joined || !followed {
+        if !joined || !followed || broken && self.stage == Stage::Prepared {
             self.source_loses_destination(returned);
         }
         // A QEMU whose stream has no other end gives up by itself, with a daemon or without.

@@ -20,6 +20,7 @@ mod course;
 mod desk;
 mod hypervisors;
 mod model;
+mod moves;
 mod parting;
 mod scope;
 mod search;
@@ -30,29 +31,40 @@ mod violation;
 
 pub use course::{Astray, Course, follow};
 pub use hypervisors::Step;
+pub use moves::{LateCommand, Move, Place};
 pub use parting::{Break, Mend};
-pub use scope::Scope;
+pub use scope::{Machine, Scope};
 pub use search::{Bounds, Coverage, Finding, explore};
 pub use slices::{Slice, slices};
-pub use state::{LateCommand, Move, Place};
 pub use violation::{Leftover, Violation};
 
-/// A way that chance takes from the beginning: `choose` gets the number of moves there are and says which is made.
-pub fn wander(scope: &Scope, most: usize, mut choose: impl FnMut(usize) -> usize) -> Vec<Move> {
-    let mut state = state::State::new(scope);
+use state::{Outcome, State};
+
+/// A way that chance takes from the beginning, and what it broke: `choose` gets the number of moves there are and says
+/// which is made.
+pub fn wander(
+    scope: &Scope,
+    most: usize,
+    mut choose: impl FnMut(usize) -> usize,
+) -> (Vec<Move>, Option<Violation>) {
+    let mut state = State::new(scope);
     let mut way = Vec::new();
     while way.len() < most {
         let mut moves = Vec::new();
-        state.for_each_move(scope, |what| moves.push(what));
-        moves.retain(|what| matches!(state.after(*what, scope), state::Outcome::To(_)));
-        let Some(what) = (!moves.is_empty()).then(|| choose(moves.len())).and_then(|place| moves.get(place))
-        else {
+        state.for_each_move(scope, |what| match state.after(what, scope) {
+            Outcome::No => {}
+            outcome => moves.push((what, outcome)),
+        });
+        if moves.is_empty() {
             break;
-        };
-        if let state::Outcome::To(next) = state.after(*what, scope) {
-            state = next;
         }
-        way.push(*what);
+        let (what, outcome) = moves.swap_remove(choose(moves.len()) % moves.len());
+        way.push(what);
+        match outcome {
+            Outcome::To(next) => state = next,
+            Outcome::Bad(violation) => return (way, Some(violation)),
+            Outcome::No => break,
+        }
     }
-    way
+    (way, None)
 }

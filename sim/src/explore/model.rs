@@ -42,6 +42,8 @@ pub(crate) enum There {
 pub(crate) enum Stage {
     None,
     Preparing,
+    /// The destination's QEMU waits for pages.
+    Prepared,
     Copying,
     /// The guest stands still while the rest is copied.
     Stopping,

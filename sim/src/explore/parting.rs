@@ -94,7 +94,7 @@ impl Model {
             return;
         }
         match self.stage {
-            Stage::Preparing | Stage::Copying | Stage::Stopping => self.give_up(returned),
+            Stage::Preparing | Stage::Prepared | Stage::Copying | Stage::Stopping => self.give_up(returned),
             Stage::FinishAsked | Stage::Starting | Stage::Started => {
                 self.let_source_go_on();
                 self.return_call(Some(Returned::Failed), returned);
@@ -121,7 +121,9 @@ impl Model {
             return;
         }
         match self.stage {
-            Stage::Preparing | Stage::Copying | Stage::Stopping => self.end_incoming(returned),
+            Stage::Preparing | Stage::Prepared | Stage::Copying | Stage::Stopping => {
+                self.end_incoming(returned);
+            }
             // A word to finish that is under way still arrives when only its sender died.
             Stage::FinishAsked if !self.is_joined() => self.end_incoming(returned),
             Stage::Postcopy if !self.is_joined() => self.cut_halves(),
@@ -178,7 +180,7 @@ impl Model {
             }
             // The destination notices by its silence, but for what it was told to do.
             Stage::Starting => self.leave(returned),
-            Stage::Preparing | Stage::Copying | Stage::Stopping | Stage::FinishAsked => {
+            Stage::Preparing | Stage::Prepared | Stage::Copying | Stage::Stopping | Stage::FinishAsked => {
                 if self.is_followed() && self.there == There::Incoming {
                     self.there = There::Nothing;
                 }
@@ -207,7 +209,7 @@ impl Model {
         self.here = Here::Gone;
         self.died_here = true;
         match self.stage {
-            Stage::Preparing | Stage::Copying | Stage::Stopping => self.give_up(returned),
+            Stage::Preparing | Stage::Prepared | Stage::Copying | Stage::Stopping => self.give_up(returned),
             Stage::Postcopy => {
                 self.cut_halves();
                 self.end(Some(Returned::Failed), returned);
@@ -236,7 +238,7 @@ impl Model {
         match self.stage {
             // QEMU reports the broken stream to whoever follows it, and goes on with the guest by itself.
             Stage::Copying | Stage::Stopping => self.give_up(returned),
-            Stage::Preparing | Stage::FinishAsked | Stage::Starting if self.is_driven() => {
+            Stage::Preparing | Stage::Prepared | Stage::FinishAsked | Stage::Starting if self.is_driven() => {
                 self.give_up(returned);
             }
             Stage::Postcopy => {
@@ -244,6 +246,7 @@ impl Model {
                 self.return_call(Some(Returned::Failed), returned);
             }
             Stage::Preparing
+            | Stage::Prepared
             | Stage::FinishAsked
             | Stage::Starting
             | Stage::Started
@@ -255,8 +258,8 @@ impl Model {
     }
 
     fn copy_fails(&mut self, returned: &mut Option<Returned>) -> bool {
-        let can =
-            matches!(self.stage, Stage::Preparing | Stage::Copying | Stage::Stopping) && self.is_driven();
+        let can = matches!(self.stage, Stage::Preparing | Stage::Prepared | Stage::Copying | Stage::Stopping)
+            && self.is_driven();
         if can {
             self.give_up(returned);
         }
@@ -269,7 +272,7 @@ impl Model {
             return;
         }
         match self.stage {
-            Stage::Preparing | Stage::Copying | Stage::Stopping => self.give_up(returned),
+            Stage::Preparing | Stage::Prepared | Stage::Copying | Stage::Stopping => self.give_up(returned),
             // Whether the guest was started over there is not known: it is left as it is.
             Stage::FinishAsked | Stage::Starting | Stage::Started => self.leave(returned),
             Stage::Postcopy | Stage::PostcopyArrived => self.source_end = SourceEnd::Drives,

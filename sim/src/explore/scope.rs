@@ -1,6 +1,9 @@
 //! What is explored: which ways and features, and how many things may go wrong.
 
+use std::fmt;
+
 use whimbrel_core::GuestRun;
+use whimbrel_core::control::{Control, Orders, Signal, Unasked};
 
 /// What is explored.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -29,6 +32,32 @@ pub struct Scope {
     pub restarts: bool,
     /// Whether hosts may lose their power.
     pub host_losses: bool,
+    /// The machine that is explored: the shipped one, or one with a mistake in it that must be found.
+    pub machine: Machine,
+}
+
+/// A control machine.
+#[derive(Clone, Copy)]
+pub struct Machine(pub fn(Control, Signal) -> Result<(Control, Orders), Unasked>);
+
+impl Machine {
+    /// The one that moves real guests.
+    pub const SHIPPED: Self = Self(Control::step);
+}
+
+impl PartialEq for Machine {
+    /// Functions have no identity to go by: what is explored with a machine says which one.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Machine {}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Machine")
+    }
 }
 
 impl Scope {
@@ -47,6 +76,7 @@ impl Scope {
             hints: true,
             restarts: true,
             host_losses: true,
+            machine: Machine::SHIPPED,
         }
     }
 }

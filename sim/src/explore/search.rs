@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use whimbrel_core::control::Phase;
 use whimbrel_core::{Ending, PhaseName, Whereabouts};
 
+use super::moves::Move;
 use super::scope::Scope;
-use super::state::{Move, Outcome, State};
+use super::state::{Outcome, State};
 use super::table::{Met, Table, fingerprint};
 use super::violation::Violation;
 
@@ -17,6 +18,8 @@ pub struct Bounds {
     pub states: usize,
     /// Longest way from the beginning.
     pub depth: u32,
+    /// Different violations that are looked for before it gives up.
+    pub violations: usize,
 }
 
 /// What a search covered, and what it found.
@@ -50,9 +53,6 @@ pub struct Finding {
     /// Every move from the beginning.
     pub way: Vec<Move>,
 }
-
-/// No more than this many are looked for: one would do.
-const MOST_VIOLATIONS: usize = 8;
 
 /// Explores everything within a scope, as far as the bounds allow.
 #[must_use]
@@ -135,7 +135,7 @@ impl Search {
             let number = u32::try_from(base + index).unwrap_or(u32::MAX);
             self.note(state, *ways_log10);
             self.expand(state, *ways_log10, number, next_base);
-            if self.table.is_full() || self.coverage.violations.len() >= MOST_VIOLATIONS {
+            if self.table.is_full() || self.coverage.violations.len() >= self.bounds.violations {
                 return false;
             }
         }

@@ -1,14 +1,13 @@
-//! The whole state that is explored: control as it ships, what it has out, and the hypervisors; and its moves.
+//! The whole state that is explored: control as it ships, what it has out, and the hypervisors; and what each move makes of it.
 
 use whimbrel_core::control::{
-    Asked as Wanted, Change, Changes, Control, Found, Order, Phase, Reaction, Signal, Timer,
+    Asked as Wanted, Change, Changes, Control, Found, Order, Phase, Reaction, Signal,
 };
-use whimbrel_core::{AtTimeout, CopyState, GuestRun, Hint, Side};
+use whimbrel_core::{AtTimeout, CopyState, GuestRun, Side};
 
 use super::desk::{Asked, CallOut, Desk, JobSeen, Reacted};
-use super::hypervisors::Step;
-use super::model::{Here, Model, Returned, Stage};
-use super::parting::{Break, Mend};
+use super::model::{Here, Model, Returned};
+use super::moves::{Move, Place};
 use super::scope::Scope;
 use super::violation::Violation;
 
@@ -24,94 +23,6 @@ pub(crate) struct State {
     pub(crate) requests: u8,
 }
 
-/// One thing that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Move {
-    /// The operator begins.
-    Begin,
-    /// The operator cancels.
-    Cancel,
-    /// The operator reacts.
-    React(Reaction),
-    /// A hint comes, true or not.
-    Hint(Hint),
-    /// A timer runs out.
-    Timer(Timer),
-    /// A command is carried out.
-    CarryOut(Place),
-    /// An answer arrives.
-    Deliver(Place),
-    /// An answer is lost.
-    Lose(Place),
-    /// The rules speak: whether they allow it.
-    Judge(bool),
-    /// A command that nobody waits for any more is carried out after all.
-    CarryOutLate(LateCommand),
-    /// The hypervisors go on.
-    Step(Step),
-    /// Something breaks.
-    Break(Break),
-    /// Something is mended.
-    Mend(Mend),
-    /// Whoever drives the migration dies; whether a migrate call that was on its way arrives all the same.
-    Die(bool),
-    /// Another one goes on from the journal.
-    Restart,
-}
-
-/// Where a command is out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// The facts.
-    Facts,
-    /// The settings, to be read.
-    Settings,
-    /// A setting, to be changed.
-    Setting,
-    /// The migrate call.
-    Call,
-    /// A look at the job.
-    Job,
-    /// An abort.
-    Abort,
-    /// A look at a host.
-    Look(Side),
-    /// A resume, destroy, undefine or removal.
-    Act,
-    /// A reaction.
-    Reaction,
-}
-
-/// A command that nobody waits for any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LateCommand {
-    /// A setting.
-    Setting,
-    /// An act, by its number.
-    Act(u8),
-    /// A pause.
-    Pause,
-    /// A switch to post-copy.
-    Postcopy,
-    /// An abort.
-    Abort,
-}
-
-impl Place {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Facts,
-        Self::Settings,
-        Self::Setting,
-        Self::Call,
-        Self::Job,
-        Self::Abort,
-        Self::Look(Side::Source),
-        Self::Look(Side::Destination),
-        Self::Act,
-        Self::Reaction,
-    ];
-}
-
 /// What a move leads to.
 pub(crate) enum Outcome {
     /// It cannot happen here.
@@ -121,17 +32,6 @@ pub(crate) enum Outcome {
     /// It must not happen.
     Bad(Violation),
 }
-
-const REACTIONS: [Reaction; 4] =
-    [Reaction::DowntimeLimit, Reaction::BandwidthLimit, Reaction::Pause, Reaction::Postcopy];
-const HINTS: [Hint; 6] = [
-    Hint::IterationBegan,
-    Hint::SourceSuspended,
-    Hint::SourceResumed,
-    Hint::JobEnded,
-    Hint::PostcopyBegan,
-    Hint::PostcopyFailed,
-];
 
 impl State {
     /// Before anything was asked for.
@@ -164,112 +64,27 @@ impl State {
         }
     }
 
-    /// Calls `each` with every move that may happen here.
-    pub(crate) fn for_each_move(&self, scope: &Scope, mut each: impl FnMut(Move)) {
-        let may_break = self.faults < scope.faults;
-        if self.is_driven {
-            self.driver_moves(scope, may_break, &mut each);
-        } else {
-            each(Move::Restart);
-        }
-        if self.desk.has_late_setting() {
-            each(Move::CarryOutLate(LateCommand::Setting));
-        }
-        for act in self.desk.late.acts() {
-            each(Move::CarryOutLate(LateCommand::Act(act.number())));
-        }
-        for (is_late, command) in [
-            (self.desk.late.has_pause(), LateCommand::Pause),
-            (self.desk.late.has_postcopy(), LateCommand::Postcopy),
-            (self.desk.late.has_abort(), LateCommand::Abort),
-        ] {
-            if is_late {
-                each(Move::CarryOutLate(command));
-            }
-        }
-        if self.model.stage != Stage::None {
-            for step in Step::ALL {
-                each(Move::Step(step));
-            }
-        }
-        if may_break {
-            for what in Break::ALL {
-                each(Move::Break(what));
-            }
-        }
-        for what in Mend::ALL {
-            each(Move::Mend(what));
-        }
-    }
-
-    fn driver_moves(&self, scope: &Scope, may_break: bool, each: &mut impl FnMut(Move)) {
-        let phase = self.control.phase();
-        if matches!(phase, Phase::Validating(validating) if !validating.has_begun()) {
-            each(Move::Begin);
-            return;
-        }
-        if matches!(phase, Phase::Done(_)) {
-            return;
-        }
-        for place in Place::ALL {
-            if self.is_out(place) {
-                each(Move::CarryOut(place));
-            } else if self.is_answered(place) {
-                each(Move::Deliver(place));
-                if may_break {
-                    each(Move::Lose(place));
-                }
-            }
-        }
-        if self.desk.rules == Asked::Out {
-            each(Move::Judge(true));
-            each(Move::Judge(false));
-        }
-        for timer in Timer::ALL {
-            if self.desk.is_armed(timer) && (timer != Timer::GiveUp || scope.timeout) {
-                each(Move::Timer(timer));
-            }
-        }
-        if scope.hints {
-            for hint in HINTS {
-                each(Move::Hint(hint));
-            }
-        }
-        if self.requests < scope.requests {
-            each(Move::Cancel);
-            for reaction in REACTIONS {
-                each(Move::React(reaction));
-            }
-        }
-        if scope.restarts && may_break {
-            each(Move::Die(false));
-            if matches!(self.desk.call, CallOut::Start | CallOut::Resume) {
-                each(Move::Die(true));
-            }
-        }
-    }
-
     /// What a move leads to.
     pub(crate) fn after(&self, what: Move, scope: &Scope) -> Outcome {
         let mut next = *self;
         match what {
-            Move::Begin => next.signal(Signal::Begin),
+            Move::Begin => next.signal(Signal::Begin, scope),
             Move::Cancel => {
                 next.requests += 1;
-                next.signal(Signal::Cancel)
+                next.signal(Signal::Cancel, scope)
             }
             Move::React(reaction) => {
                 next.requests += 1;
-                next.signal(Signal::React(reaction))
+                next.signal(Signal::React(reaction), scope)
             }
-            Move::Hint(hint) => next.signal(Signal::Hint(hint)),
+            Move::Hint(hint) => next.signal(Signal::Hint(hint), scope),
             Move::Timer(timer) => {
                 next.desk.elapse(timer);
-                next.signal(Signal::Elapsed(timer))
+                next.signal(Signal::Elapsed(timer), scope)
             }
             Move::Judge(allows) => {
                 next.desk.rules = Asked::No;
-                next.signal(if allows { Signal::Allowed } else { Signal::Refused })
+                next.signal(if allows { Signal::Allowed } else { Signal::Refused }, scope)
             }
             Move::CarryOut(place) => next.carry_out(place, scope),
             Move::Deliver(place) => next.deliver(place, scope),
@@ -302,21 +117,24 @@ impl State {
             }
             Move::Restart => {
                 next.is_driven = true;
-                next.signal(Signal::Restarted)
+                next.signal(Signal::Restarted, scope)
             }
         }
     }
 
     /// Control takes a signal, and its orders go out.
-    pub(crate) fn signal(&mut self, signal: Signal) -> Outcome {
+    pub(crate) fn signal(&mut self, signal: Signal, scope: &Scope) -> Outcome {
         let before = self.control;
-        let (control, orders) = match self.control.step(signal) {
+        let (control, orders) = match (scope.machine.0)(self.control, signal) {
             Ok(taken) => taken,
             Err(unasked) => return Outcome::Bad(Violation::Unasked(unasked)),
         };
         self.control = control;
         self.desk.keep_wanted(control.phase());
         self.desk.give(&orders);
+        if signal == Signal::Refused && !matches!(control.phase(), Phase::Done(_)) {
+            return Outcome::Bad(Violation::WentOnRefused);
+        }
         if orders.iter().any(|order| matches!(order, Order::StartMigration))
             && !matches!(before.phase(), Phase::Preparing(_) | Phase::Validating(_))
         {
@@ -442,7 +260,7 @@ impl State {
             Some(Answer::Reaction(Reacted::Unknown)) => Signal::ReactionUnknown,
             None => return Outcome::No,
         };
-        self.signal(signal)
+        self.signal(signal, scope)
     }
 
     fn take_answer(&mut self, place: Place) -> Option<Answer> {

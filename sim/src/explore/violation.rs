@@ -19,6 +19,8 @@ pub enum Violation {
     DisksRemovedInUse,
     /// 3: a command of ours let the copy run that a post-copy had left behind.
     LeftBehindResumed,
+    /// A rule stood against it, and it went on.
+    WentOnRefused,
     /// The migrate call was made a second time for the same migration.
     StartedTwice,
     /// 4: where the guest is said to be is not where it is.
@@ -124,6 +126,7 @@ impl fmt::Display for Violation {
             Self::LeftBehindResumed => {
                 f.write_str("invariant 3: the copy that a post-copy had left behind was let run")
             }
+            Self::WentOnRefused => f.write_str("a rule stood against it, and it went on"),
             Self::StartedTwice => f.write_str("the migrate call was made twice"),
             Self::WrongPlace { said } => write!(f, "invariant 4: the guest is said to be {said}, and is not"),
             Self::NotLost => f.write_str("invariant 4: the guest is said to be lost, and is whole"),

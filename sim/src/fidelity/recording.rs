@@ -1,15 +1,18 @@
-//! Recorded migrations: one JSON object a line, the repeats of a case under one name.
+//! Recorded migrations as cases: the repeats of one set-up under one name.
 //!
-//! A line that cannot be understood in full is an error with its number; it must never be guessed at or left out.
+//! A line that cannot be understood in full is an error with its number; it must never be guessed at or left out. A line
+//! that is understood and asks for what the engine does not have is a case all the same, with the reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
-
-use super::guest::GuestArguments;
+use super::arguments::Arguments;
+use super::features;
+use super::pacing::Speeds;
+use super::row::{Driver, Profile, Row, RowChange, RowSetup, Transport};
 use super::run::Run;
-use crate::guest::Writer;
+use super::trace::Trace;
+use crate::qemu::SourceConfig;
 
 /// What the engine's memory map is practical for, in MiB: 1 TiB.
 const MOST_MEMORY_MIB: u64 = 1 << 20;
@@ -17,37 +20,67 @@ const MOST_MEMORY_MIB: u64 = 1 << 20;
 const LONGEST_S: u64 = 86_400;
 /// QEMU's own bound on the downtime limit, in ms.
 const MOST_DOWNTIME_MS: u64 = 2_000_000;
+/// The counter of the host that the older recordings are from.
+const OLD_TSC_HZ: u64 = 2_445_000_000;
+const NS_PER_S: f64 = 1e9;
 
 /// A case: one set-up, recorded once or several times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// Its name, the same for every repeat.
     pub name: String,
-    /// What was set before the migrations began.
-    pub setup: Setup,
     /// How each repeat went.
-    pub repeats: Vec<Run>,
+    pub repeats: Vec<Repeat>,
     /// Why the engine cannot be asked about it.
-    pub not_modelled: Option<String>,
+    pub not_simulated: Option<String>,
+    pub(super) setup: Setup,
 }
 
-/// What was set before a migration began.
+/// One recording of a case.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Setup {
-    /// Main memory.
-    pub memory_mib: u64,
-    /// The bandwidth limit; zero for none.
-    pub max_bandwidth_bytes_per_second: u64,
-    /// The downtime limit.
-    pub downtime_limit_ms: u64,
+pub struct Repeat {
+    /// How it went.
+    pub run: Run,
+    /// The part of the processors that others used meanwhile, where it was recorded.
+    pub busy: Option<f64>,
+    pub(super) before: Before,
+    pub(super) trace: Trace,
+}
+
+/// What was known of a guest just before it was migrated.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Before {
+    pub(super) speeds: Speeds,
+    /// How long it had been writing, where that was recorded.
+    pub(super) age_ms: Option<u64>,
+    pub(super) profile: Option<Profile>,
+}
+
+/// What was set before the migrations began.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Setup {
+    pub(super) memory_mib: u64,
+    /// What was asked of QEMU, on the default host.
+    pub(super) config: SourceConfig,
     /// When the recorder cancelled.
-    pub timeout_s: u64,
-    /// Whether QEMU was to throttle the guest.
-    pub auto_converge: bool,
-    /// Pages that held something other than zeros.
-    pub filled_pages: u64,
-    /// What writes to the guest's memory.
-    pub writers: Vec<Writer>,
+    pub(super) timeout_s: u64,
+    pub(super) arguments: Arguments,
+    pub(super) workload: Option<String>,
+    pub(super) changes: Vec<Change>,
+    pub(super) postcopy_at_ns: Option<u64>,
+    pub(super) paused: bool,
+    /// Whether the destination's memory had been touched before.
+    pub(super) prealloc: bool,
+    pub(super) driver: Driver,
+    pub(super) transport: Transport,
+}
+
+/// Limits that changed on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) at_ns: u64,
+    pub(super) max_bandwidth_bytes_per_second: Option<u64>,
+    pub(super) downtime_limit_ms: Option<u64>,
 }
 
 /// A line that is not a recording.
@@ -75,18 +108,20 @@ impl std::error::Error for RecordingError {}
 /// than the engine can hold.
 pub fn read(text: &str) -> Result<Vec<Case>, RecordingError> {
     let mut cases: Vec<Case> = Vec::new();
-    let mut asked: BTreeMap<String, (usize, RawSetup)> = BTreeMap::new();
+    let mut asked: BTreeMap<String, (usize, usize, RowSetup)> = BTreeMap::new();
     for (line, content) in (1..).zip(text.lines()).filter(|(_, content)| !content.trim().is_empty()) {
         let failed = |reason| RecordingError { line, reason };
-        let raw: Raw = serde_json::from_str(content).map_err(|error| failed(json_reason(&error)))?;
-        let (first_line, first) = asked.entry(raw.name.clone()).or_insert_with(|| (line, raw.cfg.clone()));
-        if *first != raw.cfg {
-            let reason = format!("`{}` has another set-up here than in line {first_line}", raw.name);
-            return Err(failed(reason));
-        }
-        match cases.iter_mut().find(|case| case.name == raw.name) {
-            Some(case) => case.add(&raw),
-            None => cases.push(Case::new(&raw).map_err(failed)?),
+        let row = Row::parse(content).map_err(failed)?;
+        let case = Case::new(&row).map_err(failed)?;
+        let (first_line, place, first) =
+            asked.entry(row.name.clone()).or_insert_with(|| (line, cases.len(), row.cfg.clone()));
+        match cases.get_mut(*place) {
+            None => cases.push(case),
+            Some(known) if *first == row.cfg && known.is_set_up_as(&case) => known.add(case),
+            Some(_) => {
+                let reason = format!("`{}` has another set-up here than in line {first_line}", row.name);
+                return Err(failed(reason));
+            }
         }
     }
     if cases.is_empty() {
@@ -96,99 +131,124 @@ pub fn read(text: &str) -> Result<Vec<Case>, RecordingError> {
 }
 
 impl Case {
-    fn new(raw: &Raw) -> Result<Self, String> {
-        let cfg = &raw.cfg;
+    /// A case of one repeat.
+    fn new(row: &Row) -> Result<Self, String> {
+        let cfg = &row.cfg;
         bounded("memory in MiB", cfg.ram, MOST_MEMORY_MIB)?;
         bounded("downtime limit in ms", cfg.dl, MOST_DOWNTIME_MS)?;
         bounded("timeout in s", cfg.timeout, LONGEST_S)?;
-        let guest = GuestArguments::parse(&cfg.append)?;
+        bounded("age in ms", row.age_ms.unwrap_or(0), LONGEST_S * 1000)?;
+        let arguments = Arguments::parse(&cfg.append)?;
+        let features = features::configuration(cfg, arguments.content().compressed_page_bytes);
+        let (config, mut not_simulated) = match features {
+            Ok(config) => (config, None),
+            Err(reason) => (SourceConfig::default(), Some(reason)),
+        };
         let setup = Setup {
             memory_mib: cfg.ram,
-            max_bandwidth_bytes_per_second: cfg.bw,
-            downtime_limit_ms: cfg.dl,
+            config: SourceConfig {
+                pause_before_switchover: config.pause_before_switchover || row.driver == Driver::Libvirt,
+                ..config
+            },
             timeout_s: cfg.timeout,
-            auto_converge: cfg.has("auto-converge"),
-            filled_pages: guest.filled_pages(),
-            writers: guest.writers(whole(raw.rate))?,
+            arguments,
+            workload: cfg.workload.clone(),
+            changes: cfg.changes.iter().map(change).collect::<Result<_, _>>()?,
+            postcopy_at_ns: cfg.pc_at.map(|at_s| nanoseconds("pc_at", at_s)).transpose()?,
+            paused: cfg.paused,
+            prealloc: row.prealloc,
+            driver: row.driver,
+            transport: row.transport,
         };
-        let mut case =
-            Self { name: raw.name.clone(), setup, repeats: Vec::new(), not_modelled: cfg.not_modelled() };
-        case.add(raw);
-        Ok(case)
+        let repeat = Repeat::new(row);
+        setup.arguments.writers(repeat.before.speeds, setup.lasts_ms(&repeat.before))?;
+        not_simulated = not_simulated.or_else(|| setup.not_simulated(row));
+        Ok(Self { name: row.name.clone(), repeats: vec![repeat], not_simulated, setup })
     }
 
-    fn add(&mut self, raw: &Raw) {
-        let completed = raw.status == "completed";
-        if !completed && raw.status != "timeout" {
-            self.not_modelled.get_or_insert_with(|| format!("a repeat ended as `{}`", raw.status));
+    fn is_set_up_as(&self, other: &Self) -> bool {
+        self.setup == other.setup
+    }
+
+    fn add(&mut self, other: Self) {
+        self.repeats.extend(other.repeats);
+        self.not_simulated = self.not_simulated.take().or(other.not_simulated);
+    }
+
+    /// Whether nothing writes to the guest's memory.
+    pub(super) fn is_idle(&self) -> bool {
+        self.setup.workload.is_none() && !self.setup.arguments.writes()
+    }
+}
+
+impl Setup {
+    /// Until when the guest's time has to be known.
+    pub(super) fn lasts_ms(&self, before: &Before) -> u64 {
+        before.age_ms.unwrap_or(0).saturating_add(self.timeout_s.saturating_mul(1000))
+    }
+
+    /// What the engine cannot do, in words, apart from capabilities and parameters.
+    fn not_simulated(&self, row: &Row) -> Option<String> {
+        if row.status != "completed" && row.status != "timeout" {
+            return Some(format!("a repeat ended as `{}`", row.status));
         }
+        if let Some(mib) = row.cfg.disk_mib {
+            return Some(format!("a disk of {mib} MiB was copied along: the engine copies memory alone"));
+        }
+        if self.workload.is_some() && row.profile.as_ref().is_none_or(|profile| !profile.is_measured()) {
+            return Some("nothing was measured of the Linux guest before the migration".to_owned());
+        }
+        self.arguments.not_simulated()
+    }
+}
+
+impl Repeat {
+    fn new(row: &Row) -> Self {
+        let completed = row.status == "completed";
         // A recorder that asks at the very end may be told zero for both: then it was told nothing.
-        let told = raw.total_ms > 0;
-        self.repeats.push(Run {
+        let told = row.total_ms > 0;
+        let run = Run {
             completed,
-            total_ms: told.then_some(raw.total_ms),
-            downtime_ms: raw.down_ms.filter(|_| told && completed),
-            normal_pages: raw.normal,
-            syncs: raw.syncs,
-        });
+            total_ms: told.then_some(row.total_ms),
+            downtime_ms: row.down_ms.filter(|_| told && completed),
+            normal_pages: row.normal,
+            zero_pages: row.dup,
+            transferred_bytes: row.transferred,
+            syncs: row.syncs,
+        };
+        let speeds = Speeds {
+            tsc_hz: row.tsc_hz.unwrap_or(OLD_TSC_HZ),
+            measured_writes_per_second: whole(row.rate),
+            rate_permille: 1000,
+            is_old_guest: row.tsc_hz.is_none(),
+        };
+        let before = Before { speeds, age_ms: row.age_ms, profile: row.profile.clone() };
+        Self { run, busy: row.busy, before, trace: Trace::of(row) }
     }
 }
 
-/// A line, with what is needed of it.
-#[derive(Debug, Deserialize)]
-struct Raw {
-    name: String,
-    cfg: RawSetup,
-    #[serde(default)]
-    rate: f64,
-    status: String,
-    total_ms: u64,
-    down_ms: Option<u64>,
-    normal: u64,
-    syncs: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSetup {
-    ram: u64,
-    append: String,
-    bw: u64,
-    dl: u64,
-    timeout: u64,
-    #[serde(default)]
-    caps: Option<BTreeMap<String, bool>>,
-    #[serde(default)]
-    params: Option<BTreeMap<String, serde_json::Value>>,
-    #[serde(default)]
-    pc_at: Option<f64>,
-}
-
-impl RawSetup {
-    fn has(&self, capability: &str) -> bool {
-        self.capabilities().any(|name| name == capability)
+fn change(row: &RowChange) -> Result<Change, String> {
+    if let Some(limit_ms) = row.dl {
+        bounded("downtime limit in ms", limit_ms, MOST_DOWNTIME_MS)?;
     }
-
-    fn capabilities(&self) -> impl Iterator<Item = &str> {
-        self.caps.iter().flatten().filter(|(_, on)| **on).map(|(name, _)| name.as_str())
-    }
-
-    /// What the engine cannot do, in words.
-    fn not_modelled(&self) -> Option<String> {
-        let foreign: Vec<&str> = self.capabilities().filter(|name| *name != "auto-converge").collect();
-        if !foreign.is_empty() {
-            return Some(format!("the engine has no `{}`", foreign.join("`, `")));
-        }
-        if self.pc_at.is_some() {
-            return Some("the engine has no switch to post-copy".to_owned());
-        }
-        let names: Vec<&str> = self.params.iter().flatten().map(|(name, _)| name.as_str()).collect();
-        (!names.is_empty()).then(|| format!("the engine has no parameter `{}`", names.join("`, `")))
-    }
+    Ok(Change {
+        at_ns: nanoseconds("at_s", row.at_s)?,
+        max_bandwidth_bytes_per_second: row.bw,
+        downtime_limit_ms: row.dl,
+    })
 }
 
 fn bounded(what: &str, value: u64, most: u64) -> Result<(), String> {
     if value <= most { Ok(()) } else { Err(format!("the {what} is {value}, more than {most}")) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a day of seconds is exact")]
+fn nanoseconds(what: &str, seconds: f64) -> Result<u64, String> {
+    if (0.0..=LONGEST_S as f64).contains(&seconds) {
+        Ok(whole(seconds * NS_PER_S))
+    } else {
+        Err(format!("`{what}` is {seconds} s, not within 0 and {LONGEST_S}"))
+    }
 }
 
 /// A measured rate as a whole number; below zero and not a number mean that nothing was measured.
@@ -199,89 +259,4 @@ fn bounded(what: &str, value: u64, most: u64) -> Result<(), String> {
 )]
 fn whole(rate: f64) -> u64 {
     rate.round() as u64
-}
-
-/// The parser's reason without its place, of which only the column means anything here.
-fn json_reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-    format!("{reason} (column {})", error.column())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LINE: &str = r#"{"name":"a","cfg":{"ram":64,"append":"m=1 w=256 n=2 c=489000","bw":1048576,"dl":100,"timeout":5},"rate":9.5,"status":"completed","total_ms":700,"down_ms":3,"normal":500,"syncs":3,"windows":[]}"#;
-
-    #[test]
-    fn repeats_are_one_case() {
-        let cases = read(&format!("{LINE}\n\n{}\n", LINE.replace("500", "510"))).unwrap();
-        let [case] = cases.as_slice() else { panic!("{cases:?}") };
-        assert_eq!(case.repeats.iter().map(|run| run.normal_pages).collect::<Vec<_>>(), [500, 510]);
-        let [writer] = case.setup.writers.as_slice() else { panic!("{case:?}") };
-        assert_eq!((writer.pace.most_writes_per_second(), case.setup.filled_pages), (10_000, 256));
-        assert_eq!(case.not_modelled, None);
-    }
-
-    #[test]
-    fn a_reply_that_came_too_early_says_nothing_of_time() {
-        let cases = read(&LINE.replace("700", "0")).unwrap();
-        assert_eq!((cases[0].repeats[0].total_ms, cases[0].repeats[0].downtime_ms), (None, None));
-        assert!(cases[0].repeats[0].completed);
-    }
-
-    #[test]
-    fn a_guest_without_a_clock_writes_as_fast_as_it_did() {
-        let cases = read(&LINE.replace(" c=489000", "")).unwrap();
-        let [writer] = cases[0].setup.writers.as_slice() else { panic!("{cases:?}") };
-        assert_eq!((writer.pace.most_writes_per_second(), writer.catches_up_ns), (10, 0));
-    }
-
-    #[test]
-    fn a_line_that_is_no_recording_is_named() {
-        for (from, to, words) in [
-            (LINE, "{", "line 2: EOF while parsing"),
-            (LINE, "[]", "line 2: "),
-            ("\"syncs\":3,", "", "missing field `syncs`"),
-            ("\"ram\":64", "\"ram\":-1", "invalid value"),
-            ("\"ram\":64", "\"ram\":18446744073709551615", "the memory in MiB is"),
-            ("\"timeout\":5", "\"timeout\":5,\"turbo\":1", "unknown field `turbo`"),
-            ("m=1", "m=9", "`m=9` is not known"),
-            ("n=2", "x=2", "`x=2` is not known"),
-            ("n=2", "n", "`n` has no value"),
-            ("n=2", "n=-2", "not a whole number"),
-            ("w=256", "w=99999999999", "larger than"),
-            ("c=489000", "c=1", "times a second"),
-            ("m=1", "m=3", "`h=0` is not within"),
-        ] {
-            let text = format!("{LINE}\n{}", LINE.replace(from, to).replace("\"a\"", "\"b\""));
-            let error = read(&text).unwrap_err().to_string();
-            assert!(error.starts_with("line 2: ") && error.contains(words), "{from} {to}: {error}");
-        }
-        assert_eq!(read(" \n").unwrap_err().line, 1);
-    }
-
-    #[test]
-    fn one_name_has_one_set_up() {
-        let other = LINE.replace("\"dl\":100", "\"dl\":200");
-        let error = read(&format!("{LINE}\n{other}")).unwrap_err();
-        assert_eq!(error.to_string(), "line 2: `a` has another set-up here than in line 1");
-    }
-
-    #[test]
-    fn what_the_engine_lacks_is_said() {
-        for (extra, words) in [
-            ("\"caps\":{\"multifd\":true,\"xbzrle\":true}", "no `multifd`, `xbzrle`"),
-            ("\"pc_at\":1.0", "post-copy"),
-            ("\"params\":{\"multifd-channels\":2}", "no parameter `multifd-channels`"),
-        ] {
-            let cases = read(&LINE.replace("\"dl\"", &format!("{extra},\"dl\""))).unwrap();
-            assert!(cases[0].not_modelled.as_ref().unwrap().contains(words), "{:?}", cases[0]);
-        }
-        let off = LINE.replace("\"dl\"", "\"caps\":{\"multifd\":false},\"params\":{},\"pc_at\":null,\"dl\"");
-        assert_eq!(read(&off).unwrap()[0].not_modelled, None);
-        let failed = read(&LINE.replace("\"completed\"", "\"failed\"")).unwrap();
-        assert_eq!(failed[0].not_modelled.as_deref(), Some("a repeat ended as `failed`"));
-    }
 }

@@ -19,11 +19,36 @@ pub(crate) struct Clocks {
 pub(crate) struct Clock {
     /// The writer's own time.
     own_ns: u64,
+    /// By how much it lags behind what it will make up for.
+    owed_ns: u64,
     /// Its writes when the sync before the last looked, and when the last did.
     from: u128,
     to: u128,
     /// Those between the two that went to where it moves to.
     moved: u128,
+}
+
+/// Time that passes for a writer, and by how much it lagged behind before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the unit stands last in a name")]
+pub(crate) struct Stretch {
+    pub(crate) from_ns: u64,
+    pub(crate) length_ns: u64,
+    pub(crate) owed_ns: u64,
+}
+
+/// How far its own time gets in it, and by how much it lags behind afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) ns: u64,
+    pub(crate) owed_ns: u64,
+}
+
+impl Progress {
+    /// So far, and what was missed is lost.
+    pub(crate) fn of(ns: u64) -> Self {
+        Self { ns, owed_ns: 0 }
+    }
 }
 
 /// Everything that was written between two syncs.
@@ -39,19 +64,34 @@ impl Clocks {
         let own_ns = now_ns.saturating_sub(guest.started_at_ns);
         let clock = |writer: &Writer| {
             let writes = writer.pace.writes_by(own_ns);
-            Clock { own_ns, from: writes, to: writes, moved: 0 }
+            Clock { own_ns, owed_ns: 0, from: writes, to: writes, moved: 0 }
         };
         Self { passed_ns: now_ns, clocks: guest.writers.iter().map(clock).collect() }
     }
 
-    /// Lets the guest run until an instant; `progress` tells how far each writer gets in so many nanoseconds.
+    /// All writers at the same instant, with everything that they ever wrote still to be collected.
+    pub(crate) fn since_beginning(guest: &Guest, now_ns: u64) -> Self {
+        let own_ns = now_ns.saturating_sub(guest.started_at_ns);
+        let clock = Clock { own_ns, owed_ns: 0, from: 0, to: 0, moved: 0 };
+        Self { passed_ns: now_ns, clocks: guest.writers.iter().map(|_| clock).collect() }
+    }
+
+    /// Lets the guest run until an instant; `progress` tells how far each writer gets in a stretch of time.
     #[inline]
-    pub(crate) fn run_until(&mut self, to_ns: u64, progress: impl Fn(usize, u64) -> u64) {
-        let length_ns = to_ns.saturating_sub(self.passed_ns);
+    pub(crate) fn run_until(&mut self, to_ns: u64, progress: impl Fn(usize, Stretch) -> Progress) {
+        let (from_ns, length_ns) = (self.passed_ns, to_ns.saturating_sub(self.passed_ns));
         self.passed_ns = self.passed_ns.max(to_ns);
         for (index, clock) in self.clocks.iter_mut().enumerate() {
-            clock.own_ns = clock.own_ns.saturating_add(progress(index, length_ns));
+            let made = progress(index, Stretch { from_ns, length_ns, owed_ns: clock.owed_ns });
+            clock.own_ns = clock.own_ns.saturating_add(made.ns);
+            clock.owed_ns = made.owed_ns;
         }
+    }
+
+    /// Lets the guest run until an instant with nothing that slows it.
+    #[inline]
+    pub(crate) fn run_freely(&mut self, to_ns: u64) {
+        self.run_until(to_ns, |_, stretch| Progress::of(stretch.length_ns));
     }
 
     /// Lets time pass while the guest stands still.
@@ -114,9 +154,11 @@ mod tests {
     fn only_running_time_is_written_in() {
         let guest = guest();
         let mut clocks = Clocks::new(&guest, 1000);
-        clocks.run_until(1030, |_, ns| ns);
+        clocks.run_freely(1030);
         clocks.stand_until(1500);
-        clocks.run_until(1520, |writer, ns| if writer == 0 { ns / 2 } else { ns });
+        clocks.run_until(1520, |writer, stretch| {
+            Progress::of(if writer == 0 { stretch.length_ns / 2 } else { stretch.length_ns })
+        });
         let written = clocks.collect(&guest);
         assert_eq!((written.writes(0, false), written.writes(0, true)), (40 * WRITE, 0));
         let mut runs = Vec::new();

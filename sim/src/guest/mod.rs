@@ -9,10 +9,11 @@ mod pace;
 mod pattern;
 mod writer;
 
-pub(crate) use clock::{Clocks, Written};
+pub(crate) use clock::{Clocks, Progress, Stretch, Written};
 pub(crate) use cuts::{Class, Cuts};
 pub use pace::Pace;
 pub use pattern::{HOT_SHARE_ONE, MOST_EXPONENT, MOST_ZIPF_THOUSANDTHS, Pattern};
+pub(crate) use writer::SPEED_ONE;
 pub use writer::Writer;
 
 /// Bytes of a guest page.
@@ -69,5 +70,10 @@ impl Guest {
     #[must_use]
     pub fn memory_pages(&self) -> u64 {
         self.memory_mib.min(MOST_MEMORY_MIB) * PAGES_PER_MIB
+    }
+
+    /// Whether something is written to that was not filled: what was written of it before the migration is not zero.
+    pub(crate) fn writes_beyond_filled(&self) -> bool {
+        self.writers.iter().any(|writer| writer.reach_pages() > self.filled_pages)
     }
 }

@@ -11,6 +11,9 @@ use super::pattern::Pattern;
 /// many pages, in longer runs.
 const MOST_STRETCHES: u128 = 1 << 16;
 
+/// The speed of real time in a writer's top speed.
+pub(crate) const SPEED_ONE: u64 = 1024;
+
 /// A program that writes to a working set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {
@@ -27,6 +30,9 @@ pub struct Writer {
     /// How long the writer may be kept from running and still makes up for the writes that it missed. Zero for one
     /// that is bound by its CPU and writes as fast as it can: what it missed is lost.
     pub catches_up_ns: u64,
+    /// The most writes a second that it can do while it makes up for what it missed: it cannot do more than this even if it
+    /// runs all the time. Zero where that is not known, and nothing keeps it from making up for everything.
+    pub top_writes_per_second: u64,
 }
 
 /// A run of pages, from the start of the guest's region.
@@ -47,7 +53,16 @@ impl Writer {
             pace: Pace::steady(writes_per_second),
             moves_after_writes: None,
             catches_up_ns: 0,
+            top_writes_per_second: 0,
         }
+    }
+
+    /// How fast its own time runs at most while it makes up for what it missed, in parts of 1024 of real time; none if
+    /// nothing bounds it.
+    pub(crate) fn top_speed(&self) -> Option<u64> {
+        let asked = self.pace.most_writes_per_second();
+        (self.top_writes_per_second > 0 && asked > 0)
+            .then(|| self.top_writes_per_second.saturating_mul(SPEED_ONE) / asked)
     }
 
     /// Pages from the start of the region that it may ever write to.

@@ -250,11 +250,11 @@ mod tests {
             memory.sent(&cuts, run, pages);
         }
         // Pages 64 to 103 are sent. The scan writes 64 to 93, and 144 to 191 of the zero pages ahead.
-        clocks.run_until(30, |_, ns| ns);
+        clocks.run_freely(30);
         assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut drawn), 30);
-        clocks.run_until(80, |_, ns| ns);
+        clocks.run_freely(80);
         clocks.collect(&guest);
-        clocks.run_until(128, |_, ns| ns);
+        clocks.run_freely(128);
         assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut drawn), 0);
         let expected = [
             (24, false, true),
@@ -279,7 +279,7 @@ mod tests {
             drain(&mut memory, &cuts);
             let mut clocks = Clocks::new(&guest, 0);
             let mut drawn = Drawn::new(Random::from_seed(1));
-            clocks.run_until(90, |_, ns| ns);
+            clocks.run_freely(90);
             memory.sync(&cuts, &clocks.collect(&guest), &mut drawn);
             memory.cursor = 100;
             let run = memory.next_run(&cuts).unwrap();

@@ -31,8 +31,9 @@ pub struct HostConstants {
     pub first_touch_ns: u64,
     /// Finding what changed in a page and encoding it (XBZRLE). Default 2 µs; not measured alone.
     pub encode_page_ns: u64,
-    /// What the destination needs more for each page after the switch to post-copy: it is put in its place by a system
-    /// call. Default 3.5 µs: the stream after the switch made 500 to 670 MB/s where the link has 1.35 GB/s.
+    /// What the destination needs for each page after the switch to post-copy, while the next is on its way: it is put in
+    /// its place by a system call. Default 7 µs: the stream after the switch made 500 to 670 MB/s, on a quiet host with
+    /// a link of 2.3 GB/s and on a busy one with 1.35 GB/s alike.
     pub place_page_ns: u64,
     /// What is in the pipe before a page that the guest waits for, unless it may overtake. Default 512 KiB, a socket's
     /// buffers.
@@ -51,6 +52,9 @@ pub struct HostConstants {
     pub stalls_per_million_windows: u64,
     /// By how much those are late. Default 0.
     pub stall_ns: u64,
+    /// Whether each sync waits, once it has read the bitmap, until every virtual CPU has come out of the sleep that
+    /// auto-converge put it to. Default no; so it is under emulation, where a sync lets each CPU end what it was at.
+    pub syncs_wait_for_cpus: bool,
     /// From the decision to hand over until the last virtual CPU stands still. Default 0.4 ms (idle: 0.2
     /// to 0.6 ms between the two last syncs).
     pub stop_guest_ns: u64,
@@ -69,7 +73,7 @@ impl Default for HostConstants {
             zero_page_scan_ns: 1_000,
             first_touch_ns: 0,
             encode_page_ns: 2_000,
-            place_page_ns: 3_500,
+            place_page_ns: 7_000,
             pipe_bytes: 512 << 10,
             latency_ns: 50_000,
             sync_fixed_ns: 200_000,
@@ -77,6 +81,7 @@ impl Default for HostConstants {
             wake_up_ns: 150_000,
             stalls_per_million_windows: 0,
             stall_ns: 0,
+            syncs_wait_for_cpus: false,
             stop_guest_ns: 400_000,
             device_state_ns: 5_000_000,
         }

@@ -17,12 +17,16 @@ use super::turns::{Interrupt, Rates};
 use super::whole_windows::WholeWindow;
 use super::wire::{Limits, Mode, Wire};
 use super::xbzrle::Cache;
-use crate::guest::{Clocks, Cuts, Guest, PAGE_BYTES};
+use crate::guest::{Clocks, Cuts, Guest, PAGE_BYTES, Progress};
 use crate::memory::Memory;
 
 pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// Length of a rate window.
 pub(super) const WINDOW_MS: u64 = 100;
+const NS_PER_S: u64 = 1_000_000_000;
+/// Steps to find out how long a first pass takes that meets more content the longer it takes: each brings it as much nearer
+/// as the guest dirties more slowly than is sent.
+const STEPS_TO_FIRST_PASS: u32 = 6;
 /// The budget of a window is this part of the bandwidth limit.
 const WINDOWS_PER_S: u64 = 10;
 
@@ -129,7 +133,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     /// Starts at the instant `now_ns`. `chance` is the guest's, `host_chance` the host's.
     pub(crate) fn start(plan: P, now_ns: u64, chance: M::Chance, host_chance: M::Chance) -> Self {
         let config = &plan.config;
-        Self {
+        let mut machine = Self {
             max_bandwidth_bytes_per_second: config.max_bandwidth_bytes_per_second,
             downtime_limit_ms: config.downtime_limit_ms,
             mode: Mode::default(),
@@ -162,7 +166,42 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             cache: Cache::new(config.xbzrle, &plan.cuts),
             postcopy: Postcopy::default(),
             plan,
+        };
+        if machine.plan.guest.writes_beyond_filled() {
+            machine.write_what_was_written_before();
         }
+        machine
+    }
+
+    /// What the guest wrote before the migration is content where there was none, and so is what it writes before the first
+    /// pass gets there: a page is sent with what it holds at that moment. The pass gets there half-way on average, and is
+    /// the longer the more content it meets, so that its length is found step by step. All of it is to be sent anyway.
+    fn write_what_was_written_before(&mut self) {
+        let plan = &*self.plan;
+        self.clocks = Clocks::since_beginning(&plan.guest, self.started_ns);
+        let limited_ns = match self.max_bandwidth_bytes_per_second {
+            0 => 0,
+            limit => PAGE_BYTES.saturating_mul(NS_PER_S) / limit,
+        };
+        let [_, first, zero] = plan.wire.prices();
+        let page_ns = first.ns.max(limited_ns);
+        for _ in 0..STEPS_TO_FIRST_PASS {
+            let written = self.clocks.collect(&plan.guest);
+            self.memory.sync(&plan.cuts, &written, &mut self.chance);
+            let zero_pages = self.memory.remaining_zero();
+            let content_pages = self.memory.remaining() - zero_pages;
+            let pass_ns =
+                content_pages.saturating_mul(page_ns).saturating_add(zero_pages.saturating_mul(zero.ns));
+            // What a window may carry goes out at its beginning, and then nothing until its end.
+            let window_ns = pass_ns.min(WINDOW_MS * NS_PER_MS);
+            let asleep_ns = window_ns - window_ns.saturating_mul(first.ns) / page_ns.max(1);
+            if self.guest_runs {
+                let reached_ns = (pass_ns - asleep_ns) / 2;
+                let to_ns = self.started_ns.saturating_add(reached_ns);
+                self.clocks.run_freely(to_ns);
+            }
+        }
+        self.clocks = Clocks::new(&plan.guest, self.started_ns);
     }
 
     pub(crate) fn present_ns(&self) -> u64 {
@@ -305,11 +344,15 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
         let Self { plan, clocks, throttle, limiter, .. } = self;
         match (throttle.percent(), limiter) {
-            (None, None) => clocks.run_until(to_ns, |_, ns| ns),
-            (_, Some(limiter)) => clocks.run_until(to_ns, |writer, ns| limiter.progress_ns(writer, ns)),
-            (Some(_), None) => clocks.run_until(to_ns, |writer, ns| {
-                let catches_up_ns = plan.guest.writers.get(writer).map_or(0, |writer| writer.catches_up_ns);
-                throttle.progress_ns(ns, catches_up_ns)
+            (None, None) => clocks.run_freely(to_ns),
+            (_, Some(limiter)) => clocks.run_until(to_ns, |writer, stretch| {
+                Progress::of(limiter.progress_ns(writer, stretch.length_ns))
+            }),
+            (Some(_), None) => clocks.run_until(to_ns, |writer, stretch| {
+                let by_slices = plan.config.host.syncs_wait_for_cpus;
+                plan.guest.writers.get(writer).map_or(Progress::of(0), |writer| {
+                    throttle.progress(stretch, writer.catches_up_ns, writer.top_speed(), by_slices)
+                })
             }),
         }
     }
@@ -331,7 +374,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     fn restart_page_in_flight(&mut self) {
         if let Step::Sending(burst) | Step::LastPass(burst) = &mut self.step {
             self.clock_ns = self.clock_ns.max(self.present_ns);
-            burst.page_done_ns = 0;
+            burst.goes_on_until_ns = 0;
         }
     }
 }

@@ -81,8 +81,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             let mut in_time = true;
             if begins_ns.saturating_add(pages.saturating_mul(price.ns)) > target_ns {
                 in_time = false;
+                burst.goes_on_until_ns = begins_ns.saturating_add(pages.saturating_mul(price.ns));
                 pages = target_ns.saturating_sub(begins_ns) / price.ns;
-                burst.page_done_ns = begins_ns.saturating_add((pages + 1).saturating_mul(price.ns));
                 if pages == 0 {
                     return false;
                 }
@@ -157,7 +157,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
         self.clock_ns
             .saturating_add(earliest_ns)
-            .max(burst.page_done_ns)
+            .max(burst.goes_on_until_ns)
             .max(self.present_ns.saturating_add(1))
     }
 }

@@ -13,14 +13,15 @@ pub(crate) struct Burst {
     pub(crate) frame_bytes: u64,
     /// Pages of its last packet, which is not full yet, where pages go by packets.
     pub(crate) open_pages: u64,
-    /// When the page in flight is through, if it is known; nothing happens before.
-    pub(crate) page_done_ns: u64,
+    /// When the pages in flight, all of one price, are through or a limit is reached, if it is known; nothing happens
+    /// before.
+    pub(crate) goes_on_until_ns: u64,
 }
 
 impl Burst {
     /// One that begins with a frame of so many bytes.
     pub(crate) fn new(started_ns: u64, frame_bytes: u64) -> Self {
-        Self { started_ns, pages: 0, frame_bytes, open_pages: 0, page_done_ns: 0 }
+        Self { started_ns, pages: 0, frame_bytes, open_pages: 0, goes_on_until_ns: 0 }
     }
 }
 
@@ -33,6 +34,8 @@ pub(crate) enum Step {
     Top,
     /// Reading the dirty bitmap because little remains.
     Syncing { until_ns: u64 },
+    /// Waiting, with the bitmap read, for virtual CPUs that sleep.
+    AwaitingCpus { until_ns: u64 },
     /// Deciding between sending and handing over.
     Judging,
     /// Sending pages within the budget.
@@ -67,6 +70,7 @@ impl Step {
         match self {
             Self::Setup { until_ns }
             | Self::Syncing { until_ns }
+            | Self::AwaitingCpus { until_ns }
             | Self::Sleeping { until_ns }
             | Self::Stopping { until_ns }
             | Self::LastSync { until_ns }

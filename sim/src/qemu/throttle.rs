@@ -5,6 +5,7 @@
 //! `cpu_throttle_thread`.
 
 use super::config::AutoConverge;
+use crate::guest::{Progress, SPEED_ONE, Stretch};
 
 /// So many periods above the threshold make the next step; they need not follow each other.
 const HIGH_PERIODS: u32 = 2;
@@ -29,6 +30,8 @@ pub(super) struct Excess {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Throttle {
     percent: u64,
+    /// When the percentage was set, with which the first sleep begins.
+    since_ns: u64,
 }
 
 impl Trigger {
@@ -61,8 +64,16 @@ impl Throttle {
         (self.percent > 0).then_some(self.percent)
     }
 
+    /// When the virtual CPUs wake up that sleep at an instant, if they do.
+    pub(super) fn asleep_until_ns(&self, now_ns: u64) -> Option<u64> {
+        let sleep_ns = self.percent().map(|_| self.sleep_ns())?;
+        let within_ns = now_ns.saturating_sub(self.since_ns) % (sleep_ns + SLICE_NS);
+        (within_ns < sleep_ns).then(|| now_ns.saturating_add(sleep_ns - within_ns))
+    }
+
     /// The next step.
-    pub(super) fn step(&mut self, rules: &AutoConverge, excess: Excess) {
+    pub(super) fn step(&mut self, rules: &AutoConverge, excess: Excess, now_ns: u64) {
+        self.since_ns = now_ns;
         let most = rules.max_percent.min(99);
         if self.percent == 0 {
             self.percent = rules.initial_percent.min(most);
@@ -79,11 +90,43 @@ impl Throttle {
         self.percent = self.percent.saturating_add(increment).min(most);
     }
 
-    /// How far a writer's own time gets in so many nanoseconds, if it makes up for what it misses in sleeps of up to
-    /// `catches_up_ns`.
-    pub(super) fn progress_ns(&self, ns: u64, catches_up_ns: u64) -> u64 {
-        let sleep_ns = SLICE_NS * self.percent / (100 - self.percent);
-        if sleep_ns <= catches_up_ns { ns } else { ns - percent_of(self.percent, ns) }
+    /// How far a writer's own time gets in a stretch, if it makes up for what it misses in sleeps of up to `catches_up_ns`,
+    /// in the time that is left to it and not faster than its top speed. That time is counted by single sleeps, or else
+    /// by their share, where nothing is in step with them.
+    pub(super) fn progress(
+        &self,
+        stretch: Stretch,
+        catches_up_ns: u64,
+        top_speed: Option<u64>,
+        by_slices: bool,
+    ) -> Progress {
+        let ns = stretch.length_ns;
+        let running_ns = if by_slices {
+            let to_ns = stretch.from_ns.saturating_add(ns);
+            self.run_by_ns(to_ns) - self.run_by_ns(stretch.from_ns)
+        } else {
+            ns - percent_of(self.percent, ns)
+        };
+        if self.sleep_ns() > catches_up_ns {
+            return Progress::of(running_ns);
+        }
+        let due_ns = stretch.owed_ns.saturating_add(ns);
+        let made_ns = top_speed.map_or(due_ns, |speed| {
+            let most_ns = u128::from(running_ns) * u128::from(speed) / u128::from(SPEED_ONE);
+            u64::try_from(most_ns).unwrap_or(u64::MAX).min(due_ns)
+        });
+        Progress { ns: made_ns, owed_ns: due_ns - made_ns }
+    }
+
+    fn sleep_ns(&self) -> u64 {
+        SLICE_NS * self.percent / (100 - self.percent)
+    }
+
+    /// How long the virtual CPUs have run from when the percentage was set until an instant.
+    fn run_by_ns(&self, to_ns: u64) -> u64 {
+        let (since_ns, sleep_ns) = (to_ns.saturating_sub(self.since_ns), self.sleep_ns());
+        let period_ns = sleep_ns + SLICE_NS;
+        since_ns / period_ns * SLICE_NS + (since_ns % period_ns).saturating_sub(sleep_ns)
     }
 }
 
@@ -102,7 +145,7 @@ mod tests {
         for period in 1..=periods {
             let threshold = rules.trigger_threshold_percent;
             if let Some(excess) = trigger.period_ended(threshold, dirtied_bytes(period), period * 100) {
-                throttle.step(&rules, excess);
+                throttle.step(&rules, excess, 0);
             }
             seen.push(throttle.percent);
         }
@@ -139,12 +182,47 @@ mod tests {
     }
 
     #[test]
+    fn cpus_sleep_and_run_in_turn() {
+        let throttle = Throttle { percent: 80, since_ns: 1_000 };
+        // 40 ms of sleep, 10 ms of work.
+        assert_eq!(throttle.asleep_until_ns(1_000), Some(40_001_000));
+        assert_eq!(throttle.asleep_until_ns(39_001_000), Some(40_001_000));
+        assert_eq!(throttle.asleep_until_ns(40_001_000), None);
+        assert_eq!(throttle.asleep_until_ns(51_001_000), Some(90_001_000));
+        assert_eq!(Throttle::default().asleep_until_ns(7), None);
+    }
+
+    #[test]
     fn a_paced_writer_loses_nothing_while_it_can_catch_up() {
-        let throttled = |percent| Throttle { percent };
+        let made = |percent, ns, catches_up_ns, top_speed| {
+            let stretch = Stretch { from_ns: 0, length_ns: ns, owed_ns: 0 };
+            Throttle { percent, since_ns: 0 }.progress(stretch, catches_up_ns, top_speed, false).ns
+        };
         // At 60 % the sleeps are of 15 ms, at 70 % of 23.
-        assert_eq!(throttled(60).progress_ns(1000, 20_000_000), 1000);
-        assert_eq!(throttled(70).progress_ns(1000, 20_000_000), 300);
-        assert_eq!(throttled(20).progress_ns(1000, 0), 800);
-        assert_eq!(throttled(0).progress_ns(u64::MAX, 0), u64::MAX);
+        assert_eq!(made(60, 1000, 20_000_000, None), 1000);
+        assert_eq!(made(70, 1000, 20_000_000, None), 300);
+        assert_eq!(made(20, 1000, 0, None), 800);
+        assert_eq!(made(0, u64::MAX, 0, None), u64::MAX);
+        // One that is ten times as fast as it has to be keeps up at 80 %, and not at 99.
+        let tenfold = Some(10 * SPEED_ONE);
+        assert_eq!(made(80, 1000, u64::MAX, tenfold), 1000);
+        assert_eq!(made(99, 1000, u64::MAX, tenfold), 100);
+    }
+
+    #[test]
+    fn what_is_owed_is_made_up_for_when_there_is_time() {
+        let throttle = Throttle { percent: 80, since_ns: 0 };
+        let after = |from_ms: u64, ms: u64, owed_ms: u64| {
+            let stretch = Stretch {
+                from_ns: from_ms * 1_000_000,
+                length_ns: ms * 1_000_000,
+                owed_ns: owed_ms * 1_000_000,
+            };
+            let made = throttle.progress(stretch, u64::MAX, Some(3 * SPEED_ONE), true);
+            (made.ns / 1_000_000, made.owed_ns / 1_000_000)
+        };
+        assert_eq!(after(0, 40, 0), (0, 40), "asleep");
+        assert_eq!(after(40, 10, 40), (30, 20), "three times as fast as it has to be");
+        assert_eq!(after(40, 10, 5), (15, 0));
     }
 }

@@ -74,7 +74,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         match self.step {
             Step::Setup { .. } => self.set_up(),
             Step::Top => self.top(target_ns),
-            Step::Syncing { .. } => self.sync_done(Step::Judging),
+            Step::Syncing { .. } => self.sync_done(),
+            Step::AwaitingCpus { .. } => self.move_to(Step::Judging),
             Step::Judging => self.judge(target_ns),
             Step::Sending(burst) => self.send(burst, target_ns),
             Step::Sleeping { .. } => Turn::Happened(self.close_window()),
@@ -191,10 +192,18 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     }
 
     #[inline]
-    fn sync_done(&mut self, next: Step) -> Turn<EventKind> {
+    fn sync_done(&mut self) -> Turn<EventKind> {
+        // The step that this sync may bring begins with a sleep, but no CPU is asleep yet.
+        let asleep_until_ns = self.asleep_until_ns();
         let newly_dirty_pages = self.sync_dirty_pages();
-        self.step = next;
+        self.step = asleep_until_ns.map_or(Step::Judging, |until_ns| Step::AwaitingCpus { until_ns });
         Turn::Happened(self.sync_event(newly_dirty_pages))
+    }
+
+    /// Until when a sync that has read the bitmap waits for virtual CPUs, if it does.
+    fn asleep_until_ns(&self) -> Option<u64> {
+        let waits = self.plan.config.host.syncs_wait_for_cpus && self.guest_runs;
+        self.throttle.asleep_until_ns(self.clock_ns).filter(|_| waits)
     }
 
     /// Reads the dirty bitmap now; returns how many pages were clean before and are dirty now.
@@ -207,8 +216,10 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         if let Some(pages) = self.rates.sync(self.clock_ns / NS_PER_MS, newly_dirty_pages) {
             self.slow_guest_down(pages);
         }
-        if self.cache.round_ended(&mut self.host_chance) {
-            let mode = Mode { hit_share: self.cache.hit_share(), ..self.mode };
+        let remaining_pages = self.memory.remaining();
+        if self.cache.round_ended(newly_dirty_pages, remaining_pages, &mut self.host_chance) {
+            let (hit_share, skip_share) = (self.cache.hit_share(), self.cache.skip_share());
+            let mode = Mode { hit_share, skip_share, ..self.mode };
             self.set_prices(self.wire.link_bytes_per_second(), mode);
         }
         newly_dirty_pages
@@ -221,7 +232,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         if let Some(rules) = &config.auto_converge {
             let threshold_percent = rules.trigger_threshold_percent;
             if let Some(excess) = self.trigger.period_ended(threshold_percent, dirtied_bytes, sent_bytes) {
-                self.throttle.step(rules, excess);
+                self.throttle.step(rules, excess, self.clock_ns);
                 if let Some(period_ns) = rules.periodic_sync_ns {
                     let next_ns = self.clock_ns.saturating_add(period_ns.get());
                     self.periodic_sync.get_or_insert((next_ns, self.rates.sync_count));

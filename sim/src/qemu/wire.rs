@@ -46,6 +46,8 @@ pub(super) struct Mode {
     pub(super) postcopy: bool,
     /// The part of the pages sent again that travel as a difference, in units of 2^-64.
     pub(super) hit_share: u64,
+    /// The part of those that turns out not to differ and is not sent, in units of 2^-64.
+    pub(super) skip_share: u64,
 }
 
 /// The prices of a link.
@@ -122,9 +124,12 @@ impl Wire {
                 Price { bytes: PAGE_BYTES, ns: wire.ns(bytes).max(cpu_ns) }
             }
         };
-        let normal = Price { ns: normal.ns.saturating_add(place_ns).max(1), ..normal };
+        // The destination places one page while the next is on its way.
+        let normal = Price { ns: normal.ns.max(place_ns).max(1), ..normal };
         wire.again = wire.with_differences(normal, config, content, mode);
-        wire.first = Price { ns: normal.ns.saturating_add(host.first_touch_ns), ..normal };
+        // A page that is placed brings its memory along.
+        let touch_ns = if mode.postcopy { 0 } else { host.first_touch_ns };
+        wire.first = Price { ns: normal.ns.saturating_add(touch_ns), ..normal };
         let zero_ns = wire.ns(ZERO_BYTES).saturating_add(host.zero_page_scan_ns).max(1);
         wire.zero = Price { bytes: ZERO_BYTES, ns: zero_ns };
         wire.frame_ns = wire.ns(FRAME_BYTES);
@@ -141,12 +146,14 @@ impl Wire {
             bytes,
             ns: self.ns(bytes).saturating_add(config.host.encode_page_ns).max(1),
         });
-        let average = |of_hit: u64, of_miss: u64| {
-            let hits = u128::from(mode.hit_share);
-            let sum = u128::from(of_hit) * hits + u128::from(of_miss) * (u128::from(u64::MAX) - hits);
-            u64::try_from(sum.div_ceil(u128::from(u64::MAX))).unwrap_or(u64::MAX)
+        let difference = Price {
+            bytes: mixed(difference.bytes, 0, u64::MAX - mode.skip_share).max(1),
+            ns: mixed(difference.ns, config.host.encode_page_ns, u64::MAX - mode.skip_share).max(1),
         };
-        Price { bytes: average(difference.bytes, whole.bytes), ns: average(difference.ns, whole.ns) }
+        Price {
+            bytes: mixed(difference.bytes, whole.bytes, mode.hit_share),
+            ns: mixed(difference.ns, whole.ns, mode.hit_share),
+        }
     }
 
     /// Capacity; zero when cut.
@@ -243,6 +250,13 @@ impl Wire {
     }
 }
 
+/// The average of two values, so large a part of them the first, the part in units of 2^-64; rounded up.
+fn mixed(first: u64, second: u64, first_part: u64) -> u64 {
+    let part = u128::from(first_part);
+    let sum = u128::from(first) * part + u128::from(second) * (u128::from(u64::MAX) - part);
+    u64::try_from(sum.div_ceil(u128::from(u64::MAX))).unwrap_or(u64::MAX)
+}
+
 /// Bytes of the block's name before a run, given which block's page was sent last.
 #[inline]
 pub(super) fn name_bytes(run: Run, last_in_firmware: Option<bool>) -> u64 {
@@ -299,11 +313,16 @@ mod tests {
     #[test]
     fn differences_are_cheaper_and_cost_their_encoding() {
         let config = SourceConfig { xbzrle: Some(Xbzrle::default()), ..SourceConfig::default() };
-        let again = |hit_share| wire(&config, Mode { hit_share, postcopy: false }).again;
+        let again = |hit_share| wire(&config, Mode { hit_share, ..Mode::default() }).again;
         assert_eq!(again(0), Price { bytes: 4104, ns: 4104 + 2000 });
         assert_eq!(again(u64::MAX), Price { bytes: 23, ns: 23 + 2000 });
         let half = again(1 << 63);
+        let skipped = Mode { hit_share: u64::MAX, skip_share: u64::MAX, ..Mode::default() };
+        assert_eq!(wire(&config, skipped).again, Price { bytes: 1, ns: 2000 });
         assert!((2063..=2065).contains(&half.bytes) && (4063..=4065).contains(&half.ns), "{half:?}");
-        assert_eq!(wire(&config, Mode { hit_share: u64::MAX, postcopy: true }).again.bytes, 4104);
+        assert_eq!(
+            wire(&config, Mode { hit_share: u64::MAX, postcopy: true, ..Mode::default() }).again.bytes,
+            4104
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! XBZRLE: pages that are sent again travel as what changed in them, if the cache still has what was sent before.
 //!
-//! QEMU's cache is filled from the second round on, by every page that misses it, and keeps what was used within the
-//! last two rounds. So it comes to hold as much of the pages that are written again and again as it has room for, and
-//! that part of them hits. Whose pages those are is not followed: every page that is written at all counts alike.
+//! QEMU's cache is filled from the second round on, by every page that misses it and finds its place free: a place is the
+//! page's address modulo the cache's size, and what is in it stays while it was used within the last two rounds. A page
+//! that is marked dirty but was sent after it was written last hits the cache without a difference, and is passed over.
+//! Whose pages those are is not followed: every page that is written at all counts alike.
 
 use super::config::Xbzrle;
 use crate::chance::Hits;
@@ -15,7 +16,6 @@ const RUN_BYTES: u64 = 4;
 
 /// The cache, as far as it matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "the unit stands last in a name")]
 pub(super) struct Cache {
     room_pages: u64,
     /// Pages that are ever written.
@@ -23,6 +23,8 @@ pub(super) struct Cache {
     cached_pages: u64,
     /// Pages with content sent again since the last sync.
     sent_pages: u64,
+    /// The part of the hits that is passed over, in units of 2^-64.
+    skip_share: u64,
     /// Pages sent as a difference until the last sync.
     pub(super) hit_pages: u64,
 }
@@ -54,19 +56,71 @@ impl Cache {
         self.sent_pages += pages;
     }
 
-    /// A round is over: what missed is in the cache now, as far as there is room. Whether the part that hits changed.
-    pub(super) fn round_ended(&mut self, hits: &mut impl Hits) -> bool {
-        if self.room_pages == 0 {
+    /// The part of the hits that is passed over, in units of 2^-64.
+    pub(super) fn skip_share(&self) -> u64 {
+        self.skip_share
+    }
+
+    /// A round is over, at whose end so many pages became dirty and so many are to be sent: what missed is in the cache now,
+    /// where its place was free. Whether a share changed.
+    pub(super) fn round_ended(
+        &mut self,
+        dirty_pages: u64,
+        remaining_pages: u64,
+        hits: &mut impl Hits,
+    ) -> bool {
+        if self.room_pages == 0 || self.written_pages == 0 {
             return false;
         }
-        let before = self.cached_pages;
+        let before = (self.cached_pages, self.skip_share);
         let sent = std::mem::take(&mut self.sent_pages);
         let hit = hits.hits(sent, self.hit_share());
         self.hit_pages += hit;
         let room = self.room_pages.min(self.written_pages);
-        self.cached_pages = self.cached_pages.saturating_add(sent - hit).min(room);
-        self.cached_pages != before
+        let sent_part = part(sent, self.written_pages);
+        // A place stays free if none of the pages that would go there was sent.
+        let mut free = room - self.cached_pages.min(room);
+        for _ in 0..self.written_pages / room.max(1) {
+            free -= share_of(free, sent_part);
+        }
+        free -= share_of(share_of(free, part(self.written_pages % room.max(1), room)), sent_part);
+        self.cached_pages = room - free;
+        self.skip_share = self.skipped(sent_part, dirty_pages, remaining_pages, sent);
+        (self.cached_pages, self.skip_share) != before
     }
+
+    /// The part of the coming round's pages that were sent last after they were written last.
+    ///
+    /// Of pages written at a rate r and sent a part f of a round of length L after its beginning, 1 − e^(−r L f) were
+    /// written before that and e^(−r L (1−f)) not after. Over all f, and as a part u = 1 − e^(−r L) of those that are dirty,
+    /// that is 1 / −ln(1 − u) − (1 − u) / u = 1/2 − u/12 − …; only pages that were sent in the round before can be of them,
+    /// and only while they are not written before they are sent again.
+    fn skipped(&self, sent_part: u64, dirty_pages: u64, remaining_pages: u64, sent_pages: u64) -> u64 {
+        if self.cached_pages == 0 || sent_pages == 0 {
+            return 0;
+        }
+        let dirty_part = part(dirty_pages, self.written_pages);
+        let unwritten_since = (u64::MAX / 2).saturating_sub(dirty_part / 12);
+        // The coming round is as much shorter as there are fewer pages to send, and on average half of it passes.
+        let coming = share_of(dirty_part / 2, part(remaining_pages, sent_pages));
+        let still = u64::MAX - coming;
+        share_of(share_of(unwritten_since, sent_part), still)
+    }
+}
+
+/// A part in units of 2^-64, at most all.
+fn part(of: u64, whole: u64) -> u64 {
+    let part = (u128::from(of) << 64) / u128::from(whole.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
+}
+
+/// So large a part of something, the part in units of 2^-64.
+fn share_of(of: u64, part: u64) -> u64 {
+    if part == u64::MAX {
+        return of;
+    }
+    // The product of two numbers below 2^64, less 64 binary digits, is one again.
+    u64::try_from((u128::from(of) * u128::from(part)) >> 64).unwrap_or(of)
 }
 
 /// Bytes of a page on the wire that differs in so many bytes from what was sent before; none if it is sent whole then.
@@ -91,21 +145,36 @@ mod tests {
     fn what_fits_hits_from_the_second_time_on() {
         let mut cache = cache(5000);
         cache.sent_again(1000);
-        assert!(cache.round_ended(&mut Expected::new()));
+        assert!(cache.round_ended(1000, 1000, &mut Expected::new()));
         assert_eq!((cache.hit_pages, cache.hit_share()), (0, u64::MAX));
         cache.sent_again(700);
-        assert!(!cache.round_ended(&mut Expected::new()));
+        cache.round_ended(300, 300, &mut Expected::new());
         assert_eq!(cache.hit_pages, 700);
     }
 
     #[test]
-    fn what_does_not_fit_hits_in_part() {
-        let mut cache = cache(250);
-        for _ in 0..3 {
+    fn pages_share_the_places_of_a_small_cache() {
+        let mut cache = cache(500);
+        cache.sent_again(600);
+        cache.round_ended(600, 600, &mut Expected::new());
+        // Two pages to a place: it stays free with the chance 0.4².
+        assert!(cache.cached_pages.abs_diff(500 - 80) <= 1, "{cache:?}");
+        let thousandths = (u128::from(cache.hit_share()) * 1000) >> 64;
+        assert!(thousandths.abs_diff(420) <= 2, "{thousandths}");
+    }
+
+    #[test]
+    fn what_was_sent_after_it_was_written_is_passed_over() {
+        let mut cache = cache(5000);
+        for _ in 0..2 {
             cache.sent_again(1000);
-            cache.round_ended(&mut Expected::new());
+            cache.round_ended(100, 100, &mut Expected::new());
         }
-        assert_eq!((cache.hit_pages, cache.hit_share()), (500, 1 << 62));
+        // 1/2 − 0.1/12, all of it sent before, and 0.1 · 0.1 / 2 of it written again: 0.4892.
+        let tenthousandths = (u128::from(cache.skip_share()) * 10_000) >> 64;
+        assert_eq!(tenthousandths, 4892);
+        cache.round_ended(100, 100, &mut Expected::new());
+        assert_eq!(cache.skip_share(), 0, "nothing was sent in this round");
     }
 
     #[test]

@@ -13,6 +13,9 @@ use super::error::Problem;
 /// Words less alike than this (Jaro–Winkler, 0 to 1) are no suggestion.
 const ALIKE: f64 = 0.8;
 
+/// Entries of any list.
+pub(super) const MOST_ENTRIES: usize = 1000;
+
 /// The text and what was found wrong with it so far.
 #[derive(Debug)]
 pub(super) struct Reader<'t> {
@@ -59,18 +62,7 @@ impl<'t> Reader<'t> {
         bounds: RangeInclusive<u64>,
     ) -> Option<u64> {
         let value = section.table.get(key)?;
-        let allowed = whole_in(&bounds);
-        let DeValue::Integer(integer) = value.get_ref() else {
-            self.wrong_type(section, key, value, &allowed);
-            return None;
-        };
-        let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let number = number.and_then(|number| u64::try_from(number).ok()).filter(|n| bounds.contains(n));
-        if number.is_none() {
-            let message = format!("`{}{key}` is {}", section.path, shown(&integer.to_string()));
-            self.report(value.span(), message, format!("it must be {allowed}"));
-        }
-        number
+        self.number(&section.label(key), value, &bounds)
     }
 
     /// The same, and missing is a problem.
@@ -84,12 +76,110 @@ impl<'t> Reader<'t> {
         self.whole(section, key, bounds)
     }
 
+    /// A whole number from zero to a bound, as narrow as a type is.
+    pub(super) fn small<T: TryFrom<u64>>(
+        &mut self,
+        section: &Section<'_, 't>,
+        key: &'static str,
+        bounds: RangeInclusive<u64>,
+    ) -> Option<T> {
+        self.whole(section, key, bounds).and_then(|number| T::try_from(number).ok())
+    }
+
+    /// The same, and missing is a problem.
+    pub(super) fn required_small<T: TryFrom<u64>>(
+        &mut self,
+        section: &Section<'_, 't>,
+        key: &'static str,
+        bounds: RangeInclusive<u64>,
+    ) -> Option<T> {
+        self.required_whole(section, key, bounds).and_then(|number| T::try_from(number).ok())
+    }
+
+    /// Two whole numbers, the least and the most.
+    pub(super) fn range(
+        &mut self,
+        section: &Section<'_, 't>,
+        key: &'static str,
+        bounds: RangeInclusive<u64>,
+    ) -> Option<RangeInclusive<u64>> {
+        let value = section.table.get(key)?;
+        let label = section.label(key);
+        let (least, most) = self.pair(&label, value, &bounds, &bounds)?;
+        if least > most {
+            let message = format!("`{label}` is from {least} to {most}");
+            self.report(
+                value.span(),
+                message,
+                "the first number must not be more than the second".to_owned(),
+            );
+            return None;
+        }
+        Some(least..=most)
+    }
+
+    /// A list of pairs of whole numbers, each with bounds of its own.
+    pub(super) fn pairs(
+        &mut self,
+        section: &Section<'_, 't>,
+        key: &'static str,
+        first: RangeInclusive<u64>,
+        second: RangeInclusive<u64>,
+    ) -> Option<Vec<(u64, u64)>> {
+        let entries = self.entries(section, key, "a list of pairs of whole numbers")?;
+        let label = section.label(key);
+        let pairs: Vec<Option<(u64, u64)>> =
+            entries.iter().map(|entry| self.pair(&label, entry, &first, &second)).collect();
+        pairs.into_iter().collect()
+    }
+
+    /// A list of words of a list.
+    pub(super) fn words<T: Copy>(
+        &mut self,
+        section: &Section<'_, 't>,
+        key: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<Vec<T>> {
+        let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
+        let allowed = format!("a list of words, each one of {}", listed(&names));
+        let entries = self.entries(section, key, &allowed)?;
+        let label = section.label(key);
+        let found = entries.iter().map(|entry| {
+            if let Some(text) = entry.get_ref().as_str() {
+                return self.meaning(&label, text, entry.span(), words);
+            }
+            self.wrong_type(&label, entry, &allowed);
+            None
+        });
+        let found: Vec<Option<T>> = found.collect();
+        found.into_iter().collect()
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&mut self, section: &Section<'_, 't>, key: &'static str) -> Option<Vec<String>> {
+        let allowed = "a list of strings";
+        let entries = self.entries(section, key, allowed)?;
+        let label = section.label(key);
+        for stranger in entries.iter().filter(|entry| !entry.get_ref().is_str()) {
+            self.wrong_type(&label, stranger, allowed);
+        }
+        entries.iter().map(|entry| entry.get_ref().as_str().map(str::to_owned)).collect()
+    }
+
+    /// Reports keys that mean nothing here, and why.
+    pub(super) fn refuse(&mut self, section: &Section<'_, 't>, keys: &[&'static str], why: &str) {
+        for key in keys.iter().filter(|key| section.has(key)) {
+            let message = format!("`{}` has no meaning here", section.label(key));
+            self.report_at(section, key, message, why.to_owned());
+        }
+    }
+
     /// True or false.
     pub(super) fn truth(&mut self, section: &Section<'_, 't>, key: &'static str) -> Option<bool> {
         let value = section.table.get(key)?;
         let truth = value.get_ref().as_bool();
         if truth.is_none() {
-            self.wrong_type(section, key, value, "true or false");
+            self.wrong_type(&section.label(key), value, "true or false");
         }
         truth
     }
@@ -104,7 +194,7 @@ impl<'t> Reader<'t> {
         let value = section.table.get(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
-            self.wrong_type(section, key, value, allowed);
+            self.wrong_type(&section.label(key), value, allowed);
         }
         text.map(|text| (text.to_owned(), value.span()))
     }
@@ -116,16 +206,19 @@ impl<'t> Reader<'t> {
         key: &'static str,
         words: &[(&'static str, T)],
     ) -> Option<T> {
-        let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
-        let allowed = format!("one of {}", listed(&names));
-        self.require(section, key, &allowed);
-        let (text, span) = self.text(section, key, &allowed)?;
-        let found = words.iter().find(|(name, _)| *name == text).map(|(_, meaning)| *meaning);
-        if found.is_none() {
-            let message = format!("`{}{key}` is `{}`", section.path, shown(&text));
-            self.report(span, message, suggestion(closest(&text, &names), &names));
-        }
-        found
+        self.require(section, key, &one_of(words));
+        self.optional_word(section, key, words)
+    }
+
+    /// One of a list of words, or nothing.
+    pub(super) fn optional_word<T: Copy>(
+        &mut self,
+        section: &Section<'_, 't>,
+        key: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        let (text, span) = self.text(section, key, &one_of(words))?;
+        self.meaning(&section.label(key), &text, span, words)
     }
 
     /// A table within a table.
@@ -136,7 +229,11 @@ impl<'t> Reader<'t> {
     ) -> Option<&'a Spanned<DeValue<'t>>> {
         let value = section.table.get(key)?;
         if !value.get_ref().is_table() {
-            self.wrong_type(section, key, value, &format!("a table, written as [{}{key}]", section.path));
+            self.wrong_type(
+                &section.label(key),
+                value,
+                &format!("a table, written as [{}{key}]", section.path),
+            );
             return None;
         }
         Some(value)
@@ -152,7 +249,7 @@ impl<'t> Reader<'t> {
         let Some(value) = section.table.get(key) else { return Vec::new() };
         let allowed = format!("at most {at_most} tables, each written as [[{}{key}]]", section.path);
         let DeValue::Array(array) = value.get_ref() else {
-            self.wrong_type(section, key, value, &allowed);
+            self.wrong_type(&section.label(key), value, &allowed);
             return Vec::new();
         };
         if array.len() > at_most {
@@ -160,7 +257,7 @@ impl<'t> Reader<'t> {
             self.report(value.span(), message, format!("it may have {allowed}"));
         }
         for stranger in array.iter().filter(|entry| !entry.get_ref().is_table()) {
-            self.wrong_type(section, key, stranger, &allowed);
+            self.wrong_type(&section.label(key), stranger, &allowed);
         }
         array.iter().take(at_most).filter(|entry| entry.get_ref().is_table()).collect()
     }
@@ -184,23 +281,113 @@ impl<'t> Reader<'t> {
         self.problems.push(Problem::new(self.text, span, message, help));
     }
 
-    fn wrong_type(
+    fn number(
         &mut self,
-        section: &Section<'_, 't>,
-        key: &str,
+        label: &str,
         value: &Spanned<DeValue<'t>>,
+        bounds: &RangeInclusive<u64>,
+    ) -> Option<u64> {
+        let allowed = whole_in(bounds);
+        let DeValue::Integer(integer) = value.get_ref() else {
+            self.wrong_type(label, value, &allowed);
+            return None;
+        };
+        let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let number = number.and_then(|number| u64::try_from(number).ok()).filter(|n| bounds.contains(n));
+        if number.is_none() {
+            let message = format!("`{label}` is {}", shown(&integer.to_string()));
+            self.report(value.span(), message, format!("it must be {allowed}"));
+        }
+        number
+    }
+
+    fn pair(
+        &mut self,
+        label: &str,
+        value: &Spanned<DeValue<'t>>,
+        first: &RangeInclusive<u64>,
+        second: &RangeInclusive<u64>,
+    ) -> Option<(u64, u64)> {
+        let entries = value.get_ref().as_array().map_or(&[][..], |array| &array[..]);
+        let [one, other] = entries else {
+            let message = format!("`{label}` is not a pair of numbers");
+            self.report(value.span(), message, "it must be two whole numbers in brackets".to_owned());
+            return None;
+        };
+        let (one, other) = (self.number(label, one, first), self.number(label, other, second));
+        Some((one?, other?))
+    }
+
+    /// What a word stands for.
+    fn meaning<T: Copy>(
+        &mut self,
+        label: &str,
+        text: &str,
+        span: Range<usize>,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        let found = words.iter().find(|(name, _)| *name == text).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
+            let message = format!("`{label}` is `{}`", shown(text));
+            self.report(span, message, suggestion(closest(text, &names), &names));
+        }
+        found
+    }
+
+    /// The entries of a list, at most [`MOST_ENTRIES`].
+    fn entries<'a>(
+        &mut self,
+        section: &Section<'a, 't>,
+        key: &'static str,
         allowed: &str,
-    ) {
-        let message = format!("`{}{key}` is {}", section.path, kind(value.get_ref()));
+    ) -> Option<&'a [Spanned<DeValue<'t>>]> {
+        let value = section.table.get(key)?;
+        let DeValue::Array(array) = value.get_ref() else {
+            self.wrong_type(&section.label(key), value, allowed);
+            return None;
+        };
+        if array.len() > MOST_ENTRIES {
+            let message = format!("`{}` has {} entries", section.label(key), array.len());
+            self.report(value.span(), message, format!("it may have at most {MOST_ENTRIES}"));
+            return None;
+        }
+        Some(array)
+    }
+
+    fn wrong_type(&mut self, label: &str, value: &Spanned<DeValue<'t>>, allowed: &str) {
+        let message = format!("`{label}` is {}", kind(value.get_ref()));
         self.report(value.span(), message, format!("it must be {allowed}"));
     }
 }
 
 impl Section<'_, '_> {
+    /// Whether the file gives this key, as true.
+    pub(super) fn is_true(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().as_bool() == Some(true))
+    }
+
+    /// The place of a key of a table within; of that table where it has no such key.
+    pub(super) fn span_of(&self, table: &str, key: &str) -> Range<usize> {
+        let Some(table) = self.table.get(table) else { return self.span.clone() };
+        let value = table.get_ref().as_table().and_then(|within| within.get(key));
+        value.map_or_else(|| table.span(), Spanned::span)
+    }
+
+    /// A key as messages name it.
+    pub(super) fn label(&self, key: &str) -> String {
+        format!("{}{key}", self.path)
+    }
+
     /// Whether the file gives this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
+}
+
+fn one_of<T>(words: &[(&'static str, T)]) -> String {
+    let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+    format!("one of {}", listed(&names))
 }
 
 fn whole_in(bounds: &RangeInclusive<u64>) -> String {

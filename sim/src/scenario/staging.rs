@@ -1,17 +1,21 @@
 //! A scenario set up in a world: two hosts, the link between them, the guest, and what is going to happen to them.
 
-use whimbrel_core::Request;
+use whimbrel_core::{Request, Side, Wish};
 
-use super::{FaultAction, Scenario, Trigger};
-use crate::network::{Capacity, Line, Loss};
+use super::bounds::{BYTES_PER_MIB, NS_PER_MS, NS_PER_US};
+use super::hosts::{OWN_POOL, SHARED_POOL};
+use super::{FaultAction, Scenario, ScenarioDisk, Trigger};
+use crate::network::{Capacity, Line, Loss, Step, Tcp};
 use crate::qemu::Engine;
 use crate::world::{
-    DaemonConstants, Fault, GuestId, HostId, HostInventory, MigrateOptions, Moment, PortId, VirtualMachine,
-    World,
+    DaemonConstants, Disk, Fault, GuestId, HostId, HostInventory, Manner, MigrateOptions, Moment, PortId,
+    VirtualMachine, Volume, World,
 };
 
-const NS_PER_MS: u64 = 1_000_000;
-const BYTES_PER_MIB: u64 = 1 << 20;
+/// Linux's usual bound on a socket's receive buffer (`tcp_rmem`), for connections whose window nobody gave.
+const USUAL_WINDOW_BYTES: u64 = 6 << 20;
+/// Payload of an Ethernet frame with time stamps.
+const SEGMENT_BYTES: u16 = 1448;
 
 /// What a scenario is simulated with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,33 +44,115 @@ pub struct Staged {
 }
 
 impl Scenario {
-    /// Its own seed, and everything else as usual.
+    /// Its own seed and times, and everything else as usual.
     #[must_use]
     pub fn conditions(&self) -> Conditions {
-        Conditions { engine: Engine::default(), seed: self.seed, constants: DaemonConstants::default() }
+        Conditions { engine: Engine::default(), seed: self.seed, constants: self.daemons }
     }
 
     /// The world of this scenario.
     #[must_use]
     pub fn stage(&self, conditions: Conditions) -> Staged {
         let Conditions { engine, seed, constants } = conditions;
-        let line =
-            Line { latency_ns: self.link.latency_us.saturating_mul(1_000), jitter_ns: 0, loss: Loss::NONE };
-        let card = Capacity::constant(self.link.bandwidth_mib_per_second.saturating_mul(BYTES_PER_MIB));
-        let mut world = World::new(seed, line).with_engine(engine).with_constants(constants);
-        let source = world.add_host(HostInventory::named("alpha"), card.clone());
-        let destination = world.add_host(HostInventory::named("beta"), card);
-        let machine = VirtualMachine::named(&self.guest.name, self.simulated_guest(0));
-        let guest = world.add_guest(source, machine);
-        // The definition goes with the guest: one that stayed behind could be started there by mistake.
-        let options =
-            MigrateOptions { persist_destination: true, undefine_source: true, ..MigrateOptions::default() };
-        let port = world.connect(guest, source, destination, options);
+        let line = Line {
+            latency_ns: self.link.latency_us.saturating_mul(NS_PER_US),
+            jitter_ns: self.link.jitter_us.saturating_mul(NS_PER_US),
+            loss: self.link.loss,
+        };
+        let mut world = World::new(seed, line)
+            .with_engine(engine)
+            .with_constants(constants)
+            .with_host_constants(self.costs);
+        if let Some(tcp) = self.tcp() {
+            world = world.with_tcp(tcp);
+        }
+        let card = self.card();
+        let source = world.add_host(self.furnished(&self.source, true), card.clone());
+        let destination = world.add_host(self.furnished(&self.destination, false), card);
+        let machine = self.machine();
+        let guest = if self.migration.offline {
+            world.add_guest_that_is_off(source, machine)
+        } else {
+            world.add_guest(source, machine)
+        };
+        let port = world.connect(guest, source, destination, self.options());
         let mut staged = Staged { world, port, guest, source, destination };
         for fault in &self.faults {
             staged.plan(fault);
         }
         staged
+    }
+
+    /// The link over time; a trace in order is a capacity.
+    fn card(&self) -> Capacity {
+        let first = Step { at_ns: 0, bytes_per_second: bytes(self.link.bandwidth_mib_per_second) };
+        let later = self.link.changes.iter().map(|(at_ms, bandwidth)| Step {
+            at_ns: at_ms.saturating_mul(NS_PER_MS),
+            bytes_per_second: bytes(*bandwidth),
+        });
+        let trace: Vec<Step> = std::iter::once(first).chain(later).collect();
+        Capacity::from_trace(&trace).unwrap_or_else(|_| Capacity::constant(first.bytes_per_second))
+    }
+
+    fn tcp(&self) -> Option<Tcp> {
+        let window_bytes = match self.link.tcp_window_kib {
+            Some(kib) => kib << 10,
+            None if self.link.loss == Loss::NONE => return None,
+            None => USUAL_WINDOW_BYTES,
+        };
+        Some(Tcp { window_bytes, segment_bytes: SEGMENT_BYTES })
+    }
+
+    /// A host with the files of the guest's disks that lie on it.
+    fn furnished(&self, host: &HostInventory, is_source: bool) -> HostInventory {
+        let mut host = host.clone();
+        for disk in self.guest.disks.iter().filter(|disk| is_source || disk.shared) {
+            let volume = Volume { name: self.file(disk), bytes: bytes(disk.used_mib) };
+            if let Some(pool) = host.pools.iter_mut().find(|pool| pool.name == pool_of(disk)) {
+                pool.volumes.push(volume);
+            }
+        }
+        host
+    }
+
+    fn machine(&self) -> VirtualMachine {
+        let guest = &self.guest;
+        let disk = |disk: &ScenarioDisk| Disk {
+            target: disk.target.clone(),
+            path: format!("/{}/{}", pool_of(disk), self.file(disk)),
+            used_bytes: bytes(disk.used_mib),
+            written_bytes_per_second: bytes(disk.write_mib_per_second),
+            working_set_bytes: bytes(disk.working_set_mib),
+        };
+        let usual = VirtualMachine::named(&guest.name, self.simulated_guest(0));
+        VirtualMachine {
+            vcpus: guest.vcpus,
+            machine: self.source.machines.first().cloned().unwrap_or(usual.machine),
+            is_persistent: guest.persistent,
+            disks: guest.disks.iter().map(disk).collect(),
+            ..usual
+        }
+    }
+
+    fn file(&self, disk: &ScenarioDisk) -> String {
+        format!("{}-{}.img", self.guest.name, disk.target)
+    }
+
+    fn options(&self) -> MigrateOptions {
+        let migration = &self.migration;
+        MigrateOptions {
+            auto_converge: self.auto_converge(),
+            dirty_limit: migration.dirty_limit,
+            xbzrle: migration.xbzrle,
+            channels: self.channels(),
+            postcopy: migration.postcopy,
+            copy_disks: migration.copy_disks,
+            // The definition goes with the guest: one that stayed behind could be started there by mistake.
+            persist_destination: self.guest.persistent,
+            undefine_source: self.guest.persistent,
+            is_unsafe: migration.unsafe_storage,
+            is_offline: migration.offline,
+        }
     }
 }
 
@@ -75,23 +161,72 @@ impl Staged {
         let moment = match fault.trigger {
             Trigger::AtMs(ms) => Moment::AtNs(ms.saturating_mul(NS_PER_MS)),
             Trigger::AtIteration(iteration) => Moment::AtIteration(self.guest, iteration),
+            Trigger::At(milestone) => Moment::At(self.guest, milestone),
         };
         let after_ns = fault.after_ms.saturating_mul(NS_PER_MS);
-        let (guest, source, destination) = (self.guest, self.source, self.destination);
-        let what = match fault.action {
-            FaultAction::Cancel => {
-                self.world.ask_at(moment, after_ns, self.port, Request::Cancel);
-                return;
-            }
-            FaultAction::CutLink => Fault::CutLink(source, destination),
-            FaultAction::RestoreLink => Fault::RestoreLink(source, destination),
-            FaultAction::KillSourceDaemon => Fault::KillDaemon(source),
-            FaultAction::StartSourceDaemon => Fault::StartDaemon(source),
-            FaultAction::KillDestinationDaemon => Fault::KillDaemon(destination),
-            FaultAction::StartDestinationDaemon => Fault::StartDaemon(destination),
-            FaultAction::KillSourceGuest => Fault::KillGuest(guest, source),
-            FaultAction::KillDestinationGuest => Fault::KillGuest(guest, destination),
-        };
-        self.world.inject_at(moment, after_ns, what);
+        if let Some(request) = request(fault.action) {
+            self.world.ask_at(moment, after_ns, self.port, request);
+        } else if let FaultAction::RestartDriver { gone_ms } = fault.action {
+            let gone_ns = gone_ms.saturating_mul(NS_PER_MS);
+            self.world.interrupt_at(moment, after_ns, self.port, gone_ns);
+        } else if let Some(what) = self.world_fault(fault.action) {
+            self.world.inject_at(moment, after_ns, what);
+        }
     }
+
+    /// What goes wrong in the world; none for what is asked of, or happens to, whoever drives.
+    fn world_fault(&self, action: FaultAction) -> Option<Fault> {
+        let host = |side| if side == Side::Source { self.source } else { self.destination };
+        let manner = |side, manner| Fault::SetManner(host(side), manner);
+        let usual = Manner::default();
+        Some(match action {
+            FaultAction::Cancel
+            | FaultAction::Postcopy
+            | FaultAction::Pause
+            | FaultAction::DowntimeLimit { .. }
+            | FaultAction::BandwidthLimit { .. }
+            | FaultAction::RestartDriver { .. } => return None,
+            FaultAction::CutLink => Fault::CutLink(self.source, self.destination),
+            FaultAction::RestoreLink => Fault::RestoreLink(self.source, self.destination),
+            FaultAction::KillDaemon(side) => Fault::KillDaemon(host(side)),
+            FaultAction::StartDaemon(side) => Fault::StartDaemon(host(side)),
+            FaultAction::KillGuest(side) => Fault::KillGuest(self.guest, host(side)),
+            FaultAction::LoseHost(side) => Fault::LoseHost(host(side)),
+            FaultAction::StartHost(side) => Fault::StartHost(host(side)),
+            FaultAction::DropClients(side) => Fault::DropClients(host(side)),
+            FaultAction::Silence(side) => manner(side, Manner { is_silent: true, ..usual }),
+            FaultAction::DelayReplies { side, ms } => {
+                manner(side, Manner { delay_ns: ms.saturating_mul(NS_PER_MS), ..usual })
+            }
+            FaultAction::DoubleReplies(side) => manner(side, Manner { is_doubled: true, ..usual }),
+            FaultAction::LoseEvents(side) => manner(side, Manner { loses_events: true, ..usual }),
+            FaultAction::Speak(side) => manner(side, usual),
+            FaultAction::TakeMemory { side, mib } => Fault::TakeMemory(host(side), mib),
+            FaultAction::LeaveRoom { side, mib } => Fault::LeaveRoom(host(side), bytes(mib)),
+            FaultAction::PauseGuest(side) => Fault::Pause(self.guest, host(side)),
+            FaultAction::UnpauseGuest(side) => Fault::Unpause(self.guest, host(side)),
+        })
+    }
+}
+
+/// What the operator asks for, if the action is that.
+const fn request(action: FaultAction) -> Option<Request> {
+    match action {
+        FaultAction::Cancel => Some(Request::Cancel),
+        FaultAction::Postcopy => Some(Request::React(Wish::Postcopy)),
+        FaultAction::Pause => Some(Request::React(Wish::Pause)),
+        FaultAction::DowntimeLimit { ms } => Some(Request::React(Wish::DowntimeLimitMs(ms))),
+        FaultAction::BandwidthLimit { mib_per_second } => {
+            Some(Request::React(Wish::BandwidthLimitBytesPerSecond(bytes(mib_per_second))))
+        }
+        _ => None,
+    }
+}
+
+const fn pool_of(disk: &ScenarioDisk) -> &'static str {
+    if disk.shared { SHARED_POOL } else { OWN_POOL }
+}
+
+const fn bytes(mib: u64) -> u64 {
+    mib.saturating_mul(BYTES_PER_MIB)
 }

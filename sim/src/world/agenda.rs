@@ -6,11 +6,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use whimbrel_core::{Command, Request};
+use whimbrel_core::Command;
 
 use super::faults::Fault;
 use super::job::Message;
 use super::{GuestId, HostId, JobId, PortId, Told};
+use crate::slab::{Key, Slab};
 
 /// Something that is going to happen.
 #[derive(Clone, Debug)]
@@ -19,8 +20,8 @@ pub(super) enum Due {
     Command(PortId, Command),
     /// Something is told to whoever drives a migration.
     Tell(PortId, Told),
-    /// An operator asks for something.
-    Ask(PortId, Request),
+    /// An operator asks for something, or whoever drives is gone for a while: to be told through the newest port.
+    Ask(PortId, Told),
     /// A word from one daemon reaches the other.
     Message(JobId, Message),
     /// A daemon is done with what it had to do for a migration.
@@ -50,58 +51,32 @@ pub(super) enum Chore {
     ConnectInVain,
 }
 
-#[derive(Clone, Debug, Default)]
+/// The queue holds names only, so that what is moved about in it is small.
+#[derive(Clone, Debug)]
 pub(super) struct Agenda {
-    entries: BinaryHeap<Reverse<Entry>>,
+    queue: BinaryHeap<Reverse<(u64, u64, Key)>>,
+    entries: Slab<Due>,
     put: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Entry {
-    at_ns: u64,
-    number: u64,
-    due: Due,
-}
-
 impl Agenda {
+    pub(super) fn new() -> Self {
+        Self { queue: BinaryHeap::new(), entries: Slab::new(), put: 0 }
+    }
+
     pub(super) fn put(&mut self, at_ns: u64, due: Due) {
-        self.entries.push(Reverse(Entry { at_ns, number: self.put, due }));
+        self.queue.push(Reverse((at_ns, self.put, self.entries.insert(due))));
         self.put += 1;
     }
 
     pub(super) fn next_at(&self) -> Option<u64> {
-        self.entries.peek().map(|Reverse(entry)| entry.at_ns)
+        self.queue.peek().map(|Reverse((at_ns, ..))| *at_ns)
     }
 
     /// The first entry, if it is due by then.
     pub(super) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
         self.next_at().filter(|at_ns| *at_ns <= now_ns)?;
-        self.entries.pop().map(|Reverse(entry)| entry.due)
-    }
-}
-
-impl Entry {
-    const fn key(&self) -> (u64, u64) {
-        (self.at_ns, self.number)
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
+        let Reverse((.., key)) = self.queue.pop()?;
+        self.entries.remove(key)
     }
 }

@@ -87,6 +87,7 @@ pub(super) struct Awaited {
 pub(super) enum What {
     Fault(Fault),
     Ask(PortId, Request),
+    Interrupt(PortId, u64),
 }
 
 impl World {
@@ -137,6 +138,11 @@ impl World {
     /// Lets an operator ask for something so long after a moment.
     pub fn ask_at(&mut self, moment: Moment, after_ns: u64, port: PortId, request: Request) {
         self.await_moment(Awaited { moment, after_ns, what: What::Ask(port, request) });
+    }
+
+    /// Lets whoever drives through a port be told, so long after a moment, that it is gone for `gone_ns`.
+    pub fn interrupt_at(&mut self, moment: Moment, after_ns: u64, port: PortId, gone_ns: u64) {
+        self.await_moment(Awaited { moment, after_ns, what: What::Interrupt(port, gone_ns) });
     }
 
     fn await_moment(&mut self, awaited: Awaited) {
@@ -193,7 +199,8 @@ impl World {
     fn plan(&mut self, at_ns: u64, what: What) {
         let due = match what {
             What::Fault(fault) => Due::Fault(fault),
-            What::Ask(port, request) => Due::Ask(port, request),
+            What::Ask(port, request) => Due::Ask(port, Told::Asked(request)),
+            What::Interrupt(port, gone_ns) => Due::Ask(port, Told::Interrupted { gone_ns }),
         };
         self.agenda.put(at_ns, due);
     }

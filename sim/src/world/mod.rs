@@ -152,7 +152,7 @@ impl World {
             jobs: Slab::new(),
             flow_jobs: BTreeMap::new(),
             ports: Vec::new(),
-            agenda: Agenda::default(),
+            agenda: Agenda::new(),
             awaited: Vec::new(),
             told: VecDeque::new(),
             incidents: Vec::new(),
@@ -200,12 +200,18 @@ impl World {
         HostId(self.hosts.len() - 1)
     }
 
-    /// Adds a guest that runs on a host, or stands still there if its memory says so.
-    pub fn add_guest(&mut self, host: HostId, machine: VirtualMachine) -> GuestId {
+    /// Adds a guest that is off, and defined on a host if it is persistent.
+    pub fn add_guest_that_is_off(&mut self, host: HostId, machine: VirtualMachine) -> GuestId {
         let guest = GuestId(self.guests.len());
-        let life = if machine.memory.paused { Life::Paused } else { Life::Running };
         let defined_on = if machine.is_persistent { vec![host] } else { Vec::new() };
         self.guests.push(Resident { machine, copies: Vec::new(), defined_on, concluded: None });
+        guest
+    }
+
+    /// Adds a guest that runs on a host, or stands still there if its memory says so.
+    pub fn add_guest(&mut self, host: HostId, machine: VirtualMachine) -> GuestId {
+        let life = if machine.memory.paused { Life::Paused } else { Life::Running };
+        let guest = self.add_guest_that_is_off(host, machine);
         let settings = Settings {
             downtime_limit_ms: DEFAULT_DOWNTIME_LIMIT_MS,
             bandwidth_limit_bytes_per_second: UNLIMITED_BYTES_PER_SECOND,
@@ -288,7 +294,7 @@ impl World {
         match due {
             Due::Command(port, command) => self.on_command(port, &command),
             Due::Tell(port, told) => self.told.push_back((port, told)),
-            Due::Ask(port, request) => self.told.push_back((port, Told::Asked(request))),
+            Due::Ask(port, told) => self.told.push_back((self.newest(port), told)),
             Due::Message(id, message) => self.on_message(id, message),
             Due::Done(id, chore) => self.on_done(id, chore),
             Due::Turn(id) => {

@@ -23,6 +23,11 @@ pub enum Told {
     Observed(Observation),
     /// The world's operator asks for something.
     Asked(Request),
+    /// Whoever drives is gone from here on: it must disconnect, and may [reconnect](World::reconnect) after so long.
+    Interrupted {
+        /// How long it is gone.
+        gone_ns: u64,
+    },
 }
 
 /// A client with its connections to two hosts, for one guest.
@@ -33,6 +38,8 @@ pub(super) struct Port {
     destination: HostId,
     options: MigrateOptions,
     is_open: bool,
+    /// The port that took this one's place.
+    successor: Option<PortId>,
 }
 
 impl World {
@@ -45,7 +52,7 @@ impl World {
         options: MigrateOptions,
     ) -> PortId {
         let id = PortId(self.ports.len());
-        self.ports.push(Port { guest, source, destination, options, is_open: true });
+        self.ports.push(Port { guest, source, destination, options, is_open: true, successor: None });
         self.host_mut(source).ports.push(id);
         id
     }
@@ -56,6 +63,27 @@ impl World {
         state.is_open = false;
         let source = state.source;
         self.host_mut(source).ports.retain(|other| *other != port);
+    }
+
+    /// Whoever drove the migration is back, with connections of its own: a new port in the place of one that was
+    /// disconnected. What an operator is going to ask through the old one is asked through this one.
+    pub fn reconnect(&mut self, port: PortId) -> Option<PortId> {
+        let Port { guest, source, destination, options, .. } = self.ports.get(port.0).copied()?;
+        self.disconnect(port);
+        let new = self.connect(guest, source, destination, options);
+        if let Some(old) = self.ports.get_mut(port.0) {
+            old.successor = Some(new);
+        }
+        Some(new)
+    }
+
+    /// The port that a port was followed by, and that one in turn. Each is younger than the one before.
+    pub(super) fn newest(&self, port: PortId) -> PortId {
+        let mut newest = port;
+        while let Some(next) = self.ports.get(newest.0).and_then(|port| port.successor) {
+            newest = next;
+        }
+        newest
     }
 
     /// Takes a command; its answer comes in virtual time.
@@ -119,7 +147,9 @@ impl World {
             }
             Action::EvaluateRules(_) => return,
         };
-        self.tell_answer(port, concerned, command.id, answer);
+        // An event of what a call did comes before the call returns.
+        let told_ns = if matches!(command.action, Action::Suspend) { self.constants.event_ns } else { 0 };
+        self.tell_answer(port, concerned, (command.id, told_ns), answer);
     }
 
     pub(super) fn on_call_returned(&mut self, port: PortId, to: CommandId, result: Result<(), Failure>) {
@@ -127,7 +157,7 @@ impl World {
         else {
             return;
         };
-        self.tell_answer(port, source, to, Answer::CallReturned(result));
+        self.tell_answer(port, source, (to, 0), Answer::CallReturned(result));
     }
 
     /// The source's daemon of a guest tells an event to whoever listens.
@@ -153,18 +183,18 @@ impl World {
         self.ports.get(port.0).is_some_and(|state| state.is_open)
     }
 
-    /// An answer is on its way, as answers of this host fare.
-    fn tell_answer(&mut self, port: PortId, host: HostId, to: CommandId, answer: Answer) {
+    /// An answer is on its way so much later, as answers of this host fare.
+    fn tell_answer(&mut self, port: PortId, host: HostId, (to, later_ns): (CommandId, u64), answer: Answer) {
         let manner = self.host(host).manner;
         if manner.is_silent {
             return;
         }
         let told = Told::Observed(Observation::Answer { to, answer });
-        if manner.delay_ns == 0 && !manner.is_doubled {
+        if manner.delay_ns == 0 && later_ns == 0 && !manner.is_doubled {
             self.told.push_back((port, told));
             return;
         }
-        let at_ns = self.now_ns + manner.delay_ns;
+        let at_ns = self.now_ns + manner.delay_ns + later_ns;
         if manner.is_doubled {
             self.agenda.put(at_ns, Due::Tell(port, told.clone()));
         }

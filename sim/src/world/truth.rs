@@ -53,6 +53,20 @@ impl World {
         copies.filter(|copy| copy.life.runs()).map(|copy| copy.host)
     }
 
+    /// Memory in MiB of the copies on a host, those that receive a migration included.
+    #[must_use]
+    pub fn memory_in_use_mib(&self, host: HostId) -> u64 {
+        self.host(host).used_mib
+    }
+
+    /// What a guest's migration from a host has of the network, and what it would take if it could, both in bytes a
+    /// second; none when no memory is being copied.
+    #[must_use]
+    pub fn share_bytes_per_second(&self, guest: GuestId, source: HostId) -> Option<(u64, u64)> {
+        let job = self.outgoing(guest, source).and_then(|id| self.jobs.get(id.0))?;
+        Some((self.network.rate(job.flow?)?, job.demand_bytes_per_second))
+    }
+
     /// How the guest's copy on a host really is; none if there is none.
     #[must_use]
     pub fn life(&self, guest: GuestId, host: HostId) -> Option<Life> {

@@ -3,7 +3,7 @@
 
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
-use whimbrel_core::{CopyState, Failure, Fault};
+use whimbrel_core::{CopyState, Failure, Fault, Hint};
 
 use super::guests::Life;
 use super::job::{Job, Leg, SourceEnd, Stage};
@@ -198,10 +198,12 @@ impl World {
             (Life::Paused, Some(id)) => {
                 self.set_life(guest, host, Life::Running, doer);
                 self.change_engine(id, |engine| engine.set_guest_paused(false));
+                self.hint(guest, host, Hint::SourceResumed);
                 Ok(())
             }
             (Life::Paused | Life::Stopped, None) => {
                 self.set_life(guest, host, Life::Running, doer);
+                self.hint(guest, host, Hint::SourceResumed);
                 Ok(())
             }
             (Life::Stopped, Some(_)) => Err(refused("the domain is being handed over")),
@@ -212,7 +214,8 @@ impl World {
         }
     }
 
-    /// Stops the guest's CPUs on a host. A migration then goes on with a guest that writes nothing.
+    /// Stops the guest's CPUs on a host, which is told as an event before the call returns. A migration then goes on with
+    /// a guest that writes nothing.
     ///
     /// # Errors
     /// As for [`resume`](Self::resume).
@@ -225,6 +228,7 @@ impl World {
                 if let Some(id) = job {
                     self.change_engine(id, |engine| engine.set_guest_paused(true));
                 }
+                self.hint(guest, host, Hint::SourceSuspended);
                 Ok(())
             }
             (Life::Paused | Life::Stopped, _) => Ok(()),

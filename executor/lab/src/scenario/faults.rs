@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use whimbrel_core::journal::{Header, Record};
-use whimbrel_core::{Migration, PhaseName};
+use whimbrel_core::{Migration, PhaseName, Side};
 use whimbrel_sim::Scenario;
-use whimbrel_sim::scenario::{Fault, FaultAction, Trigger};
+use whimbrel_sim::scenario::{Fault, Trigger};
+use whimbrel_sim::world::Milestone;
 
-use crate::{Lab, LabError};
+use super::abilities::{Deed, deed};
+use crate::{Host, Lab, LabError};
 
 /// What is still to be done, and what the journal has told so far.
 pub(super) struct Faults {
@@ -37,28 +39,32 @@ impl Faults {
         self.journal.catch_up(elapsed);
         let iteration_now = self.journal.iteration();
         let copying = self.journal.copying_since.map(|since| elapsed.saturating_sub(since));
+        let journal = &self.journal;
         let mut due = Vec::new();
         self.waiting.retain_mut(|(fault, at)| {
             let reached = match fault.trigger {
                 Trigger::AtMs(ms) => copying.is_some_and(|copying| copying >= Duration::from_millis(ms)),
                 Trigger::AtIteration(iteration) => iteration_now >= iteration,
+                Trigger::At(milestone) => journal.has_seen(milestone),
             };
             if reached && at.is_none() {
                 *at = Some(elapsed + Duration::from_millis(fault.after_ms));
             }
             let now = at.is_some_and(|at| elapsed >= at);
             if now {
-                due.push(fault.action);
+                // What cannot be done here was refused before the guest was started.
+                due.extend(deed(fault.action));
             }
             !now
         });
-        due.into_iter().try_for_each(|action| perform(action, lab, guest, program))
+        due.into_iter().try_for_each(|deed| perform(deed, lab, guest, program))
     }
 }
 
-fn perform(action: FaultAction, lab: &Lab, guest: &str, program: &Child) -> Result<(), LabError> {
-    match action {
-        FaultAction::Cancel => {
+fn perform(deed: Deed, lab: &Lab, guest: &str, program: &Child) -> Result<(), LabError> {
+    let host = |side: Side| -> &Host { if side == Side::Source { lab.alpha() } else { lab.beta() } };
+    match deed {
+        Deed::Interrupt => {
             let pid = i32::try_from(program.id()).ok().and_then(Pid::from_raw);
             // A program that has ended already is not there to be interrupted.
             if let Some(pid) = pid {
@@ -66,14 +72,21 @@ fn perform(action: FaultAction, lab: &Lab, guest: &str, program: &Child) -> Resu
             }
             Ok(())
         }
-        FaultAction::CutLink => lab.cut_link(),
-        FaultAction::RestoreLink => lab.restore_link(),
-        FaultAction::KillSourceDaemon => lab.alpha().kill_daemon(),
-        FaultAction::StartSourceDaemon => lab.alpha().start_daemon(),
-        FaultAction::KillDestinationDaemon => lab.beta().kill_daemon(),
-        FaultAction::StartDestinationDaemon => lab.beta().start_daemon(),
-        FaultAction::KillSourceGuest => lab.alpha().kill_qemu(guest),
-        FaultAction::KillDestinationGuest => lab.beta().kill_qemu(guest),
+        Deed::CutLink => lab.cut_link(),
+        Deed::RestoreLink => lab.restore_link(),
+        Deed::KillDaemon(side) => host(side).kill_daemon(),
+        Deed::StartDaemon(side) => host(side).start_daemon(),
+        Deed::KillGuest(side) => host(side).kill_qemu(guest),
+        Deed::LoseHost(side) => {
+            host(side).kill_daemon()?;
+            match host(side).kill_qemu(guest) {
+                // The guest need not be there.
+                Ok(()) | Err(LabError::NotRunning { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+        Deed::Suspend(side) => host(side).virsh(&["suspend", guest]).map(drop),
+        Deed::Resume(side) => host(side).virsh(&["resume", guest]).map(drop),
     }
 }
 
@@ -84,6 +97,8 @@ struct Tail {
     partial: String,
     migration: Option<Migration>,
     copying_since: Option<Duration>,
+    /// Phases that the migration was in at the end of any line.
+    phases: Vec<PhaseName>,
 }
 
 impl Tail {
@@ -94,6 +109,7 @@ impl Tail {
             partial: String::new(),
             migration: None,
             copying_since: None,
+            phases: Vec::new(),
         }
     }
 
@@ -114,6 +130,10 @@ impl Tail {
                     if let Ok(Record { at_ns, input, .. }) = serde_json::from_str(&self.partial) {
                         // What the outputs are is the program's business; here only the state counts.
                         let _ = migration.handle(at_ns, input).map(Iterator::count);
+                        let phase = migration.view().phase;
+                        if self.phases.last() != Some(&phase) {
+                            self.phases.push(phase);
+                        }
                     }
                 }
             }
@@ -124,6 +144,23 @@ impl Tail {
         if copies {
             self.copying_since.get_or_insert(elapsed);
         }
+    }
+
+    /// Whether the migration has come so far, as the journal tells it.
+    fn has_seen(&self, milestone: Milestone) -> bool {
+        let phase = match milestone {
+            Milestone::Copying => PhaseName::Precopy,
+            Milestone::Stopped => PhaseName::SwitchingOver,
+            Milestone::Postcopy => PhaseName::Postcopy,
+            // These are between the two daemons; a scenario that waits for them is refused.
+            Milestone::Preparing
+            | Milestone::Mirroring
+            | Milestone::Finishing
+            | Milestone::Starting
+            | Milestone::Started
+            | Milestone::Confirming => return false,
+        };
+        self.phases.contains(&phase)
     }
 
     /// The newest dirty-bitmap sync.

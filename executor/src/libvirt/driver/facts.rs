@@ -127,7 +127,7 @@ fn find_guest(destination: &Connection, guest: &GuestFacts) -> Result<Option<Gue
     Ok(None)
 }
 
-fn guest_run(state: State) -> GuestRun {
+pub(super) fn guest_run(state: State) -> GuestRun {
     match state {
         State::Running(_) | State::Blocked | State::ShuttingDown => GuestRun::Running,
         State::Paused(_) | State::Crashed | State::GuestSuspended | State::Unknown { .. } => GuestRun::Paused,
@@ -156,7 +156,7 @@ pub(in crate::libvirt) fn hypervisor(uri: &str) -> String {
     scheme.split('+').next().unwrap_or_default().to_ascii_uppercase()
 }
 
-fn architecture(capabilities_xml: &str) -> Option<String> {
+pub(super) fn architecture(capabilities_xml: &str) -> Option<String> {
     let document = roxmltree::Document::parse(capabilities_xml).ok()?;
     let host = document.root_element().children().find(|node| node.has_tag_name("host"))?;
     let cpu = host.children().find(|node| node.has_tag_name("cpu"))?;
@@ -179,11 +179,16 @@ fn disk_files(domain_xml: &str) -> Vec<String> {
 }
 
 /// libvirt always writes `<memory>` in KiB when it prints a domain.
-fn memory_bytes(domain_xml: &str) -> Option<u64> {
-    let document = roxmltree::Document::parse(domain_xml).ok()?;
-    let memory = document.root_element().children().find(|node| node.has_tag_name("memory"))?;
-    let kib: u64 = memory.text()?.trim().parse().ok()?;
+pub(super) fn memory_bytes(domain_xml: &str) -> Option<u64> {
+    let kib: u64 = text_of(domain_xml, "memory")?.parse().ok()?;
     Some(kib.saturating_mul(1024))
+}
+
+/// The text of an element right below the root.
+pub(super) fn text_of(xml: &str, element: &str) -> Option<String> {
+    let document = roxmltree::Document::parse(xml).ok()?;
+    let found = document.root_element().children().find(|node| node.has_tag_name(element))?;
+    Some(found.text()?.trim().to_owned())
 }
 
 fn number(version: Version) -> u64 {

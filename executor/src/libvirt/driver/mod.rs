@@ -12,6 +12,7 @@ mod facts;
 mod failure;
 mod lane;
 mod link;
+mod listing;
 mod look;
 mod statistics;
 
@@ -22,36 +23,20 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
-use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Hint, Observation, Side, Ways};
+use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Hint, Observation, Side};
 
 pub(super) use self::facts::hypervisor;
 use self::failure::failure;
 use self::lane::Lane;
 use self::link::Link;
+pub use self::listing::inventory;
 pub(super) use self::look::is_active as is_active_job;
 use super::{
     Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
     Subscription, Suspended,
 };
 use crate::drive::{Message, Port};
-
-/// Which guest goes which way.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// The guest's name on the source.
-    pub guest: String,
-    /// libvirt's URI of the source.
-    pub source: String,
-    /// libvirt's URI of the destination; the source's daemon must reach it too.
-    pub destination: String,
-    /// Where QEMU's data goes, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
-    pub migrate_uri: Option<String>,
-    /// In which of the hypervisor's ways the guest is moved.
-    pub ways: Ways,
-    /// The domain XML that the destination is to use instead of the source's: other paths, networks, names of devices on
-    /// the host. What the guest sees of them must be the same.
-    pub destination_xml: Option<String>,
-}
+use crate::hosts::Route;
 
 /// The port on real libvirt hosts.
 #[derive(Debug)]

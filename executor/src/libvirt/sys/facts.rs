@@ -89,6 +89,31 @@ impl Domain {
         check("virDomainHasManagedSaveImage", result).map(|has| has == 1)
     }
 
+    /// The block job that works on a disk, in libvirt's words; empty when there is none.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn block_job(&self, disk: &str) -> Result<&'static str, LibvirtError> {
+        let call = "virDomainGetBlockJobInfo";
+        let disk = c_string(call, "a disk's name", disk)?;
+        let mut job = virt_sys::virDomainBlockJobInfo { type_: 0, bandwidth: 0, cur: 0, end: 0 };
+        // SAFETY: the handle is valid as long as `self`, the name outlives the call; `job` is ours to write.
+        let result =
+            unsafe { virt_sys::virDomainGetBlockJobInfo(self.raw(), disk.as_ptr(), &raw mut job, 0) };
+        if check(call, result)? == 0 {
+            return Ok("");
+        }
+        // Source: libvirt-domain.h, `virDomainBlockJobType`.
+        Ok(match job.type_ {
+            1 => "pull",
+            2 => "copy",
+            3 => "commit",
+            4 => "active-commit",
+            5 => "backup",
+            _ => "unknown",
+        })
+    }
+
     /// How many snapshots it has.
     ///
     /// # Errors

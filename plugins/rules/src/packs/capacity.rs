@@ -65,9 +65,10 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let destination = case.destination(report)?;
     let free = report.need(destination.free_memory_kib, "/destination/free-memory-kib")?;
+    report.need((guest.memory_kib > 0).then_some(()), "/guest/memory-kib")?;
     report.saw("memory.wanted-kib", guest.memory_kib);
     report.saw("memory.free-kib", free);
     // Not a failure: what is free now leaves out what the host can give back from its caches. Huge pages are apart.
@@ -84,9 +85,10 @@ fn memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn memory_total(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let destination = case.destination(report)?;
     let total = report.need(destination.memory_kib, "/destination/memory-kib")?;
+    report.need((guest.memory_kib > 0).then_some(()), "/guest/memory-kib")?;
     if guest.memory_kib > total {
         let message = format!(
             "the guest has {} MiB of memory and {} has {} MiB in all",
@@ -103,6 +105,7 @@ fn cpus(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     let destination = case.destination(report)?;
     let there = report.need(destination.cpus, "/destination/cpus")?;
+    report.need((guest.cpus > 0).then_some(()), "/guest/cpus")?;
     if guest.cpus > there {
         let message = format!("the guest has {} CPUs and {} has {there}", guest.cpus, destination.name);
         report.warn("/destination/cpus", message);

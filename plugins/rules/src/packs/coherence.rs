@@ -220,7 +220,7 @@ fn postcopy_live(case: &Case<'_>, report: &mut Report) -> Option<()> {
         report.fail("/request/postcopy", "post-copy is asked for a guest that is not migrated live");
         return Some(());
     }
-    if case.guest(report)?.state == RunState::Paused {
+    if case.guest_in_short(report)?.state == RunState::Paused {
         report.warn("/request/postcopy", "the guest is paused: post-copy would gain nothing");
     }
     Some(())
@@ -235,6 +235,7 @@ fn postcopy_parallel(case: &Case<'_>, report: &mut Report) -> Option<()> {
         (case.source(report)?, "/source/hypervisor-version"),
         (case.destination(report)?, "/destination/hypervisor-version"),
     ] {
+        report.need((host.hypervisor_version > 0).then_some(()), pointer)?;
         if host.hypervisor_version < POSTCOPY_OVER_PARALLEL {
             let message =
                 format!("the hypervisor of {} does not take post-copy over parallel connections", host.name);

@@ -150,6 +150,7 @@ fn forbidden_features(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     let destination = case.destination(report)?;
     for feature in guest.cpu.features.iter().filter(|one| one.policy == "forbid") {
+        report.need((!destination.cpu.features.is_empty()).then_some(()), "/destination/cpu/features")?;
         if destination.cpu.features.contains(&feature.name) {
             let message = format!("{} has `{}`, which the guest forbids", destination.name, feature.name);
             report.fail("/destination/cpu/features", message);
@@ -161,9 +162,11 @@ fn forbidden_features(case: &Case<'_>, report: &mut Report) -> Option<()> {
 fn model(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     let destination = case.destination(report)?;
-    if guest.cpu.model.is_empty() || !matches!(guest.cpu.mode.as_str(), "custom" | "") {
+    let named = !guest.cpu.model.is_empty();
+    if !matches!(guest.cpu.mode.as_str(), "custom" | "") || (guest.cpu.mode.is_empty() && !named) {
         return Some(());
     }
+    report.need(named.then_some(()), "/guest/cpu/model")?;
     let models = report.need(destination.cpu_models.as_ref(), "/destination/cpu-models")?;
     let name = &guest.cpu.model;
     match models.iter().find(|one| one.name == *name) {
@@ -182,7 +185,7 @@ fn model(case: &Case<'_>, report: &mut Report) -> Option<()> {
                 report.fail("/destination/cpu-models", message);
             }
             None => {
-                report.unknown("/destination/cpu-models", format!("whether `{name}` is usable is not known"))
+                report.unknown("/destination/cpu-models", format!("whether `{name}` is usable is not known"));
             }
         },
     }
@@ -227,6 +230,8 @@ fn passthrough(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let (source, destination) = (case.source(report)?, case.destination(report)?);
     report.need((!source.cpu.model.is_empty()).then_some(()), "/source/cpu/model")?;
     report.need((!destination.cpu.model.is_empty()).then_some(()), "/destination/cpu/model")?;
+    report.need((!source.cpu.features.is_empty()).then_some(()), "/source/cpu/features")?;
+    report.need((!destination.cpu.features.is_empty()).then_some(()), "/destination/cpu/features")?;
     if is_same_cpu(source, destination) {
         report.warn(
             "/guest/cpu/mode",
@@ -314,6 +319,7 @@ fn machine_cpus(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let (guest, destination, found) = machine(case, report)?;
     let Some(found) = found else { return Some(()) };
     let most = report.need(found.cpus_maximum, "/destination/machines")?;
+    report.need((guest.cpus_maximum > 0).then_some(()), "/guest/cpus-maximum")?;
     if guest.cpus_maximum > most {
         let message = format!(
             "the guest may have {} CPUs, and `{}` on {} takes {most}",

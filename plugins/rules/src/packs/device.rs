@@ -174,6 +174,8 @@ fn filesystem(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let pointer = format!("/guest/filesystems/{at}");
         let message = format!("the host's directory `{}` is shared as `{}`", shared.source, shared.target);
         let there = case.destination(report)?.library_version;
+        report
+            .need((there > 0 || shared.driver != "virtiofs").then_some(()), "/destination/library-version")?;
         if shared.driver == "virtiofs" && there >= VIRTIOFS_MAY_MOVE {
             report.unknown(
                 pointer,

@@ -184,13 +184,13 @@ fn space(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let found = storage.iter().find(|one| one.target == disk.target);
         let size = report
             .need(found.and_then(|one| one.source.size_bytes).or(disk.size_bytes), "/storage/source")?;
-        let side = &report.need(found, "/storage")?.destination;
-        let free = report.need(side.free_bytes, "/storage/destination/free-bytes")?;
+        let there = &report.need(found, "/storage")?.destination;
+        let free = report.need(there.free_bytes, "/storage/destination/free-bytes")?;
         // Space that the destination's file takes already is not taken again.
-        let wanted = size.saturating_sub(side.size_bytes.unwrap_or(0));
-        match pools.iter_mut().find(|(name, ..)| *name == side.pool) {
+        let wanted = size.saturating_sub(there.size_bytes.unwrap_or(0));
+        match pools.iter_mut().find(|(name, ..)| *name == there.pool) {
             Some((_, sum, _)) => *sum = sum.saturating_add(wanted),
-            None => pools.push((&side.pool, wanted, free)),
+            None => pools.push((&there.pool, wanted, free)),
         }
     }
     for (pool, wanted, free) in pools {

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use whimbrel_facts::RunState;
+use whimbrel_facts::{Domain, RunState};
 
 use crate::case::Case;
 use crate::pack::{Rule, rule};
@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn not_running(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let offline = case.request(report)?.offline;
     report.saw("guest.state", guest.state.name());
     match guest.state {
@@ -84,7 +84,7 @@ fn not_running(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn busy(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let job = report.need(guest.job.as_deref(), "/guest/job")?;
     if !job.is_empty() {
         report.fail("/guest/job", format!("another job ({job}) works on the guest `{}`", guest.name));
@@ -93,9 +93,10 @@ fn busy(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn io_error(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let request = case.request(report)?;
-    if guest.state == RunState::Paused && guest.state_reason == "io-error" {
+    let reason = known_reason(guest, report)?;
+    if guest.state == RunState::Paused && reason == "io-error" {
         let message = format!("`{}` is paused because of an I/O error", guest.name);
         if request.abort_on_error {
             report.fail("/guest/state-reason", message);
@@ -106,8 +107,16 @@ fn io_error(case: &Case<'_>, report: &mut Report) -> Option<()> {
     Some(())
 }
 
+/// Why the guest is in its state. Only for a paused guest does it matter, and there an empty one is not known.
+fn known_reason<'a>(guest: &'a Domain, report: &mut Report) -> Option<&'a str> {
+    report.need((guest.state != RunState::Unknown).then_some(()), "/guest/state")?;
+    let known = guest.state != RunState::Paused || !guest.state_reason.is_empty();
+    report.need(known.then_some(guest.state_reason.as_str()), "/guest/state-reason")
+}
+
 fn crashed(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
+    report.need((guest.state != RunState::Unknown).then_some(()), "/guest/state")?;
     if guest.state == RunState::Crashed || guest.state_reason == "crashed" {
         report.fail("/guest/state", format!("`{}` has crashed", guest.name));
     }
@@ -115,8 +124,8 @@ fn crashed(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn left_by_migration(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
-    let reason = guest.state_reason.as_str();
+    let guest = case.guest_in_short(report)?;
+    let reason = known_reason(guest, report)?;
     if guest.state == RunState::Paused && matches!(reason, "migration" | "post-copy" | "post-copy-failed") {
         report.saw("guest.state-reason", reason);
         report.fail("/guest/state-reason", format!("an earlier migration left `{}` standing", guest.name));
@@ -127,16 +136,28 @@ fn left_by_migration(case: &Case<'_>, report: &mut Report) -> Option<()> {
 fn block_job(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     for (at, disk) in guest.disks.iter().enumerate() {
-        if let Some(job) = disk.busy.as_deref().filter(|job| !job.is_empty()) {
+        // An empty drive has nothing that a job could work on.
+        if disk.source.is_none() {
+            continue;
+        }
+        let pointer = format!("/guest/disks/{at}/busy");
+        let Some(job) = disk.busy.as_deref() else {
+            report.unknown(
+                pointer,
+                format!("whether a block job works on disk `{}` is not known", disk.target),
+            );
+            continue;
+        };
+        if !job.is_empty() {
             let message = format!("a block job ({job}) works on disk `{}`", disk.target);
-            report.fail(format!("/guest/disks/{at}/busy"), message);
+            report.fail(pointer, message);
         }
     }
     Some(())
 }
 
 fn auto_destroy(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     if report.need(guest.auto_destroy, "/guest/auto-destroy")? {
         report.fail("/guest/auto-destroy", "the guest ends with the connection that started it");
     }

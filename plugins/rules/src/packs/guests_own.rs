@@ -55,7 +55,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn snapshots(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let count = report.need(guest.snapshots, "/guest/snapshots")?;
     if count > 0 {
         report.saw("guest.snapshots", count);
@@ -65,7 +65,7 @@ fn snapshots(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn checkpoints(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let count = report.need(guest.checkpoints, "/guest/checkpoints")?;
     if count > 0 {
         report.saw("guest.checkpoints", count);
@@ -75,7 +75,7 @@ fn checkpoints(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn managed_save(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     if report.need(guest.managed_save, "/guest/managed-save")? {
         report.warn("/guest/managed-save", "a saved state of the guest stays on the source");
     }
@@ -83,7 +83,7 @@ fn managed_save(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn autostart(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     if report.need(guest.autostart, "/guest/autostart")? {
         report
             .warn("/guest/autostart", "the guest starts with the source, and will not with the destination");
@@ -104,7 +104,7 @@ fn metadata(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn persistence(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let request = case.request(report)?;
     let persistent = report.need(guest.persistent, "/guest/persistent")?;
     if persistent && !request.persist_destination {

@@ -100,7 +100,7 @@ fn is_same(source: &Host, destination: &Host) -> bool {
 }
 
 fn has_guest(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.guest_in_short(report)?;
     let (source, destination) = (case.source(report)?, case.destination(report)?);
     // On the source itself the guest is of course there: the rule about the same host says what is wrong.
     if is_same(source, destination) {

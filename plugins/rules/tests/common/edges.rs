@@ -71,6 +71,13 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("guest.left-by-migration", Fail, |f| {
         (g(f).state, g(f).state_reason) = (RunState::Paused, "post-copy-failed".into());
     }),
+    ("guest.block-job", Unknown, |f| g(f).disks[0].busy = None),
+    ("guest.io-error", Unknown, |f| g(f).state = RunState::Paused),
+    ("guest.left-by-migration", Unknown, |f| g(f).state = RunState::Paused),
+    ("guest.crashed", Unknown, |f| g(f).state = RunState::Unknown),
+    ("cpu.model", Unknown, |f| g(f).cpu.model.clear()),
+    ("destination.memory", Unknown, |f| g(f).memory_kib = 0),
+    ("destination.cpus", Unknown, |f| g(f).cpus = 0),
     ("guest.block-job", Fail, |f| g(f).disks[0].busy = Some("copy".into())),
     ("guest.auto-destroy", Fail, |f| g(f).auto_destroy = Some(true)),
     ("guest.not-understood", Unknown, |f| g(f).not_understood.push("novelty".into())),
@@ -178,14 +185,14 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("destination.numa", Fail, |f| g(f).strict_nodes = vec![1]),
     ("destination.migrations", Warn, |f| d(f).migrations = Some(2)),
     ("storage.identity", Fail, |f| {
-        f.storage.as_mut().unwrap()[0].destination.identities[0].value = "naa.9".into()
+        f.storage.as_mut().unwrap()[0].destination.identities[0].value = "naa.9".into();
     }),
     ("storage.identity", Unknown, |f| {
         f.storage.as_mut().unwrap()[0].destination.identities.clear();
         f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
     }),
     ("storage.identity", Verdict::Pass, |f| {
-        f.storage.as_mut().unwrap()[0].destination_path = "/dev/sdq".into()
+        f.storage.as_mut().unwrap()[0].destination_path = "/dev/sdq".into();
     }),
     ("storage.crossed", Fail, |f| {
         let storage = f.storage.as_mut().unwrap();

@@ -74,6 +74,7 @@ pub(crate) fn disk(target: &str, path: &str) -> Disk {
         source: Some(path.into()),
         format: "raw".into(),
         cache: "none".into(),
+        busy: Some(String::new()),
         ..Disk::default()
     }
 }

@@ -339,12 +339,12 @@ mod tests {
         let cuts = Cuts::of(&guest);
         let mut memory: Counts<Expected> = Counts::new(&cuts);
         let mut clocks = Clocks::new(&guest, 0);
-        clocks.run_until(1 << 30, |_, ns| ns);
+        clocks.run_freely(1 << 30);
         assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new()), 0);
         assert_eq!(memory.remaining(), 256 + 130);
         let expected = [(64, true), (64, false), (64, false), (64, true), (116, false), (14, true)];
         assert_eq!(drain(&mut memory, &cuts), expected);
-        clocks.run_until(1 << 31, |_, ns| ns);
+        clocks.run_freely(1 << 31);
         assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new()), 128);
     }
 
@@ -359,11 +359,11 @@ mod tests {
             let run = memory.next_run(&cuts).unwrap();
             memory.sent(&cuts, run, pages);
         }
-        clocks.run_until(30, |_, ns| ns);
+        clocks.run_freely(30);
         assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new()), 30);
-        clocks.run_until(80, |_, ns| ns);
+        clocks.run_freely(80);
         clocks.collect(&guest);
-        clocks.run_until(128, |_, ns| ns);
+        clocks.run_freely(128);
         assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new()), 0);
         let expected =
             [(24, false), (16, true), (48, false), (64, true), (116, false), (14, true), (30, false)];
@@ -379,7 +379,7 @@ mod tests {
         let mut memory: Counts<Expected> = Counts::new(&cuts);
         let mut clocks = Clocks::new(&guest, 0);
         for step in 1..500 {
-            clocks.run_until(step * 37, |_, ns| ns);
+            clocks.run_freely(step * 37);
             memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new());
             if let Some(run) = memory.next_run(&cuts) {
                 memory.sent(&cuts, run, run.pages.min(29));

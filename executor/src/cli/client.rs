@@ -1,0 +1,258 @@
+//! `whimbrel list`, `show`, `watch`, `cancel` and `react`: a service's clients on the command line.
+//!
+//! What they write with `--format json` is the service's own document.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::args::{OneMigration, React, ReactionName, ServiceAddress};
+use super::{CliError, Exit};
+use crate::watch::words::clean;
+
+/// Longer than the service waits for what comes of a cancel.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Between two attempts to go on following.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Attempts until a service that is gone is given up: one that is started again is back by then.
+const MOST_ATTEMPTS: u32 = 60;
+
+pub(super) fn list(address: &ServiceAddress) -> Result<Exit, CliError> {
+    let document = Client::new(address)?.ask("GET", "/api/v1/migrations?limit=200", None)?;
+    if address.json {
+        return print(&document.to_string());
+    }
+    for one in field(&document, "migrations").as_array().into_iter().flatten() {
+        print(&line(one))?;
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
+    let path = format!("/api/v1/migrations/{}", arguments.migration);
+    let document = Client::new(&arguments.service)?.ask("GET", &path, None)?;
+    if arguments.service.json {
+        return print(&document.to_string());
+    }
+    print(&line(&document))?;
+    let account = field(&document, "account");
+    let numbers = field(account, "statistics");
+    print(&format!(
+        "phase {}, guest owned by {}; {} bytes of memory left, {} regressions in {} syncs",
+        text(field(account, "phase")),
+        text(field(account, "owner")),
+        field(numbers, "memory_remaining_bytes"),
+        field(account, "regressions"),
+        field(account, "syncs").as_array().map_or(0, Vec::len)
+    ))?;
+    for words in
+        [field(&document, "description"), field(&document, "trouble")].into_iter().filter_map(Value::as_str)
+    {
+        print(&clean(words))?;
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn cancel(arguments: &OneMigration) -> Result<Exit, CliError> {
+    let path = format!("/api/v1/migrations/{}/cancel", arguments.migration);
+    let document = Client::new(&arguments.service)?.ask("POST", &path, Some(&json!({})))?;
+    if arguments.service.json {
+        print(&document.to_string())?;
+    } else {
+        print(&text(field(&document, "description")))?;
+        for done in field(&document, "recovery").as_array().into_iter().flatten() {
+            print(&format!("put right: {}", text(done)))?;
+        }
+    }
+    Ok(match field(&document, "answer").as_str() {
+        Some("cancelled") => Exit::Done,
+        Some("too_late" | "refused") => Exit::Unexpected,
+        _ => Exit::InDoubt,
+    })
+}
+
+pub(super) fn react(arguments: &React) -> Result<Exit, CliError> {
+    let wanted = match (arguments.reaction, arguments.value) {
+        (ReactionName::Downtime, Some(ms)) => json!({"downtime_limit": {"ms": ms}}),
+        (ReactionName::Bandwidth, Some(mib)) => {
+            json!({"bandwidth_limit": {"bytes_per_second": mib.saturating_mul(1 << 20)}})
+        }
+        (ReactionName::Pause, None) => json!({"pause": {}}),
+        (ReactionName::Postcopy, None) => json!({"postcopy": {}}),
+        (ReactionName::Downtime | ReactionName::Bandwidth, None) => {
+            return Err(CliError::Reaction("this reaction needs a value: ms, or MiB/s"));
+        }
+        (ReactionName::Pause | ReactionName::Postcopy, Some(_)) => {
+            return Err(CliError::Reaction("this reaction takes no value"));
+        }
+    };
+    let path = format!("/api/v1/migrations/{}/reactions", arguments.migration);
+    let document = Client::new(&arguments.service)?.ask("POST", &path, Some(&wanted))?;
+    let words =
+        if arguments.service.json { document.to_string() } else { text(field(&document, "description")) };
+    print(&words)?;
+    Ok(if field(&document, "result") == "done" { Exit::Done } else { Exit::Unexpected })
+}
+
+/// Follows a migration to its end; one line of JSON for each event. A service that goes away is waited for.
+pub(super) fn watch(arguments: &OneMigration) -> Result<Exit, CliError> {
+    let client = Client::new(&arguments.service)?;
+    let path = format!("/api/v1/migrations/{}/events", arguments.migration);
+    let (mut last, mut attempts) = (None, 0);
+    loop {
+        let seen = last.clone();
+        match client.follow(&path, &mut last) {
+            Ok(Some(ending)) => return Ok(exit_of(&ending)),
+            Err(error @ CliError::Refused { .. }) => return Err(error),
+            Err(error) if attempts >= MOST_ATTEMPTS => return Err(error),
+            Ok(None) | Err(_) => {}
+        }
+        attempts = if last == seen { attempts + 1 } else { 0 };
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn exit_of(outcome: &Value) -> Exit {
+    match field(outcome, "ending").as_str() {
+        Some("completed") => Exit::Done,
+        Some("cancelled") => Exit::Cancelled,
+        Some("failed") => Exit::StayedOnSource,
+        _ => Exit::InDoubt,
+    }
+}
+
+fn line(one: &Value) -> String {
+    let [id, state, guest, source, destination] =
+        ["id", "state", "guest", "source", "destination"].map(|name| text(field(one, name)));
+    format!("{id:>6}  {state:<10} {guest} from {source} to {destination}")
+}
+
+/// A field; null where there is none.
+fn field<'a>(document: &'a Value, name: &str) -> &'a Value {
+    document.get(name).unwrap_or(&Value::Null)
+}
+
+/// A field in words; what comes over a network must not command the terminal.
+fn text(value: &Value) -> String {
+    clean(value.as_str().unwrap_or("none"))
+}
+
+fn print(words: &str) -> Result<Exit, CliError> {
+    // Whoever reads may have gone: nothing is left to do then.
+    match writeln!(io::stdout(), "{words}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// The authorities that vouch for a service.
+fn roots(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
+    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
+    let pem = std::fs::read(path).map_err(unreadable)?;
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        // Whatever else is in the file vouches for nobody.
+        Ok(_) | Err(_) => None,
+    };
+    Ok(parse_pem(&pem).filter_map(certificate).collect())
+}
+
+struct Client {
+    agent: Agent,
+    address: String,
+    token: Option<String>,
+}
+
+impl Client {
+    fn new(address: &ServiceAddress) -> Result<Self, CliError> {
+        // Fails when there is one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let roots = if address.service.starts_with("https:") { roots(&address.ca)? } else { Vec::new() };
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::from(roots)).build())
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE));
+        let token = address
+            .token_file
+            .as_ref()
+            .map(|path| {
+                std::fs::read_to_string(path)
+                    .map_err(|source| CliError::Unreadable { path: path.clone(), source })
+            })
+            .transpose()?;
+        Ok(Self {
+            agent: config.build().into(),
+            address: address.service.trim_end_matches('/').to_owned(),
+            token: token.map(|token| token.trim().to_owned()),
+        })
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        last: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<ureq::Body, CliError> {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let unreachable = |error: ureq::Error| CliError::Unanswered(error.to_string());
+        let malformed = |error: ureq::http::Error| CliError::Unanswered(error.to_string());
+        let response = match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body.to_string()).map_err(malformed)?)
+            }
+            None => self.agent.run(request.body(()).map_err(malformed)?),
+        }
+        .map_err(unreachable)?;
+        let status = response.status();
+        let mut body = response.into_body();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let problem: Value =
+            body.read_to_string().ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let told = |name: &str| field(&problem, name).as_str().map(clean);
+        let what = told("detail").or_else(|| told("title")).unwrap_or_else(|| status.to_string());
+        Err(CliError::Refused { what, remedy: told("remedy").unwrap_or_default() })
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
+        let mut body = self.send(method, path, None, body)?;
+        let text = body.read_to_string().map_err(|error| CliError::Unanswered(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| CliError::Unanswered(error.to_string()))
+    }
+
+    /// Writes events until the migration or the connection ends; the outcome, if it is the migration.
+    fn follow(&self, path: &str, last: &mut Option<String>) -> Result<Option<Value>, CliError> {
+        let body = self.send("GET", path, last.as_deref(), None)?;
+        let mut id = None;
+        for line in BufReader::new(body.into_reader()).lines() {
+            let Ok(line) = line else { return Ok(None) };
+            if let Some(rest) = line.strip_prefix("id: ") {
+                id = Some(rest.to_owned());
+            } else if let Some(rest) = line.strip_prefix("data: ") {
+                // A line that was cut off comes again.
+                let Ok(data) = serde_json::from_str::<Value>(rest) else { return Ok(None) };
+                last.clone_from(&id);
+                print(rest)?;
+                if let Some(outcome) = field(&data, "event").get("ended") {
+                    return Ok(Some(outcome.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,50 @@
+//! `whimbrel serve`, and `whimbrel token`, which makes what lets others in.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use super::args::{Serve, Token};
+use super::{CliError, Exit, say, simulated};
+use crate::hosts::Hosts;
+use crate::service::access::Tokens;
+use crate::service::{self, Config};
+use crate::simulated::SCHEME;
+
+pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let simulated = arguments.host.is_empty() || arguments.host.iter().any(|uri| uri.starts_with(SCHEME));
+    let world = if simulated { Some(simulated::connect(&arguments.simulated)?) } else { None };
+    let config = Config {
+        listen: arguments.listen,
+        store: arguments.store.clone().unwrap_or_else(usual_store),
+        hosts: arguments.host.clone(),
+        transport: arguments.transport.clone(),
+        drivers: Hosts::new(world),
+        rules: whimbrel_plugins::judge,
+        tokens: arguments.tokens.clone(),
+        tls: arguments.certificate.clone().zip(arguments.key.clone()),
+        rate: arguments.rate,
+    };
+    if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let unwritable = |source| CliError::Unwritable { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(unwritable)?;
+    }
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    service::run(config, |address, adopted| {
+        say(&format!("listening at {scheme}://{address}/; {adopted} migrations adopted"));
+    })?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn token(arguments: &Token) -> Result<Exit, CliError> {
+    let (token, entry) = Tokens::make(&arguments.name, arguments.role)?;
+    say(&format!("the token, which is shown once: {token}"));
+    let mut out = std::io::stdout();
+    let _ = write!(out, "{entry}").and_then(|()| out.flush());
+    Ok(Exit::Done)
+}
+
+/// A file under the user's state directory.
+fn usual_store() -> PathBuf {
+    super::state_folder().join("service.sqlite")
+}

@@ -1,0 +1,53 @@
+//! The world behind `sim://` hosts, as the arguments describe it; and `whimbrel world`, which serves one.
+
+use std::fs;
+use std::path::PathBuf;
+
+use whimbrel_sim::Scenario;
+use whimbrel_sim::world::World as SimulatedWorld;
+
+use super::args::{Simulated, World};
+use super::{CliError, Exit};
+use crate::hosts::Hosts;
+use crate::simulated::{SCHEME, SimulatedHosts, built_in_world, scenario_world};
+
+/// The drivers that these URIs need.
+pub(super) fn hosts<'a>(
+    arguments: &Simulated,
+    uris: impl IntoIterator<Item = &'a String>,
+) -> Result<Hosts, CliError> {
+    let needs_world = uris.into_iter().any(|uri| uri.starts_with(SCHEME));
+    let world = if needs_world { Some(connect(arguments)?) } else { None };
+    Ok(Hosts::new(world))
+}
+
+/// The world of these arguments: another process's, or one of our own.
+pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError> {
+    match &arguments.sim_world {
+        Some(socket) => Ok(SimulatedHosts::at(socket.clone())),
+        None => SimulatedHosts::start(world(arguments)?, arguments.sim_speed).map_err(CliError::World),
+    }
+}
+
+pub(super) fn serve(arguments: &World) -> Result<Exit, CliError> {
+    let hosts = connect(&arguments.simulated)?;
+    crate::simulated::serve(&hosts, &arguments.socket)
+        .map_err(|source| CliError::Socket { path: arguments.socket.clone(), source })?;
+    Ok(Exit::Done)
+}
+
+fn world(arguments: &Simulated) -> Result<SimulatedWorld, CliError> {
+    let Some(name) = &arguments.sim_scenario else {
+        return Ok(built_in_world(arguments.sim_seed, arguments.sim_guests));
+    };
+    let (text, file) = if let Some(text) = Scenario::built_in_text(name) {
+        (text.to_owned(), format!("{name}.toml"))
+    } else {
+        let path = PathBuf::from(name);
+        let text = fs::read_to_string(&path).map_err(|source| CliError::Unreadable { path, source })?;
+        (text, name.clone())
+    };
+    let scenario =
+        Scenario::parse(&text, &file).map_err(|error| CliError::Scenario { error, text: text.clone() })?;
+    Ok(scenario_world(&scenario))
+}

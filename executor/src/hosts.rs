@@ -1,0 +1,203 @@
+//! Hosts by their URIs, real or simulated: what is on them, and ports through which guests are moved between them.
+//!
+//! The one place that knows which driver stands behind which URI. It must never decide anything about a migration.
+
+use std::io;
+use std::sync::mpsc::Sender;
+
+use serde::{Deserialize, Serialize};
+use whimbrel_core::Ways;
+use whimbrel_plugins::facts::Facts;
+
+use crate::drive::{Message, Port};
+use crate::inventory::Inventory;
+use crate::simulated::{SCHEME, SimulatedHosts};
+
+/// Which guest goes which way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The guest's name on the source.
+    pub guest: String,
+    /// URI of the source.
+    pub source: String,
+    /// URI of the destination; the source's daemon must reach it too.
+    pub destination: String,
+    /// Where QEMU's data goes, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
+    pub migrate_uri: Option<String>,
+    /// In which of the hypervisor's ways the guest is moved.
+    pub ways: Ways,
+    /// The domain XML that the destination is to use instead of the source's: other paths, networks, names of devices on
+    /// the host. What the guest sees of them must be the same.
+    pub destination_xml: Option<String>,
+}
+
+/// Every driver that this process has.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    simulated: Option<SimulatedHosts>,
+}
+
+/// Why a host cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HostsError {
+    /// It is not a URI of a kind that is known.
+    #[error("`{}` is not a libvirt connection URI", .0.escape_debug())]
+    NotAUri(String),
+    /// A simulated host without a simulated world.
+    #[error("`{0}` is a simulated host, and no simulated world runs here")]
+    NoWorld(String),
+    /// The URI needs the libvirt driver.
+    #[error("this build cannot connect to `{0}`: the libvirt driver is not built in")]
+    NoDriver(String),
+    /// One end is simulated and the other is not.
+    #[error("a guest cannot go from `{0}` to `{1}`: one of them is simulated")]
+    Mixed(String, String),
+    /// The simulated world is gone.
+    #[error("the simulated world does not answer")]
+    World(#[source] io::Error),
+    /// The host does not answer, or refuses.
+    #[error("cannot ask `{uri}`: {reason}")]
+    Refused {
+        /// Which host.
+        uri: String,
+        /// In the driver's words.
+        reason: String,
+    },
+}
+
+impl Hosts {
+    /// Real hosts, where the driver is built in, and the simulated ones of this world.
+    #[must_use]
+    pub fn new(simulated: Option<SimulatedHosts>) -> Self {
+        Self { simulated }
+    }
+
+    /// Checks that there is a driver for this URI. Nothing is connected to.
+    ///
+    /// # Errors
+    /// [`HostsError::NotAUri`], [`HostsError::NoWorld`] or [`HostsError::NoDriver`].
+    pub fn check(&self, uri: &str) -> Result<(), HostsError> {
+        if uri.starts_with("sim:") {
+            return match &self.simulated {
+                Some(_) if uri.starts_with(SCHEME) => Ok(()),
+                Some(_) => Err(HostsError::NotAUri(uri.to_owned())),
+                None => Err(HostsError::NoWorld(uri.to_owned())),
+            };
+        }
+        if !uri.contains("://") || uri.chars().any(char::is_control) {
+            return Err(HostsError::NotAUri(uri.to_owned()));
+        }
+        if cfg!(feature = "libvirt") { Ok(()) } else { Err(HostsError::NoDriver(uri.to_owned())) }
+    }
+
+    /// A host and its guests. Blocks for as long as the host takes to answer.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub fn inventory(&self, uri: &str) -> Result<Inventory, HostsError> {
+        self.check(uri)?;
+        match &self.simulated {
+            Some(world) if uri.starts_with(SCHEME) => {
+                let hosts = world.inventory().map_err(HostsError::World)?;
+                let wanted = uri.trim_end_matches('/');
+                hosts.into_iter().find(|found| found.host.uri == wanted).ok_or_else(|| HostsError::Refused {
+                    uri: uri.to_owned(),
+                    reason: "there is no such simulated host".to_owned(),
+                })
+            }
+            _ => real::inventory(uri),
+        }
+    }
+
+    /// URIs of the simulated hosts.
+    ///
+    /// # Errors
+    /// When the simulated world is gone.
+    pub fn simulated_uris(&self) -> Result<Vec<String>, HostsError> {
+        let Some(world) = &self.simulated else { return Ok(Vec::new()) };
+        let hosts = world.inventory().map_err(HostsError::World)?;
+        Ok(hosts.into_iter().map(|found| found.host.uri).collect())
+    }
+
+    /// What rules are told of a guest and both hosts; none of simulated ones, which have only what the core asks for.
+    /// Blocks for as long as the hosts take to answer.
+    ///
+    /// # Errors
+    /// When a host cannot be asked, or the source has no such guest.
+    pub fn facts(&self, guest: &str, source: &str, destination: &str) -> Result<Option<Facts>, HostsError> {
+        for uri in [source, destination] {
+            self.check(uri)?;
+        }
+        if [source, destination].iter().any(|uri| uri.starts_with(SCHEME)) {
+            return Ok(None);
+        }
+        real::facts(guest, source, destination).map(Some)
+    }
+
+    /// A port that answers into `inbox`. Nothing is connected to before the first command.
+    ///
+    /// # Errors
+    /// When there is no driver for one of the URIs, or they need different ones.
+    pub fn port(&self, route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+        self.check(&route.source)?;
+        self.check(&route.destination)?;
+        let is_simulated = |uri: &str| uri.starts_with(SCHEME);
+        if is_simulated(&route.source) != is_simulated(&route.destination) {
+            return Err(HostsError::Mixed(route.source, route.destination));
+        }
+        match &self.simulated {
+            Some(world) if is_simulated(&route.source) => world.port(route, inbox).map_err(HostsError::World),
+            _ => real::port(route, inbox),
+        }
+    }
+}
+
+#[cfg(feature = "libvirt")]
+mod real {
+    use std::sync::mpsc::Sender;
+
+    use whimbrel_plugins::facts::Facts;
+
+    use super::{HostsError, Route};
+    use crate::drive::{Message, Port};
+    use crate::inventory::Inventory;
+    use crate::libvirt::{self, LibvirtPort};
+
+    pub(super) fn inventory(uri: &str) -> Result<Inventory, HostsError> {
+        libvirt::inventory(uri)
+            .map_err(|error| HostsError::Refused { uri: uri.to_owned(), reason: error.to_string() })
+    }
+
+    pub(super) fn facts(guest: &str, source: &str, destination: &str) -> Result<Facts, HostsError> {
+        libvirt::collect(guest, source, destination)
+            .map_err(|untold| HostsError::Refused { uri: untold.uri, reason: untold.error.to_string() })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the same without the driver, where it fails")]
+    pub(super) fn port(route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+        Ok(Box::new(LibvirtPort::new(route, inbox)))
+    }
+}
+
+#[cfg(not(feature = "libvirt"))]
+mod real {
+    use std::sync::mpsc::Sender;
+
+    use whimbrel_plugins::facts::Facts;
+
+    use super::{HostsError, Route};
+    use crate::drive::{Message, Port};
+    use crate::inventory::Inventory;
+
+    pub(super) fn inventory(uri: &str) -> Result<Inventory, HostsError> {
+        Err(HostsError::NoDriver(uri.to_owned()))
+    }
+
+    pub(super) fn facts(_: &str, source: &str, _: &str) -> Result<Facts, HostsError> {
+        Err(HostsError::NoDriver(source.to_owned()))
+    }
+
+    pub(super) fn port(route: Route, _: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+        Err(HostsError::NoDriver(route.source))
+    }
+}

@@ -1,0 +1,121 @@
+//! Who may do what: tokens with roles. Only a token's digest is kept, so a file that is read by others lets nobody in.
+
+use std::fmt;
+use std::path::Path;
+
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
+
+/// What a token allows; each role may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Look at everything but the audit record.
+    Look,
+    /// Begin, cancel and react to migrations.
+    Operate,
+    /// Everything.
+    Administer,
+}
+
+/// Whoever sent a request.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) name: String,
+    pub(super) role: Role,
+}
+
+/// The tokens that let somebody in.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    #[serde(default)]
+    token: Vec<Token>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    name: String,
+    role: Role,
+    sha256: String,
+}
+
+/// Why tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The file cannot be read.
+    #[error("cannot read it")]
+    Unreadable(#[from] std::io::Error),
+    /// It is not what it should be.
+    #[error("it is no list of tokens: {0}")]
+    Malformed(String),
+    /// There is no chance to be had.
+    #[error("the system gives no random numbers")]
+    NoChance,
+}
+
+impl Tokens {
+    /// Reads a file: `[[token]]` with `name`, `role` and `sha256`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds anything else, or nothing.
+    pub fn read(path: &Path) -> Result<Self, TokenError> {
+        let text = std::fs::read_to_string(path)?;
+        let tokens: Self = toml::from_str(&text).map_err(|error| TokenError::Malformed(error.to_string()))?;
+        let digest =
+            |token: &Token| token.sha256.len() == 64 && token.sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        if tokens.token.is_empty() || !tokens.token.iter().all(digest) {
+            let why = "every token needs a name, a role and a sha256 of 64 hexadecimal digits";
+            return Err(TokenError::Malformed(why.to_owned()));
+        }
+        Ok(tokens)
+    }
+
+    /// A new token, and its entry for the file.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn make(name: &str, role: Role) -> Result<(String, String), TokenError> {
+        let mut bytes = [0; 32];
+        SystemRandom::new().fill(&mut bytes).map_err(|_| TokenError::NoChance)?;
+        let token = format!("whimbrel_{}", hexadecimal(&bytes));
+        // A JSON string is a TOML string as well.
+        let name = serde_json::Value::String(name.to_owned());
+        let role = format!("{role:?}").to_lowercase();
+        let entry =
+            format!("[[token]]\nname = {name}\nrole = \"{role}\"\nsha256 = \"{}\"\n", digest_of(&token));
+        Ok((token, entry))
+    }
+
+    /// Whose token it is. Digests are compared, so how long that takes tells nothing about the token.
+    pub(super) fn caller(&self, token: &str) -> Option<Caller> {
+        let digest = digest_of(token);
+        let found = self.token.iter().find(|known| known.sha256.eq_ignore_ascii_case(&digest))?;
+        Some(Caller { name: found.name.clone(), role: found.role })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Look => "look",
+            Self::Operate => "operate",
+            Self::Administer => "administer",
+        })
+    }
+}
+
+fn digest_of(token: &str) -> String {
+    hexadecimal(digest(&SHA256, token.as_bytes()).as_ref())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,10 @@
+//! The time of day, where people need it. Nothing that drives a migration may depend on it, except to find out how much
+//! time has passed while nobody did.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

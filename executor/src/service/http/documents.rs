@@ -1,0 +1,353 @@
+//! The documents of the native API: what a client sends, and what it gets.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use whimbrel_core::{AtTimeout, Spec, Ways, Wish};
+
+use super::problem::Problem;
+use crate::hosts::Route;
+use crate::service::account::Account;
+use crate::service::secret::Password;
+use crate::service::store::MigrationRow;
+use crate::service::supervisor::Supervisor;
+
+/// A host.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Host {
+    /// How the driver reaches it.
+    pub(super) uri: String,
+    /// Whether it answers.
+    pub(super) reachable: bool,
+    /// Why it does not.
+    pub(super) reason: Option<String>,
+    /// What it calls itself.
+    pub(super) name: Option<String>,
+    /// Kind of hypervisor.
+    pub(super) hypervisor: Option<String>,
+    /// CPU architecture.
+    pub(super) architecture: Option<String>,
+    /// The hypervisor's version.
+    pub(super) hypervisor_version: Option<String>,
+    /// libvirt's version.
+    pub(super) library_version: Option<String>,
+    /// Memory not in use, in bytes.
+    pub(super) free_memory_bytes: Option<u64>,
+}
+
+/// The hosts that this service knows.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct HostList {
+    /// In the order in which they were given.
+    pub(super) hosts: Vec<Host>,
+}
+
+/// A guest.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Guest {
+    /// Its name.
+    pub(super) name: String,
+    /// Its UUID.
+    pub(super) uuid: String,
+    /// The URI of the host that it is on.
+    pub(super) host: String,
+    /// `running`, `paused` or `not_running`.
+    pub(super) run: String,
+    /// Its memory.
+    pub(super) memory_bytes: u64,
+    /// Virtual CPUs.
+    pub(super) vcpus: u32,
+    /// The migration that works on it.
+    pub(super) migration: Option<String>,
+}
+
+/// The guests of every host that answers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct GuestList {
+    /// By host and name.
+    pub(super) guests: Vec<Guest>,
+    /// Hosts that do not answer: their guests are missing here.
+    pub(super) unreachable: Vec<String>,
+}
+
+/// A migration that is wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// The guest's name.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")]
+    pub(super) guest: String,
+    /// URI of the host that it goes to, or an address, which is reached by the configured transport.
+    #[schema(min_length = 1, max_length = 1024)]
+    pub(super) destination: String,
+    /// URI of the host that it is on. Without it, the first host that has it.
+    #[serde(default)]
+    pub(super) source: Option<String>,
+    /// For the ssh connection to the destination; used once, and kept nowhere.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 1024, write_only)]
+    pub(super) password: Option<Password>,
+    /// Where the guest's memory is sent, for example `tcp://192.0.2.12`.
+    #[serde(default)]
+    pub(super) migrate_uri: Option<String>,
+    /// Longest pause at the hand-over, in ms.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 2_000_000)]
+    pub(super) downtime_limit_ms: Option<u64>,
+    /// Most bytes a second on the migration link.
+    #[serde(default)]
+    #[schema(minimum = 1_048_576, maximum = 1_125_899_906_842_624_i64)]
+    pub(super) bandwidth_limit_bytes_per_second: Option<u64>,
+    /// When pre-copy has lasted this long, `at_timeout` happens.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub(super) timeout_ms: Option<u64>,
+    /// `cancel`, `pause` or `postcopy`.
+    #[serde(default)]
+    #[schema(value_type = AtTimeoutWord)]
+    pub(super) at_timeout: AtTimeout,
+    /// Whether the switch to post-copy may be asked for.
+    #[serde(default)]
+    pub(super) postcopy: bool,
+    /// Whether the guest is slowed down when it dirties memory too fast.
+    #[serde(default)]
+    pub(super) auto_converge: bool,
+    /// Whether disks that the hosts do not share are copied along.
+    #[serde(default)]
+    pub(super) copy_disks: bool,
+}
+
+/// What happens at the timeout.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "stands for the core's own type in the description of the API")]
+pub(super) enum AtTimeoutWord {
+    Cancel,
+    Pause,
+    Postcopy,
+}
+
+impl Wanted {
+    /// The way and the limits, once it is known where the guest is and how the destination is reached.
+    pub(super) fn parts(&self, source: &str, destination: &str) -> Result<(Spec, Route), Problem> {
+        let ways = Ways {
+            postcopy: self.postcopy || self.at_timeout == AtTimeout::Postcopy,
+            auto_converge: self.auto_converge,
+            copy_disks: self.copy_disks,
+            ..Ways::default()
+        };
+        let mut spec = Spec::new(self.guest.as_str(), source, destination);
+        spec.downtime_limit_ms = self.downtime_limit_ms;
+        spec.bandwidth_limit_bytes_per_second = self.bandwidth_limit_bytes_per_second;
+        spec.timeout_ms = self.timeout_ms;
+        spec.at_timeout = self.at_timeout;
+        spec.ways = ways;
+        spec.check().map_err(|error| Problem::invalid(error.to_string()))?;
+        let route = Route {
+            guest: self.guest.clone(),
+            source: source.to_owned(),
+            destination: destination.to_owned(),
+            migrate_uri: self.migrate_uri.clone(),
+            ways,
+            destination_xml: None,
+        };
+        Ok((spec, route))
+    }
+}
+
+/// Whether a migration is only tried.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DryRun {
+    /// Ask the hosts and the rules, and begin nothing.
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// Which migrations are listed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Page {
+    /// Those with smaller numbers only.
+    #[param(minimum = 1)]
+    pub(super) before: Option<i64>,
+    /// At most so many, 1 to 200; 50 without it.
+    #[param(minimum = 1, maximum = 200)]
+    pub(super) limit: Option<i64>,
+}
+
+/// What was found before anything was changed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Preflight {
+    /// Whether nothing stands against the migration.
+    pub(super) allowed: bool,
+    /// Every finding: `code`, `severity`, `message`, `remediation`.
+    #[schema(value_type = Vec<Object>)]
+    pub(super) findings: Value,
+    /// The facts that were judged.
+    #[schema(value_type = Object)]
+    pub(super) facts: Value,
+}
+
+/// A migration.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Migration {
+    /// Its number, as a string.
+    pub(super) id: String,
+    /// `running`, `completed`, `cancelled`, `failed` or `in_doubt`.
+    pub(super) state: String,
+    /// The guest.
+    pub(super) guest: String,
+    /// URI of the source.
+    pub(super) source: String,
+    /// URI of the destination.
+    pub(super) destination: String,
+    /// Who asked for it.
+    pub(super) asked_by: String,
+    /// When, in ms since 1970.
+    pub(super) began_at_ms: i64,
+    /// When it ended.
+    pub(super) ended_at_ms: Option<i64>,
+    /// Where it stands: phase, owner, numbers, syncs, findings, reactions. Missing in lists of ended ones.
+    #[schema(value_type = Option<Object>)]
+    pub(super) account: Option<Value>,
+    /// How it ended.
+    #[schema(value_type = Option<Object>)]
+    pub(super) outcome: Option<Value>,
+    /// The same in plain English.
+    pub(super) description: Option<String>,
+    /// Why it is no longer driven, when its journal or the store failed.
+    pub(super) trouble: Option<String>,
+}
+
+/// Migrations, the newest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct MigrationList {
+    /// The migrations.
+    pub(super) migrations: Vec<Migration>,
+}
+
+/// A reaction that is wanted.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum ReactionWanted {
+    /// Another downtime limit.
+    DowntimeLimit {
+        /// In ms.
+        #[schema(minimum = 1, maximum = 2_000_000)]
+        ms: u64,
+    },
+    /// Another bandwidth limit.
+    BandwidthLimit {
+        /// At least 1 MiB/s.
+        #[schema(minimum = 1_048_576, maximum = 1_125_899_906_842_624_i64)]
+        bytes_per_second: u64,
+    },
+    /// The guest stands still until it has arrived.
+    Pause {},
+    /// The guest is moved first, and its memory after it.
+    Postcopy {},
+}
+
+impl From<ReactionWanted> for Wish {
+    fn from(wanted: ReactionWanted) -> Self {
+        match wanted {
+            ReactionWanted::DowntimeLimit { ms } => Self::DowntimeLimitMs(ms),
+            ReactionWanted::BandwidthLimit { bytes_per_second } => {
+                Self::BandwidthLimitBytesPerSecond(bytes_per_second)
+            }
+            ReactionWanted::Pause {} => Self::Pause,
+            ReactionWanted::Postcopy {} => Self::Postcopy,
+        }
+    }
+}
+
+/// What came of a reaction.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ReactionAnswer {
+    /// `done`, `refused`, `not_known`, `not_allowed`, `out_of_bounds`, `busy`, `too_early` or `too_late`.
+    pub(super) result: String,
+    /// The same in plain English.
+    pub(super) description: String,
+}
+
+/// What came of a cancel.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct CancelReply {
+    /// `cancelled`, `too_late`, `refused`, `in_doubt` or `unresolved`.
+    pub(super) answer: String,
+    /// The same in plain English.
+    pub(super) description: String,
+    /// What was put right, in order, in plain English.
+    pub(super) recovery: Vec<String>,
+    /// The migration as it stands now.
+    pub(super) migration: Migration,
+}
+
+/// A migration's document, with its account where it runs or `whole` is asked for.
+pub(super) async fn migration(
+    supervisor: &Supervisor,
+    row: MigrationRow,
+    whole: bool,
+) -> Result<Migration, Problem> {
+    let account = match supervisor.running(row.id) {
+        Some(running) => Some(running.account()),
+        None if whole => Some(account_of(supervisor, row.id).await?),
+        None => None,
+    };
+    let spec: Option<Spec> = serde_json::from_str(&row.spec).ok();
+    let route: Option<Route> = serde_json::from_str(&row.route).ok();
+    let outcome: Option<whimbrel_core::Outcome> =
+        row.outcome.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let state = match (&outcome, &row.trouble) {
+        (Some(outcome), _) => word(&outcome.ending),
+        (None, Some(_)) => "in_doubt".to_owned(),
+        (None, None) => "running".to_owned(),
+    };
+    let described = outcome.as_ref().zip(spec.as_ref());
+    let route = route.map(|route| (route.guest, route.source, route.destination)).unwrap_or_default();
+    Ok(Migration {
+        id: row.id.to_string(),
+        state,
+        guest: route.0,
+        source: route.1,
+        destination: route.2,
+        asked_by: row.asked_by,
+        began_at_ms: row.began_at_ms,
+        ended_at_ms: row.ended_at_ms,
+        account: account.map(|account| value(&account)),
+        description: described.map(|(outcome, spec)| crate::watch::closing::describe(outcome, spec)),
+        outcome: outcome.map(|outcome| value(&outcome)),
+        trouble: row.trouble,
+    })
+}
+
+/// The account of a migration that does not run, from its events.
+pub(super) async fn account_of(supervisor: &Supervisor, id: i64) -> Result<Account, Problem> {
+    const TOGETHER: i64 = 1_000;
+    let (mut account, mut place) = (Account::default(), (0, -1));
+    loop {
+        let events = supervisor.store.events_after(Some(id), place, TOGETHER).await?;
+        for event in &events {
+            if let Ok(event) = serde_json::from_str(&event.body) {
+                account.take(&event);
+            }
+            place = (event.number, event.place);
+        }
+        if i64::try_from(events.len()).unwrap_or(TOGETHER) < TOGETHER {
+            return Ok(account);
+        }
+    }
+}
+
+/// What the core's types hold can always be written.
+pub(super) fn value(of: &impl Serialize) -> Value {
+    serde_json::to_value(of).unwrap_or_default()
+}
+
+/// The word of a unit variant.
+pub(super) fn word(of: &impl Serialize) -> String {
+    value(of).as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,127 @@
+//! HTTP: the native API, Kimchi's routes, the page, metrics. Requests in, documents out; nothing here decides anything
+//! about a migration.
+
+mod documents;
+mod extract;
+mod guard;
+mod kimchi;
+mod native;
+mod page;
+mod problem;
+mod stream;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use utoipa::OpenApi;
+
+pub(super) use self::guard::{Peer, Rates};
+pub(super) use self::problem::Problem;
+use super::Desk;
+
+/// Every route, as a machine reads it.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Whimbrel",
+        description = "Live migrations that can be watched, reacted to and cancelled.",
+        license(name = "Apache-2.0 OR MIT")
+    ),
+    paths(
+        native::hosts,
+        native::guests,
+        native::guest,
+        native::preflight,
+        native::begin,
+        native::list,
+        native::show,
+        native::cancel,
+        native::react,
+        native::outcome,
+        native::journal,
+        native::audit,
+        stream::of_one,
+        stream::of_all,
+        kimchi::vms,
+        kimchi::one_vm,
+        kimchi::migrate,
+        kimchi::tasks,
+        kimchi::one_task,
+        kimchi::end_task,
+        metrics,
+        health
+    )
+)]
+struct Description;
+
+/// The whole service over HTTP.
+pub(super) fn router(desk: Desk) -> Router {
+    Router::new()
+        .route("/api/v1/openapi.json", get(description))
+        .route("/api/v1/hosts", get(native::hosts))
+        .route("/api/v1/guests", get(native::guests))
+        .route("/api/v1/guests/{name}", get(native::guest))
+        .route("/api/v1/preflight", post(native::preflight))
+        .route("/api/v1/migrations", get(native::list).post(native::begin))
+        .route("/api/v1/migrations/{id}", get(native::show))
+        .route("/api/v1/migrations/{id}/cancel", post(native::cancel))
+        .route("/api/v1/migrations/{id}/reactions", post(native::react))
+        .route("/api/v1/migrations/{id}/outcome", get(native::outcome))
+        .route("/api/v1/migrations/{id}/journal", get(native::journal))
+        .route("/api/v1/migrations/{id}/events", get(stream::of_one))
+        .route("/api/v1/events", get(stream::of_all))
+        .route("/api/v1/audit", get(native::audit))
+        .route("/plugins/kimchi/vms", get(kimchi::vms))
+        .route("/plugins/kimchi/vms/{name}", get(kimchi::one_vm))
+        .route("/plugins/kimchi/vms/{name}/migrate", post(kimchi::migrate))
+        .route("/plugins/kimchi/tasks", get(kimchi::tasks))
+        .route("/plugins/kimchi/tasks/{id}", get(kimchi::one_task).merge(delete(kimchi::end_task)))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health))
+        .route("/", get(page::index))
+        .route("/page/{file}", get(page::file))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_so)
+        .layer(from_fn_with_state(desk.clone(), guard::guard))
+        .with_state(desk)
+}
+
+async fn description() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
+
+/// Metrics in Prometheus' text form.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+async fn metrics(State(desk): State<Desk>) -> Response {
+    let text = desk.supervisor.metrics.text(&desk.supervisor.present());
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+        .into_response()
+}
+
+/// Whether the service is there and its store answers.
+#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem, content_type = "application/problem+json")))]
+async fn health(State(desk): State<Desk>) -> Result<&'static str, Problem> {
+    desk.supervisor.store.last_event().await?;
+    Ok("ok\n")
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "route.unknown",
+        "there is nothing at this address",
+        "see /api/v1/openapi.json",
+    )
+}
+
+async fn not_so() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method.not-allowed",
+        "this address does not take that method",
+        "see /api/v1/openapi.json",
+    )
+}

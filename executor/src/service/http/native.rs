@@ -1,0 +1,274 @@
+//! The native API, version 1: hosts, guests, preflight, migrations, reactions.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::documents::{
+    CancelReply, DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, Page, Preflight,
+    ReactionAnswer, ReactionWanted, Wanted, migration, value, word,
+};
+use super::extract::{Body, GuestName, Number, check_name};
+use super::problem::Problem;
+use crate::inventory::GuestEntry;
+use crate::service::Desk;
+use crate::service::access::Caller;
+use crate::service::store::Audit;
+use crate::service::supervisor::Order;
+
+/// Characters of an idempotency key at most.
+const MOST_KEY: usize = 255;
+
+/// The hosts that this service knows.
+#[utoipa::path(get, path = "/api/v1/hosts", tag = "hosts",
+    responses((status = 200, body = HostList), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn hosts(State(desk): State<Desk>) -> Json<HostList> {
+    let mut hosts = Vec::new();
+    for (uri, found) in desk.inventories().await {
+        let host = found.as_ref().ok().map(|found| &found.host);
+        hosts.push(Host {
+            uri,
+            reachable: host.is_some(),
+            name: host.map(|host| host.name.clone()),
+            hypervisor: host.map(|host| host.hypervisor.clone()),
+            architecture: host.map(|host| host.architecture.clone()),
+            hypervisor_version: host.map(|host| host.hypervisor_version.clone()),
+            library_version: host.map(|host| host.library_version.clone()),
+            free_memory_bytes: host.and_then(|host| host.free_memory_bytes),
+            reason: found.err().map(|error| error.to_string()),
+        });
+    }
+    Json(HostList { hosts })
+}
+
+/// The guests of every host that answers.
+#[utoipa::path(get, path = "/api/v1/guests", tag = "guests",
+    responses((status = 200, body = GuestList), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn guests(State(desk): State<Desk>) -> Json<GuestList> {
+    let (mut guests, mut unreachable) = (Vec::new(), Vec::new());
+    let busy = desk.supervisor.busy_guests();
+    for (uri, found) in desk.inventories().await {
+        match found {
+            Ok(found) => guests.extend(found.guests.into_iter().map(|guest| document(guest, &busy))),
+            Err(_) => unreachable.push(uri),
+        }
+    }
+    Json(GuestList { guests, unreachable })
+}
+
+fn document(guest: GuestEntry, busy: &std::collections::HashMap<String, i64>) -> Guest {
+    Guest {
+        migration: busy.get(&guest.name).map(ToString::to_string),
+        name: guest.name,
+        uuid: guest.uuid,
+        host: guest.host,
+        run: word(&guest.run),
+        memory_bytes: guest.memory_bytes,
+        vcpus: guest.vcpus,
+    }
+}
+
+/// One guest, on the first host that has it.
+#[utoipa::path(get, path = "/api/v1/guests/{name}", tag = "guests", params(("name" = String, Path, description = "The guest's name")),
+    responses((status = 200, body = Guest), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn guest(
+    State(desk): State<Desk>,
+    GuestName(name): GuestName,
+) -> Result<Json<Guest>, Problem> {
+    let found = desk.find(&name, None).await?;
+    Ok(Json(document(found, &desk.supervisor.busy_guests())))
+}
+
+/// Ask the hosts and the rules; nothing is changed. Every finding at once.
+#[utoipa::path(post, path = "/api/v1/preflight", tag = "migrations", request_body = Wanted,
+    responses((status = 200, body = Preflight), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn preflight(
+    State(desk): State<Desk>,
+    Body(wanted): Body<Wanted>,
+) -> Result<Json<Preflight>, Problem> {
+    try_out(&desk, &wanted).await.map(Json)
+}
+
+async fn try_out(desk: &Desk, wanted: &Wanted) -> Result<Preflight, Problem> {
+    let (_, route) = parts(desk, wanted).await?;
+    let (facts, verdict) = desk.supervisor.preflight(route).await?;
+    Ok(Preflight { allowed: verdict.allows(), findings: value(&verdict.findings), facts: value(&facts) })
+}
+
+async fn parts(desk: &Desk, wanted: &Wanted) -> Result<(whimbrel_core::Spec, crate::hosts::Route), Problem> {
+    check_name(&wanted.guest)?;
+    let destination = desk.destination(&wanted.destination, None)?;
+    desk.let_in(&destination, wanted.password.as_ref())?;
+    let source = desk.find(&wanted.guest, wanted.source.as_deref()).await?.host;
+    wanted.parts(&source, &destination)
+}
+
+/// Begin a migration. With `Idempotency-Key`, a request that is sent twice begins one.
+#[utoipa::path(post, path = "/api/v1/migrations", tag = "migrations", request_body = Wanted,
+    params(DryRun, ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    responses((status = 202, body = Migration, description = "It was begun, or had been with the same key"), (status = 200, body = Preflight, description = "A dry run"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn begin(
+    State(desk): State<Desk>,
+    Extension(caller): Extension<Caller>,
+    query: Result<Query<DryRun>, QueryRejection>,
+    headers: HeaderMap,
+    Body(wanted): Body<Wanted>,
+) -> Result<Response, Problem> {
+    let Query(DryRun { dry_run }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    if dry_run {
+        return Ok(Json(try_out(&desk, &wanted).await?).into_response());
+    }
+    let idempotency_key = key(&headers)?;
+    // A key that is known is answered even when the guest has moved on meanwhile.
+    let known = match &idempotency_key {
+        Some(key) => desk.supervisor.store.migration_by_key(key).await?,
+        None => None,
+    };
+    let (spec, route) =
+        match known.and_then(|row| serde_json::from_str::<crate::hosts::Route>(&row.route).ok()) {
+            Some(route) => {
+                let destination = desk.destination(&wanted.destination, None)?;
+                wanted.parts(wanted.source.as_deref().unwrap_or(&route.source), &destination)?
+            }
+            None => parts(&desk, &wanted).await?,
+        };
+    let target_uri = format!("/api/v1/guests/{}", wanted.guest);
+    let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key };
+    let (id, _) = desk.supervisor.begin(order).await?;
+    let location = [(header::LOCATION, format!("/api/v1/migrations/{id}"))];
+    Ok((StatusCode::ACCEPTED, location, Json(read(&desk, id).await?)).into_response())
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| {
+        !key.is_empty() && key.len() <= MOST_KEY && key.bytes().all(|byte| byte.is_ascii_graphic())
+    });
+    key.map(|key| Some(key.to_owned()))
+        .ok_or_else(|| Problem::bad_request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))
+}
+
+/// Migrations, the newest first.
+#[utoipa::path(get, path = "/api/v1/migrations", tag = "migrations", params(Page),
+    responses((status = 200, body = MigrationList), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(desk): State<Desk>,
+    query: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<MigrationList>, Problem> {
+    let Query(page) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let limit = page.limit.unwrap_or(50);
+    if !(1..=200).contains(&limit) || page.before.is_some_and(|before| before < 1) {
+        return Err(Problem::bad_request("`limit` is 1 to 200, and `before` at least 1"));
+    }
+    let mut migrations = Vec::new();
+    for row in desk.supervisor.store.migrations(page.before.unwrap_or(i64::MAX), limit).await? {
+        migrations.push(migration(&desk.supervisor, row, false).await?);
+    }
+    Ok(Json(MigrationList { migrations }))
+}
+
+/// One migration, with its whole account.
+#[utoipa::path(get, path = "/api/v1/migrations/{id}", tag = "migrations", params(("id" = String, Path, description = "Its number")),
+    responses((status = 200, body = Migration), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn show(State(desk): State<Desk>, Number(id): Number) -> Result<Json<Migration>, Problem> {
+    read(&desk, id).await.map(Json)
+}
+
+pub(super) async fn read(desk: &Desk, id: i64) -> Result<Migration, Problem> {
+    let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
+    migration(&desk.supervisor, row, true).await
+}
+
+/// Ask for the end of a migration. Answers with what really came of it, and what was put right.
+#[utoipa::path(post, path = "/api/v1/migrations/{id}/cancel", tag = "migrations", params(("id" = String, Path, description = "Its number")),
+    responses((status = 200, body = CancelReply), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn cancel(
+    State(desk): State<Desk>,
+    Number(id): Number,
+) -> Result<Json<CancelReply>, Problem> {
+    cancelled(&desk, id).await.map(Json)
+}
+
+pub(super) async fn cancelled(desk: &Desk, id: i64) -> Result<CancelReply, Problem> {
+    let answer = desk.supervisor.cancel(id).await;
+    let migration = read(desk, id).await?;
+    let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
+    let outcome: Option<whimbrel_core::Outcome> =
+        row.outcome.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    // One that had ended before is answered by where its guest is.
+    let answer = answer.unwrap_or_else(|| match outcome.as_ref().and_then(|outcome| outcome.guest.side()) {
+        Some(whimbrel_core::Side::Source) => whimbrel_core::CancelAnswer::Cancelled,
+        Some(whimbrel_core::Side::Destination) => whimbrel_core::CancelAnswer::TooLate,
+        None => whimbrel_core::CancelAnswer::Unresolved,
+    });
+    let recovered = outcome.map(|outcome| outcome.recovered).unwrap_or_default();
+    Ok(CancelReply {
+        answer: word(&answer),
+        description: answer.to_string(),
+        recovery: recovered.iter().map(ToString::to_string).collect(),
+        migration,
+    })
+}
+
+/// React to the course of a migration. Answers with what came of it.
+#[utoipa::path(post, path = "/api/v1/migrations/{id}/reactions", tag = "migrations", request_body = ReactionWanted,
+    params(("id" = String, Path, description = "Its number")),
+    responses((status = 200, body = ReactionAnswer), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn react(
+    State(desk): State<Desk>,
+    Number(id): Number,
+    Body(wanted): Body<ReactionWanted>,
+) -> Result<Json<ReactionAnswer>, Problem> {
+    desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
+    let result = desk.supervisor.react(id, wanted.into()).await;
+    let result = result.unwrap_or(whimbrel_core::control::ReactionResult::TooLate);
+    Ok(Json(ReactionAnswer { result: word(&result), description: result.to_string() }))
+}
+
+/// How a migration ended.
+#[utoipa::path(get, path = "/api/v1/migrations/{id}/outcome", tag = "migrations", params(("id" = String, Path, description = "Its number")),
+    responses((status = 200, body = Object), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn outcome(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
+    match read(&desk, id).await?.outcome {
+        Some(outcome) => Ok(Json(outcome).into_response()),
+        None => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "migration.no-outcome",
+            "the migration has no outcome yet",
+            "follow its events, or ask again later",
+        )),
+    }
+}
+
+/// A migration's journal, as `whimbrel replay` reads it.
+#[utoipa::path(get, path = "/api/v1/migrations/{id}/journal", tag = "migrations", params(("id" = String, Path, description = "Its number")),
+    responses((status = 200, body = String, content_type = "application/x-ndjson"), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
+    let store = &desk.supervisor.store;
+    let row = store.migration(id).await?.ok_or_else(Problem::no_migration)?;
+    let spec: whimbrel_core::Spec =
+        serde_json::from_str(&row.spec).map_err(|error| Problem::internal(error.to_string()))?;
+    let mut text = whimbrel_core::journal::header_line(&spec);
+    text.push('\n');
+    for (_, line) in store.records(id).await? {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"migration-{id}.journal\"")),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// Who asked for what, the newest first. For administrators.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "service",
+    responses((status = 200, body = Vec<Audit>), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn audit(State(desk): State<Desk>) -> Result<Json<Vec<Audit>>, Problem> {
+    // Whoever looks sees what was asked before, though entries are written when there is time.
+    desk.supervisor.settle().await;
+    Ok(Json(desk.supervisor.store.audits(500).await?))
+}

@@ -1,0 +1,193 @@
+//! Errors as problem documents (RFC 9457): a code, what happened, where the guest is, what to do.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::hosts::HostsError;
+use crate::service::store::StoreError;
+use crate::service::supervisor::Refused;
+
+/// Where a problem's code is explained.
+const TYPES: &str = "https://whimbrel.invalid/problems/";
+
+/// A problem.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(in crate::service) struct Problem {
+    /// Names the kind of problem, as a URI that is not looked up.
+    r#type: String,
+    /// The status of the answer.
+    status: u16,
+    /// Stable name, for example `guest.busy`.
+    pub(in crate::service) code: &'static str,
+    /// What happened.
+    title: &'static str,
+    /// More about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::service) detail: Option<String>,
+    /// Where the guest is, as far as this request is concerned.
+    guest: &'static str,
+    /// What to do.
+    remedy: &'static str,
+}
+
+impl Problem {
+    pub(in crate::service) fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        remedy: &'static str,
+    ) -> Self {
+        Self {
+            r#type: format!("{TYPES}{code}"),
+            status: status.as_u16(),
+            code,
+            title,
+            detail: None,
+            guest: "where it was: this request did nothing to it",
+            remedy,
+        }
+    }
+
+    pub(in crate::service) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub(in crate::service) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// In Kimchi's words: what a client written for it shows.
+    pub(in crate::service) fn reason(&self) -> String {
+        let detail = self.detail.as_deref().unwrap_or(self.title);
+        format!("{}: {detail}", self.code)
+    }
+
+    pub(in crate::service) fn no_guest(name: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "guest.unknown",
+            "there is no such guest",
+            "list the guests and look for a mistake in the name",
+        )
+        .detail(format!("no guest `{}` on any host that answers", name.escape_debug()))
+    }
+
+    pub(in crate::service) fn no_migration() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "migration.unknown",
+            "there is no such migration",
+            "list the migrations",
+        )
+    }
+
+    pub(in crate::service) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "request.malformed",
+            "the request cannot be read",
+            "correct it as the API's description says",
+        )
+        .detail(detail)
+    }
+
+    pub(in crate::service) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "request.invalid",
+            "the request asks for what cannot be",
+            "correct the field that is named",
+        )
+        .detail(detail)
+    }
+
+    pub(in crate::service) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "service.broken",
+            "the service could not do this",
+            "see its log; migrations that run are not harmed by it",
+        )
+        .detail(detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, kind, Json(self)).into_response()
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<HostsError> for Problem {
+    fn from(error: HostsError) -> Self {
+        let detail = error.to_string();
+        match error {
+            HostsError::NotAUri(_)
+            | HostsError::NoWorld(_)
+            | HostsError::NoDriver(_)
+            | HostsError::Mixed(..) => Self::new(
+                // Whether a host can be used is this service's state, not the request's form.
+                StatusCode::CONFLICT,
+                "host.unusable",
+                "a host cannot be used",
+                "write it as qemu+ssh://HOST/system, or sim://HOST for a simulated host",
+            ),
+            HostsError::World(_) | HostsError::Refused { .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "host.silent",
+                "a host does not answer",
+                "see to it that its daemon runs and that this service reaches it",
+            ),
+        }
+        .detail(detail)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let detail = refused.to_string();
+        let problem = match refused {
+            Refused::Busy(_) => Self::new(
+                StatusCode::CONFLICT,
+                "guest.busy",
+                "the guest is being migrated already",
+                "wait for that migration, or cancel it",
+            ),
+            Refused::KeyReused(_) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key.reused",
+                "the idempotency key was used for another request",
+                "use a new key for a new request",
+            ),
+            Refused::Spec(_) => return Self::invalid(detail),
+            Refused::Hosts(error) => return error.into(),
+            Refused::Silent => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "host.silent",
+                "the hosts did not answer in time",
+                "see to it that their daemons run and that this service reaches them",
+            ),
+            Refused::Facts(_) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "facts.missing",
+                "the guest or a host could not be asked",
+                "mend what is named, then ask again",
+            ),
+            Refused::Store(_) => return Self::internal(detail),
+        };
+        problem.detail(detail)
+    }
+}

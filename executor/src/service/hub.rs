@@ -1,0 +1,47 @@
+//! Events on their way from the writer to those who listen, as they are committed.
+//!
+//! A listener that is too slow loses its place here and reads on in the store: nobody holds up anybody.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::broadcast::{Receiver, Sender, channel};
+
+use super::store::EventRow;
+
+/// Events that wait for a slow listener.
+const KEPT: usize = 1_024;
+
+/// Where events are told. Clones are the same place.
+#[derive(Clone, Debug)]
+pub(super) struct Hub {
+    all: Sender<Arc<EventRow>>,
+    by_migration: Arc<Mutex<HashMap<i64, Sender<Arc<EventRow>>>>>,
+}
+
+impl Hub {
+    pub(super) fn new() -> Self {
+        Self { all: channel(KEPT).0, by_migration: Arc::default() }
+    }
+
+    /// Listens to one migration or to all, from the next event on.
+    pub(super) fn listen(&self, migration: Option<i64>) -> Receiver<Arc<EventRow>> {
+        let Some(id) = migration else { return self.all.subscribe() };
+        let mut places = self.by_migration.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(id).or_insert_with(|| channel(KEPT).0).subscribe()
+    }
+
+    pub(super) fn publish(&self, event: EventRow) {
+        let event = Arc::new(event);
+        let mut places = self.by_migration.lock().unwrap_or_else(PoisonError::into_inner);
+        // A place that nobody listens at is not kept: there are more migrations than listeners.
+        if let Some(place) = places.get(&event.migration)
+            && place.send(Arc::clone(&event)).is_err()
+        {
+            places.remove(&event.migration);
+        }
+        drop(places);
+        // Nobody may listen to all of them.
+        let _ = self.all.send(event);
+    }
+}

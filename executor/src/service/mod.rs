@@ -1,0 +1,274 @@
+//! The service: migrations over HTTP, kept in a store, driven on threads, watched by many.
+//!
+//! ```text
+//!  HTTP ──▶ desk ──▶ supervisor ──▶ a thread for each migration (drive) ──▶ port
+//!   ▲                    │                     │ records
+//!   └── events ◀── hub ◀─┴──── writer ◀────────┘
+//! ```
+//!
+//! A record is durable before the commands that it causes are given, and before its events are told. Whoever asks over
+//! HTTP never touches a migration but through its inbox.
+
+pub mod access;
+mod account;
+mod clock;
+mod http;
+mod hub;
+mod keeper;
+mod listen;
+mod metrics;
+mod secret;
+mod store;
+mod supervisor;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use whimbrel_core::{Facts, Verdict};
+
+use self::access::{TokenError, Tokens};
+use self::http::{Problem, Rates};
+use self::hub::Hub;
+use self::secret::Password;
+use self::store::Store;
+pub use self::store::StoreError;
+use self::supervisor::Supervisor;
+use crate::hosts::{Hosts, HostsError};
+use crate::inventory::{GuestEntry, Inventory};
+use crate::simulated::SCHEME;
+
+/// How long the end waits for what is on its way into the store.
+const LAST_WRITES: Duration = Duration::from_secs(3);
+
+/// What the service is made with.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The store's file.
+    pub store: PathBuf,
+    /// URIs of the hosts; the first is "this host" for Kimchi's routes.
+    pub hosts: Vec<String>,
+    /// How an address becomes a URI: `{host}` stands for it.
+    pub transport: String,
+    /// The drivers.
+    pub drivers: Hosts,
+    /// Judges the facts.
+    pub rules: fn(&Facts) -> Verdict,
+    /// Who is let in; without it, everybody on this machine.
+    pub tokens: Option<PathBuf>,
+    /// Certificate chain and key, in PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Requests a second from one address.
+    pub rate: u32,
+}
+
+/// Why the service cannot be started, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Reachable from elsewhere, without what keeps others out.
+    #[error("`{0}` can be reached from other machines, which needs TLS and tokens")]
+    Unprotected(SocketAddr),
+    /// No host was given.
+    #[error("no host was given")]
+    NoHost,
+    /// The transport has no place for the address.
+    #[error("the transport `{0}` does not hold `{{host}}`")]
+    Transport(String),
+    /// A host that there is no driver for.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
+    /// The store cannot be used.
+    #[error("cannot use the store `{}`", path.display())]
+    Store {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The tokens cannot be used.
+    #[error("cannot use the tokens in `{}`", path.display())]
+    Tokens {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        source: TokenError,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("cannot use the certificate or its key")]
+    Tls(#[source] io::Error),
+    /// The address cannot be listened at.
+    #[error("cannot listen at `{address}`")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refuses something.
+    #[error("the system refuses")]
+    System(#[from] io::Error),
+}
+
+/// What stands behind every request. Clones are the same.
+#[derive(Clone, Debug)]
+struct Desk {
+    supervisor: Supervisor,
+    drivers: Hosts,
+    hosts: Arc<[String]>,
+    transport: Arc<str>,
+    tokens: Option<Arc<Tokens>>,
+    rates: Rates,
+}
+
+/// Serves until a signal ends it. `ready` is told where it listens, once every migration that ran is driven again.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub fn run(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(serve(config, ready))
+}
+
+async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
+    let Config { listen: address, store: path, hosts, transport, drivers, rules, tokens, tls, rate } = config;
+    if !address.ip().is_loopback() && (tls.is_none() || tokens.is_none()) {
+        return Err(ServiceError::Unprotected(address));
+    }
+    if !transport.contains("{host}") {
+        return Err(ServiceError::Transport(transport));
+    }
+    let hosts = if hosts.is_empty() { drivers.simulated_uris()? } else { hosts };
+    hosts.iter().try_for_each(|uri| drivers.check(uri))?;
+    if hosts.is_empty() {
+        return Err(ServiceError::NoHost);
+    }
+    let tls = tls.map(|(chain, key)| listen::tls(&chain, &key)).transpose().map_err(ServiceError::Tls)?;
+    let tokens = tokens
+        .map(|path| Tokens::read(&path).map_err(|source| ServiceError::Tokens { path, source }))
+        .transpose()?
+        .map(Arc::new);
+    let refused = |source| ServiceError::Store { path: path.clone(), source };
+    let (store, writer) = Store::open(&path).await.map_err(refused)?;
+    let (asked, inbox) = mpsc::unbounded_channel();
+    let hub = Hub::new();
+    let last = writer.last_migration;
+    let writing = tokio::spawn(writer.run(inbox, hub.clone()));
+    let supervisor = Supervisor::new(drivers.clone(), store, hub, asked, rules, last);
+    let adopted = supervisor.adopt().await.map_err(refused)?;
+    let rates = Rates::new(rate);
+    let desk = Desk {
+        supervisor: supervisor.clone(),
+        drivers,
+        hosts: hosts.into(),
+        transport: transport.into(),
+        tokens,
+        rates,
+    };
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
+    ready(listener.local_addr()?, adopted);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        result = listen::serve(listener, tls, http::router(desk)) => result?,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    // Nothing is ended: the migrations go on with the hypervisors, and are adopted when the service comes back.
+    supervisor.leave();
+    let _ = tokio::time::timeout(LAST_WRITES, supervisor.settle()).await;
+    writing.abort();
+    Ok(())
+}
+
+impl Desk {
+    /// "This host", as Kimchi knows it.
+    fn home(&self) -> &str {
+        self.hosts.first().map_or("", String::as_str)
+    }
+
+    async fn inventory(&self, uri: &str) -> Result<Inventory, HostsError> {
+        let (drivers, uri) = (self.drivers.clone(), uri.to_owned());
+        let asked = uri.clone();
+        let task = tokio::task::spawn_blocking(move || drivers.inventory(&asked));
+        task.await.unwrap_or_else(|error| Err(HostsError::Refused { uri, reason: error.to_string() }))
+    }
+
+    /// Every host with what it answers, all asked at once.
+    async fn inventories(&self) -> Vec<(String, Result<Inventory, HostsError>)> {
+        let asked = self.hosts.iter().map(|uri| async { (uri.clone(), self.inventory(uri).await) });
+        futures_util::future::join_all(asked).await
+    }
+
+    /// A guest on this host, or on the first that has it in memory; one that is only defined is found too.
+    async fn find(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
+        let found = match host {
+            Some(uri) => vec![(uri.to_owned(), self.inventory(uri).await)],
+            None => self.inventories().await,
+        };
+        let mut silent = None;
+        let mut guests = Vec::new();
+        for (_, inventory) in found {
+            match inventory {
+                Ok(inventory) => {
+                    guests.extend(inventory.guests.into_iter().filter(|guest| guest.name == name));
+                }
+                Err(error) => silent = Some(error),
+            }
+        }
+        let in_memory = guests.iter().position(|guest| guest.run != whimbrel_core::GuestRun::NotRunning);
+        match (guests.is_empty(), silent) {
+            (true, Some(error)) => Err(error.into()),
+            (true, None) => Err(Problem::no_guest(name)),
+            (false, _) => Ok(guests.swap_remove(in_memory.unwrap_or(0))),
+        }
+    }
+
+    /// The URI of a destination that may be written as a URI, as a host's name, or as an address.
+    fn destination(&self, written: &str, user: Option<&str>) -> Result<String, Problem> {
+        let named = |uri: &&String| uri.strip_prefix(SCHEME).is_some_and(|name| name == written);
+        if let Some(known) = self.hosts.iter().find(named) {
+            return Ok(known.clone());
+        }
+        if written.contains("://") {
+            self.drivers.check(written)?;
+            return Ok(written.to_owned());
+        }
+        let plain = |text: &str, also: &str| {
+            !text.is_empty()
+                && text.len() <= 255
+                && !text.starts_with('-')
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+        };
+        if !plain(written, "-.:[]") {
+            return Err(HostsError::NotAUri(written.to_owned()).into());
+        }
+        if !user.is_none_or(|user| plain(user, "-._")) {
+            return Err(Problem::invalid("the user is no name"));
+        }
+        let host = user.map_or_else(|| written.to_owned(), |user| format!("{user}@{written}"));
+        let uri = self.transport.replace("{host}", &host);
+        self.drivers.check(&uri)?;
+        Ok(uri)
+    }
+
+    /// What a password opens. Simulated hosts let everybody in. The libvirt driver connects with keys: a password that
+    /// was not used would make its owner believe that it had been.
+    #[expect(clippy::unused_self, reason = "a driver that takes a password is asked here")]
+    fn let_in(&self, destination: &str, password: Option<&Password>) -> Result<(), Problem> {
+        match password {
+            Some(password) if !password.is_empty() && !destination.starts_with(SCHEME) => {
+                Err(Problem::invalid(
+                    "this build connects with keys, and a password was given; set up keys between the hosts, and leave it out",
+                ))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}

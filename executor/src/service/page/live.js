@@ -1,0 +1,238 @@
+// One migration as it happens, or as it happened: drawn from its events, which are the same in both cases.
+
+import { bytes, duration, rate, sentence, OWNERS, PHASES } from "./words.js";
+import { ask, follow, read } from "./service.js";
+
+const $ = (id) => document.getElementById(id);
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+const POINTS_KEPT = 4000;
+
+let present = null;
+
+export function close() {
+  present?.stop.abort();
+  present = null;
+}
+
+// Shows a migration. `ended` is called when its stream has ended.
+export async function open(id, ended) {
+  close();
+  const stop = new AbortController();
+  const live = { id, stop, points: [], rates: [], syncs: [], low: null, high: null, phase: null, owner: "source", now: null, outcome: null, dirty: false };
+  present = live;
+  const migration = await read(`/api/v1/migrations/${id}`, { signal: stop.signal });
+  live.migration = migration;
+  $("live").hidden = false;
+  $("live-title").textContent = `Migration ${id}: ${migration.guest} from ${migration.source} to ${migration.destination}`;
+  $("journal").href = `/api/v1/migrations/${id}/journal`;
+  for (const place of ["story", "syncs", "findings", "answer", "standing"]) $(place).replaceChildren();
+  $("reacting").hidden = migration.state !== "running";
+  $("live-title").focus();
+  live.charts = charts();
+  const redraw = () => {
+    if (stop.signal.aborted) return;
+    if (live.dirty) draw(live);
+    live.dirty = false;
+    if (!live.outcome) requestAnimationFrame(redraw);
+  };
+  requestAnimationFrame(redraw);
+  await follow(`/api/v1/migrations/${id}/events`, stop.signal, (told) => take(live, told));
+  if (stop.signal.aborted) return;
+  draw(live);
+  ended?.();
+}
+
+function take(live, { at_ns, event }) {
+  const at = at_ns / 1e9;
+  const [[kind, what]] = Object.entries(event);
+  live.dirty = true;
+  live.now = at;
+  if (kind === "progress") look(live, at, what);
+  if (kind === "sync") sync(live, at, what);
+  if (kind === "phase") phase(live, what);
+  if (kind === "judged") findings(what.findings);
+  if (kind === "ended") end(live, what);
+  const words = sentence(event);
+  if (words) tell(at, words);
+}
+
+function look(live, at, numbers) {
+  live.numbers = numbers;
+  live.points.push({ at, memory: numbers.memory_remaining_bytes, disk: numbers.disk_remaining_bytes });
+  live.rates.push({ at, dirty: numbers.dirty_rate_pages_per_second * numbers.page_size_bytes, bandwidth: numbers.bandwidth_bytes_per_second });
+  if (live.points.length > POINTS_KEPT) live.points.shift();
+  if (live.rates.length > POINTS_KEPT) live.rates.shift();
+}
+
+function sync(live, at, what) {
+  const first = live.syncs.length === 0;
+  live.syncs.push({ at, ...what });
+  live.points.push({ at, memory: what.memory_remaining_bytes, disk: what.disk_remaining_bytes, rise: what.rise_bytes > 0, gain: what.above_previous });
+  if (!first) {
+    live.low = Math.min(live.low ?? Infinity, what.memory_remaining_bytes);
+    live.high = Math.max(live.high ?? 0, what.memory_remaining_bytes);
+  }
+  const row = $("syncs").insertRow();
+  for (const text of [what.iteration, duration(Math.round(at * 1000)), bytes(what.memory_remaining_bytes), bytes(what.disk_remaining_bytes),
+    bytes(what.rise_bytes), rate(what.dirty_rate_bytes_per_second), rate(what.bandwidth_bytes_per_second)]) row.insertCell().textContent = text;
+}
+
+const OWNER_OF = { switching_over: "handing_over", postcopy: "destination", recovering: "destination", completing: "being_found_out", resolving: "being_found_out" };
+
+function phase(live, name) {
+  live.phase = name;
+  if (name !== "done") live.owner = OWNER_OF[name] ?? "source";
+}
+
+function findings(list) {
+  const items = list.map((finding) => {
+    const item = document.createElement("li");
+    item.textContent = `${finding.severity}: ${finding.message}. ${finding.remediation}. (${finding.code})`;
+    return item;
+  });
+  const place = document.createElement("ul");
+  place.append(...items);
+  $("findings").replaceChildren(...(items.length === 0 ? [] : [place]));
+}
+
+function end(live, outcome) {
+  live.outcome = outcome;
+  const side = outcome.guest.startsWith("destination_") ? "destination" : "source";
+  const sure = /^(untouched|source_|destination_(running|paused|off))/.test(outcome.guest);
+  live.owner = sure ? side : "see_outcome";
+  $("reacting").hidden = true;
+  ask(`/api/v1/migrations/${live.id}`).then((answer) => answer.json()).then((migration) => {
+    if (present === live && migration.description) $("standing").textContent = migration.description;
+  });
+}
+
+function tell(at, words) {
+  const item = document.createElement("li");
+  item.textContent = `${duration(Math.round(at * 1000))}: ${words}`;
+  const story = $("story");
+  story.append(item);
+  while (story.children.length > 500) story.firstChild.remove();
+  story.scrollTop = story.scrollHeight;
+}
+
+function draw(live) {
+  const { numbers, syncs, points, rates } = live;
+  if (!live.outcome) $("standing").textContent = PHASES[live.phase] ?? "";
+  const regressions = syncs.filter((one) => one.rise_bytes > 0).length;
+  const figures = [
+    ["Guest owned by", OWNERS[live.owner] ?? live.owner],
+    ["Memory left", bytes(numbers?.memory_remaining_bytes)],
+    ["Disk left", bytes(numbers?.disk_remaining_bytes)],
+    ["Iteration", numbers?.iteration ?? "none yet"],
+    ["Regressions", `${regressions}, of which ${syncs.filter((one) => one.above_previous).length} above the sync before`],
+    ["Low and high water", live.low === null ? "none yet" : `${bytes(live.low)}, ${bytes(live.high)}`],
+    ["Dirty rate", rate(rates.at(-1)?.dirty)],
+    ["Bandwidth", rate(rates.at(-1)?.bandwidth)],
+    ["Expected pause", duration(numbers?.downtime_ms)],
+    ["Guest slowed by", `${numbers?.throttle_percent ?? 0} %`],
+  ];
+  $("figures").replaceChildren(...figures.map(([name, text]) => {
+    const pair = document.createElement("div");
+    const term = document.createElement("dt");
+    const words = document.createElement("dd");
+    term.textContent = name;
+    words.textContent = text;
+    pair.append(term, words);
+    return pair;
+  }));
+  const at = points.map((point) => point.at);
+  const only = (wanted) => points.map((point) => (wanted(point) ? point.memory / GIB : null));
+  const mark = (level) => at.map(() => (level === null ? null : level / GIB));
+  live.charts.remaining.setData([at, points.map((point) => point.memory / GIB), points.map((point) => point.disk / GIB),
+    only((point) => point.rise && !point.gain), only((point) => point.gain), mark(live.low), mark(live.high)]);
+  live.charts.rates.setData([rates.map((one) => one.at), rates.map((one) => one.dirty / MIB), rates.map((one) => one.bandwidth / MIB)]);
+  $("remaining-words").textContent = `${bytes(numbers?.memory_remaining_bytes)} of memory left after ${numbers?.iteration ?? 0} syncs, with ${regressions} regressions.`;
+  $("rates-words").textContent = `The guest dirties ${rate(rates.at(-1)?.dirty)}; the link carries ${rate(rates.at(-1)?.bandwidth)}.`;
+}
+
+function charts() {
+  const style = getComputedStyle(document.documentElement);
+  const probe = (name) => {
+    const span = document.createElement("span");
+    span.style.color = `var(${name})`;
+    document.body.append(span);
+    const colour = getComputedStyle(span).color;
+    span.remove();
+    return colour;
+  };
+  const [ink, accent, alarm, soft, line] = ["--soft", "--accent", "--alarm", "--soft", "--line"].map(probe);
+  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
+  const make = (place, series, unit) => {
+    $(place).replaceChildren();
+    const width = Math.max(260, $(place).clientWidth);
+    return new uPlot({ width, height: 240, series: [{ label: "s" }, ...series], scales: { x: { time: false } }, cursor: { drag: { x: false, y: false } },
+      axes: [{ ...axis, label: "s since the beginning", labelSize: 18, size: 36 }, { ...axis, label: unit, labelSize: 18, size: 52 }] }, [[]], $(place));
+  };
+  const dots = (label, stroke, fill) => ({ label, stroke, paths: () => null, points: { show: true, size: 9, stroke, fill } });
+  const remaining = make("remaining", [
+    { label: "memory", stroke: accent, width: 2, points: { show: false } },
+    { label: "disk", stroke: soft, width: 1, dash: [2, 3], points: { show: false } },
+    dots("regression", alarm, style.getPropertyValue("color-scheme") ? "transparent" : alarm),
+    dots("above the sync before", alarm, alarm),
+    { label: "low water", stroke: soft, width: 1, dash: [8, 4], points: { show: false } },
+    { label: "high water", stroke: alarm, width: 1, dash: [8, 4], points: { show: false } },
+  ], "GiB left");
+  const rates = make("rates", [
+    { label: "dirty rate", stroke: alarm, width: 2, points: { show: false } },
+    { label: "bandwidth", stroke: accent, width: 2, points: { show: false } },
+  ], "MiB/s");
+  return { remaining, rates };
+}
+
+addEventListener("resize", () => {
+  if (!present?.charts) return;
+  for (const place of ["remaining", "rates"]) {
+    present.charts[place].setSize({ width: Math.max(260, $(place).clientWidth), height: 240 });
+  }
+});
+
+async function react(wanted) {
+  if (!present) return;
+  $("answer").textContent = "asked …";
+  try {
+    const answer = await read(`/api/v1/migrations/${present.id}/reactions`, { method: "POST", body: wanted });
+    $("answer").textContent = `The reaction: ${answer.description}.`;
+  } catch (problem) {
+    $("answer").textContent = problem.message;
+  }
+}
+
+async function cancel() {
+  if (!present) return;
+  $("answer").textContent = "The end was asked for; what comes of it is being found out …";
+  try {
+    const reply = await read(`/api/v1/migrations/${present.id}/cancel`, { method: "POST" });
+    const done = reply.recovery.map((what) => `\n• ${what}`).join("");
+    $("answer").textContent = `The cancel: ${reply.description}.${done ? `\nPut right:${done}` : "\nNothing had to be put right."}`;
+  } catch (problem) {
+    $("answer").textContent = problem.message;
+  }
+}
+
+$("downtime-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  react({ downtime_limit: { ms: Number($("downtime").value) } });
+});
+$("bandwidth-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  react({ bandwidth_limit: { bytes_per_second: Number($("bandwidth").value) * MIB } });
+});
+$("pause").addEventListener("click", () => react({ pause: {} }));
+$("postcopy").addEventListener("click", () => react({ postcopy: {} }));
+$("cancel").addEventListener("click", cancel);
+$("journal").addEventListener("click", async (event) => {
+  // A link sends no token, so the journal is fetched and then saved.
+  event.preventDefault();
+  const text = await (await ask(event.currentTarget.getAttribute("href"))).blob();
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(text);
+  link.download = `migration-${present.id}.journal`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+});

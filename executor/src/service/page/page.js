@@ -1,0 +1,187 @@
+// The page: guests, hosts, history, and the window for a migration. What a migration looks like stands in live.js.
+
+import { bytes, RUNS, STATES } from "./words.js";
+import { enter, follow, Problem, read } from "./service.js";
+import * as live from "./live.js";
+
+const $ = (id) => document.getElementById(id);
+let wanted = null;
+let key = null;
+
+function cell(row, content) {
+  const place = row.insertCell();
+  place.append(content);
+}
+
+function button(text, label, act) {
+  const element = document.createElement("button");
+  element.textContent = text;
+  element.setAttribute("aria-label", label);
+  element.addEventListener("click", act);
+  return element;
+}
+
+// Puts rows into a table, and the focus back on the button that had it.
+function fill(id, rows) {
+  const place = $(id);
+  const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+  place.replaceChildren();
+  rows.forEach((build) => build(place.insertRow()));
+  if (focused) place.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+}
+
+async function refresh() {
+  const [guests, hosts, history] = await Promise.all(["guests", "hosts", "migrations"].map((what) => read(`/api/v1/${what}`)));
+  $("entry").hidden = true;
+  fill("guests", guests.guests.map((guest) => (row) => {
+    cell(row, guest.name);
+    cell(row, guest.host);
+    cell(row, guest.migration ? "being migrated" : RUNS[guest.run] ?? guest.run);
+    cell(row, bytes(guest.memory_bytes));
+    if (guest.migration) cell(row, button("Watch", `Watch the migration of ${guest.name}`, () => watch(guest.migration)));
+    else cell(row, button("Migrate …", `Migrate ${guest.name}`, () => offer(guest, hosts.hosts)));
+  }));
+  $("unreachable").textContent = guests.unreachable.length ? `Not answering, so their guests are missing here: ${guests.unreachable.join(", ")}` : "";
+  $("hosts").replaceChildren(...hosts.hosts.map(host));
+  fill("history", history.migrations.map((migration) => (row) => {
+    cell(row, migration.id);
+    cell(row, migration.guest);
+    cell(row, `${migration.source} to ${migration.destination}`);
+    cell(row, migration.ended_at_ms ? new Date(migration.ended_at_ms).toLocaleString() : "not yet");
+    cell(row, STATES[migration.state] ?? migration.state);
+    cell(row, button("Look", `Look at migration ${migration.id}`, () => watch(migration.id)));
+  }));
+}
+
+function host(entry) {
+  const item = document.createElement("li");
+  const name = document.createElement("strong");
+  name.textContent = entry.uri;
+  const words = document.createElement("div");
+  words.className = "soft";
+  words.textContent = entry.reachable
+    ? `${entry.hypervisor} ${entry.hypervisor_version}, libvirt ${entry.library_version}, ${bytes(entry.free_memory_bytes)} of memory free`
+    : `does not answer: ${entry.reason}`;
+  item.append(name, words);
+  return item;
+}
+
+function watch(id) {
+  live.open(id, refreshSoon).catch(report);
+}
+
+function offer(guest, hosts) {
+  wanted = guest;
+  key = crypto.randomUUID();
+  $("migrate-title").textContent = `Migrate ${guest.name}`;
+  $("known-hosts").replaceChildren(...hosts.filter((one) => one.uri !== guest.host).map((one) => new Option(one.uri)));
+  $("destination").value = hosts.find((one) => one.uri !== guest.host)?.uri ?? "";
+  $("password").value = "";
+  $("preflight").replaceChildren();
+  $("migrate").showModal();
+  $("destination").focus();
+}
+
+const number = (id) => ($(id).value === "" ? undefined : Number($(id).value));
+
+function order() {
+  const mib = number("limit-bandwidth");
+  const s = number("limit-timeout");
+  return {
+    guest: wanted.name,
+    source: wanted.host,
+    destination: $("destination").value.trim(),
+    downtime_limit_ms: number("limit-downtime"),
+    bandwidth_limit_bytes_per_second: mib === undefined ? undefined : mib * 2 ** 20,
+    timeout_ms: s === undefined ? undefined : s * 1000,
+    postcopy: $("way-postcopy").checked,
+    auto_converge: $("way-converge").checked,
+  };
+}
+
+function says(element, text, className = "") {
+  const line = document.createElement("p");
+  line.className = className;
+  line.textContent = text;
+  element.append(line);
+}
+
+async function check() {
+  const place = $("preflight");
+  place.replaceChildren();
+  says(place, "The hosts are asked …", "soft");
+  try {
+    const found = await read("/api/v1/preflight", { method: "POST", body: order() });
+    place.replaceChildren();
+    says(place, found.allowed ? "Nothing stands against it." : "It would be refused:", found.allowed ? "" : "error");
+    for (const finding of found.findings) {
+      says(place, `${finding.severity}: ${finding.message}. ${finding.remediation}.`, finding.severity === "error" ? "error" : "");
+    }
+    return found.allowed;
+  } catch (problem) {
+    place.replaceChildren();
+    says(place, problem.message, "error");
+    return false;
+  }
+}
+
+async function begin() {
+  if (!$("migrate-form").reportValidity() || !(await check())) return;
+  try {
+    // The same key with the same order begins one migration, however often it is sent.
+    const password = $("password").value === "" ? undefined : $("password").value;
+    const body = { ...order(), password };
+    const { id } = await read("/api/v1/migrations", { method: "POST", body, more: { "Idempotency-Key": key } });
+    $("migrate").close();
+    refreshSoon();
+    watch(id);
+  } catch (problem) {
+    says($("preflight"), problem.message, "error");
+  } finally {
+    $("password").value = "";
+  }
+}
+
+let soon = null;
+function refreshSoon() {
+  soon ??= setTimeout(() => {
+    soon = null;
+    refresh().catch(report);
+  }, 200);
+}
+
+function report(problem) {
+  if (problem instanceof Problem && problem.document.status === 401) {
+    $("entry").hidden = false;
+    $("token").focus();
+  }
+  $("connection").textContent = problem.message;
+}
+
+async function start() {
+  try {
+    await refresh();
+    const told = ({ event }) => {
+      const [kind] = Object.keys(event);
+      if (kind === "ended" || event.phase === "validating" || event.phase === "precopy") refreshSoon();
+    };
+    const state = (connected) => { $("connection").textContent = connected ? "connected" : "the connection is lost; trying again …"; };
+    await follow("/api/v1/events", new AbortController().signal, told, state);
+  } catch (problem) {
+    report(problem);
+  }
+}
+
+$("check").addEventListener("click", check);
+$("close").addEventListener("click", () => $("migrate").close());
+$("migrate-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  begin();
+});
+$("entry-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  enter($("token").value);
+  $("token").value = "";
+  start();
+});
+start();

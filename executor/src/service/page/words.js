@@ -1,0 +1,90 @@
+// Numbers and states in words. Nothing here looks at the page.
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+export function bytes(count) {
+  if (count === null || count === undefined) return "not told";
+  let unit = 0;
+  let value = count;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value.toFixed(unit === 0 ? 0 : 1)} ${UNITS[unit]}`;
+}
+
+export const rate = (count) => `${bytes(count)}/s`;
+
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "not told";
+  if (ms < 1000) return `${ms} ms`;
+  if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+export const PHASES = {
+  validating: "checking: nothing is changed",
+  preparing: "preparing: settings are changed, each with its undo on record",
+  precopy: "copying memory while the guest runs on the source",
+  postcopy: "the guest runs on the destination, and its memory follows",
+  switching_over: "handing over: the guest stands still",
+  completing: "making sure where the guest is",
+  rolling_back: "the guest stays on the source; what was changed is put back",
+  resolving: "in doubt: both hosts are looked at before anything is done",
+  recovering: "post-copy lost its connection: it is made to go on",
+  done: "over",
+};
+
+export const OWNERS = {
+  source: "the source",
+  destination: "the destination",
+  handing_over: "being handed over",
+  being_found_out: "being found out",
+  see_outcome: "could not be made sure",
+};
+
+export const RUNS = { running: "running", paused: "paused", not_running: "off" };
+
+export const STATES = {
+  running: "running",
+  completed: "completed",
+  cancelled: "cancelled",
+  failed: "failed",
+  in_doubt: "in doubt: look at both hosts",
+};
+
+const RECOVERIES = {
+  downtime_limit_restored: "the downtime limit was put back",
+  bandwidth_limit_restored: "the bandwidth limit was put back",
+  disks_removed: "the disks made on the destination were removed",
+  postcopy_resumed: "post-copy was resumed",
+};
+
+export function recovery(what) {
+  if (typeof what === "string") return RECOVERIES[what] ?? what;
+  const [[name, side]] = Object.entries(what);
+  if (name === "resumed") return `the guest was resumed on the ${side}`;
+  if (name === "destroyed") return `the copy left on the ${side} was removed`;
+  if (name === "undefined") return `the definition left on the ${side} was dropped`;
+  return `${name} on the ${side}`;
+}
+
+const plain = (word) => String(word).replaceAll("_", " ");
+
+// An event in a sentence; nothing for those that are drawn instead.
+export function sentence(event) {
+  const [[kind, what]] = Object.entries(event);
+  switch (kind) {
+    case "phase": return PHASES[what] ?? plain(what);
+    case "judged": return what.findings.length === 0 ? "no rule stands against it" : `${what.findings.length} findings`;
+    case "sync":
+      if (what.above_previous) return `sync ${what.iteration}: ${bytes(what.memory_remaining_bytes)} left, more than at the sync before`;
+      return null;
+    case "seen": return `seen on the ${what[0]}: ${plain(what[1])}`;
+    case "cancel_answered": return `cancel: ${plain(what)}`;
+    case "reacted": return `reaction, ${plain(what[0])}: ${plain(what[1])}`;
+    case "recovered": return recovery(what);
+    case "ended": return `${plain(what.ending)}; the guest: ${plain(what.guest)}`;
+    default: return null;
+  }
+}

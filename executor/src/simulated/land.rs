@@ -1,0 +1,237 @@
+//! A simulated world on its own thread, with its time tied to the real one.
+//!
+//! The thread is the only owner of the world: it runs it up to the present, tells what happened to those whom it
+//! concerns, takes what was asked, and sleeps until something is going to happen. It decides nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant as Clock};
+
+use whimbrel_core::{Command, CopyState, Failure, Fault, GuestRun};
+use whimbrel_sim::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
+use whimbrel_sim::world::{DiskCopy, GuestId, HostId, MigrateOptions, PortId, Told, World};
+
+use super::SCHEME;
+use super::port::SimulatedPort;
+use crate::drive::Message;
+use crate::hosts::Route;
+use crate::inventory::{GuestEntry, HostEntry, Inventory};
+
+/// The thread looks at the time at least this often.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+/// Nothing shorter is slept: what happens meanwhile is told a little later.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
+
+/// What is asked of the world's thread.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Inventory(Sender<Vec<Inventory>>),
+    Open(Route, Sender<Message>, Sender<Result<PortId, Failure>>),
+    CarryOut(PortId, Command),
+    Close(PortId),
+}
+
+/// A handle to the thread, which ends with the last of them.
+#[derive(Clone, Debug)]
+pub(super) struct Land {
+    asks: Sender<Ask>,
+}
+
+impl Land {
+    pub(super) fn start(world: World, speed: u32) -> io::Result<Self> {
+        let (asks, inbox) = channel();
+        let keeper =
+            Keeper { world, speed: u64::from(speed.max(1)), began: Clock::now(), inboxes: BTreeMap::new() };
+        thread::Builder::new().name("simulated-world".to_owned()).spawn(move || keeper.run(&inbox))?;
+        Ok(Self { asks })
+    }
+
+    pub(super) fn ask(&self, ask: Ask) {
+        // A world that is gone answers nothing, like a host that is.
+        let _ = self.asks.send(ask);
+    }
+
+    pub(super) fn inventory(&self) -> io::Result<Vec<Inventory>> {
+        let (reply, answer) = channel();
+        self.ask(Ask::Inventory(reply));
+        answer.recv().map_err(|_| gone())
+    }
+
+    pub(super) fn open(&self, route: Route, inbox: Sender<Message>) -> io::Result<SimulatedPort> {
+        let (reply, answer) = channel();
+        self.ask(Ask::Open(route, inbox.clone(), reply));
+        let opened = answer.recv().map_err(|_| gone())?;
+        Ok(SimulatedPort::new(self.clone(), inbox, opened))
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the simulated world has stopped")
+}
+
+struct Keeper {
+    world: World,
+    speed: u64,
+    began: Clock,
+    inboxes: BTreeMap<PortId, Sender<Message>>,
+}
+
+impl Keeper {
+    fn run(mut self, asks: &Receiver<Ask>) {
+        loop {
+            self.catch_up();
+            match asks.recv_timeout(self.sleep()) {
+                Ok(ask) => {
+                    self.catch_up();
+                    self.answer(ask);
+                    while let Ok(ask) = asks.try_recv() {
+                        self.answer(ask);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Runs the world up to the present.
+    fn catch_up(&mut self) {
+        let now_ns = self.now_ns();
+        while let Some((port, told)) = self.world.advance(now_ns) {
+            let message = match told {
+                Told::Observed(observation) => Message::Observed { observation, since: Clock::now() },
+                Told::Asked(request) => Message::Asked(request),
+                // Here whoever drives comes and goes by itself.
+                Told::Interrupted { .. } => continue,
+            };
+            if let Some(inbox) = self.inboxes.get(&port) {
+                // Whoever drove this migration may have left: it goes on.
+                let _ = inbox.send(message);
+            }
+        }
+    }
+
+    fn now_ns(&self) -> u64 {
+        let real_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        real_ns.saturating_mul(self.speed)
+    }
+
+    fn sleep(&self) -> Duration {
+        let Some(at_ns) = self.world.next_at() else { return LONGEST_SLEEP };
+        let real_ns = at_ns.saturating_sub(self.now_ns()) / self.speed;
+        Duration::from_nanos(real_ns).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Inventory(reply) => {
+                let _ = reply.send(self.inventory());
+            }
+            Ask::Open(route, inbox, reply) => {
+                let opened = self.open(&route);
+                if let Ok(port) = opened {
+                    self.inboxes.insert(port, inbox);
+                }
+                let _ = reply.send(opened);
+            }
+            Ask::CarryOut(port, command) => self.world.carry_out(port, command),
+            Ask::Close(port) => {
+                self.inboxes.remove(&port);
+                self.world.disconnect(port);
+            }
+        }
+    }
+
+    fn open(&mut self, route: &Route) -> Result<PortId, Failure> {
+        let source =
+            self.host(&route.source).ok_or_else(|| no_host(Fault::SourceUnreachable, &route.source))?;
+        let destination = self
+            .host(&route.destination)
+            .ok_or_else(|| no_host(Fault::DestinationUnreachable, &route.destination))?;
+        let guest = self.guest(&route.guest, source, destination)?;
+        Ok(self.world.connect(guest, source, destination, options(route)))
+    }
+
+    fn host(&self, uri: &str) -> Option<HostId> {
+        let name = uri.strip_prefix(SCHEME)?.trim_end_matches('/');
+        self.world.hosts().find(|host| self.world.inventory(*host).name == name)
+    }
+
+    /// The guest of this name on the source, or where else it is: one that is driven on may have arrived meanwhile.
+    fn guest(&self, name: &str, source: HostId, destination: HostId) -> Result<GuestId, Failure> {
+        let named = |guest: &GuestId| self.world.machine(*guest).name == name;
+        let on = |host| move |guest: &GuestId| self.world.life(*guest, host).is_some();
+        let all = || self.world.guests().filter(named);
+        all()
+            .find(on(source))
+            .or_else(|| all().find(on(destination)))
+            .or_else(|| all().next())
+            .ok_or_else(|| Failure::new(Fault::GuestNotFound, format!("no guest `{name}`")))
+    }
+
+    fn inventory(&self) -> Vec<Inventory> {
+        self.world.hosts().map(|host| self.inventory_of(host)).collect()
+    }
+
+    fn inventory_of(&self, host: HostId) -> Inventory {
+        let inventory = self.world.inventory(host);
+        let uri = format!("{SCHEME}{}", inventory.name);
+        let mut guests: Vec<_> =
+            self.world.guests().filter_map(|guest| self.entry(guest, host, &uri)).collect();
+        guests.sort_by(|one, other| one.name.cmp(&other.name));
+        let used_mib: u64 = guests.iter().map(|guest| guest.memory_bytes >> 20).sum();
+        let host = HostEntry {
+            name: inventory.name.clone(),
+            hypervisor: "QEMU".to_owned(),
+            architecture: inventory.architecture.clone(),
+            hypervisor_version: inventory.qemu.to_string(),
+            library_version: inventory.libvirt.to_string(),
+            free_memory_bytes: Some(inventory.memory_mib.saturating_sub(used_mib) << 20),
+            uri,
+        };
+        Inventory { host, guests }
+    }
+
+    fn entry(&self, guest: GuestId, host: HostId, uri: &str) -> Option<GuestEntry> {
+        let run = match self.world.look(guest, host) {
+            // A copy that receives is no guest yet.
+            CopyState::Absent | CopyState::Unknown | CopyState::Incoming => return None,
+            CopyState::Defined => GuestRun::NotRunning,
+            CopyState::Running | CopyState::Migrating | CopyState::Postcopy => GuestRun::Running,
+            CopyState::Stopped | CopyState::Paused | CopyState::PostcopyFailed => GuestRun::Paused,
+        };
+        let machine = self.world.machine(guest);
+        Some(GuestEntry {
+            name: machine.name.clone(),
+            uuid: machine.uuid.clone(),
+            host: uri.to_owned(),
+            run,
+            memory_bytes: machine.memory.memory_mib << 20,
+            vcpus: machine.vcpus,
+        })
+    }
+}
+
+fn no_host(fault: Fault, uri: &str) -> Failure {
+    Failure::new(fault, format!("no simulated host has the address `{uri}`"))
+}
+
+fn options(route: &Route) -> MigrateOptions {
+    let ways = route.ways;
+    MigrateOptions {
+        auto_converge: ways.auto_converge.then(AutoConverge::default),
+        xbzrle: ways.xbzrle.then(Xbzrle::default),
+        channels: ways
+            .parallel_connections
+            .map(|count| Channels { count: u64::from(count), ..Channels::default() }),
+        postcopy: ways.postcopy.then(Postcopy::default),
+        copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
+        is_offline: ways.offline,
+        // The definition goes with the guest: one that stayed behind could be started there by mistake.
+        persist_destination: true,
+        undefine_source: true,
+        ..MigrateOptions::default()
+    }
+}

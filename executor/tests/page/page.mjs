@@ -1,0 +1,173 @@
+// The page as people meet it: real Chromium, the real service, simulated hosts. Every check can fail.
+//
+//   WHIMBREL_BIN=target/debug/whimbrel node page.mjs [FOLDER FOR SCREENSHOTS]
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const MOST_FIRST_VIEW_BYTES = 150 * 1024;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const pictures = process.argv[2];
+const folder = mkdtempSync(join(tmpdir(), "whimbrel-page-"));
+
+function serve(...more) {
+  const program = process.env.WHIMBREL_BIN;
+  assert.ok(program, "WHIMBREL_BIN names the program");
+  const service = spawn(program, ["serve", "--listen", "127.0.0.1:0", "--store", join(folder, `${more.length}.sqlite`), ...more]);
+  return new Promise((ready, failed) => {
+    let said = "";
+    service.stderr.on("data", (text) => {
+      said += text;
+      const address = said.match(/listening at (\S+);/)?.[1];
+      if (address) ready({ service, address });
+    });
+    service.on("exit", (code) => failed(new Error(`the service ended with ${code}: ${said}`)));
+  });
+}
+
+async function accessible(page, what) {
+  // The page's policy lets no foreign script in, so axe is evaluated by the browser's own tools.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document));
+  const told = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`);
+  assert.deepEqual(told, [], `axe-core on ${what}`);
+}
+
+const shot = (page, name) => (pictures ? page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true }) : null);
+
+async function step(name, run) {
+  const began = Date.now();
+  await run();
+  console.log(`ok   ${name} (${Date.now() - began} ms)`);
+}
+
+const { service, address } = await serve("--sim-speed", "1");
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+let failed = true;
+const trouble = [];
+try {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  const bodies = [];
+  page.on("pageerror", (error) => trouble.push(`error: ${error.message}`));
+  page.on("console", (message) => message.type() === "error" && trouble.push(`console: ${message.text()}`));
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(address) && !/^(data|blob):/.test(url)) trouble.push(`foreign request: ${url}`);
+  });
+  page.on("response", (response) => {
+    if (/event-stream/.test(response.headers()["content-type"] ?? "")) return;
+    bodies.push(response.body().catch(() => Buffer.alloc(0)));
+  });
+
+  await step("the first view shows guests and hosts and is small", async () => {
+    await page.goto(address);
+    await page.getByRole("button", { name: "Migrate build" }).waitFor();
+    await page.getByText("sim://gamma").waitFor();
+    await page.getByText("connected", { exact: true }).waitFor();
+    const size = (await Promise.all(bodies)).reduce((sum, body) => sum + body.length, 0);
+    assert.ok(size > 10_000 && size <= MOST_FIRST_VIEW_BYTES, `the first view has ${size} bytes`);
+    await accessible(page, "the first view");
+    await shot(page, "guests");
+  });
+
+  await step("the window says what stands against a migration", async () => {
+    await page.getByRole("button", { name: "Migrate build" }).click();
+    await page.getByLabel("To which host").fill("sim://alpha");
+    await page.getByRole("button", { name: "Check" }).click();
+    await page.getByText("It would be refused:").waitFor();
+    await accessible(page, "the window");
+    await shot(page, "refused");
+  });
+
+  await step("a migration is begun with the keyboard alone", async () => {
+    await page.getByLabel("To which host").fill("sim://beta");
+    await page.getByText("Limits", { exact: true }).click();
+    await page.getByLabel("The link may be used up to, MiB/s").fill("120");
+    await page.getByLabel("Post-copy may be asked for").check();
+    await page.getByLabel("To which host").focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: /Migration 1: build/ }).waitFor();
+    await page.getByText("the source", { exact: true }).waitFor();
+  });
+
+  await step("a regression is drawn and told", async () => {
+    await page.locator("#story").getByText(/more than at the sync before/).first().waitFor({ timeout: 60_000 });
+    const words = await page.locator("#remaining-words").textContent();
+    assert.match(words, /with [1-9]\d* regressions/);
+    const rows = await page.locator("#syncs tr").count();
+    assert.ok(rows >= 2, `${rows} syncs in the table`);
+    const drawn = await page.locator("#remaining canvas").evaluate((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.some((value, index) => index % 4 === 3 && value > 0);
+    });
+    assert.ok(drawn, "nothing is drawn");
+    await accessible(page, "the live migration");
+    await shot(page, "live");
+  });
+
+  await step("dark and narrow, it is as accessible", async () => {
+    await page.emulateMedia({ colorScheme: "dark" });
+    await page.setViewportSize({ width: 360, height: 740 });
+    await accessible(page, "the live migration, dark and narrow");
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    assert.ok(!wide, "the page is wider than the screen");
+    await shot(page, "narrow-dark");
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.setViewportSize({ width: 1280, height: 900 });
+  });
+
+  await step("a reaction is answered", async () => {
+    await page.getByLabel("Allow a bandwidth of, MiB/s").fill("60");
+    await page.locator("#bandwidth-form").getByRole("button").click();
+    await page.locator("#answer").getByText("The reaction: done.").waitFor();
+  });
+
+  await step("a cancel is answered with the truth and what was put right", async () => {
+    await page.getByRole("button", { name: "Cancel the migration" }).click();
+    const answer = page.locator("#answer");
+    await answer.getByText(/The cancel: cancelled: the guest is on the source/).waitFor();
+    assert.match(await answer.textContent(), /bandwidth limit was put back/);
+    await page.locator("#standing").getByText(/Cancelled: `build` runs on alpha/).waitFor();
+    await shot(page, "cancelled");
+  });
+
+  await step("history shows a past migration, and its journal can be had", async () => {
+    await page.reload();
+    await page.getByRole("button", { name: "Look at migration 1" }).click();
+    await page.locator("#standing").getByText(/Cancelled/).waitFor();
+    assert.ok((await page.locator("#syncs tr").count()) >= 2);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByText("Download the journal").click()]);
+    const journal = readFileSync(await download.path(), "utf8");
+    assert.match(journal.split("\n")[0], /"schema":"whimbrel.journal\/2"/);
+  });
+
+  await step("a guest arrives, and is listed where it is", async () => {
+    await page.getByRole("button", { name: "Migrate idle" }).click();
+    await page.getByLabel("To which host").fill("sim://gamma");
+    await page.getByLabel("Password of its ssh account").fill("not to be told");
+    await page.getByRole("button", { name: "Migrate", exact: true }).click();
+    await page.locator("#standing").getByText(/Completed: `idle` runs on gamma/).waitFor();
+    await page.locator("#guests tr", { hasText: "idle" }).getByText("sim://gamma").waitFor();
+    assert.ok(!(await page.content()).includes("not to be told"), "the password is still on the page");
+  });
+
+  assert.deepEqual(trouble, [], "the browser complained");
+  failed = false;
+} finally {
+  await browser.close();
+  service.removeAllListeners("exit");
+  service.kill("SIGTERM");
+  await new Promise((gone) => service.on("exit", gone));
+  rmSync(folder, { recursive: true });
+  if (failed) console.error("the page's tests failed; the browser said:", trouble);
+}

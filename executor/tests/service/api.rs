@@ -1,0 +1,82 @@
+//! The native API: idempotency, dry runs, reactions, streams that resume, the journal.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Folder, Service, events};
+
+const KEY: &[(&str, &str)] = &[("content-type", "application/json"), ("idempotency-key", "one")];
+
+#[test]
+fn a_key_begins_one_migration_however_often_it_is_sent() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &["--sim-speed", "8"]);
+    let body = json!({"guest": "web", "destination": "sim://beta"}).to_string();
+    let send = |body: &str| service.ask("POST", "/api/v1/migrations", KEY, Some(body));
+    let (first, second) = (send(&body), send(&body));
+    assert_eq!((first.0, second.0), (202, 202), "{} {}", first.1, second.1);
+    assert_eq!(first.1["id"], second.1["id"]);
+    service.wait("/api/v1/migrations/1", |one| one["state"] == "completed");
+    let third = send(&body);
+    assert_eq!((third.0, &third.1["id"], &third.1["state"]), (202, &json!("1"), &json!("completed")));
+    let other = send(&json!({"guest": "idle", "destination": "sim://beta"}).to_string());
+    assert_eq!((other.0, &other.1["code"]), (422, &json!("idempotency-key.reused")));
+}
+
+#[test]
+fn a_dry_run_tells_every_finding_and_begins_nothing() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &[]);
+    let (status, found) = service
+        .post("/api/v1/migrations?dry_run=true", &json!({"guest": "web", "destination": "sim://alpha"}));
+    assert_eq!(status, 200, "{found}");
+    assert_eq!(found["allowed"], false);
+    let codes: Vec<_> =
+        found["findings"].as_array().unwrap().iter().map(|finding| finding["code"].clone()).collect();
+    assert!(codes.contains(&json!("destination.is-source")), "{found}");
+    assert_eq!(service.get("/api/v1/migrations").1, json!({"migrations": []}));
+}
+
+#[test]
+fn reactions_are_answered_and_a_second_migration_is_refused() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &[]);
+    let order = json!({"guest": "database", "destination": "sim://beta", "bandwidth_limit_bytes_per_second": 30 << 20});
+    assert_eq!(service.post("/api/v1/migrations", &order).0, 202);
+    let (status, problem) = service.post("/api/v1/migrations", &order);
+    assert_eq!((status, &problem["code"]), (409, &json!("guest.busy")), "{problem}");
+    assert!(problem["guest"].is_string() && problem["remedy"].is_string());
+    service.wait("/api/v1/migrations/1", |one| one["account"]["phase"] == "precopy");
+    let react = |wanted: Value| service.post("/api/v1/migrations/1/reactions", &wanted);
+    let (status, answer) = react(json!({"bandwidth_limit": {"bytes_per_second": 60 << 20}}));
+    assert_eq!((status, &answer["result"]), (200, &json!("done")), "{answer}");
+    assert_eq!(react(json!({"postcopy": {}})).1["result"], "not_allowed");
+    assert_eq!(react(json!({"downtime_limit": {"ms": 0}})).1["result"], "out_of_bounds");
+    assert_eq!(react(json!({"throttle": {}})).0, 422);
+    assert_eq!(service.post("/api/v1/migrations/1/cancel", &json!({})).1["answer"], "cancelled");
+    assert_eq!(react(json!({"pause": {}})).1["result"], "too_late");
+}
+
+#[test]
+fn a_stream_resumes_where_it_was_and_the_journal_replays() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &["--sim-speed", "4"]);
+    service.post("/api/v1/migrations", &json!({"guest": "web", "destination": "sim://beta"}));
+    let path = "/api/v1/migrations/1/events";
+    let mut all = Vec::new();
+    assert_eq!(events(&service.address, path, None, |id, data| all.push((id.to_owned(), data))), 200);
+    assert!(all.last().unwrap().1["event"]["ended"].is_object());
+    let middle = all.len() / 2;
+    let mut rest = Vec::new();
+    events(&service.address, path, Some(&all[middle].0), |id, data| rest.push((id.to_owned(), data)));
+    assert_eq!(rest, all[middle + 1..]);
+    assert_eq!(events(&service.address, path, Some(&all.last().unwrap().0), |_, _| {}), 204);
+    assert_eq!(events(&service.address, path, Some("x"), |_, _| {}), 400);
+    let journal = service.text("GET", "/api/v1/migrations/1/journal", &[], None).1;
+    let replayed = whimbrel_core::journal::replay(&journal, |_, _, _| {}).unwrap();
+    assert!(replayed.migration.view().outcome.is_some() && !replayed.torn);
+    let metrics = service.text("GET", "/metrics", &[], None).1;
+    assert!(
+        metrics.contains("whimbrel_migrations_total{ending=\"completed\",cause=\"none\"} 1"),
+        "{metrics}"
+    );
+}

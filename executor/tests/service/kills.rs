@@ -1,0 +1,152 @@
+//! The service is killed at any moment and started again. Migrations are adopted; no event is lost or told twice.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Folder, Service, events, world};
+
+/// Kills; the promise is kept over this many.
+const KILLS: usize = 50;
+
+/// A client that follows everything and comes back after each break. It keeps what it was told, in order.
+fn follower(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>) -> thread::JoinHandle<Vec<(String, Value)>> {
+    thread::spawn(move || {
+        let mut told: Vec<(String, Value)> = Vec::new();
+        while !stop.load(Ordering::SeqCst) {
+            let last = told.last().map_or_else(|| "0.0".to_owned(), |(id, _)| id.clone());
+            let now = address.lock().unwrap().clone();
+            events(&now, "/api/v1/events", Some(&last), |id, data| told.push((id.to_owned(), data)));
+            thread::sleep(Duration::from_millis(2));
+        }
+        told
+    })
+}
+
+#[test]
+fn migrations_go_on_over_kills_and_a_client_counts_every_event_once() {
+    let folder = Folder::new();
+    let socket = folder.path("world");
+    let _world = world(&socket, &["--sim-guests", "8"]);
+    let (store, socket) = (folder.path("store"), socket.to_str().unwrap().to_owned());
+    let start = || Service::start(&store, &["--sim-world", &socket]);
+    let mut service = start();
+    let address = Arc::new(Mutex::new(service.address.clone()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let client = follower(Arc::clone(&address), Arc::clone(&stop));
+    let guests: Vec<_> = (1..=8).map(|number| format!("guest-{number:03}")).collect();
+    let (mut begun, mut home) = (0, true);
+    for kill in 0..KILLS {
+        // As soon as all have arrived, they are sent back.
+        let (_, list) = service.get("/api/v1/migrations?limit=8");
+        let runs = |one: &Value| one["state"] == "running";
+        if !list["migrations"].as_array().unwrap().iter().any(runs) {
+            let destination = if home { "sim://beta" } else { "sim://alpha" };
+            for guest in &guests {
+                let body = json!({"guest": guest, "destination": destination, "bandwidth_limit_bytes_per_second": 48 << 20});
+                let (status, answer) = service.post("/api/v1/migrations", &body);
+                assert_eq!(status, 202, "{answer}");
+                begun += 1;
+            }
+            home = !home;
+        }
+        // Each kill comes at another moment of the migrations.
+        thread::sleep(Duration::from_millis(40 + (kill as u64 * 37) % 160));
+        service.process.kill();
+        service = start();
+        address.lock().unwrap().clone_from(&service.address);
+    }
+    let list = service.wait("/api/v1/migrations?limit=200", |list| {
+        let list = list["migrations"].as_array().unwrap();
+        list.iter().all(|one| one["state"] != "running")
+    });
+    let list = list["migrations"].as_array().unwrap();
+    assert_eq!(list.len(), begun);
+    for one in list {
+        assert_eq!(one["state"], "completed", "{one}");
+        assert_eq!(one["trouble"], Value::Null, "{one}");
+    }
+    // What the store holds, migration by migration, is what the client was told.
+    let mut kept: Vec<(u64, u64, Value)> = Vec::new();
+    for one in list {
+        let path = format!("/api/v1/migrations/{}/events", one["id"].as_str().unwrap());
+        events(&service.address, &path, None, |id, data| {
+            let (number, place) = id.split_once('.').unwrap();
+            kept.push((number.parse().unwrap(), place.parse().unwrap(), data));
+        });
+    }
+    kept.sort_by_key(|(number, place, _)| (*number, *place));
+    thread::sleep(Duration::from_millis(300));
+    stop.store(true, Ordering::SeqCst);
+    service.process.kill();
+    let told = client.join().unwrap();
+    let ids: BTreeSet<_> = told.iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!(ids.len(), told.len(), "an event was told twice");
+    let kept: Vec<_> =
+        kept.into_iter().map(|(number, place, data)| (format!("{number}.{place}"), data)).collect();
+    assert!(kept.len() > begun * 8, "{} events of {begun} migrations", kept.len());
+    assert_eq!(told, kept, "what the client was told is not what happened");
+}
+
+#[test]
+fn a_hundred_tasks_are_adopted_within_a_second() {
+    let folder = Folder::new();
+    let socket = folder.path("world");
+    let _world = world(&socket, &["--sim-guests", "100"]);
+    let (store, socket) = (folder.path("store"), socket.to_str().unwrap().to_owned());
+    let mut service = Service::start(&store, &["--sim-world", &socket]);
+    for number in 1..=100 {
+        let body = json!({"guest": format!("guest-{number:03}"), "destination": "sim://beta",
+            "bandwidth_limit_bytes_per_second": 2 << 20});
+        let (status, answer) = service.post("/api/v1/migrations", &body);
+        assert_eq!(status, 202, "{answer}");
+    }
+    thread::sleep(Duration::from_secs(2));
+    service.process.kill();
+    let began = Instant::now();
+    let service = Service::start(&store, &["--sim-world", &socket]);
+    let took = began.elapsed();
+    let (_, list) = service.get("/api/v1/migrations?limit=200");
+    let running =
+        list["migrations"].as_array().unwrap().iter().filter(|one| one["state"] == "running").count();
+    assert_eq!(running, 100);
+    // A debug build on a shared machine; the bench holds a release build to one second.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    println!("100 tasks were adopted in {took:?}");
+}
+
+#[test]
+fn a_torn_or_foreign_record_is_named_and_its_migration_not_driven() {
+    let folder = Folder::new();
+    let socket = folder.path("world");
+    let _world = world(&socket, &[]);
+    let (store, socket) = (folder.path("store"), socket.to_str().unwrap().to_owned());
+    let mut service = Service::start(&store, &["--sim-world", &socket]);
+    let (status, _) =
+        service.post("/api/v1/migrations", &json!({"guest": "database", "destination": "sim://beta"}));
+    assert_eq!(status, 202);
+    service.wait("/api/v1/migrations/1", |one| one["account"]["phase"] == "precopy");
+    service.process.kill();
+    tear(&store, 3);
+    let service = Service::start(&store, &["--sim-world", &socket]);
+    let one = service.wait("/api/v1/migrations/1", |one| one["state"] == "in_doubt");
+    let trouble = one["trouble"].as_str().unwrap();
+    assert!(trouble.starts_with("record 3 of the journal is torn or foreign"), "{trouble}");
+}
+
+/// Cuts a record in half, as a disk that lies would.
+fn tear(store: &std::path::Path, number: i64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection as _;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(store);
+        let mut connection = sqlx::sqlite::SqliteConnection::connect_with(&options).await.unwrap();
+        let text = "UPDATE record SET line = substr(line, 1, length(line) / 2) WHERE number = $1";
+        sqlx::query(text).bind(number).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}

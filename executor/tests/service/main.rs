@@ -1,0 +1,10 @@
+//! The service as its clients meet it: the real binary, over HTTP, on simulated hosts.
+
+#![cfg(test)]
+
+mod api;
+mod guards;
+mod harness;
+mod kills;
+mod kimchi;
+mod load;

@@ -1,0 +1,206 @@
+//! The moves: what may happen at each state.
+
+use whimbrel_core::control::{Phase, Reaction, Timer};
+use whimbrel_core::{Hint, Side};
+
+use super::desk::{Asked, CallOut};
+use super::hypervisors::Step;
+use super::model::Stage;
+use super::parting::{Break, Mend};
+use super::scope::Scope;
+use super::state::State;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// The operator begins.
+    Begin,
+    /// The operator cancels.
+    Cancel,
+    /// The operator reacts.
+    React(Reaction),
+    /// A hint comes, true or not.
+    Hint(Hint),
+    /// A timer runs out.
+    Timer(Timer),
+    /// A command is carried out.
+    CarryOut(Place),
+    /// An answer arrives.
+    Deliver(Place),
+    /// An answer is lost.
+    Lose(Place),
+    /// The rules speak: whether they allow it.
+    Judge(bool),
+    /// A command that nobody waits for any more is carried out after all.
+    CarryOutLate(LateCommand),
+    /// The hypervisors go on.
+    Step(Step),
+    /// Something breaks.
+    Break(Break),
+    /// Something is mended.
+    Mend(Mend),
+    /// Whoever drives the migration dies; whether a migrate call that was on its way arrives all the same.
+    Die(bool),
+    /// Another one goes on from the journal.
+    Restart,
+}
+
+/// Where a command is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The facts.
+    Facts,
+    /// The settings, to be read.
+    Settings,
+    /// A setting, to be changed.
+    Setting,
+    /// The migrate call.
+    Call,
+    /// A look at the job.
+    Job,
+    /// An abort.
+    Abort,
+    /// A look at a host.
+    Look(Side),
+    /// A resume, destroy, undefine or removal.
+    Act,
+    /// A reaction.
+    Reaction,
+}
+
+/// A command that nobody waits for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LateCommand {
+    /// A setting.
+    Setting,
+    /// An act, by its number.
+    Act(u8),
+    /// A pause.
+    Pause,
+    /// A switch to post-copy.
+    Postcopy,
+    /// An abort.
+    Abort,
+}
+
+impl Place {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Facts,
+        Self::Settings,
+        Self::Setting,
+        Self::Call,
+        Self::Job,
+        Self::Abort,
+        Self::Look(Side::Source),
+        Self::Look(Side::Destination),
+        Self::Act,
+        Self::Reaction,
+    ];
+}
+
+const REACTIONS: [Reaction; 4] =
+    [Reaction::DowntimeLimit, Reaction::BandwidthLimit, Reaction::Pause, Reaction::Postcopy];
+const HINTS: [Hint; 6] = [
+    Hint::IterationBegan,
+    Hint::SourceSuspended,
+    Hint::SourceResumed,
+    Hint::JobEnded,
+    Hint::PostcopyBegan,
+    Hint::PostcopyFailed,
+];
+
+impl State {
+    /// Calls `each` with every move that may happen here.
+    pub(crate) fn for_each_move(&self, scope: &Scope, mut each: impl FnMut(Move)) {
+        let may_break = self.faults < scope.faults;
+        if self.is_driven {
+            self.driver_moves(scope, may_break, &mut each);
+        } else {
+            each(Move::Restart);
+        }
+        if self.desk.has_late_setting() {
+            each(Move::CarryOutLate(LateCommand::Setting));
+        }
+        for act in self.desk.late.acts() {
+            each(Move::CarryOutLate(LateCommand::Act(act.number())));
+        }
+        for (is_late, command) in [
+            (self.desk.late.has_pause(), LateCommand::Pause),
+            (self.desk.late.has_postcopy(), LateCommand::Postcopy),
+            (self.desk.late.has_abort(), LateCommand::Abort),
+        ] {
+            if is_late {
+                each(Move::CarryOutLate(command));
+            }
+        }
+        if self.model.stage != Stage::None {
+            for step in Step::ALL {
+                each(Move::Step(step));
+            }
+        }
+        if may_break {
+            for what in Break::ALL {
+                each(Move::Break(what));
+            }
+        }
+        for what in Mend::ALL {
+            each(Move::Mend(what));
+        }
+    }
+
+    fn driver_moves(&self, scope: &Scope, may_break: bool, each: &mut impl FnMut(Move)) {
+        let phase = self.control.phase();
+        if matches!(phase, Phase::Validating(validating) if !validating.has_begun()) {
+            each(Move::Begin);
+            return;
+        }
+        if matches!(phase, Phase::Done(_)) {
+            return;
+        }
+        for place in Place::ALL {
+            if self.is_out(place) {
+                // A definition moves faster than somebody comes to look.
+                if !matches!(place, Place::Look(_)) || !self.model.offline || !self.is_under_way(scope) {
+                    each(Move::CarryOut(place));
+                }
+            } else if self.is_answered(place) {
+                each(Move::Deliver(place));
+                if may_break {
+                    each(Move::Lose(place));
+                }
+            }
+        }
+        if self.desk.rules == Asked::Out {
+            each(Move::Judge(true));
+            each(Move::Judge(false));
+        }
+        for timer in Timer::ALL {
+            if self.desk.is_armed(timer) && (timer != Timer::GiveUp || scope.timeout) {
+                each(Move::Timer(timer));
+            }
+        }
+        if scope.hints {
+            for hint in HINTS {
+                each(Move::Hint(hint));
+            }
+        }
+        if self.requests < scope.requests {
+            each(Move::Cancel);
+            for reaction in REACTIONS {
+                each(Move::React(reaction));
+            }
+        }
+        if scope.restarts && may_break {
+            each(Move::Die(false));
+            if matches!(self.desk.call, CallOut::Start | CallOut::Resume) {
+                each(Move::Die(true));
+            }
+        }
+    }
+
+    /// Whether the hypervisors can take a step.
+    fn is_under_way(&self, scope: &Scope) -> bool {
+        let can = |step| self.model.take(step, scope, &mut None).is_some();
+        self.model.stage != Stage::None && Step::ALL.into_iter().any(can)
+    }
+}

@@ -1,0 +1,152 @@
+//! Whimbrel's own machine as the driver of a migration in a test bed.
+
+use std::fmt;
+
+use whimbrel_core::{Facts, Input, Instant, Misuse, Outcome, Request, Spec, SpecError, Verdict};
+
+use super::TestBed;
+use crate::driver::{Driver, options_of};
+use crate::world::{GuestId, HostId, MigrateOptions, Moment};
+
+/// After so much virtual time the operator cancels, and after as much again the migration is given up: a test must end.
+const PATIENCE_NS: u64 = 24 * 3_600 * 1_000_000_000;
+
+/// A migration that our machine is to drive: which guest, from where to where, how, and what its operator asks for.
+#[derive(Clone, Debug)]
+pub struct Course {
+    guest: GuestId,
+    source: HostId,
+    destination: HostId,
+    spec: Spec,
+    options: Option<MigrateOptions>,
+    rules: fn(&Facts) -> Verdict,
+    asked: Vec<(Moment, Request)>,
+}
+
+/// Why a course could not be driven. What becomes of the guest is never an error but an [`Outcome`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CourseError {
+    /// The spec asks for what no migration can follow.
+    Spec(SpecError),
+    /// The world broke the protocol of the port: a bug.
+    Misuse(Misuse),
+    /// The migration has not ended within two days.
+    NoEnd,
+}
+
+impl Course {
+    /// A migration with nothing asked for but that the guest is moved.
+    #[must_use]
+    pub fn new(guest: GuestId, source: HostId, destination: HostId) -> Self {
+        Self {
+            guest,
+            source,
+            destination,
+            spec: Spec::new("guest", "source", "destination"),
+            options: None,
+            rules: |_| Verdict::default(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// With other limits, timeouts and ways. The names in the spec are the test bed's business.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Spec)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+
+    /// With these flags and parameters of the migrate call, whatever the spec's ways say.
+    #[must_use]
+    pub fn with_options(self, options: MigrateOptions) -> Self {
+        Self { options: Some(options), ..self }
+    }
+
+    /// Judged by these rules before anything is changed; without them everything passes.
+    #[must_use]
+    pub fn judged_by(self, rules: fn(&Facts) -> Verdict) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// With an operator who asks for something at a moment.
+    #[must_use]
+    pub fn asking(mut self, moment: Moment, request: Request) -> Self {
+        self.asked.push((moment, request));
+        self
+    }
+}
+
+impl TestBed {
+    /// Lets our machine drive a migration to its end, and tells how it ended.
+    ///
+    /// # Errors
+    /// When the spec is out of its bounds, or on a bug; see [`CourseError`].
+    pub fn outcome(&mut self, course: &Course) -> Result<Outcome, CourseError> {
+        let options = course.options.unwrap_or_else(|| options_of(course.spec.ways));
+        let uri = |host| format!("sim://{}", self.world.inventory(host).name);
+        let spec = Spec {
+            guest: self.world.machine(course.guest).name.clone(),
+            source: uri(course.source),
+            destination: uri(course.destination),
+            ..course.spec.clone()
+        };
+        let port = self.world.connect(course.guest, course.source, course.destination, options);
+        let mut driver = Driver::new(&self.world, port, spec, course.rules).map_err(CourseError::Spec)?;
+        for (moment, request) in &course.asked {
+            self.world.ask_at(*moment, 0, port, *request);
+        }
+        let outcome = self.drive(&mut driver);
+        self.world.disconnect(port);
+        outcome
+    }
+
+    fn drive(&mut self, driver: &mut Driver) -> Result<Outcome, CourseError> {
+        let begun_ns = self.now_ns();
+        let mut give_up_ns = begun_ns.saturating_add(PATIENCE_NS);
+        let mut wish = Some(Request::Begin);
+        loop {
+            let watch = &mut |_: Instant, _: &_, _: whimbrel_core::View<'_>| {};
+            if let Some(request) = wish.take() {
+                driver.ask(&mut self.world, request, watch).map_err(CourseError::Misuse)?;
+            }
+            if let Some(outcome) = driver.view().outcome {
+                return Ok(outcome.clone());
+            }
+            let until_ns = driver.deadline_ns().map_or(give_up_ns, |at_ns| at_ns.min(give_up_ns));
+            match self.world.advance(until_ns) {
+                Some((port, told)) if port == driver.port() => {
+                    driver.tell(&mut self.world, told, watch).map_err(CourseError::Misuse)?;
+                }
+                Some((port, told)) => self.note(port, told),
+                None if self.now_ns() < give_up_ns => {
+                    driver.feed(&mut self.world, Input::Timer, watch).map_err(CourseError::Misuse)?;
+                }
+                None if give_up_ns > begun_ns.saturating_add(PATIENCE_NS) => return Err(CourseError::NoEnd),
+                None => {
+                    give_up_ns = give_up_ns.saturating_add(PATIENCE_NS);
+                    wish = Some(Request::Cancel);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for CourseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spec(_) => f.write_str("the course asks for what no migration can follow"),
+            Self::Misuse(_) => f.write_str("the simulated world broke the protocol"),
+            Self::NoEnd => f.write_str("the migration has not ended within two days"),
+        }
+    }
+}
+
+impl std::error::Error for CourseError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Spec(error) => Some(error),
+            Self::Misuse(error) => Some(error),
+            Self::NoEnd => None,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `[expect]`: what must come out.
+
+use std::ops::{Range, RangeInclusive};
+
+use toml::de::DeTable;
+use whimbrel_core::{Recovery, Side};
+
+use super::bounds::{MAX_ITERATION, MAX_TIME_MS};
+use super::reader::Reader;
+use crate::world::IncidentKind;
+
+/// What must come out of a scenario. Whatever is `None` may be anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// How the migration ends.
+    pub result: ExpectedResult,
+    /// Where the guest is then.
+    pub guest_on: GuestPlace,
+    /// At least so many syncs found more left to send than what was left just before.
+    pub regressions_at_least: u64,
+    /// At least so many syncs found more left to send than the sync before.
+    pub gains_at_least: u64,
+    /// From the beginning to the end, in milliseconds.
+    pub total_ms: Option<RangeInclusive<u64>>,
+    /// How long the guest stood still, in milliseconds; it must have been measured.
+    pub downtime_ms: Option<RangeInclusive<u64>>,
+    /// Bitmap syncs.
+    pub iterations: Option<RangeInclusive<u64>>,
+    /// Everything that was put right, in order.
+    pub recovered: Option<Vec<Recovery>>,
+    /// Everything that really happened to the guest and never should, in order.
+    pub incidents: Option<Vec<IncidentKind>>,
+}
+
+/// How a migration ends: `completed`, `cancelled`, `failed` or `in-doubt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExpectedResult {
+    /// The guest runs on the destination.
+    Completed,
+    /// It was cancelled in time.
+    Cancelled,
+    /// It could not be done.
+    Failed,
+    /// Where the guest is could not be made sure.
+    InDoubt,
+}
+
+/// Where a guest is: `source`, `destination`, `nowhere`, `both`, `halves`, `lost` or `unknown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GuestPlace {
+    /// On the host it came from.
+    Source,
+    /// On the host it went to.
+    Destination,
+    /// In neither host's memory: a fault killed it.
+    Nowhere,
+    /// Two copies were seen running.
+    Both,
+    /// On the destination, cut off from the memory that is still on the source.
+    Halves,
+    /// A part of its memory is gone for good.
+    Lost,
+    /// It could not be found out.
+    Unknown,
+}
+
+pub(super) const RESULTS: [(&str, ExpectedResult); 4] = [
+    ("completed", ExpectedResult::Completed),
+    ("cancelled", ExpectedResult::Cancelled),
+    ("failed", ExpectedResult::Failed),
+    ("in-doubt", ExpectedResult::InDoubt),
+];
+
+pub(super) const PLACES: [(&str, GuestPlace); 7] = [
+    ("source", GuestPlace::Source),
+    ("destination", GuestPlace::Destination),
+    ("nowhere", GuestPlace::Nowhere),
+    ("both", GuestPlace::Both),
+    ("halves", GuestPlace::Halves),
+    ("lost", GuestPlace::Lost),
+    ("unknown", GuestPlace::Unknown),
+];
+
+pub(super) const RECOVERIES: [(&str, Recovery); 10] = [
+    ("downtime-limit-restored", Recovery::DowntimeLimitRestored),
+    ("bandwidth-limit-restored", Recovery::BandwidthLimitRestored),
+    ("source-resumed", Recovery::Resumed(Side::Source)),
+    ("destination-resumed", Recovery::Resumed(Side::Destination)),
+    ("source-destroyed", Recovery::Destroyed(Side::Source)),
+    ("destination-destroyed", Recovery::Destroyed(Side::Destination)),
+    ("source-undefined", Recovery::Undefined(Side::Source)),
+    ("destination-undefined", Recovery::Undefined(Side::Destination)),
+    ("disks-removed", Recovery::DisksRemoved),
+    ("postcopy-resumed", Recovery::PostcopyResumed),
+];
+
+pub(super) const INCIDENTS: [(&str, IncidentKind); 4] = [
+    ("two-run", IncidentKind::TwoRun),
+    ("last-copy-gone", IncidentKind::LastCopyGone),
+    ("left-behind-runs", IncidentKind::LeftBehindRuns),
+    ("wrong-disk", IncidentKind::WrongDisk),
+];
+
+impl<'t> Reader<'t> {
+    pub(super) fn expectation(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Expectation> {
+        const KEYS: [&str; 9] = [
+            "result",
+            "guest_on",
+            "regressions_at_least",
+            "gains_at_least",
+            "total_ms",
+            "downtime_ms",
+            "iterations",
+            "recovered",
+            "incidents",
+        ];
+        let expect = self.section("expect.", table, span, &KEYS);
+        let result = self.word(&expect, "result", &RESULTS);
+        let guest_on = self.word(&expect, "guest_on", &PLACES);
+        let regressions = self.whole(&expect, "regressions_at_least", 0..=MAX_ITERATION);
+        let gains = self.whole(&expect, "gains_at_least", 0..=MAX_ITERATION);
+        let total_ms = self.range(&expect, "total_ms", 0..=MAX_TIME_MS);
+        let downtime_ms = self.range(&expect, "downtime_ms", 0..=MAX_TIME_MS);
+        let iterations = self.range(&expect, "iterations", 0..=MAX_ITERATION);
+        let recovered = self.words(&expect, "recovered", &RECOVERIES);
+        let incidents = self.words(&expect, "incidents", &INCIDENTS);
+        let (result, guest_on) = (result?, guest_on?);
+        let only = match result {
+            ExpectedResult::Completed if guest_on != GuestPlace::Destination => Some("destination"),
+            ExpectedResult::Cancelled if guest_on != GuestPlace::Source => Some("source"),
+            _ => None,
+        };
+        if let Some(only) = only {
+            let message = "`expect.guest_on` contradicts `expect.result`".to_owned();
+            self.report_at(&expect, "guest_on", message, format!("with that result it can only be `{only}`"));
+        }
+        Some(Expectation {
+            result,
+            guest_on,
+            regressions_at_least: regressions.unwrap_or(0),
+            gains_at_least: gains.unwrap_or(0),
+            total_ms,
+            downtime_ms,
+            iterations,
+            recovered,
+            incidents,
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! The service in the eyes of others: its page in a real browser, its description in those of a schema fuzzer.
+//!
+//! What these need beyond Debian's packages is fetched into a folder below the build's own, and stays for the next time.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::error::Error;
+use crate::job::Job;
+
+/// The fuzzer; its findings change with its version.
+const FUZZER: &str = "schemathesis==4.32.5";
+/// Requests to each operation at most.
+const EXAMPLES: &str = "25";
+
+/// Opens the page in Chromium, against the service on simulated hosts.
+pub(crate) fn page(program: &Path, folder: &Path) -> Result<(), Error> {
+    let place = folder.join("page");
+    let failed = |source| Error::Start { job: format!("copy into {}", place.display()), source };
+    fs::create_dir_all(&place).map_err(failed)?;
+    for file in ["package.json", "page.mjs"] {
+        fs::copy(Path::new("executor/tests/page").join(file), place.join(file)).map_err(failed)?;
+    }
+    let pictures = place.join("pictures");
+    fs::create_dir_all(&pictures).map_err(failed)?;
+    Job::new("npm", "install --no-audit --no-fund --loglevel=error").run_in(&place)?;
+    Job::new("node", "page.mjs").argument(&pictures).variable("WHIMBREL_BIN", program).run_in(&place)
+}
+
+/// Holds the service against its own description.
+pub(crate) fn schema(program: &Path, folder: &Path) -> Result<(), Error> {
+    let place = folder.join("schema");
+    let fuzzer = place.join("bin/schemathesis");
+    if !fuzzer.is_file() {
+        Job::new("python3", "-m venv").argument(&place).run()?;
+        Job::new(place.join("bin/pip"), "install --quiet").argument(FUZZER).run()?;
+    }
+    let (mut service, address) = serve(program, &place)?;
+    // Streams have no end, which the fuzzer would wait for. Not every document that the description lets through is
+    // taken yet: whole numbers written as fractions, and names beside a reaction's own, are refused.
+    let arguments = format!("run {address}/api/v1/openapi.json --seed 7 --max-examples {EXAMPLES}");
+    let held = Job::new(fuzzer, &arguments)
+        .arguments("--exclude-path-regex events$ --exclude-checks positive_data_acceptance")
+        .run();
+    // A service that has ended already is what the fuzzer complains of.
+    let _ = service.kill();
+    let _ = service.wait();
+    held
+}
+
+fn serve(program: &Path, place: &Path) -> Result<(Child, String), Error> {
+    let store = place.join("store.sqlite");
+    let _ = fs::remove_file(&store);
+    let failed = |source| Error::Start { job: "whimbrel serve".to_owned(), source };
+    let mut service = Command::new(program)
+        .args(["serve", "--listen", "127.0.0.1:0", "--rate", "100000", "--sim-guests", "20", "--store"])
+        .arg(&store)
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut said = String::new();
+    if let Some(errors) = service.stderr.take() {
+        let mut lines = BufReader::new(errors);
+        lines.read_line(&mut said).map_err(failed)?;
+        // What it says later is read, or it would have to wait.
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+    }
+    let address = said.split_once("listening at ").and_then(|(_, rest)| rest.split("/;").next());
+    match address {
+        Some(address) => Ok((service, address.to_owned())),
+        None => Err(Error::NotBuilt("a service that starts")),
+    }
+}
+
+/// Where what is fetched for these tests stays.
+pub(crate) fn folder(program: &Path) -> PathBuf {
+    program.parent().unwrap_or(Path::new("target")).join("service-tests")
+}

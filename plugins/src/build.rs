@@ -138,10 +138,11 @@ fn said(program: &Path, arguments: &[&str]) -> Option<String> {
 
 /// The last module that cargo names.
 fn module(messages: &str) -> Option<PathBuf> {
-    let files = messages.lines().filter_map(|line| {
+    let mut files = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         let files = message.get("filenames")?.as_array()?.clone();
-        files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
+        let mut paths = files.iter().filter_map(|file| file.as_str()).map(PathBuf::from);
+        paths.find(|path| path.extension().is_some_and(|extension| extension == "wasm"))
     });
-    files.last()
+    files.next_back()
 }

@@ -92,7 +92,7 @@ impl RuleSet {
                 .collect();
             seal.push_str(pack.digest());
             for one in &activations {
-                seal.push_str(&format!("\n{} {}", one.code, one.settings));
+                seal.extend(["\n", &one.code, " ", &one.settings]);
             }
             active.push((pack, activations));
         }
@@ -217,25 +217,23 @@ fn ask(pack: &Pack, facts: &Facts, activations: &[Activation]) -> (Vec<Finding>,
     if activations.is_empty() {
         return (Vec::new(), 0);
     }
-    match pack.check(facts, activations) {
-        Ok(answer) => (accounted(pack, activations, answer.value), answer.fuel),
-        // The call says that a rule broke off, not which: one after the other they do.
-        Err(_) => {
-            let mut fuel = 0;
-            let one = |activation: &Activation| {
-                let alone = std::slice::from_ref(activation);
-                match pack.check(facts, alone) {
-                    Ok(answer) => {
-                        fuel += answer.fuel;
-                        accounted(pack, alone, answer.value)
-                    }
-                    Err(stop) => vec![stopped(pack, &activation.code, &stop)],
-                }
-            };
-            let findings = activations.iter().flat_map(one).collect();
-            (findings, fuel)
-        }
+    if let Ok(answer) = pack.check(facts, activations) {
+        return (accounted(pack, activations, answer.value), answer.fuel);
     }
+    // The call says that a rule broke off, not which: one after the other they do.
+    let mut fuel = 0;
+    let one = |activation: &Activation| {
+        let alone = std::slice::from_ref(activation);
+        match pack.check(facts, alone) {
+            Ok(answer) => {
+                fuel += answer.fuel;
+                accounted(pack, alone, answer.value)
+            }
+            Err(stop) => vec![stopped(pack, &activation.code, &stop)],
+        }
+    };
+    let findings = activations.iter().flat_map(one).collect();
+    (findings, fuel)
 }
 
 /// Findings of rules that were asked; whatever else the pack says, or leaves out, is held against it.

@@ -1,5 +1,7 @@
 //! Each rule on both sides of its edge.
 
+#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
+
 use whimbrel_core::{Facts, GuestFacts, GuestRun, HostFacts, Severity};
 use whimbrel_plugins::facts::Verdict;
 use whimbrel_plugins::host::{Allocation, Host, Limits};

@@ -1,5 +1,7 @@
 //! Packs in the sandbox: the same verdicts as natively, the same every time, and a cache that cannot be poisoned.
 
+#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
+
 #[path = "../rules/tests/common/mod.rs"]
 mod common;
 

@@ -150,8 +150,9 @@ fn element() -> impl Strategy<Value = String> {
     let leaf =
         (name.clone(), prop::collection::btree_map(attribute.0, attribute.1, 0..4), "[0-9a-zA-Z ]{0,8}")
             .prop_map(|(name, attributes, text)| {
-                let attributes: String =
+                let attributes: Vec<String> =
                     attributes.iter().map(|(name, value)| format!(" {name}='{value}'")).collect();
+                let attributes = attributes.concat();
                 format!("<{name}{attributes}>{text}</{name}>")
             });
     leaf.prop_recursive(6, 64, 8, move |inner| {

@@ -12,6 +12,8 @@ use crate::job::Job;
 const PACKS: [&str; 4] = ["guest", "hosts", "storage", "request"];
 const COMMITTED: &str = "plugins/shipped";
 const COMPILER: &str = "plugins/shipped/compiler";
+/// With the features of the tests, so that the sandbox's engine is not built a second time.
+const BUILD: &str = "build --workspace --bin whimbrel --features whimbrel/libvirt";
 
 /// Builds all; `write` puts the result in the committed ones' place.
 pub(crate) fn run(write: bool) -> Result<String, Error> {
@@ -20,7 +22,7 @@ pub(crate) fn run(write: bool) -> Result<String, Error> {
     if !write && named.trim() != compiler {
         return Ok(format!("NOT COMPARED: built by `{}`, and here is `{compiler}`", named.trim()));
     }
-    let program = artifacts::program("build --package whimbrel")?;
+    let program = artifacts::program(BUILD)?;
     let failed = |path: &str, source| Error::Start { job: format!("read or write `{path}`"), source };
     let mut differ = Vec::new();
     for pack in PACKS {
@@ -44,7 +46,7 @@ pub(crate) fn run(write: bool) -> Result<String, Error> {
     if write {
         fs::write(COMPILER, compiler + "\n").map_err(|source| failed(COMPILER, source))?;
         // The program holds the old packs; built anew it pins the new ones.
-        let program = artifacts::program("build --package whimbrel")?;
+        let program = artifacts::program(BUILD)?;
         Job::new(program, "rule lock --no-cache --out plugins/shipped/rules.lock").run()?;
     }
     if differ.is_empty() {

@@ -1,10 +1,5 @@
 //! `whimbrel check`: what is known to go wrong with a migration, all at once, before anything is changed.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "comments on arguments are the help on a terminal, where backticks would only disturb"
-)]
-
 use clap::Args;
 use whimbrel_plugins::facts::Facts;
 

@@ -1,10 +1,5 @@
 //! `whimbrel facts`: the exact input of the rules, from files or from two live hosts.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "comments on arguments are the help on a terminal, where backticks would only disturb"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

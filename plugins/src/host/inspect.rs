@@ -62,7 +62,7 @@ pub fn inspect(bytes: &[u8], most: usize) -> Result<Inspection, Refusal> {
                 custom_sections.push((printable(section.name()), section.data().len()));
             }
             Payload::ImportSection(section) if depth == 0 => {
-                imports.push(format!("{} modules", section.count()))
+                imports.push(format!("{} modules", section.count()));
             }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {

@@ -96,8 +96,8 @@ fn cpu_modes(cpu: Node<'_, '_>, host: &mut Host) {
     let supported = modes().filter(|mode| mode.attribute("supported") == Some("yes"));
     host.cpu_modes = Some(supported.map(|mode| attribute(mode, "name")).collect());
     let custom = modes().find(|mode| mode.attribute("name") == Some("custom"));
-    let models = custom.into_iter().flat_map(|mode| children(mode, "model"));
-    let model = |node: Node<'_, '_>| CpuModel {
+    let listed = custom.into_iter().flat_map(|mode| children(mode, "model"));
+    let read = |node: Node<'_, '_>| CpuModel {
         name: node.text().unwrap_or_default().trim().to_owned(),
         usable: match node.attribute("usable") {
             Some("yes") => Some(true),
@@ -105,7 +105,7 @@ fn cpu_modes(cpu: Node<'_, '_>, host: &mut Host) {
             _ => None,
         },
     };
-    host.cpu_models = Some(models.map(model).collect());
+    host.cpu_models = Some(listed.map(read).collect());
 }
 
 /// Values of enumerations, as `tpm.backendModel.emulator`; `tpm` alone for what is supported without any.

@@ -134,9 +134,10 @@ fn is_transient(node: Node<'_, '_>) -> bool {
 fn host_device(node: Node<'_, '_>) -> HostDevice {
     let is_capabilities = node.attribute("mode") == Some("capabilities");
     let source = child(node, "source");
-    let place = source.map(|source| match child(source, "address") {
-        Some(node) => address(node),
-        None => {
+    let place = source.map(|source| {
+        if let Some(node) = child(source, "address") {
+            address(node)
+        } else {
             let words = source.descendants().filter(Node::is_element).flat_map(|node| node.attributes());
             words.map(|one| one.value().to_owned()).collect::<Vec<_>>().join(":")
         }

@@ -140,7 +140,7 @@ fn placement(root: Node<'_, '_>, guest: &mut Domain) {
     let mut nodes: BTreeSet<u32> = BTreeSet::new();
     if let Some(tune) = child(root, "numatune") {
         let strict = |node: &Node<'_, '_>| node.attribute("mode").unwrap_or("strict") == "strict";
-        for node in tune.children().filter(|node| node.is_element()).filter(strict) {
+        for node in tune.children().filter(Node::is_element).filter(strict) {
             nodes.extend(numbers(node.attribute("nodeset").unwrap_or_default()));
         }
     }

@@ -73,9 +73,8 @@ fn pci(capability: Node<'_, '_>) -> Option<String> {
 
 /// The serial that a storage device gives, or the World Wide Name in one of its links.
 fn wwid(capability: Node<'_, '_>, root: Node<'_, '_>) -> Option<String> {
-    let links = children(root, "devnode").filter_map(|node| node.text());
-    let named =
-        links.filter_map(|link| link.rsplit_once("/wwn-").map(|(_, name)| name.trim().to_owned())).next();
+    let mut links = children(root, "devnode").filter_map(|node| node.text());
+    let named = links.find_map(|link| link.rsplit_once("/wwn-").map(|(_, name)| name.trim().to_owned()));
     named.or_else(|| {
         at(capability, &["serial"]).and_then(|node| node.text()).map(|text| text.trim().to_owned())
     })

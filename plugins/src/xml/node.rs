@@ -68,19 +68,19 @@ pub(super) fn kib(node: Node<'_, '_>) -> Option<u64> {
 }
 
 /// A list such as `0-3,^2,8`, bounded so that no text makes it large.
-pub(super) fn numbers(list: &str) -> Vec<u32> {
+pub(super) fn numbers(text: &str) -> Vec<u32> {
     const MOST: u32 = 4096;
     let mut chosen = std::collections::BTreeSet::new();
-    for part in list.split(',').map(str::trim) {
+    for part in text.split(',').map(str::trim) {
         let (remove, part) = part.strip_prefix('^').map_or((false, part), |part| (true, part));
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (Some(first), Some(last)) = (small(first), small(last)) else { continue };
         for one in first..=last.min(first.saturating_add(MOST)) {
             if remove {
-                chosen.remove(&one)
+                chosen.remove(&one);
             } else {
-                chosen.insert(one)
-            };
+                chosen.insert(one);
+            }
         }
     }
     chosen.into_iter().collect()

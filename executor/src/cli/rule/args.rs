@@ -1,10 +1,5 @@
 //! The arguments of the rules' verbs.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "these comments are the help on a terminal, where backticks would only disturb"
-)]
-
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};

@@ -1,5 +1,6 @@
 //! What rules take. Fuel is exact; times are this machine's.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use whimbrel_plugins::facts::Activation;
@@ -44,7 +45,8 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
     );
     for row in &rows {
         let [p50, p99] = row.times_us;
-        text += &format!("{:<24}{:>12}{p50:>10}{p99:>10}\n", row.name, row.fuel);
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "{:<24}{:>12}{p50:>10}{p99:>10}", row.name, row.fuel);
     }
     let sum: u64 = rows.iter().map(|row| row.fuel).sum();
     let p50: u128 = rows.iter().map(|row| row.times_us[0]).sum();

@@ -7,6 +7,7 @@ mod judged;
 mod set;
 mod test;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -86,15 +87,16 @@ fn inspect(arguments: &Inspect) -> Result<Exit, CliError> {
             "custom-sections": found.custom_sections,
         }));
     }
-    let sections: String = found
+    let sections: Vec<String> = found
         .custom_sections
         .iter()
         .map(|(name, bytes)| format!("section   {name}, {bytes} bytes\n"))
         .collect();
     Ok(print(&format!(
-        "size      {} bytes\nsha256    {digest}\nimports   none\nexports   {}\n{sections}",
+        "size      {} bytes\nsha256    {digest}\nimports   none\nexports   {}\n{}",
         found.bytes,
-        host::CONTRACT
+        host::CONTRACT,
+        sections.concat()
     )))
 }
 
@@ -152,10 +154,8 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
         };
         let keys = arguments.keys.iter().map(|key| text(key)).collect::<Result<Vec<_>, _>>()?;
         let by = verify_signature(&read(pack)?, &text(path)?, &keys).map_err(CliError::Rules)?;
-        told += &format!(
-            "signed by {}\n",
-            arguments.keys.get(by).map_or("a key".into(), |key| key.to_string_lossy())
-        );
+        let key = arguments.keys.get(by).map_or("a key".into(), |key| key.to_string_lossy());
+        told.extend(["signed by ", &key, "\n"]);
     }
     if let Some(path) = &arguments.lock {
         let lock = Lock::parse(&text(path)?).map_err(CliError::Rules)?;
@@ -164,7 +164,8 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
         if !wrong.is_empty() {
             return Err(CliError::Rules(wrong.join("; ")));
         }
-        told += &format!("{} packs are as `{}` pins them\n", set.packs().count(), path.display());
+        // Writing into a string does not fail.
+        let _ = writeln!(told, "{} packs are as `{}` pins them", set.packs().count(), path.display());
     }
     Ok(print(&told))
 }

@@ -19,7 +19,8 @@ impl Connection {
     ) -> Result<String, LibvirtError> {
         let call = "virConnectGetDomainCapabilities";
         let texts = strings(call, [emulator, architecture, machine, accelerator])?;
-        let [emulator, architecture, machine, accelerator] = texts.each_ref().map(pointer);
+        let [emulator, architecture, machine, accelerator] =
+            texts.each_ref().map(|text| pointer(text.as_ref()));
         // SAFETY: the handle is valid as long as `self`, each text is null or outlives the call; the answer is null or
         // a string for us to free.
         unsafe {
@@ -49,7 +50,8 @@ impl Connection {
     ) -> Result<i32, LibvirtError> {
         let call = "virConnectCompareHypervisorCPU";
         let texts = strings(call, [emulator, architecture, machine, accelerator])?;
-        let [emulator, architecture, machine, accelerator] = texts.each_ref().map(pointer);
+        let [emulator, architecture, machine, accelerator] =
+            texts.each_ref().map(|text| pointer(text.as_ref()));
         let cpu = c_string(call, "the CPU", cpu_xml)?;
         // SAFETY: the handle is valid as long as `self`, each text is null or outlives the call.
         let result = unsafe {
@@ -137,6 +139,6 @@ fn strings(call: &'static str, texts: [&str; 4]) -> Result<[Option<std::ffi::CSt
     Ok([one?, two?, three?, four?])
 }
 
-fn pointer(text: &Option<std::ffi::CString>) -> *const std::ffi::c_char {
-    text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr())
+fn pointer(text: Option<&std::ffi::CString>) -> *const std::ffi::c_char {
+    text.map_or(std::ptr::null(), |text| text.as_ptr())
 }

@@ -1,6 +1,12 @@
 //! Facts without fault, and for each rule the smallest change that it finds.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test uses its part")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "each test uses its part"
+)]
 
 mod edges;
 

@@ -58,13 +58,18 @@ fn dependencies(steps: &mut Steps) -> Result<(), Error> {
     })
 }
 
-/// The service's page and description, and migrations between real hosts. Built with the same features as the tests before, so that nothing is built twice.
+/// The exploration, the service's page and description, and migrations between real hosts. Built with the same features as
+/// the tests before, so that nothing is built twice.
 fn lab(steps: &mut Steps) -> Result<(), Error> {
     let mut program = PathBuf::new();
     let build = format!("build --workspace --bin whimbrel {LIBVIRT}");
     steps.step("program for the lab", &format!("cargo {build}"), || {
         program = artifacts::program(&build)?;
         Ok(String::new())
+    })?;
+    // Everything that may happen to a migration, as far as about two minutes go.
+    steps.step("explore", "cargo run -- explore", || {
+        Job::new(&program, "explore").run().map(|()| String::new())
     })?;
     let folder = service::folder(&program);
     let alone = "cargo xtask test";

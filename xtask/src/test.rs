@@ -71,6 +71,9 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
     steps.step("explore", "cargo run -- explore", || {
         Job::new(&program, "explore").run().map(|()| String::new())
     })?;
+    steps.step("fuzz", "cargo run -- fuzz --cases 10000000", || {
+        Job::new(&program, "fuzz --cases 10000000").run().map(|()| String::new())
+    })?;
     let folder = service::folder(&program);
     let alone = "cargo xtask test";
     steps.step("page", alone, || service::page(&program, &folder).map(|()| String::new()))?;

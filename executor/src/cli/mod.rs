@@ -9,6 +9,7 @@ mod error;
 mod explore;
 mod fidelity;
 mod fleet;
+mod fuzz;
 mod interrupt;
 mod migrate;
 mod replay;
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
         Verb::Explore(arguments) => explore::run(&arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
         say(&error.rendered());

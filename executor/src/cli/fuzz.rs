@@ -1,7 +1,6 @@
 //! `whimbrel fuzz`: complete migrations in the simulator, with troubles that chance draws.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
@@ -10,7 +9,7 @@ use serde::Serialize;
 use whimbrel_sim::fuzz::{Found, Series, series};
 
 use super::args::{FidelityFormat, Fuzz};
-use super::{CliError, Exit};
+use super::{CliError, Exit, give, unwritten};
 
 const SCHEMA: &str = "whimbrel.fuzz/1";
 /// Seeds that one thread takes at a time. The digest is of these parts in order, so that it does not tell how many
@@ -45,7 +44,7 @@ pub(super) fn run(arguments: &Fuzz) -> Result<Exit, CliError> {
             serde_json::to_string(&document).map_err(|error| unwritten(error.into()))? + "\n"
         }
     };
-    io::stdout().write_all(written.as_bytes()).map_err(unwritten)?;
+    give(&written)?;
     Ok(if document.violations.is_empty() { Exit::Done } else { Exit::Unexpected })
 }
 
@@ -102,10 +101,6 @@ fn violation(found: &Found, folder: Option<&Path>) -> Result<Violation, CliError
         plan: format!("{:?}", found.plan),
         journal,
     })
-}
-
-fn unwritten(source: io::Error) -> CliError {
-    CliError::Unwritable { path: "standard output".into(), source }
 }
 
 #[derive(Serialize)]

@@ -98,6 +98,23 @@ fn state_folder() -> PathBuf {
     state.unwrap_or_default().join("whimbrel")
 }
 
+/// Writes a result to standard output. A reader that went away has seen enough.
+fn give(result: &str) -> Result<(), CliError> {
+    given(io::stdout().write_all(result.as_bytes()))
+}
+
+/// What came of writing to standard output.
+fn given(written: io::Result<()>) -> Result<(), CliError> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(error)),
+        _ => Ok(()),
+    }
+}
+
+fn unwritten(source: io::Error) -> CliError {
+    CliError::Unwritable { path: "standard output".into(), source }
+}
+
 fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }

@@ -81,21 +81,17 @@ fn shrunk(plan: Plan, broken: Broken) -> Found {
             place += 1;
         }
     }
-    for simpler in [
-        Plan { writes_per_second: 0, ..small.clone() },
-        Plan { limits: false, ..small.clone() },
-        Plan { timeout_ms: None, ..small.clone() },
-        Plan { is_persistent: false, ..small.clone() },
-    ] {
-        let both = Plan {
-            writes_per_second: simpler.writes_per_second.min(small.writes_per_second),
-            limits: simpler.limits && small.limits,
-            timeout_ms: simpler.timeout_ms.and(small.timeout_ms),
-            is_persistent: simpler.is_persistent && small.is_persistent,
-            ..small.clone()
-        };
-        if breaks(&both) {
-            small = both;
+    let simplify: [fn(&mut Plan); 4] = [
+        |plan| plan.writes_per_second = 0,
+        |plan| plan.limits = false,
+        |plan| plan.timeout_ms = None,
+        |plan| plan.is_persistent = false,
+    ];
+    for simpler in simplify {
+        let mut less = small.clone();
+        simpler(&mut less);
+        if breaks(&less) {
+            small = less;
         }
     }
     let journal = run(&small, true).journal.unwrap_or_default();

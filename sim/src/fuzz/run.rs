@@ -1,20 +1,15 @@
 //! One migration with its troubles, from beginning to end, by the shipped machine in the simulated world; and what is held
 //! against it.
 
-use whimbrel_core::journal::{Record, header_line, record_line};
-use whimbrel_core::{
-    Action, Answer, Command, Input, Instant, Migration, Observation, Output, Request, Side, Spec, Verdict,
-    Ways, Whereabouts,
-};
+use whimbrel_core::{Input, Request, Side, Spec, Verdict, Ways, Whereabouts};
 
 use super::plan::{Plan, What, When};
-use crate::driver::options_of;
+use crate::driver::{Driver, options_of, unwatched};
 use crate::guest::{Guest, Pattern, Writer};
 use crate::network::{Capacity, Line, Loss};
 use crate::qemu::Engine;
 use crate::world::{
-    Doer, Fault, GuestId, HostId, HostInventory, IncidentKind, Manner, Moment, PortId, Told, VirtualMachine,
-    World,
+    Doer, Fault, GuestId, HostId, HostInventory, IncidentKind, Manner, Moment, Told, VirtualMachine, World,
 };
 
 const MS: u64 = 1_000_000;
@@ -52,17 +47,16 @@ pub enum Broken {
 pub fn run(plan: &Plan, with_journal: bool) -> Run {
     let mut course = Course::new(plan, with_journal);
     let broken = course.go();
-    Run { trail: course.migration.view().trail, broken, journal: course.journal }
+    let journal = course.driver.journal().map(str::to_owned);
+    Run { trail: course.driver.view().trail, broken, journal }
 }
 
 struct Course {
     world: World,
-    migration: Migration,
+    driver: Driver,
     guest: GuestId,
     source: HostId,
     destination: HostId,
-    port: PortId,
-    journal: Option<String>,
 }
 
 impl Course {
@@ -79,10 +73,12 @@ impl Course {
         let guest = world.add_guest(source, machine);
         let spec = spec(plan);
         let port = world.connect(guest, source, destination, options_of(spec.ways));
-        let journal = with_journal.then(|| header_line(&spec) + "\n");
         #[expect(clippy::unwrap_used, reason = "every plan's spec is within its bounds")]
-        let migration = Migration::new(spec).unwrap();
-        let mut course = Self { world, migration, guest, source, destination, port, journal };
+        let mut driver = Driver::new(&world, port, spec, |_| Verdict::default()).unwrap();
+        if with_journal {
+            driver.keep_journal();
+        }
+        let mut course = Self { world, driver, guest, source, destination };
         course.prepare(plan);
         course
     }
@@ -103,7 +99,7 @@ impl Course {
         }
         self.world.inject_at(mended, 0, Fault::RestoreLink(self.source, self.destination));
         // A guest that writes faster than its limit lets through never converges: somebody ends that.
-        self.world.ask_at(mended, 0, self.port, Request::Cancel);
+        self.world.ask_at(mended, 0, self.driver.port(), Request::Cancel);
     }
 
     fn plan(&mut self, moment: Moment, after_ns: u64, what: What) {
@@ -136,8 +132,12 @@ impl Course {
                 manner(side, Manner { loses_events: true, ..Manner::default() }),
                 Some((manner(side, Manner::default()), 60_000)),
             ),
-            What::Driver(ms) => return self.world.interrupt_at(moment, after_ns, self.port, ms * MS),
-            What::Request(request) => return self.world.ask_at(moment, after_ns, self.port, request),
+            What::Driver(ms) => {
+                return self.world.interrupt_at(moment, after_ns, self.driver.port(), ms * MS);
+            }
+            What::Request(request) => {
+                return self.world.ask_at(moment, after_ns, self.driver.port(), request);
+            }
         };
         self.world.inject_at(moment, after_ns, first);
         if let Some((fault, ms)) = then {
@@ -149,7 +149,7 @@ impl Course {
         if self.feed(Input::Operator(Request::Begin)).is_none() {
             return Some(Broken::Misuse);
         }
-        while self.migration.view().outcome.is_none() {
+        while self.driver.view().outcome.is_none() {
             if self.world.now_ns() >= END_MS * MS {
                 return Some(Broken::NeverEnds);
             }
@@ -162,48 +162,21 @@ impl Course {
 
     /// On to the next thing that happens; none when the protocol of the port was broken.
     fn step(&mut self) -> Option<()> {
-        let deadline = self.migration.deadline().map_or(END_MS * MS, Instant::as_ns);
+        let deadline = self.driver.deadline_ns().unwrap_or(END_MS * MS);
         match self.world.advance(deadline.min(END_MS * MS)) {
             Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation)),
             Some((_, Told::Asked(request))) => self.feed(Input::Operator(request)),
-            Some((_, Told::Interrupted { gone_ns })) => self.restart(gone_ns),
+            Some((_, Told::Interrupted { gone_ns })) => {
+                let back_ns = self.world.now_ns().saturating_add(gone_ns);
+                self.driver.restart(&mut self.world, back_ns, &mut unwatched).ok()
+            }
             None if deadline <= self.world.now_ns() => self.feed(Input::Timer),
             None => Some(()),
         }
     }
 
-    fn restart(&mut self, gone_ns: u64) -> Option<()> {
-        self.world.disconnect(self.port);
-        let back_ns = self.world.now_ns().saturating_add(gone_ns);
-        // Nobody is there to be told anything.
-        while self.world.advance(back_ns).is_some() {}
-        self.port = self.world.reconnect(self.port)?;
-        self.feed(Input::Restarted)
-    }
-
     fn feed(&mut self, input: Input) -> Option<()> {
-        let now = Instant::from_ns(self.world.now_ns());
-        let mut input = Some(input);
-        while let Some(next) = input.take() {
-            let record = self.journal.is_some().then(|| next.clone());
-            let outputs: Vec<Output> = self.migration.handle(now, next).ok()?.collect();
-            if let (Some(journal), Some(next)) = (&mut self.journal, record) {
-                let trail = self.migration.view().trail;
-                journal.push_str(&record_line(&Record { at_ns: now, input: next, trail }));
-                journal.push('\n');
-            }
-            for output in outputs {
-                match output {
-                    Output::Command(Command { id, action: Action::EvaluateRules(_) }) => {
-                        let answer = Answer::Verdict(Verdict::default());
-                        input = Some(Input::Hypervisor(Observation::Answer { to: id, answer }));
-                    }
-                    Output::Command(command) => self.world.carry_out(self.port, command),
-                    Output::Event(_) => {}
-                }
-            }
-        }
-        Some(())
+        self.driver.feed(&mut self.world, input, &mut unwatched).ok()
     }
 
     /// Holds the end against how things really are.
@@ -212,7 +185,7 @@ impl Course {
         if let Some(incident) = ours {
             return Some(Broken::Incident(incident.kind));
         }
-        let outcome = self.migration.view().outcome?;
+        let outcome = self.driver.view().outcome?;
         let is_whole = |host| self.world.life(self.guest, host).is_some_and(crate::world::Life::is_whole);
         let (here, there) = (is_whole(self.source), is_whole(self.destination));
         let said = outcome.guest;

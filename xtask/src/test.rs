@@ -67,7 +67,7 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         program = artifacts::program(&build)?;
         Ok(String::new())
     })?;
-    // Everything that may happen to a migration, as far as about two minutes go.
+    // Everything that may happen to a migration, as far as two or three minutes go.
     steps.step("explore", "cargo run -- explore", || {
         Job::new(&program, "explore").run().map(|()| String::new())
     })?;

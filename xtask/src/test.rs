@@ -88,12 +88,9 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         let as_root = |job: Job| job.variable("WHIMBREL_BIN", &program).privileged();
         tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)
     })?;
-    let this =
-        env::current_exe().map_err(|source| Error::Start { job: "cargo xtask record".to_owned(), source })?;
-    // Ten migrations are recorded anew, and the simulator is held against them.
-    steps.step("fidelity", "cargo xtask record --check", || {
-        Job::new(this, "record --check").run().map(|()| String::new())
-    })
+    // Ten migrations are recorded anew, and the simulator is held against them. Through cargo, because the steps before
+    // built this program anew and its own file is gone.
+    steps.job("fidelity", &Job::cargo("xtask record --check"))
 }
 
 /// Runs the tests of one member, built as part of the whole workspace: built by itself, it would have its dependencies

@@ -1,9 +1,10 @@
 //! The migration machine on a port of a world: what it orders is carried out there, and what the world tells of the port
 //! is fed to it.
 //!
-//! It keeps no clock of its own and never moves the world: whoever owns the world does, and may drive any number of
-//! migrations in it.
+//! It keeps no clock of its own and never moves the world, but through the time for which it is gone: whoever owns the
+//! world does, and may drive any number of migrations in it.
 
+use whimbrel_core::journal::{self, Record};
 use whimbrel_core::{
     Action, Answer, Command, Event, Facts, Input, Instant, Migration, Misuse, Observation, Output, Request,
     Spec, SpecError, Verdict, View, Ways,
@@ -18,6 +19,8 @@ pub(crate) struct Driver {
     migration: Migration,
     port: PortId,
     rules: fn(&Facts) -> Verdict,
+    /// Kept when somebody wants it.
+    journal: Option<String>,
     /// The world's instant at which the migration's own time begins.
     begun_ns: u64,
 }
@@ -33,7 +36,22 @@ impl Driver {
         spec: Spec,
         rules: fn(&Facts) -> Verdict,
     ) -> Result<Self, SpecError> {
-        Ok(Self { migration: Migration::new(spec)?, port, rules, begun_ns: world.now_ns() })
+        Ok(Self { migration: Migration::new(spec)?, port, rules, journal: None, begun_ns: world.now_ns() })
+    }
+
+    /// Keeps a journal from now on; nothing may have happened yet.
+    pub(crate) fn keep_journal(&mut self) {
+        self.journal = Some(journal::header_line(self.migration.view().spec) + "\n");
+    }
+
+    /// The journal, if one is kept.
+    pub(crate) fn journal(&self) -> Option<&str> {
+        self.journal.as_deref()
+    }
+
+    /// The machine.
+    pub(crate) fn migration(&self) -> &Migration {
+        &self.migration
     }
 
     /// The migration as it stands.
@@ -82,6 +100,30 @@ impl Driver {
         self.feed(world, Input::Operator(request), watch)
     }
 
+    /// Whoever drives is gone until `back_ns`, and begins anew, from the journal if one is kept, with connections of its
+    /// own. Nobody else may drive a migration in this world: what it tells meanwhile is told to nobody.
+    ///
+    /// # Errors
+    /// As for [`tell`](Self::tell).
+    pub(crate) fn restart(
+        &mut self,
+        world: &mut World,
+        back_ns: u64,
+        watch: &mut impl FnMut(Instant, &Event, View<'_>),
+    ) -> Result<(), Misuse> {
+        world.disconnect(self.port);
+        while world.advance(back_ns).is_some() {}
+        if let Some(new) = world.reconnect(self.port) {
+            self.port = new;
+        }
+        // A journal that does not replay leaves the migration as it was, and the tests of journals say so.
+        let restored = self.journal.as_deref().map(|text| journal::replay(text, |_, _, _| {}));
+        if let Some(Ok(restored)) = restored {
+            self.migration = restored.migration;
+        }
+        self.feed(world, Input::Restarted, watch)
+    }
+
     /// Feeds one input, carries out what it causes, and lets the rules speak where they are asked.
     ///
     /// # Errors
@@ -95,7 +137,13 @@ impl Driver {
         let now = Instant::from_ns(world.now_ns().saturating_sub(self.begun_ns));
         let mut input = Some(input);
         while let Some(next) = input.take() {
+            let record = self.journal.is_some().then(|| next.clone());
             let outputs: Vec<Output> = self.migration.handle(now, next)?.collect();
+            if let (Some(journal), Some(input)) = (&mut self.journal, record) {
+                let trail = self.migration.view().trail;
+                journal.push_str(&journal::record_line(&Record { at_ns: now, input, trail }));
+                journal.push('\n');
+            }
             for output in outputs {
                 match output {
                     Output::Event(event) => watch(now, &event, self.migration.view()),
@@ -110,6 +158,9 @@ impl Driver {
         Ok(())
     }
 }
+
+/// Nobody looks on.
+pub(crate) fn unwatched(_: Instant, _: &Event, _: View<'_>) {}
 
 /// The ways of a spec as libvirt's flags, with the hypervisor's own parameters. The definition goes with the guest: one
 /// that stayed behind could be started there by mistake.

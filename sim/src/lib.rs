@@ -19,6 +19,7 @@ mod driver;
 pub mod explore;
 pub mod fidelity;
 pub mod fleet;
+pub mod fuzz;
 pub mod guest;
 pub mod kit;
 mod memory;

@@ -3,12 +3,11 @@
 //! The loop is the twin of the executor's: inputs in, commands and events out. It knows no clock: time jumps from one
 //! thing that happens to the next.
 
-use whimbrel_core::journal::{self, Record};
 use whimbrel_core::{
-    Action, Answer, Command, Event, Facts, Input, Instant, Migration, Misuse, Observation, Output, Request,
-    Spec, SpecError, Verdict, View, Ways,
+    Event, Facts, Input, Instant, Migration, Misuse, Request, Spec, SpecError, Verdict, View, Ways,
 };
 
+use crate::driver::Driver;
 use crate::scenario::{Conditions, FaultAction, Scenario, Staged};
 use crate::world::{IncidentKind, Told, World};
 
@@ -23,10 +22,7 @@ const END_NS: u64 = 48 * NS_PER_HOUR;
 #[derive(Debug)]
 pub struct Simulation {
     staged: Staged,
-    migration: Migration,
-    rules: fn(&Facts) -> Verdict,
-    /// Kept when somebody wants it, and when whoever drives is going to need it.
-    journal: Option<String>,
+    driver: Driver,
     out_of_patience: bool,
 }
 
@@ -40,13 +36,10 @@ impl Simulation {
         conditions: Conditions,
         rules: fn(&Facts) -> Verdict,
     ) -> Result<Self, SpecError> {
-        let simulation = Self {
-            migration: Migration::new(spec(scenario))?,
-            staged: scenario.stage(conditions),
-            rules,
-            journal: None,
-            out_of_patience: false,
-        };
+        let staged = scenario.stage(conditions);
+        let driver = Driver::new(&staged.world, staged.port, spec(scenario), rules)?;
+        let simulation = Self { staged, driver, out_of_patience: false };
+        // Whoever drives is going to need it.
         let restarts =
             scenario.faults.iter().any(|fault| matches!(fault.action, FaultAction::RestartDriver { .. }));
         Ok(if restarts { simulation.with_journal() } else { simulation })
@@ -55,7 +48,7 @@ impl Simulation {
     /// Keeps a journal.
     #[must_use]
     pub fn with_journal(mut self) -> Self {
-        self.journal = Some(journal::header_line(self.migration.view().spec) + "\n");
+        self.driver.keep_journal();
         self
     }
 
@@ -70,7 +63,7 @@ impl Simulation {
         mut watch: impl FnMut(Instant, &Event, View<'_>),
     ) -> Result<(), Misuse> {
         self.feed(Input::Operator(Request::Begin), &mut watch)?;
-        while self.migration.view().outcome.is_none() && self.staged.world.now_ns() < END_NS {
+        while self.driver.view().outcome.is_none() && self.staged.world.now_ns() < END_NS {
             match ask() {
                 Some(request) => self.feed(Input::Operator(request), &mut watch)?,
                 None => self.step(&mut watch)?,
@@ -82,7 +75,7 @@ impl Simulation {
     /// The migration as it stands.
     #[must_use]
     pub fn migration(&self) -> &Migration {
-        &self.migration
+        self.driver.migration()
     }
 
     /// The world, as it really is.
@@ -100,12 +93,12 @@ impl Simulation {
     /// The journal, if one is kept.
     #[must_use]
     pub fn journal(&self) -> Option<&str> {
-        self.journal.as_deref()
+        self.driver.journal()
     }
 
     /// On to the next thing that happens.
     fn step(&mut self, watch: &mut impl FnMut(Instant, &Event, View<'_>)) -> Result<(), Misuse> {
-        let deadline = self.migration.deadline().map(Instant::as_ns);
+        let deadline = self.driver.deadline_ns();
         let world = &mut self.staged.world;
         let until = if self.out_of_patience { END_NS } else { PATIENCE_NS };
         let next = [deadline, world.next_at()].into_iter().flatten().min().unwrap_or(until);
@@ -117,7 +110,10 @@ impl Simulation {
         match world.advance(deadline.unwrap_or(next).min(END_NS)) {
             Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation), watch),
             Some((_, Told::Asked(request))) => self.feed(Input::Operator(request), watch),
-            Some((_, Told::Interrupted { gone_ns })) => self.restart(gone_ns, watch),
+            Some((_, Told::Interrupted { gone_ns })) => {
+                let back_ns = world.now_ns().saturating_add(gone_ns).min(END_NS);
+                self.driver.restart(world, back_ns, watch)
+            }
             None if deadline.is_some_and(|deadline| deadline <= world.now_ns()) => {
                 self.feed(Input::Timer, watch)
             }
@@ -125,56 +121,12 @@ impl Simulation {
         }
     }
 
-    /// Whoever drives is gone for a while, and begins anew from the journal, with connections of its own.
-    fn restart(
-        &mut self,
-        gone_ns: u64,
-        watch: &mut impl FnMut(Instant, &Event, View<'_>),
-    ) -> Result<(), Misuse> {
-        let Staged { world, port, .. } = &mut self.staged;
-        world.disconnect(*port);
-        let back_ns = world.now_ns().saturating_add(gone_ns).min(END_NS);
-        // Nobody is there to be told anything.
-        while world.advance(back_ns).is_some() {}
-        if let Some(new) = world.reconnect(*port) {
-            *port = new;
-        }
-        // A journal that does not replay leaves the migration as it was, and the tests of journals say so.
-        let restored = self.journal.as_deref().map(|text| journal::replay(text, |_, _, _| {}));
-        if let Some(Ok(restored)) = restored {
-            self.migration = restored.migration;
-        }
-        self.feed(Input::Restarted, watch)
-    }
-
     fn feed(
         &mut self,
         input: Input,
         watch: &mut impl FnMut(Instant, &Event, View<'_>),
     ) -> Result<(), Misuse> {
-        let now = Instant::from_ns(self.staged.world.now_ns());
-        let record = self.journal.is_some().then(|| input.clone());
-        let outputs: Vec<_> = self.migration.handle(now, input)?.collect();
-        if let (Some(journal), Some(input)) = (&mut self.journal, record) {
-            let trail = self.migration.view().trail;
-            journal.push_str(&journal::record_line(&Record { at_ns: now, input, trail }));
-            journal.push('\n');
-        }
-        let mut verdict = None;
-        for output in outputs {
-            match output {
-                Output::Event(event) => watch(now, &event, self.migration.view()),
-                Output::Command(Command { id, action: Action::EvaluateRules(facts) }) => {
-                    verdict =
-                        Some(Observation::Answer { to: id, answer: Answer::Verdict((self.rules)(&facts)) });
-                }
-                Output::Command(command) => self.staged.world.carry_out(self.staged.port, command),
-            }
-        }
-        match verdict {
-            Some(verdict) => self.feed(Input::Hypervisor(verdict), watch),
-            None => Ok(()),
-        }
+        self.driver.feed(&mut self.staged.world, input, watch)
     }
 }
 

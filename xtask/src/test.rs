@@ -67,9 +67,12 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         program = artifacts::program(&build)?;
         Ok(String::new())
     })?;
-    // Everything that may happen to a migration, as far as about two minutes go.
+    // Everything that may happen to a migration, as far as two or three minutes go.
     steps.step("explore", "cargo run -- explore", || {
         Job::new(&program, "explore").run().map(|()| String::new())
+    })?;
+    steps.step("fuzz", "cargo run -- fuzz --cases 10000000", || {
+        Job::new(&program, "fuzz --cases 10000000").run().map(|()| String::new())
     })?;
     let folder = service::folder(&program);
     let alone = "cargo xtask test";
@@ -85,12 +88,9 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         let as_root = |job: Job| job.variable("WHIMBREL_BIN", &program).privileged();
         tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)
     })?;
-    let this =
-        env::current_exe().map_err(|source| Error::Start { job: "cargo xtask record".to_owned(), source })?;
-    // Ten migrations are recorded anew, and the simulator is held against them.
-    steps.step("fidelity", "cargo xtask record --check", || {
-        Job::new(this, "record --check").run().map(|()| String::new())
-    })
+    // Ten migrations are recorded anew, and the simulator is held against them. Through cargo, because the steps before
+    // built this program anew and its own file is gone.
+    steps.job("fidelity", &Job::cargo("xtask record --check"))
 }
 
 /// Runs the tests of one member, built as part of the whole workspace: built by itself, it would have its dependencies

@@ -41,7 +41,7 @@ pub enum Call {
 pub enum Abort {
     /// Nobody asked for one.
     NotAsked,
-    /// It was asked for and not answered.
+    /// It was asked for and not answered. A request may be lost: it is asked for once more after a while.
     Asked,
     /// The hypervisor will try. When the job goes on for too long all the same, it is asked for once more: it may have
     /// been meant for another job, or be lost.
@@ -147,7 +147,9 @@ impl Precopy {
             }
             Signal::Elapsed(Timer::Poll) => self.on_poll_timer(orders),
             Signal::Elapsed(Timer::GiveUp) => self.on_timeout(ledger, orders),
-            Signal::Elapsed(Timer::AskAgain) if self.abort == Abort::Accepted => self.ask_abort(orders),
+            Signal::Elapsed(Timer::AskAgain) if matches!(self.abort, Abort::Asked | Abort::Accepted) => {
+                self.ask_abort(orders);
+            }
             Signal::Hint(Hint::SourceResumed)
             | Signal::Elapsed(Timer::Reply | Timer::AskAgain | Timer::Patience | Timer::LookAgain) => {}
             Signal::Begin
@@ -306,6 +308,7 @@ impl Precopy {
     fn ask_abort(&mut self, orders: &mut Orders) {
         self.abort = Abort::Asked;
         orders.give(Order::AbortMigration);
+        orders.give(Order::Arm(Timer::AskAgain));
     }
 }
 

@@ -84,6 +84,24 @@ pub(super) enum Verb {
     /// lost, delayed and overtaken, requests come at any moment, and whoever drives dies between any two steps.
     #[command(after_help = EXPLORE_EXIT_CODES)]
     Explore(Explore),
+    /// Run migrations in the simulator with troubles that chance draws, and look for a broken promise.
+    Fuzz(Fuzz),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Fuzz {
+    /// Migrations.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
+    pub(super) cases: u64,
+    /// The first seed; each migration has the next one.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Write violations as journals for `replay` into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) journals: Option<PathBuf>,
+    /// How results are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: FidelityFormat,
 }
 
 const EXPLORE_EXIT_CODES: &str = "\

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use whimbrel_core::{Ending, PhaseName, Whereabouts};
 use whimbrel_sim::explore::{Bounds, Coverage, Finding, Slice, explore, follow, slices};
 
 use super::args::{Explore, FidelityFormat};
-use super::{CliError, Exit, say};
+use super::{CliError, Exit, give, say, unwritten};
 
 const SCHEMA: &str = "whimbrel.explore/1";
 /// No way through is longer.
@@ -36,7 +35,7 @@ pub(super) fn run(arguments: &Explore) -> Result<Exit, CliError> {
             serde_json::to_string(&document).map_err(|error| unwritten(error.into()))? + "\n"
         }
     };
-    io::stdout().write_all(written.as_bytes()).map_err(unwritten)?;
+    give(&written)?;
     let missing = if arguments.slice.is_empty() { document.never_met() } else { Vec::new() };
     for what in &missing {
         say(&format!("error: never met: {what}; what was shown of it was shown of nothing"));
@@ -85,10 +84,6 @@ fn violated(slice: &Slice, finding: &Finding, folder: Option<&Path>) -> Result<V
     }
     let way = finding.way.iter().map(|what| format!("{what:?}")).collect();
     Ok(Violated { slice: slice.name, what, way, journal })
-}
-
-fn unwritten(source: io::Error) -> CliError {
-    CliError::Unwritable { path: "standard output".into(), source }
 }
 
 #[derive(Serialize)]

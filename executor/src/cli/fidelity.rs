@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
 
 use serde::Serialize;
 use whimbrel_sim::fidelity::{CaseReport, EdgeReport, Report, Summary, compare, read};
 
 use super::args::{Fidelity, FidelityFormat};
-use super::{CliError, Exit};
+use super::{CliError, Exit, give, unwritten};
 
 const SCHEMA: &str = "whimbrel.fidelity/1";
 /// What stands where there is no number.
@@ -24,15 +23,8 @@ pub(super) fn run(arguments: &Fidelity) -> Result<Exit, CliError> {
         FidelityFormat::Text => table(&report),
         FidelityFormat::Json => document(&report).map_err(|source| unwritten(source.into()))?,
     };
-    match io::stdout().write_all(written.as_bytes()) {
-        // A reader that went away has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(error)),
-        _ => Ok(Exit::Done),
-    }
-}
-
-fn unwritten(source: io::Error) -> CliError {
-    CliError::Unwritable { path: "standard output".into(), source }
+    give(&written)?;
+    Ok(Exit::Done)
 }
 
 #[derive(Serialize)]

@@ -9,7 +9,7 @@ use whimbrel_sim::fleet::{Fleet, FleetReport, LinkKind, LinkUse, Moved, Percenti
 use whimbrel_sim::qemu::Engine;
 
 use super::args::Simulate;
-use super::{CliError, Exit, say};
+use super::{CliError, Exit, given, say, unwritten};
 use crate::watch::Format;
 use crate::watch::units::{approx, short, span};
 
@@ -46,20 +46,12 @@ fn simulate(arguments: &Simulate, text: &str) -> Result<Exit, CliError> {
         Format::Json | Format::Ndjson => document(&report).map_err(|source| unwritten(source.into()))?,
     };
     let written = written.and_then(|()| output.write_all(closing.as_bytes())).and_then(|()| output.flush());
-    match written {
-        // A reader that went away has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(unwritten(error)),
-        _ => {}
-    }
+    given(written)?;
     let unmet = fleet.expect.unmet(&report);
     for what in &unmet {
         say(&format!("error: the fleet `{}` ends otherwise than it expects: {what}", fleet.name));
     }
     Ok(if unmet.is_empty() { Exit::Done } else { Exit::Unexpected })
-}
-
-fn unwritten(source: io::Error) -> CliError {
-    CliError::Unwritable { path: "standard output".into(), source }
 }
 
 #[derive(Serialize)]

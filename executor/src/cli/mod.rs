@@ -11,6 +11,7 @@ mod explore;
 mod facts;
 mod fidelity;
 mod fleet;
+mod fuzz;
 mod interrupt;
 mod migrate;
 mod preflight;
@@ -70,6 +71,7 @@ pub fn main() -> ExitCode {
         Verb::Facts(verb) => facts::run(&verb),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Explore(arguments) => explore::run(&arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
         say(&error.rendered());
@@ -104,6 +106,23 @@ fn state_folder() -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
     state.unwrap_or_default().join("whimbrel")
+}
+
+/// Writes a result to standard output. A reader that went away has seen enough.
+fn give(result: &str) -> Result<(), CliError> {
+    given(io::stdout().write_all(result.as_bytes()))
+}
+
+/// What came of writing to standard output.
+fn given(written: io::Result<()>) -> Result<(), CliError> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(error)),
+        _ => Ok(()),
+    }
+}
+
+fn unwritten(source: io::Error) -> CliError {
+    CliError::Unwritable { path: "standard output".into(), source }
 }
 
 fn stdout_is_terminal() -> bool {

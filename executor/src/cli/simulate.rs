@@ -1,7 +1,8 @@
 //! `whimbrel simulate`: one migration in virtual time. Files of fleets are `fleet`'s business.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use whimbrel_sim::scenario::{Conditions, Scenario};
 use whimbrel_sim::simulation::Simulation;
 
 use super::args::Simulate;
-use super::{CliError, Exit, fleet, say, stdout_is_terminal};
+use super::{CliError, Exit, fleet, give, say, stdout_is_terminal};
 use crate::watch::{self, Format, Origin, picture};
 
 /// Simulated seconds a second on a terminal: a migration of a minute is watched in less than ten seconds.
@@ -100,14 +101,14 @@ fn judge(scenario: &Scenario, simulation: &Simulation) -> Exit {
 /// The built-in scenarios, one a line with what it shows.
 fn list() -> Result<Exit, CliError> {
     let widest = Scenario::built_in_names().map(str::len).max().unwrap_or(0);
-    let mut out = io::stdout().lock();
+    let mut lines = String::new();
     for name in Scenario::built_in_names() {
         // A test reads every built-in scenario.
         let description = Scenario::built_in(name).and_then(Result::ok).map(|scenario| scenario.description);
-        let line = format!("{name:widest$}  {}", description.unwrap_or_default());
-        writeln!(out, "{line}")
-            .map_err(|source| CliError::Unwritable { path: "standard output".into(), source })?;
+        // Writing into a string does not fail.
+        let _ = writeln!(lines, "{name:widest$}  {}", description.unwrap_or_default());
     }
+    give(&lines)?;
     Ok(Exit::Done)
 }
 

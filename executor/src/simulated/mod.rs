@@ -1,7 +1,7 @@
 //! `sim://` connections: simulated hosts that answer the same port as libvirt's, in real or scaled time.
 //!
-//! A world of hosts and guests lives on a thread of its own ([`land`]), here or in another process that is reached
-//! through a Unix socket ([`socket`]), as libvirt's daemons live outside of whoever drives a migration. Whoever drives
+//! A world of hosts and guests lives on a thread of its own (`land`), here or in another process that is reached
+//! through a Unix socket (`socket`), as libvirt's daemons live outside of whoever drives a migration. Whoever drives
 //! must not be able to tell a simulated host from a real one by anything but its URI.
 
 mod built_in;

@@ -152,11 +152,7 @@ impl State {
             Stage::Preparing | Stage::Prepared => {
                 let mut returned = None;
                 self.model.give_up(&mut returned);
-                if let Some(returned) = returned
-                    && self.desk.call == CallOut::Taken
-                {
-                    self.desk.call = CallOut::Returned(returned);
-                }
+                self.desk.return_call(returned);
                 true
             }
             Stage::Copying | Stage::Stopping => {

@@ -7,6 +7,8 @@
 use whimbrel_core::control::{Change, Order, Orders, Phase, Reaction, Timer};
 use whimbrel_core::{CopyState, Side};
 
+use super::model::Returned;
+
 /// A question and its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Asked<A> {
@@ -31,7 +33,7 @@ pub(crate) enum CallOut {
     /// The daemon has it.
     Taken,
     /// It has returned, and that is on its way back.
-    Returned(super::model::Returned),
+    Returned(Returned),
 }
 
 /// Something that is done to a copy.
@@ -170,6 +172,15 @@ impl Desk {
     /// Whether a timer runs.
     pub(crate) fn is_armed(&self, timer: Timer) -> bool {
         self.armed & bit(timer) != 0
+    }
+
+    /// The migrate call returns, if it does, to whoever waits for it.
+    pub(crate) fn return_call(&mut self, returned: Option<Returned>) {
+        if let Some(returned) = returned
+            && self.call == CallOut::Taken
+        {
+            self.call = CallOut::Returned(returned);
+        }
     }
 
     /// A timer runs out.

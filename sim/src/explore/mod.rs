@@ -7,7 +7,7 @@
 //!         └──── answers, hints ────┴───── timers ────────┘
 //! ```
 //!
-//! Every state that can be reached is met once ([`search`]); in each one every move is made: commands carried out in any
+//! Every state that can be reached is met once (`search`); in each one every move is made: commands carried out in any
 //! order, late or never, answers delayed, overtaken or lost, hints that are lies, timers that run out at any time, anything
 //! breaking, the driver killed between any two inputs. What must never happen is asserted at every move ([`Violation`]),
 //! and from every state a fair way on must end.

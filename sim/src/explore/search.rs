@@ -268,6 +268,8 @@ impl MoveList {
     const MOST: usize = 96;
 
     fn push(&mut self, what: Move) {
+        // A move that is left out would be one that nobody has explored.
+        assert!(self.len < Self::MOST, "a state has more than {} moves", Self::MOST);
         if let Some(place) = self.moves.get_mut(self.len) {
             *place = what;
             self.len += 1;

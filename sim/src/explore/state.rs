@@ -159,11 +159,7 @@ impl State {
 
     fn hypervisors(&mut self, model: Model, returned: Option<Returned>) -> Outcome {
         self.model = model;
-        if let Some(returned) = returned
-            && self.desk.call == CallOut::Taken
-        {
-            self.desk.call = CallOut::Returned(returned);
-        }
+        self.desk.return_call(returned);
         Outcome::To(*self)
     }
 

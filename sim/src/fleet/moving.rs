@@ -5,15 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use whimbrel_core::{
-    Cause, Ending, Fault, Input, Instant, Misuse, Outcome, Request, Spec, Verdict, View, Whereabouts,
-};
+use whimbrel_core::{Cause, Ending, Fault, Input, Misuse, Outcome, Request, Spec, Verdict, Whereabouts};
 
 use super::description::{Fleet, HostPlace};
 use super::placement::NoRoom;
 use super::schedule::{After, Candidate, Ended, Schedule, Start};
 use super::staging::Stage;
-use crate::driver::{Driver, options_of};
+use crate::driver::{Driver, options_of, unwatched};
 use crate::network::NetworkError;
 use crate::qemu::Engine;
 use crate::world::{PortId, Told, World};
@@ -325,8 +323,6 @@ fn spec(fleet: &Fleet) -> Spec {
         ..Spec::new("guest", "source", "destination")
     }
 }
-
-fn unwatched(_: Instant, _: &whimbrel_core::Event, _: View<'_>) {}
 
 impl std::fmt::Display for FleetError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

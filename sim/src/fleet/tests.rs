@@ -130,7 +130,9 @@ fn evacuate(fleet: &Fleet) -> (Vec<Moved>, Evacuating) {
         ended.push(moved);
     }
     assert!(evacuating.moving.is_empty() && evacuating.world().incidents().is_empty());
-    assert!(fleet.evacuation.at_once == 1 || shared > 1, "several migrations were looked at together");
+    // With few at once, nobody else may be copying at the moments that are looked at.
+    let many = fleet.evacuation.at_once >= 16 && fleet.evacuation.at_once_per_source >= 4;
+    assert!(!many || shared > 1, "several migrations were looked at together");
     let intervals = |of: &dyn Fn(&Moved) -> bool| {
         let those = ended.iter().filter(|moved| of(moved));
         most_at_once(those.map(|moved| (moved.began_ns, moved.ended_ns)).collect())

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use whimbrel_core::{Facts, Input, Instant, Misuse, Outcome, Request, Spec, SpecError, Verdict};
+use whimbrel_core::{Facts, Input, Misuse, Outcome, Request, Spec, SpecError, Verdict};
 
 use super::TestBed;
-use crate::driver::{Driver, options_of};
+use crate::driver::{Driver, options_of, unwatched};
 use crate::world::{GuestId, HostId, MigrateOptions, Moment};
 
 /// After so much virtual time the operator cancels, and after as much again the migration is given up: a test must end.
@@ -105,7 +105,7 @@ impl TestBed {
         let mut give_up_ns = begun_ns.saturating_add(PATIENCE_NS);
         let mut wish = Some(Request::Begin);
         loop {
-            let watch = &mut |_: Instant, _: &_, _: whimbrel_core::View<'_>| {};
+            let watch = &mut unwatched;
             if let Some(request) = wish.take() {
                 driver.ask(&mut self.world, request, watch).map_err(CourseError::Misuse)?;
             }

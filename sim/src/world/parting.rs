@@ -250,7 +250,25 @@ impl World {
             for message in held {
                 self.send(id, message);
             }
+            self.find_out(id);
         }
         self.set_engine_link(id);
+    }
+
+    /// Two ends that can reach each other again find out what the other has become meanwhile: whoever knows nothing of a
+    /// connection resets it.
+    fn find_out(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        let (is_driven, takes_part) = (job.is_driven(), job.destination_takes_part);
+        let is_there = self.resident(job.guest).life(job.destination).is_some();
+        if !is_driven {
+            self.destination_loses_source(id);
+        }
+        if !takes_part {
+            self.source_loses_destination(id);
+        }
+        if !is_there {
+            self.on_destination_copy_gone(id);
+        }
     }
 }

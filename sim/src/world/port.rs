@@ -129,7 +129,15 @@ impl World {
             Action::StartPostcopy => Answer::Postcopy(self.start_postcopy(guest, source)),
             Action::Observe(side) => Answer::Copy(self.observe(guest, host(side))),
             Action::Resume(side) => Answer::Acted(self.resume(guest, host(side), Doer::Caller)),
-            Action::Destroy(side) => Answer::Acted(self.destroy(guest, host(side))),
+            // As a driver does it: a copy is ended only while the other one is seen to run.
+            Action::Destroy(side) => {
+                let across = self.observe(guest, host(side.other()));
+                Answer::Acted(if across == CopyState::Running {
+                    self.destroy(guest, host(side))
+                } else {
+                    Err(Failure::new(Fault::Refused, "the copy across does not run any more"))
+                })
+            }
             Action::Suspend => Answer::Acted(self.suspend(guest, source, Doer::Caller)),
             Action::Undefine(side) => Answer::Acted(self.undefine(guest, host(side))),
             Action::RemoveDisks(ref disks) => Answer::Acted(self.remove_disks(guest, destination, disks)),

@@ -223,7 +223,16 @@ pub(super) async fn react(
     Body(wanted): Body<ReactionWanted>,
 ) -> Result<Json<ReactionAnswer>, Problem> {
     desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
-    let result = desk.supervisor.react(id, wanted.into()).await;
+    let wish: whimbrel_core::Wish = wanted.into();
+    if !wish.is_within_bounds() {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "reaction.out-of-bounds",
+            "the hypervisor has no such value, and the migration goes on as before",
+            "a downtime limit is 1 to 2000000 ms, a bandwidth limit at least 1048576 bytes a second",
+        ));
+    }
+    let result = desk.supervisor.react(id, wish).await;
     let result = result.unwrap_or(whimbrel_core::control::ReactionResult::TooLate);
     Ok(Json(ReactionAnswer { result: word(&result), description: result.to_string() }))
 }

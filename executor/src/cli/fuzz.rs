@@ -1,0 +1,154 @@
+//! `whimbrel fuzz`: complete migrations in the simulator, with troubles that chance draws.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use serde::Serialize;
+use whimbrel_sim::fuzz::{Found, Series, series};
+
+use super::args::{FidelityFormat, Fuzz};
+use super::{CliError, Exit, give, unwritten};
+
+const SCHEMA: &str = "whimbrel.fuzz/1";
+/// Seeds that one thread takes at a time. The digest is of these parts in order, so that it does not tell how many
+/// threads there were.
+const PART: u64 = 10_000;
+/// One would do; a few show whether they have one cause.
+const MOST_FOUND: usize = 8;
+
+pub(super) fn run(arguments: &Fuzz) -> Result<Exit, CliError> {
+    let began = Instant::now();
+    let series = all(arguments);
+    let seconds = began.elapsed().as_secs_f64();
+    let violations = series
+        .found
+        .iter()
+        .map(|found| violation(found, arguments.journals.as_deref()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let document = Document {
+        schema: SCHEMA,
+        first_seed: arguments.seed,
+        cases: series.cases,
+        replayed: series.replayed,
+        log_hash: format!("{:016x}", series.log_hash),
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more digits")]
+        cases_per_second: series.cases as f64 / seconds.max(f64::MIN_POSITIVE),
+        seconds,
+        violations,
+    };
+    let written = match arguments.format {
+        FidelityFormat::Text => document.text(),
+        FidelityFormat::Json => {
+            serde_json::to_string(&document).map_err(|error| unwritten(error.into()))? + "\n"
+        }
+    };
+    give(&written)?;
+    Ok(if document.violations.is_empty() { Exit::Done } else { Exit::Unexpected })
+}
+
+/// Every part, by as many threads as there are processors.
+fn all(arguments: &Fuzz) -> Series {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let parts: Vec<(u64, u64)> = (0..arguments.cases.div_ceil(PART))
+        .map(|part| (arguments.seed.saturating_add(part * PART), PART.min(arguments.cases - part * PART)))
+        .collect();
+    let mut ran: Vec<(usize, Series)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                let mine = parts.iter().enumerate().skip(worker).step_by(threads);
+                scope.spawn(move || {
+                    mine.map(|(place, (first, cases))| (place, series(*first, *cases, MOST_FOUND)))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        // A run that differs from its replay panics, and so does this: nothing that was found could be believed.
+        workers
+            .into_iter()
+            .flat_map(|worker| match worker.join() {
+                Ok(ran) => ran,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    });
+    ran.sort_by_key(|(place, _)| *place);
+    let mut whole = Series::default();
+    for (_, part) in ran {
+        whole.cases += part.cases;
+        whole.replayed += part.replayed;
+        whole.log_hash = whole.log_hash.rotate_left(7) ^ part.log_hash;
+        whole.found.extend(part.found);
+    }
+    whole.found.truncate(MOST_FOUND);
+    whole
+}
+
+fn violation(found: &Found, folder: Option<&Path>) -> Result<Violation, CliError> {
+    let mut journal = None;
+    if let Some(folder) = folder {
+        let path = folder.join(format!("seed-{}.jsonl", found.seed));
+        std::fs::write(&path, &found.journal)
+            .map_err(|source| CliError::Unwritable { path: path.clone(), source })?;
+        journal = Some(path.display().to_string());
+    }
+    Ok(Violation {
+        seed: found.seed,
+        what: format!("{:?}", found.broken),
+        troubles_drawn: found.troubles,
+        troubles: found.plan.troubles.iter().map(|trouble| format!("{trouble:?}")).collect(),
+        plan: format!("{:?}", found.plan),
+        journal,
+    })
+}
+
+#[derive(Serialize)]
+struct Document {
+    schema: &'static str,
+    first_seed: u64,
+    cases: u64,
+    /// Migrations that were run twice, and went the same way.
+    replayed: u64,
+    log_hash: String,
+    cases_per_second: f64,
+    seconds: f64,
+    violations: Vec<Violation>,
+}
+
+#[derive(Serialize)]
+struct Violation {
+    seed: u64,
+    what: String,
+    troubles_drawn: usize,
+    /// Those that are needed.
+    troubles: Vec<String>,
+    plan: String,
+    journal: Option<String>,
+}
+
+impl Document {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let _ = writeln!(
+            text,
+            "{} migrations from seed {} on, {:.0} a second; {} of them twice, with the same bytes\nlog hash {}",
+            self.cases, self.first_seed, self.cases_per_second, self.replayed, self.log_hash
+        );
+        for violation in &self.violations {
+            let _ = writeln!(
+                text,
+                "\nVIOLATION, seed {}: {}\n    {}",
+                violation.seed, violation.what, violation.plan
+            );
+            if let Some(journal) = &violation.journal {
+                let _ = writeln!(text, "    see it with: whimbrel replay {journal}");
+            }
+        }
+        if self.violations.is_empty() {
+            let _ = writeln!(text, "no violation");
+        }
+        text
+    }
+}

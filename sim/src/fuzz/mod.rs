@@ -1,0 +1,99 @@
+//! Migrations by the million, each with troubles that chance draws, by the machine that ships.
+//!
+//! Safety is looked at while anything may break; liveness once everything was mended. What is found is made small before
+//! it is told: troubles are left out one after the other for as long as the same promise stays broken.
+
+mod plan;
+mod run;
+
+pub use plan::{Plan, Trouble, What, When};
+pub use run::{Broken, Run, run};
+
+/// What a series of migrations came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    /// Migrations.
+    pub cases: u64,
+    /// The digest of all their states, in order: the same seeds give the same digest on every machine.
+    pub log_hash: u64,
+    /// Those that were run a second time and went the same way.
+    pub replayed: u64,
+    /// What was found.
+    pub found: Vec<Found>,
+}
+
+/// A broken promise, made small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The seed.
+    pub seed: u64,
+    /// Troubles that its plan had.
+    pub troubles: usize,
+    /// The smallest plan that breaks the same promise.
+    pub plan: Plan,
+    /// What was broken.
+    pub broken: Broken,
+    /// The journal of that plan, as `whimbrel replay` reads it.
+    pub journal: String,
+}
+
+/// One run in so many is made twice.
+const REPLAYED: u64 = 100;
+
+/// Runs the seeds from `first` on. Stops early when `most` findings were made.
+///
+/// # Panics
+/// When two runs of one seed differ: nothing that is found could be believed then.
+#[must_use]
+pub fn series(first: u64, cases: u64, most: usize) -> Series {
+    let mut series = Series { log_hash: 0xcbf2_9ce4_8422_2325, ..Series::default() };
+    for seed in first..first.saturating_add(cases) {
+        let plan = Plan::of(seed);
+        let ran = run(&plan, false);
+        series.cases += 1;
+        series.log_hash = (series.log_hash ^ ran.trail).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
+        if seed % REPLAYED == 0 {
+            assert!(run(&plan, false) == ran, "seed {seed} went two ways");
+            series.replayed += 1;
+        }
+        if let Some(broken) = ran.broken {
+            series.found.push(shrunk(plan, broken));
+            if series.found.len() >= most {
+                break;
+            }
+        }
+    }
+    series
+}
+
+/// Leaves out whatever is not needed to break the same promise.
+fn shrunk(plan: Plan, broken: Broken) -> Found {
+    let (seed, troubles) = (plan.seed, plan.troubles.len());
+    let breaks = |plan: &Plan| run(plan, false).broken == Some(broken);
+    let mut small = plan;
+    let mut place = 0;
+    while place < small.troubles.len() {
+        let mut less = small.clone();
+        less.troubles.remove(place);
+        if breaks(&less) {
+            small = less;
+        } else {
+            place += 1;
+        }
+    }
+    let simplify: [fn(&mut Plan); 4] = [
+        |plan| plan.writes_per_second = 0,
+        |plan| plan.limits = false,
+        |plan| plan.timeout_ms = None,
+        |plan| plan.is_persistent = false,
+    ];
+    for simpler in simplify {
+        let mut less = small.clone();
+        simpler(&mut less);
+        if breaks(&less) {
+            small = less;
+        }
+    }
+    let journal = run(&small, true).journal.unwrap_or_default();
+    Found { seed, troubles, plan: small, broken, journal }
+}

@@ -1,0 +1,162 @@
+//! What happens to one migration: which guest it is, how it is moved, and everything that goes wrong on the way.
+//!
+//! Faults are drawn as a swarm: first which kinds there are at all, then when and how often. A few kinds at a time go
+//! deeper than all of them at once.
+
+use whimbrel_core::{Request, Wish};
+
+use crate::random::Random;
+use crate::world::Milestone;
+
+/// One migration and its troubles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The seed of the world's own chance.
+    pub seed: u64,
+    /// Writes a second of the guest, up to 20,000.
+    pub writes_per_second: u64,
+    /// Whether the guest's definition goes with it.
+    pub is_persistent: bool,
+    /// Whether post-copy is allowed.
+    pub postcopy: bool,
+    /// Whether its limits are changed.
+    pub limits: bool,
+    /// When pre-copy is given up, in ms.
+    pub timeout_ms: Option<u64>,
+    /// What happens, in no order.
+    pub troubles: Vec<Trouble>,
+}
+
+/// Something that happens at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// When.
+    pub when: When,
+    /// So long after that, in ms.
+    pub after_ms: u64,
+    /// What.
+    pub what: What,
+}
+
+/// A moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// The beginning.
+    Begin,
+    /// A step of the hypervisors.
+    At(Milestone),
+}
+
+/// A kind of trouble. What is broken is mended after a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A daemon is gone for so many ms; the source's if true.
+    Daemon(bool, u64),
+    /// A host is without power for so many ms.
+    Host(bool, u64),
+    /// The guest's process on a host dies.
+    Guest(bool),
+    /// The link is cut for so many ms.
+    Link(u64),
+    /// The connections to a host's daemon break.
+    Clients(bool),
+    /// A host is silent for so many ms.
+    Silence(bool, u64),
+    /// A host's answers take so many ms longer, for a minute.
+    Delay(bool, u64),
+    /// A host's answers come twice, for a minute.
+    Doubles(bool),
+    /// A host's events are lost, for a minute.
+    NoEvents(bool),
+    /// Whoever drives is gone for so many ms.
+    Driver(u64),
+    /// An operator asks for something.
+    Request(Request),
+}
+
+const KINDS: u64 = 12;
+const MILESTONES: [Milestone; 8] = [
+    Milestone::Preparing,
+    Milestone::Copying,
+    Milestone::Stopped,
+    Milestone::Finishing,
+    Milestone::Starting,
+    Milestone::Started,
+    Milestone::Confirming,
+    Milestone::Postcopy,
+];
+/// Most troubles of one migration.
+const MOST: u64 = 6;
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::from_seed(seed);
+        let kinds = random.next_u64() & random.next_u64();
+        let count = random.below(MOST + 1);
+        let coin = |random: &mut Random| random.below(2) == 0;
+        Self {
+            seed,
+            writes_per_second: one_of([0, 200, 2_000, 20_000], &mut random),
+            is_persistent: coin(&mut random),
+            postcopy: coin(&mut random),
+            limits: coin(&mut random),
+            timeout_ms: coin(&mut random).then(|| 500 + random.below(10_000)),
+            troubles: (0..count).filter_map(|_| Trouble::draw(kinds, &mut random)).collect(),
+        }
+    }
+}
+
+impl Trouble {
+    /// Draws one of the kinds that are on; none when none is.
+    fn draw(kinds: u64, random: &mut Random) -> Option<Self> {
+        let kind = random.below(KINDS);
+        let on = (0..KINDS).map(|next| (kind + next) % KINDS).find(|kind| kinds & (1 << kind) != 0)?;
+        let milestone = usize::try_from(random.below(16)).unwrap_or(0);
+        let when = MILESTONES.get(milestone).map_or(When::Begin, |milestone| When::At(*milestone));
+        let after_ms = match (when, random.below(3)) {
+            (When::Begin, _) => random.below(4_000),
+            (_, 0) => 0,
+            (_, 1) => random.below(20),
+            _ => random.below(2_000),
+        };
+        Some(Self { when, after_ms, what: What::draw(on, random) })
+    }
+}
+
+impl What {
+    fn draw(kind: u64, random: &mut Random) -> Self {
+        let side = random.below(2) == 0;
+        // Shorter and longer than anybody's patience.
+        let for_ms = one_of([50, 2_000, 40_000, 400_000], random);
+        match kind {
+            0 => Self::Daemon(side, for_ms),
+            1 => Self::Host(side, for_ms),
+            2 => Self::Guest(side),
+            3 => Self::Link(for_ms),
+            4 => Self::Clients(side),
+            5 => Self::Silence(side, for_ms),
+            6 => Self::Delay(side, random.below(30_000)),
+            7 => Self::Doubles(side),
+            8 => Self::NoEvents(side),
+            9 => Self::Driver(for_ms),
+            10 => Self::Request(Request::Cancel),
+            _ => Self::Request(Request::React(match random.below(4) {
+                0 => Wish::DowntimeLimitMs(1 + random.below(2_000)),
+                1 => Wish::BandwidthLimitBytesPerSecond((1 + random.below(200)) << 20),
+                2 => Wish::Pause,
+                _ => Wish::Postcopy,
+            })),
+        }
+    }
+}
+
+fn one_of([first, second, third, fourth]: [u64; 4], random: &mut Random) -> u64 {
+    match random.below(4) {
+        0 => first,
+        1 => second,
+        2 => third,
+        _ => fourth,
+    }
+}

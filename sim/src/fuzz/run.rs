@@ -1,0 +1,220 @@
+//! One migration with its troubles, from beginning to end, by the shipped machine in the simulated world; and what is held
+//! against it.
+
+use whimbrel_core::{Input, Request, Side, Spec, Verdict, Ways, Whereabouts};
+
+use super::plan::{Plan, What, When};
+use crate::driver::{Driver, options_of, unwatched};
+use crate::guest::{Guest, Pattern, Writer};
+use crate::network::{Capacity, Line, Loss};
+use crate::qemu::Engine;
+use crate::world::{
+    Doer, Fault, GuestId, HostId, HostInventory, IncidentKind, Manner, Moment, Told, VirtualMachine, World,
+};
+
+const MS: u64 = 1_000_000;
+/// By then everything is mended, and nothing breaks any more.
+const MENDED_MS: u64 = 600_000;
+/// By then it must have ended: every patience is over by far.
+const END_MS: u64 = 4 * 3_600_000;
+
+/// What became of a migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The running digest of all states of the machine.
+    pub trail: u64,
+    /// What was broken.
+    pub broken: Option<Broken>,
+    /// The journal, if it was wanted.
+    pub journal: Option<String>,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// A call of ours did to the guest what must never happen.
+    Incident(IncidentKind),
+    /// The guest is not where it is said to be.
+    WrongPlace(Whereabouts),
+    /// It did not end although nothing was broken any more.
+    NeverEnds,
+    /// The world, or the machine, broke the protocol of the port.
+    Misuse,
+}
+
+/// Runs a plan.
+#[must_use]
+pub fn run(plan: &Plan, with_journal: bool) -> Run {
+    let mut course = Course::new(plan, with_journal);
+    let broken = course.go();
+    let journal = course.driver.journal().map(str::to_owned);
+    Run { trail: course.driver.view().trail, broken, journal }
+}
+
+struct Course {
+    world: World,
+    driver: Driver,
+    guest: GuestId,
+    source: HostId,
+    destination: HostId,
+}
+
+impl Course {
+    fn new(plan: &Plan, with_journal: bool) -> Self {
+        let line = Line { latency_ns: 100_000, jitter_ns: 0, loss: Loss::NONE };
+        let mut world = World::new(plan.seed, line).with_engine(Engine::Mean);
+        let card = Capacity::constant(100 << 20);
+        let [source, destination] =
+            ["alpha", "beta"].map(|name| world.add_host(HostInventory::named(name), card.clone()));
+        let machine = VirtualMachine {
+            is_persistent: plan.is_persistent,
+            ..VirtualMachine::named("wren", memory(plan))
+        };
+        let guest = world.add_guest(source, machine);
+        let spec = spec(plan);
+        let port = world.connect(guest, source, destination, options_of(spec.ways));
+        #[expect(clippy::unwrap_used, reason = "every plan's spec is within its bounds")]
+        let mut driver = Driver::new(&world, port, spec, |_| Verdict::default()).unwrap();
+        if with_journal {
+            driver.keep_journal();
+        }
+        let mut course = Self { world, driver, guest, source, destination };
+        course.prepare(plan);
+        course
+    }
+
+    fn prepare(&mut self, plan: &Plan) {
+        for trouble in &plan.troubles {
+            let moment = match trouble.when {
+                When::Begin => Moment::AtNs(0),
+                When::At(milestone) => Moment::At(self.guest, milestone),
+            };
+            self.plan(moment, trouble.after_ms * MS, trouble.what);
+        }
+        let mended = Moment::AtNs(MENDED_MS * MS);
+        for host in [self.source, self.destination] {
+            self.world.inject_at(mended, 0, Fault::SetManner(host, Manner::default()));
+            self.world.inject_at(mended, 0, Fault::StartHost(host));
+            self.world.inject_at(mended, 0, Fault::StartDaemon(host));
+        }
+        self.world.inject_at(mended, 0, Fault::RestoreLink(self.source, self.destination));
+        // A guest that writes faster than its limit lets through never converges: somebody ends that.
+        self.world.ask_at(mended, 0, self.driver.port(), Request::Cancel);
+    }
+
+    fn plan(&mut self, moment: Moment, after_ns: u64, what: What) {
+        let host = |is_source: bool| if is_source { self.source } else { self.destination };
+        let manner = |is_source, manner| Fault::SetManner(host(is_source), manner);
+        let (first, then) = match what {
+            What::Daemon(side, ms) => {
+                (Fault::KillDaemon(host(side)), Some((Fault::StartDaemon(host(side)), ms)))
+            }
+            What::Host(side, ms) => (Fault::LoseHost(host(side)), Some((Fault::StartHost(host(side)), ms))),
+            What::Guest(side) => (Fault::KillGuest(self.guest, host(side)), None),
+            What::Link(ms) => {
+                let ends = (self.source, self.destination);
+                (Fault::CutLink(ends.0, ends.1), Some((Fault::RestoreLink(ends.0, ends.1), ms)))
+            }
+            What::Clients(side) => (Fault::DropClients(host(side)), None),
+            What::Silence(side, ms) => (
+                manner(side, Manner { is_silent: true, ..Manner::default() }),
+                Some((manner(side, Manner::default()), ms)),
+            ),
+            What::Delay(side, ms) => (
+                manner(side, Manner { delay_ns: ms * MS, ..Manner::default() }),
+                Some((manner(side, Manner::default()), 60_000)),
+            ),
+            What::Doubles(side) => (
+                manner(side, Manner { is_doubled: true, ..Manner::default() }),
+                Some((manner(side, Manner::default()), 60_000)),
+            ),
+            What::NoEvents(side) => (
+                manner(side, Manner { loses_events: true, ..Manner::default() }),
+                Some((manner(side, Manner::default()), 60_000)),
+            ),
+            What::Driver(ms) => {
+                return self.world.interrupt_at(moment, after_ns, self.driver.port(), ms * MS);
+            }
+            What::Request(request) => {
+                return self.world.ask_at(moment, after_ns, self.driver.port(), request);
+            }
+        };
+        self.world.inject_at(moment, after_ns, first);
+        if let Some((fault, ms)) = then {
+            self.world.inject_at(moment, after_ns + ms * MS, fault);
+        }
+    }
+
+    fn go(&mut self) -> Option<Broken> {
+        if self.feed(Input::Operator(Request::Begin)).is_none() {
+            return Some(Broken::Misuse);
+        }
+        while self.driver.view().outcome.is_none() {
+            if self.world.now_ns() >= END_MS * MS {
+                return Some(Broken::NeverEnds);
+            }
+            if self.step().is_none() {
+                return Some(Broken::Misuse);
+            }
+        }
+        self.judge()
+    }
+
+    /// On to the next thing that happens; none when the protocol of the port was broken.
+    fn step(&mut self) -> Option<()> {
+        let deadline = self.driver.deadline_ns().unwrap_or(END_MS * MS);
+        match self.world.advance(deadline.min(END_MS * MS)) {
+            Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation)),
+            Some((_, Told::Asked(request))) => self.feed(Input::Operator(request)),
+            Some((_, Told::Interrupted { gone_ns })) => {
+                let back_ns = self.world.now_ns().saturating_add(gone_ns);
+                self.driver.restart(&mut self.world, back_ns, &mut unwatched).ok()
+            }
+            None if deadline <= self.world.now_ns() => self.feed(Input::Timer),
+            None => Some(()),
+        }
+    }
+
+    fn feed(&mut self, input: Input) -> Option<()> {
+        self.driver.feed(&mut self.world, input, &mut unwatched).ok()
+    }
+
+    /// Holds the end against how things really are.
+    fn judge(&self) -> Option<Broken> {
+        let ours = self.world.incidents().iter().find(|incident| incident.doer == Doer::Caller);
+        if let Some(incident) = ours {
+            return Some(Broken::Incident(incident.kind));
+        }
+        let outcome = self.driver.view().outcome?;
+        let is_whole = |host| self.world.life(self.guest, host).is_some_and(crate::world::Life::is_whole);
+        let (here, there) = (is_whole(self.source), is_whole(self.destination));
+        let said = outcome.guest;
+        let wrong = match said.side() {
+            _ if outcome.ending == whimbrel_core::Ending::InDoubt => false,
+            // A side that could not be asked is named; what is there may have come to run since.
+            _ if outcome.unsettled.is_some() => false,
+            Some(Side::Source) => there && !here,
+            Some(Side::Destination) => here && !there,
+            None => said.is_lost() && (here || there),
+        };
+        wrong.then_some(Broken::WrongPlace(said))
+    }
+}
+
+fn memory(plan: &Plan) -> Guest {
+    let writers = match plan.writes_per_second {
+        0 => Vec::new(),
+        rate => vec![Writer::steady(Pattern::Uniform, rate, 4_096)],
+    };
+    Guest { memory_mib: 64, region_first_page: 4_096, filled_pages: 8_192, writers, ..Guest::default() }
+}
+
+fn spec(plan: &Plan) -> Spec {
+    Spec {
+        downtime_limit_ms: plan.limits.then_some(400),
+        bandwidth_limit_bytes_per_second: plan.limits.then_some(80 << 20),
+        timeout_ms: plan.timeout_ms,
+        ways: Ways { postcopy: plan.postcopy, ..Ways::default() },
+        ..Spec::new("wren", "sim://alpha", "sim://beta")
+    }
+}

@@ -29,6 +29,26 @@ pub struct Route {
     /// The domain XML that the destination is to use instead of the source's: other paths, networks, names of devices on
     /// the host. What the guest sees of them must be the same.
     pub destination_xml: Option<String>,
+    /// Overrules the hypervisor's own doubts about shared storage. Whoever sets it has proved the sharing.
+    #[serde(default)]
+    pub allow_unsafe: bool,
+}
+
+/// What is asked about a migration that may come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// The guest's name on the source.
+    pub guest: String,
+    /// URI of the source.
+    pub source: String,
+    /// URI of the destination.
+    pub destination: String,
+    /// The domain XML that the destination is to use instead of the source's.
+    pub destination_xml: Option<String>,
+    /// Whether disks are to be copied, so that they need not be shared.
+    pub copy_disks: bool,
+    /// Whether shared storage may be proved by a file that is made and removed again.
+    pub probe: bool,
 }
 
 /// Every driver that this process has.
@@ -124,14 +144,15 @@ impl Hosts {
     ///
     /// # Errors
     /// When a host cannot be asked, or the source has no such guest.
-    pub fn facts(&self, guest: &str, source: &str, destination: &str) -> Result<Option<Facts>, HostsError> {
-        for uri in [source, destination] {
+    pub fn facts(&self, inquiry: &Inquiry) -> Result<Option<Facts>, HostsError> {
+        let ends = [&inquiry.source, &inquiry.destination];
+        for uri in ends {
             self.check(uri)?;
         }
-        if [source, destination].iter().any(|uri| uri.starts_with(SCHEME)) {
+        if ends.iter().any(|uri| uri.starts_with(SCHEME)) {
             return Ok(None);
         }
-        real::facts(guest, source, destination).map(Some)
+        real::facts(inquiry).map(Some)
     }
 
     /// A port that answers into `inbox`. Nothing is connected to before the first command.
@@ -158,7 +179,7 @@ mod real {
 
     use whimbrel_plugins::facts::Facts;
 
-    use super::{HostsError, Route};
+    use super::{HostsError, Inquiry, Route};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
     use crate::libvirt::{self, LibvirtPort};
@@ -168,8 +189,8 @@ mod real {
             .map_err(|error| HostsError::Refused { uri: uri.to_owned(), reason: error.to_string() })
     }
 
-    pub(super) fn facts(guest: &str, source: &str, destination: &str) -> Result<Facts, HostsError> {
-        libvirt::collect(guest, source, destination)
+    pub(super) fn facts(inquiry: &Inquiry) -> Result<Facts, HostsError> {
+        libvirt::collect(inquiry)
             .map_err(|untold| HostsError::Refused { uri: untold.uri, reason: untold.error.to_string() })
     }
 
@@ -185,7 +206,7 @@ mod real {
 
     use whimbrel_plugins::facts::Facts;
 
-    use super::{HostsError, Route};
+    use super::{HostsError, Inquiry, Route};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
 
@@ -193,8 +214,8 @@ mod real {
         Err(HostsError::NoDriver(uri.to_owned()))
     }
 
-    pub(super) fn facts(_: &str, source: &str, _: &str) -> Result<Facts, HostsError> {
-        Err(HostsError::NoDriver(source.to_owned()))
+    pub(super) fn facts(inquiry: &Inquiry) -> Result<Facts, HostsError> {
+        Err(HostsError::NoDriver(inquiry.source.clone()))
     }
 
     pub(super) fn port(route: Route, _: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {

@@ -13,9 +13,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::AtTimeout;
 use whimbrel_sim::qemu::Engine;
 
+use super::asked::Asked;
 use super::check::Check;
 use super::facts::FactsVerb;
-use super::rule::args::{RuleVerb, Set};
+use super::rule::args::RuleVerb;
 use crate::service::access::Role;
 use crate::watch::Format;
 
@@ -162,59 +163,9 @@ impl Simulate {
 }
 
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_field_names,
-    clippy::struct_excessive_bools,
-    reason = "a field is named as its option"
-)]
 pub(super) struct Migrate {
-    /// The guest's name.
-    pub(super) domain: String,
-    /// URI of the destination, for example qemu+ssh://beta/system; the source's daemon must reach it too. sim://beta is a
-    /// simulated host.
-    pub(super) dest: String,
-    /// URI of the source.
-    #[arg(long, value_name = "URI", default_value = "qemu:///system")]
-    pub(super) source: String,
-    /// Where the guest's memory is sent, for example tcp://192.0.2.12; without it to the destination's host name.
-    #[arg(long, value_name = "URI")]
-    pub(super) migrate_uri: Option<String>,
-    /// Most MiB a second on the migration link.
-    #[arg(long, value_name = "MIB_PER_S", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub(super) bandwidth: Option<u64>,
-    /// Longest pause in ms that the hand-over may be planned with.
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=2_000_000))]
-    pub(super) downtime: Option<u64>,
-    /// Do something when the copy has taken this many seconds: see --at-timeout.
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    pub(super) timeout: Option<u64>,
-    /// What happens at the timeout. If that does not end the copy within as long again, it is cancelled.
-    #[arg(long, value_enum, default_value_t, requires = "timeout")]
-    pub(super) at_timeout: AtTimeoutName,
-    /// Allow post-copy: the guest is moved before its memory, when it is asked for.
-    #[arg(long)]
-    pub(super) postcopy: bool,
-    /// Slow the guest down when it dirties memory faster than it is copied.
-    #[arg(long)]
-    pub(super) auto_converge: bool,
-    /// Send pages that were sent before as what changed in them.
-    #[arg(long)]
-    pub(super) xbzrle: bool,
-    /// Send over this many connections at once.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
-    pub(super) parallel: Option<u8>,
-    /// Copy disks that the hosts do not share.
-    #[arg(long)]
-    pub(super) copy_disks: bool,
-    /// Move the definition of a guest that is off.
-    #[arg(long, conflicts_with_all = ["postcopy", "auto_converge", "xbzrle", "parallel", "copy_disks", "at_timeout"])]
-    pub(super) offline: bool,
-    /// Rules beside the shipped ones, and what the operator decided about them.
     #[command(flatten)]
-    pub(super) rules: Set,
-    /// Domain XML for the destination: other paths or networks of the host. The guest must see the same.
-    #[arg(long, value_name = "FILE")]
-    pub(super) xml: Option<PathBuf>,
+    pub(super) asked: Asked,
     /// Seconds for which both hosts are looked at when it is not known where the guest is.
     #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) doubt_patience: u64,
@@ -227,8 +178,6 @@ pub(super) struct Migrate {
     /// Write the journal to this new file, instead of one under $XDG_STATE_HOME/whimbrel.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) simulated: Simulated,
 }
 
 /// The world behind `sim://` hosts.

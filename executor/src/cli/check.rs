@@ -1,33 +1,34 @@
-//! `whimbrel check`: what is known to go wrong with a migration, all at once, before anything is changed.
+//! `whimbrel check`: what is known to go wrong with a migration, all at once, before the guest is touched.
 
 use clap::Args;
 use whimbrel_plugins::facts::Facts;
 
-use super::facts::Collect;
-use super::rule::args::{Form, Set};
+use super::asked::Asked;
+use super::rule::args::Form;
 use super::rule::{load_set, show, today};
-use super::{CliError, Exit};
-use crate::hosts::Hosts;
+use super::{CliError, Exit, simulated};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]
-    of: Collect,
-    #[command(flatten)]
-    set: Set,
+    asked: Asked,
     /// How results are written.
     #[arg(long, value_enum, default_value_t)]
     format: Form,
 }
 
 pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
-    let set = load_set(&arguments.set)?;
-    let facts = collect(&arguments.of)?;
+    let set = load_set(&arguments.asked.rules)?;
+    let facts = collect(&arguments.asked)?;
     show(&set.judge(&facts, &today()), arguments.format)
 }
 
-/// Facts from two hosts that a hypervisor runs on.
-pub(super) fn collect(arguments: &Collect) -> Result<Facts, CliError> {
-    let told = Hosts::new(None).facts(&arguments.domain, &arguments.source, &arguments.dest)?;
-    told.ok_or_else(|| CliError::Rules("simulated hosts have no facts of their own".to_owned()))
+/// The facts that rules judge, from both hosts.
+pub(super) fn collect(asked: &Asked) -> Result<Facts, CliError> {
+    let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
+    let told = hosts.facts(&asked.inquiry(asked.destination_xml()?))?;
+    let mut facts =
+        told.ok_or_else(|| CliError::Rules("simulated hosts have no facts of their own".to_owned()))?;
+    facts.request = Some(asked.request());
+    Ok(facts)
 }

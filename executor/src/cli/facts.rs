@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use whimbrel_plugins::facts::{Facts, Host, Request};
 use whimbrel_plugins::xml;
 
+use super::asked::Asked;
 use super::rule::document;
 use super::{CliError, Exit};
 
@@ -16,7 +17,7 @@ pub(super) enum FactsVerb {
     /// From libvirt's XML in files. What the files do not say stays unknown.
     FromXml(Box<FromXml>),
     /// From two live hosts.
-    Collect(Collect),
+    Collect(Box<Asked>),
 }
 
 #[derive(Debug, Args)]
@@ -48,17 +49,6 @@ pub(super) struct FromXml {
     /// Node devices of the destination.
     #[arg(long, value_name = "FILE")]
     device: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Collect {
-    /// The guest's name.
-    pub(super) domain: String,
-    /// libvirt URI of the destination.
-    pub(super) dest: String,
-    /// libvirt URI of the source.
-    #[arg(long, value_name = "URI", default_value = "qemu:///system")]
-    pub(super) source: String,
 }
 
 pub(super) fn run(verb: &FactsVerb) -> Result<Exit, CliError> {

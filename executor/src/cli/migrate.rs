@@ -1,14 +1,15 @@
 //! `whimbrel migrate`: a running guest from one host to another.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use whimbrel_core::control::Change;
-use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Ways};
+use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec};
 
-use super::args::{AtTimeoutName, Migrate};
+use super::args::Migrate;
+use super::asked::Asked;
 use super::preflight::Preflight;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal};
@@ -16,23 +17,26 @@ use crate::hosts::Route;
 use crate::watch::{self, Origin, picture};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
-    let hosts = simulated::hosts(&arguments.simulated, [&arguments.source, &arguments.dest])?;
+    let asked = &arguments.asked;
+    let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
     // The destination was typed; the source may be the usual one, whose driver is a later worry.
-    hosts.check(&arguments.dest)?;
-    hosts.check(&arguments.source)?;
+    hosts.check(&asked.dest)?;
+    hosts.check(&asked.source)?;
     // Before anything is made and before signals are caught: whoever interrupts a host that is slow to answer, leaves.
-    let preflight = Preflight::new(arguments, &hosts, ways(arguments))?;
-    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&arguments.domain));
+    let destination_xml = asked.destination_xml()?;
+    let preflight = Preflight::new(asked, &hosts, destination_xml.clone())?;
+    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
     let journal = Journal::create(&path)?;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
     let route = Route {
-        guest: arguments.domain.clone(),
-        source: arguments.source.clone(),
-        destination: arguments.dest.clone(),
-        migrate_uri: arguments.migrate_uri.clone(),
-        ways: ways(arguments),
-        destination_xml: arguments.xml.as_deref().map(read_xml).transpose()?,
+        guest: asked.domain.clone(),
+        source: asked.source.clone(),
+        destination: asked.dest.clone(),
+        migrate_uri: asked.migrate_uri.clone(),
+        ways: asked.ways(),
+        destination_xml,
+        allow_unsafe: asked.allow_unsafe,
     };
     let mut port = hosts.port(route, sender)?;
     let watcher = watch::choose(arguments.format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
@@ -41,7 +45,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let driven = drive::drive(course, &mut *port, &inbox, Box::new(journal), &rules, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
     if exit == Exit::Left {
-        say(&how_to_look_after(arguments, &driven.migration));
+        say(&how_to_look_after(asked, &driven.migration));
     }
     say(&format!("journal: {}", path.display()));
     if let Some(error) = &driven.journal_error {
@@ -57,30 +61,16 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
 }
 
 fn spec(arguments: &Migrate) -> Spec {
-    let mut spec = Spec::new(arguments.domain.as_str(), arguments.source.as_str(), arguments.dest.as_str());
-    spec.downtime_limit_ms = arguments.downtime;
-    spec.bandwidth_limit_bytes_per_second = arguments.bandwidth.map(|mib| mib << 20);
-    spec.timeout_ms = arguments.timeout.map(|s| s.saturating_mul(1000));
-    spec.at_timeout = arguments.at_timeout.into();
-    spec.ways = ways(arguments);
+    let asked = &arguments.asked;
+    let mut spec = Spec::new(asked.domain.as_str(), asked.source.as_str(), asked.dest.as_str());
+    spec.downtime_limit_ms = asked.downtime;
+    spec.bandwidth_limit_bytes_per_second = asked.bandwidth.map(|mib| mib << 20);
+    spec.timeout_ms = asked.timeout.map(|s| s.saturating_mul(1000));
+    spec.at_timeout = asked.at_timeout.into();
+    spec.ways = asked.ways();
     spec.doubt_patience_ms = arguments.doubt_patience.saturating_mul(1000);
     spec.recovery_patience_ms = arguments.recovery_patience.saturating_mul(1000);
     spec
-}
-
-fn ways(arguments: &Migrate) -> Ways {
-    Ways {
-        postcopy: arguments.postcopy || arguments.at_timeout == AtTimeoutName::Postcopy,
-        auto_converge: arguments.auto_converge,
-        xbzrle: arguments.xbzrle,
-        parallel_connections: arguments.parallel,
-        copy_disks: arguments.copy_disks,
-        offline: arguments.offline,
-    }
-}
-
-fn read_xml(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source })
 }
 
 /// The code that tells this outcome.
@@ -95,8 +85,8 @@ fn exit_of(outcome: &Outcome) -> Exit {
 }
 
 /// What an operator who leaves needs to know: what goes on without us, and what will not be done any more.
-fn how_to_look_after(arguments: &Migrate, migration: &Migration) -> String {
-    let Migrate { domain, source, dest, .. } = arguments;
+fn how_to_look_after(asked: &Asked, migration: &Migration) -> String {
+    let Asked { domain, source, dest, .. } = asked;
     let phase = migration.view().phase;
     let what = match phase {
         PhaseName::Validating | PhaseName::Preparing => {

@@ -4,6 +4,7 @@
 //! how a migration works.
 
 mod args;
+mod asked;
 mod check;
 mod client;
 mod error;

@@ -2,11 +2,11 @@
 //!
 //! Facts that could not be had are a finding. It must never let a migration begin as if it had been judged on them.
 
-use whimbrel_core::{Facts as Known, Verdict, Ways};
-use whimbrel_plugins::facts::{Facts, Request, StorageCopy};
-use whimbrel_plugins::{Judgement, RuleSet, facts_of_core, xml};
+use whimbrel_core::{Facts as Known, Verdict};
+use whimbrel_plugins::facts::Facts;
+use whimbrel_plugins::{Judgement, RuleSet, facts_of_core};
 
-use super::args::Migrate;
+use super::asked::Asked;
 use super::rule::{load_set, today};
 use super::{CliError, say};
 use crate::hosts::Hosts;
@@ -31,12 +31,15 @@ impl Preflight {
     ///
     /// # Errors
     /// When the rules, or the definition for the destination, cannot be used.
-    pub(super) fn new(arguments: &Migrate, hosts: &Hosts, ways: Ways) -> Result<Self, CliError> {
-        let set = load_set(&arguments.rules)?;
-        let told = match hosts.facts(&arguments.domain, &arguments.source, &arguments.dest) {
+    pub(super) fn new(
+        asked: &Asked,
+        hosts: &Hosts,
+        destination_xml: Option<String>,
+    ) -> Result<Self, CliError> {
+        let set = load_set(&asked.rules)?;
+        let told = match hosts.facts(&asked.inquiry(destination_xml)) {
             Ok(Some(mut facts)) => {
-                facts.request = Some(request(arguments, ways));
-                facts.target = target(arguments)?;
+                facts.request = Some(asked.request());
                 Told::Everything(Box::new(facts))
             }
             Ok(None) => Told::Simulated,
@@ -72,34 +75,4 @@ impl Preflight {
 /// A name may have gone to another guest between two questions; a UUID does not.
 fn is_of(facts: &Facts, known: &Known) -> bool {
     facts.guest.as_ref().is_some_and(|guest| guest.uuid == known.guest.uuid)
-}
-
-fn target(arguments: &Migrate) -> Result<Option<whimbrel_plugins::facts::Domain>, CliError> {
-    let Some(path) = &arguments.xml else { return Ok(None) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
-    xml::domain(&text)
-        .map(Some)
-        .map_err(|error| CliError::Facts { path: path.clone(), reason: error.to_string() })
-}
-
-fn request(arguments: &Migrate, ways: Ways) -> Request {
-    Request {
-        live: !ways.offline,
-        offline: ways.offline,
-        postcopy: ways.postcopy,
-        storage_copy: if ways.copy_disks { StorageCopy::Full } else { StorageCopy::None },
-        peer_to_peer: true,
-        parallel_connections: ways.parallel_connections.map(u32::from),
-        compression: if ways.xbzrle { vec!["xbzrle".to_owned()] } else { Vec::new() },
-        auto_converge: ways.auto_converge,
-        persist_destination: true,
-        undefine_source: true,
-        destination_xml: arguments.xml.is_some(),
-        persistent_xml: arguments.xml.is_some(),
-        migrate_uri: arguments.migrate_uri.clone(),
-        bandwidth_mib_per_second: arguments.bandwidth,
-        downtime_limit_ms: arguments.downtime,
-        ..Request::default()
-    }
 }

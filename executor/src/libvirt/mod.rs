@@ -28,7 +28,7 @@ pub use host::host_uuid;
 pub use parameters::{MigrateFlags, MigrateParameters};
 pub use state::{PausedReason, RunningReason, ShutoffReason, State};
 pub use statistics::{JobOperation, JobStatistics, JobType, ParameterValue};
-pub use sys::{Connection, Domain, Subscription, XmlView};
+pub use sys::{Connection, Domain, Listed, StoragePool, Subscription, XmlView};
 pub use versions::Version;
 
 #[cfg(test)]

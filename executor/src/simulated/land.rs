@@ -229,6 +229,7 @@ fn options(route: &Route) -> MigrateOptions {
         postcopy: ways.postcopy.then(Postcopy::default),
         copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
         is_offline: ways.offline,
+        is_unsafe: route.allow_unsafe,
         // The definition goes with the guest: one that stayed behind could be started there by mistake.
         persist_destination: true,
         undefine_source: true,

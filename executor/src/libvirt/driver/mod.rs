@@ -28,7 +28,7 @@ use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Hint, Ob
 pub(super) use self::facts::hypervisor;
 use self::failure::failure;
 use self::lane::Lane;
-use self::link::Link;
+pub(super) use self::link::Link;
 pub use self::listing::inventory;
 pub(super) use self::look::is_active as is_active_job;
 use super::{

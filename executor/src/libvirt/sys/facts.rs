@@ -116,6 +116,29 @@ impl Domain {
         })
     }
 
+    /// The size of a disk as the guest sees it, in bytes.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports, such as that the disk is empty.
+    pub fn disk_bytes(&self, disk: &str) -> Result<u64, LibvirtError> {
+        let call = "virDomainGetBlockInfo";
+        let disk = c_string(call, "a disk's name", disk)?;
+        let mut info = virt_sys::virDomainBlockInfo { capacity: 0, allocation: 0, physical: 0 };
+        // SAFETY: the handle is valid as long as `self`, the name outlives the call; `info` is ours to write.
+        let result = unsafe { virt_sys::virDomainGetBlockInfo(self.raw(), disk.as_ptr(), &raw mut info, 0) };
+        check(call, result).map(|_| info.capacity)
+    }
+
+    /// How many checkpoints it has.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn checkpoints(&self) -> Result<u32, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`; without a list only the number is told.
+        let result = unsafe { virt_sys::virDomainListAllCheckpoints(self.raw(), std::ptr::null_mut(), 0) };
+        check("virDomainListAllCheckpoints", result).map(|count| u32::try_from(count).unwrap_or(0))
+    }
+
     /// How many snapshots it has.
     ///
     /// # Errors

@@ -150,6 +150,7 @@ impl Wanted {
             migrate_uri: self.migrate_uri.clone(),
             ways,
             destination_xml: None,
+            allow_unsafe: false,
         };
         Ok((spec, route))
     }

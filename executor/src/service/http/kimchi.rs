@@ -179,6 +179,7 @@ pub(super) async fn migrate(
         migrate_uri: None,
         ways: spec.ways,
         destination_xml: None,
+        allow_unsafe: false,
     };
     let target_uri = format!("{ROOT}/vms/{}", escaped(&name));
     let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key: None };

@@ -11,6 +11,16 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Where Debian's `rustc-web` puts the compiler whose sources `rust-web-src` brings.
 const SYSTEM_COMPILER: &str = "/usr/bin/rustc";
 
+const PROFILE: [(&str, &str); 7] = [
+    ("CODEGEN_UNITS", "1"),
+    ("DEBUG", "false"),
+    ("LTO", "true"),
+    ("OPT_LEVEL", "s"),
+    ("OVERFLOW_CHECKS", "false"),
+    ("PANIC", "abort"),
+    ("STRIP", "true"),
+];
+
 /// Why a pack could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -61,12 +71,17 @@ pub fn build(folder: &Path, features: &str, target_folder: Option<&Path>) -> Res
     let mut job = Command::new("cargo");
     job.current_dir(folder).args(["build", "--release", "--quiet", "--target", TARGET]);
     job.args(["--message-format", "json-render-diagnostics", "--features", features]);
+    // Small code is compiled quickly when a pack is loaded. Whatever the package says: its workspace may say otherwise.
+    for (name, value) in PROFILE {
+        job.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
+    }
     if let Some(target) = target_folder {
         job.arg("--target-dir").arg(target);
     }
     match compiler().ok_or(BuildError::NoCompiler)? {
         Compiler::Ready => {}
         Compiler::Sources { rustc, linker } => {
+            // One library for all packs, whether they use the standard library or not: it is built once.
             job.arg("-Zbuild-std=std,panic_abort")
                 .env("RUSTC", rustc)
                 // The sources are the compiler's own, so what is unstable between versions is not here.

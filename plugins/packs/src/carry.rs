@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use whimbrel_facts as own;
 
-use crate::exports::whimbrel::rules::pack as wire;
+use crate::pack::exports::whimbrel::rules::pack as wire;
 
 /// A value of one side as that of the other.
 pub(crate) trait Carry<T> {
@@ -106,11 +106,62 @@ cases!(FactGroup { Request, Guest, Source, Destination, Storage, Attributes });
 given!(Attribute { path, value });
 answered!(Attribute { path, value });
 cases!(StorageCopy { None, Full, Incremental });
-given!(Request { live, offline, postcopy, postcopy_preempt, storage_copy, copied_disks, allow_unsafe, peer_to_peer, tunnelled, parallel_connections, compression, zero_copy, tls, rdma, auto_converge, dirty_limit, abort_on_error, persist_destination, undefine_source, destination_xml, persistent_xml, migrate_uri, bandwidth_mib_per_second, downtime_limit_ms, throttle_initial_percent, throttle_increment_percent, xbzrle_cache_bytes, zlib_level, zstd_level, dirty_limit_period_ms });
+given!(Request {
+    live,
+    offline,
+    postcopy,
+    postcopy_preempt,
+    storage_copy,
+    copied_disks,
+    allow_unsafe,
+    peer_to_peer,
+    tunnelled,
+    parallel_connections,
+    compression,
+    zero_copy,
+    tls,
+    rdma,
+    auto_converge,
+    dirty_limit,
+    abort_on_error,
+    persist_destination,
+    undefine_source,
+    destination_xml,
+    persistent_xml,
+    migrate_uri,
+    bandwidth_mib_per_second,
+    downtime_limit_ms,
+    throttle_initial_percent,
+    throttle_increment_percent,
+    xbzrle_cache_bytes,
+    zlib_level,
+    zstd_level,
+    dirty_limit_period_ms
+});
 cases!(RunState { Running, Paused, Off, Crashed, Unknown });
 given!(CpuFeature { name, policy });
 given!(GuestCpu { mode, model, vendor, check, migratable, features });
-given!(Disk { target, bus, device, kind, source, protocol, format, cache, read_only, shareable, transient, serial, wwn, size_bytes, reservations, encrypted, busy, pool, backing });
+given!(Disk {
+    target,
+    bus,
+    device,
+    kind,
+    source,
+    protocol,
+    format,
+    cache,
+    read_only,
+    shareable,
+    transient,
+    serial,
+    wwn,
+    size_bytes,
+    reservations,
+    encrypted,
+    busy,
+    pool,
+    backing
+});
 given!(NetworkCard { kind, source, mac, model, backend, mtu, transient });
 given!(HostDevice { kind, address, model, transient });
 given!(Filesystem { driver, source, target });
@@ -119,7 +170,49 @@ given!(SharedMemory { name, model, role });
 given!(Graphics { kind, listen, clipboard });
 given!(MemoryDevice { model, slot, base, size_kib });
 given!(CharacterDevice { kind, backend, path });
-given!(Domain { name, uuid, state, state_reason, persistent, auto_destroy, autostart, managed_save, job, snapshots, checkpoints, accelerator, architecture, machine, emulator, cpu, cpus, cpus_maximum, memory_kib, memory_maximum_kib, memory_locked, hard_limit_kib, huge_pages_kib, pinned_cpus, strict_nodes, tsc_frequency_hz, launch_security, hyperv_mode, firmware, disks, network_cards, host_devices, filesystems, tpms, shared_memories, graphics, memory_devices, character_devices, free_root_ports, metadata, not_understood });
+given!(Domain {
+    name,
+    uuid,
+    state,
+    state_reason,
+    persistent,
+    auto_destroy,
+    autostart,
+    managed_save,
+    job,
+    snapshots,
+    checkpoints,
+    accelerator,
+    architecture,
+    machine,
+    emulator,
+    cpu,
+    cpus,
+    cpus_maximum,
+    memory_kib,
+    memory_maximum_kib,
+    memory_locked,
+    hard_limit_kib,
+    huge_pages_kib,
+    pinned_cpus,
+    strict_nodes,
+    tsc_frequency_hz,
+    launch_security,
+    hyperv_mode,
+    firmware,
+    disks,
+    network_cards,
+    host_devices,
+    filesystems,
+    tpms,
+    shared_memories,
+    graphics,
+    memory_devices,
+    character_devices,
+    free_root_ports,
+    metadata,
+    not_understood
+});
 given!(HostCpu { model, vendor, features, tsc_frequency_hz, tsc_scaling });
 given!(Machine { name, alias_of, cpus_maximum, deprecated });
 given!(CpuModel { name, usable });
@@ -131,7 +224,38 @@ given!(HugePages { size_kib, free });
 given!(NumaNode { id, memory_kib, cpus });
 given!(Namesake { name, uuid, state });
 cases!(CpuComparison { Incompatible, Identical, Superset });
-given!(Host { uri, name, uuid, hypervisor, hypervisor_version, library_version, architecture, cpu, cpus, memory_kib, free_memory_kib, maintenance, live_migration, transports, accelerators, machines, cpu_modes, cpu_models, cpu_comparison, cpu_comparison_reason, supports, networks, links, pools, devices, secrets, huge_pages, numa_nodes, namesakes, migrations });
+given!(Host {
+    uri,
+    name,
+    uuid,
+    hypervisor,
+    hypervisor_version,
+    library_version,
+    architecture,
+    cpu,
+    cpus,
+    memory_kib,
+    free_memory_kib,
+    maintenance,
+    live_migration,
+    transports,
+    accelerators,
+    machines,
+    cpu_modes,
+    cpu_models,
+    cpu_comparison,
+    cpu_comparison_reason,
+    supports,
+    networks,
+    links,
+    pools,
+    devices,
+    secrets,
+    huge_pages,
+    numa_nodes,
+    namesakes,
+    migrations
+});
 cases!(Sharing { Proven, Disproven, Unknown });
 given!(Identity { kind, value });
 given!(StorageSide { exists, identities, size_bytes, filesystem, pool, free_bytes });

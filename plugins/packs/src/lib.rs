@@ -1,56 +1,13 @@
-//! One shipped pack as a component: the contract's three functions over `whimbrel-rules`.
+//! One shipped pack as a component: the rules of one feature.
 //!
-//! It has no standard library, so that it is built quickly, imports nothing and stays small.
+//! It has no standard library, so that it imports nothing and stays small. On the host there is nothing in it.
 
-#![no_std]
+#![cfg_attr(target_arch = "wasm32", no_std)]
 
+#[cfg(target_arch = "wasm32")]
 extern crate alloc;
 
-mod carry;
-
-use alloc::vec::Vec;
-
-use whimbrel_rules::Pack;
-
-use self::carry::Carry;
-use self::exports::whimbrel::rules::pack::{About, Activation, Facts, Finding, Guest, SettingsError};
-
-wit_bindgen::generate!({ path: "../wit/rules.wit", world: "validator" });
-
-#[global_allocator]
-static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
-
-#[cfg(feature = "guest")]
-const PACK: Pack = whimbrel_rules::GUEST;
-#[cfg(feature = "hosts")]
-const PACK: Pack = whimbrel_rules::HOSTS;
-#[cfg(feature = "storage")]
-const PACK: Pack = whimbrel_rules::STORAGE;
-#[cfg(feature = "request")]
-const PACK: Pack = whimbrel_rules::REQUEST;
-
-struct Shipped;
-
-impl Guest for Shipped {
-    fn describe() -> About {
-        PACK.about().carry()
-    }
-
-    fn validate_settings(activation: Activation) -> Vec<SettingsError> {
-        PACK.validate_settings(&activation.carry()).carry()
-    }
-
-    fn check(facts: Facts, activations: Vec<Activation>) -> Vec<Finding> {
-        let activations: Vec<whimbrel_facts::Activation> = activations.carry();
-        PACK.check(&facts.carry(), &activations).carry()
-    }
-}
-
-export!(Shipped);
-
-/// A trap is what the host sees, and turns into a finding.
 #[cfg(target_arch = "wasm32")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    core::arch::wasm32::unreachable()
-}
+mod carry;
+#[cfg(target_arch = "wasm32")]
+mod pack;

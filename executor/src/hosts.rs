@@ -6,7 +6,7 @@ use std::io;
 use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::Ways;
+use whimbrel_core::{Failure, Fault, Ways};
 use whimbrel_plugins::facts::Facts;
 
 use crate::drive::{Message, Port};
@@ -35,7 +35,7 @@ pub struct Route {
 }
 
 /// What is asked about a migration that may come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inquiry {
     /// The guest's name on the source.
     pub guest: String,
@@ -139,20 +139,29 @@ impl Hosts {
         Ok(hosts.into_iter().map(|found| found.host.uri).collect())
     }
 
-    /// What rules are told of a guest and both hosts; none of simulated ones, which have only what the core asks for.
-    /// Blocks for as long as the hosts take to answer.
+    /// What rules are told of a guest and both hosts. Blocks for as long as the hosts take to answer.
     ///
     /// # Errors
     /// When a host cannot be asked, or the source has no such guest.
-    pub fn facts(&self, inquiry: &Inquiry) -> Result<Option<Facts>, HostsError> {
+    pub fn facts(&self, inquiry: &Inquiry) -> Result<Facts, HostsError> {
         let ends = [&inquiry.source, &inquiry.destination];
         for uri in ends {
             self.check(uri)?;
         }
-        if ends.iter().any(|uri| uri.starts_with(SCHEME)) {
-            return Ok(None);
+        let simulated = ends.iter().filter(|uri| uri.starts_with(SCHEME)).count();
+        match &self.simulated {
+            Some(world) if simulated == ends.len() => {
+                let told = world.facts(inquiry).map_err(HostsError::World)?;
+                let refused = |failure: Failure| HostsError::Refused {
+                    uri: if failure.fault == Fault::DestinationUnreachable { ends[1] } else { ends[0] }
+                        .clone(),
+                    reason: failure.message,
+                };
+                told.map(|facts| *facts).map_err(refused)
+            }
+            _ if simulated > 0 => Err(HostsError::Mixed(inquiry.source.clone(), inquiry.destination.clone())),
+            _ => real::facts(inquiry),
         }
-        real::facts(inquiry).map(Some)
     }
 
     /// A port that answers into `inbox`. Nothing is connected to before the first command.

@@ -46,7 +46,7 @@ pub fn verdict(findings: impl IntoIterator<Item = Finding>) -> Verdict {
         };
         Some(whimbrel_core::Finding { code: finding.code, severity, message: finding.message, remediation })
     });
-    Verdict { findings: weighed.collect() }
+    Verdict { findings: weighed.collect(), basis: None }
 }
 
 fn remediation(code: &str) -> Option<&'static str> {

@@ -8,6 +8,7 @@ use std::fs;
 use crate::artifacts;
 use crate::error::Error;
 use crate::job::Job;
+use crate::setup::SANDBOX_COMPILER;
 
 const PACKS: [&str; 4] = ["guest", "hosts", "storage", "request"];
 const COMMITTED: &str = "plugins/shipped";
@@ -58,6 +59,6 @@ pub(crate) fn run(write: bool) -> Result<String, Error> {
 
 /// The compiler whose sources are here; empty where there is none.
 fn compiler() -> String {
-    let told = Job::new("/usr/bin/rustc", "--version").output().unwrap_or_default();
+    let told = Job::new(SANDBOX_COMPILER, "--version").output().unwrap_or_default();
     String::from_utf8_lossy(&told).trim().to_owned()
 }

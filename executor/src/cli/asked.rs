@@ -1,6 +1,8 @@
 //! Which migration is meant, in the options of `whimbrel migrate`, `check` and `facts collect`: the same words for all three,
 //! so that what was checked is what is done.
 
+#![expect(clippy::doc_markdown, reason = "these comments are the help's text")]
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,11 +15,7 @@ use super::rule::args::Set;
 use crate::hosts::Inquiry;
 
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_field_names,
-    clippy::struct_excessive_bools,
-    reason = "a field is named as its option"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that is given or not")]
 pub(super) struct Asked {
     /// The guest's name.
     pub(super) domain: String,

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
+use whimbrel_core::{Answer, Input, Observation, journal};
 use whimbrel_plugins::facts::{Facts, Host, Request};
 use whimbrel_plugins::xml;
 
@@ -16,7 +18,9 @@ use super::{CliError, Exit};
 pub(super) enum FactsVerb {
     /// From libvirt's XML in files. What the files do not say stays unknown.
     FromXml(Box<FromXml>),
-    /// From two live hosts.
+    /// From the journal of a migration: what the rules looked at before it began.
+    FromJournal(FromJournal),
+    /// From two hosts, live or simulated.
     Collect(Box<Asked>),
 }
 
@@ -51,11 +55,34 @@ pub(super) struct FromXml {
     device: Vec<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct FromJournal {
+    /// The journal, as `whimbrel migrate` wrote it.
+    journal: PathBuf,
+}
+
 pub(super) fn run(verb: &FactsVerb) -> Result<Exit, CliError> {
     match verb {
         FactsVerb::FromXml(arguments) => document(&from_xml(arguments)?),
+        FactsVerb::FromJournal(arguments) => document(&from_journal(&arguments.journal)?),
         FactsVerb::Collect(arguments) => document(&super::check::collect(arguments)?),
     }
+}
+
+fn from_journal(path: &Path) -> Result<Value, CliError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })?;
+    let mut found = None;
+    journal::replay(&text, |record, _, _| {
+        if let Input::Hypervisor(Observation::Answer { answer: Answer::Verdict(verdict), .. }) = &record.input
+            && let Some(facts) = verdict.basis.as_ref().and_then(|basis| basis.get("facts"))
+        {
+            found = Some(facts.clone());
+        }
+    })
+    .map_err(|source| CliError::Journal { path: path.to_owned(), source })?;
+    let reason = "its rules were asked about no more than the migration needs itself";
+    found.ok_or_else(|| CliError::Facts { path: path.to_owned(), reason: reason.to_owned() })
 }
 
 fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {

@@ -2,9 +2,10 @@
 //!
 //! Facts that could not be had are a finding. It must never let a migration begin as if it had been judged on them.
 
+use serde_json::{Value, json};
 use whimbrel_core::{Facts as Known, Verdict};
 use whimbrel_plugins::facts::Facts;
-use whimbrel_plugins::{Judgement, RuleSet, facts_of_core};
+use whimbrel_plugins::{Judgement, RuleSet};
 
 use super::asked::Asked;
 use super::rule::{load_set, today};
@@ -20,8 +21,6 @@ pub(super) struct Preflight {
 enum Told {
     /// All that rules can be told.
     Everything(Box<Facts>),
-    /// The hosts are simulated and have nothing beyond what the core asks for.
-    Simulated,
     /// The hosts did not tell, and why.
     Nothing(String),
 }
@@ -38,11 +37,10 @@ impl Preflight {
     ) -> Result<Self, CliError> {
         let set = load_set(&asked.rules)?;
         let told = match hosts.facts(&asked.inquiry(destination_xml)) {
-            Ok(Some(mut facts)) => {
+            Ok(mut facts) => {
                 facts.request = Some(asked.request());
                 Told::Everything(Box::new(facts))
             }
-            Ok(None) => Told::Simulated,
             Err(error) => Told::Nothing(error.to_string()),
         };
         Ok(Self { set, told })
@@ -55,8 +53,19 @@ impl Preflight {
         if unknown > 0 && matches!(self.told, Told::Everything(_)) {
             say(&format!("preflight: {unknown} findings are unknown; `whimbrel check` names them"));
         }
+        let basis = self.basis(known, &judgement);
         let forceful = judgement.findings.into_iter().filter(|one| one.waived.is_none());
-        whimbrel_plugins::verdict(forceful.map(|one| one.finding))
+        Verdict { basis, ..whimbrel_plugins::verdict(forceful.map(|one| one.finding)) }
+    }
+
+    /// What was judged, and by which rules, for the journal: whoever reads it can ask them again.
+    fn basis(&self, known: &Known, judgement: &Judgement) -> Option<Value> {
+        match &self.told {
+            Told::Everything(facts) if is_of(facts, known) => {
+                Some(json!({ "set": judgement.set, "facts": facts }))
+            }
+            Told::Everything(_) | Told::Nothing(_) => None,
+        }
     }
 
     fn judgement(&self, known: &Known) -> Judgement {
@@ -66,7 +75,6 @@ impl Preflight {
                 let why = "another guest has had this name since the hosts were asked";
                 self.set.judge_without(known, why, &today())
             }
-            Told::Simulated => self.set.judge(&facts_of_core(known), &today()),
             Told::Nothing(why) => self.set.judge_without(known, why, &today()),
         }
     }

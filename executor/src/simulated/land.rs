@@ -10,13 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::{Command, CopyState, Failure, Fault, GuestRun};
+use whimbrel_plugins::facts::Facts;
 use whimbrel_sim::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
 use whimbrel_sim::world::{DiskCopy, GuestId, HostId, MigrateOptions, PortId, Told, World};
 
 use super::SCHEME;
+use super::facts::facts;
 use super::port::SimulatedPort;
 use crate::drive::Message;
-use crate::hosts::Route;
+use crate::hosts::{Inquiry, Route};
 use crate::inventory::{GuestEntry, HostEntry, Inventory};
 
 /// The thread looks at the time at least this often.
@@ -28,6 +30,7 @@ const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 #[derive(Debug)]
 pub(super) enum Ask {
     Inventory(Sender<Vec<Inventory>>),
+    Facts(Inquiry, Sender<Result<Box<Facts>, Failure>>),
     Open(Route, Sender<Message>, Sender<Result<PortId, Failure>>),
     CarryOut(PortId, Command),
     Close(PortId),
@@ -56,6 +59,12 @@ impl Land {
     pub(super) fn inventory(&self) -> io::Result<Vec<Inventory>> {
         let (reply, answer) = channel();
         self.ask(Ask::Inventory(reply));
+        answer.recv().map_err(|_| gone())
+    }
+
+    pub(super) fn facts(&self, inquiry: &Inquiry) -> io::Result<Result<Box<Facts>, Failure>> {
+        let (reply, answer) = channel();
+        self.ask(Ask::Facts(inquiry.clone(), reply));
         answer.recv().map_err(|_| gone())
     }
 
@@ -129,6 +138,9 @@ impl Keeper {
             Ask::Inventory(reply) => {
                 let _ = reply.send(self.inventory());
             }
+            Ask::Facts(inquiry, reply) => {
+                let _ = reply.send(self.facts(&inquiry));
+            }
             Ask::Open(route, inbox, reply) => {
                 let opened = self.open(&route);
                 if let Ok(port) = opened {
@@ -144,12 +156,21 @@ impl Keeper {
         }
     }
 
+    fn facts(&self, inquiry: &Inquiry) -> Result<Box<Facts>, Failure> {
+        let [source, destination] = self.ends(&inquiry.source, &inquiry.destination)?;
+        let guest = self.guest(&inquiry.guest, source, destination)?;
+        Ok(Box::new(facts(&self.world, guest, [source, destination], inquiry.probe)))
+    }
+
+    fn ends(&self, source: &str, destination: &str) -> Result<[HostId; 2], Failure> {
+        Ok([
+            self.host(source).ok_or_else(|| no_host(Fault::SourceUnreachable, source))?,
+            self.host(destination).ok_or_else(|| no_host(Fault::DestinationUnreachable, destination))?,
+        ])
+    }
+
     fn open(&mut self, route: &Route) -> Result<PortId, Failure> {
-        let source =
-            self.host(&route.source).ok_or_else(|| no_host(Fault::SourceUnreachable, &route.source))?;
-        let destination = self
-            .host(&route.destination)
-            .ok_or_else(|| no_host(Fault::DestinationUnreachable, &route.destination))?;
+        let [source, destination] = self.ends(&route.source, &route.destination)?;
         let guest = self.guest(&route.guest, source, destination)?;
         Ok(self.world.connect(guest, source, destination, options(route)))
     }

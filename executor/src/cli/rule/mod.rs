@@ -13,8 +13,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use whimbrel_plugins::facts::About;
 use whimbrel_plugins::host;
 use whimbrel_plugins::lock::{Lock, verify_signature};
+use whimbrel_plugins::shipped::SHIPPED;
 
 use self::args::{Check, Explain, Form, Inspect, List, RuleVerb, Set, Verify};
 pub(super) use self::judged::{show, today};
@@ -107,11 +109,17 @@ fn check(arguments: &Check) -> Result<Exit, CliError> {
 }
 
 fn explain(arguments: &Explain) -> Result<Exit, CliError> {
-    let set = load_set(&arguments.set)?;
-    let found = set.packs().find_map(|pack| {
-        let rule = pack.about().rules.iter().find(|rule| rule.code == arguments.code)?;
-        Some((pack.about(), rule))
-    });
+    let find = |about: About| {
+        let rule = about.rules.iter().find(|rule| rule.code == arguments.code)?.clone();
+        Some((about, rule))
+    };
+    // What the shipped rules are for is known without loading them.
+    let shipped = || SHIPPED.iter().find_map(|pack| find(pack.native.about()));
+    let found = if arguments.set.packs.is_empty() {
+        shipped()
+    } else {
+        load_set(&arguments.set)?.packs().find_map(|pack| find(pack.about().clone()))
+    };
     let Some((about, rule)) = found else {
         return Err(CliError::NoRule(arguments.code.clone()));
     };

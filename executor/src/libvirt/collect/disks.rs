@@ -76,12 +76,12 @@ fn directories(ends: &Ends<'_>, guest: &Guest, all: &mut [DiskStorage]) {
             disks.iter().map(|disk| name(&disk.destination_path)).collect(),
         ];
         let written = disks.iter().any(|disk| is_written(&disk.target));
-        let [files_here, files_there] = &sought;
+        let [left, right] = &sought;
         let place = |connection, directory| Place { connection, directory };
         let found = probe::look(
             [
-                (place(ends.source, here.as_str()), files_here.as_slice()),
-                (place(ends.destination, there.as_str()), files_there.as_slice()),
+                (place(ends.source, here.as_str()), left.as_slice()),
+                (place(ends.destination, there.as_str()), right.as_slice()),
             ],
             ends.probe && !(ends.copied && written),
         );
@@ -104,12 +104,11 @@ fn side(side: &mut StorageSide, seen: &Seen, at: usize) {
     side.pool.clone_from(&seen.pool);
     side.free_bytes = seen.free_bytes;
     match (seen.exists, seen.files.get(at)) {
-        (Some(false), _) => side.exists = side.exists.or(Some(false)),
+        (Some(false), _) | (_, Some(None)) => side.exists = side.exists.or(Some(false)),
         (_, Some(Some(bytes))) => {
             side.exists = Some(true);
             side.size_bytes = side.size_bytes.or(Some(*bytes));
         }
-        (_, Some(None)) => side.exists = side.exists.or(Some(false)),
         (_, None) => {}
     }
 }

@@ -74,7 +74,7 @@ fn unknown(error: &LibvirtError) -> Found {
 }
 
 fn once(places: [(Place<'_>, &[String]); 2], make: bool) -> Result<Found, LibvirtError> {
-    let [(source, sought_here), (destination, sought_there)] = places;
+    let [(source, files), (destination, others)] = places;
     let here = Opened::open(source, make)?;
     let there = match Opened::open(destination, make) {
         Ok(there) => there,
@@ -84,7 +84,7 @@ fn once(places: [(Place<'_>, &[String]); 2], make: bool) -> Result<Found, Libvir
         }
     };
     let result = both(source, &here, &there, make).and_then(|(sharing, evidence)| {
-        Ok(Found { here: here.seen(sought_here)?, there: there.seen(sought_there)?, sharing, evidence })
+        Ok(Found { here: here.seen(files)?, there: there.seen(others)?, sharing, evidence })
     });
     // Both are closed whatever came of it, and before any error is told.
     let closed = [here.close(source), there.close(destination)];

@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         "storage.unsafe-flag",
         "safety checks are overruled only where the sharing is proved",
         "the hypervisor's check for shared storage guesses by file system; overruling it is safe only after a proof",
-        "leave the flag out, or prove the sharing with the probe",
+        "leave the flag out, or let the probe prove the sharing",
         unsafe_flag,
     ),
     rule(
@@ -162,6 +162,13 @@ fn shared(case: &Case<'_>, report: &mut Report) -> Option<()> {
             Some((Sharing::Unknown, storage)) if common(storage).any(|(here, there)| here == there) => {
                 report.pass(pointer, format!("disk `{target}`: both hosts name the same storage"));
             }
+            Some((Sharing::Unknown, storage)) if !storage.sharing_evidence.is_empty() => {
+                let message = format!(
+                    "disk `{target}`: whether it is shared is not known: {}",
+                    storage.sharing_evidence
+                );
+                report.unknown(pointer, message);
+            }
             Some((Sharing::Unknown, _)) | None => {
                 report.unknown(pointer, format!("disk `{target}`: whether it is shared was not probed"));
             }
@@ -189,7 +196,7 @@ fn unsafe_flag(case: &Case<'_>, report: &mut Report) -> Option<()> {
             }
             Sharing::Unknown => {
                 let message = format!("the check is overruled without a proof that `{target}` is shared");
-                report.warn("/request/allow-unsafe", message);
+                report.fail("/request/allow-unsafe", message);
             }
         }
     }

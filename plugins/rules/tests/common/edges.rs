@@ -200,7 +200,7 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         std::mem::swap(&mut first[0].destination, &mut second[0].destination);
     }),
     ("storage.shared", Fail, |f| f.storage.as_mut().unwrap()[0].sharing = Sharing::Disproven),
-    ("storage.unsafe-flag", Warn, |f| {
+    ("storage.unsafe-flag", Fail, |f| {
         r(f).allow_unsafe = true;
         f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
     }),

@@ -46,9 +46,10 @@ pub(crate) fn run(write: bool) -> Result<String, Error> {
     }
     if write {
         fs::write(COMPILER, compiler + "\n").map_err(|source| failed(COMPILER, source))?;
-        // The program holds the old packs; built anew it pins the new ones.
-        let program = artifacts::program(BUILD)?;
-        Job::new(program, "rule lock --no-cache --out plugins/shipped/rules.lock").run()?;
+        // The program holds the old packs, so it is given the new ones.
+        let packs = PACKS.iter().map(|pack| format!("{COMMITTED}/{pack}.wasm"));
+        let lock = Job::new(&program, "rule lock --no-cache --only --out plugins/shipped/rules.lock");
+        packs.fold(lock, |job, pack| job.argument("--pack").argument(pack)).run()?;
     }
     if differ.is_empty() {
         Ok("the shipped packs are those of their source".to_owned())

@@ -1,5 +1,8 @@
 //! The one place where machine code comes from a file. It must never be called with bytes that [`super::cache`] did
 //! not find to be this user's own, unchanged, and made by this very engine.
+//!
+//! It is here because each start would otherwise compile every pack anew, and because the engine's own cache, which needs
+//! no `unsafe` of ours, trusts whatever lies in its folder.
 
 #![expect(unsafe_code, reason = "loading compiled code cannot be checked by the compiler")]
 

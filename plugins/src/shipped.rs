@@ -39,6 +39,7 @@ pub const LOCK: &str = include_str!("../shipped/rules.lock");
 /// # Errors
 /// When this machine cannot run them.
 pub fn load(host: &Host) -> Result<Vec<Pack>, HostError> {
+    let host = &host.for_shipped()?;
     // Each is compiled on a thread of its own the first time, so that all of them take as long as the largest.
     std::thread::scope(|scope| {
         let loading = SHIPPED.map(|pack| scope.spawn(move || host.load(pack.bytes)));

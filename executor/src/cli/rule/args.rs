@@ -22,7 +22,7 @@ pub(in crate::cli) enum RuleVerb {
     /// Tell what a rule is for and how to mend what it finds.
     Explain(Explain),
     /// Measure what the rules take, in fuel and time.
-    Bench(Check),
+    Bench(Bench),
     /// Write the JSON Schema of all settings.
     Schema(Set),
     /// Write a lock file that pins the packs by digest.
@@ -117,6 +117,15 @@ pub(in crate::cli) struct Check {
     /// How results are written.
     #[arg(long, value_enum, default_value_t)]
     pub(in crate::cli) format: Form,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Bench {
+    /// Ask this rule alone.
+    #[arg(long, value_name = "CODE")]
+    pub(in crate::cli) rule: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) of: Check,
 }
 
 #[derive(Debug, Args)]

@@ -3,26 +3,32 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use whimbrel_plugins::facts::Activation;
+use whimbrel_plugins::facts::{Activation, Rule};
 use whimbrel_plugins::host;
 
-use super::args::{Check, Form};
+use super::args::{Bench, Form};
 use super::{CliError, Exit, document, facts, load_set, print};
 
 /// Calls that are measured, after as many that are not.
 const CALLS: usize = 200;
 
-pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
+pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
+    let Bench { rule: only, of: arguments } = arguments;
     let began = Instant::now();
     let set = load_set(&arguments.set)?;
     let loaded = began.elapsed();
     let facts = facts(&arguments.facts)?;
     let mut rows = Vec::new();
     for pack in set.packs() {
-        let all = pack.about().rules.iter();
-        let all: Vec<_> =
-            all.map(|rule| Activation { code: rule.code.clone(), settings: String::new() }).collect();
-        rows.push(measure(pack, &pack.about().name, &facts, &all)?);
+        let asked = |rule: &&Rule| only.as_ref().is_none_or(|only| *only == rule.code);
+        let activate = |rule: &Rule| Activation { code: rule.code.clone(), settings: String::new() };
+        let all: Vec<_> = pack.about().rules.iter().filter(asked).map(activate).collect();
+        if !all.is_empty() {
+            rows.push(measure(pack, &pack.about().name, &facts, &all)?);
+        }
+    }
+    if rows.is_empty() {
+        return Err(CliError::NoRule(only.clone().unwrap_or_default()));
     }
     if arguments.format == Form::Json {
         let rows: Vec<_> = rows

@@ -222,6 +222,7 @@ fn number(version: Version) -> u64 {
 mod tests {
     use whimbrel_plugins::facts::Verdict;
     use whimbrel_plugins::shipped::ask_natively;
+    use whimbrel_sim::guest::Guest;
     use whimbrel_sim::network::{Capacity, Line, Loss};
     use whimbrel_sim::world::{Lun, Pool, VirtualMachine, Volume};
 
@@ -244,7 +245,7 @@ mod tests {
         change(&mut other);
         let card = Capacity::constant(100 << 20);
         let (source, destination) = (world.add_host(inventory, card.clone()), world.add_host(other, card));
-        let mut machine = VirtualMachine::named("wren", whimbrel_sim::guest::Guest::default());
+        let mut machine = VirtualMachine::named("wren", Guest { memory_mib: 1024, ..Guest::default() });
         machine.disks.push(whimbrel_sim::world::Disk {
             target: "vda".to_owned(),
             path: disk.to_owned(),
@@ -288,6 +289,6 @@ mod tests {
         let network = |host: &mut HostInventory| host.networks.clear();
         assert!(codes("/srv/a.img", network).contains(&"network.missing".to_owned()));
         let memory = |host: &mut HostInventory| host.memory_mib = 1;
-        assert!(codes("/srv/a.img", memory).contains(&"destination.memory".to_owned()));
+        assert!(codes("/srv/a.img", memory).contains(&"destination.memory-total".to_owned()));
     }
 }

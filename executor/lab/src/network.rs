@@ -4,7 +4,7 @@
 //! other: the switch drops what one sends to the other, address resolution included, while either still
 //! talks to the operator and no host sees its own link go down. That is how a broken path looks to
 //! libvirt and QEMU, which learn of it by silence alone. It must never cut the operator off: then a
-//! test could not tell a host that is gone from one that it cannot reach.
+//! test could not tell a host that is gone from one that it cannot reach. A host without power is silent to all.
 
 use crate::namespaces::enter;
 use crate::{LabError, shell};
@@ -50,6 +50,12 @@ impl Network {
             self.on_switch("bridge", &format!("link set dev to-{} isolated {isolated}", port.name))?;
         }
         Ok(())
+    }
+
+    /// Takes a host off the network altogether, the operator included, as a loss of its power does; or puts it back.
+    pub(crate) fn set_silent(&self, host: &str, silent: bool) -> Result<(), LabError> {
+        let state = if silent { "down" } else { "up" };
+        self.on_switch("ip", &format!("link set dev to-{host} {state}"))
     }
 
     /// Limits what each host sends to the other; `None` takes the limit away.

@@ -103,7 +103,7 @@ enum Kind {
 impl Walk {
     fn new(scope: &Scope) -> Result<Self, Astray> {
         let spec = spec(scope);
-        let journal = header_line(&spec) + "\n";
+        let journal = header_line(&spec, None) + "\n";
         let migration =
             Migration::new(spec).map_err(|error| Astray::Refused(Move::Begin, error.to_string()))?;
         let state = State::new(scope);

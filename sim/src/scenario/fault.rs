@@ -16,8 +16,10 @@ use crate::world::Milestone;
 pub struct Fault {
     /// What sets it off.
     pub trigger: Trigger,
-    /// How long after that it happens, in milliseconds.
+    /// How long after that it happens at the earliest, in milliseconds.
     pub after_ms: u64,
+    /// So much later at most, in milliseconds: the seed draws when. For what races with something else.
+    pub within_ms: u64,
     /// What happens.
     pub action: FaultAction,
 }
@@ -260,11 +262,12 @@ impl FaultAction {
 
 impl<'t> Reader<'t> {
     pub(super) fn fault(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Fault> {
-        const KEYS: [&str; 10] = [
+        const KEYS: [&str; 11] = [
             "at_ms",
             "at_iteration",
             "at",
             "after_ms",
+            "within_ms",
             "do",
             "to_ms",
             "to_mib_per_second",
@@ -276,8 +279,9 @@ impl<'t> Reader<'t> {
         let action = self.word(&fault, "do", &FaultAction::ALL.map(|action| (action.word(), action)));
         let action = action.and_then(|action| self.value(&fault, action));
         let after_ms = self.whole(&fault, "after_ms", 0..=MAX_TIME_MS).unwrap_or(0);
+        let within_ms = self.whole(&fault, "within_ms", 0..=MAX_TIME_MS).unwrap_or(0);
         let trigger = self.trigger(&fault);
-        Some(Fault { trigger: trigger?, after_ms, action: action? })
+        Some(Fault { trigger: trigger?, after_ms, within_ms, action: action? })
     }
 
     fn trigger(&mut self, fault: &Section<'_, 't>) -> Option<Trigger> {

@@ -23,8 +23,11 @@ pub(super) enum Deed {
     KillDaemon(Side),
     StartDaemon(Side),
     KillGuest(Side),
-    /// A host that loses its power takes its daemon and its guest with it.
+    /// A host that loses its power falls silent, and takes its daemon and its guest with it.
     LoseHost(Side),
+    StartHost(Side),
+    /// The program is killed, and another one adopts its journal after so many milliseconds.
+    RestartDriver { gone_ms: u64 },
     Suspend(Side),
     Resume(Side),
 }
@@ -59,7 +62,9 @@ pub(super) const fn deed(action: FaultAction) -> Option<Deed> {
         FaultAction::CutLink => Some(Deed::CutLink),
         FaultAction::RestoreLink => Some(Deed::RestoreLink),
         FaultAction::KillDaemon(side) => Some(Deed::KillDaemon(side)),
-        FaultAction::StartDaemon(side) | FaultAction::StartHost(side) => Some(Deed::StartDaemon(side)),
+        FaultAction::StartDaemon(side) => Some(Deed::StartDaemon(side)),
+        FaultAction::StartHost(side) => Some(Deed::StartHost(side)),
+        FaultAction::RestartDriver { gone_ms } => Some(Deed::RestartDriver { gone_ms }),
         FaultAction::KillGuest(side) => Some(Deed::KillGuest(side)),
         FaultAction::LoseHost(side) => Some(Deed::LoseHost(side)),
         FaultAction::PauseGuest(side) => Some(Deed::Suspend(side)),
@@ -69,7 +74,6 @@ pub(super) const fn deed(action: FaultAction) -> Option<Deed> {
         | FaultAction::Pause
         | FaultAction::DowntimeLimit { .. }
         | FaultAction::BandwidthLimit { .. }
-        | FaultAction::RestartDriver { .. }
         | FaultAction::DropClients(_)
         | FaultAction::Silence(_)
         | FaultAction::DelayReplies { .. }
@@ -141,7 +145,9 @@ fn surroundings(scenario: &Scenario, only: &mut Vec<String>) {
         let pools = host.pools.clone();
         unless(*host == HostInventory { pools, ..usual }, &format!("`{key}`"));
     }
-    unless(scenario.daemons == DaemonConstants::default(), "`daemons`");
+    let keep_alive_ns = scenario.daemons.keep_alive_ns;
+    let usual = DaemonConstants { keep_alive_ns, ..DaemonConstants::default() };
+    unless(scenario.daemons == usual, "`daemons` but for `keep_alive_ms`");
     unless(scenario.costs == HostConstants::default(), "`costs`");
 }
 
@@ -169,12 +175,15 @@ fn migration(scenario: &Scenario, only: &mut Vec<String>) {
     unless(!migration.unsafe_storage, "`migration.unsafe_storage`");
 }
 
-/// Whether the journal tells that a fault's moment has come.
+/// Whether the journal or the destination's processes tell that a fault's moment has come.
 const fn can_be_seen(fault: &Fault) -> bool {
     match fault.trigger {
         Trigger::AtMs(_) | Trigger::AtIteration(_) => true,
         Trigger::At(milestone) => {
-            matches!(milestone, Milestone::Copying | Milestone::Stopped | Milestone::Postcopy)
+            matches!(
+                milestone,
+                Milestone::Preparing | Milestone::Copying | Milestone::Stopped | Milestone::Postcopy
+            )
         }
     }
 }
@@ -210,13 +219,13 @@ mod tests {
             "vcpus = 2\n[[guest.phase]]\nat_ms = 5\nwrites_per_second = 9\nworking_set_mib = 8\n\
              [source]\nqemu = \"9.2.0\"\n[migration]\nxbzrle_cache_mib = 8\n\
              [[fault]]\nat = \"starting\"\ndo = \"silence-source\"\n\
-             [[fault]]\nat_ms = 5\ngone_ms = 1\ndo = \"restart-driver\"",
+             [[fault]]\nat_ms = 5\nto_ms = 1\ndo = \"downtime-limit\"",
         ));
         assert_eq!(
             refused.unwrap_err().to_string(),
             "only the simulator can do all of the scenario `lab`; real hosts cannot do: writes that are not uniform over \
              one working set from 16 MiB on, `guest.vcpus`, `source`, an `xbzrle_cache_mib` that is not 64, the fault \
-             `silence-source`, a fault at At(Starting), the fault `restart-driver`"
+             `silence-source`, a fault at At(Starting), the fault `downtime-limit`"
         );
     }
 }

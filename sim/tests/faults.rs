@@ -47,7 +47,11 @@ fn every_fault_scenario_ends_as_its_file_says() {
     let all = scenarios();
     assert!(all.len() >= 20, "{}", all.len());
     for scenario in &all {
-        assert!(scenario.expect.incidents.is_some(), "{}: what really happens is expected too", scenario.name);
+        assert!(
+            scenario.expect.incidents.is_some(),
+            "{}: what really happens is expected too",
+            scenario.name
+        );
         let simulation = simulated(scenario, scenario.seed);
         let found = scenario.differences(simulation.migration().view(), Some(&simulation.incidents()));
         wrong.extend(found.into_iter().map(|difference| format!("{}: {difference}", scenario.name)));
@@ -60,8 +64,12 @@ fn every_fault_scenario_ends_as_its_file_says() {
 fn every_race_ends_in_each_of_its_ways() {
     for scenario in scenarios().iter().filter(|scenario| !scenario.expect.or.is_empty()) {
         let expect = &scenario.expect;
-        let allowed: BTreeSet<String> =
-            expect.or.iter().chain([&(expect.result, expect.guest_on)]).map(|end| format!("{end:?}")).collect();
+        let allowed: BTreeSet<String> = expect
+            .or
+            .iter()
+            .chain([&(expect.result, expect.guest_on)])
+            .map(|end| format!("{end:?}"))
+            .collect();
         let ends: BTreeSet<String> = (0..RACES)
             .map(|seed| {
                 let simulation = simulated(scenario, seed);
@@ -76,7 +84,8 @@ fn every_race_ends_in_each_of_its_ways() {
 /// The table in the documentation is written from the files.
 #[test]
 fn the_table_of_fault_scenarios_is_fresh() {
-    let mut table = String::from("| scenario | what fails, and when | ends | the guest is |\n|---|---|---|---|\n");
+    let mut table =
+        String::from("| scenario | what fails, and when | ends | the guest is |\n|---|---|---|---|\n");
     for Scenario { name, description, expect, .. } in scenarios() {
         let mut ends = vec![expect.result.word()];
         let mut places = vec![expect.guest_on.word()];

@@ -85,6 +85,7 @@ pub struct Lab {
     operator: u32,
     guest_program: PathBuf,
     consoles: AtomicU32,
+    migration_ports: RangeInclusive<u16>,
     remains: Arc<Remains>,
 }
 
@@ -113,7 +114,9 @@ impl Lab {
         let (alpha, beta) = (alpha.0, beta.0);
         alpha.start_daemon()?;
         beta.start_daemon()?;
-        Ok(Self { alpha, beta, network, operator, guest_program, consoles: AtomicU32::new(0), remains })
+        let migration_ports = options.migration_ports.clone();
+        let consoles = AtomicU32::new(0);
+        Ok(Self { alpha, beta, network, operator, guest_program, consoles, migration_ports, remains })
     }
 
     /// The host that guests start on.
@@ -177,6 +180,14 @@ impl Lab {
     /// [`LabError::Command`] when the system refuses.
     pub fn restore_link(&self) -> Result<(), LabError> {
         self.network.set_cut(false)
+    }
+
+    /// Breaks the connections over which the source's QEMU sends, at once and for both ends.
+    ///
+    /// # Errors
+    /// [`LabError::Command`] when the system refuses.
+    pub fn break_stream(&self) -> Result<(), LabError> {
+        self.network.break_connections(self.alpha.address(), &self.migration_ports)
     }
 
     /// A host loses its power: it falls silent, and its daemon and the guest's QEMU are gone. Nobody is told.

@@ -1,7 +1,8 @@
 //! The fault scenarios on two real libvirt hosts: each takes the course that it takes in the simulator, and the guest is
 //! where its file says, by the guest's own witness.
 //!
-//! A group of files shares a lab. Everything that differs is told at the end, so that one run shows all of it.
+//! A group of files shares a lab. Everything that differs is told at the end, so that one run shows all of it. With
+//! `WHIMBREL_FAULTS` set, only scenarios whose names contain it are run.
 
 #![cfg(test)]
 
@@ -39,6 +40,8 @@ fn scenarios(prefix: &str) -> Vec<Scenario> {
         .collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
     assert!(!all.is_empty(), "no scenario begins with `{prefix}`");
+    let wanted = std::env::var("WHIMBREL_FAULTS").unwrap_or_default();
+    all.retain(|scenario| scenario.name.contains(&wanted));
     all
 }
 
@@ -80,7 +83,8 @@ fn whereabouts(lab: &Lab, run: &ScenarioRun, place: GuestPlace) -> Result<(), St
     let state = |host: &Host| host.domain_state(run.guest.name()).map_err(|error| error.to_string());
     let (source, destination) = (state(lab.alpha())?, state(lab.beta())?);
     let runs = |state: &Option<String>| state.as_ref().is_some_and(|state| state.starts_with("running"));
-    let is_there = |state: &Option<String>| state.as_ref().is_some_and(|state| !state.starts_with("shut off"));
+    let is_there =
+        |state: &Option<String>| state.as_ref().is_some_and(|state| !state.starts_with("shut off"));
     let fits = match place {
         // What could not be found out then can be now: one copy, on one side.
         GuestPlace::Source => runs(&source) && destination.is_none(),

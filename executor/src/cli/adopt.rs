@@ -56,6 +56,7 @@ fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
 }
 
 fn undrivable() -> JournalError {
-    let reason = "it does not say when and how the migration was driven; only a journal of `migrate` does".to_owned();
+    let reason =
+        "it does not say when and how the migration was driven; only a journal of `migrate` does".to_owned();
     JournalError { line: 1, reason }
 }

@@ -143,11 +143,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    fn other_end(
-        &mut self,
-        table: &DeTable<'t>,
-        span: Range<usize>,
-    ) -> Option<(ExpectedResult, GuestPlace)> {
+    fn other_end(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<(ExpectedResult, GuestPlace)> {
         let other = self.section("expect.or.", table, span, &["result", "guest_on"]);
         self.end(&other)
     }
@@ -163,7 +159,8 @@ impl<'t> Reader<'t> {
             _ => None,
         };
         if let Some(only) = only {
-            let message = format!("`{}` contradicts `{}`", section.label("guest_on"), section.label("result"));
+            let message =
+                format!("`{}` contradicts `{}`", section.label("guest_on"), section.label("result"));
             self.report_at(section, "guest_on", message, format!("with that result it can only be `{only}`"));
         }
         Some((result, guest_on))

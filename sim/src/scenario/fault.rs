@@ -64,6 +64,8 @@ pub enum FaultAction {
     CutLink,
     /// `restore-link`: it does again.
     RestoreLink,
+    /// `break-stream`: the connections between the two QEMUs break.
+    BreakStream,
     /// `kill-source-daemon`, `kill-destination-daemon`: a libvirt daemon dies; guests live on.
     KillDaemon(Side),
     /// `start-source-daemon`, `start-destination-daemon`: it is started again.
@@ -135,7 +137,7 @@ const VALUES: [(&str, u64, u64); 5] = [
 
 impl FaultAction {
     /// Every action, each with the value of zero where it has one.
-    const ALL: [Self; 38] = {
+    const ALL: [Self; 39] = {
         use Side::{Destination, Source};
         [
             Self::Cancel,
@@ -146,6 +148,7 @@ impl FaultAction {
             Self::RestartDriver { gone_ms: 0 },
             Self::CutLink,
             Self::RestoreLink,
+            Self::BreakStream,
             Self::KillDaemon(Source),
             Self::StartDaemon(Source),
             Self::KillDaemon(Destination),
@@ -191,6 +194,7 @@ impl FaultAction {
             Self::RestartDriver { .. } => return "restart-driver",
             Self::CutLink => return "cut-link",
             Self::RestoreLink => return "restore-link",
+            Self::BreakStream => return "break-stream",
             Self::KillDaemon(side) => ("kill-source-daemon", "kill-destination-daemon", side),
             Self::StartDaemon(side) => ("start-source-daemon", "start-destination-daemon", side),
             Self::KillGuest(side) => ("kill-source-guest", "kill-destination-guest", side),
@@ -215,7 +219,10 @@ impl FaultAction {
 
     /// Whether a migration that stands still for ever is ended by it.
     pub(super) const fn ends_a_standstill(self) -> bool {
-        matches!(self, Self::Cancel | Self::KillDaemon(_) | Self::KillGuest(_) | Self::LoseHost(_))
+        matches!(
+            self,
+            Self::Cancel | Self::BreakStream | Self::KillDaemon(_) | Self::KillGuest(_) | Self::LoseHost(_)
+        )
     }
 
     /// The key of its value, if it has one.
@@ -231,6 +238,7 @@ impl FaultAction {
             | Self::Pause
             | Self::CutLink
             | Self::RestoreLink
+            | Self::BreakStream
             | Self::KillDaemon(_)
             | Self::StartDaemon(_)
             | Self::KillGuest(_)

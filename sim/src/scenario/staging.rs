@@ -204,6 +204,7 @@ impl Staged {
             | FaultAction::RestartDriver { .. } => return None,
             FaultAction::CutLink => Fault::CutLink(self.source, self.destination),
             FaultAction::RestoreLink => Fault::RestoreLink(self.source, self.destination),
+            FaultAction::BreakStream => Fault::BreakStream(self.guest),
             FaultAction::KillDaemon(side) => Fault::KillDaemon(host(side)),
             FaultAction::StartDaemon(side) => Fault::StartDaemon(host(side)),
             FaultAction::KillGuest(side) => Fault::KillGuest(self.guest, host(side)),

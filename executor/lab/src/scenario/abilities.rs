@@ -20,6 +20,7 @@ pub(super) enum Deed {
     Interrupt,
     CutLink,
     RestoreLink,
+    BreakStream,
     KillDaemon(Side),
     StartDaemon(Side),
     KillGuest(Side),
@@ -27,7 +28,9 @@ pub(super) enum Deed {
     LoseHost(Side),
     StartHost(Side),
     /// The program is killed, and another one adopts its journal after so many milliseconds.
-    RestartDriver { gone_ms: u64 },
+    RestartDriver {
+        gone_ms: u64,
+    },
     Suspend(Side),
     Resume(Side),
 }
@@ -61,6 +64,7 @@ pub(super) const fn deed(action: FaultAction) -> Option<Deed> {
         FaultAction::Cancel => Some(Deed::Interrupt),
         FaultAction::CutLink => Some(Deed::CutLink),
         FaultAction::RestoreLink => Some(Deed::RestoreLink),
+        FaultAction::BreakStream => Some(Deed::BreakStream),
         FaultAction::KillDaemon(side) => Some(Deed::KillDaemon(side)),
         FaultAction::StartDaemon(side) => Some(Deed::StartDaemon(side)),
         FaultAction::StartHost(side) => Some(Deed::StartHost(side)),

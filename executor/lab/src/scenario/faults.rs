@@ -89,6 +89,7 @@ fn perform(deed: Deed, lab: &Lab, guest: &str, program: &mut Program<'_>) -> Res
         Deed::RestartDriver { gone_ms } => program.restart(Duration::from_millis(gone_ms)),
         Deed::CutLink => lab.cut_link(),
         Deed::RestoreLink => lab.restore_link(),
+        Deed::BreakStream => lab.break_stream(),
         Deed::KillDaemon(side) => host(side).kill_daemon(),
         Deed::StartDaemon(side) => host(side).start_daemon(),
         Deed::KillGuest(side) => host(side).kill_qemu(guest),

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::Ways;
+use whimbrel_core::{GuestFacts, Ways};
 
 use crate::drive::{Message, Port};
 use crate::inventory::Inventory;
@@ -118,11 +118,17 @@ impl Hosts {
         Ok(hosts.into_iter().map(|found| found.host.uri).collect())
     }
 
-    /// A port that answers into `inbox`. Nothing is connected to before the first command.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. With `known`, the guest as it
+    /// was found before, it looks for that guest and no other of its name.
     ///
     /// # Errors
     /// When there is no driver for one of the URIs, or they need different ones.
-    pub fn port(&self, route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+    pub fn port(
+        &self,
+        route: Route,
+        known: Option<GuestFacts>,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
         self.check(&route.source)?;
         self.check(&route.destination)?;
         let is_simulated = |uri: &str| uri.starts_with(SCHEME);
@@ -131,7 +137,7 @@ impl Hosts {
         }
         match &self.simulated {
             Some(world) if is_simulated(&route.source) => world.port(route, inbox).map_err(HostsError::World),
-            _ => real::port(route, inbox),
+            _ => real::port(route, known, inbox),
         }
     }
 }
@@ -139,6 +145,8 @@ impl Hosts {
 #[cfg(feature = "libvirt")]
 mod real {
     use std::sync::mpsc::Sender;
+
+    use whimbrel_core::GuestFacts;
 
     use super::{HostsError, Route};
     use crate::drive::{Message, Port};
@@ -151,14 +159,20 @@ mod real {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the same without the driver, where it fails")]
-    pub(super) fn port(route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
-        Ok(Box::new(LibvirtPort::new(route, inbox)))
+    pub(super) fn port(
+        route: Route,
+        known: Option<GuestFacts>,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
+        Ok(Box::new(LibvirtPort::new(route, known, inbox)))
     }
 }
 
 #[cfg(not(feature = "libvirt"))]
 mod real {
     use std::sync::mpsc::Sender;
+
+    use whimbrel_core::GuestFacts;
 
     use super::{HostsError, Route};
     use crate::drive::{Message, Port};
@@ -168,7 +182,11 @@ mod real {
         Err(HostsError::NoDriver(uri.to_owned()))
     }
 
-    pub(super) fn port(route: Route, _: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+    pub(super) fn port(
+        route: Route,
+        _: Option<GuestFacts>,
+        _: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
         Err(HostsError::NoDriver(route.source))
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     let Driving { route, course, journal, path, format } = driving;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
-    let mut port = hosts.port(route.clone(), sender)?;
+    let mut port = hosts.port(route.clone(), course.known_guest(), sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let (rules, journal) = (whimbrel_plugins::judge, Box::new(journal));
     let driven = drive::drive(course, &mut *port, &inbox, journal, rules, Some(watcher))?;

@@ -49,7 +49,6 @@ impl World {
         let Some(job) = self.jobs.get_mut(id.0).filter(|job| job.is_driven()) else {
             return;
         };
-        let is_cut = job.silent_since.is_some();
         let lost = |words| Failure::new(Fault::Other, words);
         match job.stage {
             Stage::Preparing(_) | Stage::Mirroring => {
@@ -66,14 +65,12 @@ impl World {
             }
             Stage::Postcopy(_) => {
                 let words = "operation failed: lost connection to the destination's daemon in post-copy";
-                if is_cut {
-                    // The two QEMUs hold on to each other for longer.
-                    job.is_unattended = true;
-                    job.held.clear();
-                    let (guest, source) = (job.guest, job.source);
-                    self.set_life(guest, source, Life::PostcopySource { is_cut_off: true }, Doer::Hypervisor);
-                    self.hint(guest, source, Hint::PostcopyFailed);
-                }
+                // The two QEMUs hold on to each other for longer.
+                job.is_unattended = true;
+                job.held.clear();
+                let (guest, source) = (job.guest, job.source);
+                self.set_life(guest, source, Life::PostcopySource { is_cut_off: true }, Doer::Hypervisor);
+                self.hint(guest, source, Hint::PostcopyFailed);
                 self.return_call(id, Err(lost(words)));
             }
             Stage::Confirming => {}

@@ -175,11 +175,11 @@ impl World {
             // Nobody asks the destination to go on: its daemon ends the copy, and the source's stays as it is.
             Stage::Copying => self.leave(id),
             Stage::Postcopy(leg) => {
-                let is_unattended = job.is_unattended;
+                let (is_unattended, source) = (job.is_unattended, job.source);
                 self.set_life(job.guest, job.destination, Life::Running, Doer::Hypervisor);
-                if is_unattended {
+                if is_unattended && self.daemon_runs(source) {
                     self.complete_unattended(id);
-                } else if leg == Leg::AtWork {
+                } else if !is_unattended && leg == Leg::AtWork {
                     self.finish_postcopy(id);
                 }
             }
@@ -251,7 +251,7 @@ impl World {
 
     /// A post-copy whose daemons have parted comes to its end: each of them tidies up for itself. The source's keeps the
     /// guest's definition, whatever the call had asked for.
-    fn complete_unattended(&mut self, id: JobId) {
+    pub(super) fn complete_unattended(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(id.0) else { return };
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         if job.options.persist_destination {

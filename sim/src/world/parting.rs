@@ -108,6 +108,7 @@ impl World {
         );
         let Some(job) = self.jobs.get_mut(id.0) else { return };
         job.source_end = SourceEnd::Died;
+        job.is_unattended |= matches!(job.stage, Stage::Postcopy(_));
         let (unheard, is_cut) = (std::mem::take(&mut job.unheard), job.silent_since.is_some());
         if !is_cut {
             self.destination_loses_source(id);
@@ -140,7 +141,7 @@ impl World {
             Stage::Postcopy(_) => {
                 job.source_end = SourceEnd::Drives;
                 if self.all_has_arrived(id) {
-                    self.confirm(id);
+                    self.complete_unattended(id);
                 }
             }
             Stage::Confirming => self.confirm(id),

@@ -18,7 +18,7 @@ use whimbrel_lab::{Host, Lab, LabError, LabOptions};
 use whimbrel_sim::scenario::{Conditions, GuestPlace, course, end_of};
 use whimbrel_sim::{Scenario, Simulation};
 
-const LONG: Duration = Duration::from_mins(1);
+const LONG: Duration = Duration::from_mins(2);
 /// How often a race is run here, and with how many seeds simulated.
 const RACES: u64 = 5;
 const SIMULATED_RACES: u64 = 300;

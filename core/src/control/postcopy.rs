@@ -90,34 +90,7 @@ impl Postcopy {
             Signal::JobActive | Signal::JobGone | Signal::JobUnknown => {
                 self.ask(Asking::Guest, Order::Observe(Side::Destination), orders);
             }
-            Signal::Seen(side, state) => {
-                ledger.note_seen(side, state);
-                match (self.asking, side) {
-                    (Asking::Guest, Side::Destination) if state == CopyState::Postcopy && self.joining => {
-                        self.ask(Asking::Rest, Order::Observe(Side::Source), orders);
-                    }
-                    (Asking::Guest, Side::Destination) if state != CopyState::Postcopy && lost => {
-                        return Ok(Recovering::look(orders));
-                    }
-                    (Asking::Guest, Side::Destination) if state != CopyState::Postcopy => {
-                        self.asking = Asking::Nothing;
-                        self.stall(orders);
-                    }
-                    (Asking::Guest, Side::Destination) => {
-                        self.asking = Asking::Nothing;
-                        self.stalled = false;
-                    }
-                    (Asking::Rest, Side::Source) => {
-                        self.asking = Asking::Nothing;
-                        if matches!(state, CopyState::Postcopy | CopyState::Migrating) {
-                            self.joining = false;
-                            self.stalled = false;
-                        }
-                    }
-                    // Asked for before.
-                    (Asking::Nothing | Asking::Job | Asking::Guest | Asking::Rest, _) => {}
-                }
-            }
+            Signal::Seen(side, state) => return Ok(self.on_seen((side, state), ledger, orders)),
             Signal::Elapsed(Timer::Reply) if self.asking != Asking::Nothing => {
                 if lost {
                     return Ok(Recovering::look(orders));
@@ -158,6 +131,39 @@ impl Postcopy {
             | Signal::NotActed => return Err(Unasked { phase: PhaseName::Postcopy, signal }),
         }
         Ok(Phase::Postcopy(self))
+    }
+
+    /// What is not asked for at the moment was asked for before.
+    fn on_seen(
+        mut self,
+        (side, state): (Side, CopyState),
+        ledger: &mut Ledger,
+        orders: &mut Orders,
+    ) -> Phase {
+        ledger.note_seen(side, state);
+        match (self.asking, side) {
+            (Asking::Guest, Side::Destination) if state == CopyState::Postcopy && self.joining => {
+                self.ask(Asking::Rest, Order::Observe(Side::Source), orders);
+            }
+            (Asking::Guest, Side::Destination) if state == CopyState::Postcopy => {
+                self.asking = Asking::Nothing;
+                self.stalled = false;
+            }
+            (Asking::Guest, Side::Destination) if self.call == Call::Lost => return Recovering::look(orders),
+            (Asking::Guest, Side::Destination) => {
+                self.asking = Asking::Nothing;
+                self.stall(orders);
+            }
+            (Asking::Rest, Side::Source) => {
+                self.asking = Asking::Nothing;
+                if matches!(state, CopyState::Postcopy | CopyState::Migrating) {
+                    self.joining = false;
+                    self.stalled = false;
+                }
+            }
+            (Asking::Nothing | Asking::Job | Asking::Guest | Asking::Rest, _) => {}
+        }
+        Phase::Postcopy(self)
     }
 
     const fn with(call: Call) -> Self {

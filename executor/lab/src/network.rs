@@ -44,7 +44,8 @@ impl Network {
             port.run("ip", &format!("address add {}/24 dev eth0", port.address))?;
             port.run("ip", "link set dev eth0 up")?;
         }
-        for [port, peer] in [network.hosts, [hosts[1], hosts[0]]] {
+        let [alpha, beta] = hosts;
+        for (port, peer) in [(alpha, beta), (beta, alpha)] {
             // Hosts of a routed network never learn that a neighbour is gone: they hear nothing, and no more.
             let neighbour = format!("lladdr {} dev eth0 nud permanent", peer.hardware_address());
             port.run("ip", &format!("neighbour replace {} {neighbour}", peer.address))?;

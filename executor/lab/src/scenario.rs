@@ -99,9 +99,7 @@ pub fn migrate(lab: &Lab, guest: Guest, order: &Order<'_>) -> Result<ScenarioRun
     let journal = lab.folder().join(format!("run-{number}.journal"));
     let log = lab.folder().join(format!("run-{number}.log"));
     let link = order.scenario.link.bandwidth_mib_per_second;
-    if link <= SHAPED_MIB_PER_SECOND {
-        lab.shape_link(Some(link << 23))?;
-    }
+    lab.shape_link((link <= SHAPED_MIB_PER_SECOND).then_some(link << 23))?;
     let arguments = arguments(lab, order, &journal);
     let mut program = Program::start((lab, order.program), &arguments, &journal, &log, order.show)?;
     let mut faults = Faults::of(order.scenario, order.scenario.seed, &journal);

@@ -13,6 +13,9 @@ use whimbrel_sim::world::{DaemonConstants, HostInventory, Milestone};
 
 use crate::LabError;
 
+/// Silence after which the lab's daemons give each other up: three messages, 2 s apart, and as long for the last answer.
+const KEEP_ALIVE_NS: u64 = 8_000_000_000;
+
 /// What a fault is to real hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
@@ -149,9 +152,9 @@ fn surroundings(scenario: &Scenario, only: &mut Vec<String>) {
         let pools = host.pools.clone();
         unless(*host == HostInventory { pools, ..usual }, &format!("`{key}`"));
     }
-    let keep_alive_ns = scenario.daemons.keep_alive_ns;
-    let usual = DaemonConstants { keep_alive_ns, ..DaemonConstants::default() };
-    unless(scenario.daemons == usual, "`daemons` but for `keep_alive_ms`");
+    let usual = DaemonConstants::default();
+    let as_here = DaemonConstants { keep_alive_ns: KEEP_ALIVE_NS, ..usual };
+    unless([usual, as_here].contains(&scenario.daemons), "`daemons` but for `keep_alive_ms = 8000`");
     unless(scenario.costs == HostConstants::default(), "`costs`");
 }
 

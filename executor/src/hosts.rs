@@ -6,7 +6,7 @@ use std::io;
 use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{Failure, Fault, Ways};
+use whimbrel_core::{Failure, Fault, GuestFacts, Ways};
 use whimbrel_plugins::facts::Facts;
 
 use crate::drive::{Message, Port};
@@ -164,11 +164,17 @@ impl Hosts {
         }
     }
 
-    /// A port that answers into `inbox`. Nothing is connected to before the first command.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. With `known`, the guest as it
+    /// was found before, it looks for that guest and no other of its name.
     ///
     /// # Errors
     /// When there is no driver for one of the URIs, or they need different ones.
-    pub fn port(&self, route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+    pub fn port(
+        &self,
+        route: Route,
+        known: Option<GuestFacts>,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
         self.check(&route.source)?;
         self.check(&route.destination)?;
         let is_simulated = |uri: &str| uri.starts_with(SCHEME);
@@ -177,7 +183,7 @@ impl Hosts {
         }
         match &self.simulated {
             Some(world) if is_simulated(&route.source) => world.port(route, inbox).map_err(HostsError::World),
-            _ => real::port(route, inbox),
+            _ => real::port(route, known, inbox),
         }
     }
 }
@@ -186,6 +192,7 @@ impl Hosts {
 mod real {
     use std::sync::mpsc::Sender;
 
+    use whimbrel_core::GuestFacts;
     use whimbrel_plugins::facts::Facts;
 
     use super::{HostsError, Inquiry, Route};
@@ -204,8 +211,12 @@ mod real {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the same without the driver, where it fails")]
-    pub(super) fn port(route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
-        Ok(Box::new(LibvirtPort::new(route, inbox)))
+    pub(super) fn port(
+        route: Route,
+        known: Option<GuestFacts>,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
+        Ok(Box::new(LibvirtPort::new(route, known, inbox)))
     }
 }
 
@@ -213,6 +224,7 @@ mod real {
 mod real {
     use std::sync::mpsc::Sender;
 
+    use whimbrel_core::GuestFacts;
     use whimbrel_plugins::facts::Facts;
 
     use super::{HostsError, Inquiry, Route};
@@ -227,7 +239,11 @@ mod real {
         Err(HostsError::NoDriver(inquiry.source.clone()))
     }
 
-    pub(super) fn port(route: Route, _: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+    pub(super) fn port(
+        route: Route,
+        _: Option<GuestFacts>,
+        _: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
         Err(HostsError::NoDriver(route.source))
     }
 }

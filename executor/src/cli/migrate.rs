@@ -1,20 +1,20 @@
 //! `whimbrel migrate`: a running guest from one host to another.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use whimbrel_core::control::Change;
-use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec};
+use whimbrel_core::journal::Circumstances;
+use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict};
 
 use super::args::Migrate;
-use super::asked::Asked;
 use super::preflight::Preflight;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal};
-use crate::hosts::Route;
-use crate::watch::{self, Origin, picture};
+use crate::hosts::{Hosts, Route};
+use crate::watch::{self, Format, Origin, picture};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let asked = &arguments.asked;
@@ -25,10 +25,6 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     // Before anything is made and before signals are caught: whoever interrupts a host that is slow to answer, leaves.
     let destination_xml = asked.destination_xml()?;
     let preflight = Preflight::new(asked, &hosts, destination_xml.clone())?;
-    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
-    let journal = Journal::create(&path)?;
-    let (sender, inbox) = mpsc::channel();
-    interrupt::listen(sender.clone())?;
     let route = Route {
         guest: asked.domain.clone(),
         source: asked.source.clone(),
@@ -38,14 +34,40 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         destination_xml,
         allow_unsafe: asked.allow_unsafe,
     };
-    let mut port = hosts.port(route, sender)?;
-    let watcher = watch::choose(arguments.format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let course = Course::begin(spec(arguments)).map_err(drive::DriveError::from)?;
-    let rules = |facts: &_| preflight.judge(facts);
-    let driven = drive::drive(course, &mut *port, &inbox, Box::new(journal), &rules, Some(watcher))?;
+    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
+    let circumstances = Circumstances {
+        began_at_unix_ms: unix_ms(),
+        migrate_uri: route.migrate_uri.clone(),
+        destination_xml: route.destination_xml.clone(),
+    };
+    let journal = Journal::create(&path, circumstances)?;
+    let rules = &|facts: &_| preflight.judge(facts);
+    follow(&hosts, Driving { route, course, journal, path: &path, format: arguments.format, rules })
+}
+
+/// A migration that is driven to its end, from its beginning or from where it was left.
+pub(super) struct Driving<'a> {
+    pub(super) route: Route,
+    pub(super) course: Course,
+    pub(super) journal: Journal,
+    pub(super) path: &'a Path,
+    pub(super) format: Format,
+    pub(super) rules: &'a dyn Fn(&Facts) -> Verdict,
+}
+
+/// Drives it, shows it, and says what came of it.
+pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
+    let Driving { route, course, journal, path, format, rules } = driving;
+    let (sender, inbox) = mpsc::channel();
+    interrupt::listen(sender.clone())?;
+    let mut port = hosts.port(route.clone(), course.known_guest(), sender)?;
+    let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
+    let driven = drive::drive(course, &mut *port, &inbox, Box::new(journal), rules, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
     if exit == Exit::Left {
-        say(&how_to_look_after(asked, &driven.migration));
+        say(&how_to_look_after(&route, &driven.migration));
+        say(&format!("  go on:   whimbrel adopt {}", path.display()));
     }
     say(&format!("journal: {}", path.display()));
     if let Some(error) = &driven.journal_error {
@@ -58,6 +80,12 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         ));
     }
     Ok(exit)
+}
+
+/// Now, in milliseconds since 1970; 0 before it.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn spec(arguments: &Migrate) -> Spec {
@@ -74,7 +102,7 @@ fn spec(arguments: &Migrate) -> Spec {
 }
 
 /// The code that tells this outcome.
-fn exit_of(outcome: &Outcome) -> Exit {
+pub(super) fn exit_of(outcome: &Outcome) -> Exit {
     match (outcome.ending, outcome.guest) {
         (Ending::Completed, _) => Exit::Done,
         (Ending::Cancelled, _) => Exit::Cancelled,
@@ -85,8 +113,8 @@ fn exit_of(outcome: &Outcome) -> Exit {
 }
 
 /// What an operator who leaves needs to know: what goes on without us, and what will not be done any more.
-fn how_to_look_after(asked: &Asked, migration: &Migration) -> String {
-    let Asked { domain, source, dest, .. } = asked;
+fn how_to_look_after(route: &Route, migration: &Migration) -> String {
+    let Route { guest: domain, source, destination: dest, .. } = route;
     let phase = migration.view().phase;
     let what = match phase {
         PhaseName::Validating | PhaseName::Preparing => {
@@ -130,7 +158,7 @@ fn how_to_look_after(asked: &Asked, migration: &Migration) -> String {
 
 /// A new file under the user's state directory; its name holds the guest and the time.
 fn usual_journal(guest: &str) -> PathBuf {
-    let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let ms = unix_ms();
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let guest: String = guest.chars().take(80).map(safe).collect();
     state_folder().join(format!("{guest}-{ms}.journal"))

@@ -109,7 +109,7 @@ impl Walk {
     /// When the machine does not take what the scope asks for.
     pub fn new(scope: &Scope) -> Result<Self, Astray> {
         let spec = spec(scope);
-        let journal = header_line(&spec) + "\n";
+        let journal = header_line(&spec, None) + "\n";
         let migration =
             Migration::new(spec).map_err(|error| Astray::Refused(Move::Begin, error.to_string()))?;
         let state = State::new(scope);

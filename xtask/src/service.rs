@@ -38,12 +38,10 @@ pub(crate) fn schema(program: &Path, folder: &Path) -> Result<(), Error> {
         Job::new(place.join("bin/pip"), "install --quiet").argument(FUZZER).run()?;
     }
     let (mut service, address) = serve(program, &place)?;
-    // Streams have no end, which the fuzzer would wait for. Not every document that the description lets through is
-    // taken yet: whole numbers written as fractions, and names beside a reaction's own, are refused.
+    // Streams have no end, which the fuzzer would wait for. A task of Kimchi's that is deleted is cancelled, and can be read
+    // ever after: that is no use after an end. The fuzzer keeps its notes in the folder that it runs in.
     let arguments = format!("run {address}/api/v1/openapi.json --seed 7 --max-examples {EXAMPLES}");
-    let held = Job::new(fuzzer, &arguments)
-        .arguments("--exclude-path-regex events$ --exclude-checks positive_data_acceptance")
-        .run();
+    let held = Job::new(fuzzer, &arguments).arguments("--exclude-path-regex events$ --exclude-checks use_after_free").run_in(&place);
     // A service that has ended already is what the fuzzer complains of.
     let _ = service.kill();
     let _ = service.wait();

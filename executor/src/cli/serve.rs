@@ -24,6 +24,8 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
         tokens: arguments.tokens.clone(),
         tls: arguments.certificate.clone().zip(arguments.key.clone()),
         rate: arguments.rate,
+        run_folder: super::run_folder(),
+        known_hosts: arguments.ssh_known_hosts.clone(),
     };
     if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let unwritable = |source| CliError::Unwritable { path: folder.to_owned(), source };

@@ -73,7 +73,7 @@ impl LibvirtPort {
     pub fn new(route: Route, inbox: Sender<Message>) -> Self {
         let hosts = Arc::new(Hosts {
             source: Link::new(route.source.clone()),
-            destination: Link::new(route.destination.clone()),
+            destination: Link::new(route.way_to_destination()),
             route,
             uuid: OnceLock::new(),
             persistent: OnceLock::new(),

@@ -6,6 +6,7 @@
 mod adopt;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -25,6 +26,7 @@ use super::hub::Hub;
 use super::keeper::Keeper;
 use super::metrics::{Metrics, Present};
 use super::store::{Begun, Store, StoreError, Write};
+use super::tunnel::{Fresh, Tunnels};
 use crate::drive::{self, Course, Message};
 use crate::hosts::{Hosts, HostsError, Route};
 
@@ -39,13 +41,15 @@ const FACTS_PATIENCE: Duration = Duration::from_secs(25);
 pub(super) type Rules = fn(&Facts) -> Verdict;
 
 /// What is asked for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Order {
     pub(super) spec: Spec,
     pub(super) route: Route,
     pub(super) asked_by: String,
     pub(super) target_uri: String,
     pub(super) idempotency_key: Option<String>,
+    /// The tunnel that the route goes through. It ends with the order, unless a migration comes of it.
+    pub(super) tunnel: Option<Fresh>,
 }
 
 /// Why a migration was not begun.
@@ -102,6 +106,7 @@ pub(super) struct Supervisor {
     pub(super) hub: Hub,
     pub(super) metrics: Arc<Metrics>,
     pub(super) writes: UnboundedSender<Write>,
+    tunnels: Tunnels,
     rules: Rules,
     running: Arc<Mutex<HashMap<i64, Running>>>,
     /// Held while a migration is begun: two for one guest would both be let in otherwise.
@@ -114,11 +119,13 @@ impl Supervisor {
         store: Store,
         hub: Hub,
         writes: UnboundedSender<Write>,
+        tunnels: Tunnels,
         rules: Rules,
         last_migration: i64,
     ) -> Self {
         Self {
             hosts,
+            tunnels,
             store,
             hub,
             metrics: Arc::default(),
@@ -153,21 +160,31 @@ impl Supervisor {
 
     /// Begins a migration, or gives the one that was begun with the same key. The number, and whether it is new.
     pub(super) async fn begin(&self, order: Order) -> Result<(i64, bool), Refused> {
+        // A client that hangs up half-way must not leave a migration that is in the store and that nobody drives.
+        let this = self.clone();
+        let begun = tokio::spawn(async move { this.begin_whole(order).await });
+        begun.await.unwrap_or_else(|error| Err(Refused::Store(error.to_string())))
+    }
+
+    async fn begin_whole(&self, order: Order) -> Result<(i64, bool), Refused> {
         let mut last = self.beginning.lock().await;
         let route = serde_json::to_string(&order.route).unwrap_or_default();
         let spec = serde_json::to_string(&order.spec).unwrap_or_default();
         if let Some(key) = &order.idempotency_key
             && let Some(known) = self.store.migration_by_key(key).await?
         {
-            let same = known.spec == spec && known.route == route;
+            // The tunnel is made anew each time.
+            let of_text = |text: &str| serde_json::from_str::<Route>(text).ok();
+            let without_tunnel = |route: Route| Route { tunnel: None, ..route };
+            let asked = Some(without_tunnel(order.route.clone()));
+            let same = known.spec == spec && of_text(&known.route).map(without_tunnel) == asked;
             return if same { Ok((known.id, false)) } else { Err(Refused::KeyReused(known.id)) };
         }
         let course = Course::begin(order.spec)?;
         if let Some(id) = self.busy(&order.route.guest) {
             return Err(Refused::Busy(id));
         }
-        self.hosts.check(&order.route.source)?;
-        self.hosts.check(&order.route.destination)?;
+        self.hosts.check_both(&order.route.source, &order.route.destination)?;
         let id = *last + 1;
         let begun = Begun {
             id,
@@ -184,6 +201,9 @@ impl Supervisor {
         written.await.map_err(|_| stopped())?.map_err(Refused::Store)?;
         *last = id;
         self.drive(id, course, order.route, Account::default());
+        if let Some(tunnel) = order.tunnel {
+            tunnel.keep();
+        }
         Ok((id, true))
     }
 
@@ -292,6 +312,7 @@ impl Supervisor {
             metrics: Arc::clone(&self.metrics),
         };
         let this = self.clone();
+        let tunnel = route.tunnel.clone();
         let span = tracing::info_span!("migration", id, guest = %route.guest);
         let drive = move || {
             let _inside = span.enter();
@@ -302,6 +323,9 @@ impl Supervisor {
                 });
             match driven {
                 Ok(driven) => {
+                    if let Some(near_end) = tunnel.filter(|_| driven.outcome.is_some()) {
+                        this.tunnels.close(Path::new(&near_end));
+                    }
                     if let Some(error) = driven.journal_error {
                         tracing::error!(%error, "the journal broke off; the migration was driven on without it");
                     }

@@ -1,0 +1,6 @@
+//! The service on two real libvirt hosts: over ssh, and as its page shows it.
+
+#![cfg(test)]
+
+mod harness;
+mod ssh;

@@ -32,9 +32,18 @@ pub struct Route {
     /// source's daemon goes through it too, so it has to be on this machine as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<String>,
+    /// The guest's UUID, where it is known already: another guest of its name is not it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
 }
 
 impl Route {
+    /// What was asked for, without what was found out on the way.
+    #[must_use]
+    pub fn as_asked(self) -> Self {
+        Self { tunnel: None, uuid: None, ..self }
+    }
+
     /// The URI by which the destination's daemon is reached.
     #[must_use]
     pub fn way_to_destination(&self) -> String {
@@ -153,7 +162,9 @@ impl Hosts {
     pub fn port(&self, route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
         self.check_both(&route.source, &route.destination)?;
         match &self.simulated {
-            Some(world) if route.source.starts_with(SCHEME) => world.port(route, inbox).map_err(HostsError::World),
+            Some(world) if route.source.starts_with(SCHEME) => {
+                world.port(route, inbox).map_err(HostsError::World)
+            }
             _ => real::port(route, inbox),
         }
     }

@@ -41,7 +41,9 @@ pub(crate) fn schema(program: &Path, folder: &Path) -> Result<(), Error> {
     // Streams have no end, which the fuzzer would wait for. A task of Kimchi's that is deleted is cancelled, and can be read
     // ever after: that is no use after an end. The fuzzer keeps its notes in the folder that it runs in.
     let arguments = format!("run {address}/api/v1/openapi.json --seed 7 --max-examples {EXAMPLES}");
-    let held = Job::new(fuzzer, &arguments).arguments("--exclude-path-regex events$ --exclude-checks use_after_free").run_in(&place);
+    let held = Job::new(fuzzer, &arguments)
+        .arguments("--exclude-path-regex events$ --exclude-checks use_after_free")
+        .run_in(&place);
     // A service that has ended already is what the fuzzer complains of.
     let _ = service.kill();
     let _ = service.wait();

@@ -31,6 +31,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         ways: ways(arguments),
         destination_xml: arguments.xml.as_deref().map(read_xml).transpose()?,
         tunnel: None,
+        uuid: None,
     };
     let mut port = hosts.port(route, sender)?;
     let watcher = watch::choose(arguments.format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());

@@ -12,6 +12,7 @@
 pub mod access;
 mod account;
 mod clock;
+mod finding;
 mod http;
 mod hub;
 mod keeper;
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 use whimbrel_core::{Facts, Verdict};
 
 use self::access::{TokenError, Tokens};
+use self::finding::{Meant, meant};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
 use self::secret::Password;
@@ -218,27 +220,25 @@ impl Desk {
         futures_util::future::join_all(asked).await
     }
 
-    /// A guest on this host, or on the first that has it in memory; one that is only defined is found too.
+    /// The guest of this name on this host, or on all of them. Where several hosts have a guest of this name, the answer
+    /// names them: none of them is guessed.
     async fn find(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
         let found = match host {
             Some(uri) => vec![(uri.to_owned(), self.inventory(uri).await)],
             None => self.inventories().await,
         };
-        let mut silent = None;
-        let mut guests = Vec::new();
+        let (mut silent, mut guests) = (None, Vec::new());
         for (_, inventory) in found {
             match inventory {
-                Ok(inventory) => {
-                    guests.extend(inventory.guests.into_iter().filter(|guest| guest.name == name));
-                }
+                Ok(found) => guests.extend(found.guests.into_iter().filter(|guest| guest.name == name)),
                 Err(error) => silent = Some(error),
             }
         }
-        let in_memory = guests.iter().position(|guest| guest.run != whimbrel_core::GuestRun::NotRunning);
-        match (guests.is_empty(), silent) {
-            (true, Some(error)) => Err(error.into()),
-            (true, None) => Err(Problem::no_guest(name)),
-            (false, _) => Ok(guests.swap_remove(in_memory.unwrap_or(0))),
+        match (meant(guests), silent) {
+            (Meant::One(guest), _) => Ok(guest),
+            (Meant::Several(guests), _) => Err(Problem::ambiguous(&guests)),
+            (Meant::Nobody, Some(error)) => Err(error.into()),
+            (Meant::Nobody, None) => Err(Problem::no_guest(name)),
         }
     }
 

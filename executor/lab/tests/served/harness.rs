@@ -86,7 +86,11 @@ impl Service {
             if wanted(&answer) {
                 return answer;
             }
-            assert!(Instant::now() < deadline, "{path}: {answer}\n{}", fs::read_to_string(&self.log).unwrap());
+            assert!(
+                Instant::now() < deadline,
+                "{path}: {answer}\n{}",
+                fs::read_to_string(&self.log).unwrap()
+            );
             thread::sleep(Duration::from_millis(50));
         }
     }

@@ -37,7 +37,9 @@ fn fault(side: Side, error: &LibvirtError) -> Fault {
             Fault::AddressNotResolved
         }
         // What `ssh` says of a key that it does not know, and of an account that does not let us in.
-        _ if says("Host key verification failed") || says("Permission denied (") => Fault::AuthenticationFailed,
+        _ if says("Host key verification failed") || says("Permission denied (") => {
+            Fault::AuthenticationFailed
+        }
         _ if says("unused port") || says("Address already in use") => Fault::PortUnavailable,
         _ if says("already exists") || says("already active") => Fault::GuestExists,
         ErrorCode::NoConnect | ErrorCode::Rpc | ErrorCode::SystemError | ErrorCode::InvalidConnection => {

@@ -54,7 +54,7 @@ struct Hosts {
     route: Route,
     source: Link,
     destination: Link,
-    /// The guest's UUID once the facts are known: from then on it is looked up by nothing else, so that a guest of
+    /// The guest's UUID, at the latest once the facts are known: from then on it is looked up by nothing else, so that a guest of
     /// the same name is never taken for it.
     uuid: OnceLock<String>,
     persistent: OnceLock<bool>,
@@ -74,8 +74,8 @@ impl LibvirtPort {
         let hosts = Arc::new(Hosts {
             source: Link::new(route.source.clone()),
             destination: Link::new(route.way_to_destination()),
+            uuid: route.uuid.clone().map(OnceLock::from).unwrap_or_default(),
             route,
-            uuid: OnceLock::new(),
             persistent: OnceLock::new(),
             ended: Mutex::new(None),
             call_succeeded: OnceLock::new(),

@@ -81,7 +81,7 @@ pub(super) struct Wanted {
     /// URI of the host that it goes to, or an address, which is reached by the configured transport.
     #[schema(min_length = 1, max_length = 1024)]
     pub(super) destination: String,
-    /// URI of the host that it is on. Without it, the first host that has it.
+    /// URI of the host that it is on. It must be said where several hosts have a guest of this name.
     #[serde(default)]
     pub(super) source: Option<String>,
     /// For the ssh connection to the destination; used once, and kept nowhere.
@@ -152,6 +152,7 @@ impl Wanted {
             ways,
             destination_xml: None,
             tunnel: None,
+            uuid: None,
         };
         Ok((spec, route))
     }
@@ -165,6 +166,16 @@ pub(super) struct DryRun {
     /// Ask the hosts and the rules, and begin nothing.
     #[serde(default)]
     pub(super) dry_run: bool,
+}
+
+/// Which of the guests of one name is meant.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OnHost {
+    /// URI of the host that it is on, as in the list of hosts.
+    #[param(min_length = 1, max_length = 1024)]
+    pub(super) host: Option<String>,
 }
 
 /// Which migrations are listed.

@@ -144,7 +144,7 @@ fn vm(desk: &Desk, guest: GuestEntry) -> Vm {
         GuestRun::NotRunning => "shutoff",
     };
     Vm {
-        task: desk.supervisor.busy(&guest.name).map(|id| id.to_string()),
+        task: desk.supervisor.busy(&guest.name, Some(&guest.uuid)).map(|id| id.to_string()),
         name: guest.name,
         uuid: guest.uuid,
         state: state.to_owned(),
@@ -183,6 +183,7 @@ pub(super) async fn migrate(
         ways: spec.ways,
         destination_xml: None,
         tunnel: tunnel.as_ref().and_then(Fresh::near_end),
+        uuid: Some(guest.uuid),
     };
     let target_uri = format!("{ROOT}/vms/{}", escaped(&name));
     let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key: None, tunnel };

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use whimbrel_core::Spec;
 
 use super::documents::{
-    CancelReply, DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, Page, Preflight,
+    CancelReply, DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, OnHost, Page, Preflight,
     Wanted, migration, value, word,
 };
 use super::extract::{Body, GuestName, Number, check_name};
@@ -21,7 +21,7 @@ use crate::inventory::GuestEntry;
 use crate::service::Desk;
 use crate::service::access::Caller;
 use crate::service::store::Audit;
-use crate::service::supervisor::Order;
+use crate::service::supervisor::{Order, Supervisor};
 use crate::service::tunnel::Fresh;
 
 /// Characters of an idempotency key at most.
@@ -54,19 +54,20 @@ pub(super) async fn hosts(State(desk): State<Desk>) -> Json<HostList> {
     responses((status = 200, body = GuestList), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn guests(State(desk): State<Desk>) -> Json<GuestList> {
     let (mut guests, mut unreachable) = (Vec::new(), Vec::new());
-    let busy = desk.supervisor.busy_guests();
     for (uri, found) in desk.inventories().await {
         match found {
-            Ok(found) => guests.extend(found.guests.into_iter().map(|guest| document(guest, &busy))),
+            Ok(found) => {
+                guests.extend(found.guests.into_iter().map(|guest| document(guest, &desk.supervisor)))
+            }
             Err(_) => unreachable.push(uri),
         }
     }
     Json(GuestList { guests, unreachable })
 }
 
-fn document(guest: GuestEntry, busy: &std::collections::HashMap<String, i64>) -> Guest {
+fn document(guest: GuestEntry, supervisor: &Supervisor) -> Guest {
     Guest {
-        migration: busy.get(&guest.name).map(ToString::to_string),
+        migration: supervisor.busy(&guest.name, Some(&guest.uuid)).map(|id| id.to_string()),
         name: guest.name,
         uuid: guest.uuid,
         host: guest.host,
@@ -76,16 +77,22 @@ fn document(guest: GuestEntry, busy: &std::collections::HashMap<String, i64>) ->
     }
 }
 
-/// One guest, on the first host that has it.
-#[utoipa::path(get, path = "/api/v1/guests/{name}", tag = "guests", params(("name" = String, Path, description = "The guest's name", min_length = 1, max_length = 255,
+/// One guest. Where several hosts have a guest of this name, `host` says which.
+#[utoipa::path(get, path = "/api/v1/guests/{name}", tag = "guests", params(OnHost, ("name" = String, Path, description = "The guest's name", min_length = 1, max_length = 255,
         pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")),
     responses((status = 200, body = Guest), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn guest(
     State(desk): State<Desk>,
     GuestName(name): GuestName,
+    query: Result<Query<OnHost>, QueryRejection>,
 ) -> Result<Json<Guest>, Problem> {
-    let found = desk.find(&name, None).await?;
-    Ok(Json(document(found, &desk.supervisor.busy_guests())))
+    let Query(OnHost { host }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    // Whoever may look may not make this service connect to anywhere.
+    if let Some(uri) = host.as_ref().filter(|uri| !desk.hosts.contains(uri)) {
+        return Err(Problem::no_host(uri));
+    }
+    let found = desk.find(&name, host.as_deref()).await?;
+    Ok(Json(document(found, &desk.supervisor)))
 }
 
 /// Ask the hosts and the rules; nothing is changed. Every finding at once.
@@ -110,9 +117,10 @@ async fn parts(desk: &Desk, mut wanted: Wanted) -> Result<(Spec, Route, Option<F
     check_name(&wanted.guest)?;
     let password = wanted.password.take().filter(|password| !password.is_empty());
     let destination = desk.destination(&wanted.destination, None, password.is_some())?;
-    let source = desk.find(&wanted.guest, wanted.source.as_deref()).await?.host;
-    let (spec, mut route) = wanted.parts(&source, &destination)?;
-    let tunnel = desk.let_in(&source, &destination, password).await?;
+    let guest = desk.find(&wanted.guest, wanted.source.as_deref()).await?;
+    let (spec, mut route) = wanted.parts(&guest.host, &destination)?;
+    let tunnel = desk.let_in(&guest.host, &destination, password).await?;
+    route.uuid = Some(guest.uuid);
     route.tunnel = tunnel.as_ref().and_then(Fresh::near_end);
     Ok((spec, route, tunnel))
 }
@@ -143,7 +151,8 @@ pub(super) async fn begin(
     let (spec, route, tunnel) = match known.and_then(|row| serde_json::from_str::<Route>(&row.route).ok()) {
         Some(route) => {
             let destination = desk.destination(&wanted.destination, None, route.tunnel.is_some())?;
-            let (spec, route) = wanted.parts(wanted.source.as_deref().unwrap_or(&route.source), &destination)?;
+            let (spec, route) =
+                wanted.parts(wanted.source.as_deref().unwrap_or(&route.source), &destination)?;
             (spec, route, None)
         }
         None => parts(&desk, wanted).await?,
@@ -272,8 +281,7 @@ pub(super) async fn outcome(State(desk): State<Desk>, Number(id): Number) -> Res
 pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
     let store = &desk.supervisor.store;
     let row = store.migration(id).await?.ok_or_else(Problem::no_migration)?;
-    let spec: Spec =
-        serde_json::from_str(&row.spec).map_err(|error| Problem::internal(error.to_string()))?;
+    let spec: Spec = serde_json::from_str(&row.spec).map_err(|error| Problem::internal(error.to_string()))?;
     let mut text = whimbrel_core::journal::header_line(&spec);
     text.push('\n');
     for (_, line) in store.records(id).await? {

@@ -6,7 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::documents::word;
 use crate::hosts::HostsError;
+use crate::inventory::GuestEntry;
 use crate::service::store::StoreError;
 use crate::service::supervisor::Refused;
 use crate::service::tunnel::TunnelError;
@@ -76,6 +78,33 @@ impl Problem {
             "list the guests and look for a mistake in the name",
         )
         .detail(format!("no guest `{}` on any host that answers", name.escape_debug()))
+    }
+
+    /// Several guests have the name.
+    pub(in crate::service) fn ambiguous(guests: &[GuestEntry]) -> Self {
+        let place = |guest: &GuestEntry| {
+            let (uuid, host) = (guest.uuid.escape_debug(), guest.host.escape_debug());
+            format!("on `{host}` with UUID {uuid}, {}", word(&guest.run))
+        };
+        let name = guests.first().map_or("", |guest| guest.name.as_str());
+        let places: Vec<_> = guests.iter().map(place).collect();
+        Self::new(
+            StatusCode::CONFLICT,
+            "guest.ambiguous",
+            "more than one host has a guest of this name",
+            "say which: put the host's URI into the request as `source`, or into the address as `?host=URI`",
+        )
+        .detail(format!("`{}` is {}", name.escape_debug(), places.join("; and ")))
+    }
+
+    pub(in crate::service) fn no_host(uri: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "host.unknown",
+            "this service has no such host",
+            "list the hosts and look for a mistake in the URI",
+        )
+        .detail(format!("no host `{}`", uri.escape_debug()))
     }
 
     pub(in crate::service) fn no_migration() -> Self {

@@ -1,7 +1,9 @@
 //! The documents of reactions: what is wanted, and what came of it.
 
 use serde::{Deserialize, Serialize};
-use utoipa::openapi::schema::{AdditionalProperties, KnownFormat, OneOfBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, KnownFormat, OneOfBuilder, SchemaFormat, SchemaType, Type,
+};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use whimbrel_core::Wish;
@@ -56,8 +58,13 @@ impl PartialSchema for ReactionWanted {
         let plain = |name: &str| closed().property(name, closed()).required(name);
         let rates = (f64::from(1 << 20), 2.0_f64.powi(50));
         OneOfBuilder::new()
-            .description(Some("A reaction that is wanted: a document with the reaction's own name, and no other."))
-            .item(limit("downtime_limit", "ms", 1.0, 2_000_000.0).description(Some("Another downtime limit, in ms.")))
+            .description(Some(
+                "A reaction that is wanted: a document with the reaction's own name, and no other.",
+            ))
+            .item(
+                limit("downtime_limit", "ms", 1.0, 2_000_000.0)
+                    .description(Some("Another downtime limit, in ms.")),
+            )
             .item(
                 limit("bandwidth_limit", "bytes_per_second", rates.0, rates.1)
                     .description(Some("Another bandwidth limit, at least 1 MiB/s.")),

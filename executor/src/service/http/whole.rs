@@ -36,13 +36,15 @@ impl Visitor<'_> for Whole {
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
-        let positive = u64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))?;
+        let positive =
+            u64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))?;
         self.visit_u64(positive)
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
         // What is whole is written without a fraction, and then it is an integer to the parser too.
-        let whole = format!("{number}").parse().map_err(|_| E::invalid_value(Unexpected::Float(number), &self))?;
+        let whole =
+            format!("{number}").parse().map_err(|_| E::invalid_value(Unexpected::Float(number), &self))?;
         self.visit_u64(whole)
     }
 }

@@ -87,7 +87,8 @@ impl From<StoreError> for Refused {
 /// What is known of a migration that runs.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
-    pub(super) guest: String,
+    guest: String,
+    uuid: Option<String>,
     inbox: Sender<Message>,
     pub(super) account: Arc<Mutex<Account>>,
 }
@@ -173,15 +174,12 @@ impl Supervisor {
         if let Some(key) = &order.idempotency_key
             && let Some(known) = self.store.migration_by_key(key).await?
         {
-            // The tunnel is made anew each time.
-            let of_text = |text: &str| serde_json::from_str::<Route>(text).ok();
-            let without_tunnel = |route: Route| Route { tunnel: None, ..route };
-            let asked = Some(without_tunnel(order.route.clone()));
-            let same = known.spec == spec && of_text(&known.route).map(without_tunnel) == asked;
+            let known_route = serde_json::from_str(&known.route).ok().map(Route::as_asked);
+            let same = known.spec == spec && known_route == Some(order.route.as_asked());
             return if same { Ok((known.id, false)) } else { Err(Refused::KeyReused(known.id)) };
         }
         let course = Course::begin(order.spec)?;
-        if let Some(id) = self.busy(&order.route.guest) {
+        if let Some(id) = self.busy(&order.route.guest, order.route.uuid.as_deref()) {
             return Err(Refused::Busy(id));
         }
         self.hosts.check_both(&order.route.source, &order.route.destination)?;
@@ -207,20 +205,17 @@ impl Supervisor {
         Ok((id, true))
     }
 
-    /// Which migration works on a guest of this name. Names are compared without their hosts: one guest is moved by one
-    /// migration, however its host is written.
-    pub(super) fn busy(&self, guest: &str) -> Option<i64> {
-        let running = self.lock();
-        running.iter().find(|(_, running)| running.guest == guest).map(|(id, _)| *id)
+    /// Which migration works on this guest. Where a UUID is not known, the name alone has to tell.
+    pub(super) fn busy(&self, guest: &str, uuid: Option<&str>) -> Option<i64> {
+        let is_it = |running: &Running| match (&running.uuid, uuid) {
+            (Some(known), Some(uuid)) => known == uuid,
+            _ => running.guest == guest,
+        };
+        self.lock().iter().find(|(_, running)| is_it(running)).map(|(id, _)| *id)
     }
 
     pub(super) fn running(&self, id: i64) -> Option<Running> {
         self.lock().get(&id).cloned()
-    }
-
-    /// The guests that are being migrated, with their migrations.
-    pub(super) fn busy_guests(&self) -> HashMap<String, i64> {
-        self.lock().iter().map(|(id, running)| (running.guest.clone(), *id)).collect()
     }
 
     /// The numbers of every migration that runs.
@@ -302,8 +297,12 @@ impl Supervisor {
     fn drive(&self, id: i64, course: Course, route: Route, account: Account) {
         let (inbox, told) = channel();
         let account = Arc::new(Mutex::new(account));
-        let running =
-            Running { guest: route.guest.clone(), inbox: inbox.clone(), account: Arc::clone(&account) };
+        let running = Running {
+            guest: route.guest.clone(),
+            uuid: route.uuid.clone(),
+            inbox: inbox.clone(),
+            account: Arc::clone(&account),
+        };
         self.lock().insert(id, running);
         let keeper = Keeper {
             migration: id,

@@ -60,9 +60,13 @@ mod tests {
     #[test]
     fn an_account_is_read_out_of_a_uri() {
         let told = |uri| Login::of_uri(uri).map(|login| (login.user, login.host, login.port));
-        let some = |user: Option<&str>, host: &str, port| Some((user.map(str::to_owned), host.to_owned(), port));
+        let some =
+            |user: Option<&str>, host: &str, port| Some((user.map(str::to_owned), host.to_owned(), port));
         assert_eq!(told("qemu+ssh://beta/system"), some(None, "beta", None));
-        assert_eq!(told("qemu+libssh2://root@192.0.2.12:2222/system?x=y"), some(Some("root"), "192.0.2.12", Some(2222)));
+        assert_eq!(
+            told("qemu+libssh2://root@192.0.2.12:2222/system?x=y"),
+            some(Some("root"), "192.0.2.12", Some(2222))
+        );
         assert_eq!(told("qemu+ssh://[2001:db8::1]:22/system"), some(None, "2001:db8::1", Some(22)));
         for uri in [
             "qemu+tcp://beta/system",

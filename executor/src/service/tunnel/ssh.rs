@@ -98,7 +98,8 @@ pub(super) fn lead(login: &Login, place: &Path, near_end: &Path, far_end: &str) 
 /// Ends the connection, if there is one.
 pub(super) fn end(place: &Path) {
     // The name is not looked at: the order goes to the process that listens in this place.
-    let _ = through(place).args(["-O", "exit", "tunnel"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let _ =
+        through(place).args(["-O", "exit", "tunnel"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 
 fn ssh(place: &Path) -> Command {

@@ -100,6 +100,9 @@ impl Hosts {
     /// # Errors
     /// [`HostsError::NotAUri`], [`HostsError::NoWorld`] or [`HostsError::NoDriver`].
     pub fn check(&self, uri: &str) -> Result<(), HostsError> {
+        if uri.chars().any(char::is_control) {
+            return Err(HostsError::NotAUri(uri.to_owned()));
+        }
         if uri.starts_with("sim:") {
             return match &self.simulated {
                 Some(_) if uri.starts_with(SCHEME) => Ok(()),
@@ -107,7 +110,7 @@ impl Hosts {
                 None => Err(HostsError::NoWorld(uri.to_owned())),
             };
         }
-        if !uri.contains("://") || uri.chars().any(char::is_control) {
+        if !uri.contains("://") {
             return Err(HostsError::NotAUri(uri.to_owned()));
         }
         if cfg!(feature = "libvirt") { Ok(()) } else { Err(HostsError::NoDriver(uri.to_owned())) }

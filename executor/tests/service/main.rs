@@ -8,3 +8,5 @@ mod harness;
 mod kills;
 mod kimchi;
 mod load;
+mod names;
+mod watching;

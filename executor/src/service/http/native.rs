@@ -57,7 +57,7 @@ pub(super) async fn guests(State(desk): State<Desk>) -> Json<GuestList> {
     for (uri, found) in desk.inventories().await {
         match found {
             Ok(found) => {
-                guests.extend(found.guests.into_iter().map(|guest| document(guest, &desk.supervisor)))
+                guests.extend(found.guests.into_iter().map(|guest| document(guest, &desk.supervisor)));
             }
             Err(_) => unreachable.push(uri),
         }

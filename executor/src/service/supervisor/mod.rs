@@ -309,10 +309,12 @@ impl Supervisor {
             writes: self.writes.clone(),
             account,
             metrics: Arc::clone(&self.metrics),
+            commands: HashMap::new(),
         };
         let this = self.clone();
         let tunnel = route.tunnel.clone();
-        let span = tracing::info_span!("migration", id, guest = %route.guest);
+        // A name may hold anything: what would end a line of the log is written otherwise.
+        let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
             let driven =

@@ -1,4 +1,4 @@
-//! Developers' verbs: `cargo xtask setup | test | lab | record | tidy`.
+//! Developers' verbs: `cargo xtask setup | test | lab | pictures | record | tidy`.
 //!
 //! Everything that must hold is held by `cargo xtask test`, here and in automation alike: there is no second list.
 
@@ -52,6 +52,8 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// Take the pictures in the README anew, in a browser
+    Pictures,
     /// Record migrations of real QEMU, for simulators to be held against
     Record(record::Options),
     /// Look for what does not belong: sizes, words, paths, dead links, promises without a test
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run(Purpose::Lab).map(|note| println!("{note}")),
         Verb::Test { fast } => test::run(fast),
         Verb::Lab { scenario, keep } => lab::run(&scenario, keep),
+        Verb::Pictures => pictures().map(|note| println!("{note}")),
         Verb::Record(options) => record::run(&options),
         Verb::Tidy => tidy().map(|note| println!("{note}")),
     };
@@ -73,6 +76,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn pictures() -> Result<String, Error> {
+    std::env::set_current_dir(Tree::root()?)
+        .map_err(|source| Error::Start { job: "cd".to_owned(), source })?;
+    setup::run(Purpose::Lab)?;
+    service::pictures(&artifacts::program("build --package whimbrel")?)
 }
 
 /// Looks at every tracked file, and says how many there were.

@@ -3,4 +3,5 @@
 #![cfg(test)]
 
 mod harness;
+mod page;
 mod ssh;

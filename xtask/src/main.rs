@@ -1,4 +1,4 @@
-//! Developers' verbs: `cargo xtask setup | test | lab | pictures | record | tidy`.
+//! Developers' verbs: `cargo xtask setup | test | lab | load | pictures | record | tidy`.
 //!
 //! Everything that must hold is held by `cargo xtask test`, here and in automation alike: there is no second list.
 
@@ -52,6 +52,8 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure the service under load, beside what it is to reach
+    Load,
     /// Take the pictures in the README anew, in a browser
     Pictures,
     /// Record migrations of real QEMU, for simulators to be held against
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run(Purpose::Lab).map(|note| println!("{note}")),
         Verb::Test { fast } => test::run(fast),
         Verb::Lab { scenario, keep } => lab::run(&scenario, keep),
+        Verb::Load => service::load(),
         Verb::Pictures => pictures().map(|note| println!("{note}")),
         Verb::Record(options) => record::run(&options),
         Verb::Tidy => tidy().map(|note| println!("{note}")),

@@ -34,6 +34,12 @@ pub(crate) fn page(program: &Path, folder: &Path) -> Result<(), Error> {
     Job::new("node", "page.mjs").argument(&pictures).variable("WHIMBREL_BIN", program).run_in(&place)
 }
 
+/// Measures the service under load, as it is released. Figures are printed as a document; none of them fails this.
+pub(crate) fn load() -> Result<(), Error> {
+    Job::cargo("test --release --package whimbrel --test service -- --ignored --exact --nocapture load::load")
+        .run()
+}
+
 /// Takes the pictures of the README anew: they come out of the page's test.
 pub(crate) fn pictures(program: &Path) -> Result<String, Error> {
     let folder = folder(program);

@@ -78,6 +78,11 @@ try {
     await accessible(page, "the live migration");
     await shot(page, "live");
     await page.emulateMedia({ colorScheme: "dark" });
+    await page.waitForFunction(() => {
+      // The first is the axis of time; then comes the memory that is left, in the accent of the dark colours.
+      const marker = document.querySelectorAll("#remaining .u-marker")[1];
+      return marker && getComputedStyle(marker).borderTopColor === "rgb(124, 203, 224)";
+    });
     await accessible(page, "the live migration, dark");
     await shot(page, "live-dark");
     await page.emulateMedia({ colorScheme: "light" });

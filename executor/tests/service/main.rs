@@ -9,4 +9,5 @@ mod kills;
 mod kimchi;
 mod load;
 mod names;
+mod tap;
 mod watching;

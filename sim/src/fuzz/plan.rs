@@ -23,6 +23,8 @@ pub struct Plan {
     pub limits: bool,
     /// When pre-copy is given up, in ms.
     pub timeout_ms: Option<u64>,
+    /// How often the progress is looked at, in ms.
+    pub poll_interval_ms: u64,
     /// What happens, in no order.
     pub troubles: Vec<Trouble>,
 }
@@ -103,6 +105,7 @@ impl Plan {
             postcopy: coin(&mut random),
             limits: coin(&mut random),
             timeout_ms: coin(&mut random).then(|| 500 + random.below(10_000)),
+            poll_interval_ms: one_of([250, 1_000, 5_000, 20_000], &mut random),
             troubles: (0..count).filter_map(|_| Trouble::draw(kinds, &mut random)).collect(),
         }
     }

@@ -214,6 +214,7 @@ fn spec(plan: &Plan) -> Spec {
         downtime_limit_ms: plan.limits.then_some(400),
         bandwidth_limit_bytes_per_second: plan.limits.then_some(80 << 20),
         timeout_ms: plan.timeout_ms,
+        poll_interval_ms: plan.poll_interval_ms,
         ways: Ways { postcopy: plan.postcopy, ..Ways::default() },
         ..Spec::new("wren", "sim://alpha", "sim://beta")
     }

@@ -1,7 +1,8 @@
 //! XBZRLE: pages that are sent again travel as what changed in them, if the cache still has what was sent before.
 //!
 //! QEMU's cache is filled from the second round on, by every page that misses it and finds its place free: a place is the
-//! page's address modulo the cache's size, and what is in it stays while it was used within the last two rounds. A page
+//! page's address modulo the cache's size, and what is in it stays while it was used within the last two rounds: then the
+//! next page that is sent takes its place. A page
 //! that is marked dirty but was sent after it was written last hits the cache without a difference, and is passed over.
 //! Whose pages those are is not followed: every page that is written at all counts alike.
 
@@ -25,6 +26,8 @@ pub(super) struct Cache {
     sent_pages: u64,
     /// The part of the hits that is passed over, in units of 2^-64.
     skip_share: u64,
+    /// The part of the hits that is lost to other pages of the same place, in units of 2^-64.
+    lost_share: u64,
     /// Pages sent as a difference until the last sync.
     pub(super) hit_pages: u64,
 }
@@ -41,13 +44,12 @@ impl Cache {
 
     /// The part of the pages sent again that hits, in units of 2^-64.
     pub(super) fn hit_share(&self) -> u64 {
-        match self.written_pages {
+        let cached = match self.written_pages {
             0 => 0,
             written if self.cached_pages >= written => u64::MAX,
-            written => {
-                u64::try_from((u128::from(self.cached_pages) << 64) / u128::from(written)).unwrap_or(u64::MAX)
-            }
-        }
+            written => part(self.cached_pages, written),
+        };
+        cached - share_of(cached, self.lost_share)
     }
 
     /// Pages with content were sent again.
@@ -72,7 +74,7 @@ impl Cache {
         if self.room_pages == 0 || self.written_pages == 0 {
             return false;
         }
-        let before = (self.cached_pages, self.skip_share);
+        let before = (self.hit_share(), self.skip_share);
         let sent = std::mem::take(&mut self.sent_pages);
         let hit = hits.hits(sent, self.hit_share());
         self.hit_pages += hit;
@@ -85,8 +87,18 @@ impl Cache {
         }
         free -= share_of(share_of(free, part(self.written_pages % room.max(1), room)), sent_part);
         self.cached_pages = room - free;
+        self.lost_share = self.lost(room, sent_part, part(remaining_pages, self.written_pages));
         self.skip_share = self.skipped(sent_part, dirty_pages, remaining_pages, sent);
-        (self.cached_pages, self.skip_share) != before
+        (self.hit_share(), self.skip_share) != before
+    }
+
+    /// The part of the coming round's hits that is lost, over places that one page more shares and those that it does not.
+    fn lost(&self, room: u64, sent_part: u64, coming_part: u64) -> u64 {
+        let fewest = self.written_pages / room.max(1);
+        let more = part(self.written_pages % room.max(1), room);
+        let few = lost_in_place(fewest, sent_part, coming_part);
+        let many = lost_in_place(fewest + 1, sent_part, coming_part);
+        share_of(few, u64::MAX - more) + share_of(many, more)
     }
 
     /// The part of the coming round's pages that were sent last after they were written last.
@@ -106,6 +118,25 @@ impl Cache {
         let still = u64::MAX - coming;
         share_of(share_of(unwritten_since, sent_part), still)
     }
+}
+
+/// The part of the hits that is lost because another page took the place first, where so many pages share a place: what is
+/// in it was not sent in the round before (`sent_part`), and one of the others comes earlier in this one (`coming_part`).
+///
+/// With k pages to a place and a part p of them coming, the one that has the place is the first of those that come with the
+/// chance of (1 + (1 − p) + … + (1 − p)^(k−1)) / k, since it may be any of the k.
+fn lost_in_place(pages: u64, sent_part: u64, coming_part: u64) -> u64 {
+    if pages < 2 {
+        return 0;
+    }
+    let mut none_before = u64::MAX;
+    let mut sum = 0_u128;
+    for _ in 0..pages {
+        sum += u128::from(none_before);
+        none_before = share_of(none_before, u64::MAX - coming_part);
+    }
+    let first = u64::try_from(sum / u128::from(pages)).unwrap_or(u64::MAX);
+    share_of(u64::MAX - sent_part, u64::MAX - first)
 }
 
 /// A part in units of 2^-64, at most all.
@@ -159,8 +190,18 @@ mod tests {
         cache.round_ended(600, 600, &mut Expected::new());
         // Two pages to a place: it stays free with the chance 0.4².
         assert!(cache.cached_pages.abs_diff(500 - 80) <= 1, "{cache:?}");
+        // And what is there is lost to the other one with the chance 0.4 · (1 − 0.7).
         let thousandths = (u128::from(cache.hit_share()) * 1000) >> 64;
-        assert!(thousandths.abs_diff(420) <= 2, "{thousandths}");
+        assert!(thousandths.abs_diff(420 * 88 / 100) <= 2, "{thousandths}");
+    }
+
+    #[test]
+    fn a_place_is_lost_to_a_page_that_comes_earlier() {
+        let half = 1 << 63;
+        // The other of two comes, and before it, with the chance of 1/4; in one of two places what is there is old.
+        assert!(lost_in_place(2, half, half).abs_diff(1 << 61) <= 4);
+        assert_eq!(lost_in_place(2, u64::MAX, half), 0, "what was just used stays");
+        assert_eq!((lost_in_place(1, half, half), lost_in_place(0, half, half)), (0, 0), "nobody shares it");
     }
 
     #[test]

@@ -27,7 +27,10 @@ fn an_exploration_tells_what_it_covered() {
     for key in ["unique_states", "transitions", "depth", "interleavings", "violations", "seconds"] {
         assert!(!told[key].is_null(), "{key} of {:?}", keys(&told));
     }
-    assert_eq!((&told["is_exhaustive"], &told["violations"]), (&Value::Bool(true), &Value::Array(Vec::new())));
+    assert_eq!(
+        (&told["is_exhaustive"], &told["violations"]),
+        (&Value::Bool(true), &Value::Array(Vec::new()))
+    );
     let number = |key: &str| told[key].as_u64().unwrap();
     assert!(number("unique_states") > 100_000 && number("transitions") > number("unique_states"));
     assert!(number("longest_calm_way") > 0 && number("longest_calm_way") < number("depth") * 4);

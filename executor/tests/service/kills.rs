@@ -59,20 +59,22 @@ pub(crate) fn over_kills(kills: usize) -> OverKills {
     let stop = Arc::new(AtomicBool::new(false));
     let client = follower(Arc::clone(&address), Arc::clone(&stop));
     let guests: Vec<_> = (1..=8).map(|number| format!("guest-{number:03}")).collect();
-    let (mut begun, mut home) = (0, true);
+    let mut begun = 0;
     for kill in 0..kills {
         // As soon as all have arrived, they are sent back.
         let (_, list) = service.get("/api/v1/migrations?limit=8");
         let runs = |one: &Value| one["state"] == "running";
         if !list["migrations"].as_array().unwrap().iter().any(runs) {
-            let destination = if home { "sim://beta" } else { "sim://alpha" };
+            let (_, now) = service.get("/api/v1/guests");
             for guest in &guests {
+                let mut all = now["guests"].as_array().unwrap().iter();
+                let there = all.find(|one| one["name"] == guest.as_str()).unwrap();
+                let destination = if there["host"] == "sim://alpha" { "sim://beta" } else { "sim://alpha" };
                 let body = json!({"guest": guest, "destination": destination, "bandwidth_limit_bytes_per_second": 48 << 20});
                 let (status, answer) = service.post("/api/v1/migrations", &body);
                 assert_eq!(status, 202, "{answer}");
                 begun += 1;
             }
-            home = !home;
         }
         // Each kill comes at another moment of the migrations.
         thread::sleep(Duration::from_millis(40 + (kill as u64 * 37) % 160));
@@ -87,7 +89,9 @@ pub(crate) fn over_kills(kills: usize) -> OverKills {
     let list = list["migrations"].as_array().unwrap();
     assert_eq!(list.len(), begun);
     for one in list {
-        assert_eq!(one["state"], "completed", "{one}");
+        // A kill may come when the call is on record and was not made yet. Both hosts are looked at then, and it is told.
+        let never_made = one["outcome"]["cause"] == "reply_lost" && one["outcome"]["guest"] == "source_running";
+        assert!(one["state"] == "completed" || never_made, "{one}");
         assert_eq!(one["trouble"], Value::Null, "{one}");
     }
     // What the store holds, migration by migration, is what the client was told.

@@ -90,7 +90,8 @@ pub(crate) fn over_kills(kills: usize) -> OverKills {
     assert_eq!(list.len(), begun);
     for one in list {
         // A kill may come when the call is on record and was not made yet. Both hosts are looked at then, and it is told.
-        let never_made = one["outcome"]["cause"] == "reply_lost" && one["outcome"]["guest"] == "source_running";
+        let never_made =
+            one["outcome"]["cause"] == "reply_lost" && one["outcome"]["guest"] == "source_running";
         assert!(one["state"] == "completed" || never_made, "{one}");
         assert_eq!(one["trouble"], Value::Null, "{one}");
     }

@@ -26,8 +26,9 @@ impl Supervisor {
     pub(in crate::service) async fn adopt(&self) -> Result<usize, StoreError> {
         let unfinished = self.store.unfinished().await?;
         let count = unfinished.len();
-        let tunnel = |row: &MigrationRow| serde_json::from_str::<Route>(&row.route).ok()?.tunnel;
-        let tunnels: Vec<_> = unfinished.iter().filter_map(tunnel).map(PathBuf::from).collect();
+        let routes = self.store.routes_in_use().await?;
+        let tunnel = |route: &String| serde_json::from_str::<Route>(route).ok()?.tunnel;
+        let tunnels: Vec<_> = routes.iter().filter_map(tunnel).map(PathBuf::from).collect();
         self.tunnels.sweep(&tunnels);
         for row in unfinished {
             let records = self.store.records(row.id).await?;

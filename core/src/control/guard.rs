@@ -50,3 +50,103 @@ pub(super) fn remove_disks(there: CopyState, orders: &mut Orders) {
     assert!(there.is_gone(), "invariant 2: no removal of disks while the copy on the destination is {there}");
     orders.give(Order::RemoveDisks);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::control::{Asked, Changes, Mark};
+    use crate::spec::AtTimeout;
+
+    fn ledger(postcopy_asked: bool) -> Ledger {
+        let asked = Asked { postcopy: true, offline: false, at_timeout: AtTimeout::Cancel };
+        let mut ledger = Ledger::new(Changes::EMPTY, asked);
+        if postcopy_asked {
+            ledger.mark(Mark::PostcopyAsked);
+        }
+        ledger
+    }
+
+    /// Every pair of states, as they are on the side and across, that the guard lets through with the order.
+    fn let_through(
+        order: Order,
+        side: Side,
+        guard: impl Fn(Sighting, &mut Orders),
+    ) -> Vec<(CopyState, CopyState)> {
+        let mut pairs = Vec::new();
+        for this in CopyState::ALL {
+            for across in CopyState::ALL {
+                let sighting = match side {
+                    Side::Source => Sighting::of(this, across),
+                    Side::Destination => Sighting::of(across, this),
+                };
+                let mut orders = Orders::default();
+                if catch_unwind(AssertUnwindSafe(|| guard(sighting, &mut orders))).is_ok() {
+                    assert!(
+                        orders.iter().any(|given| given == order),
+                        "let through, but {order:?} was not given"
+                    );
+                    pairs.push((this, across));
+                } else {
+                    assert_eq!(orders.iter().count(), 0, "stopped, but something was ordered before");
+                }
+            }
+        }
+        pairs
+    }
+
+    #[test]
+    fn a_resume_passes_only_when_the_copy_across_is_gone() {
+        for side in [Side::Source, Side::Destination] {
+            let pairs = let_through(Order::Resume(side), side, |sighting, orders| {
+                resume(side, sighting, &ledger(false), orders);
+            });
+            assert!(pairs.iter().all(|(_, across)| matches!(across, CopyState::Defined | CopyState::Absent)));
+            assert_eq!(pairs.len(), 2 * CopyState::ALL.len());
+        }
+    }
+
+    #[test]
+    fn after_post_copy_no_resume_on_the_source_passes() {
+        let resumes = |side| {
+            let_through(Order::Resume(side), side, |sighting, orders| {
+                resume(side, sighting, &ledger(true), orders);
+            })
+        };
+        assert_eq!(resumes(Side::Source), []);
+        assert_eq!(resumes(Side::Destination).len(), 2 * CopyState::ALL.len());
+    }
+
+    #[test]
+    fn a_destroy_passes_only_for_what_is_left_beside_a_guest_that_runs() {
+        use CopyState::{Incoming, Paused, Postcopy, PostcopyFailed, Running, Stopped};
+        let destroys = |side| {
+            let_through(Order::Destroy(side), side, |sighting, orders| destroy(side, sighting, orders))
+        };
+        let left = |states: &[CopyState]| states.iter().map(|state| (*state, Running)).collect::<Vec<_>>();
+        assert_eq!(destroys(Side::Source), left(&[Stopped, Paused, Incoming, Postcopy, PostcopyFailed]));
+        assert_eq!(destroys(Side::Destination), left(&[Stopped, Paused, Incoming]));
+    }
+
+    #[test]
+    fn a_definition_goes_only_beside_the_guest_or_its_other_definition() {
+        use CopyState::{Defined, Running};
+        for side in [Side::Source, Side::Destination] {
+            let pairs =
+                let_through(Order::Undefine(side), side, |sighting, orders| undefine(side, sighting, orders));
+            assert_eq!(pairs, [(Defined, Running), (Defined, Defined)]);
+        }
+    }
+
+    #[test]
+    fn disks_go_only_where_the_guest_is_not() {
+        let side = Side::Destination;
+        let pairs = let_through(Order::RemoveDisks, side, |sighting, orders| {
+            remove_disks(sighting.side(Side::Destination), orders);
+        });
+        assert!(pairs.iter().all(|(there, _)| matches!(there, CopyState::Defined | CopyState::Absent)));
+        assert_eq!(pairs.len(), 2 * CopyState::ALL.len());
+    }
+}

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::hash::{Hash as _, Hasher};
 use std::path::Path;
 
 use whimbrel_core::control::{Asked, Change, Changes, Control, Found, Reaction, Signal, Timer};
@@ -17,7 +18,7 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/control-machine
 /// To write the page anew: `WHIMBREL_WRITE=1 cargo test -p whimbrel-core --test machine diagram`.
 #[test]
 fn the_diagram_in_the_docs_is_of_this_code() {
-    let page = page(&edges());
+    let page = page(&met());
     if std::env::var_os("WHIMBREL_WRITE").is_some() {
         fs::write(PAGE, &page).unwrap();
     }
@@ -28,8 +29,33 @@ fn the_diagram_in_the_docs_is_of_this_code() {
 /// Which signals lead from one phase to another.
 type Edges = BTreeMap<(PhaseName, PhaseName), BTreeSet<String>>;
 
-fn edges() -> Edges {
-    let mut edges = Edges::new();
+/// Everything that the machine can do.
+#[derive(Default)]
+struct Met {
+    edges: Edges,
+    states: usize,
+    steps: usize,
+    /// Of every step, with its orders, in any order.
+    digest: u64,
+}
+
+/// FNV-1a: what it gives is the same on every machine.
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+fn met() -> Met {
+    let mut all = Met::default();
     // Its order tells nothing: only what is in it is asked.
     #[expect(clippy::disallowed_types, reason = "controls have no order, and only membership is asked")]
     let mut met = std::collections::HashSet::new();
@@ -43,17 +69,23 @@ fn edges() -> Edges {
     let signals = signals();
     while let Some(control) = waiting.pop() {
         for signal in &signals {
-            let Ok((next, _)) = control.step(*signal) else { continue };
+            let Ok((next, orders)) = control.step(*signal) else { continue };
+            let mut step = Fnv(0xcbf2_9ce4_8422_2325);
+            (control, signal, next).hash(&mut step);
+            orders.iter().for_each(|order| order.hash(&mut step));
+            all.digest = all.digest.wrapping_add(step.finish());
+            all.steps += 1;
             let (from, to) = (control.phase().name(), next.phase().name());
             if from != to {
-                edges.entry((from, to)).or_default().insert(name(*signal));
+                all.edges.entry((from, to)).or_default().insert(name(*signal));
             }
             if met.insert(next) {
                 waiting.push(next);
             }
         }
     }
-    edges
+    all.states = met.len();
+    all
 }
 
 fn signals() -> Vec<Signal> {
@@ -114,7 +146,8 @@ fn name(signal: Signal) -> String {
     }
 }
 
-fn page(edges: &Edges) -> String {
+fn page(met: &Met) -> String {
+    let Met { edges, states, steps, digest } = met;
     let mut page = String::from(
         "# The control machine\n\n\
          This page is written by a test from the code of `core/src/control`, which moves real guests, is simulated, and is\n\
@@ -127,6 +160,11 @@ fn page(edges: &Edges) -> String {
         let _ = writeln!(page, "    {from:?} --> {to:?}");
     }
     page.push_str("    Done --> [*]\n```\n");
+    let _ = writeln!(
+        page,
+        "\nSignals in any order lead to {states} states, by {steps} steps. Their digest, with every order given, is\n\
+         `{digest:016x}`: whatever changes in what the machine does changes it."
+    );
     for phase in PhaseName::ALL {
         let _ = writeln!(page, "\n## {phase:?}\n\n{}", doc(phase));
         let ways: Vec<_> = edges.iter().filter(|((from, _), _)| *from == phase).collect();

@@ -6,10 +6,12 @@ use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
-use whimbrel_sim::fuzz::{Found, Series, series};
+use whimbrel_core::{Output, journal};
+use whimbrel_sim::fuzz::{Found, Series, as_test, series};
 
 use super::args::{FidelityFormat, Fuzz};
 use super::{CliError, Exit, give, unwritten};
+use crate::watch::{Lines, Watcher};
 
 const SCHEMA: &str = "whimbrel.fuzz/1";
 /// Seeds that one thread takes at a time. The digest is of these parts in order, so that it does not tell how many
@@ -98,9 +100,29 @@ fn violation(found: &Found, folder: Option<&Path>) -> Result<Violation, CliError
         what: format!("{:?}", found.broken),
         troubles_drawn: found.troubles,
         troubles: found.plan.troubles.iter().map(|trouble| format!("{trouble:?}")).collect(),
-        plan: format!("{:?}", found.plan),
+        test: as_test(&found.plan),
+        timeline: timeline(&found.journal),
         journal,
     })
+}
+
+/// What happened, as `whimbrel replay` would tell it.
+fn timeline(journal: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut lines = Lines::new(&mut out);
+    let replayed = journal::replay(journal, |record, migration, outputs| {
+        for output in outputs {
+            if let Output::Event(event) = output {
+                lines.saw(record.at_ns, event, migration.view());
+            }
+        }
+    });
+    drop(lines);
+    let mut told: Vec<String> = String::from_utf8_lossy(&out).lines().map(str::to_owned).collect();
+    if let Err(error) = replayed {
+        told.push(format!("the journal does not replay: {error}"));
+    }
+    told
 }
 
 #[derive(Serialize)]
@@ -123,7 +145,10 @@ struct Violation {
     troubles_drawn: usize,
     /// Those that are needed.
     troubles: Vec<String>,
-    plan: String,
+    /// The plan as a test in Rust, to be pasted.
+    test: String,
+    /// What happened, line by line.
+    timeline: Vec<String>,
     journal: Option<String>,
 }
 
@@ -137,11 +162,11 @@ impl Document {
             self.cases, self.first_seed, self.cases_per_second, self.replayed, self.log_hash
         );
         for violation in &self.violations {
-            let _ = writeln!(
-                text,
-                "\nVIOLATION, seed {}: {}\n    {}",
-                violation.seed, violation.what, violation.plan
-            );
+            let _ = writeln!(text, "\nVIOLATION, seed {}: {}\n", violation.seed, violation.what);
+            for line in &violation.timeline {
+                let _ = writeln!(text, "    {line}");
+            }
+            let _ = writeln!(text, "\n{}", violation.test);
             if let Some(journal) = &violation.journal {
                 let _ = writeln!(text, "    see it with: whimbrel replay {journal}");
             }
@@ -150,5 +175,29 @@ impl Document {
             let _ = writeln!(text, "no violation");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::{Answer, CopyState, Input, Observation};
+    use whimbrel_sim::fuzz::series_told_as;
+
+    use super::violation;
+
+    #[test]
+    fn a_violation_is_told_as_a_test_and_a_timeline() {
+        // A driver that takes copies that run for absent ones.
+        let lie = |input| match input {
+            Input::Hypervisor(Observation::Answer { to, answer: Answer::Copy(CopyState::Running) }) => {
+                Input::Hypervisor(Observation::Answer { to, answer: Answer::Copy(CopyState::Absent) })
+            }
+            other => other,
+        };
+        let found = series_told_as(0, 20_000, 1, lie).found;
+        let told = violation(&found[0], None).unwrap();
+        assert!(told.test.contains("keeps_every_promise") && told.test.contains("Plan {"), "{}", told.test);
+        assert!(told.timeline.len() > 3, "{:#?}", told.timeline);
+        assert!(told.timeline.iter().any(|line| line.contains("wren")), "{:#?}", told.timeline);
     }
 }

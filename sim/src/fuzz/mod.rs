@@ -5,9 +5,13 @@
 
 mod plan;
 mod run;
+mod written;
+
+use whimbrel_core::Input;
 
 pub use plan::{Plan, Trouble, What, When};
-pub use run::{Broken, Run, run};
+pub use run::{Broken, Run, run, run_told_as};
+pub use written::as_test;
 
 /// What a series of migrations came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,18 +50,27 @@ const REPLAYED: u64 = 100;
 /// When two runs of one seed differ: nothing that is found could be believed then.
 #[must_use]
 pub fn series(first: u64, cases: u64, most: usize) -> Series {
+    series_told_as(first, cases, most, |input| input)
+}
+
+/// The same with a driver that tells the machine something else than what it heard.
+///
+/// # Panics
+/// As [`series`].
+#[must_use]
+pub fn series_told_as(first: u64, cases: u64, most: usize, told_as: fn(Input) -> Input) -> Series {
     let mut series = Series { log_hash: 0xcbf2_9ce4_8422_2325, ..Series::default() };
     for seed in first..first.saturating_add(cases) {
         let plan = Plan::of(seed);
-        let ran = run(&plan, false);
+        let ran = run_told_as(&plan, false, told_as);
         series.cases += 1;
         series.log_hash = (series.log_hash ^ ran.trail).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
         if seed % REPLAYED == 0 {
-            assert!(run(&plan, false) == ran, "seed {seed} went two ways");
+            assert!(run_told_as(&plan, false, told_as) == ran, "seed {seed} went two ways");
             series.replayed += 1;
         }
         if let Some(broken) = ran.broken {
-            series.found.push(shrunk(plan, broken));
+            series.found.push(shrunk(plan, broken, told_as));
             if series.found.len() >= most {
                 break;
             }
@@ -67,9 +80,9 @@ pub fn series(first: u64, cases: u64, most: usize) -> Series {
 }
 
 /// Leaves out whatever is not needed to break the same promise.
-fn shrunk(plan: Plan, broken: Broken) -> Found {
+fn shrunk(plan: Plan, broken: Broken, told_as: fn(Input) -> Input) -> Found {
     let (seed, troubles) = (plan.seed, plan.troubles.len());
-    let breaks = |plan: &Plan| run(plan, false).broken == Some(broken);
+    let breaks = |plan: &Plan| run_told_as(plan, false, told_as).broken == Some(broken);
     let mut small = plan;
     let mut place = 0;
     while place < small.troubles.len() {
@@ -94,6 +107,6 @@ fn shrunk(plan: Plan, broken: Broken) -> Found {
             small = less;
         }
     }
-    let journal = run(&small, true).journal.unwrap_or_default();
+    let journal = run_told_as(&small, true, told_as).journal.unwrap_or_default();
     Found { seed, troubles, plan: small, broken, journal }
 }

@@ -45,7 +45,14 @@ pub enum Broken {
 /// Runs a plan.
 #[must_use]
 pub fn run(plan: &Plan, with_journal: bool) -> Run {
+    run_told_as(plan, with_journal, |input| input)
+}
+
+/// The same with a driver that tells the machine something else than what it heard, to see whether that is found out.
+#[must_use]
+pub fn run_told_as(plan: &Plan, with_journal: bool, told_as: fn(Input) -> Input) -> Run {
     let mut course = Course::new(plan, with_journal);
+    course.told_as = told_as;
     let broken = course.go();
     let journal = course.driver.journal().map(str::to_owned);
     Run { trail: course.driver.view().trail, broken, journal }
@@ -57,6 +64,9 @@ struct Course {
     guest: GuestId,
     source: HostId,
     destination: HostId,
+    /// Whether one of the troubles takes copies away: then one may be gone since it was looked at last.
+    copies_may_die: bool,
+    told_as: fn(Input) -> Input,
 }
 
 impl Course {
@@ -78,7 +88,10 @@ impl Course {
         if with_journal {
             driver.keep_journal();
         }
-        let mut course = Self { world, driver, guest, source, destination };
+        let copies_may_die =
+            plan.troubles.iter().any(|trouble| matches!(trouble.what, What::Guest(_) | What::Host(..)));
+        let mut course =
+            Self { world, driver, guest, source, destination, copies_may_die, told_as: |input| input };
         course.prepare(plan);
         course
     }
@@ -176,7 +189,7 @@ impl Course {
     }
 
     fn feed(&mut self, input: Input) -> Option<()> {
-        self.driver.feed(&mut self.world, input, &mut unwatched).ok()
+        self.driver.feed(&mut self.world, (self.told_as)(input), &mut unwatched).ok()
     }
 
     /// Holds the end against how things really are.
@@ -193,8 +206,8 @@ impl Course {
             _ if outcome.ending == whimbrel_core::Ending::InDoubt => false,
             // A side that could not be asked is named; what is there may have come to run since.
             _ if outcome.unsettled.is_some() => false,
-            Some(Side::Source) => there && !here,
-            Some(Side::Destination) => here && !there,
+            Some(Side::Source) => !here && (there || !self.copies_may_die),
+            Some(Side::Destination) => !there && (here || !self.copies_may_die),
             None => said.is_lost() && (here || there),
         };
         wrong.then_some(Broken::WrongPlace(said))

@@ -24,6 +24,21 @@ pub struct Header {
     pub schema: String,
     /// What was asked for.
     pub spec: Spec,
+    /// What a driver needs to go on with the migration; absent where nobody could, as in a simulation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circumstances: Option<Circumstances>,
+}
+
+/// What the machine does not need to know of a migration, and whoever drives it on does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Circumstances {
+    /// When the migration began by the driver's clock, in milliseconds since 1970: an instant of 0 in the journal.
+    pub began_at_unix_ms: u64,
+    /// Where memory is sent, if that was said.
+    pub migrate_uri: Option<String>,
+    /// The domain XML for the destination, if it is not the source's.
+    pub destination_xml: Option<String>,
 }
 
 /// Every other line.
@@ -49,8 +64,24 @@ pub struct JournalError {
 
 /// The header's line, without a line end.
 #[must_use]
-pub fn header_line(spec: &Spec) -> String {
-    written(&Header { schema: SCHEMA.to_string(), spec: spec.clone() })
+pub fn header_line(spec: &Spec, circumstances: Option<Circumstances>) -> String {
+    written(&Header { schema: SCHEMA.to_string(), spec: spec.clone(), circumstances })
+}
+
+/// Reads the header of a journal.
+///
+/// # Errors
+/// When the first line is not one, or of another schema.
+pub fn header(text: &str) -> Result<Header, JournalError> {
+    let Some(first) = text.split_inclusive('\n').next().filter(|line| line.ends_with('\n')) else {
+        return Err(JournalError { line: 1, reason: String::from("the journal is empty") });
+    };
+    let header: Header = read(1, first)?;
+    if header.schema != SCHEMA {
+        let reason = alloc::format!("the journal is a `{}`, and this build reads `{SCHEMA}`", header.schema);
+        return Err(JournalError { line: 1, reason });
+    }
+    Ok(header)
 }
 
 /// A record's line, without a line end.
@@ -72,18 +103,9 @@ pub fn replay(
         Some(end) => text.split_at(end + 1),
         None => ("", text),
     };
-    let mut lines = whole.lines().enumerate().map(|(index, line)| (index + 1, line));
-    let Some((_, first)) = lines.next() else {
-        return Err(JournalError { line: 1, reason: String::from("the journal is empty") });
-    };
-    let header: Header = read(1, first)?;
-    if header.schema != SCHEMA {
-        let reason = alloc::format!("the journal is a `{}`, and this build reads `{SCHEMA}`", header.schema);
-        return Err(JournalError { line: 1, reason });
-    }
-    let mut migration = Migration::new(header.spec).map_err(|error| at_line(1, &error))?;
+    let mut migration = Migration::new(header(whole)?.spec).map_err(|error| at_line(1, &error))?;
     let mut records = 0;
-    for (line, text) in lines {
+    for (line, text) in whole.lines().enumerate().skip(1).map(|(index, line)| (index + 1, line)) {
         let record: Record = read(line, text)?;
         let outputs: alloc::vec::Vec<_> = migration
             .handle(record.at_ns, record.input.clone())

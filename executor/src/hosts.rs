@@ -6,7 +6,7 @@ use std::io;
 use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::Ways;
+use whimbrel_core::{GuestFacts, Ways};
 
 use crate::drive::{Message, Port};
 use crate::inventory::Inventory;
@@ -158,17 +158,23 @@ impl Hosts {
         Ok(hosts.into_iter().map(|found| found.host.uri).collect())
     }
 
-    /// A port that answers into `inbox`. Nothing is connected to before the first command.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. With `known`, the guest as it
+    /// was found before, it looks for that guest and no other of its name.
     ///
     /// # Errors
     /// When there is no driver for one of the URIs, or they need different ones.
-    pub fn port(&self, route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+    pub fn port(
+        &self,
+        route: Route,
+        known: Option<GuestFacts>,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
         self.check_both(&route.source, &route.destination)?;
         match &self.simulated {
             Some(world) if route.source.starts_with(SCHEME) => {
                 world.port(route, inbox).map_err(HostsError::World)
             }
-            _ => real::port(route, inbox),
+            _ => real::port(route, known, inbox),
         }
     }
 }
@@ -176,6 +182,8 @@ impl Hosts {
 #[cfg(feature = "libvirt")]
 mod real {
     use std::sync::mpsc::Sender;
+
+    use whimbrel_core::GuestFacts;
 
     use super::{HostsError, Route};
     use crate::drive::{Message, Port};
@@ -188,14 +196,20 @@ mod real {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the same without the driver, where it fails")]
-    pub(super) fn port(route: Route, inbox: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
-        Ok(Box::new(LibvirtPort::new(route, inbox)))
+    pub(super) fn port(
+        route: Route,
+        known: Option<GuestFacts>,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
+        Ok(Box::new(LibvirtPort::new(route, known, inbox)))
     }
 }
 
 #[cfg(not(feature = "libvirt"))]
 mod real {
     use std::sync::mpsc::Sender;
+
+    use whimbrel_core::GuestFacts;
 
     use super::{HostsError, Route};
     use crate::drive::{Message, Port};
@@ -205,7 +219,11 @@ mod real {
         Err(HostsError::NoDriver(uri.to_owned()))
     }
 
-    pub(super) fn port(route: Route, _: Sender<Message>) -> Result<Box<dyn Port + Send>, HostsError> {
+    pub(super) fn port(
+        route: Route,
+        _: Option<GuestFacts>,
+        _: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
         Err(HostsError::NoDriver(route.source))
     }
 }

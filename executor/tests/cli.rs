@@ -243,6 +243,7 @@ fn help_is_for_people() {
         &["--help"][..],
         &["simulate", "--help"],
         &["migrate", "--help"],
+        &["adopt", "--help"],
         &["replay", "--help"],
         &["fidelity", "--help"],
         &["serve", "--help"],

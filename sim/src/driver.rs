@@ -41,7 +41,7 @@ impl Driver {
 
     /// Keeps a journal from now on; nothing may have happened yet.
     pub(crate) fn keep_journal(&mut self) {
-        self.journal = Some(journal::header_line(self.migration.view().spec) + "\n");
+        self.journal = Some(journal::header_line(self.migration.view().spec, None) + "\n");
     }
 
     /// The journal, if one is kept.

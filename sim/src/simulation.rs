@@ -140,6 +140,8 @@ pub fn spec(scenario: &Scenario) -> Spec {
         migration.bandwidth_limit_mib_per_second.map(|rate| rate.saturating_mul(1 << 20));
     spec.timeout_ms = migration.timeout_ms;
     spec.at_timeout = migration.at_timeout;
+    spec.doubt_patience_ms = migration.doubt_patience_ms.unwrap_or(spec.doubt_patience_ms);
+    spec.recovery_patience_ms = migration.recovery_patience_ms.unwrap_or(spec.recovery_patience_ms);
     spec.ways = Ways {
         postcopy: migration.postcopy.is_some(),
         auto_converge: migration.auto_converge.is_some(),

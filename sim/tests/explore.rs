@@ -1,40 +1,108 @@
-//! The shipped control machine, explored.
+//! The shipped `Migration` beside the explored machine: every way that chance takes must lead both to the same place.
 
 #![cfg(test)]
 
 use proptest::prelude::*;
-use whimbrel_core::GuestRun;
-use whimbrel_sim::explore::{Astray, Scope, follow, wander};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use whimbrel_core::control::Reaction;
+use whimbrel_core::{GuestRun, journal};
+use whimbrel_sim::explore::{Astray, Move, Scope, Violation, Walk};
 
-/// Goes a way that the numbers choose, with the shipped machine beside it.
-fn go(scope: &Scope, choices: &[u16]) -> Result<(), Astray> {
-    let mut choices = choices.iter();
-    let (way, broken) =
-        wander(scope, 400, |moves| choices.next().map_or(0, |choice| usize::from(*choice) % moves));
-    assert_eq!(broken, None);
-    // A way that a clock cannot go is followed as far as it can be gone.
-    match follow(scope, &way) {
-        Ok(course) => {
-            assert_eq!(course.violation, None);
-            Ok(())
+/// The explored machine with two hosts, as far as a clock lets it go.
+struct Explored;
+
+impl ReferenceStateMachine for Explored {
+    type State = Walk;
+    type Transition = Move;
+
+    fn init_state() -> BoxedStrategy<Walk> {
+        let guest = prop::sample::select(vec![GuestRun::Running, GuestRun::Paused, GuestRun::NotRunning]);
+        (0_u8..4, 0_u8..4, guest, any::<[bool; 3]>())
+            .prop_map(|(faults, requests, guest, [persistent, disks, limits])| {
+                let is_off = guest == GuestRun::NotRunning;
+                let scope = Scope {
+                    guest,
+                    persistent: persistent || is_off,
+                    disks: disks && !is_off,
+                    limits,
+                    postcopy: !is_off,
+                    ..Scope::everything(faults, requests)
+                };
+                Walk::new(&scope).unwrap()
+            })
+            .boxed()
+    }
+
+    fn transitions(walk: &Walk) -> BoxedStrategy<Move> {
+        match walk.moves() {
+            // Nothing comes after the end; this is never made.
+            moves if moves.is_empty() => Just(Move::Begin).boxed(),
+            moves => {
+                let weighed: Vec<_> = moves.into_iter().map(|what| (weight(what), Just(what))).collect();
+                prop::strategy::Union::new_weighted(weighed).boxed()
+            }
         }
-        Err(Astray::Impossible(_)) => Ok(()),
-        Err(astray) => Err(astray),
+    }
+
+    fn preconditions(walk: &Walk, what: &Move) -> bool {
+        !is_impossible(&walk.clone().make(*what)) || walk.moves().is_empty()
+    }
+
+    fn apply(mut walk: Walk, what: &Move) -> Walk {
+        // What a move breaks is the other's to say.
+        let _ = walk.make(*what);
+        walk
     }
 }
 
-proptest! {
-    #[test]
-    fn the_shipped_machine_goes_every_way_as_it_was_explored(
-        faults in 0_u8..4,
-        requests in 0_u8..4,
-        guest in prop::sample::select(vec![GuestRun::Running, GuestRun::Paused]),
-        persistent: bool,
-        disks: bool,
-        limits: bool,
-        choices in prop::collection::vec(any::<u16>(), 1..200),
-    ) {
-        let scope = Scope { guest, persistent, disks, limits, ..Scope::everything(faults, requests) };
-        prop_assert_eq!(go(&scope, &choices), Ok(()));
+/// What ends most migrations soon comes seldom, so that they come far.
+const fn weight(what: Move) -> u32 {
+    match what {
+        Move::Begin
+        | Move::CarryOut(_)
+        | Move::Deliver(_)
+        | Move::Step(_)
+        | Move::Judge(true)
+        | Move::React(Reaction::Postcopy) => 40,
+        Move::Restart | Move::Mend(_) | Move::CarryOutLate(_) | Move::React(_) => 10,
+        Move::Timer(_) => 3,
+        Move::Hint(_) | Move::Cancel | Move::Lose(_) | Move::Break(_) | Move::Die(_) | Move::Judge(false) => {
+            1
+        }
     }
+}
+
+/// The machine as it ships, which is compared with the explored one after every move.
+struct Shipped;
+
+impl StateMachineTest for Shipped {
+    type SystemUnderTest = Walk;
+    type Reference = Explored;
+
+    fn init_test(walk: &Walk) -> Walk {
+        walk.clone()
+    }
+
+    fn apply(mut walk: Walk, _: &Walk, what: Move) -> Walk {
+        let made = walk.make(what);
+        assert!(is_impossible(&made) || made == Ok(None), "{what:?}: {made:?}\n{}", walk.journal());
+        walk
+    }
+
+    /// What was written down on the way leads to the same place.
+    fn teardown(walk: Walk, _: Walk) {
+        let replayed = journal::replay(walk.journal(), |_, _, _| ()).unwrap();
+        assert_eq!(replayed.migration.control(), walk.control());
+    }
+}
+
+fn is_impossible(made: &Result<Option<Violation>, Astray>) -> bool {
+    matches!(made, Err(Astray::Impossible(_)))
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_shipped_machine_goes_every_way_as_it_was_explored(sequential 1..120 => Shipped);
 }

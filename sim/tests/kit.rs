@@ -124,10 +124,9 @@ fn postcopy_is_started_and_resumed() {
     bed.wait_ms(1_000);
     bed.start_postcopy(wren, alpha).unwrap();
     assert!(bed.wait_until(1_000, |bed| bed.running_on(wren) == [beta]));
-    bed.fault_now(Fault::CutLink(alpha, beta));
+    bed.fault_now(Fault::BreakStream(wren));
     bed.wait_for(call).unwrap_err();
     assert_eq!(bed.look(wren, beta), CopyState::PostcopyFailed);
-    bed.fault_now(Fault::RestoreLink(alpha, beta));
     let resumed = bed.resume_postcopy(call);
     bed.wait_for(resumed).unwrap();
     bed.assert_runs_only_on(wren, beta);

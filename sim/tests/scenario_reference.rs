@@ -38,7 +38,7 @@ fn every_section_has_an_example() {
 
 #[test]
 fn every_example_ends_as_it_says() {
-    assert_eq!(examples().len(), 11);
+    assert_eq!(examples().len(), 12);
     let mut wrong = Vec::new();
     for text in examples() {
         let scenario = Scenario::parse(text, "docs/scenarios.md").unwrap_or_else(|error| panic!("{error}"));

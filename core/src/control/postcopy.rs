@@ -29,8 +29,11 @@ enum Asking {
     Nothing,
     /// The job.
     Job,
-    /// The destination: only the guest itself tells whether the halves have each other.
+    /// The destination: only the guest itself tells whether it goes on.
     Guest,
+    /// The source, while the halves are being joined: a destination says "post-copy" also when the source has given the
+    /// other half up.
+    Rest,
 }
 
 impl Postcopy {
@@ -84,21 +87,10 @@ impl Postcopy {
                 orders.give(Order::GiveUpCall);
                 return Ok(Recovering::look(orders));
             }
-            Signal::JobActive | Signal::JobGone | Signal::JobUnknown => self.on_polled(orders),
-            Signal::Seen(side, state) => {
-                ledger.note_seen(side, state);
-                if side == Side::Destination && self.asking == Asking::Guest {
-                    self.asking = Asking::Nothing;
-                    if state == CopyState::Postcopy {
-                        self.joining = false;
-                        self.stalled = false;
-                    } else if lost {
-                        return Ok(Recovering::look(orders));
-                    } else {
-                        self.stall(orders);
-                    }
-                }
+            Signal::JobActive | Signal::JobGone | Signal::JobUnknown => {
+                self.ask(Asking::Guest, Order::Observe(Side::Destination), orders);
             }
+            Signal::Seen(side, state) => return Ok(self.on_seen((side, state), ledger, orders)),
             Signal::Elapsed(Timer::Reply) if self.asking != Asking::Nothing => {
                 if lost {
                     return Ok(Recovering::look(orders));
@@ -108,9 +100,7 @@ impl Postcopy {
             }
             Signal::Elapsed(Timer::Poll) => {
                 if self.asking == Asking::Nothing {
-                    self.asking = Asking::Job;
-                    orders.give(Order::PollJob);
-                    orders.give(Order::Arm(Timer::Reply));
+                    self.ask(Asking::Job, Order::PollJob, orders);
                 }
                 orders.give(Order::Arm(Timer::Poll));
             }
@@ -143,13 +133,46 @@ impl Postcopy {
         Ok(Phase::Postcopy(self))
     }
 
+    /// What is not asked for at the moment was asked for before.
+    fn on_seen(
+        mut self,
+        (side, state): (Side, CopyState),
+        ledger: &mut Ledger,
+        orders: &mut Orders,
+    ) -> Phase {
+        ledger.note_seen(side, state);
+        match (self.asking, side) {
+            (Asking::Guest, Side::Destination) if state == CopyState::Postcopy && self.joining => {
+                self.ask(Asking::Rest, Order::Observe(Side::Source), orders);
+            }
+            (Asking::Guest, Side::Destination) if state == CopyState::Postcopy => {
+                self.asking = Asking::Nothing;
+                self.stalled = false;
+            }
+            (Asking::Guest, Side::Destination) if self.call == Call::Lost => return Recovering::look(orders),
+            (Asking::Guest, Side::Destination) => {
+                self.asking = Asking::Nothing;
+                self.stall(orders);
+            }
+            (Asking::Rest, Side::Source) => {
+                self.asking = Asking::Nothing;
+                if matches!(state, CopyState::Postcopy | CopyState::Migrating) {
+                    self.joining = false;
+                    self.stalled = false;
+                }
+            }
+            (Asking::Nothing | Asking::Job | Asking::Guest | Asking::Rest, _) => {}
+        }
+        Phase::Postcopy(self)
+    }
+
     const fn with(call: Call) -> Self {
         Self { call, asking: Asking::Nothing, joining: false, stalled: false }
     }
 
-    fn on_polled(&mut self, orders: &mut Orders) {
-        self.asking = Asking::Guest;
-        orders.give(Order::Observe(Side::Destination));
+    fn ask(&mut self, asking: Asking, order: Order, orders: &mut Orders) {
+        self.asking = asking;
+        orders.give(order);
         orders.give(Order::Arm(Timer::Reply));
     }
 

@@ -164,6 +164,12 @@ impl Migration {
         self.timers.earliest()
     }
 
+    /// What was found out about the guest and both hosts, once it was.
+    #[must_use]
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_deref()
+    }
+
     /// What can be seen of it.
     #[must_use]
     pub fn view(&self) -> View<'_> {

@@ -77,7 +77,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(spec: Spec) -> Self {
-        let journal = journal::header_line(&spec) + "\n";
+        let journal = journal::header_line(&spec, None) + "\n";
         let mut driver = Self {
             migration: Migration::new(spec).unwrap(),
             now: Instant::BEGIN,

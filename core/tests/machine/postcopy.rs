@@ -134,6 +134,27 @@ fn tries_to_join_the_halves_are_made_less_and_less_often_and_not_for_ever() {
     assert!(!driver.actions.iter().any(|action| matches!(action, Action::Destroy(_) | Action::Resume(_))));
 }
 
+/// libvirt's destination goes on saying "post-copy" when the source has given it up.
+#[test]
+fn a_destination_that_noticed_nothing_does_not_let_patience_begin_anew() {
+    let mut driver = in_postcopy();
+    driver.call_returns(Err(Fault::Other));
+    let is_out = |driver: &Driver, wanted: &Action| driver.out.values().any(|action| action == wanted);
+    while driver.migration.view().outcome.is_none() {
+        if is_out(&driver, &Action::ResumePostcopy) {
+            while !is_out(&driver, &Action::PollJob) && driver.timer() {}
+            driver.job(JobState::Active, 3, 100);
+            let destination = |action: &Action| *action == Action::Observe(Side::Destination);
+            driver.answer_where(destination, Answer::Copy(CopyState::Postcopy));
+            source_shows(&mut driver, CopyState::PostcopyFailed);
+            driver.resume_returns(Err(Fault::DestinationUnreachable));
+        }
+        driver.next_look_shows(CopyState::PostcopyFailed, CopyState::Postcopy);
+        assert!(driver.now.as_ms() < 7_200_000, "an hour of patience does not last for two");
+    }
+    assert_eq!(driver.outcome().guest, Whereabouts::DestinationPostcopy);
+}
+
 #[test]
 fn a_postcopy_that_goes_on_without_its_caller_is_followed() {
     let mut driver = in_postcopy();

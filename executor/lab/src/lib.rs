@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 pub use error::LabError;
 pub use guest::{Guest, GuestSpec, Phase};
@@ -45,6 +46,8 @@ const ALPHA: HostIdentity =
     HostIdentity { name: "alpha", address: "10.77.0.11", uuid: "a1fa0000-77ab-4b1e-8a11-00000000000a" };
 const BETA: HostIdentity =
     HostIdentity { name: "beta", address: "10.77.0.12", uuid: "be7a0000-77ab-4b1e-8b22-00000000000b" };
+/// How long a daemon may take to notice that a guest is gone.
+const GUEST_GONE_WITHIN: Duration = Duration::from_secs(4);
 const OPERATOR_ADDRESS: &str = "10.77.0.10";
 
 /// How the lab is built.
@@ -84,6 +87,7 @@ pub struct Lab {
     operator: u32,
     guest_program: PathBuf,
     consoles: AtomicU32,
+    migration_ports: RangeInclusive<u16>,
     remains: Arc<Remains>,
 }
 
@@ -112,7 +116,9 @@ impl Lab {
         let (alpha, beta) = (alpha.0, beta.0);
         alpha.start_daemon()?;
         beta.start_daemon()?;
-        Ok(Self { alpha, beta, network, operator, guest_program, consoles: AtomicU32::new(0), remains })
+        let migration_ports = options.migration_ports.clone();
+        let consoles = AtomicU32::new(0);
+        Ok(Self { alpha, beta, network, operator, guest_program, consoles, migration_ports, remains })
     }
 
     /// The host that guests start on.
@@ -176,6 +182,81 @@ impl Lab {
     /// [`LabError::Command`] when the system refuses.
     pub fn restore_link(&self) -> Result<(), LabError> {
         self.network.set_cut(false)
+    }
+
+    /// Breaks the connections over which the source's QEMU sends, at once and for both ends.
+    ///
+    /// # Errors
+    /// [`LabError::Command`] when the system refuses.
+    pub fn break_stream(&self) -> Result<(), LabError> {
+        self.network.break_connections(self.alpha.address(), &self.migration_ports)
+    }
+
+    /// A host loses its power: it falls silent, and its daemon and the guest's QEMU are gone. Nobody is told.
+    ///
+    /// # Errors
+    /// What the system or the processes refuse.
+    pub fn lose_host(&self, host: &Host, guest: &str) -> Result<(), LabError> {
+        self.network.set_silent(host.name(), true)?;
+        for killed in [host.kill_daemon(), host.kill_qemu(guest)] {
+            match killed {
+                // Either may be gone already.
+                Ok(()) | Err(LabError::NotRunning { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back [`Lab::lose_host`], but for the guest.
+    ///
+    /// # Errors
+    /// As for [`Host::start_daemon`].
+    pub fn start_host(&self, host: &Host) -> Result<(), LabError> {
+        self.network.set_silent(host.name(), false)?;
+        host.start_daemon()
+    }
+
+    /// Takes back every fault: the network is whole, and both daemons run. Guests stay as they are.
+    ///
+    /// # Errors
+    /// As for [`Host::start_daemon`].
+    pub fn mend(&self) -> Result<(), LabError> {
+        self.restore_link()?;
+        self.shape_link(None)?;
+        for host in [&self.alpha, &self.beta] {
+            self.network.set_silent(host.name(), false)?;
+            if host.daemon_pid().is_err() {
+                host.start_daemon()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a guest on both hosts and drops its definitions; one that is not there is gone already.
+    ///
+    /// # Errors
+    /// [`LabError::Command`] when a daemon does not answer.
+    pub fn remove_guest(&self, guest: &str) -> Result<(), LabError> {
+        for host in [&self.alpha, &self.beta] {
+            // A QEMU that is stuck does not hear its daemon.
+            match host.kill_qemu(guest) {
+                Ok(()) | Err(LabError::NotRunning { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let mut begun = Instant::now();
+            while host.domain_state(guest)?.is_some() {
+                // It has no definition, or is still being taken off.
+                let _ = host.virsh(&["undefine", guest]);
+                if begun.elapsed() > GUEST_GONE_WITHIN {
+                    // A daemon that is still busy with a migration of the guest forgets it so.
+                    host.restart_daemon()?;
+                    begun = Instant::now();
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        Ok(())
     }
 
     /// Limits what each host sends to the other, in bits a second; `None` takes the limit away.

@@ -4,7 +4,9 @@
 //! other: the switch drops what one sends to the other, address resolution included, while either still
 //! talks to the operator and no host sees its own link go down. That is how a broken path looks to
 //! libvirt and QEMU, which learn of it by silence alone. It must never cut the operator off: then a
-//! test could not tell a host that is gone from one that it cannot reach.
+//! test could not tell a host that is gone from one that it cannot reach. A host without power is silent to all.
+
+use std::ops::RangeInclusive;
 
 use crate::namespaces::enter;
 use crate::{LabError, shell};
@@ -38,8 +40,15 @@ impl Network {
                 &format!("link add name to-{name} type veth peer name eth0 netns {inside}"),
             )?;
             network.on_switch("ip", &format!("link set dev to-{name} master switch up"))?;
+            port.run("ip", &format!("link set dev eth0 address {}", port.hardware_address()))?;
             port.run("ip", &format!("address add {}/24 dev eth0", port.address))?;
             port.run("ip", "link set dev eth0 up")?;
+        }
+        let [alpha, beta] = hosts;
+        for (port, peer) in [(alpha, beta), (beta, alpha)] {
+            // Hosts of a routed network never learn that a neighbour is gone: they hear nothing, and no more.
+            let neighbour = format!("lladdr {} dev eth0 nud permanent", peer.hardware_address());
+            port.run("ip", &format!("neighbour replace {} {neighbour}", peer.address))?;
         }
         Ok(network)
     }
@@ -50,6 +59,12 @@ impl Network {
             self.on_switch("bridge", &format!("link set dev to-{} isolated {isolated}", port.name))?;
         }
         Ok(())
+    }
+
+    /// Takes a host off the network altogether, the operator included, as a loss of its power does; or puts it back.
+    pub(crate) fn set_silent(&self, host: &str, silent: bool) -> Result<(), LabError> {
+        let state = if silent { "down" } else { "up" };
+        self.on_switch("ip", &format!("link set dev to-{host} {state}"))
     }
 
     /// Limits what each host sends to the other; `None` takes the limit away.
@@ -71,12 +86,25 @@ impl Network {
         Ok(())
     }
 
+    /// Breaks the connections from a host to these ports, for both ends.
+    pub(crate) fn break_connections(&self, from: &str, to: &RangeInclusive<u16>) -> Result<(), LabError> {
+        let (least, most) = (to.start(), to.end());
+        let Some(port) = self.hosts.iter().find(|port| port.address == from) else { return Ok(()) };
+        port.run("ss", &format!("--tcp --kill state connected dport >= :{least} and dport <= :{most}"))
+    }
+
     fn on_switch(&self, program: &str, arguments: &str) -> Result<(), LabError> {
         run_in(self.switch, program, arguments)
     }
 }
 
 impl Port {
+    /// Of its own, after the last number of its address.
+    fn hardware_address(&self) -> String {
+        let number = self.address.rsplit('.').next().unwrap_or_default();
+        format!("02:00:00:4d:00:{number}")
+    }
+
     fn run(&self, program: &str, arguments: &str) -> Result<(), LabError> {
         run_in(self.inside, program, arguments)
     }

@@ -6,9 +6,9 @@
 
 mod abilities;
 mod faults;
+mod program;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
@@ -19,11 +19,14 @@ use whimbrel_sim::Scenario;
 use whimbrel_sim::scenario::GuestPhase;
 
 use self::faults::Faults;
+use self::program::Program;
 use crate::{Guest, GuestSpec, Lab, LabError, Phase};
 
 /// Longer than any scenario is allowed to take on real hosts.
 const PATIENCE: Duration = Duration::from_mins(15);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// A slower link is made so slow; faster ones are left as they are, since the lab's own is not much faster.
+const SHAPED_MIB_PER_SECOND: u64 = 200;
 
 /// Who looks at the program's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,16 +98,22 @@ pub fn migrate(lab: &Lab, guest: Guest, order: &Order<'_>) -> Result<ScenarioRun
     let number = RUNS.fetch_add(1, Ordering::Relaxed);
     let journal = lab.folder().join(format!("run-{number}.journal"));
     let log = lab.folder().join(format!("run-{number}.log"));
-    let mut child = spawn(lab, order, &journal, &log)?;
-    let mut faults = Faults::of(order.scenario, &journal);
+    let link = order.scenario.link.bandwidth_mib_per_second;
+    lab.shape_link((link <= SHAPED_MIB_PER_SECOND).then_some(link << 23))?;
+    let arguments = arguments(lab, order, &journal);
+    let mut program = Program::start((lab, order.program), &arguments, &journal, &log, order.show)?;
+    let mut faults = Faults::of(order.scenario, order.scenario.seed, &journal);
     let started = Clock::now();
     let status = loop {
-        faults.do_due(lab, guest.name(), &child, started.elapsed())?;
-        if let Some(status) = child.try_wait().map_err(LabError::io("wait for the program"))? {
+        if let Err(error) = faults.do_due(lab, guest.name(), &mut program, started.elapsed()) {
+            program.end();
+            return Err(error);
+        }
+        if let Some(status) = program.ended()? {
             break status;
         }
         if started.elapsed() > PATIENCE {
-            let _ = child.kill();
+            program.end();
             return Err(LabError::Timeout { what: "the end of the migration".into(), allowed: PATIENCE });
         }
         thread::sleep(LOOK_EVERY);
@@ -158,50 +167,46 @@ fn lengths(phases: &[GuestPhase]) -> Vec<Phase> {
         .collect()
 }
 
-fn spawn(lab: &Lab, order: &Order<'_>, journal: &Path, log: &Path) -> Result<Child, LabError> {
-    let program = order.program.to_string_lossy();
-    let mut command: Command = lab.operator_command(&program);
+/// The program's arguments for a scenario.
+fn arguments(lab: &Lab, order: &Order<'_>, journal: &Path) -> Vec<String> {
     let limits = &order.scenario.migration;
-    command
-        .args(["migrate", &order.scenario.guest.name, &lab.beta().uri(), "--source", &lab.alpha().uri()])
-        .arg("--journal")
-        .arg(journal)
-        .args(order.arguments);
+    let (source, destination) = (lab.alpha().uri(), lab.beta().uri());
+    let mut all = vec!["migrate", &order.scenario.guest.name, &destination, "--source", &source, "--journal"]
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    all.push(journal.to_string_lossy().into_owned());
+    all.extend(order.arguments.iter().map(|&argument| argument.to_owned()));
     if !order.arguments.contains(&"--migrate-uri") {
-        command.args(["--migrate-uri", &format!("tcp://{}", lab.beta().address())]);
+        all.extend(["--migrate-uri".to_owned(), format!("tcp://{}", lab.beta().address())]);
     }
-    let mut limit = |option: &str, value: Option<u64>| {
-        if let Some(value) = value {
-            command.args([option, &value.to_string()]);
-        }
-    };
-    limit("--bandwidth", limits.bandwidth_limit_mib_per_second);
-    limit("--downtime", limits.downtime_limit_ms);
-    limit("--timeout", limits.timeout_ms.map(|ms| ms.div_ceil(1000)));
-    limit("--parallel", limits.channels.map(|channels| channels.count));
+    let s = |ms: u64| ms.div_ceil(1000);
+    for (option, value) in [
+        ("--bandwidth", limits.bandwidth_limit_mib_per_second),
+        ("--downtime", limits.downtime_limit_ms),
+        ("--timeout", limits.timeout_ms.map(s)),
+        ("--parallel", limits.channels.map(|channels| channels.count)),
+        ("--doubt-patience", limits.doubt_patience_ms.map(s)),
+        ("--recovery-patience", limits.recovery_patience_ms.map(s)),
+    ] {
+        all.extend(value.into_iter().flat_map(|value| [option.to_owned(), value.to_string()]));
+    }
     let at_timeout = match limits.at_timeout {
         AtTimeout::Cancel => "cancel",
         AtTimeout::Pause => "pause",
         AtTimeout::Postcopy => "postcopy",
     };
     if limits.timeout_ms.is_some() {
-        command.args(["--at-timeout", at_timeout]);
+        all.extend(["--at-timeout", at_timeout].map(str::to_owned));
     }
     for (is_asked, option) in [
         (limits.postcopy.is_some(), "--postcopy"),
         (limits.auto_converge.is_some(), "--auto-converge"),
         (limits.xbzrle.is_some(), "--xbzrle"),
     ] {
-        if is_asked {
-            command.arg(option);
-        }
+        all.extend(is_asked.then(|| option.to_owned()));
     }
-    if order.show == Show::Quiet {
-        let log = std::fs::File::create(log).map_err(LabError::io("create the program's log"))?;
-        let errors = log.try_clone().map_err(LabError::io("create the program's log"))?;
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
-    }
-    command.spawn().map_err(LabError::io(format!("start `{program}`")))
+    all
 }
 
 /// Events with their instants.

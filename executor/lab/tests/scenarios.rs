@@ -1,4 +1,4 @@
-//! Whimbrel on two real libvirt hosts: guests that move, guests that cannot, and what faults make of both.
+//! Whimbrel on two real libvirt hosts: guests that move, and guests that cannot. What faults make of them is in `faults.rs`.
 //!
 //! Each test tells from inside the guest, by its witness, that no write was lost and that one copy ran.
 
@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use whimbrel_core::{Cause, Ending, Event, Fault, Outcome, PhaseName, Recovery, Side, Verdict, Whereabouts};
+use whimbrel_core::{Cause, Ending, Event, Fault, Outcome, PhaseName, Recovery, Verdict, Whereabouts};
 use whimbrel_lab::scenario::{self, Order, ScenarioRun, Show};
 use whimbrel_lab::{Host, Lab, LabOptions};
+use whimbrel_sim::scenario::course;
 use whimbrel_sim::{Scenario, Simulation};
 
 const LONG: Duration = Duration::from_mins(2);
@@ -80,34 +81,16 @@ fn phases(events: &[Event]) -> Vec<PhaseName> {
         .collect()
 }
 
-/// What must be alike in the simulator and on real hosts: everything but times and numbers.
-fn course(events: impl Iterator<Item = Event>) -> Vec<String> {
-    events
-        .filter_map(|event| match event {
-            Event::Phase(name) => Some(format!("phase {name}")),
-            Event::Judged(verdict) => Some(format!("judged {}", verdict.allows())),
-            Event::CancelAnswered(answer) => Some(format!("cancel {answer}")),
-            Event::Recovered(recovery) => Some(format!("recovered {recovery}")),
-            Event::Reacted(reaction, result) => Some(format!("reaction {reaction}: {result}")),
-            Event::Ended(outcome) => {
-                Some(format!("ended {} {} {:?}", outcome.ending, outcome.guest, outcome.cause))
-            }
-            // Two looks at two hosts come back in either order.
-            Event::Seen(..) | Event::Progress(_) | Event::Sync(_) => None,
-        })
-        .collect()
-}
-
 fn simulated(scenario: &Scenario) -> Vec<String> {
     let mut simulation = Simulation::new(scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
     let mut events = Vec::new();
     simulation.run(|| None, |_, event, _| events.push(event.clone())).unwrap();
-    course(events.into_iter())
+    course(&events)
 }
 
 /// The same scenario on both: the same course.
 fn assert_as_simulated(scenario: &Scenario, run: &ScenarioRun) {
-    let real = course(run.events.iter().map(|(_, event)| event.clone()));
+    let real = course(run.events.iter().map(|(_, event)| event));
     assert_eq!(real, simulated(scenario), "real on the left, simulated on the right\n{}", run.output);
 }
 
@@ -164,52 +147,6 @@ fn a_guest_that_cannot_converge_is_cancelled_and_goes_on_where_it_was() {
 
 #[test]
 #[ignore = "needs root and libvirt; run with cargo xtask test"]
-fn a_destination_daemon_that_dies_and_returns_leaves_the_guest_on_the_source() {
-    let lab = lab();
-    let faults =
-        fault("at_ms = 1500", "kill-destination-daemon") + &fault("at_ms = 4000", "start-destination-daemon");
-    let dies = scenario(1000, &faults);
-    let run = run(&lab, &dies);
-    assert_eq!(run.exit_code, Some(3), "{}", run.output);
-    assert_eq!(
-        (outcome(&run).guest, outcome(&run).unsettled),
-        (Whereabouts::SourceRunning, None),
-        "{}",
-        run.output
-    );
-    assert_sound(&lab, &run, lab.alpha());
-    assert_as_simulated(&dies, &run);
-    lab.remove().unwrap();
-}
-
-#[test]
-#[ignore = "needs root and libvirt; run with cargo xtask test"]
-fn a_destination_daemon_that_stays_dead_is_named() {
-    let lab = lab();
-    let run = run(&lab, &scenario(1000, &fault("at_ms = 1500", "kill-destination-daemon")));
-    assert_eq!(run.exit_code, Some(3), "{}", run.output);
-    assert_eq!(outcome(&run).guest, Whereabouts::SourceRunning);
-    assert_eq!(outcome(&run).unsettled, Some(Side::Destination));
-    lab.beta().start_daemon().unwrap();
-    assert_sound(&lab, &run, lab.alpha());
-    lab.remove().unwrap();
-}
-
-#[test]
-#[ignore = "needs root and libvirt; run with cargo xtask test"]
-fn a_destination_host_that_is_lost_in_the_middle_leaves_the_guest_on_the_source() {
-    let lab = lab();
-    let faults = fault("at = \"copying\"\nafter_ms = 1500", "lose-destination-host")
-        + &fault("at_ms = 5000", "start-destination-host");
-    let run = run(&lab, &scenario(1000, &faults));
-    assert_eq!(run.exit_code, Some(3), "{}", run.output);
-    assert_eq!(outcome(&run).guest, Whereabouts::SourceRunning, "{}", run.output);
-    assert_sound(&lab, &run, lab.alpha());
-    lab.remove().unwrap();
-}
-
-#[test]
-#[ignore = "needs root and libvirt; run with cargo xtask test"]
 fn a_guest_that_cannot_converge_arrives_when_the_timeout_stops_it_or_moves_it_first() {
     let lab = lab();
     for at_timeout in ["pause", "postcopy"] {
@@ -222,30 +159,6 @@ fn a_guest_that_cannot_converge_arrives_when_the_timeout_stops_it_or_moves_it_fi
         lab.beta().virsh(&["destroy", "wren"]).unwrap();
         lab.beta().virsh(&["undefine", "wren"]).unwrap();
     }
-    lab.remove().unwrap();
-}
-
-#[test]
-#[ignore = "needs root and libvirt; run with cargo xtask test"]
-fn a_link_cut_for_a_moment_is_survived() {
-    let lab = lab();
-    let short = scenario(1000, &(fault("at_ms = 1500", "cut-link") + &fault("at_ms = 4000", "restore-link")));
-    let run = run(&lab, &short);
-    assert_eq!(outcome(&run).ending, Ending::Completed, "{}", run.output);
-    assert_sound(&lab, &run, lab.beta());
-    assert_as_simulated(&short, &run);
-    lab.remove().unwrap();
-}
-
-#[test]
-#[ignore = "needs root and libvirt; run with cargo xtask test"]
-fn a_link_cut_for_good_leaves_the_guest_on_the_source() {
-    let lab = lab();
-    let cut = scenario(1000, &fault("at_ms = 1500", "cut-link"));
-    let run = run(&lab, &cut);
-    assert_eq!(run.exit_code, Some(3), "{}", run.output);
-    assert_eq!(outcome(&run).guest, Whereabouts::SourceRunning);
-    assert_sound(&lab, &run, lab.alpha());
     lab.remove().unwrap();
 }
 

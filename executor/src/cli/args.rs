@@ -44,6 +44,11 @@ pub(super) enum Verb {
     /// Ctrl-C asks for the end and tells what came of it; a second Ctrl-C leaves the migration running.
     #[command(after_help = EXIT_CODES)]
     Migrate(Migrate),
+    /// Go on with a migration that `migrate` left or did not live to see the end of, from its journal.
+    ///
+    /// Both hosts are looked at before anything is done. A journal that is still being kept is refused.
+    #[command(after_help = EXIT_CODES)]
+    Adopt(Adopt),
     /// Serve the HTTP API, Kimchi's routes, the page and metrics. Without hosts, on simulated ones.
     Serve(Serve),
     /// Make a token for `serve`: the token itself goes to standard error, its entry to standard output.
@@ -211,6 +216,18 @@ pub(super) struct Migrate {
     /// Write the journal to this new file, instead of one under $XDG_STATE_HOME/whimbrel.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) simulated: Simulated,
+}
+
+/// `whimbrel adopt`.
+#[derive(Debug, Args)]
+pub(super) struct Adopt {
+    /// The journal; it is continued.
+    pub(super) journal: PathBuf,
+    /// How results are written, from here on.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
     #[command(flatten)]
     pub(super) simulated: Simulated,
 }

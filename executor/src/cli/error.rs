@@ -199,6 +199,9 @@ impl CliError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Hosts(error) | Self::Service(ServiceError::Hosts(error)) => hint_on(error),
+            Self::JournalFile(JournalFileError::Kept(_)) => Some(
+                "the migration is being driven: end that process first, by Ctrl-C twice, which leaves it",
+            ),
             Self::Service(ServiceError::Unprotected(_)) => Some(
                 "give --certificate, --key and --tokens, or listen at 127.0.0.1 and let ssh forward the port",
             ),

@@ -6,23 +6,20 @@ use std::sync::mpsc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use whimbrel_core::control::Change;
+use whimbrel_core::journal::Circumstances;
 use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Ways};
 
 use super::args::{AtTimeoutName, Migrate};
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal};
-use crate::hosts::Route;
-use crate::watch::{self, Origin, picture};
+use crate::hosts::{Hosts, Route};
+use crate::watch::{self, Format, Origin, picture};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let hosts = simulated::hosts(&arguments.simulated, [&arguments.source, &arguments.dest])?;
     // The destination was typed; the source may be the usual one, whose driver is a later worry.
     hosts.check(&arguments.dest)?;
     hosts.check(&arguments.source)?;
-    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&arguments.domain));
-    let journal = Journal::create(&path)?;
-    let (sender, inbox) = mpsc::channel();
-    interrupt::listen(sender.clone())?;
     let route = Route {
         guest: arguments.domain.clone(),
         source: arguments.source.clone(),
@@ -33,14 +30,39 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         tunnel: None,
         uuid: None,
     };
-    let mut port = hosts.port(route, sender)?;
-    let watcher = watch::choose(arguments.format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let course = Course::begin(spec(arguments)).map_err(drive::DriveError::from)?;
+    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&arguments.domain));
+    let circumstances = Circumstances {
+        began_at_unix_ms: unix_ms(),
+        migrate_uri: route.migrate_uri.clone(),
+        destination_xml: route.destination_xml.clone(),
+    };
+    let journal = Journal::create(&path, circumstances)?;
+    follow(&hosts, Driving { route, course, journal, path: &path, format: arguments.format })
+}
+
+/// A migration that is driven to its end, from its beginning or from where it was left.
+pub(super) struct Driving<'a> {
+    pub(super) route: Route,
+    pub(super) course: Course,
+    pub(super) journal: Journal,
+    pub(super) path: &'a Path,
+    pub(super) format: Format,
+}
+
+/// Drives it, shows it, and says what came of it.
+pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
+    let Driving { route, course, journal, path, format } = driving;
+    let (sender, inbox) = mpsc::channel();
+    interrupt::listen(sender.clone())?;
+    let mut port = hosts.port(route.clone(), course.known_guest(), sender)?;
+    let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let (rules, journal) = (whimbrel_plugins::judge, Box::new(journal));
     let driven = drive::drive(course, &mut *port, &inbox, journal, rules, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
     if exit == Exit::Left {
-        say(&how_to_look_after(arguments, &driven.migration));
+        say(&how_to_look_after(&route, &driven.migration));
+        say(&format!("  go on:   whimbrel adopt {}", path.display()));
     }
     say(&format!("journal: {}", path.display()));
     if let Some(error) = &driven.journal_error {
@@ -53,6 +75,12 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         ));
     }
     Ok(exit)
+}
+
+/// Now, in milliseconds since 1970; 0 before it.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn spec(arguments: &Migrate) -> Spec {
@@ -83,7 +111,7 @@ fn read_xml(path: &Path) -> Result<String, CliError> {
 }
 
 /// The code that tells this outcome.
-fn exit_of(outcome: &Outcome) -> Exit {
+pub(super) fn exit_of(outcome: &Outcome) -> Exit {
     match (outcome.ending, outcome.guest) {
         (Ending::Completed, _) => Exit::Done,
         (Ending::Cancelled, _) => Exit::Cancelled,
@@ -94,8 +122,8 @@ fn exit_of(outcome: &Outcome) -> Exit {
 }
 
 /// What an operator who leaves needs to know: what goes on without us, and what will not be done any more.
-fn how_to_look_after(arguments: &Migrate, migration: &Migration) -> String {
-    let Migrate { domain, source, dest, .. } = arguments;
+fn how_to_look_after(route: &Route, migration: &Migration) -> String {
+    let Route { guest: domain, source, destination: dest, .. } = route;
     let phase = migration.view().phase;
     let what = match phase {
         PhaseName::Validating | PhaseName::Preparing => {
@@ -139,7 +167,7 @@ fn how_to_look_after(arguments: &Migrate, migration: &Migration) -> String {
 
 /// A new file under the user's state directory; its name holds the guest and the time.
 fn usual_journal(guest: &str) -> PathBuf {
-    let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let ms = unix_ms();
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let guest: String = guest.chars().take(80).map(safe).collect();
     state_folder().join(format!("{guest}-{ms}.journal"))

@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Each verb has a file of its own; nothing here knows
 //! how a migration works.
 
+mod adopt;
 mod args;
 mod client;
 mod error;
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.verb {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Migrate(arguments) => migrate::run(&arguments),
+        Verb::Adopt(arguments) => adopt::run(&arguments),
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Token(arguments) => serve::token(&arguments),
         Verb::List(arguments) => client::list(&arguments),

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
-    Action, Answer, Command, Facts, Input, Instant, Migration, Observation, Outcome, Output, Request, Spec,
-    SpecError, Verdict,
+    Action, Answer, Command, Facts, GuestFacts, Input, Instant, Migration, Observation, Outcome, Output,
+    Request, Spec, SpecError, Verdict,
 };
 
 use self::audience::Audience;
@@ -102,6 +102,12 @@ impl Course {
     #[must_use]
     pub fn adopt(migration: Migration, now: Instant) -> Self {
         Self { migration, now, first: Input::Restarted }
+    }
+
+    /// The guest as it was found, when somebody found it already: the port is to look for this one.
+    #[must_use]
+    pub fn known_guest(&self) -> Option<GuestFacts> {
+        self.migration.facts().map(|facts| facts.guest.clone())
     }
 }
 

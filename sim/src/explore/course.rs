@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use whimbrel_core::control::{Reaction, Timer};
+use whimbrel_core::control::{Control, Reaction, Timer};
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::journal::{Record, header_line, record_line};
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
@@ -83,7 +83,9 @@ fn spec(scope: &Scope) -> Spec {
 const MOST_TIMERS: u32 = 1_000;
 const NS_PER_MOVE: u64 = 1_000;
 
-struct Walk {
+/// The shipped machine on its way, with the explored state beside it.
+#[derive(Clone, Debug)]
+pub struct Walk {
     scope: Scope,
     state: State,
     migration: Migration,
@@ -94,23 +96,55 @@ struct Walk {
 }
 
 /// Places, and the rules.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Rules,
     At(Place),
 }
 
 impl Walk {
-    fn new(scope: &Scope) -> Result<Self, Astray> {
+    /// At the beginning.
+    ///
+    /// # Errors
+    /// When the machine does not take what the scope asks for.
+    pub fn new(scope: &Scope) -> Result<Self, Astray> {
         let spec = spec(scope);
-        let journal = header_line(&spec) + "\n";
+        let journal = header_line(&spec, None) + "\n";
         let migration =
             Migration::new(spec).map_err(|error| Astray::Refused(Move::Begin, error.to_string()))?;
         let state = State::new(scope);
         Ok(Self { scope: *scope, state, migration, now: Instant::BEGIN, ids: Vec::new(), journal })
     }
 
-    fn make(&mut self, what: Move) -> Result<Option<Violation>, Astray> {
+    /// The journal so far, as `whimbrel replay` reads it.
+    #[must_use]
+    pub fn journal(&self) -> &str {
+        &self.journal
+    }
+
+    /// The control state of the shipped machine.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        self.migration.control()
+    }
+
+    /// The moves that a clock leaves now; none at the end.
+    #[must_use]
+    pub fn moves(&self) -> Vec<Move> {
+        let mut moves = Vec::new();
+        self.state.for_each_move(&self.scope, |what| {
+            if !matches!(self.clone().make(what), Err(Astray::Impossible(_))) {
+                moves.push(what);
+            }
+        });
+        moves
+    }
+
+    /// Makes a move with both; gives what it broke.
+    ///
+    /// # Errors
+    /// When the clock leaves no such move, or the two differ after it.
+    pub fn make(&mut self, what: Move) -> Result<Option<Violation>, Astray> {
         if let Move::Timer(timer) = what {
             return self.let_elapse(timer, what);
         }

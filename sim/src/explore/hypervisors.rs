@@ -64,7 +64,7 @@ impl Model {
             Step::Confirm => next.confirm(returned),
             Step::Abort => next.abort(returned),
             Step::SwitchToPostcopy => next.switch_to_postcopy(),
-            Step::Arrive => next.arrive(),
+            Step::Arrive => next.arrive(returned),
             Step::Silence => next.silence(returned),
         };
         can.then_some(next)
@@ -180,14 +180,19 @@ impl Model {
         can
     }
 
-    fn arrive(&mut self) -> bool {
+    fn arrive(&mut self, returned: &mut Option<Returned>) -> bool {
         let can = self.stage == Stage::Postcopy
-            && self.here == Here::Half
+            && matches!(self.here, Here::Half | Here::HalfCut)
             && self.there == There::Half
             && self.is_joined();
         if can {
             self.there = There::Running;
             self.stage = Stage::PostcopyArrived;
+            // Daemons that have parted tidy up each for itself, and the source keeps the definition.
+            if self.here == Here::HalfCut && self.source == Host::Up {
+                self.here = Here::Gone;
+                self.end(None, returned);
+            }
         }
         can
     }

@@ -29,7 +29,7 @@ mod state;
 mod table;
 mod violation;
 
-pub use course::{Astray, Course, follow};
+pub use course::{Astray, Course, Walk, follow};
 pub use hypervisors::Step;
 pub use moves::{LateCommand, Move, Place};
 pub use parting::{Break, Mend};
@@ -37,34 +37,3 @@ pub use scope::{Machine, Scope};
 pub use search::{Bounds, Coverage, Finding, explore};
 pub use slices::{Slice, slices};
 pub use violation::{Leftover, Violation};
-
-use state::{Outcome, State};
-
-/// A way that chance takes from the beginning, and what it broke: `choose` gets the number of moves there are and says
-/// which is made.
-pub fn wander(
-    scope: &Scope,
-    most: usize,
-    mut choose: impl FnMut(usize) -> usize,
-) -> (Vec<Move>, Option<Violation>) {
-    let mut state = State::new(scope);
-    let mut way = Vec::new();
-    while way.len() < most {
-        let mut moves = Vec::new();
-        state.for_each_move(scope, |what| match state.after(what, scope) {
-            Outcome::No => {}
-            outcome => moves.push((what, outcome)),
-        });
-        if moves.is_empty() {
-            break;
-        }
-        let (what, outcome) = moves.swap_remove(choose(moves.len()) % moves.len());
-        way.push(what);
-        match outcome {
-            Outcome::To(next) => state = next,
-            Outcome::Bad(violation) => return (way, Some(violation)),
-            Outcome::No => break,
-        }
-    }
-    (way, None)
-}

@@ -102,8 +102,9 @@ impl Model {
             }
             Stage::Postcopy => {
                 self.return_call(Some(Returned::Failed), returned);
-                if !self.is_joined() {
-                    self.cut_halves();
+                // The two QEMUs hold on to each other for longer, and the destination says nothing of it.
+                if self.here == Here::Half {
+                    self.here = Here::HalfCut;
                 }
             }
             Stage::PostcopyArrived => {
@@ -126,7 +127,10 @@ impl Model {
             }
             // A word to finish that is under way still arrives when only its sender died.
             Stage::FinishAsked if !self.is_joined() => self.end_incoming(returned),
-            Stage::Postcopy if !self.is_joined() => self.cut_halves(),
+            // Their stream breaks later than the daemons part.
+            Stage::Postcopy if !self.is_joined() && (self.here == Here::HalfCut || !self.is_driven()) => {
+                self.cut_halves();
+            }
             Stage::FinishAsked
             | Stage::Starting
             | Stage::Started

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 use whimbrel_core::{Recovery, Side};
 
 use super::bounds::{MAX_ITERATION, MAX_TIME_MS};
-use super::reader::Reader;
+use super::reader::{Reader, Section};
 use crate::world::IncidentKind;
 
 /// What must come out of a scenario. Whatever is `None` may be anything.
@@ -16,6 +16,8 @@ pub struct Expectation {
     pub result: ExpectedResult,
     /// Where the guest is then.
     pub guest_on: GuestPlace,
+    /// Other ends that are as good, where something races with something else: `[[expect.or]]`.
+    pub or: Vec<(ExpectedResult, GuestPlace)>,
     /// At least so many syncs found more left to send than what was left just before.
     pub regressions_at_least: u64,
     /// At least so many syncs found more left to send than the sync before.
@@ -103,9 +105,10 @@ pub(super) const INCIDENTS: [(&str, IncidentKind); 4] = [
 
 impl<'t> Reader<'t> {
     pub(super) fn expectation(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Expectation> {
-        const KEYS: [&str; 9] = [
+        const KEYS: [&str; 10] = [
             "result",
             "guest_on",
+            "or",
             "regressions_at_least",
             "gains_at_least",
             "total_ms",
@@ -115,8 +118,9 @@ impl<'t> Reader<'t> {
             "incidents",
         ];
         let expect = self.section("expect.", table, span, &KEYS);
-        let result = self.word(&expect, "result", &RESULTS);
-        let guest_on = self.word(&expect, "guest_on", &PLACES);
+        let end = self.end(&expect);
+        let others = self.tables(&expect, "or", RESULTS.len());
+        let or = others.into_iter().filter_map(|table| self.within(table, Self::other_end)?).collect();
         let regressions = self.whole(&expect, "regressions_at_least", 0..=MAX_ITERATION);
         let gains = self.whole(&expect, "gains_at_least", 0..=MAX_ITERATION);
         let total_ms = self.range(&expect, "total_ms", 0..=MAX_TIME_MS);
@@ -124,19 +128,11 @@ impl<'t> Reader<'t> {
         let iterations = self.range(&expect, "iterations", 0..=MAX_ITERATION);
         let recovered = self.words(&expect, "recovered", &RECOVERIES);
         let incidents = self.words(&expect, "incidents", &INCIDENTS);
-        let (result, guest_on) = (result?, guest_on?);
-        let only = match result {
-            ExpectedResult::Completed if guest_on != GuestPlace::Destination => Some("destination"),
-            ExpectedResult::Cancelled if guest_on != GuestPlace::Source => Some("source"),
-            _ => None,
-        };
-        if let Some(only) = only {
-            let message = "`expect.guest_on` contradicts `expect.result`".to_owned();
-            self.report_at(&expect, "guest_on", message, format!("with that result it can only be `{only}`"));
-        }
+        let (result, guest_on) = end?;
         Some(Expectation {
             result,
             guest_on,
+            or,
             regressions_at_least: regressions.unwrap_or(0),
             gains_at_least: gains.unwrap_or(0),
             total_ms,
@@ -145,5 +141,28 @@ impl<'t> Reader<'t> {
             recovered,
             incidents,
         })
+    }
+
+    fn other_end(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<(ExpectedResult, GuestPlace)> {
+        let other = self.section("expect.or.", table, span, &["result", "guest_on"]);
+        self.end(&other)
+    }
+
+    /// How it ends and where the guest is then, which must fit together.
+    fn end(&mut self, section: &Section<'_, 't>) -> Option<(ExpectedResult, GuestPlace)> {
+        let result = self.word(section, "result", &RESULTS);
+        let guest_on = self.word(section, "guest_on", &PLACES);
+        let (result, guest_on) = (result?, guest_on?);
+        let only = match result {
+            ExpectedResult::Completed if guest_on != GuestPlace::Destination => Some("destination"),
+            ExpectedResult::Cancelled if guest_on != GuestPlace::Source => Some("source"),
+            _ => None,
+        };
+        if let Some(only) = only {
+            let message =
+                format!("`{}` contradicts `{}`", section.label("guest_on"), section.label("result"));
+            self.report_at(section, "guest_on", message, format!("with that result it can only be `{only}`"));
+        }
+        Some((result, guest_on))
     }
 }

@@ -16,8 +16,10 @@ use crate::world::Milestone;
 pub struct Fault {
     /// What sets it off.
     pub trigger: Trigger,
-    /// How long after that it happens, in milliseconds.
+    /// How long after that it happens at the earliest, in milliseconds.
     pub after_ms: u64,
+    /// So much later at most, in milliseconds: the seed draws when. For what races with something else.
+    pub within_ms: u64,
     /// What happens.
     pub action: FaultAction,
 }
@@ -62,6 +64,8 @@ pub enum FaultAction {
     CutLink,
     /// `restore-link`: it does again.
     RestoreLink,
+    /// `break-stream`: the connections between the two QEMUs break.
+    BreakStream,
     /// `kill-source-daemon`, `kill-destination-daemon`: a libvirt daemon dies; guests live on.
     KillDaemon(Side),
     /// `start-source-daemon`, `start-destination-daemon`: it is started again.
@@ -133,7 +137,7 @@ const VALUES: [(&str, u64, u64); 5] = [
 
 impl FaultAction {
     /// Every action, each with the value of zero where it has one.
-    const ALL: [Self; 38] = {
+    const ALL: [Self; 39] = {
         use Side::{Destination, Source};
         [
             Self::Cancel,
@@ -144,6 +148,7 @@ impl FaultAction {
             Self::RestartDriver { gone_ms: 0 },
             Self::CutLink,
             Self::RestoreLink,
+            Self::BreakStream,
             Self::KillDaemon(Source),
             Self::StartDaemon(Source),
             Self::KillDaemon(Destination),
@@ -189,6 +194,7 @@ impl FaultAction {
             Self::RestartDriver { .. } => return "restart-driver",
             Self::CutLink => return "cut-link",
             Self::RestoreLink => return "restore-link",
+            Self::BreakStream => return "break-stream",
             Self::KillDaemon(side) => ("kill-source-daemon", "kill-destination-daemon", side),
             Self::StartDaemon(side) => ("start-source-daemon", "start-destination-daemon", side),
             Self::KillGuest(side) => ("kill-source-guest", "kill-destination-guest", side),
@@ -213,7 +219,10 @@ impl FaultAction {
 
     /// Whether a migration that stands still for ever is ended by it.
     pub(super) const fn ends_a_standstill(self) -> bool {
-        matches!(self, Self::Cancel | Self::KillDaemon(_) | Self::KillGuest(_) | Self::LoseHost(_))
+        matches!(
+            self,
+            Self::Cancel | Self::BreakStream | Self::KillDaemon(_) | Self::KillGuest(_) | Self::LoseHost(_)
+        )
     }
 
     /// The key of its value, if it has one.
@@ -229,6 +238,7 @@ impl FaultAction {
             | Self::Pause
             | Self::CutLink
             | Self::RestoreLink
+            | Self::BreakStream
             | Self::KillDaemon(_)
             | Self::StartDaemon(_)
             | Self::KillGuest(_)
@@ -260,11 +270,12 @@ impl FaultAction {
 
 impl<'t> Reader<'t> {
     pub(super) fn fault(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Fault> {
-        const KEYS: [&str; 10] = [
+        const KEYS: [&str; 11] = [
             "at_ms",
             "at_iteration",
             "at",
             "after_ms",
+            "within_ms",
             "do",
             "to_ms",
             "to_mib_per_second",
@@ -276,8 +287,9 @@ impl<'t> Reader<'t> {
         let action = self.word(&fault, "do", &FaultAction::ALL.map(|action| (action.word(), action)));
         let action = action.and_then(|action| self.value(&fault, action));
         let after_ms = self.whole(&fault, "after_ms", 0..=MAX_TIME_MS).unwrap_or(0);
+        let within_ms = self.whole(&fault, "within_ms", 0..=MAX_TIME_MS).unwrap_or(0);
         let trigger = self.trigger(&fault);
-        Some(Fault { trigger: trigger?, after_ms, action: action? })
+        Some(Fault { trigger: trigger?, after_ms, within_ms, action: action? })
     }
 
     fn trigger(&mut self, fault: &Section<'_, 't>) -> Option<Trigger> {

@@ -1,6 +1,6 @@
 //! `[migration]`: limits, and the hypervisor's ways to move a guest, with their parameters.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use toml::de::DeTable;
 use whimbrel_core::AtTimeout;
@@ -16,6 +16,9 @@ const MAX_THROTTLE_PERCENT: u64 = 99;
 const MAX_CACHE_MIB: u64 = 1 << 20;
 /// A second for a page.
 const MAX_COMPRESSION_NS: u64 = 1_000_000_000;
+/// As a spec has them: a second to a day, and to a week.
+const DOUBT_PATIENCE_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+const RECOVERY_PATIENCE_MS: RangeInclusive<u64> = 1_000..=MAX_TIME_MS;
 const WAYS: [&str; 7] = [
     "auto_converge",
     "dirty_limit_mib_per_second",
@@ -58,11 +61,15 @@ pub struct ScenarioMigration {
     pub offline: bool,
     /// Whether storage is taken for shared without a look.
     pub unsafe_storage: bool,
+    /// For how long both hosts are looked at when it is not known where the guest is, in milliseconds.
+    pub doubt_patience_ms: Option<u64>,
+    /// For how long a post-copy that lost its connection is resumed again and again, in milliseconds.
+    pub recovery_patience_ms: Option<u64>,
 }
 
 impl<'t> Reader<'t> {
     pub(super) fn migration(&mut self, table: &DeTable<'t>, span: Range<usize>) -> ScenarioMigration {
-        const KEYS: [&str; 19] = [
+        const KEYS: [&str; 21] = [
             "bandwidth_limit_mib_per_second",
             "downtime_limit_ms",
             "timeout_ms",
@@ -82,6 +89,8 @@ impl<'t> Reader<'t> {
             "copy_disks",
             "offline",
             "unsafe_storage",
+            "doubt_patience_ms",
+            "recovery_patience_ms",
         ];
         let migration = self.section("migration.", table, span, &KEYS);
         let bandwidth = 1..=MAX_BANDWIDTH_MIB_PER_SECOND;
@@ -98,6 +107,8 @@ impl<'t> Reader<'t> {
         let at_timeout = self.optional_word(&migration, "at_timeout", &AT_TIMEOUT).unwrap_or_default();
         let offline = self.truth(&migration, "offline").unwrap_or(false);
         let unsafe_storage = self.truth(&migration, "unsafe_storage").unwrap_or(false);
+        let doubt_patience_ms = self.whole(&migration, "doubt_patience_ms", DOUBT_PATIENCE_MS);
+        let recovery_patience_ms = self.whole(&migration, "recovery_patience_ms", RECOVERY_PATIENCE_MS);
         self.contradictions(&migration, at_timeout, offline);
         ScenarioMigration {
             bandwidth_limit_mib_per_second,
@@ -115,6 +126,8 @@ impl<'t> Reader<'t> {
             copy_disks,
             offline,
             unsafe_storage,
+            doubt_patience_ms,
+            recovery_patience_ms,
         }
     }
 

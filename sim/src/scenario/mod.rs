@@ -31,6 +31,7 @@
 mod bounds;
 mod builtin;
 mod constants;
+mod course;
 mod disk;
 mod engine;
 mod error;
@@ -47,11 +48,13 @@ mod sections;
 mod staging;
 mod writer;
 
+pub use course::course;
 pub use disk::ScenarioDisk;
 pub use error::{Problem, ScenarioError};
 pub use expect::{Expectation, ExpectedResult, GuestPlace};
 pub use fault::{Fault, FaultAction, Trigger};
 pub use guest::{GuestPhase, ScenarioGuest, Writing};
+pub use judge::end_of;
 pub use link::ScenarioLink;
 pub use migration::ScenarioMigration;
 pub use staging::{Conditions, Staged};

@@ -7,6 +7,7 @@ use super::hosts::{OWN_POOL, SHARED_POOL};
 use super::{FaultAction, Scenario, ScenarioDisk, Trigger};
 use crate::network::{Capacity, Line, Loss, Step, Tcp};
 use crate::qemu::Engine;
+use crate::random::Random;
 use crate::world::{
     DaemonConstants, Disk, Fault, GuestId, HostId, HostInventory, Manner, MigrateOptions, Moment, PortId,
     VirtualMachine, Volume, World,
@@ -16,6 +17,8 @@ use crate::world::{
 const USUAL_WINDOW_BYTES: u64 = 6 << 20;
 /// Payload of an Ethernet frame with time stamps.
 const SEGMENT_BYTES: u16 = 1448;
+/// Keeps the stream of delays apart from the world's own.
+const DELAYS: u64 = 0x5eed_de1a_7000_0001;
 
 /// What a scenario is simulated with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +80,23 @@ impl Scenario {
         };
         let port = world.connect(guest, source, destination, self.options());
         let mut staged = Staged { world, port, guest, source, destination };
-        for fault in &self.faults {
-            staged.plan(fault);
+        for (fault, delay_ms) in self.faults.iter().zip(self.delays_ms(seed)) {
+            staged.plan(fault, delay_ms);
         }
         staged
+    }
+
+    /// How long after its trigger each fault happens, in milliseconds, as a seed draws it. The same seed draws the same
+    /// here and on real hosts.
+    #[must_use]
+    pub fn delays_ms(&self, seed: u64) -> Vec<u64> {
+        // A stream of its own: a scenario without such a fault takes the course that it always took.
+        let mut chance = Random::from_seed(seed ^ DELAYS);
+        let mut delay = |fault: &super::Fault| match fault.within_ms {
+            0 => fault.after_ms,
+            within_ms => fault.after_ms.saturating_add(chance.below(within_ms.saturating_add(1))),
+        };
+        self.faults.iter().map(&mut delay).collect()
     }
 
     /// The link over time; a trace in order is a capacity.
@@ -157,13 +173,13 @@ impl Scenario {
 }
 
 impl Staged {
-    fn plan(&mut self, fault: &super::Fault) {
+    fn plan(&mut self, fault: &super::Fault, delay_ms: u64) {
         let moment = match fault.trigger {
             Trigger::AtMs(ms) => Moment::AtNs(ms.saturating_mul(NS_PER_MS)),
             Trigger::AtIteration(iteration) => Moment::AtIteration(self.guest, iteration),
             Trigger::At(milestone) => Moment::At(self.guest, milestone),
         };
-        let after_ns = fault.after_ms.saturating_mul(NS_PER_MS);
+        let after_ns = delay_ms.saturating_mul(NS_PER_MS);
         if let Some(request) = request(fault.action) {
             self.world.ask_at(moment, after_ns, self.port, request);
         } else if let FaultAction::RestartDriver { gone_ms } = fault.action {
@@ -188,6 +204,7 @@ impl Staged {
             | FaultAction::RestartDriver { .. } => return None,
             FaultAction::CutLink => Fault::CutLink(self.source, self.destination),
             FaultAction::RestoreLink => Fault::RestoreLink(self.source, self.destination),
+            FaultAction::BreakStream => Fault::BreakStream(self.guest),
             FaultAction::KillDaemon(side) => Fault::KillDaemon(host(side)),
             FaultAction::StartDaemon(side) => Fault::StartDaemon(host(side)),
             FaultAction::KillGuest(side) => Fault::KillGuest(self.guest, host(side)),

@@ -49,6 +49,8 @@ pub(super) enum Chore {
     Confirm,
     /// The source's daemon could not reach the destination's.
     ConnectInVain,
+    /// The same, when it was to let a post-copy go on.
+    ResumeInVain,
 }
 
 /// The queue holds names only, so that what is moved about in it is small.

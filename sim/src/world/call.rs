@@ -55,6 +55,11 @@ impl World {
             held: Vec::new(),
             silent_since: None,
             backings,
+            deaf_from_ns: None,
+            unheard: Vec::new(),
+            end_wanted: None,
+            is_unattended: false,
+            connecting: None,
         }));
         if let Some(copy) = self.resident_mut(guest).copy_mut(source) {
             copy.job = Some(id);
@@ -117,6 +122,7 @@ impl World {
                 let words = "unable to connect to the destination's daemon: connection timed out";
                 self.give_up(id, Failure::new(Fault::DestinationUnreachable, words));
             }
+            Chore::ResumeInVain => self.resume_in_vain(id),
         }
     }
 
@@ -169,8 +175,11 @@ impl World {
             // Nobody asks the destination to go on: its daemon ends the copy, and the source's stays as it is.
             Stage::Copying => self.leave(id),
             Stage::Postcopy(leg) => {
+                let (is_unattended, source) = (job.is_unattended, job.source);
                 self.set_life(job.guest, job.destination, Life::Running, Doer::Hypervisor);
-                if leg == Leg::AtWork {
+                if is_unattended && self.daemon_runs(source) {
+                    self.complete_unattended(id);
+                } else if !is_unattended && leg == Leg::AtWork {
                     self.finish_postcopy(id);
                 }
             }
@@ -238,6 +247,19 @@ impl World {
             self.define(job.guest, job.destination);
         }
         self.answer(id, Stage::Postcopy(Leg::Answered), Message::Finished(Ok(())));
+    }
+
+    /// A post-copy whose daemons have parted comes to its end: each of them tidies up for itself. The source's keeps the
+    /// guest's definition, whatever the call had asked for.
+    pub(super) fn complete_unattended(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        let (guest, source, destination) = (job.guest, job.source, job.destination);
+        if job.options.persist_destination {
+            self.define(guest, destination);
+        }
+        self.conclude(id);
+        self.remove_copy(guest, source, Doer::Hypervisor);
+        self.end(id);
     }
 
     fn on_finished(&mut self, id: JobId, result: Result<(), Failure>) {
@@ -316,6 +338,7 @@ impl World {
         if let Some(flow) = job.flow {
             self.close_flow(flow);
         }
+        self.hear(job.unheard);
         for copy in &mut self.resident_mut(job.guest).copies {
             if copy.job == Some(id) {
                 copy.job = None;

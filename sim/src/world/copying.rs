@@ -119,10 +119,15 @@ impl World {
                     self.set_life(guest, source, Life::Stopped, Doer::Hypervisor);
                     self.hint(guest, source, Hint::SourceSuspended);
                 }
+                self.on_handing_over(id);
                 self.on_guest_stopped(guest);
                 self.set_demand(id);
             }
-            EventKind::Completed => self.on_all_sent(id),
+            EventKind::Completed => {
+                if self.on_heard(id) {
+                    self.on_all_sent(id);
+                }
+            }
             EventKind::Cancelled { .. } => {
                 let words = "operation aborted: migration out job: canceled by client";
                 self.stop_following(id, Failure::new(Fault::Aborted, words));

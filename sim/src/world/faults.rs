@@ -5,9 +5,10 @@ use whimbrel_core::{Answer, Failure, Fault as FailureClass, Observation};
 use super::agenda::Due;
 use super::guests::Life;
 use super::hosts::Manner;
-use super::job::{Leg, SourceEnd, Stage};
+use super::job::{Job, Leg, SourceEnd, Stage};
 use super::truth::Doer;
 use super::{GuestId, HostId, JobId, PortId, Told, World};
+use crate::qemu::SourceMigration;
 use whimbrel_core::Request;
 
 /// Something that goes wrong, or is put right again.
@@ -27,6 +28,8 @@ pub enum Fault {
     CutLink(HostId, HostId),
     /// It does again.
     RestoreLink(HostId, HostId),
+    /// The connections between the two QEMUs of a guest's migration break; the link is well.
+    BreakStream(GuestId),
     /// The connections between a host's daemon and its clients break; a migration goes on without its caller.
     DropClients(HostId),
     /// How a host's answers and events fare from now on.
@@ -112,6 +115,14 @@ impl World {
             Fault::RestoreLink(one, other) => {
                 self.cuts.remove(&pair(one, other));
                 self.on_links_changed();
+            }
+            Fault::BreakStream(guest) => {
+                let streams = |job: &Job| {
+                    job.guest == guest && matches!(job.stage, Stage::Copying | Stage::Postcopy(_))
+                };
+                for id in self.jobs_where(streams) {
+                    self.change_engine(id, SourceMigration::fail);
+                }
             }
             Fault::DropClients(host) => self.drop_clients(host),
             Fault::SetManner(host, manner) => self.host_mut(host).manner = manner,

@@ -1,7 +1,7 @@
 //! A migration as the two daemons have it: what was asked, how far it has come, and what is under way. Only data: what
 //! happens to it stands in `call` and `parting`.
 
-use whimbrel_core::{CommandId, Failure};
+use whimbrel_core::{Command, CommandId, Failure};
 
 use super::mirror::{DiskCopy, Mirror};
 use super::{GuestId, HostId, PortId};
@@ -114,6 +114,16 @@ pub(super) struct Job {
     pub(super) silent_since: Option<u64>,
     /// What stood behind the disks at the source.
     pub(super) backings: Vec<Option<String>>,
+    /// From when on the source's QEMU hears nothing: see `hearing`.
+    pub(super) deaf_from_ns: Option<u64>,
+    /// What it has not heard.
+    pub(super) unheard: Vec<(PortId, Command)>,
+    /// Why the source's daemon wants the end, which QEMU has not heard.
+    pub(super) end_wanted: Option<Failure>,
+    /// Whether the daemons have parted in post-copy: QEMU alone brings it to its end.
+    pub(super) is_unattended: bool,
+    /// Who waits for the source's daemon to reach the destination's, to let a post-copy go on.
+    pub(super) connecting: Option<(PortId, CommandId)>,
 }
 
 impl Job {

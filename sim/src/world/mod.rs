@@ -18,6 +18,7 @@ mod checks;
 mod copying;
 mod faults;
 mod guests;
+mod hearing;
 mod hosts;
 mod inventory;
 mod job;

@@ -5,7 +5,8 @@
 //! | preparing, mirroring | the call fails; the guest never noticed | its copy ends |
 //! | copying | the copy fails; the guest goes on | its copy ends |
 //! | finishing | **the guest goes on at the source**, whether or not the destination has started it | its copy ends if it was not told to finish, else it starts the guest |
-//! | in post-copy | the call fails; memory goes on as long as QEMU reaches QEMU | goes on |
+//! | copying, the guest stopped | as copying, but QEMU hears of it when it is done: see `hearing` | its copy ends |
+//! | in post-copy | the call fails, and it says "post-copy failed"; memory goes on as long as QEMU reaches QEMU | goes on |
 //! | confirming | its copy ends as planned | nothing |
 //!
 //! The line in bold is how two copies come to run: libvirt takes a lost answer to *finish* for a failure and relies on
@@ -16,7 +17,7 @@
 //! Sources: `docs/migration.rst`; `qemu_migration.c` (`qemuMigrationSrcPerformPeer2Peer3`) and `qemu_process.c`
 //! (recovery of jobs) of libvirt 9.0.
 
-use whimbrel_core::{Failure, Fault};
+use whimbrel_core::{Failure, Fault, Hint};
 
 use super::agenda::Due;
 use super::guests::Life;
@@ -24,6 +25,8 @@ use super::job::{Leg, Message, SourceEnd, Stage};
 use super::truth::Doer;
 use super::{GuestId, HostId, JobId, World};
 use crate::qemu::SourceMigration;
+
+const LOST_DESTINATION: &str = "operation failed: lost connection to the destination's daemon";
 
 impl World {
     /// The two daemons have heard nothing from each other for too long.
@@ -46,15 +49,12 @@ impl World {
         let Some(job) = self.jobs.get_mut(id.0).filter(|job| job.is_driven()) else {
             return;
         };
-        let is_cut = job.silent_since.is_some();
         let lost = |words| Failure::new(Fault::Other, words);
         match job.stage {
             Stage::Preparing(_) | Stage::Mirroring => {
                 self.give_up(id, lost("operation failed: lost connection to the destination's daemon"));
             }
-            Stage::Copying => {
-                self.change_engine(id, SourceMigration::fail);
-            }
+            Stage::Copying => self.end_copy(id, lost(LOST_DESTINATION)),
             Stage::Finishing(_) => {
                 job.held.clear();
                 self.let_source_go_on(id);
@@ -65,12 +65,25 @@ impl World {
             }
             Stage::Postcopy(_) => {
                 let words = "operation failed: lost connection to the destination's daemon in post-copy";
+                // The two QEMUs hold on to each other for longer.
+                job.is_unattended = true;
+                job.held.clear();
+                let (guest, source) = (job.guest, job.source);
+                self.set_life(guest, source, Life::PostcopySource { is_cut_off: true }, Doer::Hypervisor);
+                self.hint(guest, source, Hint::PostcopyFailed);
                 self.return_call(id, Err(lost(words)));
-                if is_cut {
-                    self.change_engine(id, SourceMigration::fail);
-                }
             }
             Stage::Confirming => {}
+        }
+    }
+
+    /// The source's daemon wants the copy's end, which QEMU may not hear.
+    fn end_copy(&mut self, id: JobId, failure: Failure) {
+        self.bring_up(id);
+        if !self.is_deaf(id) {
+            self.change_engine(id, SourceMigration::fail);
+        } else if let Some(job) = self.jobs.get_mut(id.0) {
+            job.end_wanted.get_or_insert(failure);
         }
     }
 
@@ -95,9 +108,12 @@ impl World {
         );
         let Some(job) = self.jobs.get_mut(id.0) else { return };
         job.source_end = SourceEnd::Died;
-        if job.silent_since.is_none() {
+        job.is_unattended |= matches!(job.stage, Stage::Postcopy(_));
+        let (unheard, is_cut) = (std::mem::take(&mut job.unheard), job.silent_since.is_some());
+        if !is_cut {
             self.destination_loses_source(id);
         }
+        self.hear(unheard);
     }
 
     /// The destination's daemon dies; its QEMU lives on.
@@ -119,15 +135,13 @@ impl World {
                 self.drop_incoming(id);
                 self.end(id);
             }
-            Stage::Copying => {
-                self.change_engine(id, SourceMigration::fail);
-            }
+            Stage::Copying => self.end_copy(id, Failure::new(Fault::Other, LOST_DESTINATION)),
             // Whether the guest was started over there is not known: it is left as it is.
             Stage::Finishing(_) => self.leave(id),
             Stage::Postcopy(_) => {
                 job.source_end = SourceEnd::Drives;
                 if self.all_has_arrived(id) {
-                    self.confirm(id);
+                    self.complete_unattended(id);
                 }
             }
             Stage::Confirming => self.confirm(id),
@@ -251,6 +265,7 @@ impl World {
                 self.send(id, message);
             }
             self.find_out(id);
+            self.connect_to_resume(id);
         }
         self.set_engine_link(id);
     }

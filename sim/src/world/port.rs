@@ -120,6 +120,9 @@ impl World {
         if !self.host(concerned).is_up || self.host(concerned).manner.is_silent {
             return;
         }
+        if self.falls_on_deaf_ears(source, port, command) {
+            return;
+        }
         let answer = match command.action {
             Action::CollectFacts => Answer::Facts(self.facts(&state)),
             Action::ReadSettings => Answer::Settings(self.settings(guest, source)),
@@ -192,7 +195,13 @@ impl World {
     }
 
     /// An answer is on its way so much later, as answers of this host fare.
-    fn tell_answer(&mut self, port: PortId, host: HostId, (to, later_ns): (CommandId, u64), answer: Answer) {
+    pub(super) fn tell_answer(
+        &mut self,
+        port: PortId,
+        host: HostId,
+        (to, later_ns): (CommandId, u64),
+        answer: Answer,
+    ) {
         let manner = self.host(host).manner;
         if manner.is_silent {
             return;
@@ -207,6 +216,10 @@ impl World {
             self.agenda.put(at_ns, Due::Tell(port, told.clone()));
         }
         self.agenda.put(at_ns, Due::Tell(port, told));
+    }
+
+    pub(super) fn guest_of(&self, port: PortId) -> Option<GuestId> {
+        self.ports.get(port.0).map(|port| port.guest)
     }
 
     fn observe(&mut self, guest: GuestId, host: HostId) -> CopyState {

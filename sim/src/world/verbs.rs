@@ -5,6 +5,7 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{CopyState, Failure, Fault, Hint};
 
+use super::agenda::{Chore, Due};
 use super::guests::Life;
 use super::job::{Job, Leg, SourceEnd, Stage};
 use super::truth::Doer;
@@ -155,11 +156,17 @@ impl World {
         caller: (super::PortId, whimbrel_core::CommandId),
     ) -> Result<(), Failure> {
         self.reached(source)?;
-        if !self.daemon_runs(destination) || self.link_is_cut(source, destination) {
-            let words = "unable to connect to the destination's daemon";
-            return Err(Failure::new(Fault::DestinationUnreachable, words));
-        }
         let Some(id) = self.outgoing(guest, source) else { return Err(no_job()) };
+        if self.link_is_cut(source, destination) {
+            if let Some(job) = self.jobs.get_mut(id.0) {
+                job.connecting = Some(caller);
+            }
+            self.agenda.put(self.now_ns + self.constants.connect_ns, Due::Done(id, Chore::ResumeInVain));
+            return Ok(());
+        }
+        if !self.daemon_runs(destination) {
+            return Err(unreachable());
+        }
         self.bring_up(id);
         let Some(job) = self.jobs.get_mut(id.0).filter(|job| job.destination == destination) else {
             return Err(no_job());
@@ -179,11 +186,31 @@ impl World {
         }
         if let Some(job) = self.jobs.get_mut(id.0) {
             job.caller = Some(caller);
+            job.is_unattended = false;
             job.source_end = SourceEnd::Drives;
             job.destination_takes_part = true;
             job.stage = Stage::Postcopy(Leg::AtWork);
         }
         Ok(())
+    }
+
+    /// The source's daemon could not reach the destination's.
+    pub(super) fn resume_in_vain(&mut self, id: JobId) {
+        let waiting = self.jobs.get_mut(id.0).and_then(|job| job.connecting.take());
+        if let Some((port, to)) = waiting {
+            self.on_call_returned(port, to, Err(unreachable()));
+        }
+    }
+
+    /// The source's daemon reaches the destination's after all.
+    pub(super) fn connect_to_resume(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let (guest, source, destination) = (job.guest, job.source, job.destination);
+        if let Some(caller) = job.connecting.take()
+            && let Err(failure) = self.resume_postcopy(guest, source, destination, caller)
+        {
+            self.on_call_returned(caller.0, caller.1, Err(failure));
+        }
     }
 
     /// Lets the guest's CPUs run on a host.
@@ -346,6 +373,10 @@ fn statistics(job: &Job) -> Statistics {
 
 fn refused(words: &str) -> Failure {
     Failure::new(Fault::Refused, words)
+}
+
+fn unreachable() -> Failure {
+    Failure::new(Fault::DestinationUnreachable, "unable to connect to the destination's daemon")
 }
 
 fn no_job() -> Failure {

@@ -13,6 +13,9 @@ use whimbrel_sim::world::{DaemonConstants, HostInventory, Milestone};
 
 use crate::LabError;
 
+/// Silence after which the lab's daemons give each other up: three messages, 2 s apart, and as long for the last answer.
+const KEEP_ALIVE_NS: u64 = 8_000_000_000;
+
 /// What a fault is to real hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
@@ -20,11 +23,17 @@ pub(super) enum Deed {
     Interrupt,
     CutLink,
     RestoreLink,
+    BreakStream,
     KillDaemon(Side),
     StartDaemon(Side),
     KillGuest(Side),
-    /// A host that loses its power takes its daemon and its guest with it.
+    /// A host that loses its power falls silent, and takes its daemon and its guest with it.
     LoseHost(Side),
+    StartHost(Side),
+    /// The program is killed, and another one adopts its journal after so many milliseconds.
+    RestartDriver {
+        gone_ms: u64,
+    },
     Suspend(Side),
     Resume(Side),
 }
@@ -58,8 +67,11 @@ pub(super) const fn deed(action: FaultAction) -> Option<Deed> {
         FaultAction::Cancel => Some(Deed::Interrupt),
         FaultAction::CutLink => Some(Deed::CutLink),
         FaultAction::RestoreLink => Some(Deed::RestoreLink),
+        FaultAction::BreakStream => Some(Deed::BreakStream),
         FaultAction::KillDaemon(side) => Some(Deed::KillDaemon(side)),
-        FaultAction::StartDaemon(side) | FaultAction::StartHost(side) => Some(Deed::StartDaemon(side)),
+        FaultAction::StartDaemon(side) => Some(Deed::StartDaemon(side)),
+        FaultAction::StartHost(side) => Some(Deed::StartHost(side)),
+        FaultAction::RestartDriver { gone_ms } => Some(Deed::RestartDriver { gone_ms }),
         FaultAction::KillGuest(side) => Some(Deed::KillGuest(side)),
         FaultAction::LoseHost(side) => Some(Deed::LoseHost(side)),
         FaultAction::PauseGuest(side) => Some(Deed::Suspend(side)),
@@ -69,7 +81,6 @@ pub(super) const fn deed(action: FaultAction) -> Option<Deed> {
         | FaultAction::Pause
         | FaultAction::DowntimeLimit { .. }
         | FaultAction::BandwidthLimit { .. }
-        | FaultAction::RestartDriver { .. }
         | FaultAction::DropClients(_)
         | FaultAction::Silence(_)
         | FaultAction::DelayReplies { .. }
@@ -141,7 +152,9 @@ fn surroundings(scenario: &Scenario, only: &mut Vec<String>) {
         let pools = host.pools.clone();
         unless(*host == HostInventory { pools, ..usual }, &format!("`{key}`"));
     }
-    unless(scenario.daemons == DaemonConstants::default(), "`daemons`");
+    let usual = DaemonConstants::default();
+    let as_here = DaemonConstants { keep_alive_ns: KEEP_ALIVE_NS, ..usual };
+    unless([usual, as_here].contains(&scenario.daemons), "`daemons` but for `keep_alive_ms = 8000`");
     unless(scenario.costs == HostConstants::default(), "`costs`");
 }
 
@@ -169,12 +182,15 @@ fn migration(scenario: &Scenario, only: &mut Vec<String>) {
     unless(!migration.unsafe_storage, "`migration.unsafe_storage`");
 }
 
-/// Whether the journal tells that a fault's moment has come.
+/// Whether the journal or the destination's processes tell that a fault's moment has come.
 const fn can_be_seen(fault: &Fault) -> bool {
     match fault.trigger {
         Trigger::AtMs(_) | Trigger::AtIteration(_) => true,
         Trigger::At(milestone) => {
-            matches!(milestone, Milestone::Copying | Milestone::Stopped | Milestone::Postcopy)
+            matches!(
+                milestone,
+                Milestone::Preparing | Milestone::Copying | Milestone::Stopped | Milestone::Postcopy
+            )
         }
     }
 }
@@ -210,13 +226,13 @@ mod tests {
             "vcpus = 2\n[[guest.phase]]\nat_ms = 5\nwrites_per_second = 9\nworking_set_mib = 8\n\
              [source]\nqemu = \"9.2.0\"\n[migration]\nxbzrle_cache_mib = 8\n\
              [[fault]]\nat = \"starting\"\ndo = \"silence-source\"\n\
-             [[fault]]\nat_ms = 5\ngone_ms = 1\ndo = \"restart-driver\"",
+             [[fault]]\nat_ms = 5\nto_ms = 1\ndo = \"downtime-limit\"",
         ));
         assert_eq!(
             refused.unwrap_err().to_string(),
             "only the simulator can do all of the scenario `lab`; real hosts cannot do: writes that are not uniform over \
              one working set from 16 MiB on, `guest.vcpus`, `source`, an `xbzrle_cache_mib` that is not 64, the fault \
-             `silence-source`, a fault at At(Starting), the fault `restart-driver`"
+             `silence-source`, a fault at At(Starting), the fault `downtime-limit`"
         );
     }
 }

@@ -3,10 +3,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use whimbrel_core::journal::{Header, Record};
 use whimbrel_core::{Migration, PhaseName, Side};
 use whimbrel_sim::Scenario;
@@ -14,18 +12,28 @@ use whimbrel_sim::scenario::{Fault, Trigger};
 use whimbrel_sim::world::Milestone;
 
 use super::abilities::{Deed, deed};
+use super::program::Program;
 use crate::{Host, Lab, LabError};
 
 /// What is still to be done, and what the journal has told so far.
 pub(super) struct Faults {
-    waiting: Vec<(Fault, Option<Duration>)>,
+    waiting: Vec<Waiting>,
     journal: Tail,
 }
 
+struct Waiting {
+    fault: Fault,
+    delay: Duration,
+    /// When it is to happen, once its trigger was seen.
+    at: Option<Duration>,
+}
+
 impl Faults {
-    pub(super) fn of(scenario: &Scenario, journal: &Path) -> Self {
-        let waiting = scenario.faults.iter().map(|fault| (*fault, None)).collect();
-        Self { waiting, journal: Tail::new(journal) }
+    /// The seed draws the delays.
+    pub(super) fn of(scenario: &Scenario, seed: u64, journal: &Path) -> Self {
+        let delays = scenario.delays_ms(seed).into_iter().map(Duration::from_millis);
+        let each = |(fault, delay): (&Fault, Duration)| Waiting { fault: *fault, delay, at: None };
+        Self { waiting: scenario.faults.iter().zip(delays).map(each).collect(), journal: Tail::new(journal) }
     }
 
     /// Does what is due, in the order of the file.
@@ -33,7 +41,7 @@ impl Faults {
         &mut self,
         lab: &Lab,
         guest: &str,
-        program: &Child,
+        program: &mut Program<'_>,
         elapsed: Duration,
     ) -> Result<(), LabError> {
         self.journal.catch_up(elapsed);
@@ -41,14 +49,16 @@ impl Faults {
         let copying = self.journal.copying_since.map(|since| elapsed.saturating_sub(since));
         let journal = &self.journal;
         let mut due = Vec::new();
-        self.waiting.retain_mut(|(fault, at)| {
-            let reached = match fault.trigger {
-                Trigger::AtMs(ms) => copying.is_some_and(|copying| copying >= Duration::from_millis(ms)),
-                Trigger::AtIteration(iteration) => iteration_now >= iteration,
-                Trigger::At(milestone) => journal.has_seen(milestone),
-            };
+        self.waiting.retain_mut(|Waiting { fault, delay, at }| {
+            let reached = at.is_some()
+                || match fault.trigger {
+                    Trigger::AtMs(ms) => copying.is_some_and(|copying| copying >= Duration::from_millis(ms)),
+                    Trigger::AtIteration(iteration) => iteration_now >= iteration,
+                    Trigger::At(Milestone::Preparing) => lab.beta().qemu_pid(guest).is_ok(),
+                    Trigger::At(milestone) => journal.has_seen(milestone),
+                };
             if reached && at.is_none() {
-                *at = Some(elapsed + Duration::from_millis(fault.after_ms));
+                *at = Some(elapsed + *delay);
             }
             let now = at.is_some_and(|at| elapsed >= at);
             if now {
@@ -57,34 +67,34 @@ impl Faults {
             }
             !now
         });
-        due.into_iter().try_for_each(|deed| perform(deed, lab, guest, program))
+        for deed in due {
+            if let Deed::RestartDriver { gone_ms } = deed {
+                program.restart(Duration::from_millis(gone_ms))?;
+                self.journal.read_anew();
+            } else {
+                perform(deed, lab, guest, program)?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn perform(deed: Deed, lab: &Lab, guest: &str, program: &Child) -> Result<(), LabError> {
+fn perform(deed: Deed, lab: &Lab, guest: &str, program: &mut Program<'_>) -> Result<(), LabError> {
     let host = |side: Side| -> &Host { if side == Side::Source { lab.alpha() } else { lab.beta() } };
     match deed {
         Deed::Interrupt => {
-            let pid = i32::try_from(program.id()).ok().and_then(Pid::from_raw);
-            // A program that has ended already is not there to be interrupted.
-            if let Some(pid) = pid {
-                let _ = kill_process(pid, Signal::INT);
-            }
+            program.interrupt();
             Ok(())
         }
+        Deed::RestartDriver { gone_ms } => program.restart(Duration::from_millis(gone_ms)),
         Deed::CutLink => lab.cut_link(),
         Deed::RestoreLink => lab.restore_link(),
+        Deed::BreakStream => lab.break_stream(),
         Deed::KillDaemon(side) => host(side).kill_daemon(),
         Deed::StartDaemon(side) => host(side).start_daemon(),
         Deed::KillGuest(side) => host(side).kill_qemu(guest),
-        Deed::LoseHost(side) => {
-            host(side).kill_daemon()?;
-            match host(side).kill_qemu(guest) {
-                // The guest need not be there.
-                Ok(()) | Err(LabError::NotRunning { .. }) => Ok(()),
-                Err(error) => Err(error),
-            }
-        }
+        Deed::LoseHost(side) => lab.lose_host(host(side), guest),
+        Deed::StartHost(side) => lab.start_host(host(side)),
         Deed::Suspend(side) => host(side).virsh(&["suspend", guest]).map(drop),
         Deed::Resume(side) => host(side).virsh(&["resume", guest]).map(drop),
     }
@@ -111,6 +121,13 @@ impl Tail {
             copying_since: None,
             phases: Vec::new(),
         }
+    }
+
+    /// Begins again at the first line: whoever adopts the journal takes off a line that was torn.
+    fn read_anew(&mut self) {
+        self.file = None;
+        self.migration = None;
+        self.partial.clear();
     }
 
     /// Reads what is new. The clock of the scenario starts with the copy: how long a host takes to be asked for the
@@ -149,10 +166,12 @@ impl Tail {
     /// Whether the migration has come so far, as the journal tells it.
     fn has_seen(&self, milestone: Milestone) -> bool {
         let phase = match milestone {
-            Milestone::Copying => PhaseName::Precopy,
+            // The phase begins with the call, the copy later.
+            Milestone::Copying => return self.iteration() > 0,
             Milestone::Stopped => PhaseName::SwitchingOver,
             Milestone::Postcopy => PhaseName::Postcopy,
-            // These are between the two daemons; a scenario that waits for them is refused.
+            // These are between the two daemons; a scenario that waits for them is refused. The first one the processes
+            // tell.
             Milestone::Preparing
             | Milestone::Mirroring
             | Milestone::Finishing

@@ -23,7 +23,9 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
-use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Hint, Observation, Side};
+use whimbrel_core::{
+    Action, Answer, Command, CommandId, CopyState, Failure, Fault, GuestFacts, Hint, Observation, Side,
+};
 
 use self::failure::failure;
 use self::lane::Lane;
@@ -68,15 +70,17 @@ struct Hosts {
 }
 
 impl LibvirtPort {
-    /// A port that answers into `inbox`. Nothing is connected to before the first command.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. A guest that is known is
+    /// looked up by its UUID from the beginning.
     #[must_use]
-    pub fn new(route: Route, inbox: Sender<Message>) -> Self {
+    pub fn new(route: Route, known: Option<GuestFacts>, inbox: Sender<Message>) -> Self {
+        let (uuid, persistent) = known.map(|guest| (guest.uuid, guest.persistent)).unzip();
         let hosts = Arc::new(Hosts {
             source: Link::new(route.source.clone()),
             destination: Link::new(route.way_to_destination()),
-            uuid: route.uuid.clone().map(OnceLock::from).unwrap_or_default(),
+            uuid: uuid.or_else(|| route.uuid.clone()).map_or_else(OnceLock::new, OnceLock::from),
             route,
-            persistent: OnceLock::new(),
+            persistent: persistent.map_or_else(OnceLock::new, OnceLock::from),
             ended: Mutex::new(None),
             call_succeeded: OnceLock::new(),
             end_asked: AtomicBool::new(false),
@@ -124,7 +128,7 @@ impl Port for LibvirtPort {
                 self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.resume_postcopy())));
             }
             Action::Observe(side) => {
-                self.lane(side).run_latest(move || hosts.answer(id, Answer::Copy(hosts.look(side))));
+                self.lane(side).run_latest(move || hosts.answer(id, Answer::Copy(hosts.observe(side))));
             }
             Action::Resume(side) => {
                 self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.resume(side))));
@@ -189,6 +193,18 @@ impl Hosts {
         if let Ok(subscription) = subscription {
             *lock(&self.events) = Some(subscription);
         }
+    }
+
+    /// A look. The first one at the source also listens to a guest whose facts somebody else collected, before a restart
+    /// of ours.
+    fn observe(self: &Arc<Self>, side: Side) -> CopyState {
+        if side == Side::Source
+            && lock(&self.events).is_none()
+            && let (Ok(connection), Ok(domain)) = (self.source.connection(), self.domain(side))
+        {
+            self.subscribe(&connection, &domain);
+        }
+        self.look(side)
     }
 
     fn on_event(&self, event: DomainEvent) {

@@ -282,7 +282,7 @@ pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Res
     let store = &desk.supervisor.store;
     let row = store.migration(id).await?.ok_or_else(Problem::no_migration)?;
     let spec: Spec = serde_json::from_str(&row.spec).map_err(|error| Problem::internal(error.to_string()))?;
-    let mut text = whimbrel_core::journal::header_line(&spec);
+    let mut text = whimbrel_core::journal::header_line(&spec, None);
     text.push('\n');
     for (_, line) in store.records(id).await? {
         text.push_str(&line);

@@ -51,7 +51,7 @@ fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, Str
         let course = Course::begin(spec).map_err(|error| error.to_string())?;
         return Ok(Left { course, route, account: Account::default() });
     }
-    let mut text = journal::header_line(&spec);
+    let mut text = journal::header_line(&spec, None);
     text.push('\n');
     for (_, line) in records {
         text.push_str(line);

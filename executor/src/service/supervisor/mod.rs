@@ -142,7 +142,7 @@ impl Supervisor {
         let (inbox, told) = channel();
         let hosts = self.hosts.clone();
         let asked = tokio::task::spawn_blocking(move || -> Result<Box<Facts>, Refused> {
-            let mut port = hosts.port(route, inbox)?;
+            let mut port = hosts.port(route, None, inbox)?;
             port.carry_out(Command { id: CommandId(0), action: Action::CollectFacts });
             loop {
                 match told.recv_timeout(FACTS_PATIENCE).map_err(|_| Refused::Silent)? {
@@ -317,11 +317,13 @@ impl Supervisor {
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
-            let driven =
-                this.hosts.port(route, inbox).map_err(|error| error.to_string()).and_then(|mut port| {
+            let known = course.known_guest();
+            let driven = this.hosts.port(route, known, inbox).map_err(|error| error.to_string()).and_then(
+                |mut port| {
                     drive::drive(course, &mut *port, &told, Box::new(keeper), this.rules, None)
                         .map_err(|error| error.to_string())
-                });
+                },
+            );
             match driven {
                 Ok(driven) => {
                     if let Some(near_end) = tunnel.filter(|_| driven.outcome.is_some()) {

@@ -1,0 +1,36 @@
+//! The course of a migration: what must be alike when one scenario is simulated and when it runs on real hosts.
+
+use whimbrel_core::{Event, PhaseName};
+
+/// The events in order, without times and numbers. Left out are those whose number or order depends on when somebody
+/// looked, which no scenario fixes: progress, syncs (`[expect]` bounds them), and sights of two hosts, which come back in
+/// either order. How often a post-copy is tried to be joined again depends on the same, so that such tries count as one.
+#[must_use]
+pub fn course<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<String> {
+    let recovering = format!("phase {}", PhaseName::Recovering);
+    let postcopy = format!("phase {}", PhaseName::Postcopy);
+    let mut all: Vec<String> = Vec::new();
+    for one in events.into_iter().filter_map(told) {
+        if one == recovering && all.ends_with(&[recovering.clone(), postcopy.clone()]) {
+            all.pop();
+        } else {
+            all.push(one);
+        }
+    }
+    all
+}
+
+fn told(event: &Event) -> Option<String> {
+    match event {
+        Event::Phase(name) => Some(format!("phase {name}")),
+        Event::Judged(verdict) => Some(format!("judged {}", verdict.allows())),
+        Event::CancelAnswered(answer) => Some(format!("cancel {answer}")),
+        Event::Recovered(recovery) => Some(format!("recovered {recovery}")),
+        Event::Reacted(reaction, result) => Some(format!("reaction {reaction}: {result}")),
+        Event::Ended(outcome) => {
+            let (ending, guest) = (outcome.ending, outcome.guest);
+            Some(format!("ended {ending} {guest} {:?} {:?}", outcome.cause, outcome.unsettled))
+        }
+        Event::Seen(..) | Event::Progress(_) | Event::Sync(_) => None,
+    }
+}

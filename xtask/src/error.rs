@@ -56,6 +56,10 @@ pub(crate) enum Error {
     Drifted(String),
     #[error("the package manager knows no kernel: `{0}` depends on none")]
     NoKernel(&'static str),
+    #[error("no PostgreSQL server is installed: `apt-get install postgresql`, for this alone")]
+    NoPostgres,
+    #[error("PostgreSQL makes no place for its data: {0}")]
+    Postgres(String),
     #[error("the guest bore witness to damage; see above")]
     Damage,
 }

@@ -79,13 +79,17 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
     steps.step("page", alone, || service::page(&program, &folder).map(|()| String::new()))?;
     steps.step("schema", alone, || service::schema(&program, &folder).map(|()| String::new()))?;
     let alone = format!(
-        "cargo build -p whimbrel --features libvirt && sudo env WHIMBREL_BIN={} {}",
+        "cargo build -p whimbrel --features libvirt && sudo env WHIMBREL_BIN={} WHIMBREL_PAGE={} {}",
         program.display(),
+        service::place_of_page(&folder).display(),
         "cargo test -p whimbrel-lab -- --ignored --test-threads=1"
     );
     steps.step("lab", &alone, || {
         // The tests, not cargo, are run as root: what is built stays its owner's.
-        let as_root = |job: Job| job.variable("WHIMBREL_BIN", &program).privileged();
+        let page = service::place_of_page(&folder);
+        let as_root = |job: Job| {
+            job.variable("WHIMBREL_BIN", &program).variable("WHIMBREL_PAGE", page.clone()).privileged()
+        };
         tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)
     })?;
     // Ten migrations are recorded anew, and the simulator is held against them. Through cargo, because the steps before

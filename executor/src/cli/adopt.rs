@@ -52,6 +52,8 @@ fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
         migrate_uri: circumstances.migrate_uri.clone(),
         ways: spec.ways,
         destination_xml: circumstances.destination_xml.clone(),
+        tunnel: None,
+        uuid: None,
     }
 }
 

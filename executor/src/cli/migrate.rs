@@ -27,6 +27,8 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         migrate_uri: arguments.migrate_uri.clone(),
         ways: ways(arguments),
         destination_xml: arguments.xml.as_deref().map(read_xml).transpose()?,
+        tunnel: None,
+        uuid: None,
     };
     let course = Course::begin(spec(arguments)).map_err(drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&arguments.domain));

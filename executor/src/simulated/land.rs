@@ -150,7 +150,7 @@ impl Keeper {
         let destination = self
             .host(&route.destination)
             .ok_or_else(|| no_host(Fault::DestinationUnreachable, &route.destination))?;
-        let guest = self.guest(&route.guest, source, destination)?;
+        let guest = self.guest(route, source, destination)?;
         Ok(self.world.connect(guest, source, destination, options(route)))
     }
 
@@ -160,15 +160,18 @@ impl Keeper {
     }
 
     /// The guest of this name on the source, or where else it is: one that is driven on may have arrived meanwhile.
-    fn guest(&self, name: &str, source: HostId, destination: HostId) -> Result<GuestId, Failure> {
-        let named = |guest: &GuestId| self.world.machine(*guest).name == name;
+    fn guest(&self, route: &Route, source: HostId, destination: HostId) -> Result<GuestId, Failure> {
+        let named = |guest: &GuestId| {
+            let machine = self.world.machine(*guest);
+            machine.name == route.guest && route.uuid.as_ref().is_none_or(|uuid| *uuid == machine.uuid)
+        };
         let on = |host| move |guest: &GuestId| self.world.life(*guest, host).is_some();
         let all = || self.world.guests().filter(named);
         all()
             .find(on(source))
             .or_else(|| all().find(on(destination)))
             .or_else(|| all().next())
-            .ok_or_else(|| Failure::new(Fault::GuestNotFound, format!("no guest `{name}`")))
+            .ok_or_else(|| Failure::new(Fault::GuestNotFound, format!("no guest `{}`", route.guest)))
     }
 
     fn inventory(&self) -> Vec<Inventory> {

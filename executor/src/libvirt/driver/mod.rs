@@ -56,7 +56,7 @@ struct Hosts {
     route: Route,
     source: Link,
     destination: Link,
-    /// The guest's UUID once the facts are known: from then on it is looked up by nothing else, so that a guest of
+    /// The guest's UUID, at the latest once the facts are known: from then on it is looked up by nothing else, so that a guest of
     /// the same name is never taken for it.
     uuid: OnceLock<String>,
     persistent: OnceLock<bool>,
@@ -74,10 +74,11 @@ impl LibvirtPort {
     /// looked up by its UUID from the beginning.
     #[must_use]
     pub fn new(route: Route, known: Option<GuestFacts>, inbox: Sender<Message>) -> Self {
-        let (uuid, persistent) = known.map(|guest| (guest.uuid, guest.persistent)).unzip();
+        let (known_uuid, persistent) = known.map(|guest| (guest.uuid, guest.persistent)).unzip();
+        let uuid = known_uuid.or_else(|| route.uuid.clone());
         let hosts = Arc::new(Hosts {
             source: Link::new(route.source.clone()),
-            destination: Link::new(route.destination.clone()),
+            destination: Link::new(route.way_to_destination()),
             route,
             uuid: uuid.map_or_else(OnceLock::new, OnceLock::from),
             persistent: persistent.map_or_else(OnceLock::new, OnceLock::from),

@@ -15,7 +15,9 @@ export async function open(address) {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
+  // Colours on their way from one to the other are nobody's contrast.
+  const reducedMotion = "reduce";
+  const context = await browser.newContext({ reducedMotion, viewport: { width: 1280, height: 900 }, acceptDownloads: true });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   const [trouble, bodies] = [[], []];

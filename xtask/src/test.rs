@@ -1,6 +1,5 @@
 //! Everything that must hold, in the order that finds the cheap mistakes first.
 
-use std::env;
 use std::path::PathBuf;
 
 use cargo_metadata::Artifact;
@@ -11,12 +10,11 @@ use crate::job::Job;
 use crate::service;
 use crate::setup::{self, Purpose};
 use crate::steps::Steps;
-use crate::tidy;
+use crate::{go_to_root, tidy};
 
 /// Checks everything, up to the first failure; `fast` leaves out the real hosts.
 pub(crate) fn run(fast: bool) -> Result<(), Error> {
-    env::set_current_dir(xtask::Tree::root()?)
-        .map_err(|source| Error::Start { job: "cd".to_owned(), source })?;
+    go_to_root()?;
     let mut steps = Steps::default();
     let result = all(&mut steps, fast);
     println!("\n{}", steps.table());

@@ -32,6 +32,30 @@ pub struct Route {
     /// Overrules the hypervisor's own doubts about shared storage. Whoever sets it has proved the sharing.
     #[serde(default)]
     pub allow_unsafe: bool,
+    /// A socket on this machine that leads to the destination's daemon, where its URI alone would not let us in. The
+    /// source's daemon goes through it too, so it has to be on this machine as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<String>,
+    /// The guest's UUID, where it is known already: another guest of its name is not it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+}
+
+impl Route {
+    /// What was asked for, without what was found out on the way.
+    #[must_use]
+    pub fn as_asked(self) -> Self {
+        Self { tunnel: None, uuid: None, ..self }
+    }
+
+    /// The URI by which the destination's daemon is reached.
+    #[must_use]
+    pub fn way_to_destination(&self) -> String {
+        match &self.tunnel {
+            Some(socket) => format!("qemu+unix:///system?socket={socket}"),
+            None => self.destination.clone(),
+        }
+    }
 }
 
 /// What is asked about a migration that may come.
@@ -97,6 +121,9 @@ impl Hosts {
     /// # Errors
     /// [`HostsError::NotAUri`], [`HostsError::NoWorld`] or [`HostsError::NoDriver`].
     pub fn check(&self, uri: &str) -> Result<(), HostsError> {
+        if uri.chars().any(char::is_control) {
+            return Err(HostsError::NotAUri(uri.to_owned()));
+        }
         if uri.starts_with("sim:") {
             return match &self.simulated {
                 Some(_) if uri.starts_with(SCHEME) => Ok(()),
@@ -104,10 +131,23 @@ impl Hosts {
                 None => Err(HostsError::NoWorld(uri.to_owned())),
             };
         }
-        if !uri.contains("://") || uri.chars().any(char::is_control) {
+        if !uri.contains("://") {
             return Err(HostsError::NotAUri(uri.to_owned()));
         }
         if cfg!(feature = "libvirt") { Ok(()) } else { Err(HostsError::NoDriver(uri.to_owned())) }
+    }
+
+    /// Checks that one driver reaches both ends of a migration. Nothing is connected to.
+    ///
+    /// # Errors
+    /// As [`Hosts::check`], and [`HostsError::Mixed`].
+    pub fn check_both(&self, source: &str, destination: &str) -> Result<(), HostsError> {
+        self.check(source)?;
+        self.check(destination)?;
+        if source.starts_with(SCHEME) != destination.starts_with(SCHEME) {
+            return Err(HostsError::Mixed(source.to_owned(), destination.to_owned()));
+        }
+        Ok(())
     }
 
     /// A host and its guests. Blocks for as long as the host takes to answer.
@@ -175,14 +215,11 @@ impl Hosts {
         known: Option<GuestFacts>,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
-        self.check(&route.source)?;
-        self.check(&route.destination)?;
-        let is_simulated = |uri: &str| uri.starts_with(SCHEME);
-        if is_simulated(&route.source) != is_simulated(&route.destination) {
-            return Err(HostsError::Mixed(route.source, route.destination));
-        }
+        self.check_both(&route.source, &route.destination)?;
         match &self.simulated {
-            Some(world) if is_simulated(&route.source) => world.port(route, inbox).map_err(HostsError::World),
+            Some(world) if route.source.starts_with(SCHEME) => {
+                world.port(route, inbox).map_err(HostsError::World)
+            }
             _ => real::port(route, known, inbox),
         }
     }

@@ -202,7 +202,7 @@ fn fidelity_gives_one_document_for_machines() {
     assert_eq!(report["cases"].as_array().unwrap().len(), 20);
     assert_eq!(report["not_simulated"].as_array().unwrap().len(), 0);
     assert_eq!(report["edge"][0]["name"], "uni-64Ki-1000");
-    assert!(report["targets"][0]["met"] == true && report["host"][0]["idle_runs"] == 3);
+    assert!(report["targets"][0]["met"] == true && report["host"][0]["idle_runs"] == 6);
     assert!(report["cases"][0]["pages_error"].is_number() && report["cases"][0]["verdict_ok"] == true);
 }
 

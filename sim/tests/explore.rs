@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use whimbrel_core::control::Reaction;
 use whimbrel_core::{GuestRun, journal};
@@ -101,7 +102,12 @@ fn is_impossible(made: &Result<Option<Violation>, Astray>) -> bool {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 4_000,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_shipped_machine_goes_every_way_as_it_was_explored(sequential 1..120 => Shipped);

@@ -60,6 +60,10 @@ pub(crate) enum Error {
         "built from source, these packs are others than the committed ones: {0}; `cargo xtask rules --write` puts them in place"
     )]
     OtherPacks(String),
+    #[error("no PostgreSQL server is installed: `apt-get install postgresql`, for this alone")]
+    NoPostgres,
+    #[error("PostgreSQL makes no place for its data: {0}")]
+    Postgres(String),
     #[error("the guest bore witness to damage; see above")]
     Damage,
 }

@@ -1,4 +1,4 @@
-//! Developers' verbs: `cargo xtask setup | test | lab | record | rules | tidy`.
+//! Developers' verbs: `cargo xtask setup | test | lab | load | pictures | postgres | record | rules | tidy`.
 //!
 //! Everything that must hold is held by `cargo xtask test`, here and in automation alike: there is no second list.
 
@@ -10,6 +10,7 @@ mod error;
 mod job;
 mod lab;
 mod packages;
+mod postgres;
 mod recheck;
 mod record;
 mod rules;
@@ -53,6 +54,12 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure the service under load, beside what it is to reach
+    Load,
+    /// Take the pictures in the README anew, in a browser
+    Pictures,
+    /// Hold the store's schema and statements against a server of Postgres
+    Postgres,
     /// Record migrations of real QEMU, for simulators to be held against
     Record(record::Options),
     /// Build the shipped rules from source, and compare them with the committed packs
@@ -70,6 +77,9 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run(Purpose::Lab).map(|note| println!("{note}")),
         Verb::Test { fast } => test::run(fast),
         Verb::Lab { scenario, keep } => lab::run(&scenario, keep),
+        Verb::Load => service::load(),
+        Verb::Pictures => pictures().map(|note| println!("{note}")),
+        Verb::Postgres => postgres().map(|note| println!("{note}")),
         Verb::Record(options) => record::run(&options),
         Verb::Rules { write } => rules::run(write).map(|note| println!("{note}")),
         Verb::Tidy => tidy().map(|note| println!("{note}")),
@@ -81,6 +91,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn go_to_root() -> Result<(), Error> {
+    std::env::set_current_dir(Tree::root()?).map_err(|source| Error::Start { job: "cd".to_owned(), source })
+}
+
+fn postgres() -> Result<String, Error> {
+    go_to_root()?;
+    postgres::run()
+}
+
+fn pictures() -> Result<String, Error> {
+    go_to_root()?;
+    setup::run(Purpose::Lab)?;
+    service::pictures(&artifacts::program("build --package whimbrel")?)
 }
 
 /// Looks at every tracked file, and says how many there were.

@@ -42,7 +42,7 @@ const fn need(purpose: Purpose, probe: Probe, package: &'static str) -> Need {
     Need { purpose, probe, package }
 }
 
-const NEEDS: [Need; 18] = [
+const NEEDS: [Need; 20] = [
     need(Purpose::Build, Probe::Program("git"), "git"),
     need(Purpose::Build, Probe::Program("gcc"), "gcc"),
     need(Purpose::Build, Probe::Program("pkg-config"), "pkg-config"),
@@ -58,6 +58,8 @@ const NEEDS: [Need; 18] = [
     need(Purpose::Lab, Probe::Program("ip"), "iproute2"),
     need(Purpose::Lab, Probe::Program("tc"), "iproute2"),
     need(Purpose::Lab, Probe::Program("nft"), "nftables"),
+    need(Purpose::Lab, Probe::Program("ssh"), "openssh-client"),
+    need(Purpose::Lab, Probe::Program("sshd"), "openssh-server"),
     need(Purpose::Lab, Probe::Program("chromium"), "chromium"),
     need(Purpose::Lab, Probe::Program("node"), "nodejs"),
     need(Purpose::Lab, Probe::Program("npm"), "npm"),

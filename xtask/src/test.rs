@@ -1,6 +1,5 @@
 //! Everything that must hold, in the order that finds the cheap mistakes first.
 
-use std::env;
 use std::path::PathBuf;
 
 use cargo_metadata::Artifact;
@@ -12,12 +11,11 @@ use crate::rules;
 use crate::service;
 use crate::setup::{self, Purpose};
 use crate::steps::Steps;
-use crate::tidy;
+use crate::{go_to_root, tidy};
 
 /// Checks everything, up to the first failure; `fast` leaves out the real hosts.
 pub(crate) fn run(fast: bool) -> Result<(), Error> {
-    env::set_current_dir(xtask::Tree::root()?)
-        .map_err(|source| Error::Start { job: "cd".to_owned(), source })?;
+    go_to_root()?;
     let mut steps = Steps::default();
     let result = all(&mut steps, fast);
     println!("\n{}", steps.table());
@@ -59,8 +57,8 @@ fn dependencies(steps: &mut Steps) -> Result<(), Error> {
     })
 }
 
-/// The shipped packs from their source, the exploration, the service's page and description, and migrations between real hosts. Built with the same features as
-/// the tests before, so that nothing is built twice.
+/// The shipped packs from their source, the exploration, the service's page and description, and migrations between real
+/// hosts. Built with the same features as the tests before, so that nothing is built twice.
 fn lab(steps: &mut Steps) -> Result<(), Error> {
     let mut program = PathBuf::new();
     let build = format!("build --workspace --bin whimbrel {LIBVIRT}");
@@ -81,13 +79,17 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
     steps.step("page", alone, || service::page(&program, &folder).map(|()| String::new()))?;
     steps.step("schema", alone, || service::schema(&program, &folder).map(|()| String::new()))?;
     let alone = format!(
-        "cargo build -p whimbrel --features libvirt && sudo env WHIMBREL_BIN={} {}",
+        "cargo build -p whimbrel --features libvirt && sudo env WHIMBREL_BIN={} WHIMBREL_PAGE={} {}",
         program.display(),
+        service::place_of_page(&folder).display(),
         "cargo test -p whimbrel-lab -- --ignored --test-threads=1"
     );
     steps.step("lab", &alone, || {
         // The tests, not cargo, are run as root: what is built stays its owner's.
-        let as_root = |job: Job| job.variable("WHIMBREL_BIN", &program).privileged();
+        let page = service::place_of_page(&folder);
+        let as_root = |job: Job| {
+            job.variable("WHIMBREL_BIN", &program).variable("WHIMBREL_PAGE", page.clone()).privileged()
+        };
         tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)
     })?;
     // Ten migrations are recorded anew, and the simulator is held against them. Through cargo, because the steps before

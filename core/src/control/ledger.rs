@@ -121,6 +121,11 @@ impl Ledger {
         !self.has(Mark::PostcopyAsked) && !self.has(Mark::PostcopySeen)
     }
 
+    /// Whether this migration left a definition on the destination: where the guest was defined before, it stays.
+    pub(super) fn has_left_definition(&self, there: CopyState) -> bool {
+        there == CopyState::Defined && !self.has(Mark::DefinedThere)
+    }
+
     /// A change was put back, or needs no putting back any more.
     pub(super) fn undone(&mut self, change: Change) {
         self.undo = self.undo.without(change);

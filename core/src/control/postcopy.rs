@@ -21,6 +21,8 @@ pub struct Postcopy {
     joining: bool,
     /// Whether the guest was not seen going on when it was looked at last.
     stalled: bool,
+    /// Whether nobody was seen to work on it since it was found going on: patience runs.
+    doubted: bool,
 }
 
 /// What is asked for at the moment.
@@ -57,10 +59,13 @@ impl Postcopy {
         Phase::Postcopy(Self { asking, ..Self::with(copy.call) })
     }
 
-    /// Memory was seen to follow although nobody waits for the call.
-    pub(super) fn adopt(orders: &mut Orders) -> Phase {
+    /// Memory was seen to follow although nobody waits for the call. One that was doubted already has no new patience.
+    pub(super) fn adopt(doubted: bool, orders: &mut Orders) -> Phase {
+        if !doubted {
+            orders.give(Order::Arm(Timer::Patience));
+        }
         orders.give(Order::Arm(Timer::Poll));
-        Phase::Postcopy(Self::with(Call::Lost))
+        Phase::Postcopy(Self { doubted: true, ..Self::with(Call::Lost) })
     }
 
     /// Lets a post-copy go on that lost its connection.
@@ -77,7 +82,9 @@ impl Postcopy {
             // A try to go on that failed at once: the next one has to wait.
             Signal::CallFailed if self.joining => return Ok(Recovering::wait(orders)),
             Signal::CallFailed | Signal::CallLost | Signal::Restarted => return Ok(Recovering::look(orders)),
-            Signal::JobGone | Signal::JobUnknown if lost => return Ok(Recovering::look(orders)),
+            Signal::JobGone | Signal::JobUnknown if lost => return Ok(self.look_anew(orders)),
+            // Halves that say they have each other, and nobody who works on them.
+            Signal::Elapsed(Timer::Patience) if self.doubted => return Ok(Recovering::look_last_on(orders)),
             // A call may never return.
             Signal::Elapsed(Timer::Patience) if self.joining => {
                 orders.give(Order::GiveUpCall);
@@ -93,7 +100,7 @@ impl Postcopy {
             Signal::Seen(side, state) => return Ok(self.on_seen((side, state), ledger, orders)),
             Signal::Elapsed(Timer::Reply) if self.asking != Asking::Nothing => {
                 if lost {
-                    return Ok(Recovering::look(orders));
+                    return Ok(self.look_anew(orders));
                 }
                 self.asking = Asking::Nothing;
                 self.stall(orders);
@@ -148,8 +155,9 @@ impl Postcopy {
             (Asking::Guest, Side::Destination) if state == CopyState::Postcopy => {
                 self.asking = Asking::Nothing;
                 self.stalled = false;
+                self.doubted = false;
             }
-            (Asking::Guest, Side::Destination) if self.call == Call::Lost => return Recovering::look(orders),
+            (Asking::Guest, Side::Destination) if self.call == Call::Lost => return self.look_anew(orders),
             (Asking::Guest, Side::Destination) => {
                 self.asking = Asking::Nothing;
                 self.stall(orders);
@@ -166,8 +174,13 @@ impl Postcopy {
         Phase::Postcopy(self)
     }
 
+    /// Looks at both ends; patience that runs goes on.
+    fn look_anew(self, orders: &mut Orders) -> Phase {
+        if self.doubted { Recovering::look_on(orders) } else { Recovering::look(orders) }
+    }
+
     const fn with(call: Call) -> Self {
-        Self { call, asking: Asking::Nothing, joining: false, stalled: false }
+        Self { call, asking: Asking::Nothing, joining: false, stalled: false, doubted: false }
     }
 
     fn ask(&mut self, asking: Asking, order: Order, orders: &mut Orders) {

@@ -23,6 +23,8 @@ pub struct Recovering {
     /// Patience is at its end: the next look is the last.
     last_look: bool,
     waiting: bool,
+    /// Nobody was seen to work on a post-copy that is said to go on.
+    doubted: bool,
 }
 
 impl Recovering {
@@ -38,6 +40,7 @@ impl Recovering {
         steady: 0,
         last_look: false,
         waiting: false,
+        doubted: false,
     };
 
     /// A post-copy's call has returned without success: looks at both ends.
@@ -45,6 +48,18 @@ impl Recovering {
         orders.give(Order::Arm(Timer::Patience));
         orders.look();
         Phase::Recovering(Self::NEW)
+    }
+
+    /// Nobody works on a post-copy that was found going on: looks at both ends, and patience goes on as before.
+    pub(super) fn look_on(orders: &mut Orders) -> Phase {
+        orders.look();
+        Phase::Recovering(Self { doubted: true, ..Self::NEW })
+    }
+
+    /// The same at the end of patience.
+    pub(super) fn look_last_on(orders: &mut Orders) -> Phase {
+        orders.look();
+        Phase::Recovering(Self { doubted: true, last_look: true, ..Self::NEW })
     }
 
     /// A call that was to let it go on has failed: the next look has time, and patience goes on as before.
@@ -136,13 +151,16 @@ impl Recovering {
         self.steady = if assessment == self.last { (self.steady + 1).min(SURE) } else { 1 };
         self.last = assessment;
         match assessment {
-            Assessment::PostcopyGoesOn => return Postcopy::adopt(orders),
+            Assessment::PostcopyGoesOn if !(self.last_look && self.doubted) => {
+                return Postcopy::adopt(self.doubted, orders);
+            }
             Assessment::PostcopyCutOff if !self.last_look => return Postcopy::resume(orders),
             Assessment::LeftBehind if self.steady >= SURE => return lost(Whereabouts::LeftBehind, ledger),
             Assessment::Incomplete if self.steady >= SURE => {
                 return lost(Whereabouts::DestinationIncomplete, ledger);
             }
-            Assessment::PostcopyCutOff
+            Assessment::PostcopyGoesOn
+            | Assessment::PostcopyCutOff
             | Assessment::LeftBehind
             | Assessment::Incomplete
             | Assessment::Unclear => {}

@@ -155,7 +155,7 @@ impl Resolving {
                 if self.adrift && self.steady < STEADY => {}
             Assessment::SourceRuns | Assessment::SourcePaused | Assessment::SourceOff => {
                 if let Some(guest) = on_source(assessment) {
-                    return self.stay(Stay::settled(guest, self.sighting), ledger, orders);
+                    return self.stay(Stay::settled(guest, self.sighting, ledger), ledger, orders);
                 }
             }
             Assessment::DestinationRuns => return Done::completed(Whereabouts::DestinationRunning, ledger),
@@ -265,7 +265,8 @@ impl Resolving {
     /// Reports the best that was observed when looking on brings nothing new.
     fn concede(self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         let there = self.sighting.side(Side::Destination);
-        let stay = |guest, unsettled| Stay { guest, there, unsettled, definition_left: false };
+        let definition_left = ledger.has_left_definition(there);
+        let stay = |guest, unsettled| Stay { guest, there, unsettled, definition_left };
         match (self.sighting.side(Side::Source), there) {
             // Before the hand-over began the destination cannot have run.
             (CopyState::Running, CopyState::Unknown) if !ledger.has(Mark::SwitchoverBegan) => {
@@ -276,8 +277,7 @@ impl Resolving {
                 return self.stay(stay(Whereabouts::SourceRunning, true), ledger, orders);
             }
             (CopyState::Running, CopyState::Defined) => {
-                let stay = Stay { definition_left: true, ..stay(Whereabouts::SourceRunning, false) };
-                return self.stay(stay, ledger, orders);
+                return self.stay(stay(Whereabouts::SourceRunning, false), ledger, orders);
             }
             (CopyState::Defined, CopyState::Running) => {
                 let guest = Whereabouts::DestinationRunning;

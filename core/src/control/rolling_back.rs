@@ -151,7 +151,7 @@ impl RollingBack {
             return Phase::RollingBack(Self { step: Step::Looking(sighting) });
         }
         match on_source(sighting.assess(ledger)) {
-            Some(guest) => Self::restore_then(Stay::settled(guest, sighting), ledger, orders),
+            Some(guest) => Self::restore_then(Stay::settled(guest, sighting, ledger), ledger, orders),
             None => Resolving::enter(sighting, ledger, orders),
         }
     }
@@ -193,9 +193,10 @@ impl Stay {
         }
     }
 
-    /// Both ends were seen, and nothing is left at the destination.
-    pub(super) fn settled(guest: Whereabouts, sighting: Sighting) -> Self {
-        Self { guest, there: sighting.side(Side::Destination), unsettled: false, definition_left: false }
+    /// Both ends were seen, and no copy is left at the destination.
+    pub(super) fn settled(guest: Whereabouts, sighting: Sighting, ledger: &Ledger) -> Self {
+        let there = sighting.side(Side::Destination);
+        Self { guest, there, unsettled: false, definition_left: ledger.has_left_definition(there) }
     }
 
     pub(super) fn side_unsettled(self) -> Option<Side> {

@@ -1,16 +1,18 @@
 //! The files that a host sees in place of the machine's own: libvirt's configuration and directories,
-//! the name tables, and the user list.
+//! the name tables, and the users with root's home and password.
 //!
 //! It must never write outside the lab's own folder: hosts get these files by mounts of their own.
 
 use std::fs;
 use std::path::Path;
 
-use crate::{LabError, LabOptions};
+use crate::{LabError, LabOptions, ssh};
 
 /// Writes everything that `Holder::host` mounts.
 pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) -> Result<(), LabError> {
-    for below in ["etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt", "run/libvirt"] {
+    for below in
+        ["etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt", "run/libvirt", "root"]
+    {
         let path = folder.join(below);
         fs::create_dir_all(&path).map_err(LabError::io(format!("create `{}`", path.display())))?;
     }
@@ -20,7 +22,14 @@ pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) ->
     // Names come from the table alone, so that an unknown name fails at once and in one way.
     put(folder, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")?;
     let user = "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin";
-    put(folder, "etc/passwd", &with_lines("/etc/passwd", &[user])?)?;
+    put(folder, "etc/passwd", &at_home(&with_lines("/etc/passwd", &[user])?, &folder.join("root")))?;
+    // Nobody but root, and root with the lab's own password; the machine's passwords are not for its guests' hosts.
+    put(
+        folder,
+        "etc/shadow",
+        &format!("root:{}:20000:0:99999:7:::\nsshd:!:20000::::::\n", ssh::PASSWORD_DIGEST),
+    )?;
+    put(folder, "var/log/btmp", "")?;
     put(folder, "etc/group", &with_lines("/etc/group", &["libvirt-qemu:x:64055:", "kvm:x:64056:"])?)
 }
 
@@ -62,6 +71,15 @@ fn hosts(options: &LabOptions) -> String {
     text
 }
 
+/// The table of users with another home for root, so that its keys and known hosts are the lab's.
+fn at_home(table: &str, home: &Path) -> String {
+    let line = |line: &str| match line.strip_prefix("root:") {
+        Some(_) => format!("root:x:0:0:root:{}:/bin/sh\n", home.display()),
+        None => format!("{line}\n"),
+    };
+    table.lines().map(line).collect()
+}
+
 /// The machine's table, with those entries that libvirt asks for and the machine does not have.
 fn with_lines(table: &str, lines: &[&str]) -> Result<String, LabError> {
     let mut text = fs::read_to_string(table).map_err(LabError::io(format!("read `{table}`")))?;
@@ -75,7 +93,7 @@ fn with_lines(table: &str, lines: &[&str]) -> Result<String, LabError> {
     Ok(text)
 }
 
-fn put(folder: &Path, file: &str, text: &str) -> Result<(), LabError> {
+pub(crate) fn put(folder: &Path, file: &str, text: &str) -> Result<(), LabError> {
     let path = folder.join(file);
     fs::write(&path, text).map_err(LabError::io(format!("write `{}`", path.display())))
 }

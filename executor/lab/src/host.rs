@@ -186,6 +186,22 @@ impl Host {
         Ok(OccupiedPort { _listener: listener })
     }
 
+    /// Moves the calling thread, and threads that it starts from now on, into this host's network, for good.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the system refuses.
+    pub fn enter(&self) -> Result<(), LabError> {
+        enter_network(self.inside).map_err(LabError::io(format!("enter the network of `{}`", self.name())))
+    }
+
+    /// Process ids, as seen from outside, of everything of this name on this host.
+    #[must_use]
+    pub fn pids_of(&self, program: &str) -> Vec<u32> {
+        let space = processes::namespace(self.inside, "pid");
+        let all = space.map(|identity| processes::in_namespace(&identity)).unwrap_or_default();
+        all.into_iter().filter(|process| process.name == program).map(|process| process.pid).collect()
+    }
+
     /// The end of the daemon's log, for an error that would otherwise leave no trace once the lab is removed.
     fn log_tail(&self) -> String {
         let text = fs::read_to_string(self.folder.join("var/log/libvirt/libvirtd.log")).unwrap_or_default();

@@ -19,6 +19,7 @@ pub mod record;
 mod remains;
 pub mod scenario;
 mod shell;
+mod ssh;
 mod witness;
 
 use std::fs;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 pub use error::LabError;
 pub use guest::{Guest, GuestSpec, Phase};
 pub use host::{Host, OccupiedPort};
+pub use ssh::PASSWORD as SSH_PASSWORD;
 pub use witness::Snapshot;
 
 use files::HostIdentity;

@@ -49,7 +49,8 @@ impl Holder {
             "set -e; hostname \"$1\"; ip link set lo up; cd \"$2\"; \
              for d in etc/libvirt var/lib/libvirt var/cache/libvirt var/log/libvirt run/libvirt; \
              do mkdir -p /$d; mount --bind $d /$d; done; \
-             for f in etc/hosts etc/nsswitch.conf etc/passwd etc/group; do mount --bind $f /$f; done; \
+             for f in etc/hosts etc/nsswitch.conf etc/passwd etc/group etc/shadow; do mount --bind $f /$f; done; \
+             [ ! -e /var/log/btmp ] || mount --bind var/log/btmp /var/log/btmp; \
              cd /; {HOLD}"
         ));
         command.args(["host", name]).arg(folder);

@@ -56,6 +56,8 @@ fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
         destination_xml: circumstances.destination_xml.clone(),
         // A migration that has not begun yet is refused by libvirt then, as it was not proved anew.
         allow_unsafe: false,
+        tunnel: None,
+        uuid: None,
     }
 }
 

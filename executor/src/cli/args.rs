@@ -232,8 +232,14 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(super) store: Option<PathBuf>,
     /// How the address of a destination becomes a URI.
-    #[arg(long, value_name = "URI", default_value = "qemu+ssh://{host}/system")]
+    #[arg(long, value_name = "URI", default_value = crate::service::USUAL_TRANSPORT)]
     pub(super) transport: String,
+    /// Log each command to a hypervisor as well, with the time to its answer.
+    #[arg(long)]
+    pub(super) log_commands: bool,
+    /// The known ssh host keys for connections with a password, instead of those of this user and this machine.
+    #[arg(long, value_name = "FILE")]
+    pub(super) ssh_known_hosts: Option<PathBuf>,
     /// Let in only those who have a token of this file: see `whimbrel token`.
     #[arg(long, value_name = "FILE")]
     pub(super) tokens: Option<PathBuf>,

@@ -6,12 +6,11 @@ use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
-use whimbrel_core::{Output, journal};
 use whimbrel_sim::fuzz::{Found, Series, as_test, series};
 
 use super::args::{FidelityFormat, Fuzz};
 use super::{CliError, Exit, give, unwritten};
-use crate::watch::{Lines, Watcher};
+use crate::watch::{self, Lines};
 
 const SCHEMA: &str = "whimbrel.fuzz/1";
 /// Seeds that one thread takes at a time. The digest is of these parts in order, so that it does not tell how many
@@ -110,13 +109,7 @@ fn violation(found: &Found, folder: Option<&Path>) -> Result<Violation, CliError
 fn timeline(journal: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut lines = Lines::new(&mut out);
-    let replayed = journal::replay(journal, |record, migration, outputs| {
-        for output in outputs {
-            if let Output::Event(event) = output {
-                lines.saw(record.at_ns, event, migration.view());
-            }
-        }
-    });
+    let replayed = watch::replay(journal, &mut lines);
     drop(lines);
     let mut told: Vec<String> = String::from_utf8_lossy(&out).lines().map(str::to_owned).collect();
     if let Err(error) = replayed {

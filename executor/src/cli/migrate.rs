@@ -33,6 +33,8 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         ways: asked.ways(),
         destination_xml,
         allow_unsafe: asked.allow_unsafe,
+        tunnel: None,
+        uuid: None,
     };
     let course = Course::begin(spec(arguments)).map_err(drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));

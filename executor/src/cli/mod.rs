@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use self::args::{Arguments, Verb};
 pub use self::error::CliError;
+use crate::service;
 use clap::Parser;
 
 /// What the process's exit code tells. The numbers are a promise to scripts.
@@ -55,6 +56,10 @@ pub enum Exit {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    // `ssh` starts this program with its question as the only argument.
+    if let Some(socket) = std::env::var_os(service::SOCKET_VARIABLE) {
+        return if service::answer(&socket).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let arguments = Arguments::parse();
     let result = match arguments.verb {
         Verb::Simulate(arguments) => simulate::run(&arguments),
@@ -109,6 +114,12 @@ fn state_folder() -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
     state.unwrap_or_default().join("whimbrel")
+}
+
+/// Where this program keeps what goes when the machine does, for this user.
+fn run_folder() -> PathBuf {
+    let user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    user.unwrap_or_else(|| PathBuf::from("/run")).join("whimbrel")
 }
 
 /// Writes a result to standard output. A reader that went away has seen enough.

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use whimbrel_core::{Output, journal};
-
 use super::args::Replay;
 use super::{CliError, Exit, say};
 use crate::watch::{self, Origin, picture};
@@ -15,14 +13,8 @@ pub(super) fn run(arguments: &Replay) -> Result<Exit, CliError> {
     let text = String::from_utf8_lossy(&bytes);
     // Never the live picture: a replay is read, from beginning to end.
     let mut watcher = watch::choose(arguments.format, false, picture::FRAME_MS, Origin::default());
-    let replayed = journal::replay(&text, |record, migration, outputs| {
-        for output in outputs {
-            if let Output::Event(event) = output {
-                watcher.saw(record.at_ns, event, migration.view());
-            }
-        }
-    })
-    .map_err(|source| CliError::Journal { path: path.clone(), source })?;
+    let replayed = watch::replay(&text, &mut *watcher)
+        .map_err(|source| CliError::Journal { path: path.clone(), source })?;
     drop(watcher);
     if replayed.torn {
         say("note: the last line was torn while it was written and is left out");

@@ -3,6 +3,12 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
 use super::args::{Serve, Token};
 use super::{CliError, Exit, say, simulated};
 use crate::hosts::Hosts;
@@ -11,7 +17,7 @@ use crate::service::{self, Config};
 use crate::simulated::SCHEME;
 
 pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    log(arguments.log_commands);
     let simulated = arguments.host.is_empty() || arguments.host.iter().any(|uri| uri.starts_with(SCHEME));
     let world = if simulated { Some(simulated::connect(&arguments.simulated)?) } else { None };
     let config = Config {
@@ -24,6 +30,8 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
         tokens: arguments.tokens.clone(),
         tls: arguments.certificate.clone().zip(arguments.key.clone()),
         rate: arguments.rate,
+        run_folder: super::run_folder(),
+        known_hosts: arguments.ssh_known_hosts.clone(),
     };
     if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let unwritable = |source| CliError::Unwritable { path: folder.to_owned(), source };
@@ -42,6 +50,17 @@ pub(super) fn token(arguments: &Token) -> Result<Exit, CliError> {
     let mut out = std::io::stdout();
     let _ = write!(out, "{entry}").and_then(|()| out.flush());
     Ok(Exit::Done)
+}
+
+/// What happens is logged on standard error. A command is a span: it is logged when it is answered.
+fn log(commands: bool) {
+    let (level, spans) = if commands { (Level::DEBUG, FmtSpan::CLOSE) } else { (Level::INFO, FmtSpan::NONE) };
+    let of_ours = Targets::new().with_default(Level::INFO).with_target("whimbrel", level);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_span_events(spans);
+    tracing_subscriber::registry().with(lines).with(of_ours).init();
 }
 
 /// A file under the user's state directory.

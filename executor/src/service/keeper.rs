@@ -1,12 +1,15 @@
 //! The journal of a migration in the store: its thread waits here until a record is committed, so that the commands
-//! that an input causes are given after it is durable.
+//! that an input causes are given after it is durable. As everything passes here, each command has its span here too: from
+//! the moment it is given to its answer.
 
+use std::collections::HashMap;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::Span;
 use whimbrel_core::journal::{Record, record_line};
-use whimbrel_core::{Event, Output, Spec, View};
+use whimbrel_core::{Command, CommandId, Event, Input, Observation, Output, Spec, View};
 
 use super::account::Account;
 use super::clock::now_ms;
@@ -21,6 +24,8 @@ pub(super) struct Keeper {
     pub(super) writes: UnboundedSender<Write>,
     pub(super) account: Arc<Mutex<Account>>,
     pub(super) metrics: Arc<Metrics>,
+    /// Commands that were not answered yet. What never is ends with the migration.
+    pub(super) commands: HashMap<CommandId, Span>,
 }
 
 impl Keep for Keeper {
@@ -37,6 +42,9 @@ impl Keep for Keeper {
                 Output::Command(_) => None,
             })
             .collect();
+        if let Input::Hypervisor(Observation::Answer { to, .. }) = &record.input {
+            self.commands.remove(to);
+        }
         let ended = events.iter().any(|event| matches!(event, Event::Ended(_)));
         let end = view.outcome.filter(|_| ended).map(|outcome| (now_ms(), document(outcome)));
         let append = Append {
@@ -55,8 +63,20 @@ impl Keep for Keeper {
             account.take(event);
             self.metrics.saw(event);
         }
+        for output in outputs {
+            if let Output::Command(command) = output {
+                self.commands.insert(command.id, span(command));
+            }
+        }
         Ok(())
     }
+}
+
+/// The span of a command, inside that of its migration. What a command holds may be long: its name tells it.
+fn span(command: &Command) -> Span {
+    let whole = format!("{:?}", command.action);
+    let name = whole.split(['(', ' ']).next().unwrap_or_default();
+    tracing::debug_span!("command", id = command.id.0, action = name)
 }
 
 /// What the core's types hold are numbers, strings, lists and maps with string keys: writing them cannot fail.

@@ -12,6 +12,7 @@
 pub mod access;
 mod account;
 mod clock;
+mod finding;
 mod http;
 mod hub;
 mod keeper;
@@ -20,6 +21,7 @@ mod metrics;
 mod secret;
 mod store;
 mod supervisor;
+mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,16 +35,21 @@ use tokio::sync::mpsc;
 use whimbrel_core::{Facts, Verdict};
 
 use self::access::{TokenError, Tokens};
+use self::finding::{Meant, meant};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
 use self::secret::Password;
 use self::store::Store;
 pub use self::store::StoreError;
 use self::supervisor::Supervisor;
+use self::tunnel::{Fresh, Login, Tunnels, is_plain};
+pub use self::tunnel::{SOCKET_VARIABLE, answer};
 use crate::hosts::{Hosts, HostsError};
 use crate::inventory::{GuestEntry, Inventory};
 use crate::simulated::SCHEME;
 
+/// How an address becomes a URI, unless it is said otherwise.
+pub const USUAL_TRANSPORT: &str = "qemu+ssh://{host}/system";
 /// How long the end waits for what is on its way into the store.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
@@ -67,6 +74,10 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Requests a second from one address.
     pub rate: u32,
+    /// Where tunnels are, for as long as the machine runs.
+    pub run_folder: PathBuf,
+    /// The known ssh host keys, instead of the usual ones.
+    pub known_hosts: Option<PathBuf>,
 }
 
 /// Why the service cannot be started, or stopped.
@@ -124,6 +135,7 @@ struct Desk {
     hosts: Arc<[String]>,
     transport: Arc<str>,
     tokens: Option<Arc<Tokens>>,
+    tunnels: Tunnels,
     rates: Rates,
 }
 
@@ -137,7 +149,7 @@ pub fn run(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), 
 }
 
 async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
-    let Config { listen: address, store: path, hosts, transport, drivers, rules, tokens, tls, rate } = config;
+    let Config { listen: address, store: path, hosts, transport, drivers, rules, tokens, tls, .. } = config;
     if !address.ip().is_loopback() && (tls.is_none() || tokens.is_none()) {
         return Err(ServiceError::Unprotected(address));
     }
@@ -160,15 +172,17 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     let hub = Hub::new();
     let last = writer.last_migration;
     let writing = tokio::spawn(writer.run(inbox, hub.clone()));
-    let supervisor = Supervisor::new(drivers.clone(), store, hub, asked, rules, last);
+    let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
+    let supervisor = Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules, last);
     let adopted = supervisor.adopt().await.map_err(refused)?;
-    let rates = Rates::new(rate);
+    let rates = Rates::new(config.rate);
     let desk = Desk {
         supervisor: supervisor.clone(),
         drivers,
         hosts: hosts.into(),
         transport: transport.into(),
         tokens,
+        tunnels,
         rates,
     };
     let listener =
@@ -206,32 +220,31 @@ impl Desk {
         futures_util::future::join_all(asked).await
     }
 
-    /// A guest on this host, or on the first that has it in memory; one that is only defined is found too.
+    /// The guest of this name on this host, or on all of them. Where several hosts have a guest of this name, the answer
+    /// names them: none of them is guessed.
     async fn find(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
         let found = match host {
             Some(uri) => vec![(uri.to_owned(), self.inventory(uri).await)],
             None => self.inventories().await,
         };
-        let mut silent = None;
-        let mut guests = Vec::new();
+        let (mut silent, mut guests) = (None, Vec::new());
         for (_, inventory) in found {
             match inventory {
-                Ok(inventory) => {
-                    guests.extend(inventory.guests.into_iter().filter(|guest| guest.name == name));
-                }
+                Ok(found) => guests.extend(found.guests.into_iter().filter(|guest| guest.name == name)),
                 Err(error) => silent = Some(error),
             }
         }
-        let in_memory = guests.iter().position(|guest| guest.run != whimbrel_core::GuestRun::NotRunning);
-        match (guests.is_empty(), silent) {
-            (true, Some(error)) => Err(error.into()),
-            (true, None) => Err(Problem::no_guest(name)),
-            (false, _) => Ok(guests.swap_remove(in_memory.unwrap_or(0))),
+        match (meant(guests), silent) {
+            (Meant::One(guest), _) => Ok(guest),
+            (Meant::Several(guests), _) => Err(Problem::ambiguous(&guests)),
+            (Meant::Nobody, Some(error)) => Err(error.into()),
+            (Meant::Nobody, None) => Err(Problem::no_guest(name)),
         }
     }
 
-    /// The URI of a destination that may be written as a URI, as a host's name, or as an address.
-    fn destination(&self, written: &str, user: Option<&str>) -> Result<String, Problem> {
+    /// The URI of a destination that may be written as a URI, as a host's name, or as an address. With a password, an
+    /// address is reached by ssh, whatever the transport is.
+    fn destination(&self, written: &str, user: Option<&str>, with_password: bool) -> Result<String, Problem> {
         let named = |uri: &&String| uri.strip_prefix(SCHEME).is_some_and(|name| name == written);
         if let Some(known) = self.hosts.iter().find(named) {
             return Ok(known.clone());
@@ -240,35 +253,34 @@ impl Desk {
             self.drivers.check(written)?;
             return Ok(written.to_owned());
         }
-        let plain = |text: &str, also: &str| {
-            !text.is_empty()
-                && text.len() <= 255
-                && !text.starts_with('-')
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
-        };
-        if !plain(written, "-.:[]") {
+        if !is_plain(written, "-.:[]") {
             return Err(HostsError::NotAUri(written.to_owned()).into());
         }
-        if !user.is_none_or(|user| plain(user, "-._")) {
+        if !user.is_none_or(|user| is_plain(user, "-._")) {
             return Err(Problem::invalid("the user is no name"));
         }
         let host = user.map_or_else(|| written.to_owned(), |user| format!("{user}@{written}"));
-        let uri = self.transport.replace("{host}", &host);
+        let transport = if with_password { USUAL_TRANSPORT } else { &*self.transport };
+        let uri = transport.replace("{host}", &host);
         self.drivers.check(&uri)?;
         Ok(uri)
     }
 
-    /// What a password opens. Simulated hosts let everybody in. The libvirt driver connects with keys: a password that
-    /// was not used would make its owner believe that it had been.
-    #[expect(clippy::unused_self, reason = "a driver that takes a password is asked here")]
-    fn let_in(&self, destination: &str, password: Option<&Password>) -> Result<(), Problem> {
-        match password {
-            Some(password) if !password.is_empty() && !destination.starts_with(SCHEME) => {
-                Err(Problem::invalid(
-                    "this build connects with keys, and a password was given; set up keys between the hosts, and leave it out",
-                ))
-            }
-            Some(_) | None => Ok(()),
+    /// What a password opens. Simulated hosts let everybody in.
+    async fn let_in(
+        &self,
+        source: &str,
+        destination: &str,
+        password: Option<Password>,
+    ) -> Result<Option<Fresh>, Problem> {
+        self.drivers.check_both(source, destination)?;
+        let Some(password) = password.filter(|_| !destination.starts_with(SCHEME)) else { return Ok(None) };
+        if source.split_once("://").is_none_or(|(_, rest)| !rest.starts_with('/')) {
+            return Err(Problem::password_elsewhere(source));
         }
+        let login = Login::of_uri(destination).ok_or_else(|| Problem::password_without_ssh(destination))?;
+        let tunnels = self.tunnels.clone();
+        let opened = tokio::task::spawn_blocking(move || tunnels.open(&login, password)).await;
+        Ok(Some(opened.map_err(|error| Problem::internal(error.to_string()))??))
     }
 }

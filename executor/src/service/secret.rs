@@ -7,8 +7,8 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// Bytes of a password at most.
-const MOST_BYTES: usize = 1_024;
+/// Characters of a password at most.
+const MOST_CHARACTERS: usize = 1_024;
 
 /// A password.
 pub(super) struct Password(Zeroizing<String>);
@@ -16,6 +16,11 @@ pub(super) struct Password(Zeroizing<String>);
 impl Password {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// For the one who asks for it, and for nobody else.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 
@@ -28,7 +33,7 @@ impl<'de> Deserialize<'de> for Password {
 /// Takes a text. The usual errors about anything else would repeat it, and it may be a password all the same.
 struct Text;
 
-const NOT_TEXT: &str = "a password is a text of at most 1024 bytes";
+const NOT_TEXT: &str = "a password is a text of at most 1024 characters, none of them a control character";
 
 impl Visitor<'_> for Text {
     type Value = Password;
@@ -38,7 +43,7 @@ impl Visitor<'_> for Text {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Password, E> {
-        if text.len() > MOST_BYTES {
+        if text.chars().count() > MOST_CHARACTERS || text.chars().any(|c| c.is_ascii_control()) {
             return Err(E::custom(NOT_TEXT));
         }
         Ok(Password(Zeroizing::new(text.to_owned())))

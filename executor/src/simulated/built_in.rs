@@ -14,14 +14,14 @@ const CARD_BYTES_PER_SECOND: u64 = 298 << 20;
 const REGION_FIRST_PAGE: u64 = 16 * PAGES_PER_MIB;
 
 /// Hosts `sim://alpha`, `sim://beta` and `sim://gamma`; on the first a guest that is quiet, one that converges, one
-/// that falls back whenever it works, and one that dirties memory faster than the network carries it. `more` adds
-/// guests `guest-001` and so on, which converge.
+/// that falls back whenever it works, and one that dirties memory faster than the network carries it. The others have a
+/// quiet guest each, both of one name. `more` adds guests `guest-001` and so on to the first, which converge.
 #[must_use]
 pub fn built_in_world(seed: u64, more: u32) -> World {
     let line = Line { latency_ns: 100_000, jitter_ns: 50_000, loss: Loss::NONE };
     // Counts of pages instead of pages: a service that simulates a hundred guests has one core for it.
     let mut world = World::new(seed, line).with_engine(Engine::Lumped);
-    let [alpha, _, _] = ["alpha", "beta", "gamma"]
+    let [alpha, beta, gamma] = ["alpha", "beta", "gamma"]
         .map(|name| world.add_host(HostInventory::named(name), Capacity::constant(CARD_BYTES_PER_SECOND)));
     let hot = Pattern::HotCold { hot_pages: 96 * PAGES_PER_MIB, hot_share: HOT_SHARE_ONE / 10 * 9 };
     let guests = [
@@ -33,6 +33,12 @@ pub fn built_in_world(seed: u64, more: u32) -> World {
     for (name, memory_mib, filled_mib, pattern, working_set_mib, pace) in guests {
         let writer = Writer { pace, ..Writer::steady(pattern, 0, working_set_mib * PAGES_PER_MIB) };
         world.add_guest(alpha, VirtualMachine::named(name, memory(memory_mib, filled_mib, writer)));
+    }
+    // Two guests of one name: whoever says the name alone has to be asked which.
+    for (host, uuid_of) in [(beta, "proxy of beta"), (gamma, "proxy of gamma")] {
+        let quiet = memory(256, 64, Writer::steady(Pattern::Uniform, 20, 4 * PAGES_PER_MIB));
+        let machine = VirtualMachine { name: "proxy".to_owned(), ..VirtualMachine::named(uuid_of, quiet) };
+        world.add_guest(host, machine);
     }
     for number in 1..=more {
         let writer = Writer::steady(Pattern::Uniform, 2_000, 64 * PAGES_PER_MIB);

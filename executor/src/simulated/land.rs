@@ -158,7 +158,7 @@ impl Keeper {
 
     fn facts(&self, inquiry: &Inquiry) -> Result<Box<Facts>, Failure> {
         let [source, destination] = self.ends(&inquiry.source, &inquiry.destination)?;
-        let guest = self.guest(&inquiry.guest, source, destination)?;
+        let guest = self.guest(&inquiry.guest, None, source, destination)?;
         Ok(Box::new(facts(&self.world, guest, [source, destination], inquiry.probe)))
     }
 
@@ -171,7 +171,7 @@ impl Keeper {
 
     fn open(&mut self, route: &Route) -> Result<PortId, Failure> {
         let [source, destination] = self.ends(&route.source, &route.destination)?;
-        let guest = self.guest(&route.guest, source, destination)?;
+        let guest = self.guest(&route.guest, route.uuid.as_deref(), source, destination)?;
         Ok(self.world.connect(guest, source, destination, options(route)))
     }
 
@@ -181,8 +181,17 @@ impl Keeper {
     }
 
     /// The guest of this name on the source, or where else it is: one that is driven on may have arrived meanwhile.
-    fn guest(&self, name: &str, source: HostId, destination: HostId) -> Result<GuestId, Failure> {
-        let named = |guest: &GuestId| self.world.machine(*guest).name == name;
+    fn guest(
+        &self,
+        name: &str,
+        uuid: Option<&str>,
+        source: HostId,
+        destination: HostId,
+    ) -> Result<GuestId, Failure> {
+        let named = |guest: &GuestId| {
+            let machine = self.world.machine(*guest);
+            machine.name == name && uuid.is_none_or(|uuid| uuid == machine.uuid)
+        };
         let on = |host| move |guest: &GuestId| self.world.life(*guest, host).is_some();
         let all = || self.world.guests().filter(named);
         all()

@@ -7,7 +7,8 @@ use std::io::{self, BufWriter};
 
 use clap::ValueEnum;
 use serde::Serialize;
-use whimbrel_core::{Event, Instant, View};
+use whimbrel_core::journal::{self, JournalError, Replayed};
+use whimbrel_core::{Event, Instant, Output, View};
 
 #[cfg(test)]
 mod canned;
@@ -30,6 +31,20 @@ pub use report::JsonReport;
 pub trait Watcher {
     /// An event, with the migration as it stands right after it.
     fn saw(&mut self, now: Instant, event: &Event, view: View<'_>);
+}
+
+/// Replays a journal before a watcher.
+///
+/// # Errors
+/// When it is no journal, or goes another way than was recorded.
+pub fn replay(text: &str, watcher: &mut dyn Watcher) -> Result<Replayed, JournalError> {
+    journal::replay(text, |record, migration, outputs| {
+        for output in outputs {
+            if let Output::Event(event) = output {
+                watcher.saw(record.at_ns, event, migration.view());
+            }
+        }
+    })
 }
 
 /// In which form a migration is shown on standard output.

@@ -5,14 +5,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { accessible, open, shot, step } from "./browser.mjs";
 
 const MOST_FIRST_VIEW_BYTES = 150 * 1024;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const pictures = process.argv[2];
 const folder = mkdtempSync(join(tmpdir(), "whimbrel-page-"));
 
 function serve(...more) {
@@ -30,52 +27,19 @@ function serve(...more) {
   });
 }
 
-async function accessible(page, what) {
-  // The page's policy lets no foreign script in, so axe is evaluated by the browser's own tools.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document));
-  const told = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`);
-  assert.deepEqual(told, [], `axe-core on ${what}`);
-}
-
-const shot = (page, name) => (pictures ? page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true }) : null);
-
-async function step(name, run) {
-  const began = Date.now();
-  await run();
-  console.log(`ok   ${name} (${Date.now() - began} ms)`);
-}
-
 const { service, address } = await serve("--sim-speed", "1");
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const { browser, page, trouble, bodies } = await open(address);
 let failed = true;
-const trouble = [];
 try {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
-  const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
-  const bodies = [];
-  page.on("pageerror", (error) => trouble.push(`error: ${error.message}`));
-  page.on("console", (message) => message.type() === "error" && trouble.push(`console: ${message.text()}`));
-  page.on("request", (request) => {
-    const url = request.url();
-    if (!url.startsWith(address) && !/^(data|blob):/.test(url)) trouble.push(`foreign request: ${url}`);
-  });
-  page.on("response", (response) => {
-    if (/event-stream/.test(response.headers()["content-type"] ?? "")) return;
-    bodies.push(response.body().catch(() => Buffer.alloc(0)));
-  });
-
   await step("the first view shows guests and hosts and is small", async () => {
     await page.goto(address);
     await page.getByRole("button", { name: "Migrate build" }).waitFor();
-    await page.getByText("sim://gamma").waitFor();
+    await page.locator("#hosts").getByText("sim://gamma").waitFor();
     await page.getByText("connected", { exact: true }).waitFor();
     const size = (await Promise.all(bodies)).reduce((sum, body) => sum + body.length, 0);
     assert.ok(size > 10_000 && size <= MOST_FIRST_VIEW_BYTES, `the first view has ${size} bytes`);
+    // Two guests of one name are both there, and can be told apart by those who only hear the page.
+    for (const host of ["beta", "gamma"]) await page.getByRole("button", { name: `Migrate proxy on sim://${host}`, exact: true }).waitFor();
     await accessible(page, "the first view");
     await shot(page, "guests");
   });
@@ -113,6 +77,15 @@ try {
     assert.ok(drawn, "nothing is drawn");
     await accessible(page, "the live migration");
     await shot(page, "live");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await page.waitForFunction(() => {
+      // The first is the axis of time; then comes the memory that is left, in the accent of the dark colours.
+      const marker = document.querySelectorAll("#remaining .u-marker")[1];
+      return marker && getComputedStyle(marker).borderTopColor === "rgb(124, 203, 224)";
+    });
+    await accessible(page, "the live migration, dark");
+    await shot(page, "live-dark");
+    await page.emulateMedia({ colorScheme: "light" });
   });
 
   await step("dark and narrow, it is as accessible", async () => {

@@ -169,12 +169,22 @@ fn what_cannot_be_is_refused_with_a_problem() {
 fn who_is_slow_is_hung_up_on() {
     let folder = Folder::new();
     let service = Service::start(&folder.path("store"), &[]);
-    let mut stream = TcpStream::connect(service.address.strip_prefix("http://").unwrap()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").unwrap();
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
-    assert!(read.is_ok(), "the service waits for ever: {read:?}");
+    let begin = |request: &[u8]| {
+        let mut stream = TcpStream::connect(service.address.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request).unwrap();
+        stream
+    };
+    let body = b"POST /api/v1/migrations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                 Content-Length: 60\r\nConnection: close\r\n\r\n{\"guest\":";
+    let mut slow = [begin(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "), begin(body)];
+    let answers = slow.each_mut().map(|stream| {
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        assert!(read.is_ok(), "the service waits for ever: {read:?}");
+        String::from_utf8(answer).unwrap()
+    });
+    assert!(answers[1].starts_with("HTTP/1.1 408"), "{answers:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,7 @@ pub(crate) fn world(socket: &Path, more: &[&str]) -> Process {
 pub(crate) struct Service {
     pub(crate) process: Process,
     pub(crate) address: String,
+    log: Arc<Mutex<String>>,
     agent: Agent,
     token: Option<String>,
 }
@@ -108,10 +110,23 @@ impl Service {
             }
         };
         // What it says later is read, or it would have to wait.
-        thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        let log = Arc::new(Mutex::new(said));
+        let kept = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
         let config =
             Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(40)));
-        Self { process: Process(child), address, agent: config.build().into(), token: None }
+        Self { process: Process(child), address, log, agent: config.build().into(), token: None }
+    }
+
+    /// What it has said on standard error.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(crate) fn with_token(&mut self, token: &str) {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::{Folder, Service, events, world};
 
 /// Kills; the promise is kept over this many.
-const KILLS: usize = 50;
+pub(crate) const KILLS: usize = 50;
 
 /// A client that follows everything and comes back after each break. It keeps what it was told, in order.
 fn follower(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>) -> thread::JoinHandle<Vec<(String, Value)>> {
@@ -27,8 +27,28 @@ fn follower(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>) -> thread::JoinH
     })
 }
 
-#[test]
-fn migrations_go_on_over_kills_and_a_client_counts_every_event_once() {
+/// What a client was told over kills of the service, and what the service keeps of it; both in order.
+pub(crate) struct OverKills {
+    pub(crate) begun: usize,
+    pub(crate) told: Vec<(String, Value)>,
+    pub(crate) kept: Vec<(String, Value)>,
+}
+
+impl OverKills {
+    /// Events that the client was told more than once.
+    pub(crate) fn doubled(&self) -> usize {
+        self.told.len() - self.told.iter().map(|(id, _)| id).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Events that the client was not told.
+    pub(crate) fn lost(&self) -> usize {
+        let told: BTreeSet<_> = self.told.iter().map(|(id, _)| id).collect();
+        self.kept.iter().filter(|(id, _)| !told.contains(id)).count()
+    }
+}
+
+/// Kills a service at many moments of its migrations, which go to and fro, and follows all of them.
+pub(crate) fn over_kills(kills: usize) -> OverKills {
     let folder = Folder::new();
     let socket = folder.path("world");
     let _world = world(&socket, &["--sim-guests", "8"]);
@@ -39,20 +59,22 @@ fn migrations_go_on_over_kills_and_a_client_counts_every_event_once() {
     let stop = Arc::new(AtomicBool::new(false));
     let client = follower(Arc::clone(&address), Arc::clone(&stop));
     let guests: Vec<_> = (1..=8).map(|number| format!("guest-{number:03}")).collect();
-    let (mut begun, mut home) = (0, true);
-    for kill in 0..KILLS {
+    let mut begun = 0;
+    for kill in 0..kills {
         // As soon as all have arrived, they are sent back.
         let (_, list) = service.get("/api/v1/migrations?limit=8");
         let runs = |one: &Value| one["state"] == "running";
         if !list["migrations"].as_array().unwrap().iter().any(runs) {
-            let destination = if home { "sim://beta" } else { "sim://alpha" };
+            let (_, now) = service.get("/api/v1/guests");
             for guest in &guests {
+                let mut all = now["guests"].as_array().unwrap().iter();
+                let there = all.find(|one| one["name"] == guest.as_str()).unwrap();
+                let destination = if there["host"] == "sim://alpha" { "sim://beta" } else { "sim://alpha" };
                 let body = json!({"guest": guest, "destination": destination, "bandwidth_limit_bytes_per_second": 48 << 20});
                 let (status, answer) = service.post("/api/v1/migrations", &body);
                 assert_eq!(status, 202, "{answer}");
                 begun += 1;
             }
-            home = !home;
         }
         // Each kill comes at another moment of the migrations.
         thread::sleep(Duration::from_millis(40 + (kill as u64 * 37) % 160));
@@ -67,7 +89,10 @@ fn migrations_go_on_over_kills_and_a_client_counts_every_event_once() {
     let list = list["migrations"].as_array().unwrap();
     assert_eq!(list.len(), begun);
     for one in list {
-        assert_eq!(one["state"], "completed", "{one}");
+        // A kill may come when the call is on record and was not made yet. Both hosts are looked at then, and it is told.
+        let never_made =
+            one["outcome"]["cause"] == "reply_lost" && one["outcome"]["guest"] == "source_running";
+        assert!(one["state"] == "completed" || never_made, "{one}");
         assert_eq!(one["trouble"], Value::Null, "{one}");
     }
     // What the store holds, migration by migration, is what the client was told.
@@ -84,16 +109,21 @@ fn migrations_go_on_over_kills_and_a_client_counts_every_event_once() {
     stop.store(true, Ordering::SeqCst);
     service.process.kill();
     let told = client.join().unwrap();
-    let ids: BTreeSet<_> = told.iter().map(|(id, _)| id.clone()).collect();
-    assert_eq!(ids.len(), told.len(), "an event was told twice");
-    let kept: Vec<_> =
-        kept.into_iter().map(|(number, place, data)| (format!("{number}.{place}"), data)).collect();
+    let kept = kept.into_iter().map(|(number, place, data)| (format!("{number}.{place}"), data)).collect();
+    OverKills { begun, told, kept }
+}
+
+#[test]
+fn migrations_go_on_over_kills_and_a_client_counts_every_event_once() {
+    let over = over_kills(KILLS);
+    let OverKills { begun, told, kept } = &over;
+    assert_eq!(over.doubled(), 0, "an event was told twice");
     assert!(kept.len() > begun * 8, "{} events of {begun} migrations", kept.len());
     assert_eq!(told, kept, "what the client was told is not what happened");
 }
 
-#[test]
-fn a_hundred_tasks_are_adopted_within_a_second() {
+/// How long a service takes that is started again with a hundred tasks, until it listens with all of them adopted.
+pub(crate) fn adopt_a_hundred() -> Duration {
     let folder = Folder::new();
     let socket = folder.path("world");
     let _world = world(&socket, &["--sim-guests", "100"]);
@@ -114,7 +144,13 @@ fn a_hundred_tasks_are_adopted_within_a_second() {
     let running =
         list["migrations"].as_array().unwrap().iter().filter(|one| one["state"] == "running").count();
     assert_eq!(running, 100);
-    // A debug build on a shared machine; the bench holds a release build to one second.
+    took
+}
+
+#[test]
+fn a_hundred_tasks_are_adopted_within_a_second() {
+    let took = adopt_a_hundred();
+    // A debug build on a shared machine; `cargo xtask load` holds a release build to one second.
     assert!(took < Duration::from_secs(5), "{took:?}");
     println!("100 tasks were adopted in {took:?}");
 }

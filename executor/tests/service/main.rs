@@ -8,3 +8,6 @@ mod harness;
 mod kills;
 mod kimchi;
 mod load;
+mod names;
+mod tap;
+mod watching;

@@ -33,7 +33,7 @@ const PLAIN: Scope = Scope {
 pub fn slices() -> [Slice; 9] {
     let slice = |name, scope, is_long| Slice { name, scope, is_long };
     [
-        slice("faults", Scope { faults: 2, requests: 0, ..PLAIN }, false),
+        slice("faults", Scope { faults: 2, requests: 0, persistent: true, ..PLAIN }, false),
         slice("more-faults", Scope { faults: 3, requests: 0, ..PLAIN }, false),
         slice("paused", Scope { guest: GuestRun::Paused, persistent: true, postcopy: false, ..PLAIN }, false),
         slice(

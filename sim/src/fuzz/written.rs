@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use whimbrel_core::{Request, Wish};
+use whimbrel_core::Request;
 
 use super::plan::{Plan, What, When};
 
@@ -43,12 +43,8 @@ fn moment(when: When) -> String {
 
 fn kind(what: What) -> String {
     match what {
-        What::Request(Request::React(wish)) => format!("What::Request(Request::React({}))", wished(wish)),
+        What::Request(Request::React(wish)) => format!("What::Request(Request::React(Wish::{wish:?}))"),
         What::Request(request) => format!("What::Request(Request::{request:?})"),
         other => format!("What::{other:?}"),
     }
-}
-
-fn wished(wish: Wish) -> String {
-    format!("Wish::{wish:?}")
 }

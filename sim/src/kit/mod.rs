@@ -81,6 +81,11 @@ use crate::world::{PortId, Told};
 #[doc = include_str!("../../../docs/testing.md")]
 struct Guide;
 
+/// The quick start, for the same reason.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/start-developing.md")]
+struct QuickStart;
+
 const NS_PER_MS: u64 = 1_000_000;
 
 /// What a test bed is made with.

@@ -9,6 +9,7 @@ use super::agenda::Due;
 use super::guests::Life;
 use super::job::{Job, Leg, Message, Stage};
 use super::truth::Doer;
+use super::verbs::aborted;
 use super::{HostId, JobId, World};
 use crate::network::{Flow, FlowId};
 use crate::qemu::{EventKind, HostConstants, SourceConfig, SourceMigration, Status};
@@ -128,10 +129,7 @@ impl World {
                     self.on_all_sent(id);
                 }
             }
-            EventKind::Cancelled { .. } => {
-                let words = "operation aborted: migration out job: canceled by client";
-                self.stop_following(id, Failure::new(Fault::Aborted, words));
-            }
+            EventKind::Cancelled { .. } => self.stop_following(id, aborted()),
             EventKind::Failed { .. } => {
                 let words = "operation failed: migration out job: the connection to the destination was lost";
                 self.stop_following(id, Failure::new(Fault::Other, words));

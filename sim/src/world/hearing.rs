@@ -10,10 +10,11 @@
 //! `migration/migration.c`.
 
 use whimbrel_core::port::Action;
-use whimbrel_core::{Answer, Command, Failure, Fault, Side};
+use whimbrel_core::{Answer, Command, Side};
 
 use super::agenda::Due;
 use super::job::{Job, Stage};
+use super::verbs::aborted;
 use super::{HostId, JobId, PortId, World};
 
 impl World {
@@ -65,8 +66,7 @@ impl World {
         }
         if let Some(job) = self.jobs.get_mut(id.0) {
             if matches!(command.action, Action::AbortMigration) {
-                let words = "operation aborted: migration out job: canceled by client";
-                job.end_wanted.get_or_insert_with(|| Failure::new(Fault::Aborted, words));
+                job.end_wanted.get_or_insert_with(aborted);
             }
             job.unheard.push((port, command.clone()));
         }

@@ -52,7 +52,7 @@ impl World {
         let lost = |words| Failure::new(Fault::Other, words);
         match job.stage {
             Stage::Preparing(_) | Stage::Mirroring => {
-                self.give_up(id, lost("operation failed: lost connection to the destination's daemon"));
+                self.give_up(id, lost(LOST_DESTINATION));
             }
             Stage::Copying => self.end_copy(id, lost(LOST_DESTINATION)),
             Stage::Finishing(_) => {

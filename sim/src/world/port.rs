@@ -13,6 +13,7 @@ use super::agenda::Due;
 use super::guests::Life;
 use super::job::MigrateOptions;
 use super::truth::Doer;
+use super::verbs::unreachable;
 use super::{GuestId, HostId, PortId, World};
 use crate::versions::Version;
 
@@ -232,8 +233,7 @@ impl World {
     fn facts(&self, port: &Port) -> Result<Box<Facts>, Failure> {
         self.reached(port.source)?;
         if !self.daemon_runs(port.destination) {
-            let words = "unable to connect to the destination's daemon";
-            return Err(Failure::new(Fault::DestinationUnreachable, words));
+            return Err(unreachable());
         }
         let resident = self.resident(port.guest);
         let copy = resident.copy(port.source);

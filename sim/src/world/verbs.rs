@@ -114,8 +114,7 @@ impl World {
         match job.stage {
             Stage::Preparing(_) | Stage::Mirroring => {
                 self.stop_mirror(id);
-                let words = "operation aborted: migration out job: canceled by client";
-                self.give_up(id, Failure::new(Fault::Aborted, words));
+                self.give_up(id, aborted());
                 Ok(())
             }
             Stage::Copying => {
@@ -375,7 +374,12 @@ fn refused(words: &str) -> Failure {
     Failure::new(Fault::Refused, words)
 }
 
-fn unreachable() -> Failure {
+/// Why a migration ends that somebody aborted.
+pub(super) fn aborted() -> Failure {
+    Failure::new(Fault::Aborted, "operation aborted: migration out job: canceled by client")
+}
+
+pub(super) fn unreachable() -> Failure {
     Failure::new(Fault::DestinationUnreachable, "unable to connect to the destination's daemon")
 }
 

@@ -115,7 +115,6 @@ pub(crate) const BUGS: &[Bug] = &[
     hears!("a definition on the destination is not seen", Seen(Destination, Is::Defined) => Seen(Destination, Is::Absent)),
     hears!("a definition is taken for a guest that runs", Seen(side, Is::Defined) => Seen(side, Is::Running)),
     hears!("a paused guest is taken for one that runs", Seen(side, Is::Paused) => Seen(side, Is::Running)),
-    hears!("a guest that runs is taken for a paused one", Seen(side, Is::Running) => Seen(side, Is::Paused)),
     hears!("a source that runs is taken for one without the guest", Seen(Source, Is::Running) => Seen(Source, Is::Absent)),
     hears!("the two hosts are mixed up", Seen(Source, state) => Seen(Destination, state), Seen(Destination, state) => Seen(Source, state)),
     hears!("a cancel hides the guest on the destination", control, Seen(Destination, Is::Running) if control.ledger().has(Mark::CancelAsked) => Seen(Destination, Is::Absent)),

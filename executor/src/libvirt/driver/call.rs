@@ -43,7 +43,7 @@ impl Hosts {
         domain: &Domain,
         parameters: &MigrateParameters,
     ) -> Result<(), Failure> {
-        let result = domain.migrate_p2p(&self.route.destination, parameters);
+        let result = domain.migrate_p2p(&self.route.way_to_destination(), parameters);
         if result.is_ok() {
             let _ = self.call_succeeded.set(());
         }

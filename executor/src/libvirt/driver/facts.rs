@@ -65,7 +65,11 @@ impl Hosts {
     }
 
     fn guest_facts(self: &Arc<Self>, source: &Connection) -> Result<GuestFacts, Failure> {
-        let domain = source.lookup(&self.route.guest).map_err(|error| match error.code {
+        let found = match self.uuid.get() {
+            Some(uuid) => source.lookup_uuid(uuid),
+            None => source.lookup(&self.route.guest),
+        };
+        let domain = found.map_err(|error| match error.code {
             ErrorCode::NoDomain => {
                 Failure::new(Fault::GuestNotFound, no_such_guest(&self.route.guest, source))
             }

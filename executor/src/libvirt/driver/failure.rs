@@ -36,6 +36,10 @@ fn fault(side: Side, error: &LibvirtError) -> Fault {
         _ if says("resolve address") || says("name resolution") || says("Name or service not known") => {
             Fault::AddressNotResolved
         }
+        // What `ssh` says of a key that it does not know, and of an account that does not let us in.
+        _ if says("Host key verification failed") || says("Permission denied (") => {
+            Fault::AuthenticationFailed
+        }
         _ if says("unused port") || says("Address already in use") => Fault::PortUnavailable,
         _ if says("already exists") || says("already active") => Fault::GuestExists,
         ErrorCode::NoConnect | ErrorCode::Rpc | ErrorCode::SystemError | ErrorCode::InvalidConnection => {
@@ -69,6 +73,11 @@ mod tests {
                 ErrorCode::SystemError,
                 "unable to connect to server: Connection refused",
                 Fault::DestinationUnreachable,
+            ),
+            (
+                ErrorCode::SystemError,
+                "Cannot recv data: Host key verification failed.: Connection reset by peer",
+                Fault::AuthenticationFailed,
             ),
             (ErrorCode::OperationInvalid, "no job is active on the domain", Fault::Refused),
             (ErrorCode::MigrateUnsafe, "Unsafe migration", Fault::UnsafeStorage),

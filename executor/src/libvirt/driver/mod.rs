@@ -58,7 +58,7 @@ struct Hosts {
     route: Route,
     source: Link,
     destination: Link,
-    /// The guest's UUID once the facts are known: from then on it is looked up by nothing else, so that a guest of
+    /// The guest's UUID, at the latest once the facts are known: from then on it is looked up by nothing else, so that a guest of
     /// the same name is never taken for it.
     uuid: OnceLock<String>,
     persistent: OnceLock<bool>,
@@ -79,9 +79,9 @@ impl LibvirtPort {
         let (uuid, persistent) = known.map(|guest| (guest.uuid, guest.persistent)).unzip();
         let hosts = Arc::new(Hosts {
             source: Link::new(route.source.clone()),
-            destination: Link::new(route.destination.clone()),
+            destination: Link::new(route.way_to_destination()),
+            uuid: uuid.or_else(|| route.uuid.clone()).map_or_else(OnceLock::new, OnceLock::from),
             route,
-            uuid: uuid.map_or_else(OnceLock::new, OnceLock::from),
             persistent: persistent.map_or_else(OnceLock::new, OnceLock::from),
             ended: Mutex::new(None),
             call_succeeded: OnceLock::new(),

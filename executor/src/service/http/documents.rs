@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use whimbrel_core::{AtTimeout, Spec, Ways, Wish};
+use whimbrel_core::{AtTimeout, Spec, Ways};
 
 use super::problem::Problem;
+use super::whole;
 use crate::hosts::Route;
 use crate::service::account::Account;
 use crate::service::secret::Password;
@@ -80,27 +81,27 @@ pub(super) struct Wanted {
     /// URI of the host that it goes to, or an address, which is reached by the configured transport.
     #[schema(min_length = 1, max_length = 1024)]
     pub(super) destination: String,
-    /// URI of the host that it is on. Without it, the first host that has it.
+    /// URI of the host that it is on. It must be said where several hosts have a guest of this name.
     #[serde(default)]
     pub(super) source: Option<String>,
     /// For the ssh connection to the destination; used once, and kept nowhere.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 1024, write_only)]
+    #[schema(value_type = Option<String>, max_length = 1024, pattern = "^[^\\u0000-\\u001f\\u007f]*$", write_only)]
     pub(super) password: Option<Password>,
     /// Where the guest's memory is sent, for example `tcp://192.0.2.12`.
     #[serde(default)]
     pub(super) migrate_uri: Option<String>,
     /// Longest pause at the hand-over, in ms.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1, maximum = 2_000_000)]
     pub(super) downtime_limit_ms: Option<u64>,
     /// Most bytes a second on the migration link.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1_048_576, maximum = 1_125_899_906_842_624_i64)]
     pub(super) bandwidth_limit_bytes_per_second: Option<u64>,
     /// When pre-copy has lasted this long, `at_timeout` happens.
-    #[serde(default)]
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub(super) timeout_ms: Option<u64>,
     /// `cancel`, `pause` or `postcopy`.
     #[serde(default)]
@@ -151,6 +152,8 @@ impl Wanted {
             ways,
             destination_xml: None,
             allow_unsafe: false,
+            tunnel: None,
+            uuid: None,
         };
         Ok((spec, route))
     }
@@ -166,13 +169,23 @@ pub(super) struct DryRun {
     pub(super) dry_run: bool,
 }
 
+/// Which of the guests of one name is meant.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OnHost {
+    /// URI of the host that it is on, as in the list of hosts.
+    #[param(min_length = 1, max_length = 1024)]
+    pub(super) host: Option<String>,
+}
+
 /// Which migrations are listed.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Those with smaller numbers only.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub(super) before: Option<i64>,
     /// At most so many, 1 to 200; 50 without it.
     #[param(minimum = 1, maximum = 200)]
@@ -228,50 +241,6 @@ pub(super) struct Migration {
 pub(super) struct MigrationList {
     /// The migrations.
     pub(super) migrations: Vec<Migration>,
-}
-
-/// A reaction that is wanted.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum ReactionWanted {
-    /// Another downtime limit.
-    DowntimeLimit {
-        /// In ms.
-        #[schema(minimum = 1, maximum = 2_000_000)]
-        ms: u64,
-    },
-    /// Another bandwidth limit.
-    BandwidthLimit {
-        /// At least 1 MiB/s.
-        #[schema(minimum = 1_048_576, maximum = 1_125_899_906_842_624_i64)]
-        bytes_per_second: u64,
-    },
-    /// The guest stands still until it has arrived.
-    Pause {},
-    /// The guest is moved first, and its memory after it.
-    Postcopy {},
-}
-
-impl From<ReactionWanted> for Wish {
-    fn from(wanted: ReactionWanted) -> Self {
-        match wanted {
-            ReactionWanted::DowntimeLimit { ms } => Self::DowntimeLimitMs(ms),
-            ReactionWanted::BandwidthLimit { bytes_per_second } => {
-                Self::BandwidthLimitBytesPerSecond(bytes_per_second)
-            }
-            ReactionWanted::Pause {} => Self::Pause,
-            ReactionWanted::Postcopy {} => Self::Postcopy,
-        }
-    }
-}
-
-/// What came of a reaction.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct ReactionAnswer {
-    /// `done`, `refused`, `not_known`, `not_allowed`, `out_of_bounds`, `busy`, `too_early` or `too_late`.
-    pub(super) result: String,
-    /// The same in plain English.
-    pub(super) description: String,
 }
 
 /// What came of a cancel.

@@ -22,6 +22,7 @@ use crate::service::Desk;
 use crate::service::access::Caller;
 use crate::service::secret::Password;
 use crate::service::supervisor::Order;
+use crate::service::tunnel::Fresh;
 
 /// What comes before every route of Kimchi's plug-in.
 const ROOT: &str = "/plugins/kimchi";
@@ -74,7 +75,7 @@ pub(super) struct Migrate {
     user: Option<String>,
     /// For the ssh connection; used once, and kept nowhere.
     #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 1024, write_only)]
+    #[schema(value_type = Option<String>, max_length = 1024, pattern = "^[^\\u0000-\\u001f\\u007f]*$", write_only)]
     password: Option<Password>,
     /// Memory over RDMA, which is not offered: it must be false.
     #[serde(default)]
@@ -125,7 +126,8 @@ pub(super) async fn vms(State(desk): State<Desk>) -> Result<Json<Vec<Vm>>, Unkin
 }
 
 /// A guest of this host.
-#[utoipa::path(get, path = "/plugins/kimchi/vms/{name}", tag = "kimchi", params(("name" = String, Path, description = "The guest's name")),
+#[utoipa::path(get, path = "/plugins/kimchi/vms/{name}", tag = "kimchi", params(("name" = String, Path, description = "The guest's name", min_length = 1, max_length = 255,
+        pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")),
     responses((status = 200, body = Vm), (status = "default", body = KimchiError)))]
 pub(super) async fn one_vm(
     State(desk): State<Desk>,
@@ -142,7 +144,7 @@ fn vm(desk: &Desk, guest: GuestEntry) -> Vm {
         GuestRun::NotRunning => "shutoff",
     };
     Vm {
-        task: desk.supervisor.busy(&guest.name).map(|id| id.to_string()),
+        task: desk.supervisor.busy(&guest.name, Some(&guest.uuid)).map(|id| id.to_string()),
         name: guest.name,
         uuid: guest.uuid,
         state: state.to_owned(),
@@ -153,7 +155,8 @@ fn vm(desk: &Desk, guest: GuestEntry) -> Vm {
 
 /// Migrate a guest of this host.
 #[utoipa::path(post, path = "/plugins/kimchi/vms/{name}/migrate", tag = "kimchi", request_body = Migrate,
-    params(("name" = String, Path, description = "The guest's name")),
+    params(("name" = String, Path, description = "The guest's name", min_length = 1, max_length = 255,
+        pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")),
     responses((status = 202, body = Task), (status = "default", body = KimchiError)))]
 pub(super) async fn migrate(
     State(desk): State<Desk>,
@@ -168,9 +171,9 @@ pub(super) async fn migrate(
         Err(Problem::new(StatusCode::CONFLICT, "rdma.not-offered", "memory cannot go over RDMA", remedy))?;
     }
     let guest = desk.find(&name, Some(desk.home())).await?;
-    let destination = desk.destination(&address, user.as_deref())?;
-    desk.let_in(&destination, password.as_ref())?;
-    drop(password);
+    let password = password.filter(|password| !password.is_empty());
+    let destination = desk.destination(&address, user.as_deref(), password.is_some())?;
+    let tunnel = desk.let_in(&guest.host, &destination, password).await?;
     let spec = Spec::new(name.as_str(), guest.host.as_str(), destination.as_str());
     let route = Route {
         guest: name.clone(),
@@ -180,9 +183,11 @@ pub(super) async fn migrate(
         ways: spec.ways,
         destination_xml: None,
         allow_unsafe: false,
+        tunnel: tunnel.as_ref().and_then(Fresh::near_end),
+        uuid: Some(guest.uuid),
     };
     let target_uri = format!("{ROOT}/vms/{}", escaped(&name));
-    let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key: None };
+    let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key: None, tunnel };
     let (id, _) = desk.supervisor.begin(order).await.map_err(Problem::from)?;
     Ok((StatusCode::ACCEPTED, Json(task(&desk, id).await?)).into_response())
 }

@@ -8,7 +8,9 @@ mod kimchi;
 mod native;
 mod page;
 mod problem;
+mod reactions;
 mod stream;
+mod whole;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};

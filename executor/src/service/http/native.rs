@@ -5,18 +5,24 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use whimbrel_core::Spec;
 
 use super::documents::{
-    CancelReply, DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, Page, Preflight,
-    ReactionAnswer, ReactionWanted, Wanted, migration, value, word,
+    CancelReply, DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, OnHost, Page, Preflight,
+    Wanted, migration, value, word,
 };
 use super::extract::{Body, GuestName, Number, check_name};
+use super::kimchi::escaped;
 use super::problem::Problem;
+use super::reactions::{ReactionAnswer, ReactionWanted};
+use super::whole;
+use crate::hosts::Route;
 use crate::inventory::GuestEntry;
 use crate::service::Desk;
 use crate::service::access::Caller;
 use crate::service::store::Audit;
-use crate::service::supervisor::Order;
+use crate::service::supervisor::{Order, Supervisor};
+use crate::service::tunnel::Fresh;
 
 /// Characters of an idempotency key at most.
 const MOST_KEY: usize = 255;
@@ -48,19 +54,20 @@ pub(super) async fn hosts(State(desk): State<Desk>) -> Json<HostList> {
     responses((status = 200, body = GuestList), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn guests(State(desk): State<Desk>) -> Json<GuestList> {
     let (mut guests, mut unreachable) = (Vec::new(), Vec::new());
-    let busy = desk.supervisor.busy_guests();
     for (uri, found) in desk.inventories().await {
         match found {
-            Ok(found) => guests.extend(found.guests.into_iter().map(|guest| document(guest, &busy))),
+            Ok(found) => {
+                guests.extend(found.guests.into_iter().map(|guest| document(guest, &desk.supervisor)));
+            }
             Err(_) => unreachable.push(uri),
         }
     }
     Json(GuestList { guests, unreachable })
 }
 
-fn document(guest: GuestEntry, busy: &std::collections::HashMap<String, i64>) -> Guest {
+fn document(guest: GuestEntry, supervisor: &Supervisor) -> Guest {
     Guest {
-        migration: busy.get(&guest.name).map(ToString::to_string),
+        migration: supervisor.busy(&guest.name, Some(&guest.uuid)).map(|id| id.to_string()),
         name: guest.name,
         uuid: guest.uuid,
         host: guest.host,
@@ -70,15 +77,22 @@ fn document(guest: GuestEntry, busy: &std::collections::HashMap<String, i64>) ->
     }
 }
 
-/// One guest, on the first host that has it.
-#[utoipa::path(get, path = "/api/v1/guests/{name}", tag = "guests", params(("name" = String, Path, description = "The guest's name")),
+/// One guest. Where several hosts have a guest of this name, `host` says which.
+#[utoipa::path(get, path = "/api/v1/guests/{name}", tag = "guests", params(OnHost, ("name" = String, Path, description = "The guest's name", min_length = 1, max_length = 255,
+        pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")),
     responses((status = 200, body = Guest), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn guest(
     State(desk): State<Desk>,
     GuestName(name): GuestName,
+    query: Result<Query<OnHost>, QueryRejection>,
 ) -> Result<Json<Guest>, Problem> {
-    let found = desk.find(&name, None).await?;
-    Ok(Json(document(found, &desk.supervisor.busy_guests())))
+    let Query(OnHost { host }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    // Whoever may look may not make this service connect to anywhere.
+    if let Some(uri) = host.as_ref().filter(|uri| !desk.hosts.contains(uri)) {
+        return Err(Problem::no_host(uri));
+    }
+    let found = desk.find(&name, host.as_deref()).await?;
+    Ok(Json(document(found, &desk.supervisor)))
 }
 
 /// Ask the hosts and the rules; nothing is changed. Every finding at once.
@@ -88,21 +102,27 @@ pub(super) async fn preflight(
     State(desk): State<Desk>,
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Preflight>, Problem> {
-    try_out(&desk, &wanted).await.map(Json)
+    try_out(&desk, wanted).await.map(Json)
 }
 
-async fn try_out(desk: &Desk, wanted: &Wanted) -> Result<Preflight, Problem> {
-    let (_, route) = parts(desk, wanted).await?;
+async fn try_out(desk: &Desk, wanted: Wanted) -> Result<Preflight, Problem> {
+    // The tunnel ends with this question.
+    let (_, route, _tunnel) = parts(desk, wanted).await?;
     let (facts, verdict) = desk.supervisor.preflight(route).await?;
     Ok(Preflight { allowed: verdict.allows(), findings: value(&verdict.findings), facts: value(&facts) })
 }
 
-async fn parts(desk: &Desk, wanted: &Wanted) -> Result<(whimbrel_core::Spec, crate::hosts::Route), Problem> {
+/// What is asked for, with the tunnel that its password opened.
+async fn parts(desk: &Desk, mut wanted: Wanted) -> Result<(Spec, Route, Option<Fresh>), Problem> {
     check_name(&wanted.guest)?;
-    let destination = desk.destination(&wanted.destination, None)?;
-    desk.let_in(&destination, wanted.password.as_ref())?;
-    let source = desk.find(&wanted.guest, wanted.source.as_deref()).await?.host;
-    wanted.parts(&source, &destination)
+    let password = wanted.password.take().filter(|password| !password.is_empty());
+    let destination = desk.destination(&wanted.destination, None, password.is_some())?;
+    let guest = desk.find(&wanted.guest, wanted.source.as_deref()).await?;
+    let (spec, mut route) = wanted.parts(&guest.host, &destination)?;
+    let tunnel = desk.let_in(&guest.host, &destination, password).await?;
+    route.uuid = Some(guest.uuid);
+    route.tunnel = tunnel.as_ref().and_then(Fresh::near_end);
+    Ok((spec, route, tunnel))
 }
 
 /// Begin a migration. With `Idempotency-Key`, a request that is sent twice begins one.
@@ -119,7 +139,7 @@ pub(super) async fn begin(
 ) -> Result<Response, Problem> {
     let Query(DryRun { dry_run }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     if dry_run {
-        return Ok(Json(try_out(&desk, &wanted).await?).into_response());
+        return Ok(Json(try_out(&desk, wanted).await?).into_response());
     }
     let idempotency_key = key(&headers)?;
     // A key that is known is answered even when the guest has moved on meanwhile.
@@ -127,16 +147,17 @@ pub(super) async fn begin(
         Some(key) => desk.supervisor.store.migration_by_key(key).await?,
         None => None,
     };
-    let (spec, route) =
-        match known.and_then(|row| serde_json::from_str::<crate::hosts::Route>(&row.route).ok()) {
-            Some(route) => {
-                let destination = desk.destination(&wanted.destination, None)?;
-                wanted.parts(wanted.source.as_deref().unwrap_or(&route.source), &destination)?
-            }
-            None => parts(&desk, &wanted).await?,
-        };
-    let target_uri = format!("/api/v1/guests/{}", wanted.guest);
-    let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key };
+    let target_uri = format!("/api/v1/guests/{}", escaped(&wanted.guest));
+    let (spec, route, tunnel) = match known.and_then(|row| serde_json::from_str::<Route>(&row.route).ok()) {
+        Some(route) => {
+            let destination = desk.destination(&wanted.destination, None, route.tunnel.is_some())?;
+            let (spec, route) =
+                wanted.parts(wanted.source.as_deref().unwrap_or(&route.source), &destination)?;
+            (spec, route, None)
+        }
+        None => parts(&desk, wanted).await?,
+    };
+    let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key, tunnel };
     let (id, _) = desk.supervisor.begin(order).await?;
     let location = [(header::LOCATION, format!("/api/v1/migrations/{id}"))];
     Ok((StatusCode::ACCEPTED, location, Json(read(&desk, id).await?)).into_response())
@@ -160,8 +181,9 @@ pub(super) async fn list(
 ) -> Result<Json<MigrationList>, Problem> {
     let Query(page) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let limit = page.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) || page.before.is_some_and(|before| before < 1) {
-        return Err(Problem::bad_request("`limit` is 1 to 200, and `before` at least 1"));
+    let most = i64::try_from(whole::MOST).unwrap_or(i64::MAX);
+    if !(1..=200).contains(&limit) || !page.before.is_none_or(|before| (1..=most).contains(&before)) {
+        return Err(Problem::bad_request(format!("`limit` is 1 to 200, and `before` 1 to {most}")));
     }
     let mut migrations = Vec::new();
     for row in desk.supervisor.store.migrations(page.before.unwrap_or(i64::MAX), limit).await? {
@@ -244,7 +266,8 @@ pub(super) async fn outcome(State(desk): State<Desk>, Number(id): Number) -> Res
     match read(&desk, id).await?.outcome {
         Some(outcome) => Ok(Json(outcome).into_response()),
         None => Err(Problem::new(
-            StatusCode::NOT_FOUND,
+            // The migration is there; it has not come so far.
+            StatusCode::CONFLICT,
             "migration.no-outcome",
             "the migration has no outcome yet",
             "follow its events, or ask again later",
@@ -258,8 +281,7 @@ pub(super) async fn outcome(State(desk): State<Desk>, Number(id): Number) -> Res
 pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
     let store = &desk.supervisor.store;
     let row = store.migration(id).await?.ok_or_else(Problem::no_migration)?;
-    let spec: whimbrel_core::Spec =
-        serde_json::from_str(&row.spec).map_err(|error| Problem::internal(error.to_string()))?;
+    let spec: Spec = serde_json::from_str(&row.spec).map_err(|error| Problem::internal(error.to_string()))?;
     let mut text = whimbrel_core::journal::header_line(&spec, None);
     text.push('\n');
     for (_, line) in store.records(id).await? {

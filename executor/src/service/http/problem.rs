@@ -6,9 +6,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::documents::word;
 use crate::hosts::HostsError;
+use crate::inventory::GuestEntry;
 use crate::service::store::StoreError;
 use crate::service::supervisor::Refused;
+use crate::service::tunnel::TunnelError;
 
 /// Where a problem's code is explained.
 const TYPES: &str = "https://whimbrel.invalid/problems/";
@@ -77,6 +80,33 @@ impl Problem {
         .detail(format!("no guest `{}` on any host that answers", name.escape_debug()))
     }
 
+    /// Several guests have the name.
+    pub(in crate::service) fn ambiguous(guests: &[GuestEntry]) -> Self {
+        let place = |guest: &GuestEntry| {
+            let (uuid, host) = (guest.uuid.escape_debug(), guest.host.escape_debug());
+            format!("on `{host}` with UUID {uuid}, {}", word(&guest.run))
+        };
+        let name = guests.first().map_or("", |guest| guest.name.as_str());
+        let places: Vec<_> = guests.iter().map(place).collect();
+        Self::new(
+            StatusCode::CONFLICT,
+            "guest.ambiguous",
+            "more than one host has a guest of this name",
+            "say which: put the host's URI into the request as `source`, or into the address as `?host=URI`",
+        )
+        .detail(format!("`{}` is {}", name.escape_debug(), places.join("; and ")))
+    }
+
+    pub(in crate::service) fn no_host(uri: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "host.unknown",
+            "this service has no such host",
+            "list the hosts and look for a mistake in the URI",
+        )
+        .detail(format!("no host `{}`", uri.escape_debug()))
+    }
+
     pub(in crate::service) fn no_migration() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -84,6 +114,27 @@ impl Problem {
             "there is no such migration",
             "list the migrations",
         )
+    }
+
+    /// The tunnel that a password opens is on this machine, and the source's daemon has to go through it.
+    pub(in crate::service) fn password_elsewhere(source: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "password.source-elsewhere",
+            "a password works for guests of this machine only",
+            "run a service on the source, or set up keys between the hosts and leave the password out",
+        )
+        .detail(format!("`{}` is reached over the network", source.escape_debug()))
+    }
+
+    pub(in crate::service) fn password_without_ssh(destination: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "password.not-ssh",
+            "a password is for ssh, and the destination is reached otherwise",
+            "write the destination as an address or as qemu+ssh://USER@HOST/system, or leave the password out",
+        )
+        .detail(format!("`{}` is no ssh connection to a host", destination.escape_debug()))
     }
 
     pub(in crate::service) fn bad_request(detail: impl Into<String>) -> Self {
@@ -153,6 +204,47 @@ impl From<HostsError> for Problem {
             ),
         }
         .detail(detail)
+    }
+}
+
+impl From<TunnelError> for Problem {
+    fn from(error: TunnelError) -> Self {
+        let detail = error.to_string();
+        let problem = match error {
+            TunnelError::KeyUnknown { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "host-key.unknown",
+                "the destination's ssh host key is not known, so it may be another machine",
+                "read the key's fingerprint at the destination itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), \
+                 compare it with what ssh-keyscan gives, and add that line to the known hosts of this service",
+            ),
+            TunnelError::KeyChanged(_) => Self::new(
+                StatusCode::CONFLICT,
+                "host-key.changed",
+                "the destination shows another ssh host key than before: it is another machine, or was set up anew",
+                "find out which; only then replace its line in the known hosts of this service",
+            ),
+            TunnelError::Refused(_) => Self::new(
+                StatusCode::CONFLICT,
+                "password.refused",
+                "the destination does not let this account in with this password",
+                "check the account and its password, and whether the destination's ssh daemon takes passwords",
+            ),
+            TunnelError::NoDaemon(_) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "host.no-daemon",
+                "ssh let us in, and no libvirt daemon is there",
+                "see to it that libvirt's daemon runs on the destination",
+            ),
+            TunnelError::Unreachable { .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "host.silent",
+                "a host does not answer",
+                "see to it that its ssh daemon runs and that this service reaches it",
+            ),
+            TunnelError::Machine(source) => return Self::internal(format!("{detail}: {source}")),
+        };
+        problem.detail(detail)
     }
 }
 

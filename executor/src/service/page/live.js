@@ -185,6 +185,14 @@ function charts() {
   return { remaining, rates };
 }
 
+// The charts are drawn in the colours of the moment.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  if (!present?.charts) return;
+  Object.values(present.charts).forEach((chart) => chart.destroy());
+  present.charts = charts();
+  draw(present);
+});
+
 addEventListener("resize", () => {
   if (!present?.charts) return;
   for (const place of ["remaining", "rates"]) {

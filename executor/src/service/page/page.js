@@ -33,13 +33,15 @@ function fill(id, rows) {
 async function refresh() {
   const [guests, hosts, history] = await Promise.all(["guests", "hosts", "migrations"].map((what) => read(`/api/v1/${what}`)));
   $("entry").hidden = true;
+  // Guests of one name are told apart by their hosts.
+  const told = (guest) => (guests.guests.filter((one) => one.name === guest.name).length > 1 ? `${guest.name} on ${guest.host}` : guest.name);
   fill("guests", guests.guests.map((guest) => (row) => {
     cell(row, guest.name);
     cell(row, guest.host);
     cell(row, guest.migration ? "being migrated" : RUNS[guest.run] ?? guest.run);
     cell(row, bytes(guest.memory_bytes));
-    if (guest.migration) cell(row, button("Watch", `Watch the migration of ${guest.name}`, () => watch(guest.migration)));
-    else cell(row, button("Migrate …", `Migrate ${guest.name}`, () => offer(guest, hosts.hosts)));
+    if (guest.migration) cell(row, button("Watch", `Watch the migration of ${told(guest)}`, () => watch(guest.migration)));
+    else cell(row, button("Migrate …", `Migrate ${told(guest)}`, () => offer(guest, hosts.hosts)));
   }));
   $("unreachable").textContent = guests.unreachable.length ? `Not answering, so their guests are missing here: ${guests.unreachable.join(", ")}` : "";
   $("hosts").replaceChildren(...hosts.hosts.map(host));
@@ -99,6 +101,9 @@ function order() {
   };
 }
 
+// The order with the password, which the service uses once for each question and keeps nowhere.
+const trusted = () => ({ ...order(), password: $("password").value === "" ? undefined : $("password").value });
+
 function says(element, text, className = "") {
   const line = document.createElement("p");
   line.className = className;
@@ -111,7 +116,7 @@ async function check() {
   place.replaceChildren();
   says(place, "The hosts are asked …", "soft");
   try {
-    const found = await read("/api/v1/preflight", { method: "POST", body: order() });
+    const found = await read("/api/v1/preflight", { method: "POST", body: trusted() });
     place.replaceChildren();
     says(place, found.allowed ? "Nothing stands against it." : "It would be refused:", found.allowed ? "" : "error");
     for (const finding of found.findings) {
@@ -129,8 +134,7 @@ async function begin() {
   if (!$("migrate-form").reportValidity() || !(await check())) return;
   try {
     // The same key with the same order begins one migration, however often it is sent.
-    const password = $("password").value === "" ? undefined : $("password").value;
-    const body = { ...order(), password };
+    const body = trusted();
     const { id } = await read("/api/v1/migrations", { method: "POST", body, more: { "Idempotency-Key": key } });
     $("migrate").close();
     refreshSoon();

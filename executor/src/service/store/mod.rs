@@ -115,6 +115,14 @@ impl Store {
         Ok(rows.iter().map(migration_row).collect::<Result<_, _>>()?)
     }
 
+    /// The routes of migrations that hypervisors may still be carrying out, driven or not.
+    pub(super) async fn routes_in_use(&self) -> Result<Vec<String>, StoreError> {
+        let query =
+            sqlx::query("SELECT route FROM migration WHERE ended_at_ms IS NULL OR trouble IS NOT NULL");
+        let rows = query.fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(|row| row.try_get("route")).collect::<Result<_, _>>()?)
+    }
+
     /// The lines of a migration's records with their numbers, in order.
     pub(super) async fn records(&self, migration: i64) -> Result<Vec<(i64, String)>, StoreError> {
         let query = sqlx::query("SELECT number, line FROM record WHERE migration = $1 ORDER BY number");

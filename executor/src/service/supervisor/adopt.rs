@@ -3,6 +3,8 @@
 //! A journal that cannot be gone through is named with the record at which it fails, and its migration is not driven:
 //! a state that is half known must not command anything.
 
+use std::path::PathBuf;
+
 use whimbrel_core::journal::{self, JournalError, Replayed};
 use whimbrel_core::{Instant, Output, Spec};
 
@@ -24,6 +26,10 @@ impl Supervisor {
     pub(in crate::service) async fn adopt(&self) -> Result<usize, StoreError> {
         let unfinished = self.store.unfinished().await?;
         let count = unfinished.len();
+        let routes = self.store.routes_in_use().await?;
+        let tunnel = |route: &String| serde_json::from_str::<Route>(route).ok()?.tunnel;
+        let tunnels: Vec<_> = routes.iter().filter_map(tunnel).map(PathBuf::from).collect();
+        self.tunnels.sweep(&tunnels);
         for row in unfinished {
             let records = self.store.records(row.id).await?;
             match go_through(&row, &records) {

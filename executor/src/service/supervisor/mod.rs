@@ -6,6 +6,7 @@
 mod adopt;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -25,6 +26,7 @@ use super::hub::Hub;
 use super::keeper::Keeper;
 use super::metrics::{Metrics, Present};
 use super::store::{Begun, Store, StoreError, Write};
+use super::tunnel::{Fresh, Tunnels};
 use crate::drive::{self, Course, Message};
 use crate::hosts::{Hosts, HostsError, Route};
 
@@ -39,13 +41,15 @@ const FACTS_PATIENCE: Duration = Duration::from_secs(25);
 pub(super) type Rules = fn(&Facts) -> Verdict;
 
 /// What is asked for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Order {
     pub(super) spec: Spec,
     pub(super) route: Route,
     pub(super) asked_by: String,
     pub(super) target_uri: String,
     pub(super) idempotency_key: Option<String>,
+    /// The tunnel that the route goes through. It ends with the order, unless a migration comes of it.
+    pub(super) tunnel: Option<Fresh>,
 }
 
 /// Why a migration was not begun.
@@ -83,7 +87,8 @@ impl From<StoreError> for Refused {
 /// What is known of a migration that runs.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
-    pub(super) guest: String,
+    guest: String,
+    uuid: Option<String>,
     inbox: Sender<Message>,
     pub(super) account: Arc<Mutex<Account>>,
 }
@@ -102,6 +107,7 @@ pub(super) struct Supervisor {
     pub(super) hub: Hub,
     pub(super) metrics: Arc<Metrics>,
     pub(super) writes: UnboundedSender<Write>,
+    tunnels: Tunnels,
     rules: Rules,
     running: Arc<Mutex<HashMap<i64, Running>>>,
     /// Held while a migration is begun: two for one guest would both be let in otherwise.
@@ -114,11 +120,13 @@ impl Supervisor {
         store: Store,
         hub: Hub,
         writes: UnboundedSender<Write>,
+        tunnels: Tunnels,
         rules: Rules,
         last_migration: i64,
     ) -> Self {
         Self {
             hosts,
+            tunnels,
             store,
             hub,
             metrics: Arc::default(),
@@ -153,21 +161,28 @@ impl Supervisor {
 
     /// Begins a migration, or gives the one that was begun with the same key. The number, and whether it is new.
     pub(super) async fn begin(&self, order: Order) -> Result<(i64, bool), Refused> {
+        // A client that hangs up half-way must not leave a migration that is in the store and that nobody drives.
+        let this = self.clone();
+        let begun = tokio::spawn(async move { this.begin_whole(order).await });
+        begun.await.unwrap_or_else(|error| Err(Refused::Store(error.to_string())))
+    }
+
+    async fn begin_whole(&self, order: Order) -> Result<(i64, bool), Refused> {
         let mut last = self.beginning.lock().await;
         let route = serde_json::to_string(&order.route).unwrap_or_default();
         let spec = serde_json::to_string(&order.spec).unwrap_or_default();
         if let Some(key) = &order.idempotency_key
             && let Some(known) = self.store.migration_by_key(key).await?
         {
-            let same = known.spec == spec && known.route == route;
+            let known_route = serde_json::from_str(&known.route).ok().map(Route::as_asked);
+            let same = known.spec == spec && known_route == Some(order.route.as_asked());
             return if same { Ok((known.id, false)) } else { Err(Refused::KeyReused(known.id)) };
         }
         let course = Course::begin(order.spec)?;
-        if let Some(id) = self.busy(&order.route.guest) {
+        if let Some(id) = self.busy(&order.route.guest, order.route.uuid.as_deref()) {
             return Err(Refused::Busy(id));
         }
-        self.hosts.check(&order.route.source)?;
-        self.hosts.check(&order.route.destination)?;
+        self.hosts.check_both(&order.route.source, &order.route.destination)?;
         let id = *last + 1;
         let begun = Begun {
             id,
@@ -184,23 +199,23 @@ impl Supervisor {
         written.await.map_err(|_| stopped())?.map_err(Refused::Store)?;
         *last = id;
         self.drive(id, course, order.route, Account::default());
+        if let Some(tunnel) = order.tunnel {
+            tunnel.keep();
+        }
         Ok((id, true))
     }
 
-    /// Which migration works on a guest of this name. Names are compared without their hosts: one guest is moved by one
-    /// migration, however its host is written.
-    pub(super) fn busy(&self, guest: &str) -> Option<i64> {
-        let running = self.lock();
-        running.iter().find(|(_, running)| running.guest == guest).map(|(id, _)| *id)
+    /// Which migration works on this guest. Where a UUID is not known, the name alone has to tell.
+    pub(super) fn busy(&self, guest: &str, uuid: Option<&str>) -> Option<i64> {
+        let is_it = |running: &Running| match (&running.uuid, uuid) {
+            (Some(known), Some(uuid)) => known == uuid,
+            _ => running.guest == guest,
+        };
+        self.lock().iter().find(|(_, running)| is_it(running)).map(|(id, _)| *id)
     }
 
     pub(super) fn running(&self, id: i64) -> Option<Running> {
         self.lock().get(&id).cloned()
-    }
-
-    /// The guests that are being migrated, with their migrations.
-    pub(super) fn busy_guests(&self) -> HashMap<String, i64> {
-        self.lock().iter().map(|(id, running)| (running.guest.clone(), *id)).collect()
     }
 
     /// The numbers of every migration that runs.
@@ -282,17 +297,24 @@ impl Supervisor {
     fn drive(&self, id: i64, course: Course, route: Route, account: Account) {
         let (inbox, told) = channel();
         let account = Arc::new(Mutex::new(account));
-        let running =
-            Running { guest: route.guest.clone(), inbox: inbox.clone(), account: Arc::clone(&account) };
+        let running = Running {
+            guest: route.guest.clone(),
+            uuid: route.uuid.clone(),
+            inbox: inbox.clone(),
+            account: Arc::clone(&account),
+        };
         self.lock().insert(id, running);
         let keeper = Keeper {
             migration: id,
             writes: self.writes.clone(),
             account,
             metrics: Arc::clone(&self.metrics),
+            commands: HashMap::new(),
         };
         let this = self.clone();
-        let span = tracing::info_span!("migration", id, guest = %route.guest);
+        let tunnel = route.tunnel.clone();
+        // A name may hold anything: what would end a line of the log is written otherwise.
+        let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
             let known = course.known_guest();
@@ -304,6 +326,9 @@ impl Supervisor {
             );
             match driven {
                 Ok(driven) => {
+                    if let Some(near_end) = tunnel.filter(|_| driven.outcome.is_some()) {
+                        this.tunnels.close(Path::new(&near_end));
+                    }
                     if let Some(error) = driven.journal_error {
                         tracing::error!(%error, "the journal broke off; the migration was driven on without it");
                     }

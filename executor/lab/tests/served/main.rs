@@ -1,0 +1,7 @@
+//! The service on two real libvirt hosts: over ssh, and as its page shows it.
+
+#![cfg(test)]
+
+mod harness;
+mod page;
+mod ssh;

@@ -1,0 +1,83 @@
+//! Whom `ssh` connects as, and where: read out of a connection URI, or refused.
+
+/// URIs of libvirt's ssh transports. A tunnel does for each what its own would.
+const SCHEMES: [&str; 3] = ["qemu+ssh://", "qemu+libssh://", "qemu+libssh2://"];
+/// Characters of a name at most.
+const MOST: usize = 255;
+
+/// An account on a host. None of its parts can be taken for an option of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::service) struct Login {
+    user: Option<String>,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Login {
+    /// The account that a URI names; none when it is not one of ssh.
+    pub(in crate::service) fn of_uri(uri: &str) -> Option<Self> {
+        let rest = SCHEMES.iter().find_map(|scheme| uri.strip_prefix(scheme))?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let (user, place) = match authority.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, authority),
+        };
+        let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, "")) => (address, None),
+            Some((address, port)) => (address, Some(port.strip_prefix(':')?)),
+            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+        };
+        let port = port.map(str::parse).transpose().ok()?;
+        let fits = is_plain(host, "-.:") && user.is_none_or(|user| is_plain(user, "-._"));
+        fits.then(|| Self { user: user.map(str::to_owned), host: host.to_owned(), port })
+    }
+
+    pub(in crate::service) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    pub(super) fn port(&self) -> Option<u16> {
+        self.port
+    }
+}
+
+/// Whether a text is a name, with these characters beside letters and digits, and no option.
+pub(in crate::service) fn is_plain(text: &str, also: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MOST
+        && !text.starts_with('-')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Login;
+
+    #[test]
+    fn an_account_is_read_out_of_a_uri() {
+        let told = |uri| Login::of_uri(uri).map(|login| (login.user, login.host, login.port));
+        let some =
+            |user: Option<&str>, host: &str, port| Some((user.map(str::to_owned), host.to_owned(), port));
+        assert_eq!(told("qemu+ssh://beta/system"), some(None, "beta", None));
+        assert_eq!(
+            told("qemu+libssh2://root@192.0.2.12:2222/system?x=y"),
+            some(Some("root"), "192.0.2.12", Some(2222))
+        );
+        assert_eq!(told("qemu+ssh://[2001:db8::1]:22/system"), some(None, "2001:db8::1", Some(22)));
+        for uri in [
+            "qemu+tcp://beta/system",
+            "qemu+ssh:///system",
+            "qemu+ssh://-oProxyCommand=x/system",
+            "qemu+ssh://-l@beta/system",
+            "qemu+ssh://a b@beta/system",
+            "qemu+ssh://beta:port/system",
+            "qemu+ssh://b$(x)/system",
+        ] {
+            assert_eq!(told(uri), None, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Connections to a destination's daemon that a password opens: a tunnel of the system's own `ssh`, with a socket on this
+//! machine as its near end.
+//!
+//! The password is told to `ssh` once and kept nowhere. The tunnel is a process of its own, so that it outlives the
+//! service as the migration does: this service, or the next, and the source's daemon go through it until the end. Host keys
+//! are checked by `ssh` against known ones, and an unknown one is refused; nothing here may ever weaken that.
+
+mod login;
+mod question;
+mod ssh;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+
+pub(super) use self::login::{Login, is_plain};
+pub use self::question::{SOCKET_VARIABLE, answer};
+use super::access::hexadecimal;
+use super::secret::Password;
+
+/// Name of the near end in a tunnel's folder.
+const NEAR_END: &str = "daemon";
+/// Name of the place at which the tunnel takes orders.
+const CONTROL: &str = "control";
+/// Name of the place at which `ssh` gets the password.
+const QUESTION: &str = "question";
+
+/// Why there is no tunnel.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TunnelError {
+    /// The destination's key is not known.
+    #[error("the ssh host key of `{host}` is not known here: {said}")]
+    KeyUnknown { host: String, said: String },
+    /// The destination shows another key than the known one.
+    #[error("`{0}` shows another ssh host key than the one that is known")]
+    KeyChanged(String),
+    /// The password does not let us in.
+    #[error("`{0}` does not take this password")]
+    Refused(String),
+    /// Nobody answers, or not in time.
+    #[error("there is no ssh connection to `{host}`: {said}")]
+    Unreachable { host: String, said: String },
+    /// There is no libvirt daemon to be reached there.
+    #[error("no libvirt daemon has a socket on `{0}`")]
+    NoDaemon(String),
+    /// This machine has no `ssh`, or no place for a tunnel.
+    #[error("no tunnel can be made on this machine")]
+    Machine(#[from] io::Error),
+}
+
+/// Makes and ends tunnels. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Tunnels {
+    folder: Arc<Path>,
+    known_hosts: Option<Arc<Path>>,
+}
+
+/// A tunnel that nobody uses yet: it ends when it is dropped, unless somebody keeps it.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    tunnels: Tunnels,
+    near_end: Option<PathBuf>,
+}
+
+impl Tunnels {
+    /// Tunnels of the service with this store, below a folder for what lives as long as the machine runs.
+    pub(super) fn new(run_folder: &Path, store: &Path, known_hosts: Option<&Path>) -> Self {
+        let store = fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+        let of_store = hexadecimal(digest(&SHA256, store.as_os_str().as_encoded_bytes()).as_ref());
+        // A path of a socket has 107 bytes at most.
+        let folder = run_folder.join(of_store.chars().take(8).collect::<String>());
+        Self { folder: folder.into(), known_hosts: known_hosts.map(Arc::from) }
+    }
+
+    /// Opens a tunnel. Blocks for some seconds.
+    pub(super) fn open(&self, login: &Login, password: Password) -> Result<Fresh, TunnelError> {
+        let mut name = [0; 4];
+        let no_chance = |_| io::Error::other("the system gives no random numbers");
+        SystemRandom::new().fill(&mut name).map_err(no_chance)?;
+        let place = self.folder.join(hexadecimal(&name));
+        DirBuilder::new().recursive(true).mode(0o700).create(&place)?;
+        let near_end = place.join(NEAR_END);
+        // From here on whatever was made goes with it.
+        let fresh = Fresh { tunnels: self.clone(), near_end: Some(near_end.clone()) };
+        ssh::connect(login, password, &place, self.known_hosts.as_deref())?;
+        let far_end = ssh::find_daemon(login, &place)?;
+        ssh::lead(login, &place, &near_end, far_end)?;
+        tracing::info!(host = login.host(), "a tunnel is open");
+        Ok(fresh)
+    }
+
+    /// Ends a tunnel, and removes what is left of it. One that has ended already is no mistake.
+    pub(super) fn close(&self, near_end: &Path) {
+        let Some(place) = near_end.parent().filter(|place| place.starts_with(&self.folder)) else { return };
+        ssh::end(place);
+        let _ = fs::remove_dir_all(place);
+        // Others may be there.
+        let _ = fs::remove_dir(&self.folder);
+    }
+
+    /// Ends the tunnels that nobody needs: of migrations whose service was killed before they began or after they ended.
+    pub(super) fn sweep(&self, needed: &[PathBuf]) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let near_end = entry.path().join(NEAR_END);
+            if !needed.contains(&near_end) {
+                self.close(&near_end);
+            }
+        }
+    }
+}
+
+impl Fresh {
+    /// The near end, as a path.
+    pub(super) fn near_end(&self) -> Option<String> {
+        self.near_end.as_ref().map(|path| path.display().to_string())
+    }
+
+    /// Leaves the tunnel open: whoever drives the migration ends it.
+    pub(super) fn keep(mut self) {
+        self.near_end = None;
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(near_end) = &self.near_end {
+            self.tunnels.close(near_end);
+        }
+    }
+}

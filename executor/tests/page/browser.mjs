@@ -1,0 +1,51 @@
+// A real browser, and what every test of the page asks of it.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const pictures = process.argv[2];
+
+// A page of a browser that notes everything that it complains of, and every request that leaves the service.
+export async function open(address) {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+  // Colours on their way from one to the other are nobody's contrast.
+  const reducedMotion = "reduce";
+  const context = await browser.newContext({ reducedMotion, viewport: { width: 1280, height: 900 }, acceptDownloads: true });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  const [trouble, bodies] = [[], []];
+  page.on("pageerror", (error) => trouble.push(`error: ${error.message}`));
+  page.on("console", (message) => message.type() === "error" && trouble.push(`console: ${message.text()}`));
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(address) && !/^(data|blob):/.test(url)) trouble.push(`foreign request: ${url}`);
+  });
+  page.on("response", (response) => {
+    if (/event-stream/.test(response.headers()["content-type"] ?? "")) return;
+    bodies.push(response.body().catch(() => Buffer.alloc(0)));
+  });
+  return { browser, page, trouble, bodies };
+}
+
+export async function accessible(page, what) {
+  // The page's policy lets no foreign script in, so axe is evaluated by the browser's own tools.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document));
+  const told = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`);
+  assert.deepEqual(told, [], `axe-core on ${what}`);
+}
+
+export const shot = (page, name) => (pictures ? page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true }) : null);
+
+export async function step(name, run) {
+  const began = Date.now();
+  await run();
+  console.log(`ok   ${name} (${Date.now() - began} ms)`);
+}

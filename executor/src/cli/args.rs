@@ -14,6 +14,7 @@ use whimbrel_core::AtTimeout;
 use whimbrel_sim::qemu::Engine;
 
 use super::asked::Asked;
+use super::rule::args::Set;
 use super::check::Check;
 use super::facts::FactsVerb;
 use super::rule::args::RuleVerb;
@@ -193,6 +194,9 @@ pub(super) struct Adopt {
     /// How results are written, from here on.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+    /// For a migration that was not judged yet: rules beside the shipped ones, and what the operator decided about them.
+    #[command(flatten)]
+    pub(super) rules: Set,
     #[command(flatten)]
     pub(super) simulated: Simulated,
 }
@@ -252,6 +256,10 @@ pub(super) struct Serve {
     /// Requests a second that one address may send.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) rate: u32,
+    /// Rules beside the shipped ones, and what the operator decided about them. They are loaded anew on SIGHUP and when
+    /// the API is asked to; what cannot be loaded changes nothing.
+    #[command(flatten)]
+    pub(super) rules: Set,
     #[command(flatten)]
     pub(super) simulated: Simulated,
 }

@@ -6,13 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use whimbrel_core::Ways;
-use whimbrel_plugins::facts::{Request, StorageCopy};
+use whimbrel_core::{Spec, Ways};
 
 use super::CliError;
 use super::args::{AtTimeoutName, Simulated};
 use super::rule::args::Set;
-use crate::hosts::Inquiry;
+use crate::hosts::Route;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option that is given or not")]
@@ -92,40 +91,30 @@ impl Asked {
         self.xml.as_deref().map(read).transpose()
     }
 
-    /// What the hosts are asked, with the definition that was read for the destination.
-    pub(super) fn inquiry(&self, destination_xml: Option<String>) -> Inquiry {
-        Inquiry {
+    /// Which guest goes which way, with the definition that was read for the destination.
+    pub(super) fn route(&self, destination_xml: Option<String>) -> Route {
+        Route {
             guest: self.domain.clone(),
             source: self.source.clone(),
             destination: self.dest.clone(),
+            migrate_uri: self.migrate_uri.clone(),
+            ways: self.ways(),
             destination_xml,
-            copy_disks: self.copy_disks,
-            probe: !self.no_probe,
+            allow_unsafe: self.allow_unsafe,
+            tunnel: None,
+            uuid: None,
         }
     }
 
-    /// The same for rules.
-    pub(super) fn request(&self) -> Request {
-        let ways = self.ways();
-        Request {
-            live: !ways.offline,
-            offline: ways.offline,
-            postcopy: ways.postcopy,
-            storage_copy: if ways.copy_disks { StorageCopy::Full } else { StorageCopy::None },
-            allow_unsafe: self.allow_unsafe,
-            peer_to_peer: true,
-            parallel_connections: ways.parallel_connections.map(u32::from),
-            compression: if ways.xbzrle { vec!["xbzrle".to_owned()] } else { Vec::new() },
-            auto_converge: ways.auto_converge,
-            persist_destination: true,
-            undefine_source: true,
-            destination_xml: self.xml.is_some(),
-            persistent_xml: self.xml.is_some(),
-            migrate_uri: self.migrate_uri.clone(),
-            bandwidth_mib_per_second: self.bandwidth,
-            downtime_limit_ms: self.downtime,
-            ..Request::default()
-        }
+    /// The limits.
+    pub(super) fn spec(&self) -> Spec {
+        let mut spec = Spec::new(self.domain.as_str(), self.source.as_str(), self.dest.as_str());
+        spec.downtime_limit_ms = self.downtime;
+        spec.bandwidth_limit_bytes_per_second = self.bandwidth.map(|mib| mib << 20);
+        spec.timeout_ms = self.timeout.map(|s| s.saturating_mul(1000));
+        spec.at_timeout = self.at_timeout.into();
+        spec.ways = self.ways();
+        spec
     }
 }
 

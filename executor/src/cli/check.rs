@@ -5,8 +5,9 @@ use whimbrel_plugins::facts::Facts;
 
 use super::asked::Asked;
 use super::rule::args::Form;
-use super::rule::{load_set, show, today};
+use super::rule::{load_set, show};
 use super::{CliError, Exit, simulated};
+use crate::preflight::{self, today};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -26,7 +27,6 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
 /// The facts that rules judge, from both hosts.
 pub(super) fn collect(asked: &Asked) -> Result<Facts, CliError> {
     let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
-    let mut facts = hosts.facts(&asked.inquiry(asked.destination_xml()?))?;
-    facts.request = Some(asked.request());
-    Ok(facts)
+    let route = asked.route(asked.destination_xml()?);
+    Ok(preflight::facts(&hosts, &asked.spec(), &route, !asked.no_probe)?)
 }

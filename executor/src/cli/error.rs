@@ -214,16 +214,22 @@ impl CliError {
         if let Self::Scenario { error, text } = self {
             return scenario(error, text);
         }
-        let mut rendered = format!("error: {self}");
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let _ = write!(rendered, ": {error}");
-            cause = error.source();
-        }
+        let mut rendered = format!("error: {}", self.with_causes());
         if let Some(hint) = self.hint() {
             let _ = write!(rendered, "\n\nhint: {hint}");
         }
         rendered
+    }
+
+    /// The error with its chain of causes, in one line.
+    pub(super) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        text
     }
 
     fn hint(&self) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use whimbrel_core::control::Change;
@@ -10,10 +10,11 @@ use whimbrel_core::journal::Circumstances;
 use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict};
 
 use super::args::Migrate;
-use super::preflight::Preflight;
+use super::rule::load_set;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal};
 use crate::hosts::{Hosts, Route};
+use crate::preflight::{Opinion, Preflight};
 use crate::watch::{self, Format, Origin, picture};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
@@ -23,20 +24,11 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     hosts.check(&asked.dest)?;
     hosts.check(&asked.source)?;
     // Before anything is made and before signals are caught: whoever interrupts a host that is slow to answer, leaves.
-    let destination_xml = asked.destination_xml()?;
-    let preflight = Preflight::new(asked, &hosts, destination_xml.clone())?;
-    let route = Route {
-        guest: asked.domain.clone(),
-        source: asked.source.clone(),
-        destination: asked.dest.clone(),
-        migrate_uri: asked.migrate_uri.clone(),
-        ways: asked.ways(),
-        destination_xml,
-        allow_unsafe: asked.allow_unsafe,
-        tunnel: None,
-        uuid: None,
-    };
-    let course = Course::begin(spec(arguments)).map_err(drive::DriveError::from)?;
+    let route = asked.route(asked.destination_xml()?);
+    let spec = spec(arguments);
+    let set = Arc::new(load_set(&asked.rules)?);
+    let preflight = Preflight::new(set, &hosts, &spec, &route, !asked.no_probe);
+    let course = Course::begin(spec).map_err(drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
     let circumstances = Circumstances {
         began_at_unix_ms: unix_ms(),
@@ -44,7 +36,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         destination_xml: route.destination_xml.clone(),
     };
     let journal = Journal::create(&path, circumstances)?;
-    let rules = &|facts: &_| preflight.judge(facts);
+    let rules = &|facts: &_| verdict(&preflight, facts);
     follow(&hosts, Driving { route, course, journal, path: &path, format: arguments.format, rules })
 }
 
@@ -91,16 +83,19 @@ pub(super) fn unix_ms() -> u64 {
 }
 
 fn spec(arguments: &Migrate) -> Spec {
-    let asked = &arguments.asked;
-    let mut spec = Spec::new(asked.domain.as_str(), asked.source.as_str(), asked.dest.as_str());
-    spec.downtime_limit_ms = asked.downtime;
-    spec.bandwidth_limit_bytes_per_second = asked.bandwidth.map(|mib| mib << 20);
-    spec.timeout_ms = asked.timeout.map(|s| s.saturating_mul(1000));
-    spec.at_timeout = asked.at_timeout.into();
-    spec.ways = asked.ways();
+    let mut spec = arguments.asked.spec();
     spec.doubt_patience_ms = arguments.doubt_patience.saturating_mul(1000);
     spec.recovery_patience_ms = arguments.recovery_patience.saturating_mul(1000);
     spec
+}
+
+/// What the rules say, for the core; that some could not tell is for people.
+pub(super) fn verdict(preflight: &Preflight, known: &Facts) -> Verdict {
+    let Opinion { verdict, unknown } = preflight.judge(known);
+    if unknown > 0 {
+        say(&format!("preflight: {unknown} findings are unknown; `whimbrel check` names them"));
+    }
+    verdict
 }
 
 /// The code that tells this outcome.

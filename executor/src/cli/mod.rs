@@ -16,7 +16,6 @@ mod fleet;
 mod fuzz;
 mod interrupt;
 mod migrate;
-mod preflight;
 mod replay;
 mod rule;
 mod serve;

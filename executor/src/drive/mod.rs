@@ -104,6 +104,12 @@ impl Course {
         Self { migration, now, first: Input::Restarted }
     }
 
+    /// What was asked for.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        self.migration.view().spec
+    }
+
     /// The guest as it was found, when somebody found it already: the port is to look for this one.
     #[must_use]
     pub fn known_guest(&self) -> Option<GuestFacts> {

@@ -19,9 +19,10 @@ use whimbrel_plugins::lock::{Lock, verify_signature};
 use whimbrel_plugins::shipped::SHIPPED;
 
 use self::args::{Check, Explain, Form, Inspect, List, RuleVerb, Set, Verify};
-pub(super) use self::judged::{show, today};
+pub(super) use self::judged::show;
 pub(super) use self::set::load as load_set;
 use super::{CliError, Exit};
+use crate::preflight::today;
 
 pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
     match verb {

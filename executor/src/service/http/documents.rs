@@ -197,9 +197,12 @@ pub(super) struct Page {
 pub(super) struct Preflight {
     /// Whether nothing stands against the migration.
     pub(super) allowed: bool,
-    /// Every finding: `code`, `severity`, `message`, `remediation`.
+    /// Every finding: `pack`, `code`, `verdict` (`pass`, `warn`, `fail` or `unknown`), `subject` (a JSON pointer into the
+    /// facts), `message`, `remediation`, `evidence`, and `waived` where the operator waived it.
     #[schema(value_type = Vec<Object>)]
     pub(super) findings: Value,
+    /// Digest of the set of rules that judged.
+    pub(super) rules: String,
     /// The facts that were judged.
     #[schema(value_type = Object)]
     pub(super) facts: Value,

@@ -47,10 +47,11 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     };
     // What was begun has been judged already; the hosts are asked about what was not.
     let set = Arc::new(load_set(&arguments.rules)?);
-    let rules = &|facts: &_| {
-        verdict(&Preflight::new(Arc::clone(&set), &hosts, &spec, &route, true), facts)
-    };
-    follow(&hosts, Driving { route: route.clone(), course, journal: kept, path, format: arguments.format, rules })
+    let rules = &|facts: &_| verdict(&Preflight::new(Arc::clone(&set), &hosts, &spec, &route, true), facts);
+    follow(
+        &hosts,
+        Driving { route: route.clone(), course, journal: kept, path, format: arguments.format, rules },
+    )
 }
 
 fn route(spec: &Spec, circumstances: &Circumstances) -> Route {

@@ -14,10 +14,10 @@ use whimbrel_core::AtTimeout;
 use whimbrel_sim::qemu::Engine;
 
 use super::asked::Asked;
-use super::rule::args::Set;
 use super::check::Check;
 use super::facts::FactsVerb;
 use super::rule::args::RuleVerb;
+use super::rule::args::Set;
 use crate::service::access::Role;
 use crate::watch::Format;
 

@@ -180,7 +180,8 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     let last = writer.last_migration;
     let writing = tokio::spawn(writer.run(inbox, hub.clone()));
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
-    let supervisor = Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last);
+    let supervisor =
+        Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last);
     let adopted = supervisor.adopt().await.map_err(refused)?;
     let rates = Rates::new(config.rate);
     let desk = Desk {

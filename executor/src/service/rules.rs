@@ -38,7 +38,9 @@ impl Rules {
         match &differ {
             Ok(true) => tracing::info!(set = self.get().digest(), "new rules are in force"),
             Ok(false) => tracing::info!("the rules were loaded anew, and are the same"),
-            Err(reason) => tracing::error!(reason, "the rules cannot be loaded anew; those before stay in force"),
+            Err(reason) => {
+                tracing::error!(reason, "the rules cannot be loaded anew; those before stay in force");
+            }
         }
         differ
     }

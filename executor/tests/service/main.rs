@@ -9,5 +9,6 @@ mod kills;
 mod kimchi;
 mod load;
 mod names;
+mod rules;
 mod tap;
 mod watching;

@@ -307,7 +307,9 @@ impl Supervisor {
             let _inside = span.enter();
             let known = course.known_guest();
             // The hosts are asked when the core asks: one that was begun before has been judged already.
-            let rules = |known: &_| Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict;
+            let rules = |known: &_| {
+                Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict
+            };
             let driven = this.hosts.port(route, known, inbox).map_err(|error| error.to_string()).and_then(
                 |mut port| {
                     drive::drive(course, &mut *port, &told, Box::new(keeper), &rules, None)

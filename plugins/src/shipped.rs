@@ -2,7 +2,7 @@
 
 use whimbrel_facts::{Activation, Facts, Finding};
 
-use crate::host::{Host, HostError, Pack};
+use crate::host::{Allocation, Cache, Host, HostError, Limits, Pack};
 
 /// A component that was built from `plugins/packs` and committed; `cargo xtask rules` builds it anew and compares.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +34,12 @@ pub const SHIPPED: [Shipped; 4] = [
 /// The digests of the shipped packs, as they were committed.
 pub const LOCK: &str = include_str!("../shipped/rules.lock");
 
-/// Loads every shipped pack.
+/// Loads every shipped pack, into a sandbox of their own.
 ///
 /// # Errors
 /// When this machine cannot run them.
-pub fn load(host: &Host) -> Result<Vec<Pack>, HostError> {
-    let host = &host.for_shipped()?;
+pub fn load(limits: Limits, allocation: Allocation, cache: Option<Cache>) -> Result<Vec<Pack>, HostError> {
+    let host = &Host::for_shipped(limits, allocation, cache)?;
     // Each is compiled on a thread of its own the first time, so that all of them take as long as the largest.
     std::thread::scope(|scope| {
         let loading = SHIPPED.map(|pack| scope.spawn(move || host.load(pack.bytes)));

@@ -126,7 +126,7 @@ fn another_version_of_the_contract_is_named() {
 fn a_pack_cannot_speak_for_another() {
     // It has the name of a shipped pack.
     let host = host();
-    let mut packs = shipped::load(&host).unwrap();
+    let mut packs = shipped::load(Limits::default(), Allocation::OnDemand, None).unwrap();
     packs.push(host.load(&made(&Parts { name: "whimbrel.guest", ..Parts::default() })).unwrap());
     let told = RuleSet::new(packs, Policy::default()).unwrap_err().to_string();
     assert!(told.contains("two packs have the name `whimbrel.guest`"), "{told}");
@@ -145,7 +145,7 @@ fn a_pack_cannot_speak_for_another() {
 #[test]
 fn settings_are_held_against_the_schema_before_the_pack_sees_them() {
     let load = |policy: &str| {
-        let packs = shipped::load(&host()).unwrap();
+        let packs = shipped::load(Limits::default(), Allocation::OnDemand, None).unwrap();
         RuleSet::new(packs, Policy::parse(policy).unwrap()).map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(load("[rule.\"destination.migrations\"]\nsettings = { most = 1000 }\n"), Ok(()));

@@ -4,7 +4,7 @@
 
 use whimbrel_core::{Facts, GuestFacts, GuestRun, HostFacts, Severity};
 use whimbrel_plugins::facts::Verdict;
-use whimbrel_plugins::host::{Allocation, Host, Limits};
+use whimbrel_plugins::host::{Allocation, Limits};
 use whimbrel_plugins::policy::Policy;
 use whimbrel_plugins::shipped::{self, SHIPPED};
 use whimbrel_plugins::{INCOMPLETE, RuleSet, judge};
@@ -114,8 +114,7 @@ fn codes_are_unique() {
 const TODAY: &str = "2026-01-15";
 
 fn set(policy: &str) -> Result<RuleSet, String> {
-    let host = Host::new(Limits::default(), Allocation::OnDemand, None).unwrap();
-    let packs = shipped::load(&host).unwrap();
+    let packs = shipped::load(Limits::default(), Allocation::OnDemand, None).unwrap();
     let policy = Policy::parse(policy).map_err(|error| error.to_string())?;
     RuleSet::new(packs, policy).map_err(|error| error.to_string())
 }

@@ -18,7 +18,7 @@ use whimbrel_plugins::lock::Lock;
 use whimbrel_plugins::shipped::{self, SHIPPED};
 
 fn packs(allocation: Allocation) -> Vec<Pack> {
-    shipped::load(&Host::new(Limits::default(), allocation, None).unwrap()).unwrap()
+    shipped::load(Limits::default(), allocation, None).unwrap()
 }
 
 fn all(pack: &Pack) -> Vec<Activation> {

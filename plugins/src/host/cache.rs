@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::digest;
+use super::digest_of;
 use super::trusted;
 
 /// A folder of compiled packs.
@@ -54,7 +54,7 @@ impl Cache {
         if !about.is_file() || !is_private(&about) || about.len() > BYTES_MOST {
             return None;
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(usize::try_from(about.len()).ok()?.saturating_add(1));
         file.take(BYTES_MOST).read_to_end(&mut bytes).ok()?;
         let (written, code) = bytes.split_at_checked(DIGEST)?;
         // The key belongs to the digest, so that a file that was renamed is not taken for another pack's.
@@ -102,7 +102,7 @@ impl Cache {
 const NO_SYMLINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 fn sum(key: &str, code: &[u8]) -> String {
-    digest(&[key.as_bytes(), b"\n", code].concat())
+    digest_of([key.as_bytes(), b"\n", code])
 }
 
 fn is_ours(folder: &Path) -> bool {

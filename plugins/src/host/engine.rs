@@ -69,7 +69,6 @@ enum Compiler {
 #[derive(Clone, Debug)]
 pub struct Host {
     engine: Engine,
-    allocation: Allocation,
     cache: Option<Cache>,
     limits: Limits,
 }
@@ -106,12 +105,16 @@ impl Host {
         Self::with(limits, allocation, cache, Compiler::Proven)
     }
 
-    /// The same host for the packs inside this program.
-    pub(crate) fn for_shipped(&self) -> Result<Self, HostError> {
+    /// A host for the packs inside this program, which are trusted more than anybody's.
+    pub(crate) fn for_shipped(
+        limits: Limits,
+        allocation: Allocation,
+        cache: Option<Cache>,
+    ) -> Result<Self, HostError> {
         // The quick compiler knows these two. Source: wasmtime 48, `Config::strategy`.
         let has_quick = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
         let compiler = if has_quick { Compiler::Quick } else { Compiler::Proven };
-        Self::with(self.limits, self.allocation, self.cache.clone(), compiler)
+        Self::with(limits, allocation, cache, compiler)
     }
 
     fn with(
@@ -122,7 +125,7 @@ impl Host {
     ) -> Result<Self, HostError> {
         let engine = Engine::new(&config(allocation, compiler))
             .map_err(|error| HostError::Engine(format!("{error:#}")))?;
-        Ok(Self { engine, allocation, cache, limits })
+        Ok(Self { engine, cache, limits })
     }
 
     /// Looks through a component, compiles it or takes it from the cache, and asks it what it is.
@@ -184,7 +187,10 @@ fn config(allocation: Allocation, compiler: Compiler) -> Config {
         .wasm_memory64(false)
         .concurrency_support(false)
         .max_wasm_stack(STACK_BYTES)
-        .wasm_backtrace_max_frames(None);
+        // Nobody looks at where in a pack it broke off, and what is kept for that makes most of a start from the cache.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .native_unwind_info(false);
     if allocation == Allocation::Pooled {
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(INSTANCES)

@@ -21,9 +21,18 @@ pub use sandbox::{Answer, Stop};
 /// SHA-256 in hexadecimal.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
+    digest_of([bytes])
+}
+
+/// SHA-256 of parts, one behind the other, in hexadecimal. They are not copied together: code is large.
+pub(crate) fn digest_of<const N: usize>(parts: [&[u8]; N]) -> String {
     use sha2::Digest as _;
     use std::fmt::Write as _;
-    sha2::Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+    let mut hasher = sha2::Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing into a string does not fail.
         let _ = write!(text, "{byte:02x}");
         text

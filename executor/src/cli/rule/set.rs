@@ -12,16 +12,20 @@ use super::{CliError, read, text};
 /// Loads the packs, and what the operator decided about them.
 pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
     let cache = if arguments.no_cache { None } else { Cache::usual() };
-    let host = host(arguments.largest, cache)?;
     let mut packs = Vec::new();
     if !arguments.only {
-        packs.extend(shipped::load(&host).map_err(|error| CliError::Rules(error.to_string()))?);
+        let shipped = shipped::load(Limits::default(), Allocation::Pooled, cache.clone());
+        packs.extend(shipped.map_err(|error| CliError::Rules(error.to_string()))?);
     }
-    for path in &arguments.packs {
-        let pack = host
-            .load(&read(path)?)
-            .map_err(|error| CliError::Pack { path: path.clone(), reason: error.to_string() })?;
-        packs.push(pack);
+    if !arguments.packs.is_empty() {
+        // Made only where it is needed: setting up a sandbox takes longer than loading a pack into it.
+        let host = host(arguments.largest, cache)?;
+        for path in &arguments.packs {
+            let loaded = host.load(&read(path)?);
+            packs.push(
+                loaded.map_err(|error| CliError::Pack { path: path.clone(), reason: error.to_string() })?,
+            );
+        }
     }
     if let Some(path) = &arguments.locked {
         let lock = Lock::parse(&text(path)?).map_err(CliError::Rules)?;

@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use whimbrel_core::{Facts, Verdict};
 
 use self::access::{TokenError, Tokens};
-use self::finding::{Meant, meant};
+use self::finding::{Meant, copies, meant};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
 use self::secret::Password;
@@ -50,6 +50,8 @@ use crate::simulated::SCHEME;
 
 /// How an address becomes a URI, unless it is said otherwise.
 pub const USUAL_TRANSPORT: &str = "qemu+ssh://{host}/system";
+/// How long hosts that a migration does not concern may take to say that they do not run its guest as well.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the end waits for what is on its way into the store.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
@@ -145,7 +147,10 @@ struct Desk {
 /// See [`ServiceError`].
 pub fn run(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(config, ready))
+    let served = runtime.block_on(serve(config, ready));
+    // A host that is being asked and does not answer must not hold up the end.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
@@ -166,6 +171,9 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
         .map(|path| Tokens::read(&path).map_err(|source| ServiceError::Tokens { path, source }))
         .transpose()?
         .map(Arc::new);
+    // Before anything is driven: a service that cannot listen must not drive.
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
     let refused = |source| ServiceError::Store { path: path.clone(), source };
     let (store, writer) = Store::open(&path).await.map_err(refused)?;
     let (asked, inbox) = mpsc::unbounded_channel();
@@ -185,9 +193,8 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
         tunnels,
         rates,
     };
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
     ready(listener.local_addr()?, adopted);
+    tokio::spawn(desk.clone().look_round());
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         result = listen::serve(listener, tls, http::router(desk)) => result?,
@@ -220,6 +227,20 @@ impl Desk {
         futures_util::future::join_all(asked).await
     }
 
+    /// Says which hosts do not answer, so that whoever starts the service sees it without asking. Nothing waits for it.
+    async fn look_round(self) {
+        for (uri, found) in self.inventories().await {
+            match found {
+                Ok(found) => tracing::info!(host = uri, guests = found.guests.len(), "a host answers"),
+                Err(error) => tracing::warn!(
+                    host = uri,
+                    reason = %error,
+                    "a host cannot be reached: its guests are missing until it answers; it is asked again with each look"
+                ),
+            }
+        }
+    }
+
     /// The guest of this name on this host, or on all of them. Where several hosts have a guest of this name, the answer
     /// names them: none of them is guessed.
     async fn find(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
@@ -236,10 +257,24 @@ impl Desk {
         }
         match (meant(guests), silent) {
             (Meant::One(guest), _) => Ok(guest),
+            (Meant::Twice(copies), _) => Err(Problem::running_twice(&copies)),
             (Meant::Several(guests), _) => Err(Problem::ambiguous(&guests)),
             (Meant::Nobody, Some(error)) => Err(error.into()),
             (Meant::Nobody, None) => Err(Problem::no_guest(name)),
         }
+    }
+
+    /// The guest that is to be migrated: as [`Desk::find`], and refused where another copy of it runs on a host that answers
+    /// soon. Which of the two is to be kept must not be guessed, and a migration would touch one of them.
+    async fn find_alone(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
+        let guest = self.find(name, host).await?;
+        let others = self.hosts.iter().filter(|uri| **uri != guest.host);
+        let asked = others.map(|uri| tokio::time::timeout(OTHERS_PATIENCE, self.inventory(uri)));
+        let told = futures_util::future::join_all(asked).await.into_iter().filter_map(|told| told.ok()?.ok());
+        let mut found: Vec<_> = told.flat_map(|inventory| inventory.guests).collect();
+        found.push(guest.clone());
+        let copies = copies(&found, &guest.uuid);
+        if copies.len() > 1 { Err(Problem::running_twice(&copies)) } else { Ok(guest) }
     }
 
     /// The URI of a destination that may be written as a URI, as a host's name, or as an address. With a password, an

@@ -1,7 +1,7 @@
 //! A simulated world served to other processes through a Unix socket, so that it outlives whoever drives migrations.
 //!
-//! A connection serves one question. Its first line asks: for the inventory, which is answered with one line; or for a
-//! port, over which commands then come in and observations go out, a JSON document a line each.
+//! A connection serves one question. Its first line asks: for the inventory, or for another speed, which are answered with
+//! one line; or for a port, over which commands then come in and observations go out, a JSON document a line each.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
@@ -25,6 +25,7 @@ use crate::inventory::Inventory;
 enum Question {
     Inventory,
     Port(Route),
+    Speed(u32),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,7 +52,15 @@ pub fn serve(hosts: &SimulatedHosts, socket: &Path) -> io::Result<()> {
 }
 
 pub(super) fn inventory(socket: &Path) -> io::Result<Vec<Inventory>> {
-    let mut stream = ask(socket, &Question::Inventory)?;
+    answered(socket, &Question::Inventory)
+}
+
+pub(super) fn set_speed(socket: &Path, speed: u32) -> io::Result<()> {
+    answered(socket, &Question::Speed(speed))
+}
+
+fn answered<T: DeserializeOwned>(socket: &Path, question: &Question) -> io::Result<T> {
+    let mut stream = ask(socket, question)?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
     let mut line = String::new();
     BufReader::new(&mut stream).read_line(&mut line)?;
@@ -108,6 +117,7 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
     let mut out = stream.try_clone()?;
     match read(&first?)? {
         Question::Inventory => write(&mut out, &hosts.inventory()?),
+        Question::Speed(speed) => write(&mut out, &hosts.set_speed(speed)?),
         Question::Port(route) => {
             let (inbox, told) = channel();
             let mut port = hosts.port(route, inbox)?;

@@ -46,8 +46,8 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
     let numbers = field(account, "statistics");
     print(&format!(
         "phase {}, guest owned by {}; {} bytes of memory left, {} regressions in {} syncs",
-        text(field(account, "phase")),
-        text(field(account, "owner")),
+        text(field(account, "phase")).replace('_', " "),
+        text(field(account, "owner")).replace('_', " "),
         field(numbers, "memory_remaining_bytes"),
         field(account, "regressions"),
         field(account, "syncs").as_array().map_or(0, Vec::len)

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod api;
+mod driving;
 mod guards;
 mod harness;
 mod kills;
@@ -10,4 +11,5 @@ mod kimchi;
 mod load;
 mod names;
 mod tap;
+mod twice;
 mod watching;

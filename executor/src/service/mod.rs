@@ -25,7 +25,7 @@ mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,6 +180,11 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     let hub = Hub::new();
     let last = writer.last_migration;
     let writing = tokio::spawn(writer.run(inbox, hub.clone()));
+    if let Some(file) = &config.known_hosts {
+        let mut script = path.clone().into_os_string();
+        script.push("-ssh");
+        Hosts::trust(file, Path::new(&script))?;
+    }
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
     let supervisor = Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules, last);
     let adopted = supervisor.adopt().await.map_err(refused)?;
@@ -301,7 +306,8 @@ impl Desk {
         Ok(uri)
     }
 
-    /// What a password opens. Simulated hosts let everybody in.
+    /// What a password opens, or a key where the service has known hosts of its own: the source's daemon could not check
+    /// them. Simulated hosts let everybody in.
     async fn let_in(
         &self,
         source: &str,
@@ -309,11 +315,20 @@ impl Desk {
         password: Option<Password>,
     ) -> Result<Option<Fresh>, Problem> {
         self.drivers.check_both(source, destination)?;
-        let Some(password) = password.filter(|_| !destination.starts_with(SCHEME)) else { return Ok(None) };
-        if source.split_once("://").is_none_or(|(_, rest)| !rest.starts_with('/')) {
-            return Err(Problem::password_elsewhere(source));
-        }
-        let login = Login::of_uri(destination).ok_or_else(|| Problem::password_without_ssh(destination))?;
+        let is_here = source.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/'));
+        let login = Login::of_uri(destination);
+        let login = match (&password, login) {
+            _ if destination.starts_with(SCHEME) => return Ok(None),
+            (Some(_), _) if !is_here => return Err(Problem::password_elsewhere(source)),
+            (Some(_), login) => login.ok_or_else(|| Problem::password_without_ssh(destination))?,
+            // A URI with parameters says itself how its host is reached.
+            (None, Some(login))
+                if is_here && self.tunnels.has_known_hosts() && destination.ends_with("/system") =>
+            {
+                login
+            }
+            (None, _) => return Ok(None),
+        };
         let tunnels = self.tunnels.clone();
         let opened = tokio::task::spawn_blocking(move || tunnels.open(&login, password)).await;
         Ok(Some(opened.map_err(|error| Problem::internal(error.to_string()))??))

@@ -247,6 +247,12 @@ impl From<TunnelError> for Problem {
                 "the destination does not let this account in with this password",
                 "check the account and its password, and whether the destination's ssh daemon takes passwords",
             ),
+            TunnelError::NoKey(_) => Self::new(
+                StatusCode::CONFLICT,
+                "key.refused",
+                "the destination lets no key of this service's user in",
+                "let one in (ssh-copy-id, as the user that the service runs as), or give the account's password",
+            ),
             TunnelError::NoDaemon(_) => Self::new(
                 StatusCode::BAD_GATEWAY,
                 "host.no-daemon",

@@ -177,7 +177,10 @@ fn keys_are_checked_against_the_known_hosts_that_the_service_was_given() {
     // The machine's own list has the key; the service's has not yet.
     lab.alpha().may_enter(lab.beta()).unwrap();
     let there = format!("qemu+ssh://root@{}/system", lab.beta().address());
-    let again = format!("qemu+libssh://root@{}/system", lab.beta().address());
+    // This transport has to be told the key.
+    let key = lab.alpha().folder().join("root/.ssh/id_ed25519");
+    let (address, key) = (lab.beta().address(), key.display());
+    let again = format!("qemu+libssh://root@{address}/system?sshauth=privkey&keyfile={key}");
     let given = known_hosts.to_str().unwrap();
     let more = ["--host", "qemu:///system", "--host", &there, "--host", &again, "--ssh-known-hosts", given];
     let service = Service::start(&lab, lab.alpha().command("setpriv"), 1, &more);

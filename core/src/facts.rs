@@ -80,6 +80,10 @@ pub enum GuestRun {
 pub struct Verdict {
     /// In the order in which the rules stand.
     pub findings: Vec<Finding>,
+    /// What the rules looked at, and which rules they were, in the words of whoever asked them; for readers of the journal.
+    /// Nothing is ever decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<serde_json::Value>,
 }
 
 /// One rule's remark.

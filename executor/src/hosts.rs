@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{GuestFacts, Ways};
+use whimbrel_core::{Failure, Fault, GuestFacts, Ways};
+use whimbrel_plugins::facts::Facts;
 
 use crate::drive::{Message, Port};
 use crate::inventory::Inventory;
@@ -29,6 +30,9 @@ pub struct Route {
     /// The domain XML that the destination is to use instead of the source's: other paths, networks, names of devices on
     /// the host. What the guest sees of them must be the same.
     pub destination_xml: Option<String>,
+    /// Overrules the hypervisor's own doubts about shared storage. Whoever sets it has proved the sharing.
+    #[serde(default)]
+    pub allow_unsafe: bool,
     /// A socket on this machine that leads to the destination's daemon, where its URI alone would not let us in. The
     /// source's daemon goes through it too, so it has to be on this machine as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +57,23 @@ impl Route {
             None => self.destination.clone(),
         }
     }
+}
+
+/// What is asked about a migration that may come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inquiry {
+    /// The guest's name on the source.
+    pub guest: String,
+    /// URI of the source.
+    pub source: String,
+    /// URI of the destination.
+    pub destination: String,
+    /// The domain XML that the destination is to use instead of the source's.
+    pub destination_xml: Option<String>,
+    /// Whether disks are to be copied, so that they need not be shared.
+    pub copy_disks: bool,
+    /// Whether shared storage may be proved by a file that is made and removed again.
+    pub probe: bool,
 }
 
 /// Every driver that this process has.
@@ -168,6 +189,31 @@ impl Hosts {
         Ok(hosts.into_iter().map(|found| found.host.uri).collect())
     }
 
+    /// What rules are told of a guest and both hosts. Blocks for as long as the hosts take to answer.
+    ///
+    /// # Errors
+    /// When a host cannot be asked, or the source has no such guest.
+    pub fn facts(&self, inquiry: &Inquiry) -> Result<Facts, HostsError> {
+        let ends = [&inquiry.source, &inquiry.destination];
+        for uri in ends {
+            self.check(uri)?;
+        }
+        let simulated = ends.iter().filter(|uri| uri.starts_with(SCHEME)).count();
+        match &self.simulated {
+            Some(world) if simulated == ends.len() => {
+                let told = world.facts(inquiry).map_err(HostsError::World)?;
+                let refused = |failure: Failure| HostsError::Refused {
+                    uri: if failure.fault == Fault::DestinationUnreachable { ends[1] } else { ends[0] }
+                        .clone(),
+                    reason: failure.message,
+                };
+                told.map(|facts| *facts).map_err(refused)
+            }
+            _ if simulated > 0 => Err(HostsError::Mixed(inquiry.source.clone(), inquiry.destination.clone())),
+            _ => real::facts(inquiry),
+        }
+    }
+
     /// A port that answers into `inbox`. Nothing is connected to before the first command. With `known`, the guest as it
     /// was found before, it looks for that guest and no other of its name.
     ///
@@ -196,8 +242,9 @@ mod real {
     use std::sync::mpsc::Sender;
 
     use whimbrel_core::GuestFacts;
+    use whimbrel_plugins::facts::Facts;
 
-    use super::{HostsError, Route};
+    use super::{HostsError, Inquiry, Route};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
     use crate::libvirt::{self, LibvirtPort};
@@ -209,6 +256,11 @@ mod real {
     pub(super) fn inventory(uri: &str) -> Result<Inventory, HostsError> {
         libvirt::inventory(uri)
             .map_err(|error| HostsError::Refused { uri: uri.to_owned(), reason: error.to_string() })
+    }
+
+    pub(super) fn facts(inquiry: &Inquiry) -> Result<Facts, HostsError> {
+        libvirt::collect(inquiry)
+            .map_err(|untold| HostsError::Refused { uri: untold.uri, reason: untold.error.to_string() })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the same without the driver, where it fails")]
@@ -228,8 +280,9 @@ mod real {
     use std::sync::mpsc::Sender;
 
     use whimbrel_core::GuestFacts;
+    use whimbrel_plugins::facts::Facts;
 
-    use super::{HostsError, Route};
+    use super::{HostsError, Inquiry, Route};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
 
@@ -240,6 +293,10 @@ mod real {
 
     pub(super) fn inventory(uri: &str) -> Result<Inventory, HostsError> {
         Err(HostsError::NoDriver(uri.to_owned()))
+    }
+
+    pub(super) fn facts(inquiry: &Inquiry) -> Result<Facts, HostsError> {
+        Err(HostsError::NoDriver(inquiry.source.clone()))
     }
 
     pub(super) fn port(

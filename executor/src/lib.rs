@@ -6,6 +6,7 @@ pub mod hosts;
 pub mod inventory;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
+pub mod preflight;
 pub mod service;
 pub mod simulated;
 pub mod watch;

@@ -1,7 +1,13 @@
 //! Each rule on both sides of its edge.
 
+#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
+
 use whimbrel_core::{Facts, GuestFacts, GuestRun, HostFacts, Severity};
-use whimbrel_plugins::{judge, rules};
+use whimbrel_plugins::facts::Verdict;
+use whimbrel_plugins::host::{Allocation, Host, Limits};
+use whimbrel_plugins::policy::Policy;
+use whimbrel_plugins::shipped::{self, SHIPPED};
+use whimbrel_plugins::{INCOMPLETE, RuleSet, judge};
 
 fn host(name: &str) -> HostFacts {
     HostFacts {
@@ -98,8 +104,43 @@ fn all_findings_come_at_once() {
 
 #[test]
 fn codes_are_unique() {
-    let mut codes: Vec<_> = rules().iter().map(|rule| rule.code).collect();
+    let all = || SHIPPED.iter().flat_map(|pack| pack.native.rules()).map(|rule| rule.code);
+    let mut codes: Vec<_> = all().collect();
     codes.sort_unstable();
     codes.dedup();
-    assert_eq!(codes.len(), rules().len());
+    assert_eq!(codes.len(), all().count());
+}
+
+const TODAY: &str = "2026-01-15";
+
+fn set(policy: &str) -> Result<RuleSet, String> {
+    let host = Host::new(Limits::default(), Allocation::OnDemand, None).unwrap();
+    let packs = shipped::load(&host).unwrap();
+    let policy = Policy::parse(policy).map_err(|error| error.to_string())?;
+    RuleSet::new(packs, policy).map_err(|error| error.to_string())
+}
+
+#[test]
+fn facts_that_could_not_be_had_refuse_a_migration_unless_the_policy_allows_it() {
+    let judged = |policy: &str| {
+        let judgement = set(policy).unwrap().judge_without(&facts(), "no answer", TODAY);
+        let last = judgement.findings.last().unwrap().clone();
+        assert_eq!(last.finding.code, INCOMPLETE);
+        assert!(last.finding.message.contains("no answer"), "{}", last.finding.message);
+        assert!(judgement.findings.len() > 70, "every rule is asked all the same");
+        (judgement.allows(), last.finding.verdict)
+    };
+    assert_eq!(judged(""), (false, Verdict::Fail));
+    assert_eq!(judged("[rule.'facts.incomplete']\nseverity = 'warn'"), (true, Verdict::Warn));
+    let waiver = |until: &str| {
+        format!("[[waiver]]\nrule = 'facts.incomplete'\nreason = 'the host is old'\nuntil = '{until}'")
+    };
+    assert_eq!(judged(&waiver("2026-01-15")), (true, Verdict::Fail));
+    assert_eq!(judged(&waiver("2026-01-14")), (false, Verdict::Fail));
+}
+
+#[test]
+fn that_facts_are_missing_cannot_be_hushed_up() {
+    let error = set("[rule.'facts.incomplete']\nenabled = false").unwrap_err();
+    assert!(error.contains("cannot be switched off"), "{error}");
 }

@@ -200,7 +200,10 @@ fn a_course_has_its_limits_ways_and_rules() {
     let refused = hopeless.clone().judged_by(|facts: &Facts| {
         let message = format!("{} is not to move", facts.guest.name);
         let (code, severity) = ("test.no".to_owned(), Severity::Error);
-        Verdict { findings: vec![Finding { code, severity, message, remediation: String::new() }] }
+        Verdict {
+            findings: vec![Finding { code, severity, message, remediation: String::new() }],
+            basis: None,
+        }
     });
     assert_eq!(bed.outcome(&refused).unwrap().cause, Some(Cause::RulesRefused));
 

@@ -56,6 +56,10 @@ pub(crate) enum Error {
     Drifted(String),
     #[error("the package manager knows no kernel: `{0}` depends on none")]
     NoKernel(&'static str),
+    #[error(
+        "built from source, these packs are others than the committed ones: {0}; `cargo xtask rules --write` puts them in place"
+    )]
+    OtherPacks(String),
     #[error("no PostgreSQL server is installed: `apt-get install postgresql`, for this alone")]
     NoPostgres,
     #[error("PostgreSQL makes no place for its data: {0}")]

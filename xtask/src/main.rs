@@ -1,4 +1,4 @@
-//! Developers' verbs: `cargo xtask setup | test | lab | load | pictures | postgres | record | tidy`.
+//! Developers' verbs: `cargo xtask setup | test | lab | load | pictures | postgres | record | rules | tidy`.
 //!
 //! Everything that must hold is held by `cargo xtask test`, here and in automation alike: there is no second list.
 
@@ -13,6 +13,7 @@ mod packages;
 mod postgres;
 mod recheck;
 mod record;
+mod rules;
 mod service;
 mod setup;
 mod steps;
@@ -61,6 +62,12 @@ enum Verb {
     Postgres,
     /// Record migrations of real QEMU, for simulators to be held against
     Record(record::Options),
+    /// Build the shipped rules from source, and compare them with the committed packs
+    Rules {
+        /// Put what was built in their place
+        #[arg(long)]
+        write: bool,
+    },
     /// Look for what does not belong: sizes, words, paths, dead links, promises without a test
     Tidy,
 }
@@ -74,6 +81,7 @@ fn main() -> ExitCode {
         Verb::Pictures => pictures().map(|note| println!("{note}")),
         Verb::Postgres => postgres().map(|note| println!("{note}")),
         Verb::Record(options) => record::run(&options),
+        Verb::Rules { write } => rules::run(write).map(|note| println!("{note}")),
         Verb::Tidy => tidy().map(|note| println!("{note}")),
     };
     match done {

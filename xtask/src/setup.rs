@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::job::Job;
@@ -16,7 +16,7 @@ use crate::job::Job;
 pub(crate) enum Purpose {
     /// Building and testing without real hosts.
     Build,
-    /// Real hosts and a real browser as well.
+    /// Real hosts, a real browser, and a compiler for packs of rules as well.
     Lab,
 }
 
@@ -25,6 +25,8 @@ enum Probe {
     Program(&'static str),
     /// Known to pkg-config.
     Library(&'static str),
+    /// At this very place.
+    File(&'static str),
     /// Below a folder of libraries: first for the architecture, then without.
     Module(&'static str),
 }
@@ -40,7 +42,7 @@ const fn need(purpose: Purpose, probe: Probe, package: &'static str) -> Need {
     Need { purpose, probe, package }
 }
 
-const NEEDS: [Need; 18] = [
+const NEEDS: [Need; 20] = [
     need(Purpose::Build, Probe::Program("git"), "git"),
     need(Purpose::Build, Probe::Program("gcc"), "gcc"),
     need(Purpose::Build, Probe::Program("pkg-config"), "pkg-config"),
@@ -63,7 +65,13 @@ const NEEDS: [Need; 18] = [
     need(Purpose::Lab, Probe::Program("npm"), "npm"),
     need(Purpose::Lab, Probe::Program("python3"), "python3"),
     need(Purpose::Lab, Probe::Module("python3.11/ensurepip/__init__.py"), "python3-venv"),
+    // A compiler that comes with the sources of its library builds it for the packs' sandbox too.
+    need(Purpose::Lab, Probe::File(SANDBOX_COMPILER), "rustc-web"),
+    need(Purpose::Lab, Probe::Module("rustlib/src/rust/library/std/src/lib.rs"), "rust-web-src"),
 ];
+
+/// Where Debian's package puts it; the usual compiler is elsewhere.
+pub(crate) const SANDBOX_COMPILER: &str = "/usr/bin/rustc";
 
 /// Installs what is missing, and says what was done.
 pub(crate) fn run(purpose: Purpose) -> Result<String, Error> {
@@ -112,6 +120,7 @@ impl Probe {
         match self {
             Self::Program(name) => find(name).is_some(),
             Self::Library(name) => Job::new("pkg-config", "--exists").argument(name).quietly().is_ok(),
+            Self::File(path) => Path::new(path).is_file(),
             Self::Module(path) => {
                 let folder = PathBuf::from("/usr/lib");
                 let below = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -122,7 +131,7 @@ impl Probe {
 
     fn name(&self) -> &'static str {
         match self {
-            Self::Program(name) | Self::Library(name) | Self::Module(name) => name,
+            Self::Program(name) | Self::Library(name) | Self::File(name) | Self::Module(name) => name,
         }
     }
 }
@@ -171,5 +180,6 @@ mod tests {
         assert!(!Probe::Program("no-such-program").is_met());
         assert!(!Probe::Library("no-such-library").is_met());
         assert!(!Probe::Module("no/such/module.so").is_met());
+        assert!(Probe::File("/proc/self/exe").is_met() && !Probe::File("/no/such/file").is_met());
     }
 }

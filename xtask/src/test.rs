@@ -7,6 +7,7 @@ use cargo_metadata::Artifact;
 use crate::artifacts::{self, built};
 use crate::error::Error;
 use crate::job::Job;
+use crate::rules;
 use crate::service;
 use crate::setup::{self, Purpose};
 use crate::steps::Steps;
@@ -56,8 +57,8 @@ fn dependencies(steps: &mut Steps) -> Result<(), Error> {
     })
 }
 
-/// The exploration, the service's page and description, and migrations between real hosts. Built with the same features as
-/// the tests before, so that nothing is built twice.
+/// The shipped packs from their source, the exploration, the service's page and description, and migrations between real
+/// hosts. Built with the same features as the tests before, so that nothing is built twice.
 fn lab(steps: &mut Steps) -> Result<(), Error> {
     let mut program = PathBuf::new();
     let build = format!("build --workspace --bin whimbrel {LIBVIRT}");
@@ -65,6 +66,7 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         program = artifacts::program(&build)?;
         Ok(String::new())
     })?;
+    steps.step("rules", "cargo xtask rules", || rules::run(false))?;
     // Everything that may happen to a migration, as far as two or three minutes go.
     steps.step("explore", "cargo run -- explore", || {
         Job::new(&program, "explore").run().map(|()| String::new())

@@ -9,10 +9,13 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use xtask::Tree;
 
 /// Each member, and the members that it may depend on in whatever way.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("whimbrel-core", &[]),
     ("whimbrel-sim", &["whimbrel-core"]),
-    ("whimbrel-plugins", &["whimbrel-core"]),
+    ("whimbrel-facts", &[]),
+    ("whimbrel-rules", &["whimbrel-facts"]),
+    ("whimbrel-packs", &["whimbrel-facts", "whimbrel-rules"]),
+    ("whimbrel-plugins", &["whimbrel-core", "whimbrel-facts", "whimbrel-rules"]),
     ("whimbrel", &["whimbrel-core", "whimbrel-plugins", "whimbrel-sim"]),
     ("whimbrel-lab", &["whimbrel-core", "whimbrel-sim"]),
     ("whimbrel-benches", &["whimbrel", "whimbrel-core", "whimbrel-lab", "whimbrel-plugins", "whimbrel-sim"]),

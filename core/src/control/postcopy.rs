@@ -33,8 +33,8 @@ enum Asking {
     Job,
     /// The destination: only the guest itself tells whether it goes on.
     Guest,
-    /// The source, while the halves are being joined: a destination says "post-copy" also when the source has given the
-    /// other half up.
+    /// The source, while no call would tell of it: a destination says "post-copy" also when the source has given the other
+    /// half up.
     Rest,
 }
 
@@ -148,16 +148,16 @@ impl Postcopy {
         orders: &mut Orders,
     ) -> Phase {
         ledger.note_seen(side, state);
+        let lost = self.call == Call::Lost;
         match (self.asking, side) {
-            (Asking::Guest, Side::Destination) if state == CopyState::Postcopy && self.joining => {
+            (Asking::Guest, Side::Destination) if state == CopyState::Postcopy && (self.joining || lost) => {
                 self.ask(Asking::Rest, Order::Observe(Side::Source), orders);
             }
             (Asking::Guest, Side::Destination) if state == CopyState::Postcopy => {
                 self.asking = Asking::Nothing;
                 self.stalled = false;
-                self.doubted = false;
             }
-            (Asking::Guest, Side::Destination) if self.call == Call::Lost => return self.look_anew(orders),
+            (Asking::Guest, Side::Destination) if lost => return self.look_anew(orders),
             (Asking::Guest, Side::Destination) => {
                 self.asking = Asking::Nothing;
                 self.stall(orders);
@@ -167,6 +167,9 @@ impl Postcopy {
                 if matches!(state, CopyState::Postcopy | CopyState::Migrating) {
                     self.joining = false;
                     self.stalled = false;
+                    self.doubted = false;
+                } else if lost {
+                    return self.look_anew(orders);
                 }
             }
             (Asking::Nothing | Asking::Job | Asking::Guest | Asking::Rest, _) => {}

@@ -3,7 +3,7 @@
 use super::{Claim, Migration, Misuse, Place};
 use crate::control::{Change, Found, Order, Reaction, Signal};
 use crate::event::{Event, PhaseName};
-use crate::facts::Facts;
+use crate::facts::{Facts, Verdict};
 use crate::outcome::Leftover;
 use crate::port::{
     Action, Answer, CopyState, Failure, Fault, JobReport, JobState, Observation, Setting, Side,
@@ -127,7 +127,8 @@ impl Migration {
             Answer::Facts(Err(failure)) => self.failed(failure, Signal::FactsMissing),
             Answer::Verdict(verdict) => {
                 let allows = verdict.allows();
-                self.tell(Event::Judged(verdict));
+                // The record has what was looked at; those who are told need the findings.
+                self.tell(Event::Judged(Verdict { basis: None, ..verdict }));
                 if allows { Signal::Allowed } else { Signal::Refused }
             }
             Answer::Settings(Ok(settings)) => {

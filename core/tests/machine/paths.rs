@@ -96,7 +96,7 @@ fn a_rule_that_refuses_ends_the_migration_before_any_change() {
     };
     driver.answer_where(
         |action| matches!(action, Action::EvaluateRules(_)),
-        Answer::Verdict(Verdict { findings: vec![finding] }),
+        Answer::Verdict(Verdict { findings: vec![finding], basis: None }),
     );
     assert_eq!(driver.outcome().cause, Some(Cause::RulesRefused));
     assert!(

@@ -4,15 +4,18 @@
 //! journal is locked, by `migrate` too.
 
 use std::fs;
+use std::sync::Arc;
 
 use whimbrel_core::journal::{self, Circumstances, JournalError};
 use whimbrel_core::{Instant, Spec};
 
 use super::args::Adopt;
-use super::migrate::{Driving, exit_of, follow, unix_ms};
+use super::migrate::{Driving, exit_of, follow, unix_ms, verdict};
+use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
 use crate::drive::{Course, DriveError, Journal};
 use crate::hosts::Route;
+use crate::preflight::Preflight;
 
 pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     let path = &arguments.journal;
@@ -28,7 +31,8 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
         say("the migration had ended already: `whimbrel replay` shows it");
         return Ok(exit_of(outcome));
     }
-    let route = route(&header.spec, &circumstances);
+    let spec = header.spec;
+    let route = route(&spec, &circumstances);
     let hosts = simulated::hosts(&arguments.simulated, [&route.source, &route.destination])?;
     hosts.check(&route.destination)?;
     hosts.check(&route.source)?;
@@ -37,11 +41,17 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     let now = Instant::from_ms(away_ms).max(last);
     let course = if replayed.records == 0 {
         // It was asked for, and nothing was commanded yet.
-        Course::begin(header.spec).map_err(DriveError::from)?
+        Course::begin(spec.clone()).map_err(DriveError::from)?
     } else {
         Course::adopt(replayed.migration, now)
     };
-    follow(&hosts, Driving { route, course, journal: kept, path, format: arguments.format })
+    // What was begun has been judged already; the hosts are asked about what was not.
+    let set = Arc::new(load_set(&arguments.rules)?);
+    let rules = &|facts: &_| verdict(&Preflight::new(Arc::clone(&set), &hosts, &spec, &route, true), facts);
+    follow(
+        &hosts,
+        Driving { route: route.clone(), course, journal: kept, path, format: arguments.format, rules },
+    )
 }
 
 fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
@@ -52,6 +62,8 @@ fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
         migrate_uri: circumstances.migrate_uri.clone(),
         ways: spec.ways,
         destination_xml: circumstances.destination_xml.clone(),
+        // A migration that has not begun yet is refused by libvirt then, as it was not proved anew.
+        allow_unsafe: false,
         tunnel: None,
         uuid: None,
     }

@@ -13,6 +13,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::AtTimeout;
 use whimbrel_sim::qemu::Engine;
 
+use super::asked::Asked;
+use super::check::Check;
+use super::facts::FactsVerb;
+use super::rule::args::RuleVerb;
+use super::rule::args::Set;
 use crate::service::access::Role;
 use crate::watch::Format;
 
@@ -25,6 +30,7 @@ Exit codes:
   4  the migration was cancelled; the guest is on the source
   5  it is not known where the guest is, or it is in neither host's memory
   6  the operator left; the migration goes on
+  7  a rule refuses the migration (`check`, `rule check`); nothing was changed
 101  a guard stopped the engine before an unsafe step, or it is broken: look at both hosts";
 
 /// Moves running virtual machines between libvirt hosts, and simulates it.
@@ -70,6 +76,15 @@ pub(super) enum Verb {
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
     Fidelity(Fidelity),
+    /// Ask every rule about a migration, and change nothing.
+    #[command(after_help = EXIT_CODES)]
+    Check(Check),
+    /// Write down the facts that rules judge.
+    #[command(subcommand)]
+    Facts(FactsVerb),
+    /// Write, try, pin and ask rules.
+    #[command(subcommand)]
+    Rule(RuleVerb),
     /// Explore everything that may happen to a migration, and show that the guest is safe in all of it.
     ///
     /// The control machine is the one that moves real guests. Hosts, daemons and QEMUs die and come back, replies are
@@ -154,56 +169,9 @@ impl Simulate {
 }
 
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_field_names,
-    clippy::struct_excessive_bools,
-    reason = "a field is named as its option"
-)]
 pub(super) struct Migrate {
-    /// The guest's name.
-    pub(super) domain: String,
-    /// URI of the destination, for example qemu+ssh://beta/system; the source's daemon must reach it too. sim://beta is a
-    /// simulated host.
-    pub(super) dest: String,
-    /// URI of the source.
-    #[arg(long, value_name = "URI", default_value = "qemu:///system")]
-    pub(super) source: String,
-    /// Where the guest's memory is sent, for example tcp://192.0.2.12; without it to the destination's host name.
-    #[arg(long, value_name = "URI")]
-    pub(super) migrate_uri: Option<String>,
-    /// Most MiB a second on the migration link.
-    #[arg(long, value_name = "MIB_PER_S", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub(super) bandwidth: Option<u64>,
-    /// Longest pause in ms that the hand-over may be planned with.
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=2_000_000))]
-    pub(super) downtime: Option<u64>,
-    /// Do something when the copy has taken this many seconds: see --at-timeout.
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    pub(super) timeout: Option<u64>,
-    /// What happens at the timeout. If that does not end the copy within as long again, it is cancelled.
-    #[arg(long, value_enum, default_value_t, requires = "timeout")]
-    pub(super) at_timeout: AtTimeoutName,
-    /// Allow post-copy: the guest is moved before its memory, when it is asked for.
-    #[arg(long)]
-    pub(super) postcopy: bool,
-    /// Slow the guest down when it dirties memory faster than it is copied.
-    #[arg(long)]
-    pub(super) auto_converge: bool,
-    /// Send pages that were sent before as what changed in them.
-    #[arg(long)]
-    pub(super) xbzrle: bool,
-    /// Send over this many connections at once.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
-    pub(super) parallel: Option<u8>,
-    /// Copy disks that the hosts do not share.
-    #[arg(long)]
-    pub(super) copy_disks: bool,
-    /// Move the definition of a guest that is off.
-    #[arg(long, conflicts_with_all = ["postcopy", "auto_converge", "xbzrle", "parallel", "copy_disks", "at_timeout"])]
-    pub(super) offline: bool,
-    /// Domain XML for the destination: other paths or networks of the host. The guest must see the same.
-    #[arg(long, value_name = "FILE")]
-    pub(super) xml: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) asked: Asked,
     /// Seconds for which both hosts are looked at when it is not known where the guest is.
     #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) doubt_patience: u64,
@@ -216,8 +184,6 @@ pub(super) struct Migrate {
     /// Write the journal to this new file, instead of one under $XDG_STATE_HOME/whimbrel.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) simulated: Simulated,
 }
 
 /// `whimbrel adopt`.
@@ -228,6 +194,9 @@ pub(super) struct Adopt {
     /// How results are written, from here on.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+    /// For a migration that was not judged yet: rules beside the shipped ones, and what the operator decided about them.
+    #[command(flatten)]
+    pub(super) rules: Set,
     #[command(flatten)]
     pub(super) simulated: Simulated,
 }
@@ -287,6 +256,10 @@ pub(super) struct Serve {
     /// Requests a second that one address may send.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) rate: u32,
+    /// Rules beside the shipped ones, and what the operator decided about them. They are loaded anew on SIGHUP and when
+    /// the API is asked to; what cannot be loaded changes nothing.
+    #[command(flatten)]
+    pub(super) rules: Set,
     #[command(flatten)]
     pub(super) simulated: Simulated,
 }

@@ -81,6 +81,31 @@ pub enum CliError {
         /// The line and the reason.
         source: RecordingError,
     },
+    /// A pack of rules that cannot be used.
+    #[error("cannot use the pack `{}`: {reason}", path.display())]
+    Pack {
+        /// The component.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Facts, or expected findings, that cannot be read.
+    #[error("cannot read `{}` as a document: {reason}", path.display())]
+    Facts {
+        /// The file.
+        path: PathBuf,
+        /// The place and the reason.
+        reason: String,
+    },
+    /// Rules that cannot be asked as they are given.
+    #[error("{0}")]
+    Rules(String),
+    /// A code that no rule has.
+    #[error("there is no rule `{0}`")]
+    NoRule(String),
+    /// A pack that does not build.
+    #[error("the pack cannot be built")]
+    Build(#[source] whimbrel_plugins::build::BuildError),
     /// A host that cannot be asked.
     #[error(transparent)]
     Hosts(#[from] HostsError),
@@ -141,6 +166,11 @@ impl CliError {
             | Self::Journal { .. }
             | Self::Recordings { .. }
             | Self::Slice { .. }
+            | Self::Pack { .. }
+            | Self::Facts { .. }
+            | Self::Rules(_)
+            | Self::NoRule(_)
+            | Self::Build(_)
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
             | Self::Hosts(
@@ -185,16 +215,22 @@ impl CliError {
         if let Self::Scenario { error, text } = self {
             return scenario(error, text);
         }
-        let mut rendered = format!("error: {self}");
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let _ = write!(rendered, ": {error}");
-            cause = error.source();
-        }
+        let mut rendered = format!("error: {}", self.with_causes());
         if let Some(hint) = self.hint() {
             let _ = write!(rendered, "\n\nhint: {hint}");
         }
         rendered
+    }
+
+    /// The error with its chain of causes, in one line.
+    pub(super) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        text
     }
 
     fn hint(&self) -> Option<&'static str> {
@@ -213,8 +249,17 @@ impl CliError {
             Self::Drive(DriveError::Misuse(_) | DriveError::PortGone) => Some(
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
+            Self::NoRule(_) => Some("`whimbrel rule list` names them all"),
+            Self::Build(whimbrel_plugins::build::BuildError::NoCompiler) => Some(
+                "`rustup target add wasm32-unknown-unknown` brings what is missing; on Debian `apt-get install rustc-web \
+                 rust-web-src` does",
+            ),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
+            | Self::Pack { .. }
+            | Self::Facts { .. }
+            | Self::Rules(_)
+            | Self::Build(_)
             | Self::JournalFile(_)
             | Self::Scenario { .. }
             | Self::Spec(_)

@@ -2,43 +2,42 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use whimbrel_core::control::Change;
 use whimbrel_core::journal::Circumstances;
-use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Ways};
+use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict};
 
-use super::args::{AtTimeoutName, Migrate};
+use super::args::Migrate;
+use super::rule::load_set;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal};
 use crate::hosts::{Hosts, Route};
+use crate::preflight::{Opinion, Preflight};
 use crate::watch::{self, Format, Origin, picture};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
-    let hosts = simulated::hosts(&arguments.simulated, [&arguments.source, &arguments.dest])?;
+    let asked = &arguments.asked;
+    let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
     // The destination was typed; the source may be the usual one, whose driver is a later worry.
-    hosts.check(&arguments.dest)?;
-    hosts.check(&arguments.source)?;
-    let route = Route {
-        guest: arguments.domain.clone(),
-        source: arguments.source.clone(),
-        destination: arguments.dest.clone(),
-        migrate_uri: arguments.migrate_uri.clone(),
-        ways: ways(arguments),
-        destination_xml: arguments.xml.as_deref().map(read_xml).transpose()?,
-        tunnel: None,
-        uuid: None,
-    };
-    let course = Course::begin(spec(arguments)).map_err(drive::DriveError::from)?;
-    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&arguments.domain));
+    hosts.check(&asked.dest)?;
+    hosts.check(&asked.source)?;
+    // Before anything is made and before signals are caught: whoever interrupts a host that is slow to answer, leaves.
+    let route = asked.route(asked.destination_xml()?);
+    let spec = spec(arguments);
+    let set = Arc::new(load_set(&asked.rules)?);
+    let preflight = Preflight::new(set, &hosts, &spec, &route, !asked.no_probe);
+    let course = Course::begin(spec).map_err(drive::DriveError::from)?;
+    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
     let circumstances = Circumstances {
         began_at_unix_ms: unix_ms(),
         migrate_uri: route.migrate_uri.clone(),
         destination_xml: route.destination_xml.clone(),
     };
     let journal = Journal::create(&path, circumstances)?;
-    follow(&hosts, Driving { route, course, journal, path: &path, format: arguments.format })
+    let rules = &|facts: &_| verdict(&preflight, facts);
+    follow(&hosts, Driving { route, course, journal, path: &path, format: arguments.format, rules })
 }
 
 /// A migration that is driven to its end, from its beginning or from where it was left.
@@ -48,17 +47,17 @@ pub(super) struct Driving<'a> {
     pub(super) journal: Journal,
     pub(super) path: &'a Path,
     pub(super) format: Format,
+    pub(super) rules: &'a dyn Fn(&Facts) -> Verdict,
 }
 
 /// Drives it, shows it, and says what came of it.
 pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
-    let Driving { route, course, journal, path, format } = driving;
+    let Driving { route, course, journal, path, format, rules } = driving;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
     let mut port = hosts.port(route.clone(), course.known_guest(), sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
-    let (rules, journal) = (whimbrel_plugins::judge, Box::new(journal));
-    let driven = drive::drive(course, &mut *port, &inbox, journal, rules, Some(watcher))?;
+    let driven = drive::drive(course, &mut *port, &inbox, Box::new(journal), rules, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
     if exit == Exit::Left {
         say(&how_to_look_after(&route, &driven.migration));
@@ -84,30 +83,19 @@ pub(super) fn unix_ms() -> u64 {
 }
 
 fn spec(arguments: &Migrate) -> Spec {
-    let mut spec = Spec::new(arguments.domain.as_str(), arguments.source.as_str(), arguments.dest.as_str());
-    spec.downtime_limit_ms = arguments.downtime;
-    spec.bandwidth_limit_bytes_per_second = arguments.bandwidth.map(|mib| mib << 20);
-    spec.timeout_ms = arguments.timeout.map(|s| s.saturating_mul(1000));
-    spec.at_timeout = arguments.at_timeout.into();
-    spec.ways = ways(arguments);
+    let mut spec = arguments.asked.spec();
     spec.doubt_patience_ms = arguments.doubt_patience.saturating_mul(1000);
     spec.recovery_patience_ms = arguments.recovery_patience.saturating_mul(1000);
     spec
 }
 
-fn ways(arguments: &Migrate) -> Ways {
-    Ways {
-        postcopy: arguments.postcopy || arguments.at_timeout == AtTimeoutName::Postcopy,
-        auto_converge: arguments.auto_converge,
-        xbzrle: arguments.xbzrle,
-        parallel_connections: arguments.parallel,
-        copy_disks: arguments.copy_disks,
-        offline: arguments.offline,
+/// What the rules say, for the core; that some could not tell is for people.
+pub(super) fn verdict(preflight: &Preflight, known: &Facts) -> Verdict {
+    let Opinion { verdict, unknown } = preflight.judge(known);
+    if unknown > 0 {
+        say(&format!("preflight: {unknown} findings are unknown; `whimbrel check` names them"));
     }
-}
-
-fn read_xml(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source })
+    verdict
 }
 
 /// The code that tells this outcome.

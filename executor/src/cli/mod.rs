@@ -5,15 +5,19 @@
 
 mod adopt;
 mod args;
+mod asked;
+mod check;
 mod client;
 mod error;
 mod explore;
+mod facts;
 mod fidelity;
 mod fleet;
 mod fuzz;
 mod interrupt;
 mod migrate;
 mod replay;
+mod rule;
 mod serve;
 mod simulate;
 mod simulated;
@@ -44,6 +48,8 @@ pub enum Exit {
     InDoubt,
     /// 6: the operator left, and the migration goes on.
     Left,
+    /// 7: a rule refuses the migration; nothing was changed.
+    Refused,
 }
 
 /// Runs the command line of this process.
@@ -68,6 +74,9 @@ pub fn main() -> ExitCode {
         Verb::World(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
+        Verb::Rule(verb) => rule::run(&verb),
+        Verb::Facts(verb) => facts::run(&verb),
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Explore(arguments) => explore::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
     };
@@ -88,6 +97,7 @@ impl Exit {
             Self::Cancelled => 4,
             Self::InDoubt => 5,
             Self::Left => 6,
+            Self::Refused => 7,
         }
     }
 }

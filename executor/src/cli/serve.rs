@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::{Serve, Token};
+use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
 use crate::hosts::Hosts;
 use crate::service::access::Tokens;
@@ -20,13 +21,14 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
     log(arguments.log_commands);
     let simulated = arguments.host.is_empty() || arguments.host.iter().any(|uri| uri.starts_with(SCHEME));
     let world = if simulated { Some(simulated::connect(&arguments.simulated)?) } else { None };
+    let rules = arguments.rules.clone();
     let config = Config {
         listen: arguments.listen,
         store: arguments.store.clone().unwrap_or_else(usual_store),
         hosts: arguments.host.clone(),
         transport: arguments.transport.clone(),
         drivers: Hosts::new(world),
-        rules: whimbrel_plugins::judge,
+        rules: Box::new(move || load_set(&rules).map_err(|error| error.with_causes())),
         tokens: arguments.tokens.clone(),
         tls: arguments.certificate.clone().zip(arguments.key.clone()),
         rate: arguments.rate,

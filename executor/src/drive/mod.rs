@@ -104,6 +104,12 @@ impl Course {
         Self { migration, now, first: Input::Restarted }
     }
 
+    /// What was asked for.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        self.migration.view().spec
+    }
+
     /// The guest as it was found, when somebody found it already: the port is to look for this one.
     #[must_use]
     pub fn known_guest(&self) -> Option<GuestFacts> {
@@ -120,7 +126,7 @@ pub fn drive(
     port: &mut dyn Port,
     inbox: &Receiver<Message>,
     mut journal: Box<dyn Keep>,
-    rules: fn(&Facts) -> Verdict,
+    rules: &dyn Fn(&Facts) -> Verdict,
     watcher: Option<Box<dyn Watcher + Send>>,
 ) -> Result<Driven, DriveError> {
     let Course { migration, now, first } = course;
@@ -151,7 +157,7 @@ pub fn drive(
     })
 }
 
-struct Driver {
+struct Driver<'r> {
     migration: Migration,
     started: Clock,
     /// The instant at which that was.
@@ -160,10 +166,10 @@ struct Driver {
     journal_error: Option<KeepError>,
     reactions: Reactions,
     audience: Option<Audience>,
-    rules: fn(&Facts) -> Verdict,
+    rules: &'r dyn Fn(&Facts) -> Verdict,
 }
 
-impl Driver {
+impl Driver<'_> {
     fn follow(&mut self, port: &mut dyn Port, inbox: &Receiver<Message>) -> Result<(), DriveError> {
         while self.migration.view().outcome.is_none() {
             match inbox.recv_timeout(self.patience()) {

@@ -8,6 +8,7 @@
 //! All `unsafe` is in `sys`; nothing else here may need any. Nothing here decides: no policy, no retry, no
 //! conclusion from an error about where a guest runs.
 
+mod collect;
 mod driver;
 mod error;
 mod event;
@@ -20,6 +21,7 @@ mod statistics;
 mod sys;
 pub mod versions;
 
+pub use collect::{Untold, collect};
 pub use driver::{LibvirtPort, inventory};
 pub use error::{ErrorCode, LibvirtError};
 pub use event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle, Resumed, Started, Stopped, Suspended};
@@ -28,7 +30,7 @@ pub use known_hosts::trust;
 pub use parameters::{MigrateFlags, MigrateParameters};
 pub use state::{PausedReason, RunningReason, ShutoffReason, State};
 pub use statistics::{JobOperation, JobStatistics, JobType, ParameterValue};
-pub use sys::{Connection, Domain, Subscription, XmlView};
+pub use sys::{Connection, Domain, Listed, StoragePool, Subscription, XmlView};
 pub use versions::Version;
 
 #[cfg(test)]

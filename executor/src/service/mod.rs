@@ -18,6 +18,7 @@ mod hub;
 mod keeper;
 mod listen;
 mod metrics;
+mod rules;
 mod secret;
 mod store;
 mod supervisor;
@@ -30,14 +31,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use whimbrel_core::{Facts, Verdict};
 
 use self::access::{TokenError, Tokens};
 use self::finding::{Meant, copies, meant};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
+pub use self::rules::Load;
+use self::rules::Rules;
 use self::secret::Password;
 use self::store::Store;
 pub use self::store::StoreError;
@@ -56,7 +58,7 @@ const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
 /// What the service is made with.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "whatever loads the rules has nothing to show")]
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
@@ -68,8 +70,8 @@ pub struct Config {
     pub transport: String,
     /// The drivers.
     pub drivers: Hosts,
-    /// Judges the facts.
-    pub rules: fn(&Facts) -> Verdict,
+    /// Loads the rules: at the start, and whenever they are to be loaded anew.
+    pub rules: Load,
     /// Who is let in; without it, everybody on this machine.
     pub tokens: Option<PathBuf>,
     /// Certificate chain and key, in PEM.
@@ -105,6 +107,9 @@ pub enum ServiceError {
         /// Why.
         source: StoreError,
     },
+    /// The rules cannot be used.
+    #[error("cannot use the rules: {0}")]
+    Rules(String),
     /// The tokens cannot be used.
     #[error("cannot use the tokens in `{}`", path.display())]
     Tokens {
@@ -132,6 +137,7 @@ pub enum ServiceError {
 /// What stands behind every request. Clones are the same.
 #[derive(Clone, Debug)]
 struct Desk {
+    rules: Rules,
     supervisor: Supervisor,
     drivers: Hosts,
     hosts: Arc<[String]>,
@@ -171,6 +177,7 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
         .map(|path| Tokens::read(&path).map_err(|source| ServiceError::Tokens { path, source }))
         .transpose()?
         .map(Arc::new);
+    let rules = Rules::new(rules).map_err(ServiceError::Rules)?;
     // Before anything is driven: a service that cannot listen must not drive.
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
@@ -186,10 +193,12 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
         Hosts::trust(file, Path::new(&script))?;
     }
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
-    let supervisor = Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules, last);
+    let supervisor =
+        Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last);
     let adopted = supervisor.adopt().await.map_err(refused)?;
     let rates = Rates::new(config.rate);
     let desk = Desk {
+        rules: rules.clone(),
         supervisor: supervisor.clone(),
         drivers,
         hosts: hosts.into(),
@@ -201,6 +210,7 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     ready(listener.local_addr()?, adopted);
     tokio::spawn(desk.clone().look_round());
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let reloading = tokio::spawn(reload_on_signal(rules, signal(SignalKind::hangup())?));
     tokio::select! {
         result = listen::serve(listener, tls, http::router(desk)) => result?,
         _ = terminate.recv() => {}
@@ -210,7 +220,16 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     supervisor.leave();
     let _ = tokio::time::timeout(LAST_WRITES, supervisor.settle()).await;
     writing.abort();
+    reloading.abort();
     Ok(())
+}
+
+/// Loads the rules anew whenever the signal comes. The log says what came of it.
+async fn reload_on_signal(rules: Rules, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        let rules = rules.clone();
+        let _ = tokio::task::spawn_blocking(move || rules.reload()).await;
+    }
 }
 
 impl Desk {

@@ -10,13 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::{Command, CopyState, Failure, Fault, GuestRun};
+use whimbrel_plugins::facts::Facts;
 use whimbrel_sim::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
 use whimbrel_sim::world::{DiskCopy, GuestId, HostId, Life, MigrateOptions, PortId, Told, World};
 
 use super::SCHEME;
+use super::facts::facts;
 use super::port::SimulatedPort;
 use crate::drive::Message;
-use crate::hosts::Route;
+use crate::hosts::{Inquiry, Route};
 use crate::inventory::{GuestEntry, HostEntry, Inventory};
 
 /// The thread looks at the time at least this often.
@@ -28,6 +30,7 @@ const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 #[derive(Debug)]
 pub(super) enum Ask {
     Inventory(Sender<Vec<Inventory>>),
+    Facts(Inquiry, Sender<Result<Box<Facts>, Failure>>),
     Open(Route, Sender<Message>, Sender<Result<PortId, Failure>>),
     CarryOut(PortId, Command),
     Close(PortId),
@@ -57,6 +60,12 @@ impl Land {
     pub(super) fn inventory(&self) -> io::Result<Vec<Inventory>> {
         let (reply, answer) = channel();
         self.ask(Ask::Inventory(reply));
+        answer.recv().map_err(|_| gone())
+    }
+
+    pub(super) fn facts(&self, inquiry: &Inquiry) -> io::Result<Result<Box<Facts>, Failure>> {
+        let (reply, answer) = channel();
+        self.ask(Ask::Facts(inquiry.clone(), reply));
         answer.recv().map_err(|_| gone())
     }
 
@@ -132,6 +141,9 @@ impl Keeper {
             Ask::Inventory(reply) => {
                 let _ = reply.send(self.inventory());
             }
+            Ask::Facts(inquiry, reply) => {
+                let _ = reply.send(self.facts(&inquiry));
+            }
             Ask::Open(route, inbox, reply) => {
                 let opened = self.open(&route);
                 if let Ok(port) = opened {
@@ -151,13 +163,22 @@ impl Keeper {
         }
     }
 
+    fn facts(&self, inquiry: &Inquiry) -> Result<Box<Facts>, Failure> {
+        let [source, destination] = self.ends(&inquiry.source, &inquiry.destination)?;
+        let guest = self.guest(&inquiry.guest, None, source, destination)?;
+        Ok(Box::new(facts(&self.world, guest, [source, destination], inquiry.probe)))
+    }
+
+    fn ends(&self, source: &str, destination: &str) -> Result<[HostId; 2], Failure> {
+        Ok([
+            self.host(source).ok_or_else(|| no_host(Fault::SourceUnreachable, source))?,
+            self.host(destination).ok_or_else(|| no_host(Fault::DestinationUnreachable, destination))?,
+        ])
+    }
+
     fn open(&mut self, route: &Route) -> Result<PortId, Failure> {
-        let source =
-            self.host(&route.source).ok_or_else(|| no_host(Fault::SourceUnreachable, &route.source))?;
-        let destination = self
-            .host(&route.destination)
-            .ok_or_else(|| no_host(Fault::DestinationUnreachable, &route.destination))?;
-        let guest = self.guest(route, source, destination)?;
+        let [source, destination] = self.ends(&route.source, &route.destination)?;
+        let guest = self.guest(&route.guest, route.uuid.as_deref(), source, destination)?;
         Ok(self.world.connect(guest, source, destination, options(route)))
     }
 
@@ -167,10 +188,16 @@ impl Keeper {
     }
 
     /// The guest of this name on the source, or where else it is: one that is driven on may have arrived meanwhile.
-    fn guest(&self, route: &Route, source: HostId, destination: HostId) -> Result<GuestId, Failure> {
+    fn guest(
+        &self,
+        name: &str,
+        uuid: Option<&str>,
+        source: HostId,
+        destination: HostId,
+    ) -> Result<GuestId, Failure> {
         let named = |guest: &GuestId| {
             let machine = self.world.machine(*guest);
-            machine.name == route.guest && route.uuid.as_ref().is_none_or(|uuid| *uuid == machine.uuid)
+            machine.name == name && uuid.is_none_or(|uuid| uuid == machine.uuid)
         };
         let on = |host| move |guest: &GuestId| self.world.life(*guest, host).is_some();
         let all = || self.world.guests().filter(named);
@@ -178,7 +205,7 @@ impl Keeper {
             .find(on(source))
             .or_else(|| all().find(on(destination)))
             .or_else(|| all().next())
-            .ok_or_else(|| Failure::new(Fault::GuestNotFound, format!("no guest `{}`", route.guest)))
+            .ok_or_else(|| Failure::new(Fault::GuestNotFound, format!("no guest `{name}`")))
     }
 
     fn inventory(&self) -> Vec<Inventory> {
@@ -243,6 +270,7 @@ fn options(route: &Route) -> MigrateOptions {
         postcopy: ways.postcopy.then(Postcopy::default),
         copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
         is_offline: ways.offline,
+        is_unsafe: route.allow_unsafe,
         // The definition goes with the guest: one that stayed behind could be started there by mistake.
         persist_destination: true,
         undefine_source: true,

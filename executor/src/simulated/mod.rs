@@ -5,6 +5,7 @@
 //! must not be able to tell a simulated host from a real one by anything but its URI.
 
 mod built_in;
+mod facts;
 mod land;
 mod port;
 mod socket;
@@ -13,6 +14,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 
+use whimbrel_core::Failure;
+use whimbrel_plugins::facts::Facts;
 use whimbrel_sim::world::World;
 
 pub use self::built_in::{built_in_world, scenario_world};
@@ -20,7 +23,7 @@ pub use self::socket::serve;
 
 use self::land::{Ask, Land};
 use crate::drive::{Message, Port};
-use crate::hosts::Route;
+use crate::hosts::{Inquiry, Route};
 use crate::inventory::Inventory;
 
 /// What every URI of a simulated host begins with.
@@ -73,6 +76,17 @@ impl SimulatedHosts {
         match &self.0 {
             Place::Here(land) => land.inventory(),
             Place::Elsewhere(socket) => socket::inventory(socket),
+        }
+    }
+
+    /// What rules are told of a guest and both hosts; a failure where an address or the guest is not known.
+    ///
+    /// # Errors
+    /// When the world's thread or process is gone.
+    pub fn facts(&self, inquiry: &Inquiry) -> io::Result<Result<Box<Facts>, Failure>> {
+        match &self.0 {
+            Place::Here(land) => land.facts(inquiry),
+            Place::Elsewhere(socket) => socket::facts(socket, inquiry),
         }
     }
 

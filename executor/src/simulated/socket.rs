@@ -1,7 +1,8 @@
 //! A simulated world served to other processes through a Unix socket, so that it outlives whoever drives migrations.
 //!
-//! A connection serves one question. Its first line asks: for the inventory, or for another speed, which are answered with
-//! one line; or for a port, over which commands then come in and observations go out, a JSON document a line each.
+//! A connection serves one question. Its first line asks: for the inventory, for facts or for another speed, which is
+//! answered with one line; or for a port, over which commands then come in and observations go out, a JSON document a line
+//! each.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
@@ -13,17 +14,19 @@ use std::time::Instant as Clock;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{Command, Observation, Request};
+use whimbrel_core::{Command, Failure, Observation, Request};
+use whimbrel_plugins::facts::Facts;
 
 use super::SimulatedHosts;
 use crate::drive::{Message, Port};
-use crate::hosts::Route;
+use crate::hosts::{Inquiry, Route};
 use crate::inventory::Inventory;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Question {
     Inventory,
+    Facts(Inquiry),
     Port(Route),
     Speed(u32),
 }
@@ -52,15 +55,19 @@ pub fn serve(hosts: &SimulatedHosts, socket: &Path) -> io::Result<()> {
 }
 
 pub(super) fn inventory(socket: &Path) -> io::Result<Vec<Inventory>> {
-    answered(socket, &Question::Inventory)
+    answer(ask(socket, &Question::Inventory)?)
 }
 
 pub(super) fn set_speed(socket: &Path, speed: u32) -> io::Result<()> {
-    answered(socket, &Question::Speed(speed))
+    answer(ask(socket, &Question::Speed(speed))?)
 }
 
-fn answered<T: DeserializeOwned>(socket: &Path, question: &Question) -> io::Result<T> {
-    let mut stream = ask(socket, question)?;
+pub(super) fn facts(socket: &Path, inquiry: &Inquiry) -> io::Result<Result<Box<Facts>, Failure>> {
+    answer(ask(socket, &Question::Facts(inquiry.clone()))?)
+}
+
+/// The one line that answers a question.
+fn answer<T: DeserializeOwned>(mut stream: UnixStream) -> io::Result<T> {
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
     let mut line = String::new();
     BufReader::new(&mut stream).read_line(&mut line)?;
@@ -118,6 +125,7 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
     match read(&first?)? {
         Question::Inventory => write(&mut out, &hosts.inventory()?),
         Question::Speed(speed) => write(&mut out, &hosts.set_speed(speed)?),
+        Question::Facts(inquiry) => write(&mut out, &hosts.facts(&inquiry)?),
         Question::Port(route) => {
             let (inbox, told) = channel();
             let mut port = hosts.port(route, inbox)?;

@@ -187,6 +187,7 @@ fn warned() -> Verdict {
             message: "beta has 1.2 GiB of free memory".to_owned(),
             remediation: "free some memory on beta".to_owned(),
         }],
+        basis: None,
     }
 }
 

@@ -82,3 +82,52 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::control::{Phase, Reaction, Timer};
+
+    use super::super::moves::{Move, Place};
+    use super::super::parting::{Break, Mend};
+    use super::super::slices::slices;
+    use super::super::state::{Outcome, State};
+    use super::Step;
+
+    /// The source's half says that it is cut off, the destination's daemon was away when the link was cut, and no call is out
+    /// that would return: only a look at the source tells.
+    #[test]
+    fn a_source_that_gave_the_other_half_up_is_noticed_without_a_call() {
+        let scope = slices().into_iter().find(|slice| slice.name == "faults-and-requests").unwrap().scope;
+        let way = [
+            Move::Begin,
+            Move::CarryOut(Place::Facts),
+            Move::Deliver(Place::Facts),
+            Move::Judge(true),
+            Move::Timer(Timer::Reply),
+            Move::CarryOut(Place::Call),
+            Move::Timer(Timer::Poll),
+            Move::Timer(Timer::Reply),
+            Move::React(Reaction::Postcopy),
+            Move::Timer(Timer::Patience),
+            Move::Step(Step::Prepare),
+            Move::Step(Step::Copy),
+            Move::CarryOut(Place::Reaction),
+            Move::Step(Step::SwitchToPostcopy),
+            Move::Break(Break::Link),
+            Move::Break(Break::DestinationDaemon),
+            Move::Mend(Mend::Destination),
+        ];
+        let mut state = State::new(&scope);
+        for what in way {
+            let Outcome::To(next) = state.after(what, &scope) else { panic!("{what:?} is not possible") };
+            state = next;
+        }
+        let mut moves = 0;
+        while !matches!(state.control.phase(), Phase::Done(_)) {
+            let Outcome::To(next) = state.calmly(&scope) else { panic!("no way on") };
+            state = next;
+            moves += 1;
+            assert!(moves < 60, "no end: {:?}", state.control.phase());
+        }
+    }
+}

@@ -366,7 +366,7 @@ fn verdict(allows: bool) -> Verdict {
         message: "the rules refuse, as explored".into(),
         remediation: "none".into(),
     };
-    Verdict { findings: if allows { Vec::new() } else { vec![finding] } }
+    Verdict { findings: if allows { Vec::new() } else { vec![finding] }, basis: None }
 }
 
 fn facts(scope: &Scope) -> Facts {

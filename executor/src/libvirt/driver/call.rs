@@ -59,6 +59,7 @@ impl Hosts {
             (ways.xbzrle, MigrateFlags::COMPRESSED),
             (ways.parallel_connections.is_some(), MigrateFlags::PARALLEL),
             (ways.copy_disks, MigrateFlags::NON_SHARED_DISK),
+            (self.route.allow_unsafe, MigrateFlags::UNSAFE),
         ] {
             if asked {
                 flags |= flag;

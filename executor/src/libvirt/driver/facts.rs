@@ -155,7 +155,7 @@ fn no_such_guest(name: &str, source: &Connection) -> String {
 }
 
 /// The driver part of a connection URI names the kind of hypervisor.
-pub(super) fn hypervisor(uri: &str) -> String {
+pub(in crate::libvirt) fn hypervisor(uri: &str) -> String {
     let scheme = uri.split(':').next().unwrap_or_default();
     scheme.split('+').next().unwrap_or_default().to_ascii_uppercase()
 }

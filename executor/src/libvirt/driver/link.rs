@@ -15,7 +15,7 @@ const KEEP_ALIVE_COUNT: u16 = 2;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(in crate::libvirt) struct Link {
     uri: String,
     connection: Mutex<Option<Connection>>,
 }
@@ -38,7 +38,7 @@ impl Link {
     }
 
     /// A connection of its own, within [`CONNECT_PATIENCE`]. An attempt that takes longer is left to end by itself.
-    pub(super) fn open(uri: &str) -> Result<Connection, LibvirtError> {
+    pub(in crate::libvirt) fn open(uri: &str) -> Result<Connection, LibvirtError> {
         let (done, result) = mpsc::channel();
         let name = uri.to_owned();
         thread::spawn(move || done.send(Self::open_blocking(&name)));

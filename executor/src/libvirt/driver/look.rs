@@ -33,7 +33,7 @@ pub(super) fn is_outgoing(job: &JobStatistics) -> bool {
     is_active(job) && job.operation.is_none_or(|operation| operation == JobOperation::MigrationOut)
 }
 
-pub(super) fn is_active(job: &JobStatistics) -> bool {
+pub(in crate::libvirt) fn is_active(job: &JobStatistics) -> bool {
     matches!(job.job, Some(JobType::Bounded | JobType::Unbounded))
 }
 

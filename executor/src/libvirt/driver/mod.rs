@@ -27,10 +27,12 @@ use whimbrel_core::{
     Action, Answer, Command, CommandId, CopyState, Failure, Fault, GuestFacts, Hint, Observation, Side,
 };
 
+pub(super) use self::facts::hypervisor;
 use self::failure::failure;
 use self::lane::Lane;
-use self::link::Link;
+pub(super) use self::link::Link;
 pub use self::listing::inventory;
+pub(super) use self::look::is_active as is_active_job;
 use super::{
     Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
     Subscription, Suspended,

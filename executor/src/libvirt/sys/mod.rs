@@ -12,7 +12,9 @@
 mod connection;
 mod domain;
 mod events;
+mod facts;
 mod library;
+mod lists;
 mod sinks;
 mod storage;
 mod typed;
@@ -20,6 +22,8 @@ mod typed;
 pub use connection::Connection;
 pub use domain::{Domain, XmlView};
 pub use events::Subscription;
+pub use lists::Listed;
+pub use storage::StoragePool;
 
 use super::error::{ErrorCode, LibvirtError};
 use std::ffi::{CStr, CString, c_char, c_int};

@@ -1,24 +1,30 @@
-//! Files in storage pools of a host: whether one is missing, and its removal.
+//! Storage pools of a host and the files in them.
 //!
-//! A pool lists what was there when it was looked through last, so it is looked through again first: a file that is
-//! taken for missing would be taken for one that the migration made, and be removed.
+//! A pool lists what was there when it was looked through last, so it is looked through again before a file is taken for
+//! missing: such a file would be taken for one that the migration made, and be removed.
 
-use super::{Connection, c_string, check, check_pointer};
+use super::{Connection, c_string, check, check_pointer, owned_string};
 use crate::libvirt::error::{ErrorCode, LibvirtError};
+use std::ffi::{c_char, c_int};
 use std::ptr::NonNull;
 use virt_sys::{virStoragePool, virStorageVol};
 
-struct Pool(NonNull<virStoragePool>);
-struct Volume(NonNull<virStorageVol>);
+/// A pool that is active.
+#[derive(Debug)]
+pub struct StoragePool(NonNull<virStoragePool>);
 
-impl Drop for Pool {
+/// A file in a pool.
+#[derive(Debug)]
+pub struct StorageVolume(NonNull<virStorageVol>);
+
+impl Drop for StoragePool {
     fn drop(&mut self) {
         // SAFETY: this value owns one reference, given back once.
         unsafe { virt_sys::virStoragePoolFree(self.0.as_ptr()) };
     }
 }
 
-impl Drop for Volume {
+impl Drop for StorageVolume {
     fn drop(&mut self) {
         // SAFETY: as above.
         unsafe { virt_sys::virStorageVolFree(self.0.as_ptr()) };
@@ -31,7 +37,8 @@ impl Connection {
     /// # Errors
     /// Whatever libvirt reports.
     pub fn lacks_volume(&self, path: &str) -> Result<bool, LibvirtError> {
-        Ok(matches!(self.volume(path)?, Found::Missing))
+        let Some((pool, name)) = self.pool_of(path)? else { return Ok(false) };
+        Ok(pool.volume(name)?.is_none())
     }
 
     /// Removes a file from its storage pool; one that is not there is removed already.
@@ -39,45 +46,164 @@ impl Connection {
     /// # Errors
     /// Whatever libvirt reports.
     pub fn delete_volume(&self, path: &str) -> Result<(), LibvirtError> {
-        let Found::Volume(volume) = self.volume(path)? else { return Ok(()) };
-        // SAFETY: the handle is valid as long as `volume`.
-        check("virStorageVolDelete", unsafe { virt_sys::virStorageVolDelete(volume.0.as_ptr(), 0) }).map(drop)
-    }
-
-    fn volume(&self, path: &str) -> Result<Found, LibvirtError> {
-        let Some((directory, name)) = path.rsplit_once('/').filter(|(directory, _)| !directory.is_empty())
-        else {
-            return Ok(Found::NoPool);
-        };
-        let Some(pool) = self.pool_at(directory)? else { return Ok(Found::NoPool) };
-        // SAFETY: the handle is valid as long as `pool`.
-        check("virStoragePoolRefresh", unsafe { virt_sys::virStoragePoolRefresh(pool.0.as_ptr(), 0) })?;
-        let call = "virStorageVolLookupByName";
-        let name = c_string(call, "the volume's name", name)?;
-        // SAFETY: the handle is valid as long as `pool`, and the name outlives the call.
-        let raw = unsafe { virt_sys::virStorageVolLookupByName(pool.0.as_ptr(), name.as_ptr()) };
-        match check_pointer(call, raw) {
-            Ok(volume) => Ok(Found::Volume(Volume(volume))),
-            Err(error) if error.code == ErrorCode::NoStorageVolume => Ok(Found::Missing),
-            Err(error) => Err(error),
+        let Some((pool, name)) = self.pool_of(path)? else { return Ok(()) };
+        match pool.volume(name)? {
+            Some(volume) => volume.delete(),
+            None => Ok(()),
         }
     }
 
-    fn pool_at(&self, directory: &str) -> Result<Option<Pool>, LibvirtError> {
+    /// The active pool of a directory, if there is one.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn pool_at(&self, directory: &str) -> Result<Option<StoragePool>, LibvirtError> {
         let call = "virStoragePoolLookupByTargetPath";
         let directory = c_string(call, "the directory", directory)?;
         // SAFETY: the handle is valid as long as `self`, and the path outlives the call.
         let raw = unsafe { virt_sys::virStoragePoolLookupByTargetPath(self.raw(), directory.as_ptr()) };
         match check_pointer(call, raw) {
-            Ok(pool) => Ok(Some(Pool(pool))),
+            Ok(pool) => Ok(Some(StoragePool(pool))),
             Err(error) if matches!(error.code, ErrorCode::NoStoragePool | ErrorCode::NoSupport) => Ok(None),
             Err(error) => Err(error),
         }
     }
+
+    /// Starts a pool that is forgotten when it is stopped.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports, such as a directory that is not there or has a pool already.
+    pub fn create_pool(&self, xml: &str) -> Result<StoragePool, LibvirtError> {
+        let call = "virStoragePoolCreateXML";
+        let xml = c_string(call, "the pool's definition", xml)?;
+        // SAFETY: the handle is valid as long as `self`, and the text outlives the call; the answer is ours.
+        let raw = unsafe { virt_sys::virStoragePoolCreateXML(self.raw(), xml.as_ptr(), 0) };
+        check_pointer(call, raw).map(StoragePool)
+    }
+
+    /// The size of the storage at a path as a guest sees it, from the pool that it is in; none when no pool knows it.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn volume_bytes(&self, path: &str) -> Result<Option<u64>, LibvirtError> {
+        let call = "virStorageVolLookupByPath";
+        let path = c_string(call, "the path", path)?;
+        // SAFETY: the handle is valid as long as `self`, and the path outlives the call; the answer is ours.
+        let raw = unsafe { virt_sys::virStorageVolLookupByPath(self.raw(), path.as_ptr()) };
+        match check_pointer(call, raw) {
+            Ok(volume) => StorageVolume(volume).bytes().map(Some),
+            Err(error) if matches!(error.code, ErrorCode::NoStorageVolume | ErrorCode::NoSupport) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The pool of the directory that a file is in, looked through anew, and the file's name.
+    fn pool_of<'p>(&self, path: &'p str) -> Result<Option<(StoragePool, &'p str)>, LibvirtError> {
+        let parts = path.rsplit_once('/').filter(|(directory, _)| !directory.is_empty());
+        let Some((directory, name)) = parts else { return Ok(None) };
+        let Some(pool) = self.pool_at(directory)? else { return Ok(None) };
+        pool.refresh()?;
+        Ok(Some((pool, name)))
+    }
 }
 
-enum Found {
-    Volume(Volume),
-    Missing,
-    NoPool,
+impl StoragePool {
+    /// Looks through it anew.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn refresh(&self) -> Result<(), LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`.
+        check("virStoragePoolRefresh", unsafe { virt_sys::virStoragePoolRefresh(self.0.as_ptr(), 0) })
+            .map(drop)
+    }
+
+    /// Its definition, with the room that is left.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn xml(&self) -> Result<String, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
+        unsafe {
+            owned_string("virStoragePoolGetXMLDesc", virt_sys::virStoragePoolGetXMLDesc(self.0.as_ptr(), 0))
+        }
+    }
+
+    /// A file in it, if it was there when it was looked through last.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn volume(&self, name: &str) -> Result<Option<StorageVolume>, LibvirtError> {
+        let call = "virStorageVolLookupByName";
+        let name = c_string(call, "the volume's name", name)?;
+        // SAFETY: the handle is valid as long as `self`, and the name outlives the call.
+        let raw = unsafe { virt_sys::virStorageVolLookupByName(self.0.as_ptr(), name.as_ptr()) };
+        match check_pointer(call, raw) {
+            Ok(volume) => Ok(Some(StorageVolume(volume))),
+            Err(error) if error.code == ErrorCode::NoStorageVolume => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Names of the files that were in it when it was looked through last; of so many at most.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn volume_names(&self, most: u16) -> Result<Vec<String>, LibvirtError> {
+        let mut list = vec![std::ptr::null_mut::<c_char>(); usize::from(most)];
+        // SAFETY: the handle is valid as long as `self`; the list has that much room.
+        let result = unsafe {
+            virt_sys::virStoragePoolListVolumes(self.0.as_ptr(), list.as_mut_ptr(), c_int::from(most))
+        };
+        let count = usize::try_from(check("virStoragePoolListVolumes", result)?).unwrap_or(0);
+        // SAFETY: so many entries are strings of C's allocator that are ours, and each is freed once.
+        let names = list
+            .into_iter()
+            .take(count)
+            .map(|name| unsafe { owned_string("virStoragePoolListVolumes", name) });
+        names.collect()
+    }
+
+    /// Makes a file in it.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports, such as a file of that name, or no room or right to write.
+    pub fn create_volume(&self, xml: &str) -> Result<StorageVolume, LibvirtError> {
+        let call = "virStorageVolCreateXML";
+        let xml = c_string(call, "the volume's definition", xml)?;
+        // SAFETY: the handle is valid as long as `self`, and the text outlives the call; the answer is ours.
+        let raw = unsafe { virt_sys::virStorageVolCreateXML(self.0.as_ptr(), xml.as_ptr(), 0) };
+        check_pointer(call, raw).map(StorageVolume)
+    }
+
+    /// Stops it. One that was never defined is forgotten; its files stay.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn stop(&self) -> Result<(), LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`.
+        check("virStoragePoolDestroy", unsafe { virt_sys::virStoragePoolDestroy(self.0.as_ptr()) }).map(drop)
+    }
+}
+
+impl StorageVolume {
+    /// Its size as a guest sees it, in bytes.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn bytes(&self) -> Result<u64, LibvirtError> {
+        let mut info = virt_sys::virStorageVolInfo { type_: 0, capacity: 0, allocation: 0 };
+        // SAFETY: the handle is valid as long as `self`; `info` is ours to write.
+        let result = unsafe { virt_sys::virStorageVolGetInfo(self.0.as_ptr(), &raw mut info) };
+        check("virStorageVolGetInfo", result).map(|_| info.capacity)
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn delete(&self) -> Result<(), LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`.
+        check("virStorageVolDelete", unsafe { virt_sys::virStorageVolDelete(self.0.as_ptr(), 0) }).map(drop)
+    }
 }

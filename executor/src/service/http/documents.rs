@@ -185,6 +185,7 @@ impl Wanted {
             migrate_uri: self.migrate_uri.clone(),
             ways,
             destination_xml: self.destination_xml.clone(),
+            allow_unsafe: false,
             tunnel: None,
             uuid: None,
         };
@@ -230,9 +231,12 @@ pub(super) struct Page {
 pub(super) struct Preflight {
     /// Whether nothing stands against the migration.
     pub(super) allowed: bool,
-    /// Every finding: `code`, `severity`, `message`, `remediation`.
+    /// Every finding: `pack`, `code`, `verdict` (`pass`, `warn`, `fail` or `unknown`), `subject` (a JSON pointer into the
+    /// facts), `message`, `remediation`, `evidence`, and `waived` where the operator waived it.
     #[schema(value_type = Vec<Object>)]
     pub(super) findings: Value,
+    /// Digest of the set of rules that judged.
+    pub(super) rules: String,
     /// The facts that were judged.
     #[schema(value_type = Object)]
     pub(super) facts: Value,

@@ -182,6 +182,7 @@ pub(super) async fn migrate(
         migrate_uri: None,
         ways: spec.ways,
         destination_xml: None,
+        allow_unsafe: false,
         tunnel: tunnel.as_ref().and_then(Fresh::near_end),
         uuid: Some(guest.uuid),
     };

@@ -113,9 +113,14 @@ pub(super) async fn preflight(
 
 async fn try_out(desk: &Desk, wanted: Wanted) -> Result<Preflight, Problem> {
     // The tunnel ends with this question.
-    let (_, route, _tunnel) = parts(desk, wanted).await?;
-    let (facts, verdict) = desk.supervisor.preflight(route).await?;
-    Ok(Preflight { allowed: verdict.allows(), findings: value(&verdict.findings), facts: value(&facts) })
+    let (spec, route, _tunnel) = parts(desk, wanted).await?;
+    let (facts, judgement) = desk.supervisor.preflight(spec, route).await?;
+    Ok(Preflight {
+        allowed: judgement.allows(),
+        findings: value(&judgement.findings),
+        rules: judgement.set,
+        facts: value(&facts),
+    })
 }
 
 /// What is asked for, with the tunnel that its password opened.

@@ -295,12 +295,6 @@ impl From<Refused> for Problem {
                 "the hosts did not answer in time",
                 "see to it that their daemons run and that this service reaches them",
             ),
-            Refused::Facts(_) => Self::new(
-                StatusCode::BAD_GATEWAY,
-                "facts.missing",
-                "the guest or a host could not be asked",
-                "mend what is named, then ask again",
-            ),
             Refused::Store(_) => return Self::internal(detail),
         };
         problem.detail(detail)

@@ -14,20 +14,21 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use whimbrel_core::{
-    Action, Answer, CancelAnswer, Command, CommandId, Event, Facts, Observation, ReactionResult, Request,
-    Spec, Verdict, Wish,
-};
+use whimbrel_core::{CancelAnswer, Event, ReactionResult, Request, Spec, Wish};
+use whimbrel_plugins::Judgement;
+use whimbrel_plugins::facts::Facts;
 
 use super::account::Account;
 use super::clock::now_ms;
 use super::hub::Hub;
 use super::keeper::Keeper;
 use super::metrics::{Metrics, Present};
+use super::rules::Rules;
 use super::store::{Begun, Store, StoreError, Write};
 use super::tunnel::{Fresh, Login, Tunnels};
 use crate::drive::{self, Course, Message};
 use crate::hosts::{Hosts, HostsError, Route};
+use crate::preflight::{self, Preflight};
 
 /// How long a cancel waits for what came of it, before it says that this is being found out.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(20);
@@ -35,9 +36,8 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(20);
 const REACTION_PATIENCE: Duration = Duration::from_secs(20);
 /// How long both hosts may take to answer the questions before a migration.
 const FACTS_PATIENCE: Duration = Duration::from_secs(25);
-
-/// Judges facts. Where the rules come from is not this module's business.
-pub(super) type Rules = fn(&Facts) -> Verdict;
+/// Shared storage is proved where that is possible.
+const PROBE: bool = true;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -69,9 +69,6 @@ pub(super) enum Refused {
     /// The hosts were asked and did not answer in time.
     #[error("the hosts did not answer in time")]
     Silent,
-    /// The guest or a host could not be asked.
-    #[error("{}", .0.message)]
-    Facts(whimbrel_core::Failure),
     /// The store does not keep it.
     #[error("the store does not keep it: {0}")]
     Store(String),
@@ -136,26 +133,16 @@ impl Supervisor {
         }
     }
 
-    /// The hosts' facts and what the rules say of them. Nothing is changed.
-    pub(super) async fn preflight(&self, route: Route) -> Result<(Box<Facts>, Verdict), Refused> {
-        let (inbox, told) = channel();
-        let hosts = self.hosts.clone();
-        let asked = tokio::task::spawn_blocking(move || -> Result<Box<Facts>, Refused> {
-            let mut port = hosts.port(route, None, inbox)?;
-            port.carry_out(Command { id: CommandId(0), action: Action::CollectFacts });
-            loop {
-                match told.recv_timeout(FACTS_PATIENCE).map_err(|_| Refused::Silent)? {
-                    Message::Observed {
-                        observation: Observation::Answer { answer: Answer::Facts(facts), .. },
-                        ..
-                    } => return facts.map_err(Refused::Facts),
-                    Message::Observed { .. } | Message::Asked(_) | Message::Leave => {}
-                }
-            }
+    /// The hosts' facts and what every rule says of them. Nothing is changed.
+    pub(super) async fn preflight(&self, spec: Spec, route: Route) -> Result<(Facts, Judgement), Refused> {
+        let (hosts, set) = (self.hosts.clone(), self.rules.get());
+        let asked = tokio::task::spawn_blocking(move || {
+            let facts = preflight::facts(&hosts, &spec, &route, PROBE)?;
+            let judgement = set.judge(&facts, &preflight::today());
+            Ok::<_, HostsError>((facts, judgement))
         });
-        let facts = asked.await.map_err(|_| Refused::Silent)??;
-        let verdict = (self.rules)(&facts);
-        Ok((facts, verdict))
+        let asked = timeout(FACTS_PATIENCE, asked).await.map_err(|_| Refused::Silent)?;
+        Ok(asked.map_err(|_| Refused::Silent)??)
     }
 
     /// Begins a migration, or gives the one that was begun with the same key. The number, and whether it is new.
@@ -312,15 +299,20 @@ impl Supervisor {
         };
         let this = self.clone();
         let tunnel = route.tunnel.clone().map(|near_end| (near_end, Login::of_uri(&route.destination)));
+        let (spec, asked, set) = (course.spec().clone(), route.clone(), self.rules.get());
         // A name may hold anything: what would end a line of the log is written otherwise.
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
             let known = course.known_guest();
             let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
+            // The hosts are asked when the core asks: one that was begun before has been judged already.
+            let rules = |known: &_| {
+                Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict
+            };
             let driven = this.hosts.port(route, known, inbox).map_err(|error| error.to_string()).and_then(
                 |mut port| {
-                    drive::drive(course, &mut *port, &told, Box::new(keeper), this.rules, None)
+                    drive::drive(course, &mut *port, &told, Box::new(keeper), &rules, None)
                         .map_err(|error| error.to_string())
                 },
             );

@@ -1,0 +1,144 @@
+//! `whimbrel facts`: the exact input of the rules, from files or from two live hosts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use whimbrel_core::{Answer, Input, Observation, journal};
+use whimbrel_plugins::facts::{Facts, Host, Request};
+use whimbrel_plugins::xml;
+
+use super::asked::Asked;
+use super::rule::document;
+use super::{CliError, Exit};
+
+/// Where the facts come from.
+#[derive(Debug, Subcommand)]
+pub(super) enum FactsVerb {
+    /// From libvirt's XML in files. What the files do not say stays unknown.
+    FromXml(Box<FromXml>),
+    /// From the journal of a migration: what the rules looked at before it began.
+    FromJournal(FromJournal),
+    /// From two hosts, live or simulated.
+    Collect(Box<Asked>),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FromXml {
+    /// The guest's definition.
+    #[arg(long, value_name = "FILE")]
+    domain: PathBuf,
+    /// The definition given for the destination, if there is one.
+    #[arg(long, value_name = "FILE")]
+    target: Option<PathBuf>,
+    /// Capabilities of the source.
+    #[arg(long, value_name = "FILE")]
+    source_capabilities: Option<PathBuf>,
+    /// Domain capabilities of the source; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    source_domain_capabilities: Vec<PathBuf>,
+    /// Capabilities of the destination.
+    #[arg(long, value_name = "FILE")]
+    destination_capabilities: Option<PathBuf>,
+    /// Domain capabilities of the destination; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    destination_domain_capabilities: Vec<PathBuf>,
+    /// Storage pools of the destination.
+    #[arg(long, value_name = "FILE")]
+    pool: Vec<PathBuf>,
+    /// Networks of the destination.
+    #[arg(long, value_name = "FILE")]
+    network: Vec<PathBuf>,
+    /// Node devices of the destination.
+    #[arg(long, value_name = "FILE")]
+    device: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FromJournal {
+    /// The journal, as `whimbrel migrate` wrote it.
+    journal: PathBuf,
+}
+
+pub(super) fn run(verb: &FactsVerb) -> Result<Exit, CliError> {
+    match verb {
+        FactsVerb::FromXml(arguments) => document(&from_xml(arguments)?),
+        FactsVerb::FromJournal(arguments) => document(&from_journal(&arguments.journal)?),
+        FactsVerb::Collect(arguments) => document(&super::check::collect(arguments)?),
+    }
+}
+
+fn from_journal(path: &Path) -> Result<Value, CliError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })?;
+    let mut found = None;
+    journal::replay(&text, |record, _, _| {
+        if let Input::Hypervisor(Observation::Answer { answer: Answer::Verdict(verdict), .. }) = &record.input
+            && let Some(facts) = verdict.basis.as_ref().and_then(|basis| basis.get("facts"))
+        {
+            found = Some(facts.clone());
+        }
+    })
+    .map_err(|source| CliError::Journal { path: path.to_owned(), source })?;
+    let reason = "its rules were asked about no more than the migration needs itself";
+    found.ok_or_else(|| CliError::Facts { path: path.to_owned(), reason: reason.to_owned() })
+}
+
+fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
+    let guest = read(&arguments.domain, xml::domain)?;
+    let target = arguments.target.as_ref().map(|path| read(path, xml::domain)).transpose()?;
+    let source = host(arguments.source_capabilities.as_ref(), &arguments.source_domain_capabilities)?;
+    let mut destination =
+        host(arguments.destination_capabilities.as_ref(), &arguments.destination_domain_capabilities)?;
+    let mut inventory = || -> Result<(), CliError> {
+        if arguments.pool.is_empty() && arguments.network.is_empty() && arguments.device.is_empty() {
+            return Ok(());
+        }
+        let there = destination.get_or_insert_default();
+        there.pools = some(&arguments.pool, xml::pool)?;
+        there.networks = some(&arguments.network, xml::network)?;
+        there.devices = some(&arguments.device, xml::node_device)?;
+        Ok(())
+    };
+    inventory()?;
+    let request = Request {
+        live: true,
+        persist_destination: true,
+        destination_xml: target.is_some(),
+        ..Request::default()
+    };
+    Ok(Facts { request: Some(request), guest: Some(guest), target, source, destination, ..Facts::default() })
+}
+
+/// A host of its capabilities; none when no file tells of it.
+fn host(capabilities: Option<&PathBuf>, of_domains: &[PathBuf]) -> Result<Option<Host>, CliError> {
+    if capabilities.is_none() && of_domains.is_empty() {
+        return Ok(None);
+    }
+    let mut host = Host::default();
+    if let Some(path) = capabilities {
+        read(path, |text| xml::capabilities(text, &mut host))?;
+    }
+    for path in of_domains {
+        read(path, |text| xml::domain_capabilities(text, &mut host))?;
+    }
+    Ok(Some(host))
+}
+
+/// What files of one kind tell; not known when there are none.
+fn some<T>(
+    paths: &[PathBuf],
+    parse: impl Fn(&str) -> Result<T, xml::XmlError>,
+) -> Result<Option<Vec<T>>, CliError> {
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    paths.iter().map(|path| read(path, &parse)).collect::<Result<_, _>>().map(Some)
+}
+
+fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, xml::XmlError>) -> Result<T, CliError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })?;
+    parse(&text).map_err(|error| CliError::Facts { path: path.to_owned(), reason: error.to_string() })
+}

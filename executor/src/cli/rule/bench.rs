@@ -1,0 +1,87 @@
+//! What rules take. Fuel is exact; times are this machine's.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use whimbrel_plugins::facts::{Activation, Rule};
+use whimbrel_plugins::host;
+
+use super::args::{Bench, Form};
+use super::{CliError, Exit, document, facts, load_set, print};
+
+/// Calls that are measured, after as many that are not.
+const CALLS: usize = 200;
+
+pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
+    let Bench { rule: only, of: arguments } = arguments;
+    let began = Instant::now();
+    let set = load_set(&arguments.set)?;
+    let loaded = began.elapsed();
+    let facts = facts(&arguments.facts)?;
+    let mut rows = Vec::new();
+    for pack in set.packs() {
+        let asked = |rule: &&Rule| only.as_ref().is_none_or(|only| *only == rule.code);
+        let activate = |rule: &Rule| Activation { code: rule.code.clone(), settings: String::new() };
+        let all: Vec<_> = pack.about().rules.iter().filter(asked).map(activate).collect();
+        if !all.is_empty() {
+            rows.push(measure(pack, &pack.about().name, &facts, &all)?);
+        }
+    }
+    if rows.is_empty() {
+        return Err(CliError::NoRule(only.clone().unwrap_or_default()));
+    }
+    if arguments.format == Form::Json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let [p50_us, p99_us] = row.times_us;
+                serde_json::json!({ "pack": row.name, "fuel": row.fuel, "p50-us": p50_us, "p99-us": p99_us })
+            })
+            .collect();
+        let us = loaded.as_micros();
+        return document(&serde_json::json!({ "schema": "whimbrel.bench/1", "load-us": us, "packs": rows }));
+    }
+    let mut text = format!(
+        "loading all packs: {} µs\n{:<24}{:>12}{:>10}{:>10}\n",
+        loaded.as_micros(),
+        "pack",
+        "fuel",
+        "p50 µs",
+        "p99 µs"
+    );
+    for row in &rows {
+        let [p50, p99] = row.times_us;
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "{:<24}{:>12}{p50:>10}{p99:>10}", row.name, row.fuel);
+    }
+    let sum: u64 = rows.iter().map(|row| row.fuel).sum();
+    let p50: u128 = rows.iter().map(|row| row.times_us[0]).sum();
+    Ok(print(&format!("{text}{:<24}{sum:>12}{p50:>10}\n", "all")))
+}
+
+struct Row {
+    name: String,
+    fuel: u64,
+    times_us: [u128; 2],
+}
+
+fn measure(
+    pack: &host::Pack,
+    name: &str,
+    facts: &whimbrel_plugins::facts::Facts,
+    activations: &[Activation],
+) -> Result<Row, CliError> {
+    let mut times = Vec::with_capacity(CALLS);
+    let mut fuel = 0;
+    for call in 0..2 * CALLS {
+        let began = Instant::now();
+        let answer = pack.check(facts, activations).map_err(|stop| CliError::Rules(stop.to_string()))?;
+        if call >= CALLS {
+            times.push(began.elapsed());
+        }
+        fuel = answer.fuel;
+    }
+    times.sort_unstable();
+    let at = |percent: usize| times.get(CALLS * percent / 100).map_or(0, Duration::as_micros);
+    Ok(Row { name: name.to_owned(), fuel, times_us: [at(50), at(99)] })
+}

@@ -1,0 +1,210 @@
+//! `whimbrel rule …`: everything that is done with rules but migrating.
+
+pub(super) mod args;
+mod author;
+mod bench;
+mod judged;
+mod set;
+mod test;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use whimbrel_plugins::facts::About;
+use whimbrel_plugins::host;
+use whimbrel_plugins::lock::{Lock, verify_signature};
+use whimbrel_plugins::shipped::SHIPPED;
+
+use self::args::{Check, Explain, Form, Inspect, List, RuleVerb, Set, Verify};
+pub(super) use self::judged::show;
+pub(super) use self::set::load as load_set;
+use super::{CliError, Exit};
+use crate::preflight::today;
+
+pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
+    match verb {
+        RuleVerb::List(arguments) => list(arguments),
+        RuleVerb::New(arguments) => author::new(&arguments.name),
+        RuleVerb::Build(arguments) => author::build(arguments),
+        RuleVerb::Test(arguments) => test::run(arguments),
+        RuleVerb::Inspect(arguments) => inspect(arguments),
+        RuleVerb::Check(arguments) => check(arguments),
+        RuleVerb::Explain(arguments) => explain(arguments),
+        RuleVerb::Bench(arguments) => bench::run(arguments),
+        RuleVerb::Schema(set) => schema(set),
+        RuleVerb::Lock(arguments) => {
+            let set = load_set(&arguments.set)?;
+            let text = Lock::of(set.packs()).text();
+            match &arguments.out {
+                Some(path) => write(path, text.as_bytes()).map(|()| Exit::Done),
+                None => Ok(print(&text)),
+            }
+        }
+        RuleVerb::Verify(arguments) => verify(arguments),
+    }
+}
+
+#[derive(Serialize)]
+struct ListedRule<'a> {
+    code: &'a str,
+    title: &'a str,
+    pack: &'a str,
+    version: &'a str,
+}
+
+fn list(arguments: &List) -> Result<Exit, CliError> {
+    let set = load_set(&arguments.set)?;
+    let mut rules = Vec::new();
+    for about in set.packs().map(host::Pack::about) {
+        let (pack, version) = (about.name.as_str(), about.version.as_str());
+        rules.extend(about.rules.iter().map(|rule| ListedRule {
+            code: &rule.code,
+            title: &rule.title,
+            pack,
+            version,
+        }));
+    }
+    if arguments.format == Form::Json {
+        return document(&serde_json::json!({ "schema": "whimbrel.rules/1", "rules": rules }));
+    }
+    let width = rules.iter().map(|rule| rule.code.len()).max().unwrap_or(0);
+    let line = |rule: &ListedRule<'_>| format!("{:<width$}  {}\n", rule.code, rule.title);
+    Ok(print(&rules.iter().map(line).collect::<String>()))
+}
+
+fn inspect(arguments: &Inspect) -> Result<Exit, CliError> {
+    let bytes = read(&arguments.file)?;
+    let digest = host::digest(&bytes);
+    let found = host::inspect(&bytes, usize::MAX)
+        .map_err(|error| CliError::Pack { path: arguments.file.clone(), reason: error.to_string() })?;
+    if arguments.format == Form::Json {
+        return document(&serde_json::json!({
+            "schema": "whimbrel.pack/1",
+            "bytes": found.bytes,
+            "sha256": digest,
+            "imports": [],
+            "exports": [host::CONTRACT],
+            "custom-sections": found.custom_sections,
+        }));
+    }
+    let sections: Vec<String> = found
+        .custom_sections
+        .iter()
+        .map(|(name, bytes)| format!("section   {name}, {bytes} bytes\n"))
+        .collect();
+    Ok(print(&format!(
+        "size      {} bytes\nsha256    {digest}\nimports   none\nexports   {}\n{}",
+        found.bytes,
+        host::CONTRACT,
+        sections.concat()
+    )))
+}
+
+fn check(arguments: &Check) -> Result<Exit, CliError> {
+    let set = load_set(&arguments.set)?;
+    let judgement = set.judge(&facts(&arguments.facts)?, &today());
+    show(&judgement, arguments.format)
+}
+
+fn explain(arguments: &Explain) -> Result<Exit, CliError> {
+    let find = |about: About| {
+        let rule = about.rules.iter().find(|rule| rule.code == arguments.code)?.clone();
+        Some((about, rule))
+    };
+    // What the shipped rules are for is known without loading them.
+    let shipped = || SHIPPED.iter().find_map(|pack| find(pack.native.about()));
+    let found = if arguments.set.packs.is_empty() {
+        shipped()
+    } else {
+        load_set(&arguments.set)?.packs().find_map(|pack| find(pack.about().clone()))
+    };
+    let Some((about, rule)) = found else {
+        return Err(CliError::NoRule(arguments.code.clone()));
+    };
+    let needs: Vec<&str> = about.needs.iter().map(|group| group.name()).collect();
+    let settings = if rule.settings_schema.is_empty() { "none" } else { rule.settings_schema.as_str() };
+    Ok(print(&format!(
+        "{}: {}\n\nWhy: {}.\nMend: {}.\nPack: {} {}; it sees {}.\nSettings: {settings}\n",
+        rule.code,
+        rule.title,
+        rule.rationale,
+        rule.remediation,
+        about.name,
+        about.version,
+        needs.join(", ")
+    )))
+}
+
+fn schema(set: &Set) -> Result<Exit, CliError> {
+    let set = load_set(set)?;
+    let mut rules = serde_json::Map::new();
+    for rule in set.packs().flat_map(|pack| &pack.about().rules) {
+        if let Ok(schema) = whimbrel_plugins::schema::Schema::parse(&rule.settings_schema) {
+            rules.insert(rule.code.clone(), schema.document().clone());
+        }
+    }
+    document(&serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Settings of rules",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": rules,
+    }))
+}
+
+fn verify(arguments: &Verify) -> Result<Exit, CliError> {
+    let mut told = String::new();
+    if let Some(path) = &arguments.signature {
+        let [pack] = arguments.set.packs.as_slice() else {
+            return Err(CliError::Rules("a signature belongs to one pack: give it with `--pack`".to_owned()));
+        };
+        let keys = arguments.keys.iter().map(|key| text(key)).collect::<Result<Vec<_>, _>>()?;
+        let by = verify_signature(&read(pack)?, &text(path)?, &keys).map_err(CliError::Rules)?;
+        let key = arguments.keys.get(by).map_or("a key".into(), |key| key.to_string_lossy());
+        told.extend(["signed by ", &key, "\n"]);
+    }
+    if let Some(path) = &arguments.lock {
+        let lock = Lock::parse(&text(path)?).map_err(CliError::Rules)?;
+        let set = load_set(&arguments.set)?;
+        let wrong = lock.disagreements(set.packs());
+        if !wrong.is_empty() {
+            return Err(CliError::Rules(wrong.join("; ")));
+        }
+        // Writing into a string does not fail.
+        let _ = writeln!(told, "{} packs are as `{}` pins them", set.packs().count(), path.display());
+    }
+    Ok(print(&told))
+}
+
+/// Reads facts.
+pub(super) fn facts(path: &Path) -> Result<whimbrel_plugins::facts::Facts, CliError> {
+    serde_json::from_str(&text(path)?)
+        .map_err(|error| CliError::Facts { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn text(path: &Path) -> Result<String, CliError> {
+    fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    fs::write(path, bytes).map_err(|source| CliError::Unwritable { path: PathBuf::from(path), source })
+}
+
+/// Writes data to standard output. A reader that has gone away has what it wanted.
+pub(super) fn print(text: &str) -> Exit {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+    Exit::Done
+}
+
+/// Writes a JSON document to standard output.
+pub(super) fn document(value: &impl Serialize) -> Result<Exit, CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| CliError::Rules(error.to_string()))?;
+    Ok(print(&(text + "\n")))
+}

@@ -1,0 +1,49 @@
+//! The set of rules that a verb works with.
+
+use whimbrel_plugins::RuleSet;
+use whimbrel_plugins::host::{Allocation, Cache, Host, Limits};
+use whimbrel_plugins::lock::Lock;
+use whimbrel_plugins::policy::Policy;
+use whimbrel_plugins::shipped;
+
+use super::args::Set;
+use super::{CliError, read, text};
+
+/// Loads the packs, and what the operator decided about them.
+pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
+    let cache = if arguments.no_cache { None } else { Cache::usual() };
+    let host = host(arguments.largest, cache)?;
+    let mut packs = Vec::new();
+    if !arguments.only {
+        packs.extend(shipped::load(&host).map_err(|error| CliError::Rules(error.to_string()))?);
+    }
+    for path in &arguments.packs {
+        let pack = host
+            .load(&read(path)?)
+            .map_err(|error| CliError::Pack { path: path.clone(), reason: error.to_string() })?;
+        packs.push(pack);
+    }
+    if let Some(path) = &arguments.locked {
+        let lock = Lock::parse(&text(path)?).map_err(CliError::Rules)?;
+        let wrong = lock.disagreements(packs.iter());
+        if !wrong.is_empty() {
+            return Err(CliError::Rules(wrong.join("; ")));
+        }
+    }
+    let policy = match &arguments.policy {
+        Some(path) => Policy::parse(&text(path)?).map_err(|error| CliError::Rules(error.to_string()))?,
+        None => Policy::default(),
+    };
+    RuleSet::new(packs, policy).map_err(|error| CliError::Rules(error.to_string()))
+}
+
+/// A host that takes components of so many MiB.
+pub(super) fn host(largest_mib: u16, cache: Option<Cache>) -> Result<Host, CliError> {
+    let mut limits = Limits { component_bytes: usize::from(largest_mib) << 20, ..Limits::default() };
+    // A pack with an interpreter inside starts by setting that up.
+    if limits.component_bytes > Limits::default().component_bytes {
+        limits.fuel = 2_000_000_000;
+        limits.memory_bytes = Limits::MEMORY_BYTES_MOST;
+    }
+    Host::new(limits, Allocation::Pooled, cache).map_err(|error| CliError::Rules(error.to_string()))
+}

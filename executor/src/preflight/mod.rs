@@ -1,0 +1,132 @@
+//! What is asked before a migration begins: every rule, on the facts of both hosts.
+//!
+//! Facts that could not be had are a finding. It must never let a migration begin as if it had been judged on them.
+
+mod date;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use whimbrel_core::{Facts as Known, Spec, Verdict};
+use whimbrel_plugins::facts::{Facts, Request, StorageCopy};
+use whimbrel_plugins::{Judgement, RuleSet};
+
+pub use self::date::today;
+use crate::hosts::{Hosts, HostsError, Inquiry, Route};
+
+/// The rules, and what the hosts told for them.
+#[derive(Debug)]
+pub struct Preflight {
+    set: Arc<RuleSet>,
+    told: Told,
+}
+
+#[derive(Debug)]
+enum Told {
+    /// All that rules can be told.
+    Everything(Box<Facts>),
+    /// The hosts did not tell, and why.
+    Nothing(String),
+}
+
+/// What the rules say.
+#[derive(Clone, Debug)]
+pub struct Opinion {
+    /// As the core takes it.
+    pub verdict: Verdict,
+    /// How many rules could not tell, of those that were told everything that there is to know.
+    pub unknown: usize,
+}
+
+impl Preflight {
+    /// Asks the hosts. Blocks for as long as they take to answer.
+    #[must_use]
+    pub fn new(set: Arc<RuleSet>, hosts: &Hosts, spec: &Spec, route: &Route, probe: bool) -> Self {
+        let told = match facts(hosts, spec, route, probe) {
+            Ok(facts) => Told::Everything(Box::new(facts)),
+            Err(error) => Told::Nothing(error.to_string()),
+        };
+        Self { set, told }
+    }
+
+    /// What the rules say of a migration of which the core knows this much.
+    #[must_use]
+    pub fn judge(&self, known: &Known) -> Opinion {
+        let judgement = self.judgement(known);
+        let unknown = match self.told {
+            Told::Everything(_) => judgement.count(whimbrel_plugins::facts::Verdict::Unknown),
+            Told::Nothing(_) => 0,
+        };
+        let basis = self.basis(known, &judgement);
+        let forceful = judgement.findings.into_iter().filter(|one| one.waived.is_none());
+        let verdict = whimbrel_plugins::verdict(forceful.map(|one| one.finding));
+        Opinion { verdict: Verdict { basis, ..verdict }, unknown }
+    }
+
+    /// What was judged, and by which rules, for the journal: whoever reads it can ask them again.
+    fn basis(&self, known: &Known, judgement: &Judgement) -> Option<Value> {
+        match &self.told {
+            Told::Everything(facts) if is_of(facts, known) => {
+                Some(json!({ "set": judgement.set, "facts": facts }))
+            }
+            Told::Everything(_) | Told::Nothing(_) => None,
+        }
+    }
+
+    fn judgement(&self, known: &Known) -> Judgement {
+        match &self.told {
+            Told::Everything(facts) if is_of(facts, known) => self.set.judge(facts, &today()),
+            Told::Everything(_) => {
+                let why = "another guest has had this name since the hosts were asked";
+                self.set.judge_without(known, why, &today())
+            }
+            Told::Nothing(why) => self.set.judge_without(known, why, &today()),
+        }
+    }
+}
+
+/// The facts that rules judge, from both hosts, with what is asked for. Blocks for as long as they take to answer. With
+/// `probe`, shared storage may be proved by a file that is made and removed again.
+///
+/// # Errors
+/// When a host cannot be asked, or the source has no such guest.
+pub fn facts(hosts: &Hosts, spec: &Spec, route: &Route, probe: bool) -> Result<Facts, HostsError> {
+    let mut facts = hosts.facts(&Inquiry {
+        guest: route.guest.clone(),
+        source: route.source.clone(),
+        destination: route.way_to_destination(),
+        destination_xml: route.destination_xml.clone(),
+        copy_disks: route.ways.copy_disks,
+        probe,
+    })?;
+    facts.request = Some(request(spec, route));
+    Ok(facts)
+}
+
+fn request(spec: &Spec, route: &Route) -> Request {
+    let ways = route.ways;
+    Request {
+        live: !ways.offline,
+        offline: ways.offline,
+        postcopy: ways.postcopy,
+        storage_copy: if ways.copy_disks { StorageCopy::Full } else { StorageCopy::None },
+        allow_unsafe: route.allow_unsafe,
+        peer_to_peer: true,
+        parallel_connections: ways.parallel_connections.map(u32::from),
+        compression: if ways.xbzrle { vec!["xbzrle".to_owned()] } else { Vec::new() },
+        auto_converge: ways.auto_converge,
+        persist_destination: true,
+        undefine_source: true,
+        destination_xml: route.destination_xml.is_some(),
+        persistent_xml: route.destination_xml.is_some(),
+        migrate_uri: route.migrate_uri.clone(),
+        bandwidth_mib_per_second: spec.bandwidth_limit_bytes_per_second.map(|bytes| bytes >> 20),
+        downtime_limit_ms: spec.downtime_limit_ms,
+        ..Request::default()
+    }
+}
+
+/// A name may have gone to another guest between two questions; a UUID does not.
+fn is_of(facts: &Facts, known: &Known) -> bool {
+    facts.guest.as_ref().is_some_and(|guest| guest.uuid == known.guest.uuid)
+}

@@ -1,0 +1,166 @@
+//! The rules' verbs as their users meet them: on files, and on simulated hosts.
+
+#![cfg(test)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+/// A folder of this test's own, which goes with the guard.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("whimbrel-rules-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn whimbrel_in(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+    // The compiled packs are this test's own.
+    command.current_dir(folder).env("XDG_CACHE_HOME", std::env::temp_dir().join("whimbrel-rules-cache"));
+    command.args(arguments).output().unwrap()
+}
+
+fn whimbrel(arguments: &[&str]) -> Output {
+    whimbrel_in(&std::env::temp_dir(), arguments)
+}
+
+fn text(output: &Output) -> String {
+    let both = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    both.concat()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(output)))
+}
+
+#[test]
+fn check_of_simulated_hosts_says_everything_and_changes_nothing() {
+    let checked = whimbrel(&["check", "web", "sim://beta", "--source", "sim://alpha", "--format", "json"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    let document = json(&checked);
+    assert!(document["schema"].as_str().unwrap().starts_with("whimbrel.judgement/"));
+    let findings = document["findings"].as_array().unwrap();
+    assert!(findings.len() >= 70);
+    assert!(findings.iter().all(|one| one["verdict"] != "fail"));
+
+    let same = whimbrel(&["check", "web", "sim://alpha", "--source", "sim://alpha"]);
+    assert_eq!(same.status.code(), Some(7), "{}", text(&same));
+    assert!(text(&same).contains("destination.is-source"), "{}", text(&same));
+
+    let nobody = whimbrel(&["check", "nobody", "sim://beta", "--source", "sim://alpha"]);
+    assert_eq!(nobody.status.code(), Some(1), "{}", text(&nobody));
+}
+
+#[test]
+fn the_facts_of_a_migration_are_in_its_journal_and_judged_again_to_the_same_end() {
+    let folder = Folder::new();
+    let journal = folder.0.join("run.journal");
+    let path = journal.to_str().unwrap();
+    let migrate =
+        ["migrate", "idle", "sim://beta", "--source", "sim://alpha", "--sim-speed", "100", "--journal", path];
+    let moved = whimbrel(&migrate);
+    assert_eq!(moved.status.code(), Some(0), "{}", text(&moved));
+    let facts = whimbrel(&["facts", "from-journal", path]);
+    assert_eq!(facts.status.code(), Some(0), "{}", text(&facts));
+    let collected = whimbrel(&["facts", "collect", "idle", "sim://beta", "--source", "sim://alpha"]);
+    assert_eq!(json(&facts)["guest"], json(&collected)["guest"]);
+    let file = folder.file("facts.json", &String::from_utf8(facts.stdout).unwrap());
+    let judged = whimbrel(&["rule", "check", "--facts", &file, "--format", "json"]);
+    assert_eq!(judged.status.code(), Some(0), "{}", text(&judged));
+    let set = fs::read_to_string(&journal).unwrap();
+    assert!(set.contains(json(&judged)["set"].as_str().unwrap()), "the journal names the set of rules");
+}
+
+#[test]
+fn a_policy_weighs_and_waives_and_a_wrong_one_is_refused_whole() {
+    let folder = Folder::new();
+    let same = ["check", "web", "sim://alpha", "--source", "sim://alpha", "--policy"];
+    let waived =
+        "[[waiver]]\nrule = \"destination.is-source\"\nreason = \"a drill\"\nuntil = \"2999-01-01\"\n";
+    let policy = folder.file("policy.toml", waived);
+    let told = whimbrel(&[same.as_slice(), &[&policy]].concat());
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told));
+    assert!(text(&told).contains("waived until 2999-01-01: a drill"), "{}", text(&told));
+    let ended = folder.file("ended.toml", &waived.replace("2999", "1999"));
+    assert_eq!(whimbrel(&[same.as_slice(), &[&ended]].concat()).status.code(), Some(7));
+    let wrong = folder.file(
+        "wrong.toml",
+        "[rule.\"no.such\"]\nenabled = true\n[rule.\"destination.migrations\"]\nsettings = { most = \"four\" }\n",
+    );
+    let refused = whimbrel(&[same.as_slice(), &[&wrong]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused).contains("no.such") && text(&refused).contains("most"), "{}", text(&refused));
+}
+
+#[test]
+fn shipped_packs_are_listed_explained_and_pinned() {
+    let folder = Folder::new();
+    let rules = json(&whimbrel(&["rule", "list", "--format", "json"]));
+    assert!(rules["rules"].as_array().unwrap().len() >= 70);
+    let explained = whimbrel(&["rule", "explain", "storage.identity"]);
+    assert!(text(&explained).contains("Why: ") && text(&explained).contains("Mend: "));
+    let unknown = whimbrel(&["rule", "explain", "no.such"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown).contains("rule list"), "{}", text(&unknown));
+    let schema = json(&whimbrel(&["rule", "schema"]));
+    assert!(schema["properties"]["destination.migrations"].is_object());
+
+    let lock = folder.0.join("rules.lock");
+    let path = lock.to_str().unwrap();
+    assert_eq!(whimbrel(&["rule", "lock", "--out", path]).status.code(), Some(0));
+    assert_eq!(whimbrel(&["rule", "verify", "--lock", path]).status.code(), Some(0));
+    let pinned = fs::read_to_string(&lock).unwrap();
+    let digest = pinned.lines().find(|line| line.starts_with("sha256")).unwrap();
+    fs::write(&lock, pinned.replacen(digest, "sha256 = \"00\"", 1)).unwrap();
+    let other = whimbrel(&["rule", "verify", "--lock", path]);
+    assert_ne!(other.status.code(), Some(0));
+    assert!(text(&other).contains("is pinned"), "{}", text(&other));
+    let refused = whimbrel(&["check", "web", "sim://beta", "--source", "sim://alpha", "--locked", path]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+}
+
+#[test]
+fn a_file_that_is_no_pack_is_inspected_without_being_run() {
+    let folder = Folder::new();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/shipped/guest.wasm");
+    let found = json(&whimbrel(&["rule", "inspect", shipped, "--format", "json"]));
+    assert_eq!(found["imports"], serde_json::json!([]));
+    let half = fs::read(shipped).unwrap();
+    let cut = folder.0.join("cut.wasm");
+    fs::write(&cut, &half[..half.len() / 2]).unwrap();
+    let refused = whimbrel(&["rule", "inspect", cut.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+}
+
+#[test]
+fn a_new_rule_is_a_folder_with_everything_and_never_overwrites_one() {
+    let folder = Folder::new();
+    let made = whimbrel_in(&folder.0, &["rule", "new", "site-limits"]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made));
+    for file in ["Cargo.toml", "src/lib.rs", "wit/rules.wit", "cases/small.facts.json", "README.md"] {
+        assert!(folder.0.join("site-limits").join(file).is_file(), "{file}");
+    }
+    assert_eq!(whimbrel_in(&folder.0, &["rule", "new", "site-limits"]).status.code(), Some(2));
+    assert_eq!(whimbrel_in(&folder.0, &["rule", "new", "../escape"]).status.code(), Some(2));
+}

@@ -1,0 +1,31 @@
+//! The facts that rules judge and the findings that they give, as `plugins/wit/rules.wit` names them.
+//!
+//! The same types are used by rules that are linked natively, by rules in a sandbox, and by the host. Nothing here
+//! judges or collects anything.
+
+#![no_std]
+
+extern crate alloc;
+
+#[macro_use]
+mod contract;
+
+mod device;
+mod domain;
+mod facts;
+mod finding;
+mod host;
+mod inventory;
+mod request;
+mod scalar;
+mod storage;
+
+pub use device::{CharacterDevice, Disk, Filesystem, Graphics, HostDevice, NetworkCard, SharedMemory, Tpm};
+pub use domain::{CpuFeature, Domain, GuestCpu, MemoryDevice, RunState};
+pub use facts::{Facts, Phase};
+pub use finding::{About, Activation, FactGroup, Finding, Rule, SettingsError, Verdict};
+pub use host::{CpuComparison, CpuModel, Host, HostCpu, HugePages, Machine, Namesake, NumaNode};
+pub use inventory::{Device, Link, Network, Pool};
+pub use request::{Request, StorageCopy};
+pub use scalar::{Attribute, Scalar};
+pub use storage::{DiskStorage, Identity, Sharing, StorageSide};

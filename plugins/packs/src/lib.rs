@@ -1,0 +1,13 @@
+//! One shipped pack as a component: the rules of one feature.
+//!
+//! It has no standard library, so that it imports nothing and stays small. On the host there is nothing in it.
+
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+#[cfg(target_arch = "wasm32")]
+extern crate alloc;
+
+#[cfg(target_arch = "wasm32")]
+mod carry;
+#[cfg(target_arch = "wasm32")]
+mod pack;

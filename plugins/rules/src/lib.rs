@@ -1,0 +1,24 @@
+//! The shipped rules: pure functions of the facts.
+//!
+//! The same source is built into the sandboxed packs and linked natively, and a test demands equal findings of both.
+//! A rule must never look at another rule's findings, keep anything from one call to the next, or take what it does
+//! not know for granted: what is missing makes its verdict `unknown`, never `pass`.
+
+#![no_std]
+
+extern crate alloc;
+
+mod case;
+mod pack;
+mod packs;
+mod report;
+mod settings;
+
+pub use case::Case;
+pub use pack::{Pack, Rule};
+pub use packs::{GUEST, HOSTS, PACKS, REQUEST, STORAGE};
+pub use report::Report;
+pub use settings::{Kind, Setting, Settings};
+
+/// The version of every shipped pack.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

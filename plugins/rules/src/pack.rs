@@ -1,0 +1,123 @@
+//! Packs of rules.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use whimbrel_facts::{About, Activation, FactGroup, Facts, Finding, Phase, SettingsError};
+
+use crate::case::Case;
+use crate::report::Report;
+use crate::settings::{Setting, Settings, schema};
+
+/// One rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Stable name, which its findings carry.
+    pub code: &'static str,
+    /// What is so when it passes.
+    pub title: &'static str,
+    /// Why it matters.
+    pub rationale: &'static str,
+    /// What to do when it does not pass.
+    pub remediation: &'static str,
+    /// What the operator can set.
+    pub settings: &'static [Setting],
+    /// Looks; none when a fact was missing.
+    pub check: fn(&Case<'_>, &mut Report) -> Option<()>,
+}
+
+/// Rules that see the same facts.
+#[derive(Clone, Copy, Debug)]
+pub struct Pack {
+    /// Stable name.
+    pub name: &'static str,
+    /// What it is about.
+    pub summary: &'static str,
+    /// What its rules may see.
+    pub needs: &'static [FactGroup],
+    /// Its rules, in tables by subject.
+    pub rules: &'static [&'static [Rule]],
+}
+
+/// A rule without settings.
+pub(crate) const fn rule(
+    code: &'static str,
+    title: &'static str,
+    rationale: &'static str,
+    remediation: &'static str,
+    check: fn(&Case<'_>, &mut Report) -> Option<()>,
+) -> Rule {
+    Rule { code, title, rationale, remediation, settings: &[], check }
+}
+
+impl Pack {
+    /// Its rules, in the order in which they report.
+    pub fn rules(&self) -> impl Iterator<Item = &'static Rule> + use<> {
+        self.rules.iter().flat_map(|table| table.iter())
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn about(&self) -> About {
+        About {
+            name: self.name.to_owned(),
+            version: crate::VERSION.to_owned(),
+            summary: self.summary.to_owned(),
+            documentation: "docs/rules.md".to_owned(),
+            needs: self.needs.to_vec(),
+            rules: self.rules().map(described).collect(),
+        }
+    }
+
+    /// What is wrong with these settings.
+    #[must_use]
+    pub fn validate_settings(&self, activation: &Activation) -> Vec<SettingsError> {
+        let Some(rule) = self.find(&activation.code) else {
+            return unknown_rule(&activation.code);
+        };
+        Settings::parse(rule.settings, &activation.settings).err().unwrap_or_default()
+    }
+
+    /// Asks these rules. Rules that are not in the pack, or whose settings are wrong, give no finding: the host sees that.
+    #[must_use]
+    pub fn check(&self, facts: &Facts, activations: &[Activation]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for activation in activations {
+            let Some(rule) = self.find(&activation.code) else { continue };
+            let Ok(settings) = Settings::parse(rule.settings, &activation.settings) else { continue };
+            findings.extend(rule.ask(&Case::new(facts, &settings)));
+        }
+        findings
+    }
+
+    fn find(&self, code: &str) -> Option<&'static Rule> {
+        self.rules().find(|rule| rule.code == code)
+    }
+}
+
+impl Rule {
+    /// Its findings on one case, at least one.
+    #[must_use]
+    pub fn ask(&self, case: &Case<'_>) -> Vec<Finding> {
+        let mut report = Report::new(self.code);
+        let complete = (self.check)(case, &mut report).is_some();
+        report.finish(self.title, complete)
+    }
+}
+
+fn described(rule: &Rule) -> whimbrel_facts::Rule {
+    whimbrel_facts::Rule {
+        code: rule.code.to_owned(),
+        title: rule.title.to_owned(),
+        rationale: rule.rationale.to_owned(),
+        remediation: rule.remediation.to_owned(),
+        phases: [Phase::Plan, Phase::Preflight].to_vec(),
+        settings_schema: if rule.settings.is_empty() { String::new() } else { schema(rule.settings) },
+    }
+}
+
+fn unknown_rule(code: &str) -> Vec<SettingsError> {
+    let message = alloc::format!("this pack has no rule `{code}`");
+    [SettingsError { pointer: String::new(), message }].to_vec()
+}

@@ -1,0 +1,169 @@
+//! Networks of the guest on the destination, and the address that the guest is sent to.
+
+use alloc::format;
+
+use whimbrel_facts::NetworkCard;
+
+use crate::case::Case;
+use crate::pack::{Rule, rule};
+use crate::report::Report;
+
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        "network.missing",
+        "the destination has the network of each card",
+        "a card whose network is not there keeps the guest from starting",
+        "define the network on the destination, or name another one in its definition",
+        missing,
+    ),
+    rule(
+        "network.inactive",
+        "the network of each card is active on the destination",
+        "a network that is not active cannot take a card",
+        "start it: `virsh net-start`",
+        inactive,
+    ),
+    rule(
+        "network.bridge",
+        "the destination has the bridge of each card",
+        "a card whose bridge is not there keeps the guest from starting",
+        "make the bridge on the destination, or name another one in its definition",
+        |case, report| links(case, report, "bridge"),
+    ),
+    rule(
+        "network.direct",
+        "the destination has the device under each direct card",
+        "a direct card is put on a device of the host by its name",
+        "name the destination's device in its definition",
+        |case, report| links(case, report, "direct"),
+    ),
+    rule(
+        "network.mtu",
+        "the destination's devices carry packets as large as the guest sends",
+        "packets that are larger than the device under a card takes are lost without a word",
+        "raise the MTU of the destination's device",
+        mtu,
+    ),
+    rule(
+        "access.address",
+        "the guest is sent to an address of the destination",
+        "`localhost` means the source itself to the source's daemon",
+        "give the destination's address: `--migrate-uri tcp://ADDRESS`",
+        address,
+    ),
+    rule(
+        "access.name",
+        "the destination's own name can be used by the source",
+        "without an address to send the guest to, libvirt uses the name that the destination gives itself",
+        "set a full host name on the destination, or give `--migrate-uri`",
+        name,
+    ),
+];
+
+fn missing(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    networks(case, report, |report, card, at, found| {
+        if found.is_none() {
+            let message = format!("the destination has no network `{}`", card.source);
+            report.fail(format!("/guest/network-cards/{at}/source"), message);
+        }
+    })
+}
+
+fn inactive(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    networks(case, report, |report, card, at, found| {
+        if found == Some(false) {
+            let message = format!("the network `{}` is not active on the destination", card.source);
+            report.fail(format!("/guest/network-cards/{at}/source"), message);
+        }
+    })
+}
+
+/// Each card on a network, with whether that is active there; none when it is not there.
+fn networks(
+    case: &Case<'_>,
+    report: &mut Report,
+    look: impl Fn(&mut Report, &NetworkCard, usize, Option<bool>),
+) -> Option<()> {
+    let guest = case.target().or(case.guest(report))?;
+    for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "network") {
+        let host = case.destination(report)?;
+        let there = report.need(host.networks.as_ref(), "/destination/networks")?;
+        let found = there.iter().find(|network| network.name == card.source).map(|network| network.active);
+        look(report, card, at, found);
+    }
+    Some(())
+}
+
+fn links(case: &Case<'_>, report: &mut Report, kind: &str) -> Option<()> {
+    let guest = case.target().or(case.guest(report))?;
+    for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == kind) {
+        let pointer = format!("/guest/network-cards/{at}/source");
+        let host = case.destination(report)?;
+        let links = report.need(host.links.as_ref(), "/destination/links")?;
+        match links.iter().find(|link| link.name == card.source) {
+            None => report.fail(pointer, format!("the destination has no device `{}`", card.source)),
+            Some(link) if link.active == Some(false) => {
+                report.fail(pointer, format!("the device `{}` of the destination is down", link.name));
+            }
+            Some(_) => {}
+        }
+    }
+    Some(())
+}
+
+fn mtu(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.target().or(case.guest(report))?;
+    for (at, card) in guest.network_cards.iter().enumerate() {
+        let Some(wanted) = card.mtu else { continue };
+        let destination = case.destination(report)?;
+        let bridge = match card.kind.as_str() {
+            "network" => {
+                let networks = report.need(destination.networks.as_ref(), "/destination/networks")?;
+                networks
+                    .iter()
+                    .find(|network| network.name == card.source)
+                    .map(|network| network.bridge.as_str())
+            }
+            _ => Some(card.source.as_str()),
+        };
+        let links = report.need(destination.links.as_ref(), "/destination/links")?;
+        let link = links.iter().find(|link| Some(link.name.as_str()) == bridge);
+        let there = report.need(link.and_then(|link| link.mtu), "/destination/links")?;
+        if there < wanted {
+            let message =
+                format!("the card {} sends packets of {wanted} bytes, the device takes {there}", card.mac);
+            report.warn(format!("/guest/network-cards/{at}/mtu"), message);
+        }
+    }
+    Some(())
+}
+
+fn address(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let Some(uri) = case.request(report)?.migrate_uri.as_deref() else { return Some(()) };
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let host = match rest.strip_prefix('[') {
+        Some(six) => six.split(']').next().unwrap_or(six),
+        None => rest.split([':', '/']).next().unwrap_or(rest),
+    };
+    if is_local(host) && !uri.starts_with("unix:") {
+        report.fail("/request/migrate-uri", format!("`{uri}` leads back to the source"));
+    }
+    Some(())
+}
+
+fn name(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    if case.request(report)?.migrate_uri.is_some() {
+        return Some(());
+    }
+    let name = &case.destination(report)?.name;
+    report.need((!name.is_empty()).then_some(()), "/destination/name")?;
+    if is_local(name) {
+        report.fail("/destination/name", format!("the destination calls itself `{name}`"));
+    }
+    Some(())
+}
+
+fn is_local(host: &str) -> bool {
+    matches!(host, "localhost" | "localhost.localdomain" | "::1" | "0.0.0.0" | "::")
+        || host.starts_with("127.")
+}

@@ -1,0 +1,306 @@
+//! Emulated devices whose state, or whose other half on the host, cannot travel.
+
+use alloc::format;
+
+use crate::case::Case;
+use crate::pack::{Rule, rule};
+use crate::report::Report;
+
+/// libvirt that may move a guest whose virtiofsd can save its state.
+const VIRTIOFS_MAY_MOVE: u64 = 10_000_000;
+
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        "device.character",
+        "no serial or parallel port leads to a device or file of the host",
+        "the other end of the port stays on the source",
+        "let the port lead to a pty or a socket",
+        character,
+    ),
+    rule(
+        "device.shared-memory",
+        "shared memory is mastered by the guest",
+        "memory shared with another process moves only where this guest is its master",
+        "detach it, or give it the role `master`",
+        shared_memory,
+    ),
+    rule(
+        "device.vdpa",
+        "no network card is a vDPA device",
+        "libvirt refuses to migrate a guest with a vDPA device",
+        "replace it by a virtio card for the migration",
+        vdpa,
+    ),
+    rule(
+        "device.user-network",
+        "no network card is the hypervisor's own user network",
+        "connections through the hypervisor's user network end with its process",
+        "expect connections to break, or give the guest a bridge",
+        user_network,
+    ),
+    rule(
+        "device.filesystem",
+        "no directory of the host is shared with the guest",
+        "a shared directory's state lives in a process of the host; 9p blocks migration while it is mounted",
+        "unmount and detach it for the migration",
+        filesystem,
+    ),
+    rule(
+        "device.transient-disk",
+        "no disk forgets its writes",
+        "the overlay of a transient disk stays on the source, and libvirt refuses to migrate",
+        "shut the guest down instead, or make the disk permanent",
+        transient_disk,
+    ),
+    rule(
+        "device.memory-module",
+        "every memory module has its slot and address",
+        "modules are put in anew on the destination; without slot and base they may stand elsewhere",
+        "give each module its slot and base: those of the running guest's definition",
+        memory_module,
+    ),
+    rule(
+        "device.persistent-memory",
+        "the guest has no persistent memory",
+        "persistent memory is copied like memory, but its backing file stays on the source",
+        "see to it that the destination has a file of the same size at the same path",
+        persistent_memory,
+    ),
+    rule(
+        "device.launch-security",
+        "the guest's memory is not encrypted",
+        "encrypted memory cannot be read by the host, and so not be sent",
+        "shut the guest down to move it",
+        launch_security,
+    ),
+    rule(
+        "device.hyperv-passthrough",
+        "Hyper-V features are named, not passed through",
+        "features that are passed through depend on the host and may differ on the destination",
+        "name the features in the definition",
+        hyperv_passthrough,
+    ),
+    rule(
+        "device.reservations",
+        "no disk uses persistent reservations",
+        "SCSI reservations belong to the host's port: the destination would be refused by the LUN",
+        "release the reservations before the migration",
+        reservations,
+    ),
+    rule(
+        "device.tpm-passthrough",
+        "no TPM of the host is in the guest",
+        "a TPM of the host stays with its host",
+        "use an emulated TPM",
+        tpm_passthrough,
+    ),
+    rule(
+        "device.tpm-support",
+        "the destination can emulate the guest's TPM",
+        "a destination without the TPM emulator fails only once the guest is to start there",
+        "install the TPM emulator (swtpm) on the destination",
+        tpm_support,
+    ),
+    rule(
+        "device.tpm-secret",
+        "the destination has the secret of the guest's TPM",
+        "an encrypted TPM state cannot be opened without its secret",
+        "define the secret on the destination: `virsh secret-define`",
+        tpm_secret,
+    ),
+    rule(
+        "device.clipboard",
+        "no display shares its clipboard",
+        "the state of the clipboard agent is lost by hypervisors before QEMU 10",
+        "expect the clipboard to stop working until the viewer connects again",
+        clipboard,
+    ),
+    rule(
+        "device.vhost-user",
+        "no device is served by another process of the host",
+        "the process that serves a vhost-user device must run on the destination too, with the same state",
+        "start that process on the destination before the migration",
+        vhost_user,
+    ),
+    rule(
+        "device.root-ports",
+        "a PCI Express guest has a free port",
+        "without a free root port nothing can be plugged in on the destination, such as a replacement device",
+        "add `pcie-root-port` controllers before the next start",
+        root_ports,
+    ),
+];
+
+fn character(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, device) in guest.character_devices.iter().enumerate() {
+        if matches!(device.backend.as_str(), "dev" | "file" | "pipe") {
+            let message = format!("a {} device leads to `{}` of the source", device.kind, device.path);
+            report.warn(format!("/guest/character-devices/{at}"), message);
+        }
+    }
+    Some(())
+}
+
+fn shared_memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, memory) in guest.shared_memories.iter().enumerate().filter(|(_, one)| one.role != "master") {
+        let message = format!("the shared memory `{}` is not mastered by the guest", memory.name);
+        report.fail(format!("/guest/shared-memories/{at}"), message);
+    }
+    Some(())
+}
+
+fn vdpa(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "vdpa") {
+        let message = format!("the card {} is the vDPA device `{}`", card.mac, card.source);
+        report.fail(format!("/guest/network-cards/{at}"), message);
+    }
+    Some(())
+}
+
+fn user_network(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "user") {
+        report.warn(format!("/guest/network-cards/{at}"), format!("connections of {} will break", card.mac));
+    }
+    Some(())
+}
+
+fn filesystem(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, shared) in guest.filesystems.iter().enumerate() {
+        let pointer = format!("/guest/filesystems/{at}");
+        let message = format!("the host's directory `{}` is shared as `{}`", shared.source, shared.target);
+        let there = case.destination(report)?.library_version;
+        report
+            .need((there > 0 || shared.driver != "virtiofs").then_some(()), "/destination/library-version")?;
+        if shared.driver == "virtiofs" && there >= VIRTIOFS_MAY_MOVE {
+            report.unknown(
+                pointer,
+                format!("{message}: whether its virtiofsd can save its state is not known"),
+            );
+        } else {
+            report.fail(pointer, message);
+        }
+    }
+    Some(())
+}
+
+fn transient_disk(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.transient) {
+        report.fail(format!("/guest/disks/{at}"), format!("disk `{}` forgets its writes", disk.target));
+    }
+    Some(())
+}
+
+fn memory_module(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, module) in guest.memory_devices.iter().enumerate().filter(|(_, one)| one.model == "dimm") {
+        if module.slot.is_none() || module.base.is_none() {
+            report.fail(format!("/guest/memory-devices/{at}"), "a memory module has no slot or no base");
+        }
+    }
+    Some(())
+}
+
+fn persistent_memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, module) in guest.memory_devices.iter().enumerate() {
+        if matches!(module.model.as_str(), "nvdimm" | "virtio-pmem") {
+            let message = format!("the guest has persistent memory ({})", module.model);
+            report.warn(format!("/guest/memory-devices/{at}"), message);
+        }
+    }
+    Some(())
+}
+
+fn launch_security(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let kind = case.guest(report)?.launch_security.as_str();
+    if !kind.is_empty() {
+        report.fail("/guest/launch-security", format!("the guest's memory is protected ({kind})"));
+    }
+    Some(())
+}
+
+fn hyperv_passthrough(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    if case.guest(report)?.hyperv_mode == "passthrough" {
+        report.fail("/guest/hyperv-mode", "Hyper-V features are passed through from the source");
+    }
+    Some(())
+}
+
+fn reservations(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.reservations) {
+        let message = format!("disk `{}` uses persistent reservations", disk.target);
+        report.fail(format!("/guest/disks/{at}"), message);
+    }
+    Some(())
+}
+
+fn tpm_passthrough(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, _) in guest.tpms.iter().enumerate().filter(|(_, tpm)| tpm.backend == "passthrough") {
+        report.fail(format!("/guest/tpms/{at}"), "the guest has the host's TPM");
+    }
+    Some(())
+}
+
+fn tpm_support(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, _) in guest.tpms.iter().enumerate().filter(|(_, tpm)| tpm.backend == "emulator") {
+        let host = case.destination(report)?;
+        let supports = report.need(host.supports.as_deref(), "/destination/supports")?;
+        if !supports.iter().any(|one| one == "tpm.backendModel.emulator") {
+            report.fail(format!("/guest/tpms/{at}"), "the destination cannot emulate a TPM");
+        }
+    }
+    Some(())
+}
+
+fn tpm_secret(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, tpm) in guest.tpms.iter().enumerate() {
+        let Some(secret) = &tpm.secret else { continue };
+        let host = case.destination(report)?;
+        let secrets = report.need(host.secrets.as_deref(), "/destination/secrets")?;
+        if !secrets.contains(secret) {
+            report
+                .fail(format!("/guest/tpms/{at}/secret"), format!("the destination has no secret {secret}"));
+        }
+    }
+    Some(())
+}
+
+fn clipboard(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, display) in guest.graphics.iter().enumerate().filter(|(_, one)| one.clipboard) {
+        let message = format!("the {} display shares its clipboard", display.kind);
+        report.warn(format!("/guest/graphics/{at}"), message);
+    }
+    Some(())
+}
+
+fn vhost_user(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.kind == "vhostuser") {
+        let message = format!("disk `{}` is served by another process", disk.target);
+        report.unknown(format!("/guest/disks/{at}"), message);
+    }
+    for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "vhostuser") {
+        let message = format!("the card {} is served by another process", card.mac);
+        report.unknown(format!("/guest/network-cards/{at}"), message);
+    }
+    Some(())
+}
+
+fn root_ports(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    // None is not a gap in what is known: the guest has no PCI Express.
+    if case.guest(report)?.free_root_ports == Some(0) {
+        report.warn("/guest/free-root-ports", "every PCI Express root port is taken");
+    }
+    Some(())
+}

@@ -1,0 +1,282 @@
+//! Whether each disk can be opened on the destination, or made there.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use whimbrel_facts::{Disk, StorageCopy};
+
+use super::identity::is_copied;
+use crate::case::Case;
+use crate::pack::{Rule, rule};
+use crate::report::Report;
+
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        "storage.missing",
+        "each disk is there on the destination, or is copied",
+        "a disk that is not there is found by the hypervisor only when the guest is to start",
+        "connect the storage on the destination, or copy the disk (`--copy-disks`)",
+        missing,
+    ),
+    rule(
+        "storage.media",
+        "the medium in each read-only drive is there on the destination",
+        "a forgotten installation image stops a migration as surely as a missing disk",
+        "eject it (`virsh change-media --eject`), or put the same image there",
+        media,
+    ),
+    rule(
+        "storage.cache",
+        "no shared disk is kept in the source's cache",
+        "a write that the source still keeps in its cache is not what the destination reads",
+        "use cache mode `none` or `directsync`",
+        cache,
+    ),
+    rule(
+        "storage.nvme",
+        "no disk is a host's NVMe controller",
+        "an NVMe disk that is driven directly belongs to one host",
+        "attach the namespace through a shared path, or copy it",
+        nvme,
+    ),
+    rule(
+        "storage.copied-disks",
+        "every disk that is to be copied exists and can be",
+        "a disk named wrongly is refused, or is silently left out by older versions",
+        "name disks by their target, such as `vda`; leave out read-only and shareable ones",
+        copied_disks,
+    ),
+    rule(
+        "storage.space",
+        "the destination has room for the disks to be copied",
+        "a copy that runs out of space fails after hours",
+        "make room, or copy fewer disks",
+        space,
+    ),
+    rule(
+        "storage.pool-missing",
+        "the destination has the storage pool of each disk",
+        "a disk named by pool and volume is looked for in the pool of that name",
+        "define the pool on the destination",
+        pool_missing,
+    ),
+    rule(
+        "storage.pool-inactive",
+        "the storage pool of each disk is active on the destination",
+        "volumes of a pool that is not active cannot be opened",
+        "start it: `virsh pool-start`",
+        pool_inactive,
+    ),
+    rule(
+        "storage.backing",
+        "an incremental copy finds the backing file of each disk",
+        "an incremental copy brings the top of the chain alone; what is below must be there and equal",
+        "copy the backing files first, or copy in full",
+        backing,
+    ),
+    rule(
+        "storage.encrypted",
+        "the destination has secrets for encrypted disks",
+        "an encrypted disk cannot be opened without its secret",
+        "define the secrets on the destination",
+        encrypted,
+    ),
+    rule(
+        "storage.duplicate",
+        "no two disks of the guest are the same file",
+        "two disks that write to one file destroy each other's data, and a copy of them doubles it",
+        "remove one of the disks",
+        duplicate,
+    ),
+];
+
+fn exists(case: &Case<'_>, report: &mut Report, wanted: impl Fn(&Disk) -> bool) -> Option<()> {
+    let guest = case.guest(report)?;
+    let storage = case.storage(report)?;
+    for disk in guest.disks.iter().filter(|disk| disk.source.is_some() && wanted(disk)) {
+        if is_copied(case, report, disk)? {
+            continue;
+        }
+        let at = storage.iter().position(|one| one.target == disk.target);
+        let pointer = format!("/storage/{}/destination/exists", at.unwrap_or(0));
+        let found = at.and_then(|at| storage.get(at));
+        let path = found.map_or("", |one| one.destination_path.as_str());
+        match found.and_then(|one| one.destination.exists) {
+            Some(true) => {}
+            Some(false) => {
+                report.fail(
+                    pointer,
+                    format!("disk `{}`: `{path}` is not there on the destination", disk.target),
+                );
+            }
+            None => {
+                report.unknown(
+                    pointer,
+                    format!("disk `{}`: whether `{path}` is there is not known", disk.target),
+                );
+            }
+        }
+    }
+    Some(())
+}
+
+fn missing(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    exists(case, report, |disk| !disk.read_only)
+}
+
+fn media(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    exists(case, report, |disk| disk.read_only)
+}
+
+fn cache(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate() {
+        let cached = !matches!(disk.cache.as_str(), "none" | "directsync");
+        if disk.source.is_none() || disk.read_only || disk.kind == "network" || !cached {
+            continue;
+        }
+        if is_copied(case, report, disk)? {
+            continue;
+        }
+        let mode = if disk.cache.is_empty() { "default" } else { disk.cache.as_str() };
+        let message = format!("disk `{}` has the cache mode `{mode}`", disk.target);
+        report.warn(format!("/guest/disks/{at}/cache"), message);
+    }
+    Some(())
+}
+
+fn nvme(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.kind == "nvme") {
+        let message = format!("disk `{}` is an NVMe controller of the source", disk.target);
+        report.fail(format!("/guest/disks/{at}/kind"), message);
+    }
+    Some(())
+}
+
+fn copied_disks(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, name) in case.request(report)?.copied_disks.iter().enumerate() {
+        let pointer = format!("/request/copied-disks/{at}");
+        match guest.disks.iter().find(|disk| disk.target == *name) {
+            None => report.fail(pointer, format!("the guest has no disk `{name}`")),
+            Some(disk) if disk.read_only || disk.source.is_none() => {
+                report.fail(pointer, format!("disk `{name}` is read-only or empty and cannot be copied"));
+            }
+            Some(_) => {}
+        }
+    }
+    Some(())
+}
+
+fn space(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    if case.request(report)?.storage_copy == StorageCopy::None {
+        return Some(());
+    }
+    let guest = case.guest(report)?;
+    let storage = case.storage(report)?;
+    // Disks of one pool share its room.
+    let mut pools: Vec<(&str, u64, u64)> = Vec::new();
+    for disk in &guest.disks {
+        if !is_copied(case, report, disk)? {
+            continue;
+        }
+        let found = storage.iter().find(|one| one.target == disk.target);
+        let size = report
+            .need(found.and_then(|one| one.source.size_bytes).or(disk.size_bytes), "/storage/source")?;
+        let there = &report.need(found, "/storage")?.destination;
+        let free = report.need(there.free_bytes, "/storage/destination/free-bytes")?;
+        // Space that the destination's file takes already is not taken again.
+        let wanted = size.saturating_sub(there.size_bytes.unwrap_or(0));
+        match pools.iter_mut().find(|(name, ..)| *name == there.pool) {
+            Some((_, sum, _)) => *sum = sum.saturating_add(wanted),
+            None => pools.push((&there.pool, wanted, free)),
+        }
+    }
+    for (pool, wanted, free) in pools {
+        if wanted > free {
+            let message = format!(
+                "the copy needs {} MiB in pool `{pool}` of the destination, which has {} MiB free",
+                wanted >> 20,
+                free >> 20
+            );
+            report.fail("/storage", message);
+        }
+    }
+    Some(())
+}
+
+fn pool_missing(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| !disk.pool.is_empty()) {
+        let host = case.destination(report)?;
+        let pools = report.need(host.pools.as_ref(), "/destination/pools")?;
+        if !pools.iter().any(|pool| pool.name == disk.pool) {
+            let message = format!("the destination has no storage pool `{}`", disk.pool);
+            report.fail(format!("/guest/disks/{at}/pool"), message);
+        }
+    }
+    Some(())
+}
+
+fn pool_inactive(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| !disk.pool.is_empty()) {
+        let host = case.destination(report)?;
+        let pools = report.need(host.pools.as_ref(), "/destination/pools")?;
+        if pools.iter().any(|pool| pool.name == disk.pool && !pool.active) {
+            let message = format!("the storage pool `{}` is not active on the destination", disk.pool);
+            report.fail(format!("/guest/disks/{at}/pool"), message);
+        }
+    }
+    Some(())
+}
+
+fn backing(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    if case.request(report)?.storage_copy != StorageCopy::Incremental {
+        return Some(());
+    }
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate() {
+        if !is_copied(case, report, disk)? {
+            continue;
+        }
+        let pointer = format!("/guest/disks/{at}/backing");
+        let target = &disk.target;
+        match disk.backing.first() {
+            Some(base) => report.unknown(
+                pointer,
+                format!("disk `{target}`: whether `{base}` is there and equal is not known"),
+            ),
+            None => report.fail(pointer, format!("disk `{target}` has no backing file to build on")),
+        }
+    }
+    Some(())
+}
+
+fn encrypted(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.encrypted) {
+        let host = case.destination(report)?;
+        let secrets = report.need(host.secrets.as_ref(), "/destination/secrets")?;
+        if secrets.is_empty() {
+            let message = format!("disk `{}` is encrypted, and the destination has no secrets", disk.target);
+            report.fail(format!("/guest/disks/{at}/encrypted"), message);
+        }
+    }
+    Some(())
+}
+
+fn duplicate(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate() {
+        let is_same = |other: &&Disk| {
+            disk.source.is_some() && other.source == disk.source && !(other.read_only && disk.read_only)
+        };
+        if let Some(other) = guest.disks.iter().take(at).find(is_same) {
+            let message = format!("disks `{}` and `{}` are the same file", other.target, disk.target);
+            report.fail(format!("/guest/disks/{at}/source"), message);
+        }
+    }
+    Some(())
+}

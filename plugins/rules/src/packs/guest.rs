@@ -1,0 +1,174 @@
+//! The state that the guest is in.
+
+use alloc::format;
+
+use whimbrel_facts::{Domain, RunState};
+
+use crate::case::Case;
+use crate::pack::{Rule, rule};
+use crate::report::Report;
+
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        "guest.not-running",
+        "the guest is in memory, or its definition alone is moved",
+        "only a guest that is in memory can be migrated live",
+        "start it, or move its definition with `--offline`",
+        not_running,
+    ),
+    rule(
+        "guest.busy",
+        "no other job works on the guest",
+        "a guest takes one job at a time: a migration, a save or a backup that runs already would make ours fail",
+        "wait for the job or end it: `virsh domjobinfo` shows it",
+        busy,
+    ),
+    rule(
+        "guest.io-error",
+        "the guest is not paused on an I/O error",
+        "a guest that waits for storage has requests in flight that the destination would not repeat",
+        "mend the storage and resume the guest first",
+        io_error,
+    ),
+    rule(
+        "guest.crashed",
+        "the guest has not crashed",
+        "a crashed guest is moved as it is, and a crash dump that is wanted is made more difficult",
+        "restart or dump the guest first",
+        crashed,
+    ),
+    rule(
+        "guest.left-by-migration",
+        "no earlier migration left the guest standing",
+        "a guest that an earlier migration left paused may have a second copy on another host",
+        "find out on which host it is whole (`virsh domstate --reason` on both) before anything else",
+        left_by_migration,
+    ),
+    rule(
+        "guest.block-job",
+        "no block job works on a disk",
+        "libvirt refuses to migrate a guest whose disk is being copied, committed or backed up",
+        "wait for the block job or end it: `virsh blockjob` shows it",
+        block_job,
+    ),
+    rule(
+        "guest.auto-destroy",
+        "the guest does not end with the connection that started it",
+        "libvirt refuses to migrate a guest that is bound to one client's connection",
+        "start it without `--autodestroy`",
+        auto_destroy,
+    ),
+    rule(
+        "guest.not-understood",
+        "everything in the guest's definition was understood",
+        "a part of the definition that no rule can read may hold what blocks a migration",
+        "look at the elements named here by hand, or write a rule for them",
+        not_understood,
+    ),
+];
+
+fn not_running(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest_in_short(report)?;
+    let offline = case.request(report)?.offline;
+    report.saw("guest.state", guest.state.name());
+    match guest.state {
+        RunState::Running | RunState::Paused | RunState::Crashed if offline => {
+            report.warn("/request/offline", "the guest runs, and only its definition would be moved");
+        }
+        RunState::Running | RunState::Paused | RunState::Crashed => {}
+        RunState::Off if offline => {}
+        RunState::Off => report.fail("/guest/state", format!("the guest `{}` is not running", guest.name)),
+        RunState::Unknown => report.unknown("/guest/state", "the guest's state is not known"),
+    }
+    Some(())
+}
+
+fn busy(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest_in_short(report)?;
+    let job = report.need(guest.job.as_deref(), "/guest/job")?;
+    if !job.is_empty() {
+        report.fail("/guest/job", format!("another job ({job}) works on the guest `{}`", guest.name));
+    }
+    Some(())
+}
+
+fn io_error(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest_in_short(report)?;
+    let request = case.request(report)?;
+    let reason = known_reason(guest, report)?;
+    if guest.state == RunState::Paused && reason == "io-error" {
+        let message = format!("`{}` is paused because of an I/O error", guest.name);
+        if request.abort_on_error {
+            report.fail("/guest/state-reason", message);
+        } else {
+            report.warn("/guest/state-reason", message);
+        }
+    }
+    Some(())
+}
+
+/// Why the guest is in its state. Only for a paused guest does it matter, and there an empty one is not known.
+fn known_reason<'a>(guest: &'a Domain, report: &mut Report) -> Option<&'a str> {
+    report.need((guest.state != RunState::Unknown).then_some(()), "/guest/state")?;
+    let known = guest.state != RunState::Paused || !guest.state_reason.is_empty();
+    report.need(known.then_some(guest.state_reason.as_str()), "/guest/state-reason")
+}
+
+fn crashed(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest_in_short(report)?;
+    report.need((guest.state != RunState::Unknown).then_some(()), "/guest/state")?;
+    if guest.state == RunState::Crashed || guest.state_reason == "crashed" {
+        report.fail("/guest/state", format!("`{}` has crashed", guest.name));
+    }
+    Some(())
+}
+
+fn left_by_migration(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest_in_short(report)?;
+    let reason = known_reason(guest, report)?;
+    if guest.state == RunState::Paused && matches!(reason, "migration" | "post-copy" | "post-copy-failed") {
+        report.saw("guest.state-reason", reason);
+        report.fail("/guest/state-reason", format!("an earlier migration left `{}` standing", guest.name));
+    }
+    Some(())
+}
+
+fn block_job(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    for (at, disk) in guest.disks.iter().enumerate() {
+        // An empty drive has nothing that a job could work on.
+        if disk.source.is_none() {
+            continue;
+        }
+        let pointer = format!("/guest/disks/{at}/busy");
+        let Some(job) = disk.busy.as_deref() else {
+            report.unknown(
+                pointer,
+                format!("whether a block job works on disk `{}` is not known", disk.target),
+            );
+            continue;
+        };
+        if !job.is_empty() {
+            let message = format!("a block job ({job}) works on disk `{}`", disk.target);
+            report.fail(pointer, message);
+        }
+    }
+    Some(())
+}
+
+fn auto_destroy(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest_in_short(report)?;
+    if report.need(guest.auto_destroy, "/guest/auto-destroy")? {
+        report.fail("/guest/auto-destroy", "the guest ends with the connection that started it");
+    }
+    Some(())
+}
+
+fn not_understood(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    if !guest.not_understood.is_empty() {
+        let elements = guest.not_understood.join(", ");
+        report.unknown("/guest/not-understood", format!("not understood in the definition: {elements}"));
+    }
+    Some(())
+}

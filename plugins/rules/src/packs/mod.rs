@@ -1,0 +1,54 @@
+//! The shipped packs.
+
+mod access;
+mod capacity;
+mod coherence;
+mod cpu;
+mod device;
+mod disk;
+mod guest;
+mod guests_own;
+mod identity;
+mod passthrough;
+mod place;
+mod retarget;
+mod tuning;
+
+use whimbrel_facts::FactGroup;
+
+use crate::pack::Pack;
+
+/// The guest itself and its devices.
+pub const GUEST: Pack = Pack {
+    name: "whimbrel.guest",
+    summary: "The guest's state, what it keeps on its host, and devices that cannot travel",
+    needs: &[FactGroup::Request, FactGroup::Guest, FactGroup::Destination],
+    rules: &[guest::RULES, guests_own::RULES, passthrough::RULES, device::RULES],
+};
+
+/// Both hosts.
+pub const HOSTS: Pack = Pack {
+    name: "whimbrel.hosts",
+    summary: "Hypervisors, CPUs, machine types and the destination's capacity",
+    needs: &[FactGroup::Request, FactGroup::Guest, FactGroup::Source, FactGroup::Destination],
+    rules: &[place::RULES, cpu::RULES, capacity::RULES],
+};
+
+/// Disks.
+pub const STORAGE: Pack = Pack {
+    name: "whimbrel.storage",
+    summary: "Whether each disk is there, is the same one, and is really shared or can be copied",
+    needs: &[FactGroup::Request, FactGroup::Guest, FactGroup::Destination, FactGroup::Storage],
+    rules: &[identity::RULES, disk::RULES],
+};
+
+/// The request, the network, and a changed definition.
+pub const REQUEST: Pack = Pack {
+    name: "whimbrel.request",
+    summary: "Whether what is asked for fits together, networks, and what the guest would see change",
+    needs: &[FactGroup::Request, FactGroup::Guest, FactGroup::Source, FactGroup::Destination],
+    rules: &[coherence::RULES, tuning::RULES, access::RULES, retarget::RULES],
+};
+
+/// Every shipped pack, in the order in which they report.
+pub const PACKS: &[Pack] = &[GUEST, HOSTS, STORAGE, REQUEST];

@@ -1,0 +1,158 @@
+//! What the guest would see change under a definition given for the destination: nothing may.
+
+use alloc::format;
+use core::fmt::Display;
+
+use whimbrel_facts::Domain;
+
+use crate::case::Case;
+use crate::pack::{Rule, rule};
+use crate::report::Report;
+
+const MEND: &str = "change only what the host sees in the destination's definition: paths, networks, pinning";
+
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        "retarget.identity",
+        "the guest keeps its UUID",
+        "libvirt refuses a definition with another UUID",
+        MEND,
+        |case, report| same(case, report, "/target/uuid", |guest| &guest.uuid),
+    ),
+    rule(
+        "retarget.machine",
+        "the guest keeps its architecture and machine type",
+        "a running guest's board cannot change",
+        MEND,
+        |case, report| {
+            same(case, report, "/target/architecture", |guest| &guest.architecture)?;
+            same(case, report, "/target/machine", |guest| &guest.machine)
+        },
+    ),
+    rule(
+        "retarget.memory",
+        "the guest keeps its memory",
+        "memory of another size cannot take the guest's pages",
+        MEND,
+        |case, report| {
+            same(case, report, "/target/memory-kib", |guest| &guest.memory_kib)?;
+            same(case, report, "/target/memory-maximum-kib", |guest| &guest.memory_maximum_kib)
+        },
+    ),
+    rule(
+        "retarget.cpus",
+        "the guest keeps its CPUs",
+        "the state of each CPU must find its place",
+        MEND,
+        |case, report| {
+            same(case, report, "/target/cpus", |guest| &guest.cpus)?;
+            same(case, report, "/target/cpus-maximum", |guest| &guest.cpus_maximum)
+        },
+    ),
+    rule(
+        "retarget.cpu",
+        "the guest keeps its CPU model",
+        "a running guest's CPU cannot change",
+        MEND,
+        |case, report| {
+            same(case, report, "/target/cpu/mode", |guest| &guest.cpu.mode)?;
+            same(case, report, "/target/cpu/model", |guest| &guest.cpu.model)
+        },
+    ),
+    rule("retarget.disks", "the guest keeps its disks", "a disk's state must find its device", MEND, disks),
+    rule(
+        "retarget.network-cards",
+        "the guest keeps its network cards",
+        "a card's state must find its device, and the guest its address",
+        MEND,
+        network_cards,
+    ),
+    rule(
+        "retarget.devices",
+        "the guest keeps its other devices",
+        "a device that appears or vanishes makes the incoming state unreadable",
+        MEND,
+        devices,
+    ),
+];
+
+/// Compares one value; without a definition for the destination there is nothing to compare.
+fn same<T: PartialEq + Display>(
+    case: &Case<'_>,
+    report: &mut Report,
+    pointer: &'static str,
+    value: impl for<'d> Fn(&'d Domain) -> &'d T,
+) -> Option<()> {
+    let guest = case.guest(report)?;
+    if let Some(target) = case.target() {
+        let (here, there) = (value(guest), value(target));
+        if here != there {
+            report.fail(pointer, format!("the guest has {here}, the destination's definition {there}"));
+        }
+    }
+    Some(())
+}
+
+fn disks(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    let Some(target) = case.target() else { return Some(()) };
+    for disk in &guest.disks {
+        match target.disks.iter().find(|other| other.target == disk.target) {
+            None => report.fail("/target/disks", format!("the disk `{}` is left out", disk.target)),
+            Some(other)
+                if (&other.bus, &other.serial, &other.wwn, other.read_only)
+                    != (&disk.bus, &disk.serial, &disk.wwn, disk.read_only) =>
+            {
+                let message = format!("the disk `{}` has another bus, serial, WWN or mode", disk.target);
+                report.fail("/target/disks", message);
+            }
+            Some(_) => {}
+        }
+    }
+    if target.disks.len() > guest.disks.len() {
+        report.fail("/target/disks", "a disk is added");
+    }
+    Some(())
+}
+
+fn network_cards(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    let Some(target) = case.target() else { return Some(()) };
+    for card in &guest.network_cards {
+        match target.network_cards.iter().find(|other| other.mac == card.mac) {
+            None => report.fail("/target/network-cards", format!("the card {} is left out", card.mac)),
+            Some(other) if other.model != card.model => {
+                report.fail("/target/network-cards", format!("the card {} has another model", card.mac));
+            }
+            Some(_) => {}
+        }
+    }
+    if target.network_cards.len() > guest.network_cards.len() {
+        report.fail("/target/network-cards", "a card is added");
+    }
+    Some(())
+}
+
+fn devices(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let guest = case.guest(report)?;
+    let Some(target) = case.target() else { return Some(()) };
+    let counts = |guest: &Domain| {
+        [
+            ("host devices", guest.host_devices.len()),
+            ("shared directories", guest.filesystems.len()),
+            ("TPMs", guest.tpms.len()),
+            ("shared memories", guest.shared_memories.len()),
+            ("memory modules", guest.memory_devices.len()),
+            ("character devices", guest.character_devices.len()),
+        ]
+    };
+    for ((what, here), (_, there)) in counts(guest).into_iter().zip(counts(target)) {
+        if here != there {
+            report.fail(
+                "/target",
+                format!("the guest has {here} {what}, the destination's definition {there}"),
+            );
+        }
+    }
+    Some(())
+}

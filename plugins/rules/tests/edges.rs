@@ -1,0 +1,146 @@
+//! Each shipped rule on both sides of its edge: facts that pass, and the smallest change that does not.
+
+mod common;
+
+use common::{Change, EDGES, codes, sound};
+use std::collections::BTreeSet;
+use whimbrel_facts::Verdict;
+use whimbrel_facts::{Activation, Domain, Facts, Finding, Host};
+use whimbrel_rules::{PACKS, Rule};
+
+fn rules() -> impl Iterator<Item = &'static Rule> {
+    PACKS.iter().flat_map(whimbrel_rules::Pack::rules)
+}
+
+fn ask(facts: &Facts) -> Vec<Finding> {
+    let activate = |rule: &Rule| Activation { code: rule.code.into(), settings: String::new() };
+    let of = |pack: &whimbrel_rules::Pack| pack.check(facts, &pack.rules().map(activate).collect::<Vec<_>>());
+    PACKS.iter().flat_map(of).collect()
+}
+
+#[test]
+fn sound_facts_pass_every_rule() {
+    let findings = ask(&sound());
+    let others: Vec<_> = findings.iter().filter(|one| one.verdict != Verdict::Pass).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+#[test]
+fn each_rule_has_an_edge_and_is_found_beyond_it() {
+    let mut seen = BTreeSet::new();
+    for (code, verdict, change) in EDGES {
+        let mut facts = sound();
+        (*change as Change)(&mut facts);
+        let findings = ask(&facts);
+        let found = findings.iter().filter(|one| one.code == *code && one.verdict == *verdict).count();
+        assert!(found > 0, "`{code}` does not say {verdict:?}: {:?}", codes(&findings));
+        seen.insert(*code);
+    }
+    let all: BTreeSet<&str> = rules().map(|rule| rule.code).collect();
+    let untried: Vec<_> = all.difference(&seen).collect();
+    assert!(untried.is_empty(), "rules without an edge: {untried:?}");
+    assert!(all.len() >= 70, "{}", all.len());
+}
+
+#[test]
+fn every_rule_explains_itself() {
+    for rule in rules() {
+        assert!(
+            !rule.title.is_empty() && !rule.rationale.is_empty() && !rule.remediation.is_empty(),
+            "{}",
+            rule.code
+        );
+        assert!(rule.title.chars().count() < 100, "{}: the title is for a list", rule.code);
+    }
+}
+
+#[test]
+fn no_rule_depends_on_another() {
+    for (_, _, change) in EDGES {
+        let mut facts = sound();
+        change(&mut facts);
+        let together = ask(&facts);
+        let mut alone = Vec::new();
+        for pack in PACKS {
+            for rule in pack.rules() {
+                let activation = Activation { code: rule.code.into(), settings: String::new() };
+                alone.extend(pack.check(&facts, &[activation]));
+            }
+        }
+        assert_eq!(together, alone);
+    }
+}
+
+/// What can be judged without the guest's definition: its state, the hosts, and disks of which the hosts told.
+const WITHOUT_A_DEFINITION: [&str; 19] = [
+    "guest.not-running",
+    "guest.io-error",
+    "guest.crashed",
+    "guest.left-by-migration",
+    "destination.is-source",
+    "destination.has-guest",
+    "architecture.differs",
+    "libvirt.older",
+    "destination.maintenance",
+    "destination.live-migration",
+    "destination.transport",
+    "cpu.comparison",
+    "destination.migrations",
+    "storage.crossed",
+    "storage.unsafe-flag",
+    "storage.space",
+    "storage.backing",
+    "access.address",
+    "access.name",
+];
+
+#[test]
+fn a_definition_that_was_not_read_passes_no_rule_about_it() {
+    let mut facts = sound();
+    let whole = facts.guest.take().unwrap();
+    facts.guest =
+        Some(Domain { name: whole.name, uuid: whole.uuid, state: whole.state, ..Domain::default() });
+    let findings = ask(&facts);
+    let passed = findings.iter().filter(|one| one.verdict == Verdict::Pass);
+    let about_the_guest: Vec<&str> = passed
+        .map(|one| one.code.as_str())
+        .filter(|code| !code.starts_with("request.") && !code.starts_with("hypervisor."))
+        .collect();
+    assert_eq!(about_the_guest, WITHOUT_A_DEFINITION);
+}
+
+/// What passes because the guest has nothing of the kind, or because the request or the guest decides it alone.
+const WITHOUT_HOSTS: [&str; 8] = [
+    "cpu.forbidden-features",
+    "cpu.passthrough",
+    "cpu.invariant-tsc",
+    "cpu.tsc-frequency",
+    "destination.pinning",
+    "destination.huge-pages",
+    "destination.numa",
+    "access.address",
+];
+/// Kinds of rules that compare the guest or the request with hosts.
+const ABOUT_HOSTS: [&str; 7] =
+    ["destination.", "hypervisor.", "libvirt.", "architecture.", "cpu.", "machine.", "access."];
+
+#[test]
+fn hosts_that_told_nothing_pass_no_rule_about_them() {
+    let mut facts = sound();
+    for host in [&mut facts.source, &mut facts.destination] {
+        *host = Some(Host { uri: "qemu:///system".into(), ..Host::default() });
+    }
+    let findings = ask(&facts);
+    let passed = findings.iter().filter(|one| one.verdict == Verdict::Pass);
+    let about_hosts: Vec<&str> = passed
+        .map(|one| one.code.as_str())
+        .filter(|code| ABOUT_HOSTS.iter().any(|kind| code.starts_with(kind)))
+        .collect();
+    assert_eq!(about_hosts, WITHOUT_HOSTS);
+}
+
+#[test]
+fn nothing_known_is_unknown_and_never_passes_what_needs_facts() {
+    let findings = ask(&Facts::default());
+    assert!(findings.iter().all(|one| one.verdict == Verdict::Unknown), "{:?}", codes(&findings));
+}

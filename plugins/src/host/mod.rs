@@ -1,0 +1,31 @@
+//! The host of rule packs: components in sandboxes that give them nothing but the facts.
+//!
+//! A pack is never trusted. It is looked through before it is compiled, runs in a new store for every call, within
+//! limits of fuel, memory, stack, tables and output, and whatever it does wrong becomes a finding that fails. Nothing
+//! here links a clock, a file or a network into a pack.
+
+mod cache;
+mod engine;
+mod inspect;
+mod pack;
+mod sandbox;
+mod trusted;
+
+pub use cache::Cache;
+pub use engine::{Allocation, Host, HostError, Limits};
+pub(crate) use inspect::printable;
+pub use inspect::{CONTRACT, Inspection, Refusal, inspect};
+pub use pack::Pack;
+pub use sandbox::{Answer, Stop};
+
+/// SHA-256 in hexadecimal.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    use std::fmt::Write as _;
+    sha2::Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

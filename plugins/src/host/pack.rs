@@ -1,0 +1,155 @@
+//! A loaded pack: what it said of itself, checked, and its functions.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use wasmtime::StoreLimits;
+use wasmtime::component::InstancePre;
+use whimbrel_facts::{About, Activation, FactGroup, Facts, Finding, SettingsError};
+
+use super::engine::{HostError, Limits};
+use super::inspect::printable;
+use super::sandbox::{Answer, Stop, call};
+
+/// A pack that can be asked. Cloning shares it.
+#[derive(Clone)]
+pub struct Pack {
+    pre: InstancePre<StoreLimits>,
+    about: Arc<About>,
+    digest: String,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Pack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pack")
+            .field("name", &self.about.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pack {
+    pub(super) fn described(
+        pre: InstancePre<StoreLimits>,
+        digest: String,
+        limits: Limits,
+    ) -> Result<Self, HostError> {
+        let answer: Answer<About> =
+            call(&pre, limits, "describe", ()).map_err(|stop| HostError::Describe(stop.to_string()))?;
+        let about = Arc::new(sound(answer.value).map_err(HostError::Describe)?);
+        Ok(Self { pre, about, digest, limits })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// SHA-256 of the component.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What one call of it may use.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Asks rules in a new sandbox. The facts are cut down to what the pack needs first.
+    ///
+    /// # Errors
+    /// When it did not answer within its limits.
+    pub fn check(&self, facts: &Facts, activations: &[Activation]) -> Result<Answer<Vec<Finding>>, Stop> {
+        let facts = self.allowed(facts);
+        let mut answer: Answer<Vec<Finding>> = call(&self.pre, self.limits, "check", (&facts, activations))?;
+        if answer.value.len() > self.limits.findings {
+            return Err(Stop::Output(self.limits.output_bytes));
+        }
+        answer.value.iter_mut().for_each(clean);
+        Ok(answer)
+    }
+
+    /// Asks what is wrong with settings.
+    ///
+    /// # Errors
+    /// When it did not answer within its limits.
+    pub fn validate_settings(&self, activation: &Activation) -> Result<Vec<SettingsError>, Stop> {
+        let answer: Answer<Vec<SettingsError>> =
+            call(&self.pre, self.limits, "validate-settings", (activation,))?;
+        let clean = |error: SettingsError| SettingsError {
+            pointer: printable(&error.pointer),
+            message: printable(&error.message),
+        };
+        Ok(answer.value.into_iter().map(clean).collect())
+    }
+
+    /// Facts as this pack may see them: groups that it does not need are left out.
+    #[must_use]
+    pub fn allowed(&self, facts: &Facts) -> Facts {
+        let needs = |group| self.about.needs.contains(&group);
+        Facts {
+            phase: facts.phase,
+            request: facts.request.clone().filter(|_| needs(FactGroup::Request)),
+            guest: facts.guest.clone().filter(|_| needs(FactGroup::Guest)),
+            target: facts.target.clone().filter(|_| needs(FactGroup::Guest)),
+            source: facts.source.clone().filter(|_| needs(FactGroup::Source)),
+            destination: facts.destination.clone().filter(|_| needs(FactGroup::Destination)),
+            storage: facts.storage.clone().filter(|_| needs(FactGroup::Storage)),
+            attributes: if needs(FactGroup::Attributes) { facts.attributes.clone() } else { Vec::new() },
+        }
+    }
+}
+
+/// A description as it may be shown and relied on.
+fn sound(mut about: About) -> Result<About, String> {
+    for text in [&mut about.name, &mut about.version, &mut about.summary, &mut about.documentation] {
+        *text = printable(text);
+    }
+    let is_name = |text: &str| {
+        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+        !text.is_empty() && text.len() <= 100 && text.chars().all(known)
+    };
+    if !is_name(&about.name) {
+        return Err(format!(
+            "`{}` is not a name: lower-case letters, digits, dots and hyphens make one",
+            about.name
+        ));
+    }
+    if about.rules.is_empty() {
+        return Err("it has no rules".to_owned());
+    }
+    let mut codes = BTreeSet::new();
+    for rule in &mut about.rules {
+        for text in [&mut rule.title, &mut rule.rationale, &mut rule.remediation] {
+            *text = printable(text);
+        }
+        rule.code = printable(&rule.code);
+        if !is_name(&rule.code) || rule.code.starts_with("engine.") {
+            return Err(format!("`{}` cannot be the code of a rule", rule.code));
+        }
+        if !codes.insert(rule.code.clone()) {
+            return Err(format!("the code `{}` stands for two rules", rule.code));
+        }
+        if !rule.settings_schema.is_empty() {
+            crate::schema::Schema::parse(&rule.settings_schema)
+                .map_err(|error| format!("the schema of the settings of `{}`: {error}", rule.code))?;
+        }
+    }
+    Ok(about)
+}
+
+fn clean(finding: &mut Finding) {
+    for text in [&mut finding.code, &mut finding.subject, &mut finding.message, &mut finding.remediation] {
+        *text = printable(text);
+    }
+    for attribute in &mut finding.evidence {
+        attribute.path = printable(&attribute.path);
+        if let whimbrel_facts::Scalar::Text(text) = &mut attribute.value {
+            *text = printable(text);
+        }
+    }
+}

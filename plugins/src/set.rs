@@ -1,0 +1,278 @@
+//! The rules that are asked: packs, with what the operator decided about their rules.
+//!
+//! A set never changes. A migration keeps the one that it began with, whatever is loaded meanwhile. It must never let
+//! a rule that could not answer pass for one that passed.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use whimbrel_facts::{Activation, Attribute, Facts, Finding, Rule, Verdict};
+
+use crate::host::{Pack, Stop, digest};
+use crate::policy::{Policy, PolicyError, Waiver};
+
+/// Packs and what is decided about them.
+#[derive(Clone, Debug)]
+pub struct RuleSet {
+    packs: Vec<(Pack, Vec<Activation>)>,
+    policy: Policy,
+    digest: String,
+}
+
+/// What all rules say of one migration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    /// The form of this document.
+    pub schema: &'static str,
+    /// Digest of the set that judged.
+    pub set: String,
+    /// Digest of the facts.
+    pub facts: String,
+    /// What it took, in units of fuel.
+    pub fuel: u64,
+    /// In the order in which packs and rules stand.
+    pub findings: Vec<Judged>,
+}
+
+/// One finding, with what the operator decided about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Judged {
+    /// The pack it comes from.
+    pub pack: String,
+    /// The finding; its remediation is the rule's own where the finding has none.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// The waiver that takes its force, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Waiver>,
+}
+
+/// The finding that says that rules were asked about the core's few facts only.
+pub const INCOMPLETE: &str = "facts.incomplete";
+
+const SCHEMA: &str = "whimbrel.judgement/1";
+
+impl RuleSet {
+    /// A set of these packs under this policy.
+    ///
+    /// # Errors
+    /// When two packs share a name or a code, or the policy speaks of a rule that there is not, or has settings that
+    /// do not fit.
+    pub fn new(packs: Vec<Pack>, policy: Policy) -> Result<Self, PolicyError> {
+        let mut wrong = Vec::new();
+        let (mut names, mut codes) = (BTreeSet::new(), BTreeSet::from([INCOMPLETE.to_owned()]));
+        if policy
+            .decision(INCOMPLETE)
+            .is_some_and(|decision| !decision.enabled || decision.settings.is_some())
+        {
+            wrong.push(format!(
+                "`{INCOMPLETE}` cannot be switched off and has no settings; it can be a `warn`"
+            ));
+        }
+        for pack in &packs {
+            if !names.insert(pack.about().name.clone()) {
+                wrong.push(format!("two packs have the name `{}`", pack.about().name));
+            }
+            for rule in &pack.about().rules {
+                if !codes.insert(rule.code.clone()) {
+                    wrong.push(format!("two packs have a rule `{}`", rule.code));
+                }
+            }
+        }
+        wrong.extend(policy.unknown_codes(&codes));
+        let mut active = Vec::new();
+        let mut seal = String::new();
+        for pack in packs {
+            let activations: Vec<_> = pack
+                .about()
+                .rules
+                .iter()
+                .filter_map(|rule| activation(&pack, rule, &policy, &mut wrong))
+                .collect();
+            seal.push_str(pack.digest());
+            for one in &activations {
+                seal.extend(["\n", &one.code, " ", &one.settings]);
+            }
+            active.push((pack, activations));
+        }
+        if !wrong.is_empty() {
+            return Err(PolicyError(wrong));
+        }
+        seal.push_str(policy.text());
+        Ok(Self { packs: active, policy, digest: digest(seal.as_bytes()) })
+    }
+
+    /// Tells this set from every other.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The packs.
+    pub fn packs(&self) -> impl Iterator<Item = &Pack> {
+        self.packs.iter().map(|(pack, _)| pack)
+    }
+
+    /// Asks every rule. `today` is the date as `YYYY-MM-DD`, by which waivers expire.
+    #[must_use]
+    pub fn judge(&self, facts: &Facts, today: &str) -> Judgement {
+        let mut judged = Vec::new();
+        let mut fuel = 0;
+        for (pack, activations) in &self.packs {
+            let answer = ask(pack, facts, activations);
+            fuel += answer.1;
+            judged.extend(answer.0.into_iter().map(|finding| self.decide(pack, finding, today)));
+        }
+        let text = serde_json::to_vec(facts).unwrap_or_default();
+        Judgement { schema: SCHEMA, set: self.digest.clone(), facts: digest(&text), fuel, findings: judged }
+    }
+
+    /// Asks every rule about the core's few facts because the others could not be had, and says so in a finding of its
+    /// own, [`INCOMPLETE`]. It fails unless the operator's policy gives it another severity or waives it.
+    #[must_use]
+    pub fn judge_without(&self, known: &whimbrel_core::Facts, why: &str, today: &str) -> Judgement {
+        let mut judgement = self.judge(&crate::thin::facts(known), today);
+        let mut finding = Finding {
+            code: INCOMPLETE.to_owned(),
+            verdict: Verdict::Fail,
+            subject: String::new(),
+            message: format!("the hosts did not tell the facts that rules judge: {why}"),
+            remediation:
+                "let the hosts be asked; or accept a judgement on a few facts with the severity `warn` in \
+                          the policy"
+                    .to_owned(),
+            evidence: Vec::new(),
+        };
+        self.weigh(&mut finding);
+        let waived = self.policy.waiver(&finding, today).cloned();
+        judgement.findings.push(Judged { pack: "engine".to_owned(), finding, waived });
+        judgement
+    }
+
+    fn weigh(&self, finding: &mut Finding) {
+        let severity = self.policy.decision(&finding.code).and_then(|decision| decision.severity);
+        if let (Some(severity), Verdict::Warn | Verdict::Fail) = (severity, finding.verdict) {
+            finding.verdict = severity.into();
+        }
+    }
+
+    fn decide(&self, pack: &Pack, mut finding: Finding, today: &str) -> Judged {
+        let rule = pack.about().rules.iter().find(|rule| rule.code == finding.code);
+        if finding.remediation.is_empty() && finding.verdict != Verdict::Pass {
+            finding.remediation = rule.map(|rule| rule.remediation.clone()).unwrap_or_default();
+        }
+        self.weigh(&mut finding);
+        let refused = matches!(finding.verdict, Verdict::Warn | Verdict::Fail | Verdict::Unknown);
+        let waived = self.policy.waiver(&finding, today).filter(|_| refused).cloned();
+        Judged { pack: pack.about().name.clone(), finding, waived }
+    }
+}
+
+impl Judgement {
+    /// Whether nothing stops the migration: no finding fails unless it is waived.
+    #[must_use]
+    pub fn allows(&self) -> bool {
+        self.count(Verdict::Fail) == 0
+    }
+
+    /// How many findings have this verdict and are not waived.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.findings.iter().filter(|one| one.finding.verdict == verdict && one.waived.is_none()).count()
+    }
+}
+
+/// How a rule is asked under the policy; none when it is switched off.
+fn activation(pack: &Pack, rule: &Rule, policy: &Policy, wrong: &mut Vec<String>) -> Option<Activation> {
+    let decision = policy.decision(&rule.code);
+    if decision.is_some_and(|decision| !decision.enabled) {
+        return None;
+    }
+    let settings = decision.and_then(|decision| decision.settings.as_ref());
+    let Some(settings) = settings else {
+        return Some(Activation { code: rule.code.clone(), settings: String::new() });
+    };
+    let mut say = |pointer: &str, message: &str| {
+        wrong.push(format!("the settings of `{}`: `{pointer}` {message}", rule.code));
+    };
+    match crate::schema::Schema::parse(&rule.settings_schema) {
+        Ok(schema) => {
+            for error in schema.errors(settings) {
+                say(&error.pointer, &error.message);
+            }
+        }
+        Err(_) => say("", "are given, and the rule takes none"),
+    }
+    let activation = Activation { code: rule.code.clone(), settings: settings.to_string() };
+    match pack.validate_settings(&activation) {
+        Ok(errors) => errors.iter().for_each(|error| say(&error.pointer, &error.message)),
+        Err(stop) => say("", &format!("cannot be checked: {stop}")),
+    }
+    Some(activation)
+}
+
+/// What a pack answers, made good where it does not answer as it must; and the fuel.
+fn ask(pack: &Pack, facts: &Facts, activations: &[Activation]) -> (Vec<Finding>, u64) {
+    if activations.is_empty() {
+        return (Vec::new(), 0);
+    }
+    if let Ok(answer) = pack.check(facts, activations) {
+        return (accounted(pack, activations, answer.value), answer.fuel);
+    }
+    // The call says that a rule broke off, not which: one after the other they do.
+    let mut fuel = 0;
+    let one = |activation: &Activation| {
+        let alone = std::slice::from_ref(activation);
+        match pack.check(facts, alone) {
+            Ok(answer) => {
+                fuel += answer.fuel;
+                accounted(pack, alone, answer.value)
+            }
+            Err(stop) => vec![stopped(pack, &activation.code, &stop)],
+        }
+    };
+    let findings = activations.iter().flat_map(one).collect();
+    (findings, fuel)
+}
+
+/// Findings of rules that were asked; whatever else the pack says, or leaves out, is held against it.
+fn accounted(pack: &Pack, activations: &[Activation], findings: Vec<Finding>) -> Vec<Finding> {
+    let mut accounted = Vec::with_capacity(findings.len());
+    for finding in findings {
+        if activations.iter().any(|one| one.code == finding.code) {
+            accounted.push(finding);
+        } else {
+            let message = format!("the pack speaks for the rule `{}`, which was not asked", finding.code);
+            accounted.push(against(pack, "engine.foreign", &finding.code, message));
+        }
+    }
+    for activation in activations {
+        if !accounted.iter().any(|finding| finding.code == activation.code) {
+            let message = format!("the rule `{}` was asked and said nothing", activation.code);
+            accounted.push(against(pack, "engine.silent", &activation.code, message));
+        }
+    }
+    accounted
+}
+
+fn stopped(pack: &Pack, code: &str, stop: &Stop) -> Finding {
+    against(pack, stop.code(), code, format!("the rule `{code}` could not be asked: {stop}"))
+}
+
+fn against(pack: &Pack, engine_code: &str, rule: &str, message: String) -> Finding {
+    let text = |path: &str, value: &str| Attribute { path: path.to_owned(), value: value.into() };
+    Finding {
+        code: engine_code.to_owned(),
+        verdict: Verdict::Fail,
+        subject: String::new(),
+        message,
+        remediation: "mend the pack, or take it out of the set; a migration is not let through unjudged"
+            .to_owned(),
+        evidence: vec![
+            text("pack.name", &pack.about().name),
+            text("pack.sha256", pack.digest()),
+            text("rule", rule),
+        ],
+    }
+}

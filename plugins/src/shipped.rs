@@ -1,0 +1,64 @@
+//! The packs inside the program, so that rules work with no file at hand.
+
+use whimbrel_facts::{Activation, Facts, Finding};
+
+use crate::host::{Host, HostError, Pack};
+
+/// A component that was built from `plugins/packs` and committed; `cargo xtask rules` builds it anew and compares.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipped {
+    /// The feature of `plugins/packs` that builds it.
+    pub name: &'static str,
+    /// The component.
+    pub bytes: &'static [u8],
+    /// The same rules, linked natively.
+    pub native: &'static whimbrel_rules::Pack,
+}
+
+/// Every shipped pack, in the order in which they report.
+pub const SHIPPED: [Shipped; 4] = [
+    Shipped { name: "guest", bytes: include_bytes!("../shipped/guest.wasm"), native: &whimbrel_rules::GUEST },
+    Shipped { name: "hosts", bytes: include_bytes!("../shipped/hosts.wasm"), native: &whimbrel_rules::HOSTS },
+    Shipped {
+        name: "storage",
+        bytes: include_bytes!("../shipped/storage.wasm"),
+        native: &whimbrel_rules::STORAGE,
+    },
+    Shipped {
+        name: "request",
+        bytes: include_bytes!("../shipped/request.wasm"),
+        native: &whimbrel_rules::REQUEST,
+    },
+];
+
+/// The digests of the shipped packs, as they were committed.
+pub const LOCK: &str = include_str!("../shipped/rules.lock");
+
+/// Loads every shipped pack.
+///
+/// # Errors
+/// When this machine cannot run them.
+pub fn load(host: &Host) -> Result<Vec<Pack>, HostError> {
+    let host = &host.for_shipped()?;
+    // Each is compiled on a thread of its own the first time, so that all of them take as long as the largest.
+    std::thread::scope(|scope| {
+        let loading = SHIPPED.map(|pack| scope.spawn(move || host.load(pack.bytes)));
+        loading
+            .into_iter()
+            .map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(HostError::Engine("a thread broke off".into())))
+            })
+            .collect()
+    })
+}
+
+/// Asks every shipped rule, linked natively and with its defaults.
+#[must_use]
+pub fn ask_natively(facts: &Facts) -> Vec<Finding> {
+    let ask = |pack: &Shipped| {
+        let activate =
+            |rule: &whimbrel_rules::Rule| Activation { code: rule.code.into(), settings: String::new() };
+        pack.native.check(facts, &pack.native.rules().map(activate).collect::<Vec<_>>())
+    };
+    SHIPPED.iter().flat_map(ask).collect()
+}

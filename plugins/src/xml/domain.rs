@@ -1,0 +1,174 @@
+//! A guest's definition.
+
+use std::collections::BTreeSet;
+
+use roxmltree::Node;
+use whimbrel_facts::{CpuFeature, Domain, GuestCpu};
+
+use super::devices;
+use super::node::{at, attribute, child, children, kib, number, numbers, small, text};
+use super::{XmlError, parse};
+
+/// Elements that are read, or whose content cannot matter to a migration.
+const UNDERSTOOD: [&str; 34] = [
+    "name",
+    "uuid",
+    "genid",
+    "title",
+    "description",
+    "metadata",
+    "maxMemory",
+    "memory",
+    "currentMemory",
+    "memoryBacking",
+    "vcpu",
+    "vcpus",
+    "iothreads",
+    "iothreadids",
+    "defaultiothread",
+    "cputune",
+    "numatune",
+    "memtune",
+    "blkiotune",
+    "resource",
+    "sysinfo",
+    "os",
+    "idmap",
+    "features",
+    "cpu",
+    "clock",
+    "on_poweroff",
+    "on_reboot",
+    "on_crash",
+    "on_lockfailure",
+    "pm",
+    "devices",
+    "seclabel",
+    "launchSecurity",
+];
+
+/// Reads `<domain>`. Facts that no definition holds, such as the state, stay unknown.
+///
+/// # Errors
+/// When it is not the XML of a domain, or hostile.
+pub fn domain(xml: &str) -> Result<Domain, XmlError> {
+    let document = parse(xml, "domain")?;
+    let root = document.root_element();
+    let mut guest = Domain {
+        name: text(root, &["name"]).unwrap_or_default(),
+        uuid: text(root, &["uuid"]).unwrap_or_default(),
+        accelerator: attribute(root, "type"),
+        emulator: text(root, &["devices", "emulator"]).unwrap_or_default(),
+        firmware: at(root, &["os", "loader"])
+            .and_then(|node| node.text())
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+        launch_security: child(root, "launchSecurity")
+            .map(|node| attribute(node, "type"))
+            .unwrap_or_default(),
+        hyperv_mode: at(root, &["features", "hyperv"])
+            .map(|node| attribute(node, "mode"))
+            .unwrap_or_default(),
+        hard_limit_kib: at(root, &["memtune", "hard_limit"]).and_then(kib),
+        memory_locked: at(root, &["memoryBacking", "locked"]).is_some(),
+        ..Domain::default()
+    };
+    if let Some(kind) = at(root, &["os", "type"]) {
+        guest.architecture = attribute(kind, "arch");
+        guest.machine = attribute(kind, "machine");
+    }
+    guest.memory_kib = child(root, "memory").and_then(kib).unwrap_or_default();
+    guest.memory_maximum_kib = child(root, "maxMemory").and_then(kib).unwrap_or(guest.memory_kib);
+    cpus(root, &mut guest);
+    placement(root, &mut guest);
+    guest.metadata = metadata(root);
+    let mut strange: BTreeSet<String> = root
+        .children()
+        .filter(|node| node.is_element() && !is_known(*node))
+        .map(|node| crate::host::printable(node.tag_name().name()))
+        .collect();
+    if let Some(node) = child(root, "devices") {
+        devices::read(node, &mut guest, &mut strange);
+    }
+    guest.not_understood = strange.into_iter().collect();
+    Ok(guest)
+}
+
+/// Elements of other namespaces belong to one hypervisor and are named: they pass anything on to it.
+fn is_known(node: Node<'_, '_>) -> bool {
+    node.tag_name().namespace().is_none() && UNDERSTOOD.contains(&node.tag_name().name())
+}
+
+fn cpus(root: Node<'_, '_>, guest: &mut Domain) {
+    if let Some(vcpu) = child(root, "vcpu") {
+        guest.cpus_maximum = vcpu.text().and_then(small).unwrap_or(1);
+        guest.cpus = vcpu.attribute("current").and_then(small).unwrap_or(guest.cpus_maximum);
+    }
+    if let Some(cpu) = child(root, "cpu") {
+        // A model without a mode is a custom one.
+        let mode = cpu.attribute("mode").unwrap_or(if child(cpu, "model").is_some() { "custom" } else { "" });
+        guest.cpu = GuestCpu {
+            mode: mode.to_owned(),
+            model: text(cpu, &["model"]).unwrap_or_default(),
+            vendor: text(cpu, &["vendor"]).unwrap_or_default(),
+            check: attribute(cpu, "check"),
+            migratable: cpu.attribute("migratable").map(|word| word == "on"),
+            features: children(cpu, "feature")
+                .map(|node| CpuFeature { name: attribute(node, "name"), policy: attribute(node, "policy") })
+                .collect(),
+        };
+    }
+    let timers = child(root, "clock").into_iter().flat_map(|clock| children(clock, "timer"));
+    guest.tsc_frequency_hz = timers
+        .filter(|timer| timer.attribute("name") == Some("tsc"))
+        .find_map(|timer| number(timer.attribute("frequency")?));
+}
+
+fn placement(root: Node<'_, '_>, guest: &mut Domain) {
+    let mut pinned: BTreeSet<u32> = BTreeSet::new();
+    for tune in children(root, "cputune") {
+        let pins = ["vcpupin", "emulatorpin", "iothreadpin"];
+        for pin in tune.children().filter(|node| pins.contains(&node.tag_name().name())) {
+            pinned.extend(numbers(pin.attribute("cpuset").unwrap_or_default()));
+        }
+    }
+    if let Some(set) = child(root, "vcpu").and_then(|vcpu| vcpu.attribute("cpuset")) {
+        pinned.extend(numbers(set));
+    }
+    guest.pinned_cpus = pinned.into_iter().collect();
+    let mut nodes: BTreeSet<u32> = BTreeSet::new();
+    if let Some(tune) = child(root, "numatune") {
+        let strict = |node: &Node<'_, '_>| node.attribute("mode").unwrap_or("strict") == "strict";
+        for node in tune.children().filter(Node::is_element).filter(strict) {
+            nodes.extend(numbers(node.attribute("nodeset").unwrap_or_default()));
+        }
+    }
+    guest.strict_nodes = nodes.into_iter().collect();
+    if let Some(pages) = at(root, &["memoryBacking", "hugepages"]) {
+        let mut sizes: Vec<u64> = children(pages, "page")
+            .filter_map(|page| {
+                let size = number(page.attribute("size")?)?;
+                Some(match page.attribute("unit").unwrap_or("KiB") {
+                    "M" | "MiB" => size.checked_mul(1 << 10)?,
+                    "G" | "GiB" => size.checked_mul(1 << 20)?,
+                    "b" | "bytes" => size >> 10,
+                    _ => size,
+                })
+            })
+            .collect();
+        if sizes.is_empty() {
+            sizes.push(0);
+        }
+        guest.huge_pages_kib = sizes;
+    }
+}
+
+fn metadata(root: Node<'_, '_>) -> Vec<String> {
+    let kept = child(root, "metadata").into_iter().flat_map(|node| node.children()).filter(Node::is_element);
+    let names: BTreeSet<String> = kept
+        .map(|node| node.tag_name().namespace().unwrap_or(node.tag_name().name()))
+        .map(crate::host::printable)
+        .collect();
+    names.into_iter().collect()
+}

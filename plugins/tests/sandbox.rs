@@ -1,0 +1,214 @@
+//! Packs in the sandbox: the same verdicts as natively, the same every time, and a cache that cannot be poisoned.
+
+#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
+
+#[path = "../rules/tests/common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use common::{EDGES, sound};
+use proptest::prelude::*;
+use whimbrel_facts::{Activation, Facts};
+use whimbrel_plugins::host::{Allocation, Cache, Host, Limits, Pack, digest};
+use whimbrel_plugins::lock::Lock;
+use whimbrel_plugins::shipped::{self, SHIPPED};
+
+fn packs(allocation: Allocation) -> Vec<Pack> {
+    shipped::load(&Host::new(Limits::default(), allocation, None).unwrap()).unwrap()
+}
+
+fn all(pack: &Pack) -> Vec<Activation> {
+    let activate =
+        |rule: &whimbrel_facts::Rule| Activation { code: rule.code.clone(), settings: String::new() };
+    pack.about().rules.iter().map(activate).collect()
+}
+
+fn asked(pack: &Pack, facts: &Facts) -> (Vec<whimbrel_facts::Finding>, u64) {
+    let answer = pack.check(facts, &all(pack)).unwrap();
+    (answer.value, answer.fuel)
+}
+
+#[test]
+fn a_pack_and_its_native_twin_say_the_same() {
+    for (pack, shipped) in packs(Allocation::Pooled).iter().zip(&SHIPPED) {
+        assert_eq!(*pack.about(), shipped.native.about());
+        for (code, _, change) in EDGES {
+            let mut facts = sound();
+            change(&mut facts);
+            let native = shipped.native.check(&pack.allowed(&facts), &all(pack));
+            assert_eq!(asked(pack, &facts).0, native, "{code}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    /// Any mixture of changes, and groups of facts that are missing.
+    #[test]
+    fn they_say_the_same_of_any_facts(
+        changes in prop::collection::vec(0..EDGES.len(), 0..12),
+        missing in prop::collection::vec(0..5_usize, 0..3),
+    ) {
+        let mut facts = sound();
+        for at in changes {
+            // A change may not fit after another: what it names may be gone.
+            let mut changed = facts.clone();
+            let change = EDGES[at].2;
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| change(&mut changed))).is_ok() {
+                facts = changed;
+            }
+        }
+        for group in missing {
+            match group {
+                0 => facts.request = None,
+                1 => facts.guest = None,
+                2 => facts.source = None,
+                3 => facts.destination = None,
+                _ => facts.storage = None,
+            }
+        }
+        let packs = PACKS.get_or_init(|| packs(Allocation::Pooled));
+        for (pack, shipped) in packs.iter().zip(&SHIPPED) {
+            let native = shipped.native.check(&pack.allowed(&facts), &all(pack));
+            prop_assert_eq!(asked(pack, &facts).0, native);
+        }
+    }
+}
+
+static PACKS: std::sync::OnceLock<Vec<Pack>> = std::sync::OnceLock::new();
+
+#[test]
+fn findings_and_fuel_are_equal_over_runs_and_ways_to_allocate() {
+    let (pooled, on_demand) = (packs(Allocation::Pooled), packs(Allocation::OnDemand));
+    for (one, other) in pooled.iter().zip(&on_demand) {
+        for (_, _, change) in EDGES.iter().step_by(7) {
+            let mut facts = sound();
+            change(&mut facts);
+            let first = asked(one, &facts);
+            assert_eq!(first, asked(one, &facts));
+            assert_eq!(first, asked(other, &facts));
+        }
+    }
+}
+
+#[test]
+fn both_compilers_make_the_same_findings() {
+    let host = Host::new(Limits::default(), Allocation::Pooled, None).unwrap();
+    for (quick, shipped) in packs(Allocation::Pooled).iter().zip(&SHIPPED) {
+        let proven = host.load(shipped.bytes).unwrap();
+        for (_, _, change) in EDGES.iter().step_by(5) {
+            let mut facts = sound();
+            change(&mut facts);
+            assert_eq!(asked(quick, &facts).0, asked(&proven, &facts).0);
+        }
+    }
+}
+
+/// Fuel of the shipped packs on sound facts. It changes with the packs only; who changes them looks at it again.
+const GOLDEN: [(&str, u64); 4] = [
+    ("whimbrel.guest", 195_970),
+    ("whimbrel.hosts", 199_924),
+    ("whimbrel.storage", 136_972),
+    ("whimbrel.request", 229_987),
+];
+
+#[test]
+fn the_fuel_is_what_it_was() {
+    let packs = packs(Allocation::Pooled);
+    let now: Vec<_> =
+        packs.iter().map(|pack| (pack.about().name.as_str(), asked(pack, &sound()).1)).collect();
+    assert_eq!(now, GOLDEN);
+}
+
+#[test]
+fn no_rule_in_a_pack_depends_on_another() {
+    for pack in packs(Allocation::Pooled) {
+        let together = asked(&pack, &sound()).0;
+        let alone = all(&pack).into_iter().flat_map(|one| pack.check(&sound(), &[one]).unwrap().value);
+        assert_eq!(together, alone.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_pack_sees_only_what_it_needs() {
+    for pack in packs(Allocation::OnDemand) {
+        let facts = pack.allowed(&sound());
+        let needs = &pack.about().needs;
+        assert_eq!(facts.storage.is_some(), needs.contains(&whimbrel_facts::FactGroup::Storage));
+        assert_eq!(facts.source.is_some(), needs.contains(&whimbrel_facts::FactGroup::Source));
+    }
+}
+
+#[test]
+fn the_committed_packs_are_those_that_the_lock_file_pins() {
+    let lock = Lock::parse(shipped::LOCK).unwrap();
+    assert_eq!(lock.disagreements(packs(Allocation::OnDemand).iter()), [""; 0]);
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("whimbrel-cache-{}-{number}", std::process::id())))
+    }
+
+    fn load(&self) -> Pack {
+        let host =
+            Host::new(Limits::default(), Allocation::OnDemand, Some(Cache::new(self.0.clone()))).unwrap();
+        host.load(SHIPPED[2].bytes).unwrap()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_cache_that_was_tampered_with_is_as_good_as_none() {
+    let folder = Folder::new();
+    let expected = asked(&folder.load(), &sound());
+    let [file] = folder.files().try_into().unwrap();
+    let good = fs::read(&file).unwrap();
+    assert_eq!(asked(&folder.load(), &sound()), expected, "from the cache");
+    let sealed = |code: &[u8]| [digest(code).as_bytes(), code].concat();
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    for bad in [
+        Vec::new(),
+        b"short".to_vec(),
+        good[..good.len() / 2].to_vec(),
+        flipped,
+        sealed(b"code"),
+        sealed(&good[64..]),
+    ] {
+        fs::write(&file, bad).unwrap();
+        assert_eq!(asked(&folder.load(), &sound()), expected);
+        assert_eq!(fs::read(&file).unwrap(), good, "it was compiled and written again");
+    }
+    // Another may write the file, or the folder: what is in it may be anybody's.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o620)).unwrap();
+    assert_eq!(asked(&folder.load(), &sound()), expected);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let elsewhere = folder.0.with_extension("elsewhere");
+    fs::rename(&file, &elsewhere).unwrap();
+    symlink(&elsewhere, &file).unwrap();
+    assert_eq!(asked(&folder.load(), &sound()), expected);
+    assert!(fs::symlink_metadata(&file).unwrap().is_file(), "the link was replaced");
+    fs::remove_file(&elsewhere).unwrap();
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o770)).unwrap();
+    fs::write(&file, b"left alone").unwrap();
+    assert_eq!(asked(&folder.load(), &sound()), expected);
+    assert_eq!(fs::read(&file).unwrap(), b"left alone");
+}

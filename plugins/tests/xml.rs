@@ -1,0 +1,177 @@
+//! libvirt's XML: whatever it holds is read, what is not understood is named, and hostile documents are refused.
+
+use proptest::prelude::*;
+use whimbrel_facts::Host;
+use whimbrel_plugins::xml::{XmlError, capabilities, domain, domain_capabilities, node_device, pool};
+
+const GUEST: &str = "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>web</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>
+  <metadata><m:template xmlns:m='urn:templates'>a</m:template></metadata>
+  <memory unit='GiB'>2</memory><currentMemory unit='KiB'>1048576</currentMemory>
+  <memoryBacking><hugepages><page size='2' unit='M'/></hugepages></memoryBacking>
+  <vcpu current='2' cpuset='0-3,^2'>4</vcpu>
+  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
+  <cpu mode='custom'><model>EPYC</model><feature policy='require' name='aes'/></cpu>
+  <clock offset='utc'><timer name='tsc' frequency='2400000000'/></clock>
+  <novelty/>
+  <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'/><source dev='/dev/sda'/>
+      <target dev='vda' bus='virtio'/><wwn>5000c500155a96a4</wwn></disk>
+    <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+    <hostdev mode='subsystem' type='pci'><source><address domain='0x0000' bus='0x06' slot='0x02' function='0x0'/></source>
+      <teaming type='transient' persistent='ua-1'/></hostdev>
+    <interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/><model type='virtio'/><mtu size='9000'/></interface>
+    <controller type='pci' index='0' model='pcie-root'/><controller type='pci' index='1' model='pcie-root-port'/>
+    <tpm model='tpm-crb'><backend type='emulator'><encryption secret='s'/></backend></tpm>
+    <gadget/>
+  </devices>
+  <qemu:commandline/>
+</domain>";
+
+#[test]
+fn a_definition_is_read_for_what_it_says() {
+    let guest = domain(GUEST).unwrap();
+    assert_eq!(
+        (guest.name.as_str(), guest.memory_kib, guest.cpus, guest.cpus_maximum),
+        ("web", 2 << 20, 2, 4)
+    );
+    assert_eq!((guest.pinned_cpus, guest.huge_pages_kib), (vec![0, 1, 3], vec![2048]));
+    assert_eq!((guest.machine.as_str(), guest.tsc_frequency_hz), ("pc-q35-7.2", Some(2_400_000_000)));
+    assert_eq!(guest.cpu.features[0].name, "aes");
+    assert_eq!(guest.metadata, ["urn:templates"]);
+    let disk = &guest.disks[0];
+    assert_eq!((disk.source.as_deref(), disk.cache.as_str()), (Some("/dev/sda"), "none"));
+    assert!(guest.disks[1].read_only && guest.disks[1].source.is_none(), "an empty drive");
+    assert_eq!(guest.host_devices[0].address, "0000:06:02.0");
+    assert!(guest.host_devices[0].transient);
+    assert_eq!((guest.network_cards[0].source.as_str(), guest.network_cards[0].mtu), ("br0", Some(9000)));
+    assert_eq!(guest.tpms[0].secret.as_deref(), Some("s"));
+    assert_eq!(guest.free_root_ports, Some(1));
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    assert_eq!(domain(GUEST).unwrap().not_understood, ["commandline", "devices/gadget", "novelty"]);
+    // Least of all definitions.
+    assert_eq!(domain("<domain/>").unwrap().not_understood, [""; 0]);
+}
+
+#[test]
+fn hosts_are_read_for_what_they_say() {
+    let mut host = Host::default();
+    let told = "<capabilities><host><uuid>u</uuid><cpu><arch>x86_64</arch><model>EPYC</model><vendor>AMD</vendor>
+        <counter name='tsc' frequency='2400000000' scaling='yes'/><feature name='aes'/></cpu>
+        <migration_features><live/><uri_transports><uri_transport>tcp</uri_transport></uri_transports></migration_features>
+        <topology><cells num='1'><cell id='0'><memory unit='KiB'>4096</memory><cpus num='2'><cpu id='0'/><cpu id='1'/></cpus>
+        </cell></cells></topology></host></capabilities>";
+    capabilities(told, &mut host).unwrap();
+    assert_eq!((host.cpus, host.memory_kib, host.live_migration), (Some(2), Some(4096), Some(true)));
+    assert_eq!((host.cpu.tsc_scaling, host.transports.as_slice()), (Some(true), &["tcp".to_owned()][..]));
+    let told = "<domainCapabilities><domain>kvm</domain><machine>pc-q35-7.2</machine><arch>x86_64</arch><vcpu max='288'/>
+        <cpu><mode name='host-passthrough' supported='yes'/><mode name='host-model' supported='no'/>
+        <mode name='custom' supported='yes'><model usable='no'>Milan</model></mode></cpu>
+        <devices><tpm supported='yes'><enum name='backendModel'><value>emulator</value></enum></tpm></devices>
+        </domainCapabilities>";
+    domain_capabilities(told, &mut host).unwrap();
+    assert_eq!(host.cpu_modes.unwrap(), ["host-passthrough", "custom"]);
+    assert_eq!(host.cpu_models.unwrap()[0].usable, Some(false));
+    assert!(host.supports.unwrap().contains(&"tpm.backendModel.emulator".to_owned()));
+    assert_eq!(host.machines.unwrap()[0].cpus_maximum, Some(288));
+    let pool = pool(
+        "<pool type='dir'><name>p</name><capacity unit='GiB'>2</capacity><available unit='bytes'>7</available></pool>",
+    );
+    assert_eq!(pool.unwrap().available_bytes, Some(7));
+    let device = "<device><name>d</name><devnode type='dev'>/dev/sda</devnode>
+        <devnode type='link'>/dev/disk/by-id/wwn-0x5000</devnode><capability type='storage'><serial>s</serial></capability></device>";
+    let device = node_device(device).unwrap();
+    assert_eq!((device.address.as_str(), device.wwid.as_str()), ("/dev/sda", "0x5000"));
+}
+
+#[test]
+fn hostile_documents_are_refused() {
+    let entities =
+        "<!DOCTYPE d [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;&a;'>]><domain><name>&b;</name></domain>";
+    assert!(matches!(domain(entities), Err(XmlError::Malformed(_))));
+    let outside = "<!DOCTYPE d [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><domain><name>&a;</name></domain>";
+    assert!(matches!(domain(outside), Err(XmlError::Malformed(_))));
+    let deep = format!("<domain>{}{}</domain>", "<a>".repeat(100_000), "</a>".repeat(100_000));
+    assert_eq!(domain(&deep), Err(XmlError::TooDeep));
+    let hidden = format!("<domain>{}</domain>", "<a b='>'>".repeat(1_000));
+    assert!(domain(&hidden).is_err());
+    let large = format!("<domain><name>{}</name></domain>", "a".repeat(17 << 20));
+    assert!(matches!(domain(&large), Err(XmlError::TooLarge(_))));
+    assert!(matches!(domain("<network/>"), Err(XmlError::Other { wanted: "domain", .. })));
+    for broken in ["", "<", "<domain>", "text", "<domain></network>"] {
+        assert!(matches!(domain(broken), Err(XmlError::Malformed(_))), "{broken}");
+    }
+}
+
+/// Documents of elements that libvirt has and such as it has not, in any nesting, with any attributes.
+fn element() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "disk",
+        "source",
+        "target",
+        "interface",
+        "hostdev",
+        "address",
+        "driver",
+        "memory",
+        "cpu",
+        "feature",
+        "numatune",
+        "vcpu",
+        "cputune",
+        "vcpupin",
+        "tpm",
+        "backend",
+        "shmem",
+        "controller",
+        "devices",
+        "os",
+        "type",
+        "clock",
+        "timer",
+        "novelty",
+        "backingStore",
+        "metadata",
+        "graphics",
+        "serial",
+        "hugepages",
+        "page",
+        "memoryBacking",
+    ]);
+    let attribute = (
+        prop::sample::select(vec![
+            "type", "dev", "bus", "slot", "size", "unit", "cpuset", "model", "mode", "file",
+        ]),
+        "[0-9a-zA-Z,^ -]{0,12}",
+    );
+    let leaf =
+        (name.clone(), prop::collection::btree_map(attribute.0, attribute.1, 0..4), "[0-9a-zA-Z ]{0,8}")
+            .prop_map(|(name, attributes, text)| {
+                let attributes: Vec<String> =
+                    attributes.iter().map(|(name, value)| format!(" {name}='{value}'")).collect();
+                let attributes = attributes.concat();
+                format!("<{name}{attributes}>{text}</{name}>")
+            });
+    leaf.prop_recursive(6, 64, 8, move |inner| {
+        (name.clone(), prop::collection::vec(inner, 0..8))
+            .prop_map(|(name, inner)| format!("<{name}>{}</{name}>", inner.concat()))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_definition_is_read_without_an_error(inner in prop::collection::vec(element(), 0..12)) {
+        let inner = inner.concat();
+        let read = domain(&format!("<domain>{inner}<devices>{inner}</devices></domain>"));
+        prop_assert!(read.is_ok(), "{:?}", read);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        drop(domain(&text));
+    }
+}

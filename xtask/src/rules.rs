@@ -1,0 +1,65 @@
+//! Builds the shipped packs from their source, and compares them with the committed ones or writes those anew.
+//!
+//! Components are equal to the byte only if the same compiler built them. It is named beside them; with another one
+//! nothing is compared, and that is said.
+
+use std::fs;
+
+use crate::artifacts;
+use crate::error::Error;
+use crate::job::Job;
+use crate::setup::SANDBOX_COMPILER;
+
+const PACKS: [&str; 4] = ["guest", "hosts", "storage", "request"];
+const COMMITTED: &str = "plugins/shipped";
+const COMPILER: &str = "plugins/shipped/compiler";
+/// With the features of the tests, so that the sandbox's engine is not built a second time.
+const BUILD: &str = "build --workspace --bin whimbrel --features whimbrel/libvirt";
+
+/// Builds all; `write` puts the result in the committed ones' place.
+pub(crate) fn run(write: bool) -> Result<String, Error> {
+    let compiler = compiler();
+    let named = fs::read_to_string(COMPILER).unwrap_or_default();
+    if !write && named.trim() != compiler {
+        return Ok(format!("NOT COMPARED: built by `{}`, and here is `{compiler}`", named.trim()));
+    }
+    let program = artifacts::program(BUILD)?;
+    let failed = |path: &str, source| Error::Start { job: format!("read or write `{path}`"), source };
+    let mut differ = Vec::new();
+    for pack in PACKS {
+        let built = format!("target/{pack}.wasm");
+        Job::new(&program, "rule build plugins/packs --features")
+            .argument(pack)
+            .arguments("--out")
+            .argument(&built)
+            .run()?;
+        let committed = format!("{COMMITTED}/{pack}.wasm");
+        let now = fs::read(&built).map_err(|source| failed(&built, source))?;
+        if fs::read(&committed).ok().as_ref() == Some(&now) {
+            continue;
+        }
+        if write {
+            fs::write(&committed, &now).map_err(|source| failed(&committed, source))?;
+        } else {
+            differ.push(pack);
+        }
+    }
+    if write {
+        fs::write(COMPILER, compiler + "\n").map_err(|source| failed(COMPILER, source))?;
+        // The program holds the old packs, so it is given the new ones.
+        let packs = PACKS.iter().map(|pack| format!("{COMMITTED}/{pack}.wasm"));
+        let lock = Job::new(&program, "rule lock --no-cache --only --out plugins/shipped/rules.lock");
+        packs.fold(lock, |job, pack| job.argument("--pack").argument(pack)).run()?;
+    }
+    if differ.is_empty() {
+        Ok("the shipped packs are those of their source".to_owned())
+    } else {
+        Err(Error::OtherPacks(differ.join(", ")))
+    }
+}
+
+/// The compiler whose sources are here; empty where there is none.
+fn compiler() -> String {
+    let told = Job::new(SANDBOX_COMPILER, "--version").output().unwrap_or_default();
+    String::from_utf8_lossy(&told).trim().to_owned()
+}

@@ -39,7 +39,7 @@ impl Rules {
             Ok(true) => tracing::info!(set = self.get().digest(), "new rules are in force"),
             Ok(false) => tracing::info!("the rules were loaded anew, and are the same"),
             Err(reason) => {
-                tracing::error!(reason, "the rules cannot be loaded anew; those before stay in force")
+                tracing::error!(reason, "the rules cannot be loaded anew; those before stay in force");
             }
         }
         differ

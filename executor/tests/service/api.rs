@@ -30,9 +30,12 @@ fn a_dry_run_tells_every_finding_and_begins_nothing() {
         .post("/api/v1/migrations?dry_run=true", &json!({"guest": "web", "destination": "sim://alpha"}));
     assert_eq!(status, 200, "{found}");
     assert_eq!(found["allowed"], false);
-    let codes: Vec<_> =
-        found["findings"].as_array().unwrap().iter().map(|finding| finding["code"].clone()).collect();
-    assert!(codes.contains(&json!("destination.is-source")), "{found}");
+    let findings = found["findings"].as_array().unwrap();
+    let of = |verdict: &str| -> Vec<_> {
+        findings.iter().filter(|one| one["verdict"] == verdict).map(|one| one["code"].clone()).collect()
+    };
+    assert!(of("fail").contains(&json!("destination.is-source")), "{found}");
+    assert!(of("pass").len() > 50, "what passes is told too: {found}");
     assert_eq!(service.get("/api/v1/migrations").1, json!({"migrations": []}));
 }
 

@@ -35,6 +35,7 @@ fn tokens_let_in_by_their_roles() {
         assert_eq!(service.get("/api/v1/guests").0, looks);
         assert_eq!(service.post("/api/v1/migrations", &order).0, begins);
         assert_eq!(service.get("/api/v1/audit").0, audits);
+        assert_eq!(service.post("/api/v1/rules/reload", &json!({})).0, audits);
     }
     let (_, audit) = service.get("/api/v1/audit");
     let entries = audit.as_array().unwrap();

@@ -127,6 +127,7 @@ fn permit(caller: Caller, method: &Method, path: &str) -> Result<Caller, Problem
 fn needed(method: &Method, path: &str) -> Role {
     match *method {
         _ if path.starts_with("/api/v1/audit") => Role::Administer,
+        Method::POST if path.starts_with("/api/v1/rules/") => Role::Administer,
         Method::GET | Method::HEAD => Role::Look,
         _ => Role::Operate,
     }

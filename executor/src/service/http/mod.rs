@@ -9,6 +9,7 @@ mod native;
 mod page;
 mod problem;
 mod reactions;
+mod rules;
 mod stream;
 mod whole;
 
@@ -45,6 +46,8 @@ use super::Desk;
         native::outcome,
         native::journal,
         native::audit,
+        rules::show,
+        rules::reload,
         stream::of_one,
         stream::of_all,
         kimchi::vms,
@@ -76,6 +79,8 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/api/v1/migrations/{id}/events", get(stream::of_one))
         .route("/api/v1/events", get(stream::of_all))
         .route("/api/v1/audit", get(native::audit))
+        .route("/api/v1/rules", get(rules::show))
+        .route("/api/v1/rules/reload", post(rules::reload))
         .route("/plugins/kimchi/vms", get(kimchi::vms))
         .route("/plugins/kimchi/vms/{name}", get(kimchi::one_vm))
         .route("/plugins/kimchi/vms/{name}/migrate", post(kimchi::migrate))

@@ -137,6 +137,21 @@ function says(element, text, className = "") {
   element.append(line);
 }
 
+// Findings that need no action: there for whoever opens them.
+function folded(title, findings) {
+  const whole = document.createElement("details");
+  const summary = document.createElement("summary");
+  summary.textContent = title;
+  const list = document.createElement("ul");
+  list.append(...findings.map((one) => {
+    const item = document.createElement("li");
+    item.textContent = `${one.code}: ${one.message}`;
+    return item;
+  }));
+  whole.append(summary, list);
+  return whole;
+}
+
 async function check() {
   const place = $("preflight");
   place.replaceChildren();
@@ -145,9 +160,15 @@ async function check() {
     const found = await read("/api/v1/preflight", { method: "POST", body: trusted() });
     place.replaceChildren();
     says(place, found.allowed ? "Nothing stands against it." : "It would be refused:", found.allowed ? "" : "error");
-    for (const finding of found.findings) {
-      says(place, `${finding.severity}: ${finding.message}. ${finding.remediation}.`, finding.severity === "error" ? "error" : "");
+    const with_verdict = (verdict) => found.findings.filter((one) => one.verdict === verdict && one.waived === undefined);
+    for (const one of [...with_verdict("fail"), ...with_verdict("warn")]) {
+      says(place, `${one.verdict}: ${one.message}. ${one.remediation}. (${one.code})`, one.verdict === "fail" ? "error" : "");
     }
+    const unknown = with_verdict("unknown");
+    if (unknown.length > 0) place.append(folded(`${unknown.length} could not be told`, unknown));
+    const waived = found.findings.filter((one) => one.waived !== undefined);
+    if (waived.length > 0) place.append(folded(`${waived.length} were waived`, waived));
+    place.append(folded(`${with_verdict("pass").length} checks passed`, with_verdict("pass")));
     return found.allowed;
   } catch (problem) {
     place.replaceChildren();

@@ -3,6 +3,7 @@
 //! The one place that knows which driver stands behind which URI. It must never decide anything about a migration.
 
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,15 @@ impl Hosts {
         Self { simulated }
     }
 
+    /// Lets every connection that this process makes over ssh trust the host keys of this file only. `script` is made for
+    /// transports that are told by a program.
+    ///
+    /// # Errors
+    /// When the script cannot be written.
+    pub fn trust(known_hosts: &Path, script: &Path) -> io::Result<()> {
+        real::trust(known_hosts, script)
+    }
+
     /// Checks that there is a driver for this URI. Nothing is connected to.
     ///
     /// # Errors
@@ -227,6 +237,8 @@ impl Hosts {
 
 #[cfg(feature = "libvirt")]
 mod real {
+    use std::io;
+    use std::path::Path;
     use std::sync::mpsc::Sender;
 
     use whimbrel_core::GuestFacts;
@@ -236,6 +248,10 @@ mod real {
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
     use crate::libvirt::{self, LibvirtPort};
+
+    pub(super) fn trust(known_hosts: &Path, script: &Path) -> io::Result<()> {
+        libvirt::trust(known_hosts, script)
+    }
 
     pub(super) fn inventory(uri: &str) -> Result<Inventory, HostsError> {
         libvirt::inventory(uri)
@@ -259,6 +275,8 @@ mod real {
 
 #[cfg(not(feature = "libvirt"))]
 mod real {
+    use std::io;
+    use std::path::Path;
     use std::sync::mpsc::Sender;
 
     use whimbrel_core::GuestFacts;
@@ -267,6 +285,11 @@ mod real {
     use super::{HostsError, Inquiry, Route};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
+
+    #[expect(clippy::unnecessary_wraps, reason = "the same with the driver, where it may fail")]
+    pub(super) fn trust(_: &Path, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
 
     pub(super) fn inventory(uri: &str) -> Result<Inventory, HostsError> {
         Err(HostsError::NoDriver(uri.to_owned()))

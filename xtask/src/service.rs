@@ -16,7 +16,7 @@ const FUZZER: &str = "schemathesis==4.32.5";
 const EXAMPLES: &str = "25";
 
 /// The page's tests, with what they need.
-const PAGE_TESTS: [&str; 4] = ["package.json", "browser.mjs", "page.mjs", "hosts.mjs"];
+const PAGE_TESTS: [&str; 5] = ["package.json", "browser.mjs", "page.mjs", "hosts.mjs", "twice.toml"];
 /// Pictures of the page that the README shows.
 const SHOWN: [&str; 2] = ["live", "live-dark"];
 

@@ -206,9 +206,9 @@ pub(super) struct Adopt {
 #[command(next_help_heading = "Simulated hosts (sim://)")]
 #[expect(clippy::struct_field_names, reason = "a field is named as its option")]
 pub(super) struct Simulated {
-    /// Simulated seconds that pass in each real one.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(super) sim_speed: u32,
+    /// Simulated seconds that pass in each real one: 1, or as the world of --sim-world goes already.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) sim_speed: Option<u32>,
     /// Hosts, guest and faults of this scenario file or built-in scenario, instead of the built-in world.
     #[arg(long, value_name = "SCENARIO")]
     pub(super) sim_scenario: Option<String>,
@@ -219,7 +219,7 @@ pub(super) struct Simulated {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999))]
     pub(super) sim_guests: u32,
     /// The world that `whimbrel world` serves on this Unix socket, instead of one in this process.
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_speed", "sim_scenario", "sim_seed", "sim_guests"])]
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests"])]
     pub(super) sim_world: Option<PathBuf>,
 }
 

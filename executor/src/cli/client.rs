@@ -13,7 +13,10 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use super::args::{OneMigration, React, ReactionName, ServiceAddress};
 use super::{CliError, Exit};
 use crate::watch::words::clean;
+use whimbrel_core::CopyState;
 
+/// What to do where a guest runs twice, or nobody knows where it is.
+const IN_DOUBT: &str = "docs/in-doubt.md";
 /// Longer than the service waits for what comes of a cancel.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two attempts to go on following.
@@ -43,18 +46,40 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
     let numbers = field(account, "statistics");
     print(&format!(
         "phase {}, guest owned by {}; {} bytes of memory left, {} regressions in {} syncs",
-        text(field(account, "phase")),
-        text(field(account, "owner")),
+        text(field(account, "phase")).replace('_', " "),
+        text(field(account, "owner")).replace('_', " "),
         field(numbers, "memory_remaining_bytes"),
         field(account, "regressions"),
         field(account, "syncs").as_array().map_or(0, Vec::len)
     ))?;
+    for words in seen(account) {
+        print(&words)?;
+    }
     for words in
         [field(&document, "description"), field(&document, "trouble")].into_iter().filter_map(Value::as_str)
     {
-        print(&clean(words))?;
+        for line in words.lines() {
+            print(&clean(line))?;
+        }
     }
     Ok(Exit::Done)
+}
+
+/// What each end was seen to do, in the last look at it; and what follows where both ran.
+fn seen(account: &Value) -> Vec<String> {
+    let [source, destination] = ["seen_on_source", "seen_on_destination"]
+        .map(|name| serde_json::from_value::<CopyState>(field(account, name).clone()).ok());
+    let said = |state: Option<CopyState>| state.map_or("not looked at".to_owned(), |state| state.to_string());
+    if source.or(destination).is_none() {
+        return Vec::new();
+    }
+    let mut lines =
+        vec![format!("seen on the source: {}; on the destination: {}", said(source), said(destination))];
+    // A migration that still works on the source's copy is no second guest.
+    if (source, destination) == (Some(CopyState::Running), Some(CopyState::Running)) {
+        lines.push(format!("two copies run: end neither before you have read {IN_DOUBT}"));
+    }
+    lines
 }
 
 pub(super) fn cancel(arguments: &OneMigration) -> Result<Exit, CliError> {

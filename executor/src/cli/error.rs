@@ -14,8 +14,8 @@ use whimbrel_sim::fleet::FleetError;
 use super::Exit;
 use crate::drive::{DriveError, JournalFileError};
 use crate::hosts::HostsError;
-use crate::service::ServiceError;
 use crate::service::access::TokenError;
+use crate::service::{ServiceError, StoreError};
 
 /// A command that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +187,8 @@ impl CliError {
                 | ServiceError::Transport(_)
                 | ServiceError::Hosts(_)
                 | ServiceError::Tokens { .. }
-                | ServiceError::Tls(_),
+                | ServiceError::Tls(_)
+                | ServiceError::Store { source: StoreError::Driven, .. },
             )
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
@@ -240,6 +241,10 @@ impl CliError {
             ),
             Self::Service(ServiceError::Unprotected(_)) => Some(
                 "give --certificate, --key and --tokens, or listen at 127.0.0.1 and let ssh forward the port",
+            ),
+            Self::Service(ServiceError::Store { source: StoreError::Driven, .. }) => Some(
+                "a service works with this store already: talk to that one, stop it first (its migrations go on, and are \
+                 adopted), or name another file with --store",
             ),
             Self::Drive(DriveError::Misuse(_) | DriveError::PortGone) => Some(
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",

@@ -8,7 +8,7 @@ use whimbrel_sim::world::World as SimulatedWorld;
 
 use super::args::{Simulated, World};
 use super::{CliError, Exit};
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, HostsError};
 use crate::simulated::{SCHEME, SimulatedHosts, built_in_world, scenario_world};
 
 /// The drivers that these URIs need.
@@ -23,10 +23,15 @@ pub(super) fn hosts<'a>(
 
 /// The world of these arguments: another process's, or one of our own.
 pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError> {
-    match &arguments.sim_world {
-        Some(socket) => Ok(SimulatedHosts::at(socket.clone())),
-        None => SimulatedHosts::start(world(arguments)?, arguments.sim_speed).map_err(CliError::World),
+    let Some(socket) = &arguments.sim_world else {
+        let speed = arguments.sim_speed.unwrap_or(1);
+        return SimulatedHosts::start(world(arguments)?, speed).map_err(CliError::World);
+    };
+    let hosts = SimulatedHosts::at(socket.clone());
+    if let Some(speed) = arguments.sim_speed {
+        hosts.set_speed(speed).map_err(HostsError::World)?;
     }
+    Ok(hosts)
 }
 
 pub(super) fn serve(arguments: &World) -> Result<Exit, CliError> {

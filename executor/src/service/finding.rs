@@ -13,29 +13,37 @@ pub(super) enum Meant {
     Nobody,
     /// One guest, where it is in memory, or else where it is only defined.
     One(GuestEntry),
-    /// Several guests, or running copies of one.
+    /// One guest of which two copies run: every place where it does.
+    Twice(Vec<GuestEntry>),
+    /// Several guests.
     Several(Vec<GuestEntry>),
 }
 
 /// Decides it. `found` has the guests of every host that answers, in the hosts' order.
 pub(super) fn meant(found: Vec<GuestEntry>) -> Meant {
     let mut guests: Vec<GuestEntry> = Vec::new();
-    for copy in found {
-        let both_run = |known: &GuestEntry| (known.run, copy.run) == (GuestRun::Running, GuestRun::Running);
-        match guests.iter_mut().find(|known| known.uuid == copy.uuid && !both_run(known)) {
-            Some(known) if rank(copy.run) > rank(known.run) => *known = copy,
+    for copy in &found {
+        match guests.iter_mut().find(|known| known.uuid == copy.uuid) {
+            Some(known) if rank(copy.run) > rank(known.run) => known.clone_from(copy),
             Some(_) => {}
-            None => guests.push(copy),
+            None => guests.push(copy.clone()),
         }
     }
     match guests.pop() {
         None => Meant::Nobody,
-        Some(guest) if guests.is_empty() => Meant::One(guest),
-        Some(guest) => {
-            guests.push(guest);
-            Meant::Several(guests)
+        Some(guest) if guests.is_empty() => {
+            let running = copies(&found, &guest.uuid);
+            if running.len() > 1 { Meant::Twice(running) } else { Meant::One(guest) }
         }
+        // Which of them was meant is asked first.
+        Some(_) => Meant::Several(found),
     }
+}
+
+/// The running copies of a guest, wherever they are.
+pub(super) fn copies(found: &[GuestEntry], uuid: &str) -> Vec<GuestEntry> {
+    let runs = |guest: &&GuestEntry| guest.uuid == uuid && guest.run == GuestRun::Running;
+    found.iter().filter(runs).cloned().collect()
 }
 
 /// A guest is rather where it runs than where it stands still, and rather there than where it is only defined.
@@ -66,8 +74,14 @@ mod tests {
         assert_eq!(meant(Vec::new()), Meant::Nobody);
         assert_eq!(meant(vec![off.clone(), waits.clone()]), Meant::One(waits.clone()));
         assert_eq!(meant(vec![off.clone(), runs.clone(), waits]), Meant::One(runs.clone()));
-        assert_eq!(meant(vec![runs.clone(), other.clone()]), Meant::Several(vec![runs.clone(), other]));
+        let two = vec![runs.clone(), other.clone()];
+        assert_eq!(meant(two.clone()), Meant::Several(two));
         let again = guest("1", "d", Running);
-        assert_eq!(meant(vec![runs.clone(), off, again.clone()]), Meant::Several(vec![runs, again]));
+        assert_eq!(
+            meant(vec![runs.clone(), off.clone(), again.clone()]),
+            Meant::Twice(vec![runs.clone(), again.clone()])
+        );
+        let all = vec![runs, off, again, other];
+        assert_eq!(meant(all.clone()), Meant::Several(all));
     }
 }

@@ -26,7 +26,7 @@ mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::access::{TokenError, Tokens};
-use self::finding::{Meant, meant};
+use self::finding::{Meant, copies, meant};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
 pub use self::rules::Load;
@@ -52,6 +52,8 @@ use crate::simulated::SCHEME;
 
 /// How an address becomes a URI, unless it is said otherwise.
 pub const USUAL_TRANSPORT: &str = "qemu+ssh://{host}/system";
+/// How long hosts that a migration does not concern may take to say that they do not run its guest as well.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the end waits for what is on its way into the store.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
@@ -151,7 +153,10 @@ struct Desk {
 /// See [`ServiceError`].
 pub fn run(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(config, ready))
+    let served = runtime.block_on(serve(config, ready));
+    // A host that is being asked and does not answer must not hold up the end.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
@@ -173,12 +178,20 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
         .transpose()?
         .map(Arc::new);
     let rules = Rules::new(rules).map_err(ServiceError::Rules)?;
+    // Before anything is driven: a service that cannot listen must not drive.
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
     let refused = |source| ServiceError::Store { path: path.clone(), source };
     let (store, writer) = Store::open(&path).await.map_err(refused)?;
     let (asked, inbox) = mpsc::unbounded_channel();
     let hub = Hub::new();
     let last = writer.last_migration;
     let writing = tokio::spawn(writer.run(inbox, hub.clone()));
+    if let Some(file) = &config.known_hosts {
+        let mut script = path.clone().into_os_string();
+        script.push("-ssh");
+        Hosts::trust(file, Path::new(&script))?;
+    }
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
     let supervisor =
         Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last);
@@ -194,9 +207,8 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
         tunnels,
         rates,
     };
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
     ready(listener.local_addr()?, adopted);
+    tokio::spawn(desk.clone().look_round());
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let reloading = tokio::spawn(reload_on_signal(rules, signal(SignalKind::hangup())?));
     tokio::select! {
@@ -239,6 +251,20 @@ impl Desk {
         futures_util::future::join_all(asked).await
     }
 
+    /// Says which hosts do not answer, so that whoever starts the service sees it without asking. Nothing waits for it.
+    async fn look_round(self) {
+        for (uri, found) in self.inventories().await {
+            match found {
+                Ok(found) => tracing::info!(host = uri, guests = found.guests.len(), "a host answers"),
+                Err(error) => tracing::warn!(
+                    host = uri,
+                    reason = %error,
+                    "a host cannot be reached: its guests are missing until it answers; it is asked again with each look"
+                ),
+            }
+        }
+    }
+
     /// The guest of this name on this host, or on all of them. Where several hosts have a guest of this name, the answer
     /// names them: none of them is guessed.
     async fn find(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
@@ -255,10 +281,24 @@ impl Desk {
         }
         match (meant(guests), silent) {
             (Meant::One(guest), _) => Ok(guest),
+            (Meant::Twice(copies), _) => Err(Problem::running_twice(&copies)),
             (Meant::Several(guests), _) => Err(Problem::ambiguous(&guests)),
             (Meant::Nobody, Some(error)) => Err(error.into()),
             (Meant::Nobody, None) => Err(Problem::no_guest(name)),
         }
+    }
+
+    /// The guest that is to be migrated: as [`Desk::find`], and refused where another copy of it runs on a host that answers
+    /// soon. Which of the two is to be kept must not be guessed, and a migration would touch one of them.
+    async fn find_alone(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
+        let guest = self.find(name, host).await?;
+        let others = self.hosts.iter().filter(|uri| **uri != guest.host);
+        let asked = others.map(|uri| tokio::time::timeout(OTHERS_PATIENCE, self.inventory(uri)));
+        let told = futures_util::future::join_all(asked).await.into_iter().filter_map(|told| told.ok()?.ok());
+        let mut found: Vec<_> = told.flat_map(|inventory| inventory.guests).collect();
+        found.push(guest.clone());
+        let copies = copies(&found, &guest.uuid);
+        if copies.len() > 1 { Err(Problem::running_twice(&copies)) } else { Ok(guest) }
     }
 
     /// The URI of a destination that may be written as a URI, as a host's name, or as an address. With a password, an
@@ -285,7 +325,8 @@ impl Desk {
         Ok(uri)
     }
 
-    /// What a password opens. Simulated hosts let everybody in.
+    /// What a password opens, or a key where the service has known hosts of its own: the source's daemon could not check
+    /// them. Simulated hosts let everybody in.
     async fn let_in(
         &self,
         source: &str,
@@ -293,11 +334,20 @@ impl Desk {
         password: Option<Password>,
     ) -> Result<Option<Fresh>, Problem> {
         self.drivers.check_both(source, destination)?;
-        let Some(password) = password.filter(|_| !destination.starts_with(SCHEME)) else { return Ok(None) };
-        if source.split_once("://").is_none_or(|(_, rest)| !rest.starts_with('/')) {
-            return Err(Problem::password_elsewhere(source));
-        }
-        let login = Login::of_uri(destination).ok_or_else(|| Problem::password_without_ssh(destination))?;
+        let is_here = source.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/'));
+        let login = Login::of_uri(destination);
+        let login = match (&password, login) {
+            _ if destination.starts_with(SCHEME) => return Ok(None),
+            (Some(_), _) if !is_here => return Err(Problem::password_elsewhere(source)),
+            (Some(_), login) => login.ok_or_else(|| Problem::password_without_ssh(destination))?,
+            // A URI with parameters says itself how its host is reached.
+            (None, Some(login))
+                if is_here && self.tunnels.has_known_hosts() && destination.ends_with("/system") =>
+            {
+                login
+            }
+            (None, _) => return Ok(None),
+        };
         let tunnels = self.tunnels.clone();
         let opened = tokio::task::spawn_blocking(move || tunnels.open(&login, password)).await;
         Ok(Some(opened.map_err(|error| Problem::internal(error.to_string()))??))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant as Clock};
 use whimbrel_core::{Command, CopyState, Failure, Fault, GuestRun};
 use whimbrel_plugins::facts::Facts;
 use whimbrel_sim::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
-use whimbrel_sim::world::{DiskCopy, GuestId, HostId, MigrateOptions, PortId, Told, World};
+use whimbrel_sim::world::{DiskCopy, GuestId, HostId, Life, MigrateOptions, PortId, Told, World};
 
 use super::SCHEME;
 use super::facts::facts;
@@ -34,6 +34,7 @@ pub(super) enum Ask {
     Open(Route, Sender<Message>, Sender<Result<PortId, Failure>>),
     CarryOut(PortId, Command),
     Close(PortId),
+    Pace(u32),
 }
 
 /// A handle to the thread, which ends with the last of them.
@@ -45,8 +46,8 @@ pub(super) struct Land {
 impl Land {
     pub(super) fn start(world: World, speed: u32) -> io::Result<Self> {
         let (asks, inbox) = channel();
-        let keeper =
-            Keeper { world, speed: u64::from(speed.max(1)), began: Clock::now(), inboxes: BTreeMap::new() };
+        let (speed, began) = (u64::from(speed.max(1)), Clock::now());
+        let keeper = Keeper { world, speed, began, began_ns: 0, inboxes: BTreeMap::new() };
         thread::Builder::new().name("simulated-world".to_owned()).spawn(move || keeper.run(&inbox))?;
         Ok(Self { asks })
     }
@@ -83,7 +84,9 @@ fn gone() -> io::Error {
 struct Keeper {
     world: World,
     speed: u64,
+    /// When this speed was set, in real time and in simulated.
     began: Clock,
+    began_ns: u64,
     inboxes: BTreeMap<PortId, Sender<Message>>,
 }
 
@@ -124,7 +127,7 @@ impl Keeper {
 
     fn now_ns(&self) -> u64 {
         let real_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        real_ns.saturating_mul(self.speed)
+        self.began_ns.saturating_add(real_ns.saturating_mul(self.speed))
     }
 
     fn sleep(&self) -> Duration {
@@ -147,6 +150,10 @@ impl Keeper {
                     self.inboxes.insert(port, inbox);
                 }
                 let _ = reply.send(opened);
+            }
+            Ask::Pace(speed) => {
+                self.began_ns = self.now_ns();
+                (self.began, self.speed) = (Clock::now(), u64::from(speed.max(1)));
             }
             Ask::CarryOut(port, command) => self.world.carry_out(port, command),
             Ask::Close(port) => {
@@ -229,8 +236,12 @@ impl Keeper {
             // A copy that receives is no guest yet.
             CopyState::Absent | CopyState::Unknown | CopyState::Incoming => return None,
             CopyState::Defined => GuestRun::NotRunning,
-            CopyState::Running | CopyState::Migrating | CopyState::Postcopy => GuestRun::Running,
-            CopyState::Stopped | CopyState::Paused | CopyState::PostcopyFailed => GuestRun::Paused,
+            CopyState::Running | CopyState::Migrating => GuestRun::Running,
+            // One half of it runs.
+            CopyState::Postcopy if self.world.life(guest, host).is_some_and(Life::runs) => GuestRun::Running,
+            CopyState::Postcopy | CopyState::Stopped | CopyState::Paused | CopyState::PostcopyFailed => {
+                GuestRun::Paused
+            }
         };
         let machine = self.world.machine(guest);
         Some(GuestEntry {

@@ -21,7 +21,7 @@ use whimbrel_sim::world::World;
 pub use self::built_in::{built_in_world, scenario_world};
 pub use self::socket::serve;
 
-use self::land::Land;
+use self::land::{Ask, Land};
 use crate::drive::{Message, Port};
 use crate::hosts::{Inquiry, Route};
 use crate::inventory::Inventory;
@@ -52,6 +52,20 @@ impl SimulatedHosts {
     #[must_use]
     pub fn at(socket: PathBuf) -> Self {
         Self(Place::Elsewhere(socket))
+    }
+
+    /// From now on, `speed` simulated seconds pass in each real one.
+    ///
+    /// # Errors
+    /// When the world's process is gone.
+    pub fn set_speed(&self, speed: u32) -> io::Result<()> {
+        match &self.0 {
+            Place::Here(land) => {
+                land.ask(Ask::Pace(speed));
+                Ok(())
+            }
+            Place::Elsewhere(socket) => socket::set_speed(socket, speed),
+        }
     }
 
     /// Every host with its guests.

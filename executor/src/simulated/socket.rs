@@ -1,7 +1,8 @@
 //! A simulated world served to other processes through a Unix socket, so that it outlives whoever drives migrations.
 //!
-//! A connection serves one question. Its first line asks: for the inventory or for facts, which is answered with one line;
-//! or for a port, over which commands then come in and observations go out, a JSON document a line each.
+//! A connection serves one question. Its first line asks: for the inventory, for facts or for another speed, which is
+//! answered with one line; or for a port, over which commands then come in and observations go out, a JSON document a line
+//! each.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
@@ -27,6 +28,7 @@ enum Question {
     Inventory,
     Facts(Inquiry),
     Port(Route),
+    Speed(u32),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +56,10 @@ pub fn serve(hosts: &SimulatedHosts, socket: &Path) -> io::Result<()> {
 
 pub(super) fn inventory(socket: &Path) -> io::Result<Vec<Inventory>> {
     answer(ask(socket, &Question::Inventory)?)
+}
+
+pub(super) fn set_speed(socket: &Path, speed: u32) -> io::Result<()> {
+    answer(ask(socket, &Question::Speed(speed))?)
 }
 
 pub(super) fn facts(socket: &Path, inquiry: &Inquiry) -> io::Result<Result<Box<Facts>, Failure>> {
@@ -118,6 +124,7 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
     let mut out = stream.try_clone()?;
     match read(&first?)? {
         Question::Inventory => write(&mut out, &hosts.inventory()?),
+        Question::Speed(speed) => write(&mut out, &hosts.set_speed(speed)?),
         Question::Facts(inquiry) => write(&mut out, &hosts.facts(&inquiry)?),
         Question::Port(route) => {
             let (inbox, told) = channel();

@@ -27,6 +27,33 @@ function serve(...more) {
   });
 }
 
+// Somebody lets the guest run on the source again when it has just been handed over: two copies run.
+async function twice() {
+  const { service, address } = await serve("--sim-scenario", "twice.toml", "--sim-speed", "4");
+  const { browser, page, trouble } = await open(address);
+  try {
+    await page.goto(address);
+    await page.getByRole("button", { name: "Migrate wren" }).click();
+    await page.locator("#migrate summary").click();
+    await page.getByLabel("In doubt, look at both hosts for, s").fill("8");
+    await page.getByRole("button", { name: "Migrate", exact: true }).click();
+    await page.locator("#standing").getByText("TWO COPIES RUN").waitFor();
+    await page.getByRole("link", { name: "What to do when a migration is in doubt" }).waitFor();
+    await page.locator("#standing").getByText(/seen running on BOTH/).waitFor();
+    await page.locator("#guests").getByText("RUNNING TWICE: also on sim://").first().waitFor();
+    await accessible(page, "a guest that runs twice");
+    await shot(page, "twice");
+    const [help] = await Promise.all([page.waitForEvent("popup"), page.getByRole("link", { name: "What to do about wren" }).first().click()]);
+    await help.getByText("Two running copies").first().waitFor();
+    assert.deepEqual(trouble, [], "the browser complained");
+  } finally {
+    await browser.close();
+    service.removeAllListeners("exit");
+    service.kill("SIGTERM");
+  }
+}
+
+await step("a guest that runs twice is an alarm, with what to do", twice);
 const { service, address } = await serve("--sim-speed", "1");
 const { browser, page, trouble, bodies } = await open(address);
 let failed = true;
@@ -132,6 +159,21 @@ try {
     await page.locator("#standing").getByText(/Completed: `idle` runs on gamma/).waitFor();
     await page.locator("#guests tr", { hasText: "idle" }).getByText("sim://gamma").waitFor();
     assert.ok(!(await page.content()).includes("not to be told"), "the password is still on the page");
+  });
+
+  await step("every field of the window has a name, and the window fits a narrow screen", async () => {
+    await page.setViewportSize({ width: 360, height: 740 });
+    await page.getByRole("button", { name: "Migrate web" }).click();
+    await page.locator("#migrate summary").click();
+    await page.getByLabel("In doubt, look at both hosts for, s").fill("30");
+    for (const name of ["then", "Connections at once", "Copy disks that the hosts do not share", "Resume a post-copy that broke for, s"]) await page.getByLabel(name).waitFor();
+    await accessible(page, "the window with its limits, narrow");
+    const sent = page.waitForRequest((request) => request.url().endsWith("/preflight"));
+    await page.getByRole("button", { name: "Check" }).click();
+    assert.equal((await sent).postDataJSON().doubt_patience_ms, 30_000);
+    await page.getByText("Nothing stands against it.").waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.setViewportSize({ width: 1280, height: 900 });
   });
 
   assert.deepEqual(trouble, [], "the browser complained");

@@ -84,3 +84,45 @@ fn a_stream_resumes_where_it_was_and_the_journal_replays() {
         "{metrics}"
     );
 }
+
+#[test]
+fn everything_that_migrate_takes_the_api_takes_too() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &[]);
+    let order = json!({"guest": "web", "destination": "sim://beta", "doubt_patience_ms": 7_000,
+        "recovery_patience_ms": 9_000, "xbzrle": true, "parallel_connections": 4, "destination_xml": "<domain/>",
+        "migrate_uri": "tcp://192.0.2.12", "timeout_ms": 60_000, "at_timeout": "pause", "copy_disks": true});
+    assert_eq!(service.post("/api/v1/migrations", &order).0, 202);
+    let journal = service.text("GET", "/api/v1/migrations/1/journal", &[], None).1;
+    let header: Value = serde_json::from_str(journal.lines().next().unwrap()).unwrap();
+    let spec = &header["spec"];
+    assert_eq!(
+        (&spec["doubt_patience_ms"], &spec["recovery_patience_ms"]),
+        (&json!(7_000), &json!(9_000)),
+        "{header}"
+    );
+    assert_eq!((&spec["timeout_ms"], &spec["at_timeout"]), (&json!(60_000), &json!("pause")), "{header}");
+    let ways = json!({"postcopy": false, "auto_converge": false, "xbzrle": true, "parallel_connections": 4,
+        "copy_disks": true, "offline": false});
+    assert_eq!(spec["ways"], ways, "{header}");
+    let (_, api) = service.get("/api/v1/openapi.json");
+    let described = api["components"]["schemas"]["Wanted"]["properties"].as_object().unwrap();
+    for field in order.as_object().unwrap().keys() {
+        assert!(described.contains_key(field), "{field} is not described");
+    }
+    let refused = |more: Value| {
+        let mut order = json!({"guest": "idle", "destination": "sim://beta"});
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        service.post("/api/v1/migrations", &order)
+    };
+    for more in [
+        json!({"doubt_patience_ms": 999}),
+        json!({"recovery_patience_ms": 604_800_001}),
+        json!({"parallel_connections": 256}),
+        json!({"parallel_connections": 0}),
+        json!({"offline": true, "postcopy": true}),
+    ] {
+        let (status, problem) = refused(more.clone());
+        assert_eq!((status, &problem["code"]), (422, &json!("request.invalid")), "{more}: {problem}");
+    }
+}

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod api;
+mod driving;
 mod guards;
 mod harness;
 mod kills;
@@ -11,4 +12,5 @@ mod load;
 mod names;
 mod rules;
 mod tap;
+mod twice;
 mod watching;

@@ -54,6 +54,8 @@ pub(super) struct Guest {
     pub(super) host: String,
     /// `running`, `paused` or `not_running`.
     pub(super) run: String,
+    /// Other hosts that run it at the same time, in the list of guests: always an emergency, see `docs/in-doubt.md`.
+    pub(super) also_runs_on: Vec<String>,
     /// Its memory.
     pub(super) memory_bytes: u64,
     /// Virtual CPUs.
@@ -74,6 +76,7 @@ pub(super) struct GuestList {
 /// A migration that is wanted.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
 pub(super) struct Wanted {
     /// The guest's name.
     #[schema(min_length = 1, max_length = 255, pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")]
@@ -113,9 +116,31 @@ pub(super) struct Wanted {
     /// Whether the guest is slowed down when it dirties memory too fast.
     #[serde(default)]
     pub(super) auto_converge: bool,
+    /// Whether pages that were sent before are sent as what changed in them.
+    #[serde(default)]
+    pub(super) xbzrle: bool,
+    /// Connections over which memory is sent at once.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1, maximum = 255)]
+    pub(super) parallel_connections: Option<u64>,
     /// Whether disks that the hosts do not share are copied along.
     #[serde(default)]
     pub(super) copy_disks: bool,
+    /// Whether the guest is off, and its definition is all that is moved. No other way beside it.
+    #[serde(default)]
+    pub(super) offline: bool,
+    /// Domain XML for the destination: other paths or networks of the host. The guest must see the same.
+    #[serde(default)]
+    #[schema(min_length = 1)]
+    pub(super) destination_xml: Option<String>,
+    /// For how long both hosts are looked at when it is not known where the guest is; two minutes without it.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1_000, maximum = 86_400_000)]
+    pub(super) doubt_patience_ms: Option<u64>,
+    /// For how long a post-copy that lost its connection is resumed again and again; an hour without it.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1_000, maximum = 604_800_000)]
+    pub(super) recovery_patience_ms: Option<u64>,
 }
 
 /// What happens at the timeout.
@@ -131,11 +156,18 @@ pub(super) enum AtTimeoutWord {
 impl Wanted {
     /// The way and the limits, once it is known where the guest is and how the destination is reached.
     pub(super) fn parts(&self, source: &str, destination: &str) -> Result<(Spec, Route), Problem> {
+        let too_many = |_| Problem::invalid("`parallel_connections` is out of bounds: wanted 1 to 255");
         let ways = Ways {
             postcopy: self.postcopy || self.at_timeout == AtTimeout::Postcopy,
             auto_converge: self.auto_converge,
+            xbzrle: self.xbzrle,
+            parallel_connections: self
+                .parallel_connections
+                .map(u8::try_from)
+                .transpose()
+                .map_err(too_many)?,
             copy_disks: self.copy_disks,
-            ..Ways::default()
+            offline: self.offline,
         };
         let mut spec = Spec::new(self.guest.as_str(), source, destination);
         spec.downtime_limit_ms = self.downtime_limit_ms;
@@ -143,6 +175,8 @@ impl Wanted {
         spec.timeout_ms = self.timeout_ms;
         spec.at_timeout = self.at_timeout;
         spec.ways = ways;
+        spec.doubt_patience_ms = self.doubt_patience_ms.unwrap_or(spec.doubt_patience_ms);
+        spec.recovery_patience_ms = self.recovery_patience_ms.unwrap_or(spec.recovery_patience_ms);
         spec.check().map_err(|error| Problem::invalid(error.to_string()))?;
         let route = Route {
             guest: self.guest.clone(),
@@ -150,7 +184,7 @@ impl Wanted {
             destination: destination.to_owned(),
             migrate_uri: self.migrate_uri.clone(),
             ways,
-            destination_xml: None,
+            destination_xml: self.destination_xml.clone(),
             allow_unsafe: false,
             tunnel: None,
             uuid: None,

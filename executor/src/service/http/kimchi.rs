@@ -170,7 +170,7 @@ pub(super) async fn migrate(
         let remedy = "leave `enable_rdma` out: memory goes over TCP";
         Err(Problem::new(StatusCode::CONFLICT, "rdma.not-offered", "memory cannot go over RDMA", remedy))?;
     }
-    let guest = desk.find(&name, Some(desk.home())).await?;
+    let guest = desk.find_alone(&name, Some(desk.home())).await?;
     let password = password.filter(|password| !password.is_empty());
     let destination = desk.destination(&address, user.as_deref(), password.is_some())?;
     let tunnel = desk.let_in(&guest.host, &destination, password).await?;

@@ -5,7 +5,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use whimbrel_core::Spec;
+use whimbrel_core::{GuestRun, Spec};
 
 use super::documents::{
     CancelReply, DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, OnHost, Page, Preflight,
@@ -20,6 +20,7 @@ use crate::hosts::Route;
 use crate::inventory::GuestEntry;
 use crate::service::Desk;
 use crate::service::access::Caller;
+use crate::service::finding::copies;
 use crate::service::store::Audit;
 use crate::service::supervisor::{Order, Supervisor};
 use crate::service::tunnel::Fresh;
@@ -56,17 +57,22 @@ pub(super) async fn guests(State(desk): State<Desk>) -> Json<GuestList> {
     let (mut guests, mut unreachable) = (Vec::new(), Vec::new());
     for (uri, found) in desk.inventories().await {
         match found {
-            Ok(found) => {
-                guests.extend(found.guests.into_iter().map(|guest| document(guest, &desk.supervisor)));
-            }
+            Ok(found) => guests.extend(found.guests),
             Err(_) => unreachable.push(uri),
         }
     }
-    Json(GuestList { guests, unreachable })
+    let documents = guests.iter().map(|guest| {
+        let mut running = copies(&guests, &guest.uuid);
+        running.retain(|copy| guest.run == GuestRun::Running && copy.host != guest.host);
+        let also_runs_on = running.into_iter().map(|copy| copy.host).collect();
+        Guest { also_runs_on, ..document(guest.clone(), &desk.supervisor) }
+    });
+    Json(GuestList { guests: documents.collect(), unreachable })
 }
 
 fn document(guest: GuestEntry, supervisor: &Supervisor) -> Guest {
     Guest {
+        also_runs_on: Vec::new(),
         migration: supervisor.busy(&guest.name, Some(&guest.uuid)).map(|id| id.to_string()),
         name: guest.name,
         uuid: guest.uuid,
@@ -122,7 +128,7 @@ async fn parts(desk: &Desk, mut wanted: Wanted) -> Result<(Spec, Route, Option<F
     check_name(&wanted.guest)?;
     let password = wanted.password.take().filter(|password| !password.is_empty());
     let destination = desk.destination(&wanted.destination, None, password.is_some())?;
-    let guest = desk.find(&wanted.guest, wanted.source.as_deref()).await?;
+    let guest = desk.find_alone(&wanted.guest, wanted.source.as_deref()).await?;
     let (spec, mut route) = wanted.parts(&guest.host, &destination)?;
     let tunnel = desk.let_in(&guest.host, &destination, password).await?;
     route.uuid = Some(guest.uuid);

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::Problem;
 
 /// Name, kind and content of each file.
-const FILES: [(&str, &str, &[u8]); 8] = [
+const FILES: [(&str, &str, &[u8]); 9] = [
     ("page.css", "text/css; charset=utf-8", include_bytes!("../page/page.css")),
     ("page.js", "text/javascript; charset=utf-8", include_bytes!("../page/page.js")),
     ("live.js", "text/javascript; charset=utf-8", include_bytes!("../page/live.js")),
@@ -15,6 +15,8 @@ const FILES: [(&str, &str, &[u8]); 8] = [
     ("service.js", "text/javascript; charset=utf-8", include_bytes!("../page/service.js")),
     ("uPlot.min.js", "text/javascript; charset=utf-8", include_bytes!("../page/uPlot.min.js")),
     ("uPlot.min.css", "text/css; charset=utf-8", include_bytes!("../page/uPlot.min.css")),
+    // Whoever needs it has no time to look for it, and perhaps no network.
+    ("in-doubt.md", "text/plain; charset=utf-8", include_bytes!("../../../../docs/in-doubt.md")),
     ("uPlot.LICENSE", "text/plain; charset=utf-8", include_bytes!("../page/uPlot.LICENSE")),
 ];
 

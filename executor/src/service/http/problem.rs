@@ -80,6 +80,23 @@ impl Problem {
         .detail(format!("no guest `{}` on any host that answers", name.escape_debug()))
     }
 
+    /// Two copies of one guest run. That is an emergency of its own, and no question of which was meant.
+    pub(in crate::service) fn running_twice(copies: &[GuestEntry]) -> Self {
+        let (name, uuid) = copies.first().map_or(("", ""), |copy| (copy.name.as_str(), copy.uuid.as_str()));
+        let places: Vec<_> = copies.iter().map(|copy| format!("`{}`", copy.host.escape_debug())).collect();
+        let (name, uuid) = (name.escape_debug(), uuid.escape_debug());
+        Self {
+            guest: "running on more than one host at once: this request did nothing to it",
+            ..Self::new(
+                StatusCode::CONFLICT,
+                "guest.running_twice",
+                "the guest runs on more than one host, and its copies spoil the disks that they share",
+                "suspend one copy at once and end none, as docs/in-doubt.md says, which this service has at /page/in-doubt.md",
+            )
+        }
+        .detail(format!("`{name}` with UUID {uuid} runs on {}", places.join(" and on ")))
+    }
+
     /// Several guests have the name.
     pub(in crate::service) fn ambiguous(guests: &[GuestEntry]) -> Self {
         let place = |guest: &GuestEntry| {
@@ -229,6 +246,12 @@ impl From<TunnelError> for Problem {
                 "password.refused",
                 "the destination does not let this account in with this password",
                 "check the account and its password, and whether the destination's ssh daemon takes passwords",
+            ),
+            TunnelError::NoKey(_) => Self::new(
+                StatusCode::CONFLICT,
+                "key.refused",
+                "the destination lets no key of this service's user in",
+                "let one in (ssh-copy-id, as the user that the service runs as), or give the account's password",
             ),
             TunnelError::NoDaemon(_) => Self::new(
                 StatusCode::BAD_GATEWAY,

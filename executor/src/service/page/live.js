@@ -1,6 +1,6 @@
 // One migration as it happens, or as it happened: drawn from its events, which are the same in both cases.
 
-import { bytes, duration, rate, sentence, OWNERS, PHASES } from "./words.js";
+import { bytes, duration, plain, rate, sentence, OWNERS, PHASES } from "./words.js";
 import { ask, follow, read } from "./service.js";
 
 const $ = (id) => document.getElementById(id);
@@ -19,7 +19,7 @@ export function close() {
 export async function open(id, ended) {
   close();
   const stop = new AbortController();
-  const live = { id, stop, points: [], rates: [], syncs: [], low: null, high: null, phase: null, owner: "source", now: null, outcome: null, dirty: false };
+  const live = { id, stop, points: [], rates: [], syncs: [], low: null, high: null, phase: null, seen: {}, owner: "source", now: null, outcome: null, dirty: false };
   present = live;
   const migration = await read(`/api/v1/migrations/${id}`, { signal: stop.signal });
   live.migration = migration;
@@ -28,6 +28,7 @@ export async function open(id, ended) {
   $("journal").href = `/api/v1/migrations/${id}/journal`;
   for (const place of ["story", "syncs", "findings", "answer", "standing"]) $(place).replaceChildren();
   $("reacting").hidden = migration.state !== "running";
+  $("doubt").hidden = true;
   $("live-title").focus();
   live.charts = charts();
   const redraw = () => {
@@ -52,6 +53,7 @@ function take(live, { at_ns, event }) {
   if (kind === "sync") sync(live, at, what);
   if (kind === "phase") phase(live, what);
   if (kind === "judged") findings(what.findings);
+  if (kind === "seen") live.seen[what[0]] = what[1];
   if (kind === "ended") end(live, what);
   const words = sentence(event);
   if (words) tell(at, words);
@@ -102,6 +104,7 @@ function end(live, outcome) {
   const sure = /^(untouched|source_|destination_(running|paused|off))/.test(outcome.guest);
   live.owner = sure ? side : "see_outcome";
   $("reacting").hidden = true;
+  $("doubt").hidden = outcome.ending !== "in_doubt";
   ask(`/api/v1/migrations/${live.id}`).then((answer) => answer.json()).then((migration) => {
     if (present === live && migration.description) $("standing").textContent = migration.description;
   });
@@ -116,12 +119,22 @@ function tell(at, words) {
   story.scrollTop = story.scrollHeight;
 }
 
+// What it stands at; the worst that can be seen is said first.
+function standing({ phase, seen }) {
+  const words = PHASES[phase] ?? "";
+  return seen.source === "running" && seen.destination === "running" ? `TWO COPIES RUN: end neither before you have read what to do; ${words}` : words;
+}
+
 function draw(live) {
   const { numbers, syncs, points, rates } = live;
-  if (!live.outcome) $("standing").textContent = PHASES[live.phase] ?? "";
+  if (!live.outcome) {
+    $("standing").textContent = standing(live);
+    $("doubt").hidden = live.phase !== "resolving";
+  }
   const regressions = syncs.filter((one) => one.rise_bytes > 0).length;
   const figures = [
     ["Guest owned by", OWNERS[live.owner] ?? live.owner],
+    ...["source", "destination"].filter((side) => live.seen[side]).map((side) => [`Seen on the ${side}`, plain(live.seen[side])]),
     ["Memory left", bytes(numbers?.memory_remaining_bytes)],
     ["Disk left", bytes(numbers?.disk_remaining_bytes)],
     ["Iteration", numbers?.iteration ?? "none yet"],

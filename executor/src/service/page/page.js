@@ -38,7 +38,7 @@ async function refresh() {
   fill("guests", guests.guests.map((guest) => (row) => {
     cell(row, guest.name);
     cell(row, guest.host);
-    cell(row, guest.migration ? "being migrated" : RUNS[guest.run] ?? guest.run);
+    cell(row, guest.also_runs_on.length ? twice(guest) : guest.migration ? "being migrated" : RUNS[guest.run] ?? guest.run);
     cell(row, bytes(guest.memory_bytes));
     if (guest.migration) cell(row, button("Watch", `Watch the migration of ${told(guest)}`, () => watch(guest.migration)));
     else cell(row, button("Migrate …", `Migrate ${told(guest)}`, () => offer(guest, hosts.hosts)));
@@ -53,6 +53,20 @@ async function refresh() {
     cell(row, STATES[migration.state] ?? migration.state);
     cell(row, button("Look", `Look at migration ${migration.id}`, () => watch(migration.id)));
   }));
+}
+
+// Two copies of one guest spoil the disks that they share: it is said in the list, with what to do.
+function twice(guest) {
+  const words = document.createElement("span");
+  words.className = "error";
+  words.append(`RUNNING TWICE: also on ${guest.also_runs_on.join(", ")}. `);
+  const help = document.createElement("a");
+  help.href = "/page/in-doubt.md";
+  help.target = "_blank";
+  help.rel = "noopener";
+  help.textContent = `What to do about ${guest.name}`;
+  words.append(help);
+  return words;
 }
 
 function host(entry) {
@@ -79,25 +93,37 @@ function offer(guest, hosts) {
   $("known-hosts").replaceChildren(...hosts.filter((one) => one.uri !== guest.host).map((one) => new Option(one.uri)));
   $("destination").value = hosts.find((one) => one.uri !== guest.host)?.uri ?? "";
   $("password").value = "";
+  // The tunnel that a password opens is on the service's machine, and the source's daemon must find it.
+  const here = guest.host.startsWith("sim://") || /^[^:]+:\/\/\//.test(guest.host);
+  $("password").disabled = !here;
+  $("password-hint").textContent = here ? "" : `A password works for guests of the service's own machine only, and this one is on ${guest.host}: keys between the hosts, or a service there.`;
   $("preflight").replaceChildren();
   $("migrate").showModal();
   $("destination").focus();
 }
 
 const number = (id) => ($(id).value === "" ? undefined : Number($(id).value));
+const ms = (id) => ($(id).value === "" ? undefined : Number($(id).value) * 1000);
 
 function order() {
   const mib = number("limit-bandwidth");
-  const s = number("limit-timeout");
   return {
     guest: wanted.name,
     source: wanted.host,
     destination: $("destination").value.trim(),
     downtime_limit_ms: number("limit-downtime"),
     bandwidth_limit_bytes_per_second: mib === undefined ? undefined : mib * 2 ** 20,
-    timeout_ms: s === undefined ? undefined : s * 1000,
+    timeout_ms: ms("limit-timeout"),
+    at_timeout: $("at-timeout").value,
     postcopy: $("way-postcopy").checked,
     auto_converge: $("way-converge").checked,
+    xbzrle: $("way-xbzrle").checked,
+    copy_disks: $("way-disks").checked,
+    parallel_connections: number("way-parallel"),
+    migrate_uri: $("migrate-uri").value.trim() || undefined,
+    doubt_patience_ms: ms("doubt-patience"),
+    recovery_patience_ms: ms("recovery-patience"),
+    offline: wanted.run === "not_running",
   };
 }
 

@@ -69,7 +69,7 @@ export function recovery(what) {
   return `${name} on the ${side}`;
 }
 
-const plain = (word) => String(word).replaceAll("_", " ");
+export const plain = (word) => String(word).replaceAll("_", " ");
 
 // An event in a sentence; nothing for those that are drawn instead.
 export function sentence(event) {

@@ -4,9 +4,11 @@
 //! event's number, which is its record's place in the store's journal, is given once and never again. Nothing here
 //! knows what a migration is: lines come in and go out as they were written.
 
+mod lock;
 mod schema;
 mod writer;
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Row};
 
+use self::lock::Lock;
 pub(super) use self::writer::{Append, Audit, Begun, Write, Writer};
 
 /// Connections that read, each on a thread of its own.
@@ -36,6 +39,12 @@ pub enum StoreError {
         /// The newest schema that this build knows.
         known: i64,
     },
+    /// Somebody drives its migrations.
+    #[error("another process drives its migrations")]
+    Driven,
+    /// It cannot be locked.
+    #[error("it cannot be locked")]
+    Lock(#[source] io::Error),
     /// The writer has stopped.
     #[error("the store's writer has stopped")]
     Stopped,
@@ -72,8 +81,9 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens a store, or makes a new one, with its writing half.
+    /// Opens a store, or makes a new one, with its writing half. Nobody else has that, as long as it lives.
     pub(super) async fn open(path: &Path) -> Result<(Self, Writer), StoreError> {
+        let lock = Lock::of(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -85,7 +95,7 @@ impl Store {
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         schema::bring_up(&mut connection).await?;
-        let writer = Writer::start(connection).await?;
+        let writer = Writer::start(connection, lock).await?;
         let readers = options.read_only(true).create_if_missing(false);
         let pool = SqlitePoolOptions::new().max_connections(READERS).connect_with(readers).await?;
         Ok((Self { pool }, writer))

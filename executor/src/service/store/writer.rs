@@ -8,6 +8,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use utoipa::ToSchema;
 
+use super::lock::Lock;
 use super::{EventRow, StoreError};
 use crate::service::hub::Hub;
 
@@ -71,6 +72,7 @@ pub(in crate::service) enum Write {
 #[derive(Debug)]
 pub(in crate::service) struct Writer {
     connection: SqliteConnection,
+    _lock: Lock,
     next_record: i64,
     next_audit: i64,
     /// The greatest number of a migration that was given out.
@@ -78,14 +80,20 @@ pub(in crate::service) struct Writer {
 }
 
 impl Writer {
-    pub(super) async fn start(mut connection: SqliteConnection) -> Result<Self, StoreError> {
+    pub(super) async fn start(mut connection: SqliteConnection, lock: Lock) -> Result<Self, StoreError> {
         let mut greatest = async |text: &'static str| -> Result<i64, StoreError> {
             Ok(sqlx::query(text).fetch_one(&mut connection).await?.try_get("greatest")?)
         };
         let record = greatest("SELECT COALESCE(MAX(number), 0) AS greatest FROM record").await?;
         let audit = greatest("SELECT COALESCE(MAX(number), 0) AS greatest FROM audit").await?;
         let migration = greatest("SELECT COALESCE(MAX(id), 0) AS greatest FROM migration").await?;
-        Ok(Self { connection, next_record: record + 1, next_audit: audit + 1, last_migration: migration })
+        Ok(Self {
+            connection,
+            _lock: lock,
+            next_record: record + 1,
+            next_audit: audit + 1,
+            last_migration: migration,
+        })
     }
 
     /// Writes until nobody can ask for more.

@@ -6,7 +6,6 @@
 mod adopt;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -26,7 +25,7 @@ use super::keeper::Keeper;
 use super::metrics::{Metrics, Present};
 use super::rules::Rules;
 use super::store::{Begun, Store, StoreError, Write};
-use super::tunnel::{Fresh, Tunnels};
+use super::tunnel::{Fresh, Login, Tunnels};
 use crate::drive::{self, Course, Message};
 use crate::hosts::{Hosts, HostsError, Route};
 use crate::preflight::{self, Preflight};
@@ -299,13 +298,14 @@ impl Supervisor {
             commands: HashMap::new(),
         };
         let this = self.clone();
-        let tunnel = route.tunnel.clone();
+        let tunnel = route.tunnel.clone().map(|near_end| (near_end, Login::of_uri(&route.destination)));
         let (spec, asked, set) = (course.spec().clone(), route.clone(), self.rules.get());
         // A name may hold anything: what would end a line of the log is written otherwise.
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
             let known = course.known_guest();
+            let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
             // The hosts are asked when the core asks: one that was begun before has been judged already.
             let rules = |known: &_| {
                 Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict
@@ -318,8 +318,8 @@ impl Supervisor {
             );
             match driven {
                 Ok(driven) => {
-                    if let Some(near_end) = tunnel.filter(|_| driven.outcome.is_some()) {
-                        this.tunnels.close(Path::new(&near_end));
+                    if let Some(watch) = watch.filter(|_| driven.outcome.is_some()) {
+                        watch.close();
                     }
                     if let Some(error) = driven.journal_error {
                         tracing::error!(%error, "the journal broke off; the migration was driven on without it");

@@ -1,13 +1,14 @@
-//! Connections to a destination's daemon that a password opens: a tunnel of the system's own `ssh`, with a socket on this
-//! machine as its near end.
+//! Connections to a destination's daemon that a password opens, or a key where known hosts of the service's own are to be
+//! trusted: a tunnel of the system's own `ssh`, with a socket on this machine as its near end.
 //!
-//! The password is told to `ssh` once and kept nowhere. The tunnel is a process of its own, so that it outlives the
+//! A password is told to `ssh` once and kept nowhere. The tunnel is a process of its own, so that it outlives the
 //! service as the migration does: this service, or the next, and the source's daemon go through it until the end. Host keys
 //! are checked by `ssh` against known ones, and an unknown one is refused; nothing here may ever weaken that.
 
 mod login;
 mod question;
 mod ssh;
+mod watch;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -42,6 +43,9 @@ pub(super) enum TunnelError {
     /// The password does not let us in.
     #[error("`{0}` does not take this password")]
     Refused(String),
+    /// No key of this service's user lets us in.
+    #[error("`{0}` takes no key of this service's user")]
+    NoKey(String),
     /// Nobody answers, or not in time.
     #[error("there is no ssh connection to `{host}`: {said}")]
     Unreachable { host: String, said: String },
@@ -77,8 +81,13 @@ impl Tunnels {
         Self { folder: folder.into(), known_hosts: known_hosts.map(Arc::from) }
     }
 
-    /// Opens a tunnel. Blocks for some seconds.
-    pub(super) fn open(&self, login: &Login, password: Password) -> Result<Fresh, TunnelError> {
+    /// Whether keys are to be checked against known hosts of the service's own.
+    pub(super) fn has_known_hosts(&self) -> bool {
+        self.known_hosts.is_some()
+    }
+
+    /// Opens a tunnel: with the password, or else with keys. Blocks for some seconds.
+    pub(super) fn open(&self, login: &Login, password: Option<Password>) -> Result<Fresh, TunnelError> {
         let mut name = [0; 4];
         let no_chance = |_| io::Error::other("the system gives no random numbers");
         SystemRandom::new().fill(&mut name).map_err(no_chance)?;
@@ -87,11 +96,36 @@ impl Tunnels {
         let near_end = place.join(NEAR_END);
         // From here on whatever was made goes with it.
         let fresh = Fresh { tunnels: self.clone(), near_end: Some(near_end.clone()) };
-        ssh::connect(login, password, &place, self.known_hosts.as_deref())?;
-        let far_end = ssh::find_daemon(login, &place)?;
-        ssh::lead(login, &place, &near_end, far_end)?;
+        self.lead(login, password, &place, &near_end)?;
         tracing::info!(host = login.host(), "a tunnel is open");
         Ok(fresh)
+    }
+
+    fn lead(
+        &self,
+        login: &Login,
+        password: Option<Password>,
+        place: &Path,
+        near_end: &Path,
+    ) -> Result<(), TunnelError> {
+        ssh::connect(login, password, place, self.known_hosts.as_deref())?;
+        let far_end = ssh::find_daemon(login, place)?;
+        ssh::lead(login, place, near_end, far_end)
+    }
+
+    /// Makes a tunnel that has broken anew in its place, with keys.
+    fn remake(&self, login: &Login, near_end: &Path) -> Result<(), TunnelError> {
+        let Some(place) = near_end.parent().filter(|place| place.starts_with(&self.folder)) else {
+            return Err(TunnelError::Machine(io::Error::other("the tunnel is another service's")));
+        };
+        for left in [CONTROL, NEAR_END, QUESTION] {
+            let _ = fs::remove_file(place.join(left));
+        }
+        let made = self.lead(login, None, place, near_end);
+        if made.is_err() {
+            ssh::end(place);
+        }
+        made
     }
 
     /// Ends a tunnel, and removes what is left of it. One that has ended already is no mistake.

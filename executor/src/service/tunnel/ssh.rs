@@ -19,14 +19,19 @@ const SAID: &str = "said";
 /// Sockets of daemons for the whole system: of libvirt's one daemon or the proxy in its place, then of QEMU's own.
 const DAEMONS: [&str; 2] = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"];
 
-/// A password, and nothing else, lets us in; a host whose key is not known is refused; nobody is asked; a host that has
-/// been silent for 15 s is not there. Nothing of ours is let through to the other side, and nothing is written down.
-const MANNERS: [&str; 13] = [
-    "StrictHostKeyChecking=yes",
-    "UpdateHostKeys=no",
+/// A password, and nothing else, lets us in.
+const WITH_PASSWORD: [&str; 3] = [
     "PubkeyAuthentication=no",
     "PreferredAuthentications=password,keyboard-interactive",
     "NumberOfPasswordPrompts=1",
+];
+/// Keys, and nothing else.
+const WITH_KEYS: [&str; 2] = ["BatchMode=yes", "PreferredAuthentications=publickey"];
+/// A host whose key is not known is refused; nobody is asked; a host that has been silent for 15 s is not there. Nothing of
+/// ours is let through to the other side, and nothing is written down.
+const MANNERS: [&str; 10] = [
+    "StrictHostKeyChecking=yes",
+    "UpdateHostKeys=no",
     "ConnectTimeout=10",
     "ServerAliveInterval=5",
     "ServerAliveCountMax=2",
@@ -40,27 +45,33 @@ const MANNERS: [&str; 13] = [
 /// Connects, and leaves the connection as a process of its own, which takes orders in `place`.
 pub(super) fn connect(
     login: &Login,
-    password: Password,
+    password: Option<Password>,
     place: &Path,
     known_hosts: Option<&Path>,
 ) -> Result<(), TunnelError> {
-    let mut answerer = Answerer::new(&place.join(QUESTION), password)?;
+    let with_password = password.is_some();
+    let entry = if with_password { &WITH_PASSWORD[..] } else { &WITH_KEYS[..] };
+    let mut answerer = password.map(|password| Answerer::new(&place.join(QUESTION), password)).transpose()?;
     let said = place.join(SAID);
     let mut command = ssh(place);
     command.args(["-M", "-N", "-f", "-x", "-T"]);
-    command.args(MANNERS.iter().flat_map(|manner| ["-o", manner]));
+    command.args(entry.iter().chain(&MANNERS).flat_map(|manner| ["-o", manner]));
     if let Some(file) = known_hosts {
         // Those of this file count, and no others.
         let quoted = file.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
         command.args(["-o", "GlobalKnownHostsFile=none", "-o"]);
         command.arg(format!("UserKnownHostsFile=\"{quoted}\""));
     }
-    command.env("SSH_ASKPASS", std::env::current_exe()?).env("SSH_ASKPASS_REQUIRE", "force");
-    command.env(SOCKET_VARIABLE, place.join(QUESTION)).stderr(File::create(&said)?);
-    let mut child = to(command, login).spawn()?;
+    if with_password {
+        command.env("SSH_ASKPASS", std::env::current_exe()?).env("SSH_ASKPASS_REQUIRE", "force");
+        command.env(SOCKET_VARIABLE, place.join(QUESTION));
+    }
+    let mut child = to(command, login).stderr(File::create(&said)?).spawn()?;
     let deadline = Instant::now() + PATIENCE;
     let status = loop {
-        answerer.attend()?;
+        if let Some(answerer) = &mut answerer {
+            answerer.attend()?;
+        }
         if let Some(status) = child.try_wait()? {
             break Some(status);
         }
@@ -73,7 +84,10 @@ pub(super) fn connect(
     };
     match status {
         Some(status) if status.success() => Ok(()),
-        _ => Err(why(login, &fs::read_to_string(said).unwrap_or_default())),
+        _ => Err(match why(login, &fs::read_to_string(said).unwrap_or_default()) {
+            TunnelError::Refused(host) if !with_password => TunnelError::NoKey(host),
+            error => error,
+        }),
     }
 }
 

@@ -7,9 +7,15 @@ use cargo_metadata::{Artifact, Message};
 use crate::error::Error;
 use crate::job::Job;
 
+/// Builds the program as the tests do, so that what they were built of is not built anew: a build without them would have
+/// its dependencies with fewer features.
+pub(crate) const TESTED: &str = "test --workspace --lib --bins --tests --no-run --features whimbrel/libvirt";
+
 /// Builds Whimbrel's program and says where it is.
 pub(crate) fn program(arguments: &str) -> Result<PathBuf, Error> {
-    let is_program = |artifact: &Artifact| artifact.target.is_bin() && artifact.target.name == "whimbrel";
+    let is_program = |artifact: &Artifact| {
+        artifact.target.is_bin() && artifact.target.name == "whimbrel" && !artifact.profile.test
+    };
     let programs = built(arguments, is_program)?;
     programs.into_iter().next().map(|found| found.0).ok_or(Error::NotBuilt("the program"))
 }

@@ -13,9 +13,6 @@ use crate::setup::SANDBOX_COMPILER;
 const PACKS: [&str; 4] = ["guest", "hosts", "storage", "request"];
 const COMMITTED: &str = "plugins/shipped";
 const COMPILER: &str = "plugins/shipped/compiler";
-/// With the features of the tests, so that the sandbox's engine is not built a second time.
-const BUILD: &str = "build --workspace --bin whimbrel --features whimbrel/libvirt";
-
 /// Builds all; `write` puts the result in the committed ones' place.
 pub(crate) fn run(write: bool) -> Result<String, Error> {
     let compiler = compiler();
@@ -23,7 +20,7 @@ pub(crate) fn run(write: bool) -> Result<String, Error> {
     if !write && named.trim() != compiler {
         return Ok(format!("NOT COMPARED: built by `{}`, and here is `{compiler}`", named.trim()));
     }
-    let program = artifacts::program(BUILD)?;
+    let program = artifacts::program(artifacts::TESTED)?;
     let failed = |path: &str, source| Error::Start { job: format!("read or write `{path}`"), source };
     let mut differ = Vec::new();
     for pack in PACKS {

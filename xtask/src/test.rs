@@ -61,9 +61,8 @@ fn dependencies(steps: &mut Steps) -> Result<(), Error> {
 /// hosts. Built with the same features as the tests before, so that nothing is built twice.
 fn lab(steps: &mut Steps) -> Result<(), Error> {
     let mut program = PathBuf::new();
-    let build = format!("build --workspace --bin whimbrel {LIBVIRT}");
-    steps.step("program for the lab", &format!("cargo {build}"), || {
-        program = artifacts::program(&build)?;
+    steps.step("program for the lab", &format!("cargo {}", artifacts::TESTED), || {
+        program = artifacts::program(artifacts::TESTED)?;
         Ok(String::new())
     })?;
     steps.step("rules", "cargo xtask rules", || rules::run(false))?;

@@ -27,22 +27,37 @@ const REPEATED_WORD_BYTES: u64 = 64;
 
 /// The arguments, each zero where it is not given and has no other default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Arguments {
-    pattern: u64,
-    working_set_pages: u64,
-    burst_writes: u64,
-    burst_ticks: u64,
-    hot_pages: u64,
-    hot_share: u64,
-    filled_pages: Option<u64>,
-    move_bursts: u64,
-    exponent: u64,
-    changed_bytes: u64,
-    noise: u64,
-    processors: u64,
-    on_ms: u64,
-    off_ms: u64,
-    phases: Vec<(u64, Option<u64>)>,
+pub struct Arguments {
+    /// `m`: 0 idle, 1 uniform, 2 sequential, 3 hot and cold, 4 a power law.
+    pub pattern: u64,
+    /// `w`: pages that it writes to.
+    pub working_set_pages: u64,
+    /// `n`: writes of a burst.
+    pub burst_writes: u64,
+    /// `c`: ticks of the counter from one burst to the next; 0 is as fast as it goes.
+    pub burst_ticks: u64,
+    /// `h`: pages of the hot part.
+    pub hot_pages: u64,
+    /// `q`: share of the writes that go there, in 65536ths.
+    pub hot_share: u64,
+    /// `f`: pages with content when it begins; the working set without it.
+    pub filled_pages: Option<u64>,
+    /// `p`: bursts after which the working set moves; 0 is never.
+    pub move_bursts: u64,
+    /// `e`: exponent of the power law.
+    pub exponent: u64,
+    /// `x`: bytes that a write changes.
+    pub changed_bytes: u64,
+    /// `z`: whether pages hold noise, which does not compress.
+    pub noise: u64,
+    /// `v`: processors that share the writing.
+    pub processors: u64,
+    /// `on`: for so many ms it writes ...
+    pub on_ms: u64,
+    /// `off`: ... and then rests for so many, again and again.
+    pub off_ms: u64,
+    /// `then_ms`, `then_c`: from when on, in ms, another number of ticks holds.
+    pub phases: Vec<(u64, Option<u64>)>,
 }
 
 impl Default for Arguments {
@@ -69,7 +84,10 @@ impl Default for Arguments {
 
 impl Arguments {
     /// Reads `m=1 w=65536 n=2 c=489000`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// In words, when an argument is not known or out of its bounds.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut arguments = Self::default();
         for word in text.split_whitespace() {
             let (key, value) =

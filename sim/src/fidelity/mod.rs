@@ -19,6 +19,7 @@ mod targets;
 mod trace;
 mod workload;
 
+pub use arguments::Arguments;
 pub use constants::HostConstant;
 pub use edge::EdgeReport;
 pub use recording::{Case, RecordingError, Repeat, read};

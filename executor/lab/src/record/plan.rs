@@ -381,7 +381,7 @@ mod tests {
             (format!("{CASE}{CASE}"), "is there twice"),
             (format!("check = [\"b\"]\n{CASE}"), "`check` names the case `b`"),
             (format!("repeats = 0\n{CASE}"), "at least one repeat"),
-            (CASE.replace("m=1", "m=7"), "`a`: `m=7` is not within"),
+            (CASE.replace("m=1", "m=7"), "`a`: the guest's argument `m=7` is not within"),
             (CASE.replace("guest = \"m=1 w=256 n=2 c=489000\"", "workload = \"doom\""), "no workload `doom`"),
         ] {
             let error = parse(&text).unwrap_err().to_string();

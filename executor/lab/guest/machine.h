@@ -85,7 +85,7 @@ int received(void);
 
 /* ---- time ---- */
 
-/* The frequency of the time-stamp counter; takes 55 ms. */
+/* The frequency of the time-stamp counter; takes 110 ms, or longer while the guest is kept from running. */
 uint64_t measure_tsc_hz(void);
 
 /* A periodic timer interrupt, 1000 a second, so that a guest can halt when it has nothing to do: a guest that

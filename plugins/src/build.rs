@@ -75,6 +75,8 @@ pub fn build(folder: &Path, features: &str, target_folder: Option<&Path>) -> Res
     for (name, value) in PROFILE {
         job.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
     }
+    // What the user's environment asks of other builds would change the bytes.
+    job.env("CARGO_INCREMENTAL", "0").env_remove("CARGO_ENCODED_RUSTFLAGS");
     if let Some(target) = target_folder {
         job.arg("--target-dir").arg(target);
     }

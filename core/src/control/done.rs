@@ -2,7 +2,7 @@
 
 use super::ledger::Mark;
 use super::rolling_back::Stay;
-use super::signal::{Change, Changes, Order, Orders, ReactionResult, Signal};
+use super::signal::{Changes, Order, Orders, ReactionResult, Signal};
 use super::{Ledger, Next, Phase, Unasked};
 use crate::event::PhaseName;
 use crate::outcome::{Cause, Ending, Whereabouts};
@@ -29,9 +29,6 @@ impl Done {
 
     /// The guest stays on the source.
     pub(super) fn stayed(stay: Stay, ledger: &mut Ledger) -> Phase {
-        if ledger.undo.has(Change::Pause) && stay.guest != Whereabouts::SourcePaused {
-            ledger.undone(Change::Pause);
-        }
         ledger.give_up_undoing();
         let ending = match ledger.cause {
             Some(Cause::OperatorCancelled) => Ending::Cancelled,

@@ -86,7 +86,8 @@ impl Precopy {
             reacting: None,
         };
         orders.give(Order::Arm(Timer::Poll));
-        if ledger.cause.is_some_and(wants_abort) {
+        // An operator or a timeout had asked for the end.
+        if ledger.cause.is_some() {
             phase.ask_abort(orders);
         }
         Phase::Precopy(phase)
@@ -309,19 +310,5 @@ impl Precopy {
         self.abort = Abort::Asked;
         orders.give(Order::AbortMigration);
         orders.give(Order::Arm(Timer::AskAgain));
-    }
-}
-
-/// Whether a migration that is left for this cause must be stopped if it is still under way.
-fn wants_abort(cause: Cause) -> bool {
-    match cause {
-        Cause::OperatorCancelled | Cause::TimedOut => true,
-        Cause::RulesRefused
-        | Cause::FactsMissing
-        | Cause::SettingsUnreadable
-        | Cause::SettingRefused
-        | Cause::CopyFailed
-        | Cause::ReplyLost
-        | Cause::PostcopyLost => false,
     }
 }

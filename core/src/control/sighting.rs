@@ -260,12 +260,15 @@ mod tests {
     #[test]
     fn a_definition_is_dropped_only_where_the_other_host_has_the_guest() {
         let has = [CopyState::Running, CopyState::Defined];
-        for_every_sighting(|source, destination, _, assessment| match assessment {
+        for_every_sighting(|source, destination, ledger, assessment| match assessment {
             Assessment::UndefineSource => {
                 assert!(source == CopyState::Defined && has.contains(&destination));
+                let moves = ledger.has(Mark::TakesDefinition) || ledger.has(Mark::Offline);
+                assert!(moves, "a guest that leaves its definition behind keeps it");
             }
             Assessment::UndefineDestination => {
                 assert!(destination == CopyState::Defined && has.contains(&source));
+                assert!(!ledger.has(Mark::DefinedThere), "what was there before stays");
             }
             _ => {}
         });

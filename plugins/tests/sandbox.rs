@@ -6,9 +6,10 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use common::{EDGES, sound};
 use proptest::prelude::*;
@@ -181,8 +182,10 @@ fn a_cache_that_was_tampered_with_is_as_good_as_none() {
     let expected = asked(&folder.load(), &sound());
     let [file] = folder.files().try_into().unwrap();
     let good = fs::read(&file).unwrap();
-    assert_eq!(asked(&folder.load(), &sound()), expected, "from the cache");
-    let sealed = |code: &[u8]| [digest(code).as_bytes(), code].concat();
+    let made = fs::metadata(&file).unwrap().ino();
+    assert_eq!(asked(&folder.load(), &sound()), expected);
+    assert_eq!(fs::metadata(&file).unwrap().ino(), made, "it came from the cache");
+    let sealed = |code: &[u8]| [code, digest(code).as_bytes()].concat();
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     for bad in [
@@ -191,16 +194,18 @@ fn a_cache_that_was_tampered_with_is_as_good_as_none() {
         good[..good.len() / 2].to_vec(),
         flipped,
         sealed(b"code"),
-        sealed(&good[64..]),
+        sealed(&good[..good.len() - 64]),
     ] {
+        fs::remove_file(&file).unwrap();
         fs::write(&file, bad).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(asked(&folder.load(), &sound()), expected);
         assert_eq!(fs::read(&file).unwrap(), good, "it was compiled and written again");
     }
     // Another may write the file, or the folder: what is in it may be anybody's.
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o620)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o420)).unwrap();
     assert_eq!(asked(&folder.load(), &sound()), expected);
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);
     let elsewhere = folder.0.with_extension("elsewhere");
     fs::rename(&file, &elsewhere).unwrap();
     symlink(&elsewhere, &file).unwrap();
@@ -208,7 +213,27 @@ fn a_cache_that_was_tampered_with_is_as_good_as_none() {
     assert!(fs::symlink_metadata(&file).unwrap().is_file(), "the link was replaced");
     fs::remove_file(&elsewhere).unwrap();
     fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o770)).unwrap();
+    fs::remove_file(&file).unwrap();
     fs::write(&file, b"left alone").unwrap();
     assert_eq!(asked(&folder.load(), &sound()), expected);
     assert_eq!(fs::read(&file).unwrap(), b"left alone");
+}
+
+#[test]
+fn a_cache_keeps_what_was_written_last() {
+    let folder = Folder::new();
+    folder.load();
+    let [first] = folder.files().try_into().unwrap();
+    let before = |seconds| SystemTime::now() - Duration::from_secs(seconds);
+    fs::File::open(&first).unwrap().set_modified(before(1_000)).unwrap();
+    for number in 1..=63 {
+        let file = fs::File::create(folder.0.join(format!("{number}.code"))).unwrap();
+        file.set_modified(before(number)).unwrap();
+    }
+    let other =
+        Host::new(Limits::default(), Allocation::OnDemand, Some(Cache::new(folder.0.clone()))).unwrap();
+    other.load(SHIPPED[3].bytes).unwrap();
+    let files = folder.files();
+    assert_eq!(files.len(), 64);
+    assert!(!files.contains(&first), "the oldest went");
 }

@@ -1,20 +1,22 @@
 //! Compiled packs on disk.
 //!
 //! Machine code that somebody else wrote would run with all our rights, so a file is used only if it and its folder
-//! belong to this user alone, its name fits the pack and this very engine, and it holds the digest of its own content.
-//! Everything else is as good as no file: the pack is compiled again. A cache must never make anything fail.
+//! belong to this user alone, its name fits the pack and this very engine, and it ends with the digest of its own content.
+//! Everything else is as good as no file: the pack is compiled again. A cache must never make anything fail, nor grow
+//! for ever.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::digest_of;
 use super::trusted;
+use super::{digest_of, hexadecimal};
 
 /// A folder of compiled packs.
 #[derive(Clone, Debug)]
@@ -26,6 +28,10 @@ pub struct Cache {
 const DIGEST: usize = 64;
 /// No compiled pack is larger.
 const BYTES_MOST: u64 = 256 << 20;
+/// So many files stay, the ones written last: a newer program or processor makes new ones of every pack.
+const FILES_MOST: usize = 64;
+/// Read at once: what stays in the processor's own cache costs no memory.
+const PART_BYTES: usize = 16 << 10;
 /// Nobody but the owner may look into it or write.
 const OTHERS: u32 = 0o077;
 
@@ -54,11 +60,12 @@ impl Cache {
         if !about.is_file() || !is_private(&about) || about.len() > BYTES_MOST {
             return None;
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(about.len()).ok()?.saturating_add(1));
-        file.take(BYTES_MOST).read_to_end(&mut bytes).ok()?;
-        let (written, code) = bytes.split_at_checked(DIGEST)?;
-        // The key belongs to the digest, so that a file that was renamed is not taken for another pack's.
-        (written == sum(key, code).as_bytes()).then(|| trusted::component(engine, code)).flatten()
+        let code = about.len().checked_sub(DIGEST as u64)?;
+        let mut written = [0; DIGEST];
+        file.read_exact_at(&mut written, code).ok()?;
+        (written == sum_of_file(key, &file, code).ok()?.as_bytes())
+            .then(|| trusted::component(engine, &file))
+            .flatten()
     }
 
     /// Keeps a compiled pack; when that is not possible, it is compiled again the next time.
@@ -67,30 +74,42 @@ impl Cache {
         let _ = self.write(key, code);
     }
 
-    fn write(&self, key: &str, code: &[u8]) -> std::io::Result<()> {
+    fn write(&self, key: &str, code: &[u8]) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         if let Some(above) = self.folder.parent() {
             fs::create_dir_all(above)?;
         }
         match DirBuilder::new().mode(0o700).create(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
         if !is_ours(&self.folder) {
-            return Err(std::io::ErrorKind::PermissionDenied.into());
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let draft = self.folder.join(format!(".{key}-{}-{number}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&draft)?;
         let written = file
-            .write_all(sum(key, code).as_bytes())
-            .and_then(|()| file.write_all(code))
+            .write_all(code)
+            .and_then(|()| file.write_all(sum(key, code).as_bytes()))
             .and_then(|()| file.sync_all())
             .and_then(|()| fs::rename(&draft, self.file(key)));
-        if written.is_err() {
-            fs::remove_file(&draft)?;
+        match written {
+            Ok(()) => self.forget(),
+            Err(_) => fs::remove_file(&draft).and(written),
         }
-        written
+    }
+
+    /// Removes what was written longest ago. Who still runs it keeps it: a file without a name stays until nobody does.
+    fn forget(&self) -> io::Result<()> {
+        let files = fs::read_dir(&self.folder)?.map(|entry| {
+            let entry = entry?;
+            Ok((entry.metadata()?.modified()?, entry.path()))
+        });
+        let mut files = files.collect::<io::Result<Vec<_>>>()?;
+        files.sort_unstable();
+        let too_many = files.len().saturating_sub(FILES_MOST);
+        files.iter().take(too_many).try_for_each(|(_, file)| fs::remove_file(file))
     }
 
     fn file(&self, key: &str) -> PathBuf {
@@ -101,8 +120,22 @@ impl Cache {
 /// `O_NOFOLLOW`: a link could lead to a file that changes after it was looked at.
 const NO_SYMLINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
+/// The key belongs to the digest, so that a file that was renamed is not taken for another pack's.
 fn sum(key: &str, code: &[u8]) -> String {
     digest_of([key.as_bytes(), b"\n", code])
+}
+
+/// [`sum`] of the beginning of a file.
+fn sum_of_file(key: &str, file: &File, length: u64) -> io::Result<String> {
+    let mut hasher = Sha256::new_with_prefix(key).chain_update(b"\n");
+    let mut part = [0; PART_BYTES];
+    let mut rest = file.take(length);
+    loop {
+        match rest.read(&mut part)? {
+            0 => return Ok(hexadecimal(hasher)),
+            read => hasher.update(part.get(..read).unwrap_or_default()),
+        }
+    }
 }
 
 fn is_ours(folder: &Path) -> bool {

@@ -27,11 +27,16 @@ pub fn digest(bytes: &[u8]) -> String {
 /// SHA-256 of parts, one behind the other, in hexadecimal. They are not copied together: code is large.
 pub(crate) fn digest_of<const N: usize>(parts: [&[u8]; N]) -> String {
     use sha2::Digest as _;
-    use std::fmt::Write as _;
     let mut hasher = sha2::Sha256::new();
     for part in parts {
         hasher.update(part);
     }
+    hexadecimal(hasher)
+}
+
+fn hexadecimal(hasher: sha2::Sha256) -> String {
+    use sha2::Digest as _;
+    use std::fmt::Write as _;
     hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing into a string does not fail.
         let _ = write!(text, "{byte:02x}");

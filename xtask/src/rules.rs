@@ -1,9 +1,11 @@
-//! Builds the shipped packs from their source, and compares them with the committed ones or writes those anew.
+//! Builds the shipped packs from their source, and compares them with the committed ones or writes those anew; and builds
+//! and tests the example in another language.
 //!
 //! Components are equal to the byte only if the same compiler built them. It is named beside them; with another one
 //! nothing is compared, and that is said.
 
 use std::fs;
+use std::path::Path;
 
 use crate::artifacts;
 use crate::error::Error;
@@ -13,6 +15,11 @@ use crate::setup::SANDBOX_COMPILER;
 const PACKS: [&str; 4] = ["guest", "hosts", "storage", "request"];
 const COMMITTED: &str = "plugins/shipped";
 const COMPILER: &str = "plugins/shipped/compiler";
+/// The example in JavaScript.
+const JAVASCRIPT: &str = "plugins/javascript";
+/// The oldest that what makes its component runs on. Source: componentize-js 0.19.3, `engines` of its dependencies.
+const NODE_OLDEST: u32 = 20;
+
 /// Builds all; `write` puts the result in the committed ones' place.
 pub(crate) fn run(write: bool) -> Result<String, Error> {
     let compiler = compiler();
@@ -53,6 +60,21 @@ pub(crate) fn run(write: bool) -> Result<String, Error> {
     } else {
         Err(Error::OtherPacks(differ.join(", ")))
     }
+}
+
+/// Makes a component of the example in JavaScript, and holds it against its cases as every pack is.
+pub(crate) fn javascript(program: &Path) -> Result<String, Error> {
+    let version = Job::new("node", "--version").output()?;
+    let version = String::from_utf8_lossy(&version).trim().to_owned();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    if major.is_none_or(|major: u32| major < NODE_OLDEST) {
+        return Ok(format!("NOT BUILT: node {NODE_OLDEST} is needed, and this is {version}"));
+    }
+    let place = Path::new(JAVASCRIPT);
+    Job::new("npm", "install --no-audit --no-fund --loglevel=error").run_in(place)?;
+    Job::new("npm", "run build").run_in(place)?;
+    Job::new(program, "rule test --largest 32").run_in(place)?;
+    Ok(format!("built by node {version}"))
 }
 
 /// The compiler whose sources are here; empty where there is none.

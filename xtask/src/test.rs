@@ -66,6 +66,9 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         Ok(String::new())
     })?;
     steps.step("rules", "cargo xtask rules", || rules::run(false))?;
+    steps.step("rule in JavaScript", "cd plugins/javascript && npm run build", || {
+        rules::javascript(&program)
+    })?;
     // Everything that may happen to a migration, as far as two or three minutes go.
     steps.step("explore", "cargo run -- explore", || {
         Job::new(&program, "explore").run().map(|()| String::new())

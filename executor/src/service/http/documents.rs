@@ -7,6 +7,7 @@ use whimbrel_core::{AtTimeout, Spec, Ways};
 
 use super::problem::Problem;
 use super::whole;
+use super::words::{value, word};
 use crate::hosts::Route;
 use crate::service::account::Account;
 use crate::service::secret::Password;
@@ -347,14 +348,4 @@ pub(super) async fn account_of(supervisor: &Supervisor, id: i64) -> Result<Accou
             return Ok(account);
         }
     }
-}
-
-/// What the core's types hold can always be written.
-pub(super) fn value(of: &impl Serialize) -> Value {
-    serde_json::to_value(of).unwrap_or_default()
-}
-
-/// The word of a unit variant.
-pub(super) fn word(of: &impl Serialize) -> String {
-    value(of).as_str().unwrap_or_default().to_owned()
 }

@@ -16,6 +16,7 @@ use super::documents::{Migration, migration};
 use super::extract::{GuestName, Number, read_body};
 use super::native::{cancelled, read};
 use super::problem::Problem;
+use super::words::escaped;
 use crate::hosts::Route;
 use crate::inventory::GuestEntry;
 use crate::service::Desk;
@@ -257,12 +258,4 @@ fn told(target_uri: String, migration: Migration) -> Task {
         target_uri,
         migration,
     }
-}
-
-/// A name as a segment of a path.
-pub(super) fn escaped(name: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    name.bytes()
-        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }

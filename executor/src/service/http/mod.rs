@@ -12,6 +12,7 @@ mod reactions;
 mod rules;
 mod stream;
 mod whole;
+mod words;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};

@@ -9,13 +9,13 @@ use whimbrel_core::{GuestRun, Spec};
 
 use super::documents::{
     CancelReply, DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, OnHost, Page, Preflight,
-    Wanted, migration, value, word,
+    Wanted, migration,
 };
 use super::extract::{Body, GuestName, Number, check_name};
-use super::kimchi::escaped;
 use super::problem::Problem;
 use super::reactions::{ReactionAnswer, ReactionWanted};
 use super::whole;
+use super::words::{escaped, value, word};
 use crate::hosts::Route;
 use crate::inventory::GuestEntry;
 use crate::service::Desk;

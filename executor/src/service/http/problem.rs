@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::documents::word;
+use super::words::word;
 use crate::hosts::HostsError;
 use crate::inventory::GuestEntry;
 use crate::service::store::StoreError;

@@ -164,3 +164,32 @@ fn a_new_rule_is_a_folder_with_everything_and_never_overwrites_one() {
     assert_eq!(whimbrel_in(&folder.0, &["rule", "new", "site-limits"]).status.code(), Some(2));
     assert_eq!(whimbrel_in(&folder.0, &["rule", "new", "../escape"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_machine_that_was_not_asked_about_is_unknown_and_one_that_is_not_listed_is_missing() {
+    let folder = Folder::new();
+    let guest = folder.file(
+        "guest.xml",
+        "<domain type='kvm'><name>web</name><os><type arch='x86_64' machine='pc-q35-6.2'>hvm</type></os></domain>",
+    );
+    let other = folder.file(
+        "other.xml",
+        "<domainCapabilities><domain>kvm</domain><machine>pc-q35-7.2</machine></domainCapabilities>",
+    );
+    let all = folder.file(
+        "all.xml",
+        "<capabilities><host/><guest><arch name='x86_64'><machine>pc-q35-7.2</machine></arch></guest></capabilities>",
+    );
+    for (option, file, expected) in [
+        ("--destination-domain-capabilities", &other, "unknown"),
+        ("--destination-capabilities", &all, "fail"),
+    ] {
+        let facts = whimbrel(&["facts", "from-xml", "--domain", &guest, option, file]);
+        let facts = folder.file("facts.json", &String::from_utf8(facts.stdout).unwrap());
+        let judged = json(&whimbrel(&["rule", "check", "--facts", &facts, "--format", "json"]));
+        let found = judged["findings"].as_array().unwrap().iter();
+        let found: Vec<&Value> = found.filter(|one| one["code"] == "machine.unknown").collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0]["verdict"], expected, "{}", found[0]);
+    }
+}

@@ -1,7 +1,7 @@
 //! libvirt's XML: whatever it holds is read, what is not understood is named, and hostile documents are refused.
 
 use proptest::prelude::*;
-use whimbrel_facts::Host;
+use whimbrel_facts::{Host, Machine};
 use whimbrel_plugins::xml::{XmlError, capabilities, domain, domain_capabilities, node_device, pool};
 
 const GUEST: &str = "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
@@ -63,8 +63,27 @@ fn hosts_are_read_for_what_they_say() {
         <counter name='tsc' frequency='2400000000' scaling='yes'/><feature name='aes'/></cpu>
         <migration_features><live/><uri_transports><uri_transport>tcp</uri_transport></uri_transports></migration_features>
         <topology><cells num='1'><cell id='0'><memory unit='KiB'>4096</memory><cpus num='2'><cpu id='0'/><cpu id='1'/></cpus>
-        </cell></cells></topology></host></capabilities>";
+        </cell></cells></topology></host>
+        <guest><os_type>hvm</os_type><arch name='i686'><machine maxCpus='1'>pc-q35-7.2</machine><machine>isapc</machine>
+        <domain type='qemu'/></arch></guest>
+        <guest><os_type>hvm</os_type><arch name='x86_64'><machine maxCpus='255' deprecated='yes'>pc-i440fx-2.0</machine>
+        <machine canonical='pc-q35-7.2' maxCpus='1024'>q35</machine><machine maxCpus='1024'>pc-q35-7.2</machine>
+        <domain type='qemu'/><domain type='kvm'/></arch></guest></capabilities>";
     capabilities(told, &mut host).unwrap();
+    let machine = |name: &str, alias_of: &str, cpus_maximum, deprecated| Machine {
+        name: name.into(),
+        alias_of: alias_of.into(),
+        cpus_maximum,
+        deprecated,
+    };
+    let machines = [
+        machine("pc-i440fx-2.0", "", Some(255), true),
+        machine("q35", "pc-q35-7.2", Some(1024), false),
+        machine("pc-q35-7.2", "", Some(1024), false),
+        machine("isapc", "", None, false),
+    ];
+    assert_eq!(host.machines.as_deref(), Some(&machines[..]));
+    assert_eq!(host.accelerators, ["qemu", "kvm"]);
     assert_eq!((host.cpus, host.memory_kib, host.live_migration), (Some(2), Some(4096), Some(true)));
     assert_eq!((host.cpu.tsc_scaling, host.transports.as_slice()), (Some(true), &["tcp".to_owned()][..]));
     let told = "<domainCapabilities><domain>kvm</domain><machine>pc-q35-7.2</machine><arch>x86_64</arch><vcpu max='288'/>
@@ -76,7 +95,8 @@ fn hosts_are_read_for_what_they_say() {
     assert_eq!(host.cpu_modes.unwrap(), ["host-passthrough", "custom"]);
     assert_eq!(host.cpu_models.unwrap()[0].usable, Some(false));
     assert!(host.supports.unwrap().contains(&"tpm.backendModel.emulator".to_owned()));
-    assert_eq!(host.machines.unwrap()[0].cpus_maximum, Some(288));
+    // What the emulator says of itself is already known; of a machine that is known by name alone it is news.
+    assert_eq!(host.machines.unwrap()[2].cpus_maximum, Some(1024));
     let pool = pool(
         "<pool type='dir'><name>p</name><capacity unit='GiB'>2</capacity><available unit='bytes'>7</available></pool>",
     );

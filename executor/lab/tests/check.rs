@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -191,5 +192,14 @@ fn rules_about_cpus_and_machines_agree_with_libvirts_own_answers() {
         refused += usize::from(is_refused);
     }
     assert!((1..cpus.len()).contains(&refused), "both answers came: {refused}");
+    // Every machine type that libvirt has is among the facts: one that is missing there would be missed.
+    let told = run(&lab, "cpu-0", &["facts", "collect"], &["--offline"]).out;
+    let facts: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let listed = facts["destination"]["machines"].as_array().unwrap().iter();
+    let listed: BTreeSet<&str> = listed.map(|machine| machine["name"].as_str().unwrap()).collect();
+    let told = lab.beta().virsh(&["capabilities"]).unwrap();
+    let expected = told.split("<machine ").skip(1).map(|rest| rest.split(['>', '<']).nth(1).unwrap());
+    assert_eq!(listed, expected.collect());
+    assert!(listed.contains("q35") && listed.len() > 20, "{listed:?}");
     lab.remove().unwrap();
 }

@@ -88,9 +88,13 @@ fn from_journal(path: &Path) -> Result<Value, CliError> {
 fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
     let guest = read(&arguments.domain, xml::domain)?;
     let target = arguments.target.as_ref().map(|path| read(path, xml::domain)).transpose()?;
-    let source = host(arguments.source_capabilities.as_ref(), &arguments.source_domain_capabilities)?;
+    let host = |capabilities: &Option<PathBuf>, of_domains: &[PathBuf]| {
+        let machine = &target.as_ref().unwrap_or(&guest).machine;
+        host(capabilities.as_ref(), of_domains, machine)
+    };
+    let source = host(&arguments.source_capabilities, &arguments.source_domain_capabilities)?;
     let mut destination =
-        host(arguments.destination_capabilities.as_ref(), &arguments.destination_domain_capabilities)?;
+        host(&arguments.destination_capabilities, &arguments.destination_domain_capabilities)?;
     let mut inventory = || -> Result<(), CliError> {
         if arguments.pool.is_empty() && arguments.network.is_empty() && arguments.device.is_empty() {
             return Ok(());
@@ -112,7 +116,11 @@ fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
 }
 
 /// A host of its capabilities; none when no file tells of it.
-fn host(capabilities: Option<&PathBuf>, of_domains: &[PathBuf]) -> Result<Option<Host>, CliError> {
+fn host(
+    capabilities: Option<&PathBuf>,
+    of_domains: &[PathBuf],
+    machine: &str,
+) -> Result<Option<Host>, CliError> {
     if capabilities.is_none() && of_domains.is_empty() {
         return Ok(None);
     }
@@ -120,9 +128,12 @@ fn host(capabilities: Option<&PathBuf>, of_domains: &[PathBuf]) -> Result<Option
     if let Some(path) = capabilities {
         read(path, |text| xml::capabilities(text, &mut host))?;
     }
+    let lists_all = host.machines.is_some();
     for path in of_domains {
         read(path, |text| xml::domain_capabilities(text, &mut host))?;
     }
+    // Domain capabilities tell of one machine type each: that another is not among them says nothing.
+    host.machines.take_if(|machines| !lists_all && machines.iter().all(|one| one.name != machine));
     Ok(Some(host))
 }
 

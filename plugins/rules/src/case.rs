@@ -64,3 +64,9 @@ impl<'a> Case<'a> {
         self.settings.number(name)
     }
 }
+
+/// The destination's name in a message, where somebody told it.
+#[must_use]
+pub(crate) fn called(destination: &Host) -> &str {
+    if destination.name.is_empty() { "the destination" } else { &destination.name }
+}

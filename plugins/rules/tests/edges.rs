@@ -4,8 +4,7 @@ mod common;
 
 use common::{Change, EDGES, codes, sound};
 use std::collections::BTreeSet;
-use whimbrel_facts::Verdict;
-use whimbrel_facts::{Activation, Domain, Facts, Finding, Host};
+use whimbrel_facts::{Activation, Domain, Facts, Finding, Host, MemoryDevice, RunState, Verdict};
 use whimbrel_rules::{PACKS, Rule};
 
 fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -40,6 +39,22 @@ fn each_rule_has_an_edge_and_is_found_beyond_it() {
     let untried: Vec<_> = all.difference(&seen).collect();
     assert!(untried.is_empty(), "rules without an edge: {untried:?}");
     assert!(all.len() >= 70, "{}", all.len());
+}
+
+/// What libvirt itself takes for safe, or puts right when the guest is started, is no finding.
+#[test]
+fn what_is_harmless_passes() {
+    let mut cached = sound();
+    cached.guest.as_mut().unwrap().disks[0].cache = "writeback".into();
+    let mut off = sound();
+    let guest = off.guest.as_mut().unwrap();
+    guest.state = RunState::Off;
+    guest.memory_devices.push(MemoryDevice { model: "dimm".into(), ..MemoryDevice::default() });
+    for (code, facts) in [("storage.cache", cached), ("device.memory-module", off)] {
+        let verdicts: Vec<_> =
+            ask(&facts).into_iter().filter(|one| one.code == code).map(|one| one.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Pass], "{code}");
+    }
 }
 
 #[test]

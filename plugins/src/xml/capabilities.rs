@@ -32,7 +32,36 @@ pub fn capabilities(xml: &str, host: &mut Host) -> Result<(), XmlError> {
     if let Some(cells) = at(node, &["topology", "cells"]) {
         topology(cells, host);
     }
+    emulators(document.root_element(), host);
     Ok(())
+}
+
+/// What the host's emulators can be: every machine type, and kinds of virtualisation. Where two architectures have a
+/// machine of one name, the one of the host's own counts.
+fn emulators(root: Node<'_, '_>, host: &mut Host) {
+    let mut emulated: Vec<_> = children(root, "guest").filter_map(|guest| child(guest, "arch")).collect();
+    emulated.sort_by_key(|arch| attribute(*arch, "name") != host.architecture);
+    for arch in emulated {
+        let accelerated = || children(arch, "domain");
+        for accelerator in accelerated().map(|domain| attribute(domain, "type")) {
+            if !accelerator.is_empty() && !host.accelerators.contains(&accelerator) {
+                host.accelerators.push(accelerator);
+            }
+        }
+        let of_accelerators = accelerated().flat_map(|domain| children(domain, "machine"));
+        for node in children(arch, "machine").chain(of_accelerators) {
+            let name = node.text().unwrap_or_default().trim();
+            let machines = host.machines.get_or_insert_default();
+            if machines.iter().all(|machine| machine.name != name) {
+                machines.push(Machine {
+                    name: name.to_owned(),
+                    alias_of: attribute(node, "canonical"),
+                    cpus_maximum: node.attribute("maxCpus").and_then(small),
+                    deprecated: node.attribute("deprecated") == Some("yes"),
+                });
+            }
+        }
+    }
 }
 
 fn topology(cells: Node<'_, '_>, host: &mut Host) {

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::case::Case;
+use crate::case::{Case, called};
 use crate::pack::{Rule, rule};
 use crate::report::Report;
 use crate::settings::{Kind, Setting};
@@ -76,7 +76,7 @@ fn memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let message = format!(
             "the guest has {} MiB of memory and {} has {} MiB free",
             guest.memory_kib >> 10,
-            destination.name,
+            called(destination),
             free >> 10
         );
         report.warn("/destination/free-memory-kib", message);
@@ -93,7 +93,7 @@ fn memory_total(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let message = format!(
             "the guest has {} MiB of memory and {} has {} MiB in all",
             guest.memory_kib >> 10,
-            destination.name,
+            called(destination),
             total >> 10
         );
         report.fail("/destination/memory-kib", message);
@@ -107,7 +107,7 @@ fn cpus(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let there = report.need(destination.cpus, "/destination/cpus")?;
     report.need((guest.cpus > 0).then_some(()), "/guest/cpus")?;
     if guest.cpus > there {
-        let message = format!("the guest has {} CPUs and {} has {there}", guest.cpus, destination.name);
+        let message = format!("the guest has {} CPUs and {} has {there}", guest.cpus, called(destination));
         report.warn("/destination/cpus", message);
     }
     Some(())
@@ -120,7 +120,7 @@ fn pinning(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let there = report.need(destination.cpus, "/destination/cpus")?;
     if *highest >= there {
         let message =
-            format!("the guest is pinned to CPU {highest}, and {} has {there} from 0", destination.name);
+            format!("the guest is pinned to CPU {highest}, and {} has {there} from 0", called(destination));
         report.fail("/guest/pinned-cpus", message);
     }
     Some(())
@@ -143,7 +143,7 @@ fn huge_pages(case: &Case<'_>, report: &mut Report) -> Option<()> {
         if free < wanted {
             let message = format!(
                 "the guest needs {wanted} pages of {size_kib} KiB, and {} has {free} free",
-                destination.name
+                called(destination)
             );
             report.fail("/destination/huge-pages", message);
         }
@@ -160,7 +160,7 @@ fn numa(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let nodes = report.need(destination.numa_nodes.as_ref(), "/destination/numa-nodes")?;
     for wanted in &guest.strict_nodes {
         if !nodes.iter().any(|node| node.id == *wanted && node.memory_kib > 0) {
-            let message = format!("{} has no memory on NUMA node {wanted}", destination.name);
+            let message = format!("{} has no memory on NUMA node {wanted}", called(destination));
             report.fail("/destination/numa-nodes", message);
         }
     }
@@ -172,7 +172,8 @@ fn migrations(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let running = u64::from(report.need(destination.migrations, "/destination/migrations")?);
     let most = case.number("most");
     if running >= most {
-        let message = format!("{running} migrations run on {} already; at most {most} may", destination.name);
+        let message =
+            format!("{running} migrations run on {} already; at most {most} may", called(destination));
         report.warn("/destination/migrations", message);
     }
     Some(())

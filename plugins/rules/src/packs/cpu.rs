@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use whimbrel_facts::{CpuComparison, Domain, Host, Machine};
 
-use crate::case::Case;
+use crate::case::{Case, called};
 use crate::pack::{Rule, rule};
 use crate::report::Report;
 
@@ -106,7 +106,7 @@ fn comparison(case: &Case<'_>, report: &mut Report) -> Option<()> {
     match report.need(destination.cpu_comparison, "/destination/cpu-comparison")? {
         CpuComparison::Incompatible => {
             let reason = &destination.cpu_comparison_reason;
-            let message = format!("libvirt on {} refuses the guest's CPU: {reason}", destination.name);
+            let message = format!("libvirt on {} refuses the guest's CPU: {reason}", called(destination));
             report.fail("/destination/cpu-comparison", message);
         }
         CpuComparison::Identical | CpuComparison::Superset => {}
@@ -135,11 +135,12 @@ fn features(case: &Case<'_>, report: &mut Report) -> Option<()> {
         Some(CpuComparison::Identical | CpuComparison::Superset) => {}
         Some(CpuComparison::Incompatible) => {
             let message =
-                format!("{} refuses the guest's CPU and does not list: {missing}", destination.name);
+                format!("{} refuses the guest's CPU and does not list: {missing}", called(destination));
             report.fail("/destination/cpu/features", message);
         }
         None => {
-            let message = format!("{} does not list, and libvirt was not asked: {missing}", destination.name);
+            let message =
+                format!("{} does not list, and libvirt was not asked: {missing}", called(destination));
             report.unknown("/destination/cpu/features", message);
         }
     }
@@ -152,7 +153,7 @@ fn forbidden_features(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for feature in guest.cpu.features.iter().filter(|one| one.policy == "forbid") {
         report.need((!destination.cpu.features.is_empty()).then_some(()), "/destination/cpu/features")?;
         if destination.cpu.features.contains(&feature.name) {
-            let message = format!("{} has `{}`, which the guest forbids", destination.name, feature.name);
+            let message = format!("{} has `{}`, which the guest forbids", called(destination), feature.name);
             report.fail("/destination/cpu/features", message);
         }
     }
@@ -171,7 +172,7 @@ fn model(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let name = &guest.cpu.model;
     match models.iter().find(|one| one.name == *name) {
         None => {
-            let message = format!("{} does not know the CPU model `{name}`", destination.name);
+            let message = format!("{} does not know the CPU model `{name}`", called(destination));
             report.fail("/destination/cpu-models", message);
         }
         Some(found) => match found.usable {
@@ -181,7 +182,7 @@ fn model(case: &Case<'_>, report: &mut Report) -> Option<()> {
                 if destination.cpu_comparison.is_some_and(|told| told != CpuComparison::Incompatible) => {}
             Some(false) => {
                 let message =
-                    format!("the CPU of {} cannot give the model `{name}` in full", destination.name);
+                    format!("the CPU of {} cannot give the model `{name}` in full", called(destination));
                 report.fail("/destination/cpu-models", message);
             }
             None => {
@@ -200,7 +201,7 @@ fn mode(case: &Case<'_>, report: &mut Report) -> Option<()> {
     }
     let modes = report.need(destination.cpu_modes.as_ref(), "/destination/cpu-modes")?;
     if !modes.contains(&guest.cpu.mode) {
-        let message = format!("{} does not support the CPU mode `{}`", destination.name, guest.cpu.mode);
+        let message = format!("{} does not support the CPU mode `{}`", called(destination), guest.cpu.mode);
         report.fail("/destination/cpu-modes", message);
     }
     Some(())
@@ -215,8 +216,11 @@ fn vendor(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let vendor = &destination.cpu.vendor;
     report.need((!vendor.is_empty()).then_some(()), "/destination/cpu/vendor")?;
     if *vendor != guest.cpu.vendor {
-        let message =
-            format!("the guest wants a CPU of {}, and {} has {vendor}", guest.cpu.vendor, destination.name);
+        let message = format!(
+            "the guest wants a CPU of {}, and {} has {vendor}",
+            guest.cpu.vendor,
+            called(destination)
+        );
         report.fail("/destination/cpu/vendor", message);
     }
     Some(())
@@ -293,7 +297,7 @@ fn machine_unknown(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let (guest, destination, found) = machine(case, report)?;
     match found {
         None => {
-            let message = format!("{} has no machine type `{}`", destination.name, guest.machine);
+            let message = format!("{} has no machine type `{}`", called(destination), guest.machine);
             report.fail("/destination/machines", message);
         }
         // A running guest's definition names the version; an alias means whatever is newest on each host.
@@ -309,7 +313,7 @@ fn machine_unknown(case: &Case<'_>, report: &mut Report) -> Option<()> {
 fn machine_deprecated(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let (guest, destination, found) = machine(case, report)?;
     if found.is_some_and(|found| found.deprecated) {
-        let message = format!("{} deprecates the machine type `{}`", destination.name, guest.machine);
+        let message = format!("{} deprecates the machine type `{}`", called(destination), guest.machine);
         report.warn("/destination/machines", message);
     }
     Some(())
@@ -323,7 +327,9 @@ fn machine_cpus(case: &Case<'_>, report: &mut Report) -> Option<()> {
     if guest.cpus_maximum > most {
         let message = format!(
             "the guest may have {} CPUs, and `{}` on {} takes {most}",
-            guest.cpus_maximum, guest.machine, destination.name
+            guest.cpus_maximum,
+            guest.machine,
+            called(destination)
         );
         report.fail("/destination/machines", message);
     }

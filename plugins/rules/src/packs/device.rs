@@ -2,6 +2,8 @@
 
 use alloc::format;
 
+use whimbrel_facts::RunState;
+
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
@@ -199,8 +201,20 @@ fn transient_disk(case: &Case<'_>, report: &mut Report) -> Option<()> {
 fn memory_module(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     for (at, module) in guest.memory_devices.iter().enumerate().filter(|(_, one)| one.model == "dimm") {
-        if module.slot.is_none() || module.base.is_none() {
-            report.fail(format!("/guest/memory-devices/{at}"), "a memory module has no slot or no base");
+        if module.slot.is_some() && module.base.is_some() {
+            continue;
+        }
+        let pointer = format!("/guest/memory-devices/{at}");
+        match guest.state {
+            // It is given both when the guest is started.
+            RunState::Off => {}
+            RunState::Unknown => report.unknown(
+                pointer,
+                "a memory module has no slot or no base: whether the guest runs with it so is not known",
+            ),
+            RunState::Running | RunState::Paused | RunState::Crashed => {
+                report.fail(pointer, "a memory module has no slot or no base");
+            }
         }
     }
     Some(())

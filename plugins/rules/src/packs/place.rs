@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use whimbrel_facts::{Host, RunState};
 
-use crate::case::Case;
+use crate::case::{Case, called};
 use crate::pack::{Rule, rule};
 use crate::report::Report;
 
@@ -110,7 +110,7 @@ fn has_guest(case: &Case<'_>, report: &mut Report) -> Option<()> {
         report.need(destination.namesakes.as_ref(), "/destination/namesakes")?.iter().enumerate()
     {
         let pointer = format!("/destination/namesakes/{at}");
-        let host = &destination.name;
+        let host = called(destination);
         if other.state != RunState::Off {
             let message = format!(
                 "{host} already has a guest `{}` (same name or UUID {}) in memory",
@@ -204,7 +204,7 @@ fn dotted(version: u64) -> String {
 fn maintenance(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let destination = case.destination(report)?;
     if report.need(destination.maintenance, "/destination/maintenance")? {
-        report.fail("/destination/maintenance", format!("{} is in maintenance", destination.name));
+        report.fail("/destination/maintenance", format!("{} is in maintenance", called(destination)));
     }
     Some(())
 }
@@ -213,7 +213,7 @@ fn live_migration(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let offline = case.request(report)?.offline;
     let destination = case.destination(report)?;
     if !offline && !report.need(destination.live_migration, "/destination/live-migration")? {
-        let message = format!("the hypervisor of {} does not migrate live", destination.name);
+        let message = format!("the hypervisor of {} does not migrate live", called(destination));
         report.fail("/destination/live-migration", message);
     }
     Some(())
@@ -235,7 +235,7 @@ fn transport(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let transports = report.need(known, "/destination/transports")?;
     if !transports.iter().any(|one| one == scheme) {
         let message =
-            format!("{} does not take `{scheme}`, only {}", destination.name, transports.join(", "));
+            format!("{} does not take `{scheme}`, only {}", called(destination), transports.join(", "));
         report.fail("/destination/transports", message);
     }
     Some(())
@@ -250,7 +250,7 @@ fn accelerator(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let message = format!(
             "the guest is of the type `{}`, and {} has {}",
             guest.accelerator,
-            destination.name,
+            called(destination),
             accelerators.join(", ")
         );
         report.fail("/destination/accelerators", message);

@@ -217,7 +217,14 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         g(f).disks[0].read_only = true;
         f.storage.as_mut().unwrap()[0].destination.exists = Some(false);
     }),
-    ("storage.cache", Warn, |f| g(f).disks[0].cache = "writeback".into()),
+    ("storage.cache", Warn, |f| {
+        g(f).disks[0].cache = "writeback".into();
+        d(f).hypervisor_version = 3_001_000;
+    }),
+    ("storage.cache", Unknown, |f| {
+        g(f).disks[0].cache = "writeback".into();
+        d(f).hypervisor_version = 0;
+    }),
     ("storage.nvme", Fail, |f| g(f).disks[0].kind = "nvme".into()),
     ("storage.copied-disks", Fail, |f| r(f).copied_disks = vec!["vdz".into()]),
     ("storage.space", Fail, |f| {
@@ -243,6 +250,11 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         d(f).secrets = Some(Vec::new());
     }),
     ("storage.duplicate", Fail, |f| g(f).disks[1].source = g(f).disks[0].source.clone()),
+    ("storage.duplicate", Unknown, |f| {
+        for disk in g(f).disks.iter_mut().take(2) {
+            (disk.kind, disk.protocol, disk.source) = ("network".into(), "nbd".into(), Some("bar".into()));
+        }
+    }),
     ("request.postcopy-live", Fail, |f| (r(f).postcopy, r(f).live) = (true, false)),
     ("request.postcopy-live", Warn, |f| {
         r(f).postcopy = true;

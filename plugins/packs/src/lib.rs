@@ -10,4 +10,6 @@ extern crate alloc;
 #[cfg(target_arch = "wasm32")]
 mod carry;
 #[cfg(target_arch = "wasm32")]
+mod memory;
+#[cfg(target_arch = "wasm32")]
 mod pack;

@@ -13,9 +13,6 @@ use crate::carry::Carry;
 
 wit_bindgen::generate!({ path: "../wit/rules.wit", world: "validator" });
 
-#[global_allocator]
-static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
-
 #[cfg(feature = "guest")]
 const PACK: Pack = whimbrel_rules::GUEST;
 #[cfg(feature = "hosts")]

@@ -180,11 +180,15 @@ fn a_machine_that_was_not_asked_about_is_unknown_and_one_that_is_not_listed_is_m
         "all.xml",
         "<capabilities><host/><guest><arch name='x86_64'><machine>pc-q35-7.2</machine></arch></guest></capabilities>",
     );
+    let newer = folder.file(
+        "newer.xml",
+        "<domain type='kvm'><name>web</name><os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os></domain>",
+    );
     for (option, file, expected) in [
         ("--destination-domain-capabilities", &other, "unknown"),
         ("--destination-capabilities", &all, "fail"),
     ] {
-        let facts = whimbrel(&["facts", "from-xml", "--domain", &guest, option, file]);
+        let facts = whimbrel(&["facts", "from-xml", "--domain", &guest, "--target", &newer, option, file]);
         let facts = folder.file("facts.json", &String::from_utf8(facts.stdout).unwrap());
         let judged = json(&whimbrel(&["rule", "check", "--facts", &facts, "--format", "json"]));
         let found = judged["findings"].as_array().unwrap().iter();

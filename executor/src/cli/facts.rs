@@ -89,8 +89,7 @@ fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
     let guest = read(&arguments.domain, xml::domain)?;
     let target = arguments.target.as_ref().map(|path| read(path, xml::domain)).transpose()?;
     let host = |capabilities: &Option<PathBuf>, of_domains: &[PathBuf]| {
-        let machine = &target.as_ref().unwrap_or(&guest).machine;
-        host(capabilities.as_ref(), of_domains, machine)
+        host(capabilities.as_ref(), of_domains, &guest.machine)
     };
     let source = host(&arguments.source_capabilities, &arguments.source_domain_capabilities)?;
     let mut destination =

@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
@@ -28,8 +29,10 @@ pub struct Cache {
 const DIGEST: usize = 64;
 /// No compiled pack is larger.
 const BYTES_MOST: u64 = 256 << 20;
-/// So many files stay, the ones written last: a newer program or processor makes new ones of every pack.
+/// So many files stay, the ones used last: a newer program or processor makes new ones of every pack.
 const FILES_MOST: usize = 64;
+/// How exactly it is known when a file was used last.
+const A_DAY: Duration = Duration::from_hours(24);
 /// Read at once: what stays in the processor's own cache costs no memory.
 const PART_BYTES: usize = 16 << 10;
 /// Nobody but the owner may look into it or write.
@@ -60,12 +63,12 @@ impl Cache {
         if !about.is_file() || !is_private(&about) || about.len() > BYTES_MOST {
             return None;
         }
-        let code = about.len().checked_sub(DIGEST as u64)?;
-        let mut written = [0; DIGEST];
-        file.read_exact_at(&mut written, code).ok()?;
-        (written == sum_of_file(key, &file, code).ok()?.as_bytes())
-            .then(|| trusted::component(engine, &file))
-            .flatten()
+        if about.modified().is_ok_and(|then| then.elapsed().is_ok_and(|ago| ago > A_DAY)) {
+            // It is used, and shall not be forgotten. If that cannot be noted, it is compiled again one day.
+            let _ = file.set_modified(SystemTime::now());
+        }
+        let mapped = is_local(&file).then(|| mapped(engine, key, &file, about.len())).flatten();
+        mapped.or_else(|| copied(engine, key, &file, about.len()))
     }
 
     /// Keeps a compiled pack; when that is not possible, it is compiled again the next time.
@@ -100,16 +103,21 @@ impl Cache {
         }
     }
 
-    /// Removes what was written longest ago. Who still runs it keeps it: a file without a name stays until nobody does.
+    /// Removes what was used longest ago. Who still runs it keeps it: a file without a name stays until nobody does.
     fn forget(&self) -> io::Result<()> {
-        let files = fs::read_dir(&self.folder)?.map(|entry| {
-            let entry = entry?;
-            Ok((entry.metadata()?.modified()?, entry.path()))
-        });
-        let mut files = files.collect::<io::Result<Vec<_>>>()?;
+        let about = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry.ok()?;
+            let about = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some((about.modified().ok()?, entry.path()))
+        };
+        let mut files: Vec<_> = fs::read_dir(&self.folder)?.filter_map(about).collect();
         files.sort_unstable();
         let too_many = files.len().saturating_sub(FILES_MOST);
-        files.iter().take(too_many).try_for_each(|(_, file)| fs::remove_file(file))
+        for (_, file) in files.iter().take(too_many) {
+            // Another program may have been faster.
+            let _ = fs::remove_file(file);
+        }
+        Ok(())
     }
 
     fn file(&self, key: &str) -> PathBuf {
@@ -119,6 +127,40 @@ impl Cache {
 
 /// `O_NOFOLLOW`: a link could lead to a file that changes after it was looked at.
 const NO_SYMLINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
+/// Code as it lies on disk: a start is half as quick again if what nobody calls is copied.
+fn mapped(engine: &Engine, key: &str, file: &File, bytes: u64) -> Option<Component> {
+    let code = bytes.checked_sub(DIGEST as u64)?;
+    let mut written = [0; DIGEST];
+    file.read_exact_at(&mut written, code).ok()?;
+    (written == sum_of_file(key, file, code).ok()?.as_bytes())
+        .then(|| trusted::mapped(engine, file))
+        .flatten()
+}
+
+/// A copy of the code, where it cannot be mapped: no code may be run from the file system, or another host may change it.
+fn copied(engine: &Engine, key: &str, file: &File, bytes: u64) -> Option<Component> {
+    let mut all = vec![0; usize::try_from(bytes).ok()?];
+    file.read_exact_at(&mut all, 0).ok()?;
+    let (code, written) = all.split_last_chunk::<DIGEST>()?;
+    (written == sum(key, code).as_bytes()).then(|| trusted::copied(engine, code)).flatten()
+}
+
+/// Whether a file stays as it is for as long as it is open, also when it has no name any more. One of another machine may go
+/// under a program that has mapped it. Source of the numbers: Linux, `linux/magic.h` (ext2 to 4, XFS, Btrfs, F2FS, tmpfs,
+/// overlayfs) and ZFS.
+#[cfg(target_os = "linux")]
+fn is_local(file: &File) -> bool {
+    use rustix::fs::FsWord;
+    const LOCAL: [FsWord; 7] =
+        [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1];
+    rustix::fs::fstatfs(file).is_ok_and(|about| LOCAL.contains(&about.f_type))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_local(_: &File) -> bool {
+    false
+}
 
 /// The key belongs to the digest, so that a file that was renamed is not taken for another pack's.
 fn sum(key: &str, code: &[u8]) -> String {
@@ -144,4 +186,27 @@ fn is_ours(folder: &Path) -> bool {
 
 fn is_private(about: &fs::Metadata) -> bool {
     about.uid() == rustix::process::geteuid().as_raw() && about.mode() & OTHERS == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_found_mapped_and_copied_and_under_its_own_key_only() {
+        let folder = std::env::temp_dir().join(format!("whimbrel-cache-of-{}", std::process::id()));
+        let cache = Cache::new(folder.clone());
+        let engine = Engine::default();
+        let code = Component::new(&engine, crate::shipped::SHIPPED[2].bytes).unwrap().serialize().unwrap();
+        cache.write("key", &code).unwrap();
+        let file = File::open(cache.file("key")).unwrap();
+        let bytes = file.metadata().unwrap().len();
+        for find in [mapped, copied] {
+            assert!(find(&engine, "key", &file, bytes).is_some());
+            assert!(find(&engine, "other", &file, bytes).is_none());
+            assert!(find(&engine, "key", &file, bytes - 1).is_none());
+            assert!(find(&engine, "key", &file, 7).is_none());
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

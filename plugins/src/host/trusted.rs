@@ -12,13 +12,21 @@ use std::os::fd::AsRawFd as _;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Compiled code as a component; none if the engine does not take it. The file is mapped, not read: a start would be
-/// half as quick again if code that nobody calls were copied.
-pub(super) fn component(engine: &Engine, file: &File) -> Option<Component> {
+/// A file of compiled code as a component; none if the engine does not take it. The file must stay as it is for as long as
+/// the component lives.
+pub(super) fn mapped(engine: &Engine, file: &File) -> Option<Component> {
     // The engine opens a path. This one is the very file that was looked at, whatever its folder now says.
     let same = format!("/dev/fd/{}", file.as_raw_fd());
-    // SAFETY: only this user can write the file, and nothing of ours writes to one that has its name: it is read-only, and
-    // replaced by another. It has the digest that was written with it behind what `Component::serialize` made for an engine
-    // with the same compatibility hash. The engine itself checks version and settings again.
+    // SAFETY: as below; and the file stays as it is: only this user can write it, nothing of ours writes to one that has its
+    // name (it is read-only, and replaced by another), and its file system is this machine's own, so that a file which is
+    // removed stays for who has mapped it.
     unsafe { Component::deserialize_file(engine, same) }.ok()
+}
+
+/// Compiled code as a component; none if the engine does not take it.
+pub(super) fn copied(engine: &Engine, code: &[u8]) -> Option<Component> {
+    // SAFETY: the caller read the bytes from a file that only this user can write, in a folder that only this user can
+    // change, and they have the digest that was written with them by `Component::serialize` of an engine with the same
+    // compatibility hash. The engine itself checks version and settings again.
+    unsafe { Component::deserialize(engine, code) }.ok()
 }

@@ -103,7 +103,10 @@ pub fn domain_capabilities(xml: &str, host: &mut Host) -> Result<(), XmlError> {
         let machines = host.machines.get_or_insert_default();
         let cpus_maximum = child(root, "vcpu").and_then(|vcpu| small(vcpu.attribute("max")?));
         match machines.iter_mut().find(|machine| machine.name == name) {
-            Some(machine) => machine.cpus_maximum = machine.cpus_maximum.or(cpus_maximum),
+            // The machine's own limit is one thing, what the kernel can give another.
+            Some(machine) => {
+                machine.cpus_maximum = [machine.cpus_maximum, cpus_maximum].into_iter().flatten().min();
+            }
             None => machines.push(Machine { name, cpus_maximum, ..Machine::default() }),
         }
     }

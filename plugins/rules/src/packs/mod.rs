@@ -38,7 +38,13 @@ pub const HOSTS: Pack = Pack {
 pub const STORAGE: Pack = Pack {
     name: "whimbrel.storage",
     summary: "Whether each disk is there, is the same one, and is really shared or can be copied",
-    needs: &[FactGroup::Request, FactGroup::Guest, FactGroup::Destination, FactGroup::Storage],
+    needs: &[
+        FactGroup::Request,
+        FactGroup::Guest,
+        FactGroup::Source,
+        FactGroup::Destination,
+        FactGroup::Storage,
+    ],
     rules: &[identity::RULES, disk::RULES],
 };
 

@@ -221,6 +221,11 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         g(f).disks[0].cache = "writeback".into();
         d(f).hypervisor_version = 3_001_000;
     }),
+    ("storage.cache", Warn, |f| g(f).disks[0].cache = "unsafe".into()),
+    ("storage.cache", Warn, |f| {
+        g(f).disks[0].cache = "writeback".into();
+        f.source.as_mut().unwrap().hypervisor_version = 3_001_000;
+    }),
     ("storage.cache", Unknown, |f| {
         g(f).disks[0].cache = "writeback".into();
         d(f).hypervisor_version = 0;
@@ -250,6 +255,10 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         d(f).secrets = Some(Vec::new());
     }),
     ("storage.duplicate", Fail, |f| g(f).disks[1].source = g(f).disks[0].source.clone()),
+    ("storage.duplicate", Fail, |f| {
+        g(f).disks[1].source = g(f).disks[0].source.clone();
+        g(f).disks[1].kind = "file".into();
+    }),
     ("storage.duplicate", Unknown, |f| {
         for disk in g(f).disks.iter_mut().take(2) {
             (disk.kind, disk.protocol, disk.source) = ("network".into(), "nbd".into(), Some("bar".into()));

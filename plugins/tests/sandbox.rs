@@ -130,7 +130,7 @@ const GOLDEN: [(&str, u64); 4] = [
     ("whimbrel.guest", 113_945),
     ("whimbrel.hosts", 112_883),
     ("whimbrel.storage", 78_048),
-    ("whimbrel.request", 129_971),
+    ("whimbrel.request", 129_969),
 ];
 
 #[test]

@@ -175,17 +175,21 @@ fn model(case: &Case<'_>, report: &mut Report) -> Option<()> {
             let message = format!("{} does not know the CPU model `{name}`", called(destination));
             report.fail("/destination/cpu-models", message);
         }
-        Some(found) => match found.usable {
-            Some(true) => {}
+        Some(found) => match (found.usable, destination.cpu_comparison) {
             // The guest's own features may leave out just what the model lacks there: libvirt's comparison counts them.
-            Some(false)
-                if destination.cpu_comparison.is_some_and(|told| told != CpuComparison::Incompatible) => {}
-            Some(false) => {
+            (Some(true), _) | (Some(false), Some(CpuComparison::Identical | CpuComparison::Superset)) => {}
+            (Some(false), None) if guest.cpu.features.iter().any(|one| one.policy == "disable") => {
+                let message = format!(
+                    "whether `{name}` is usable without the features that the guest leaves out is not known"
+                );
+                report.unknown("/destination/cpu-models", message);
+            }
+            (Some(false), _) => {
                 let message =
                     format!("the CPU of {} cannot give the model `{name}` in full", called(destination));
                 report.fail("/destination/cpu-models", message);
             }
-            None => {
+            (None, _) => {
                 report.unknown("/destination/cpu-models", format!("whether `{name}` is usable is not known"));
             }
         },

@@ -159,6 +159,15 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         g(f).cpu.features.push(CpuFeature { name: "feature0".into(), policy: "forbid".into() });
     }),
     ("cpu.model", Fail, |f| g(f).cpu.model = "Milan".into()),
+    ("cpu.model", Fail, |f| {
+        d(f).cpu_models.as_mut().unwrap()[0].usable = Some(false);
+        d(f).cpu_comparison = None;
+    }),
+    ("cpu.model", Unknown, |f| {
+        d(f).cpu_models.as_mut().unwrap()[0].usable = Some(false);
+        d(f).cpu_comparison = None;
+        g(f).cpu.features.push(CpuFeature { name: "hle".into(), policy: "disable".into() });
+    }),
     ("cpu.mode", Fail, |f| d(f).cpu_modes = Some(Vec::new())),
     ("cpu.vendor", Fail, |f| d(f).cpu.vendor = "Intel".into()),
     ("cpu.passthrough", Warn, |f| g(f).cpu.mode = "host-passthrough".into()),
@@ -320,6 +329,10 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("network.missing", Fail, |f| d(f).networks = Some(Vec::new())),
     ("network.inactive", Fail, |f| d(f).networks.as_mut().unwrap()[0].active = false),
     ("network.bridge", Fail, |f| card(f, "bridge")),
+    ("network.bridge", Warn, |f| {
+        d(f).links.as_mut().unwrap().push(Link { name: "eno9".into(), active: Some(false), mtu: None });
+        card(f, "bridge");
+    }),
     ("network.direct", Fail, |f| {
         d(f).links.as_mut().unwrap().push(Link { name: "eno9".into(), active: Some(false), mtu: None });
         card(f, "direct");

@@ -32,6 +32,11 @@ impl Job {
         Self::new("cargo", arguments)
     }
 
+    /// Fetches what the `package.json` of its folder names.
+    pub(crate) fn npm_install() -> Self {
+        Self::new("npm", "install --no-audit --no-fund --loglevel=error")
+    }
+
     /// One more argument, taken as it is.
     pub(crate) fn argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());

@@ -71,7 +71,7 @@ pub(crate) fn javascript(program: &Path) -> Result<String, Error> {
         return Ok(format!("NOT BUILT: node {NODE_OLDEST} is needed, and this is {version}"));
     }
     let place = Path::new(JAVASCRIPT);
-    Job::new("npm", "install --no-audit --no-fund --loglevel=error").run_in(place)?;
+    Job::npm_install().run_in(place)?;
     Job::new("npm", "run build").run_in(place)?;
     Job::new(program, "rule test --largest 32").run_in(place)?;
     Ok(format!("built by node {version}"))

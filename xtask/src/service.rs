@@ -30,7 +30,7 @@ pub(crate) fn page(program: &Path, folder: &Path) -> Result<(), Error> {
     }
     let pictures = place.join("pictures");
     fs::create_dir_all(&pictures).map_err(failed)?;
-    Job::new("npm", "install --no-audit --no-fund --loglevel=error").run_in(&place)?;
+    Job::npm_install().run_in(&place)?;
     Job::new("node", "page.mjs").argument(&pictures).variable("WHIMBREL_BIN", program).run_in(&place)
 }
 

@@ -6,7 +6,7 @@
 //! for ever.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +16,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::trusted;
-use super::{digest_of, hexadecimal};
+use super::{hexadecimal, trusted};
 
 /// A folder of compiled packs.
 #[derive(Clone, Debug)]
@@ -94,7 +93,7 @@ impl Cache {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&draft)?;
         let written = file
             .write_all(code)
-            .and_then(|()| file.write_all(sum(key, code).as_bytes()))
+            .and_then(|()| file.write_all(sum(key, code)?.as_bytes()))
             .and_then(|()| file.sync_all())
             .and_then(|()| fs::rename(&draft, self.file(key)));
         match written {
@@ -133,9 +132,7 @@ fn mapped(engine: &Engine, key: &str, file: &File, bytes: u64) -> Option<Compone
     let code = bytes.checked_sub(DIGEST as u64)?;
     let mut written = [0; DIGEST];
     file.read_exact_at(&mut written, code).ok()?;
-    (written == sum_of_file(key, file, code).ok()?.as_bytes())
-        .then(|| trusted::mapped(engine, file))
-        .flatten()
+    (written == sum(key, file.take(code)).ok()?.as_bytes()).then(|| trusted::mapped(engine, file)).flatten()
 }
 
 /// A copy of the code, where it cannot be mapped: no code may be run from the file system, or another host may change it.
@@ -143,7 +140,7 @@ fn copied(engine: &Engine, key: &str, file: &File, bytes: u64) -> Option<Compone
     let mut all = vec![0; usize::try_from(bytes).ok()?];
     file.read_exact_at(&mut all, 0).ok()?;
     let (code, written) = all.split_last_chunk::<DIGEST>()?;
-    (written == sum(key, code).as_bytes()).then(|| trusted::copied(engine, code)).flatten()
+    (written == sum(key, code).ok()?.as_bytes()).then(|| trusted::copied(engine, code)).flatten()
 }
 
 /// Whether a file stays as it is for as long as it is open, also when it has no name any more. One of another machine may go
@@ -163,17 +160,11 @@ fn is_local(_: &File) -> bool {
 }
 
 /// The key belongs to the digest, so that a file that was renamed is not taken for another pack's.
-fn sum(key: &str, code: &[u8]) -> String {
-    digest_of([key.as_bytes(), b"\n", code])
-}
-
-/// [`sum`] of the beginning of a file.
-fn sum_of_file(key: &str, file: &File, length: u64) -> io::Result<String> {
+fn sum(key: &str, mut code: impl Read) -> io::Result<String> {
     let mut hasher = Sha256::new_with_prefix(key).chain_update(b"\n");
     let mut part = [0; PART_BYTES];
-    let mut rest = file.take(length);
     loop {
-        match rest.read(&mut part)? {
+        match code.read(&mut part)? {
             0 => return Ok(hexadecimal(hasher)),
             read => hasher.update(part.get(..read).unwrap_or_default()),
         }

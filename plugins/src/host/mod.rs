@@ -21,17 +21,8 @@ pub use sandbox::{Answer, Stop};
 /// SHA-256 in hexadecimal.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
-    digest_of([bytes])
-}
-
-/// SHA-256 of parts, one behind the other, in hexadecimal. They are not copied together: code is large.
-pub(crate) fn digest_of<const N: usize>(parts: [&[u8]; N]) -> String {
     use sha2::Digest as _;
-    let mut hasher = sha2::Sha256::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hexadecimal(hasher)
+    hexadecimal(sha2::Sha256::new_with_prefix(bytes))
 }
 
 fn hexadecimal(hasher: sha2::Sha256) -> String {

@@ -42,7 +42,7 @@ const fn need(purpose: Purpose, probe: Probe, package: &'static str) -> Need {
     Need { purpose, probe, package }
 }
 
-const NEEDS: [Need; 20] = [
+const NEEDS: [Need; 22] = [
     need(Purpose::Build, Probe::Program("git"), "git"),
     need(Purpose::Build, Probe::Program("gcc"), "gcc"),
     need(Purpose::Build, Probe::Program("pkg-config"), "pkg-config"),
@@ -53,8 +53,15 @@ const NEEDS: [Need; 20] = [
         Probe::Module("libvirt/connection-driver/libvirt_driver_qemu.so"),
         "libvirt-daemon-driver-qemu",
     ),
+    // Bridges, bonds and VLANs are listed by a driver of its own.
+    need(
+        Purpose::Lab,
+        Probe::Module("libvirt/connection-driver/libvirt_driver_interface.so"),
+        "libvirt-daemon",
+    ),
     need(Purpose::Lab, Probe::Program("virsh"), "libvirt-clients"),
     need(Purpose::Lab, Probe::Program("qemu-system-x86_64"), "qemu-system-x86"),
+    need(Purpose::Lab, Probe::Program("qemu-img"), "qemu-utils"),
     need(Purpose::Lab, Probe::Program("ip"), "iproute2"),
     need(Purpose::Lab, Probe::Program("tc"), "iproute2"),
     need(Purpose::Lab, Probe::Program("nft"), "nftables"),

@@ -10,9 +10,14 @@ use crate::{LabError, LabOptions, ssh};
 
 /// Writes everything that `Holder::host` mounts.
 pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) -> Result<(), LabError> {
-    for below in
-        ["etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt", "run/libvirt", "root"]
-    {
+    for below in [
+        "etc/libvirt",
+        "var/lib/libvirt/images",
+        "var/cache/libvirt",
+        "var/log/libvirt",
+        "run/libvirt",
+        "root",
+    ] {
         let path = folder.join(below);
         fs::create_dir_all(&path).map_err(LabError::io(format!("create `{}`", path.display())))?;
     }

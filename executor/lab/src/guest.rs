@@ -1,16 +1,18 @@
 //! The lab's guest: its description, and the XML that libvirt starts it from.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::console::Console;
-use crate::{Host, LabError, Snapshot};
+use crate::{GuestDisk, Host, LabError, Snapshot};
 
 /// Where the region starts, and what firmware keeps at the top of memory.
 const OUTSIDE_REGION_MIB: u32 = 18;
 /// Beyond this, a 32-bit guest's memory is not in one piece.
 const MEMORY_MAX_MIB: u32 = 2048;
+/// Disks are `vda` to `vdz`.
+const DISK_LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
 /// As the guest's own table of phases.
 const PHASES_MAX: usize = 16;
 /// The guest's phase lengths in ticks of its clock must fit 64 bits with room to spare.
@@ -37,6 +39,10 @@ pub struct GuestSpec {
     pub persistent: bool,
     /// Whether it is only prepared, to be set running with `virsh resume`.
     pub paused: bool,
+    /// Host bridges that it has a network card on, one card for each entry, such as [`crate::GUEST_BRIDGE`].
+    pub bridges: Vec<String>,
+    /// Its disks, in order: `vda`, `vdb` …; at most 26. The guest's program does not use them.
+    pub disks: Vec<GuestDisk>,
 }
 
 /// A stretch of the guest's own time with one rate of writes.
@@ -59,6 +65,8 @@ impl Default for GuestSpec {
             seed: 1,
             persistent: true,
             paused: false,
+            bridges: Vec::new(),
+            disks: Vec::new(),
         }
     }
 }
@@ -114,19 +122,28 @@ impl Guest {
     }
 }
 
-/// Starts the guest on a host, with its console at `socket`; `scratch` is where its XML is written.
-pub(crate) fn start(
-    host: &Host,
-    spec: &GuestSpec,
-    program: &Path,
-    socket: &Path,
-    scratch: &Path,
-) -> Result<Guest, LabError> {
-    check(spec)?;
-    let console = Console::listen(socket)?;
-    let xml = domain_xml(spec, program, socket);
-    std::fs::write(scratch, xml).map_err(LabError::io(format!("write `{}`", scratch.display())))?;
-    let file = scratch.to_string_lossy();
+/// Where a guest's files are.
+#[derive(Debug)]
+pub(crate) struct GuestFiles<'a> {
+    /// The program that it boots.
+    pub(crate) program: &'a Path,
+    /// The socket of its console.
+    pub(crate) socket: PathBuf,
+    /// Where its XML is written.
+    pub(crate) xml: PathBuf,
+}
+
+/// Defines the guest on a host, and leaves it off.
+pub(crate) fn define(host: &Host, spec: &GuestSpec, files: &GuestFiles<'_>) -> Result<Guest, LabError> {
+    let guest = prepare(spec, files)?;
+    host.virsh(&["define", &files.xml.to_string_lossy()])?;
+    Ok(guest)
+}
+
+/// Starts the guest on a host.
+pub(crate) fn start(host: &Host, spec: &GuestSpec, files: &GuestFiles<'_>) -> Result<Guest, LabError> {
+    let guest = prepare(spec, files)?;
+    let file = files.xml.to_string_lossy();
     let paused: &[&str] = if spec.paused { &["--paused"] } else { &[] };
     if spec.persistent {
         host.virsh(&["define", &file])?;
@@ -134,11 +151,19 @@ pub(crate) fn start(
     } else {
         host.virsh(&[&["create", &file], paused].concat())?;
     }
-    let guest = Guest { name: spec.name.clone(), console };
     if !spec.paused {
         guest.wait_until(Duration::from_mins(2), |now| now.seq > 0)?;
     }
     Ok(guest)
+}
+
+/// Listens at the console, and writes the guest's XML.
+fn prepare(spec: &GuestSpec, files: &GuestFiles<'_>) -> Result<Guest, LabError> {
+    check(spec)?;
+    let console = Console::listen(&files.socket)?;
+    let xml = domain_xml(spec, files.program, &files.socket);
+    std::fs::write(&files.xml, xml).map_err(LabError::io(format!("write `{}`", files.xml.display())))?;
+    Ok(Guest { name: spec.name.clone(), console })
 }
 
 fn check(spec: &GuestSpec) -> Result<(), LabError> {
@@ -160,6 +185,9 @@ fn check(spec: &GuestSpec) -> Result<(), LabError> {
     if rates.max().unwrap_or(0) > WRITES_PER_SECOND_MAX {
         return bad("ask for at most 4 million writes a second");
     }
+    if spec.disks.len() > DISK_LETTERS.len() {
+        return bad("give at most 26 disks");
+    }
     Ok(())
 }
 
@@ -170,12 +198,24 @@ fn domain_xml(spec: &GuestSpec, program: &Path, socket: &Path) -> String {
         // Writing to a string cannot fail.
         let _ = write!(arguments, " phase={}:{}", phase.length_ms, phase.writes_per_second);
     }
+    let mut devices = String::new();
+    for (disk, letter) in spec.disks.iter().zip(DISK_LETTERS.chars()) {
+        devices.push_str(&disk.xml(letter));
+    }
+    for bridge in &spec.bridges {
+        // Without a boot ROM: the guest boots its own program.
+        let _ = write!(
+            devices,
+            "    <interface type='bridge'>\n      <source bridge='{bridge}'/>\n      <model type='virtio'/>\n      \
+             <rom enabled='no'/>\n    </interface>\n"
+        );
+    }
     format!(
         "<domain type='qemu'>\n  <name>{}</name>\n  <memory unit='MiB'>{}</memory>\n  <vcpu>1</vcpu>\n  <os>\n    \
          <type arch='x86_64' machine='pc'>hvm</type>\n    <kernel>{}</kernel>\n    <cmdline>{arguments}</cmdline>\n  \
          </os>\n  <features><acpi/></features>\n  <clock offset='utc'/>\n  <on_reboot>destroy</on_reboot>\n  \
          <on_crash>destroy</on_crash>\n  <devices>\n    <controller type='usb' model='none'/>\n    \
-         <memballoon model='none'/>\n    <serial type='unix'>\n      <source mode='connect' path='{}'/>\n      \
+         <memballoon model='none'/>\n{devices}    <serial type='unix'>\n      <source mode='connect' path='{}'/>\n      \
          <target port='0'/>\n    </serial>\n  </devices>\n</domain>\n",
         spec.name,
         spec.memory_mib,

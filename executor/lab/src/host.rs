@@ -72,6 +72,14 @@ impl Host {
         enter(self.inside, true, program)
     }
 
+    /// Runs a program inside the host to its end, and gives its standard output.
+    ///
+    /// # Errors
+    /// [`LabError::Command`] with its standard error when it fails.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String, LabError> {
+        shell::run(self.command(program).args(arguments))
+    }
+
     /// `virsh` at the operator's, connected to this host, not yet started.
     #[must_use]
     pub fn virsh_command(&self, arguments: &[&str]) -> Command {

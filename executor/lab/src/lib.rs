@@ -5,6 +5,9 @@
 //! pattern and bears witness on its console to what a migration did to it; the rest are faults. Everything
 //! vanishes with the [`Lab`]. It must never reach into the machine's own network, daemons or configuration:
 //! empty mount points such as `/var/lib/libvirt`, where they were missing, are all that stays.
+//!
+//! Each host has a bridge for its guests ([`GUEST_BRIDGE`], joined to the other host's) and a folder of storage that only
+//! it sees ([`STORAGE`]), both under the same names on either host, as production hosts have them.
 
 mod console;
 mod error;
@@ -20,6 +23,7 @@ mod remains;
 pub mod scenario;
 mod shell;
 mod ssh;
+mod storage;
 mod witness;
 
 use std::fs;
@@ -33,10 +37,13 @@ use std::time::{Duration, Instant};
 pub use error::LabError;
 pub use guest::{Guest, GuestSpec, Phase};
 pub use host::{Host, OccupiedPort};
+pub use network::GUEST_BRIDGE;
 pub use ssh::PASSWORD as SSH_PASSWORD;
+pub use storage::{GuestDisk, ImageFormat, STORAGE};
 pub use witness::Snapshot;
 
 use files::HostIdentity;
+use guest::GuestFiles;
 use namespaces::Holder;
 use network::{Network, Port};
 use programs::Program;
@@ -163,9 +170,21 @@ impl Lab {
     /// # Errors
     /// As [`Lab::start_guest`].
     pub fn start_guest_on(&self, host: &Host, spec: &GuestSpec) -> Result<Guest, LabError> {
+        guest::start(host, spec, &self.guest_files())
+    }
+
+    /// Defines a guest on a host without starting it. Its console is listened to, for `virsh start`.
+    ///
+    /// # Errors
+    /// [`LabError::BadGuest`] for a guest that cannot run, [`LabError::Command`] with libvirt's message.
+    pub fn define_guest_on(&self, host: &Host, spec: &GuestSpec) -> Result<Guest, LabError> {
+        guest::define(host, spec, &self.guest_files())
+    }
+
+    fn guest_files(&self) -> GuestFiles<'_> {
         let number = self.consoles.fetch_add(1, Ordering::Relaxed);
         let file = |kind: &str| self.remains.folder.join(format!("guest-{number}.{kind}"));
-        guest::start(host, spec, &self.guest_program, &file("socket"), &file("xml"))
+        GuestFiles { program: &self.guest_program, socket: file("socket"), xml: file("xml") }
     }
 
     /// Cuts the path between the hosts. Both can still be reached by the operator.

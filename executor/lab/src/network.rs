@@ -1,4 +1,7 @@
-//! The switch that joins both hosts and the operator, and the faults of the path between the hosts.
+//! The switch that joins both hosts and the operator, the faults of the path between the hosts, and the guests' network.
+//!
+//! The guests' network is apart from it, as in most data centres: each host has a bridge whose port leads to the other
+//! host's bridge, over a second switch.
 //!
 //! The switch lives in a namespace of its own. Cutting the link isolates the hosts' two ports from each
 //! other: the switch drops what one sends to the other, address resolution included, while either still
@@ -10,6 +13,9 @@ use std::ops::RangeInclusive;
 
 use crate::namespaces::enter;
 use crate::{LabError, shell};
+
+/// The bridge of each host that guests' cards can be put on. Its port is the host's `eth1`, and it has no address.
+pub const GUEST_BRIDGE: &str = "br0";
 
 /// The ports of the switch, for faults.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ impl Network {
         let network = Self { switch, hosts };
         network.on_switch("ip", "link add name switch type bridge")?;
         network.on_switch("ip", "link set dev switch up")?;
+        network.on_switch("ip", "link add name guests type bridge")?;
+        network.on_switch("ip", "link set dev guests up")?;
         for port in hosts.into_iter().chain([operator]) {
             let (name, inside) = (port.name, port.inside);
             network.on_switch(
@@ -43,6 +51,9 @@ impl Network {
             port.run("ip", &format!("link set dev eth0 address {}", port.hardware_address()))?;
             port.run("ip", &format!("address add {}/24 dev eth0", port.address))?;
             port.run("ip", "link set dev eth0 up")?;
+        }
+        for port in hosts {
+            network.wire_guests(port)?;
         }
         let [alpha, beta] = hosts;
         for (port, peer) in [(alpha, beta), (beta, alpha)] {
@@ -64,7 +75,10 @@ impl Network {
     /// Takes a host off the network altogether, the operator included, as a loss of its power does; or puts it back.
     pub(crate) fn set_silent(&self, host: &str, silent: bool) -> Result<(), LabError> {
         let state = if silent { "down" } else { "up" };
-        self.on_switch("ip", &format!("link set dev to-{host} {state}"))
+        for link in ["to", "guests"] {
+            self.on_switch("ip", &format!("link set dev {link}-{host} {state}"))?;
+        }
+        Ok(())
     }
 
     /// Limits what each host sends to the other; `None` takes the limit away.
@@ -91,6 +105,17 @@ impl Network {
         let (least, most) = (to.start(), to.end());
         let Some(port) = self.hosts.iter().find(|port| port.address == from) else { return Ok(()) };
         port.run("ss", &format!("--tcp --kill state connected dport >= :{least} and dport <= :{most}"))
+    }
+
+    /// Gives a host its bridge, with a port to the guests' switch.
+    fn wire_guests(&self, port: Port) -> Result<(), LabError> {
+        let (name, inside) = (port.name, port.inside);
+        let ends = format!("link add name guests-{name} type veth peer name eth1 netns {inside}");
+        self.on_switch("ip", &ends)?;
+        self.on_switch("ip", &format!("link set dev guests-{name} master guests up"))?;
+        port.run("ip", &format!("link add name {GUEST_BRIDGE} type bridge"))?;
+        port.run("ip", &format!("link set dev eth1 master {GUEST_BRIDGE} up"))?;
+        port.run("ip", &format!("link set dev {GUEST_BRIDGE} up"))
     }
 
     fn on_switch(&self, program: &str, arguments: &str) -> Result<(), LabError> {

@@ -8,8 +8,21 @@ use std::process::{Command, Output, Stdio};
 use crate::LabError;
 
 /// Everything that the lab runs, so that a missing tool is named before anything is built.
-const PROGRAMS: [&str; 11] =
-    ["bridge", "gcc", "hostname", "ip", "libvirtd", "mount", "nsenter", "setpriv", "tc", "unshare", "virsh"];
+const PROGRAMS: [&str; 13] = [
+    "bridge",
+    "gcc",
+    "hostname",
+    "ip",
+    "libvirtd",
+    "mount",
+    "nsenter",
+    "qemu-img",
+    "setpriv",
+    "sha256sum",
+    "tc",
+    "unshare",
+    "virsh",
+];
 
 /// Runs to the end and gives its standard output, or an error with its standard error.
 pub(crate) fn run(command: &mut Command) -> Result<String, LabError> {

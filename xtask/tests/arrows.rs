@@ -9,8 +9,9 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use xtask::Tree;
 
 /// Each member, and the members that it may depend on in whatever way.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("whimbrel-core", &[]),
+    ("whimbrel-oracle", &[]),
     ("whimbrel-sim", &["whimbrel-core"]),
     ("whimbrel-facts", &[]),
     ("whimbrel-rules", &["whimbrel-facts"]),

@@ -10,6 +10,7 @@ mod kills;
 mod kimchi;
 mod load;
 mod names;
+mod releases;
 mod rules;
 mod tap;
 mod twice;

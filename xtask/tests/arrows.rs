@@ -12,7 +12,7 @@ use xtask::Tree;
 const ARROWS: [(&str, &[&str]); 11] = [
     ("whimbrel-core", &[]),
     ("whimbrel-oracle", &[]),
-    ("whimbrel-sim", &["whimbrel-core"]),
+    ("whimbrel-sim", &["whimbrel-core", "whimbrel-oracle"]),
     ("whimbrel-facts", &[]),
     ("whimbrel-rules", &["whimbrel-facts"]),
     ("whimbrel-packs", &["whimbrel-facts", "whimbrel-rules"]),

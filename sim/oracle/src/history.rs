@@ -54,8 +54,8 @@ pub enum End {
 pub enum Seen {
     /// A copy runs there.
     Running,
-    /// A copy is there and does not run, or is not complete.
-    NotRunning,
+    /// A copy is there; it does not run, or whether it does was not to be seen.
+    Present,
     /// No copy is there.
     Absent,
     /// The host did not answer.

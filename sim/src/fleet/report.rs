@@ -306,6 +306,7 @@ const fn doer_name(doer: Doer) -> &'static str {
     match doer {
         Doer::Hypervisor => "hypervisor",
         Doer::Caller => "caller",
+        Doer::Guest => "guest",
         Doer::Fault => "fault",
     }
 }

@@ -142,7 +142,7 @@ impl World {
         if let Some(settings) =
             self.resident(guest).copy(source).map(|copy| copy.settings).filter(|_| !is_offline)
         {
-            self.add_copy(guest, Copy { host: destination, life: Life::Incoming, settings, job: Some(id) });
+            self.add_copy(guest, destination, Life::Incoming, settings, Some(id));
         }
         self.stage(id, Stage::Preparing(Leg::AtWork));
         self.agenda.put(self.now_ns + self.constants.prepare_ns, Due::Done(id, Chore::Prepare));
@@ -285,7 +285,7 @@ impl World {
         self.conclude(id);
         self.remove_copy(guest, source, Doer::Hypervisor);
         if undefine {
-            self.resident_mut(guest).defined_on.retain(|host| *host != source);
+            self.undefine_on(guest, source);
         }
         let gone = || Failure::new(Fault::Other, "operation failed: domain is not running");
         self.return_call(id, was_there.then_some(()).ok_or_else(gone));
@@ -377,6 +377,17 @@ impl World {
         let defined_on = &mut self.resident_mut(guest).defined_on;
         if !defined_on.contains(&host) {
             defined_on.push(host);
+            self.record_definition(guest, host, true);
+        }
+    }
+
+    /// Drops the guest's definition on a host, if there is one.
+    pub(super) fn undefine_on(&mut self, guest: GuestId, host: HostId) {
+        let defined_on = &mut self.resident_mut(guest).defined_on;
+        let before = defined_on.len();
+        defined_on.retain(|other| *other != host);
+        if defined_on.len() < before {
+            self.record_definition(guest, host, false);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! know of yet can have changed meanwhile.
 
 use whimbrel_core::{Failure, Fault, Hint};
+use whimbrel_oracle::Part;
 
 use super::agenda::Due;
 use super::guests::Life;
@@ -125,6 +126,7 @@ impl World {
                 self.set_demand(id);
             }
             EventKind::Completed => {
+                self.record_memory(id, Part::Whole);
                 if self.on_heard(id) {
                     self.on_all_sent(id);
                 }
@@ -136,6 +138,7 @@ impl World {
             }
             EventKind::PostcopyBegan => {
                 self.set_life(guest, source, Life::PostcopySource { is_cut_off: false }, Doer::Hypervisor);
+                self.record_memory(id, Part::Half);
                 let life = Life::PostcopyDestination { is_cut_off: false };
                 self.set_life(guest, destination, life, Doer::Hypervisor);
                 self.check_disks(id);

@@ -1,9 +1,11 @@
 //! Guests, and their copies on hosts. A copy is a QEMU process: it outlives its daemon.
 
+use super::ground_truth::Record;
 use super::inventory::made_up_uuid;
 use super::{HostId, JobId};
 use crate::guest::Guest;
 use whimbrel_core::port::Settings;
+use whimbrel_oracle::{CopyId, StorageId};
 
 /// A guest as it is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,10 @@ pub enum Life {
 #[derive(Clone, Debug)]
 pub(super) struct Copy {
     pub(super) host: HostId,
+    /// Its name in the record.
+    pub(super) id: CopyId,
+    /// What it writes to.
+    pub(super) storage: StorageId,
     pub(super) life: Life,
     pub(super) settings: Settings,
     /// The migration that works on it, in either direction.
@@ -81,6 +87,8 @@ pub(super) struct Resident {
     pub(super) copies: Vec<Copy>,
     /// Hosts that keep its definition.
     pub(super) defined_on: Vec<HostId>,
+    /// What really happened to it.
+    pub(super) record: Record,
     /// The last migration's numbers, where its source's daemon keeps them.
     pub(super) concluded: Option<(HostId, whimbrel_core::convergence::Statistics)>,
 }

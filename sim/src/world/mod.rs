@@ -17,6 +17,7 @@ mod call;
 mod checks;
 mod copying;
 mod faults;
+mod ground_truth;
 mod guests;
 mod hearing;
 mod hosts;
@@ -30,9 +31,11 @@ mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use whimbrel_core::CommandId;
 use whimbrel_core::port::Settings;
 
 pub use self::faults::{Fault, Milestone, Moment};
+pub use self::ground_truth::{BANDWIDTH_LIMIT, DOWNTIME_LIMIT};
 pub use self::guests::{Disk, Life, VirtualMachine};
 pub use self::hosts::Manner;
 pub use self::inventory::{Backing, HostInventory, Lun, Pool, Volume};
@@ -43,6 +46,7 @@ pub use self::truth::{Doer, Incident, IncidentKind};
 
 use self::agenda::{Agenda, Due};
 use self::faults::Awaited;
+use self::ground_truth::{Record, SHARED};
 use self::guests::{Copy, Resident};
 use self::hosts::Host;
 use self::job::Job;
@@ -132,6 +136,8 @@ pub struct World {
     awaited: Vec<Awaited>,
     told: VecDeque<(PortId, Told)>,
     incidents: Vec<Incident>,
+    /// Looks at hosts that were answered, until whoever asked is told: the host, and when.
+    looks: BTreeMap<(PortId, CommandId), (HostId, u64)>,
 }
 
 impl World {
@@ -157,6 +163,7 @@ impl World {
             awaited: Vec::new(),
             told: VecDeque::new(),
             incidents: Vec::new(),
+            looks: BTreeMap::new(),
         }
     }
 
@@ -205,7 +212,12 @@ impl World {
     pub fn add_guest_that_is_off(&mut self, host: HostId, machine: VirtualMachine) -> GuestId {
         let guest = GuestId(self.guests.len());
         let defined_on = if machine.is_persistent { vec![host] } else { Vec::new() };
-        self.guests.push(Resident { machine, copies: Vec::new(), defined_on, concluded: None });
+        let is_defined = !defined_on.is_empty();
+        let record = Record::new();
+        self.guests.push(Resident { machine, copies: Vec::new(), defined_on, record, concluded: None });
+        if is_defined {
+            self.record_definition(guest, host, true);
+        }
         guest
     }
 
@@ -217,7 +229,7 @@ impl World {
             downtime_limit_ms: DEFAULT_DOWNTIME_LIMIT_MS,
             bandwidth_limit_bytes_per_second: UNLIMITED_BYTES_PER_SECOND,
         };
-        self.add_copy(guest, Copy { host, life, settings, job: None });
+        self.add_copy(guest, host, life, settings, None);
         guest
     }
 
@@ -274,6 +286,7 @@ impl World {
         loop {
             while let Some((port, told)) = self.told.pop_front() {
                 if self.is_open(port) {
+                    self.record_told(port, &told);
                     return Some((port, told));
                 }
             }
@@ -354,13 +367,17 @@ impl World {
         self.host(host).daemon_runs
     }
 
-    fn add_copy(&mut self, guest: GuestId, copy: Copy) {
-        let host = copy.host;
+    /// Adds a copy, which belongs to a migration if it is incoming.
+    fn add_copy(&mut self, guest: GuestId, host: HostId, life: Life, settings: Settings, job: Option<JobId>) {
+        let storage = job.map_or(SHARED, |id| self.storage_there(id));
+        let id = self.resident_mut(guest).record.name_copy();
+        let copy = Copy { host, id, storage, life, settings, job };
         let memory_mib = self.resident(guest).machine.memory.memory_mib;
         let state = self.host_mut(host);
         state.used_mib = state.used_mib.saturating_add(memory_mib);
         state.guests.push(guest);
         self.resident_mut(guest).copies.push(copy);
+        self.record_created(guest, host);
     }
 
     fn jobs_where(&self, condition: impl Fn(&Job) -> bool) -> Vec<JobId> {

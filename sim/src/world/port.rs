@@ -119,6 +119,9 @@ impl World {
         };
         // A host without power, or one that is silent, answers nothing: whoever asks has to stop waiting.
         if !self.host(concerned).is_up || self.host(concerned).manner.is_silent {
+            if matches!(command.action, Action::Observe(_)) {
+                self.record_silence(guest, concerned);
+            }
             return;
         }
         if self.falls_on_deaf_ears(source, port, command) {
@@ -131,7 +134,10 @@ impl World {
             Action::PollJob => Answer::Job(self.job(guest, source)),
             Action::AbortMigration => Answer::Abort(self.abort(guest, source)),
             Action::StartPostcopy => Answer::Postcopy(self.start_postcopy(guest, source)),
-            Action::Observe(side) => Answer::Copy(self.observe(guest, host(side))),
+            Action::Observe(side) => {
+                self.note_look((port, command.id), host(side));
+                Answer::Copy(self.observe(guest, host(side)))
+            }
             Action::Resume(side) => Answer::Acted(self.resume(guest, host(side), Doer::Caller)),
             // As a driver does it: a copy is ended only while the other one is seen to run.
             Action::Destroy(side) => {

@@ -10,6 +10,8 @@ pub enum Doer {
     Hypervisor,
     /// Whoever drives the migration, by a call.
     Caller,
+    /// The guest itself.
+    Guest,
     /// A fault.
     Fault,
 }
@@ -76,7 +78,8 @@ impl World {
     /// Gives a copy another life, and notes what that means.
     pub(super) fn set_life(&mut self, guest: GuestId, host: HostId, life: Life, doer: Doer) {
         let Some(copy) = self.resident_mut(guest).copy_mut(host) else { return };
-        let before = std::mem::replace(&mut copy.life, life);
+        let (before, id) = (std::mem::replace(&mut copy.life, life), copy.id);
+        self.record_life(guest, id, (before, life), doer);
         if !life.runs() || before.runs() {
             return;
         }
@@ -103,6 +106,7 @@ impl World {
         let host = self.host_mut(host);
         host.guests.retain(|other| *other != guest);
         host.used_mib = host.used_mib.saturating_sub(memory_mib);
+        self.record_end(guest, copy.id, doer);
         if counted && !left && !halves {
             self.note(guest, IncidentKind::LastCopyGone, doer);
         }

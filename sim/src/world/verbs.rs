@@ -64,6 +64,7 @@ impl World {
                 copy.settings.bandwidth_limit_bytes_per_second = rate;
             }
         }
+        self.record_setting(guest, host, setting);
         let Some(id) = job.filter(|id| self.jobs.get(id.0).is_some_and(|job| job.source == host)) else {
             return Ok(());
         };
@@ -288,12 +289,12 @@ impl World {
     /// When the daemon does not answer, or refuses.
     pub(super) fn undefine(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
         self.reached(host)?;
-        let resident = self.resident_mut(guest);
+        let resident = self.resident(guest);
         let is_last = resident.defined_on.iter().all(|other| *other == host);
         if resident.copy(host).is_some() || is_last {
             return Err(refused("the definition is in use, or the only one"));
         }
-        resident.defined_on.retain(|other| *other != host);
+        self.undefine_on(guest, host);
         Ok(())
     }
 

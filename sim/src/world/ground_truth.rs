@@ -1,0 +1,170 @@
+//! What really happened to each guest, recorded for the oracle: when its copies were created, received memory, ran and
+//! ended. Nothing in the world reads it, and whoever drives a migration must not see it.
+
+use whimbrel_core::port::{Setting, Settings};
+use whimbrel_core::{Answer, CommandId, CopyState, Observation};
+use whimbrel_oracle::{
+    Actor, CopyId, End, Event, History, HostId as RecordedHost, Part, Seen, SettingId, StorageId, Writes,
+};
+
+use super::guests::Life;
+use super::truth::Doer;
+use super::{GuestId, HostId, JobId, PortId, Told, World};
+
+/// The guest's downtime limit in a [`History`], in ms.
+pub const DOWNTIME_LIMIT: SettingId = SettingId(0);
+/// The guest's bandwidth limit in a [`History`], in bytes a second.
+pub const BANDWIDTH_LIMIT: SettingId = SettingId(1);
+
+/// Storage that all hosts share.
+pub(super) const SHARED: StorageId = StorageId(0);
+
+/// A guest's history, and how many copies it has named.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    history: History,
+    copies: u32,
+}
+
+impl Record {
+    pub(super) fn new() -> Self {
+        Self { history: History::new(Writes::WhileRunning), copies: 0 }
+    }
+
+    pub(super) fn name_copy(&mut self) -> CopyId {
+        self.copies += 1;
+        CopyId(self.copies - 1)
+    }
+}
+
+impl World {
+    /// What really happened to a guest.
+    #[must_use]
+    pub fn history(&self, guest: GuestId) -> &History {
+        &self.resident(guest).record.history
+    }
+
+    pub(super) fn record(&mut self, guest: GuestId, event: Event) {
+        let at_ns = self.now_ns;
+        self.resident_mut(guest).record.history.record(at_ns, event);
+    }
+
+    /// A copy was added.
+    pub(super) fn record_created(&mut self, guest: GuestId, host: HostId) {
+        let Some(copy) = self.resident(guest).copy(host) else { return };
+        let (id, storage, settings, life) = (copy.id, copy.storage, copy.settings, copy.life);
+        let is_incoming = life == Life::Incoming;
+        self.record(guest, Event::Created { copy: id, host: recorded(host), storage, is_incoming });
+        let Settings { downtime_limit_ms, bandwidth_limit_bytes_per_second } = settings;
+        self.record_setting(guest, host, Setting::DowntimeLimitMs(downtime_limit_ms));
+        self.record_setting(
+            guest,
+            host,
+            Setting::BandwidthLimitBytesPerSecond(bandwidth_limit_bytes_per_second),
+        );
+        if life.runs() {
+            self.record(guest, Event::Started { copy: id, by: Actor::Other });
+        }
+    }
+
+    pub(super) fn record_setting(&mut self, guest: GuestId, host: HostId, setting: Setting) {
+        let Some(copy) = self.resident(guest).copy(host).map(|copy| copy.id) else { return };
+        let (setting, value) = match setting {
+            Setting::DowntimeLimitMs(ms) => (DOWNTIME_LIMIT, ms),
+            Setting::BandwidthLimitBytesPerSecond(rate) => (BANDWIDTH_LIMIT, rate),
+        };
+        self.record(guest, Event::Set { copy, setting, value });
+    }
+
+    pub(super) fn record_definition(&mut self, guest: GuestId, host: HostId, is_defined: bool) {
+        let host = recorded(host);
+        self.record(guest, if is_defined { Event::Defined { host } } else { Event::Undefined { host } });
+    }
+
+    /// A copy's life changed.
+    pub(super) fn record_life(&mut self, guest: GuestId, copy: CopyId, change: (Life, Life), doer: Doer) {
+        let (before, now) = change;
+        let by = actor(doer);
+        if before == Life::Incoming && now != Life::Incoming && !now.runs() {
+            self.record(guest, Event::TakenOver { copy });
+        }
+        if now.runs() && !before.runs() {
+            self.record(guest, Event::Started { copy, by });
+        } else if before.runs() && !now.runs() {
+            self.record(guest, Event::Stopped { copy, by });
+        }
+    }
+
+    pub(super) fn record_end(&mut self, guest: GuestId, copy: CopyId, doer: Doer) {
+        let how = if doer == Doer::Guest { End::PoweredOff } else { End::Destroyed };
+        self.record(guest, Event::Ended { copy, how, by: actor(doer) });
+    }
+
+    /// The source's memory, or what it takes to run without the rest, has arrived at the destination.
+    pub(super) fn record_memory(&mut self, id: JobId, part: Part) {
+        let Some(job) = self.jobs.get(id.0) else { return };
+        let (guest, source, destination) = (job.guest, job.source, job.destination);
+        let mirror_is_complete = job.mirror.as_ref().is_some_and(|mirror| mirror.remaining_bytes() == 0);
+        let resident = self.resident(guest);
+        let (Some(from), Some(to)) = (resident.copy(source), resident.copy(destination)) else { return };
+        let (copy, storage, from, from_storage) = (to.id, to.storage, from.id, from.storage);
+        if mirror_is_complete {
+            self.record(guest, Event::Mirrored { to: storage, from: from_storage });
+        }
+        self.record(guest, Event::MemoryReceived { copy, from, part });
+    }
+
+    /// What a destination's copy writes to.
+    pub(super) fn storage_there(&self, id: JobId) -> StorageId {
+        let Some(job) = self.jobs.get(id.0) else { return SHARED };
+        if job.options.copy_disks.is_some() {
+            return StorageId(1 + recorded(job.destination).0);
+        }
+        self.resident(job.guest).copy(job.source).map_or(SHARED, |copy| copy.storage)
+    }
+
+    /// A daemon has been asked what it sees. The answer counts from now on, once it has arrived.
+    pub(super) fn note_look(&mut self, look: (PortId, CommandId), host: HostId) {
+        self.looks.insert(look, (host, self.now_ns));
+    }
+
+    /// A look at a host is not answered.
+    pub(super) fn record_silence(&mut self, guest: GuestId, host: HostId) {
+        let since_ns = self.now_ns;
+        self.record(guest, Event::Observed { host: recorded(host), since_ns, seen: Seen::NoAnswer });
+    }
+
+    /// Whoever drives is about to be told something: what it knows of a host is recorded.
+    pub(super) fn record_told(&mut self, port: PortId, told: &Told) {
+        let Told::Observed(Observation::Answer { to, answer: Answer::Copy(state) }) = told else { return };
+        let Some((host, since_ns)) = self.looks.remove(&(port, *to)) else { return };
+        let Some(guest) = self.guest_of(port) else { return };
+        let seen = match state {
+            CopyState::Running => Seen::Running,
+            CopyState::Absent | CopyState::Defined => Seen::Absent,
+            CopyState::Unknown => Seen::NoAnswer,
+            CopyState::Migrating
+            | CopyState::Stopped
+            | CopyState::Paused
+            | CopyState::Incoming
+            | CopyState::Postcopy
+            | CopyState::PostcopyFailed => Seen::Present,
+        };
+        self.record(guest, Event::Observed { host: recorded(host), since_ns, seen });
+    }
+}
+
+/// A host's name in a [`History`].
+pub(super) fn recorded(host: HostId) -> RecordedHost {
+    // A world has few hosts.
+    RecordedHost(u32::try_from(host.0).unwrap_or(u32::MAX))
+}
+
+fn actor(doer: Doer) -> Actor {
+    match doer {
+        Doer::Hypervisor => Actor::Hypervisor,
+        Doer::Caller => Actor::Migration,
+        Doer::Guest => Actor::Guest,
+        Doer::Fault => Actor::Other,
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::history::{Actor, CopyId, Event, History};
-use crate::state::{Copy, Memory, State};
+use crate::state::{Copy, State};
 
 /// A rule about what may happen to a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,12 +100,7 @@ fn judge_start(before: &State, at_ns: u64, copy: &Copy, by: Actor, violations: &
         let one_writer = violation(before, Rule::OneWriter, at_ns, copy, by);
         violations.push(Violation { other, ..one_writer });
     }
-    let is_complete = match copy.memory {
-        Memory::Empty => false,
-        Memory::Fresh | Memory::Whole => true,
-        Memory::Half(rest) => before.copy(rest).is_some(),
-    };
-    if !is_complete {
+    if !before.is_complete(copy) {
         violations.push(violation(before, Rule::MemoryComplete, at_ns, copy, by));
     } else if !before.is_current(copy) {
         violations.push(violation(before, older(before, copy), at_ns, copy, by));

@@ -9,9 +9,10 @@ const CONFIRMATIONS: usize = 3;
 /// Something that a migration reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
-    /// The guest runs on this host, and nowhere else.
+    /// A copy of the guest runs on this host with all of its memory, and none runs elsewhere. Whether it may run, the
+    /// rules say: a hypervisor may have started one that is stale.
     RunsOn(HostId),
-    /// The guest is on this host with all of its memory, and does not run.
+    /// The guest is on this host, does not run, and can go on from there.
     StandsOn(HostId),
     /// The guest is off, and defined on this host.
     OffOn(HostId),
@@ -87,7 +88,7 @@ fn holds(history: &History, state: &State, claim: Claim) -> bool {
     let running = || state.copies.iter().filter(|copy| copy.runs());
     match claim {
         Claim::RunsOn(host) => {
-            on(host).is_some_and(|copy| copy.runs() && state.can_go_on(copy)) && running().count() == 1
+            on(host).is_some_and(|copy| copy.runs() && state.is_complete(copy)) && running().count() == 1
         }
         Claim::StandsOn(host) => on(host).is_some_and(|copy| !copy.runs() && state.can_go_on(copy)),
         Claim::OffOn(host) => {

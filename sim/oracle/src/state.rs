@@ -72,14 +72,18 @@ impl State {
             || self.storage(copy.storage).is_some_and(|storage| storage.version == copy.knows)
     }
 
-    /// Whether the guest can go on from this copy, together with the one that holds the rest of its memory.
-    pub(crate) fn can_go_on(&self, copy: &Copy) -> bool {
-        let has_memory = match copy.memory {
+    /// Whether all of the copy's memory is there, if in two places.
+    pub(crate) fn is_complete(&self, copy: &Copy) -> bool {
+        match copy.memory {
             Memory::Empty => false,
             Memory::Fresh | Memory::Whole => true,
             Memory::Half(rest) => self.copy(rest).is_some(),
-        };
-        copy.is_taken_over && has_memory && self.is_current(copy)
+        }
+    }
+
+    /// Whether the guest can go on from this copy, together with the one that holds the rest of its memory.
+    pub(crate) fn can_go_on(&self, copy: &Copy) -> bool {
+        copy.is_taken_over && self.is_complete(copy) && self.is_current(copy)
     }
 
     /// Whether the guest can go on at all without being booted from its storage.
@@ -125,7 +129,7 @@ impl State {
             }
             Event::MemoryReceived { copy, from, part } => self.receive(copy, from, part),
             Event::TakenOver { copy } => self.change(copy, |copy| copy.is_taken_over = true),
-            Event::Started { copy, .. } => self.start(copy, at_ns),
+            Event::Started { copy, .. } => self.start(copy, at_ns, writes),
             Event::Stopped { copy, .. } => self.change(copy, |copy| copy.running_since_ns = None),
             Event::Rebooted { copy } => self.reboot(copy),
             Event::Wrote { copy } => {
@@ -198,10 +202,12 @@ impl State {
         })
     }
 
-    fn start(&mut self, id: CopyId, at_ns: u64) -> bool {
+    /// A copy that was started may have written, however soon it was stopped again.
+    fn start(&mut self, id: CopyId, at_ns: u64, writes: Writes) -> bool {
         self.is_powered_off = false;
+        let is_new = self.copy(id).is_some_and(|copy| !copy.runs());
         let booted = self.copy(id).map_or(0, |copy| self.version_of(copy.storage));
-        self.change(id, |copy| {
+        let is_there = self.change(id, |copy| {
             if copy.memory == Memory::Fresh {
                 copy.knows = booted;
                 copy.memory = Memory::Whole;
@@ -209,7 +215,11 @@ impl State {
             copy.is_taken_over = true;
             copy.has_run = true;
             copy.running_since_ns.get_or_insert(at_ns);
-        })
+        });
+        if is_new && writes == Writes::WhileRunning {
+            self.write(id, at_ns);
+        }
+        is_there
     }
 
     fn reboot(&mut self, id: CopyId) -> bool {

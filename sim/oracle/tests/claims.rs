@@ -64,7 +64,9 @@ fn a_copy_that_is_stale_is_not_the_guest() {
     let mut history = moved();
     history.record(20, ended(NEW));
     history.record(30, Event::Started { copy: OLD, by: Actor::Migration });
-    assert!(check_claim(&history, Claim::RunsOn(HERE)).is_err());
+    assert!(check_claim(&history, Claim::RunsOn(HERE)).is_ok(), "it runs, which the rules forbid");
+    history.record(40, Event::Stopped { copy: OLD, by: Actor::Migration });
+    assert!(check_claim(&history, Claim::StandsOn(HERE)).is_err());
     assert!(check_claim(&history, Claim::Lost).is_ok());
 }
 

@@ -9,9 +9,29 @@ mod written;
 
 use whimbrel_core::Input;
 
+use self::run::run_as;
+
 pub use plan::{Plan, Trouble, What, When};
-pub use run::{Broken, Run, run, run_told_as};
+pub use run::{Broken, Run, run, run_told_as, run_with_oracle};
 pub use written::as_test;
+
+/// How the migrations of a series are drawn, and what is held against them.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// The plan of a seed.
+    pub plan: fn(u64) -> Plan,
+    /// Whether the oracle is asked what really happened, and whether outcomes are true.
+    pub with_oracle: bool,
+    /// What the machine is told instead of what its driver heard.
+    pub told_as: fn(Input) -> Input,
+}
+
+impl Setup {
+    /// Hosts, links and drivers fail; the incidents of the world are looked at.
+    pub const PLAIN: Self = Self { plan: Plan::of, with_oracle: false, told_as: |input| input };
+    /// The guest acts by itself as well, and the oracle is asked.
+    pub const WITH_ORACLE: Self = Self { plan: Plan::with_guest, with_oracle: true, ..Self::PLAIN };
+}
 
 /// What a series of migrations came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,18 +79,27 @@ pub fn series(first: u64, cases: u64, most: usize) -> Series {
 /// As [`series`].
 #[must_use]
 pub fn series_told_as(first: u64, cases: u64, most: usize, told_as: fn(Input) -> Input) -> Series {
+    series_of(Setup { told_as, ..Setup::PLAIN }, first, cases, most)
+}
+
+/// The same with another setup.
+///
+/// # Panics
+/// As [`series`].
+#[must_use]
+pub fn series_of(setup: Setup, first: u64, cases: u64, most: usize) -> Series {
     let mut series = Series { log_hash: 0xcbf2_9ce4_8422_2325, ..Series::default() };
     for seed in first..first.saturating_add(cases) {
-        let plan = Plan::of(seed);
-        let ran = run_told_as(&plan, false, told_as);
+        let plan = (setup.plan)(seed);
+        let ran = run_as(&plan, false, setup);
         series.cases += 1;
         series.log_hash = (series.log_hash ^ ran.trail).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
         if seed % REPLAYED == 0 {
-            assert!(run_told_as(&plan, false, told_as) == ran, "seed {seed} went two ways");
+            assert!(run_as(&plan, false, setup) == ran, "seed {seed} went two ways");
             series.replayed += 1;
         }
         if let Some(broken) = ran.broken {
-            series.found.push(shrunk(plan, broken, told_as));
+            series.found.push(shrunk(plan, broken, setup));
             if series.found.len() >= most {
                 break;
             }
@@ -80,9 +109,9 @@ pub fn series_told_as(first: u64, cases: u64, most: usize, told_as: fn(Input) ->
 }
 
 /// Leaves out whatever is not needed to break the same promise.
-fn shrunk(plan: Plan, broken: Broken, told_as: fn(Input) -> Input) -> Found {
+fn shrunk(plan: Plan, broken: Broken, setup: Setup) -> Found {
     let (seed, troubles) = (plan.seed, plan.troubles.len());
-    let breaks = |plan: &Plan| run_told_as(plan, false, told_as).broken == Some(broken);
+    let breaks = |plan: &Plan| run_as(plan, false, setup).broken == Some(broken);
     let mut small = plan;
     let mut place = 0;
     while place < small.troubles.len() {
@@ -107,6 +136,6 @@ fn shrunk(plan: Plan, broken: Broken, told_as: fn(Input) -> Input) -> Found {
             small = less;
         }
     }
-    let journal = run_told_as(&small, true, told_as).journal.unwrap_or_default();
+    let journal = run_as(&small, true, setup).journal.unwrap_or_default();
     Found { seed, troubles, plan: small, broken, journal }
 }

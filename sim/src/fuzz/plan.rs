@@ -74,6 +74,12 @@ pub enum What {
     Driver(u64),
     /// An operator asks for something.
     Request(Request),
+    /// The guest powers itself off, wherever it runs.
+    PowerOff,
+    /// The guest boots again.
+    Reboot,
+    /// The guest sleeps and wakes up.
+    WakeUp,
 }
 
 const KINDS: u64 = 12;
@@ -89,6 +95,10 @@ const MILESTONES: [Milestone; 8] = [
 ];
 /// Most troubles of one migration.
 const MOST: u64 = 6;
+/// Most things that the guest does by itself.
+const MOST_BY_GUEST: u64 = 2;
+/// Keeps what the guest does apart from the other chance of a seed.
+const GUEST: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Plan {
     /// The plan of a seed.
@@ -109,6 +119,19 @@ impl Plan {
             troubles: (0..count).filter_map(|_| Trouble::draw(kinds, &mut random)).collect(),
         }
     }
+
+    /// The plan of a seed, with a guest that powers off, boots and sleeps when it likes.
+    #[must_use]
+    pub fn with_guest(seed: u64) -> Self {
+        let mut plan = Self::of(seed);
+        let mut random = Random::from_seed(seed ^ GUEST);
+        for _ in 0..random.below(MOST_BY_GUEST + 1) {
+            let what = one_of([What::PowerOff, What::PowerOff, What::Reboot, What::WakeUp], &mut random);
+            let (when, after_ms) = moment(&mut random);
+            plan.troubles.push(Trouble { when, after_ms, what });
+        }
+        plan
+    }
 }
 
 impl Trouble {
@@ -116,14 +139,7 @@ impl Trouble {
     fn draw(kinds: u64, random: &mut Random) -> Option<Self> {
         let kind = random.below(KINDS);
         let on = (0..KINDS).map(|next| (kind + next) % KINDS).find(|kind| kinds & (1 << kind) != 0)?;
-        let milestone = usize::try_from(random.below(16)).unwrap_or(0);
-        let when = MILESTONES.get(milestone).map_or(When::Begin, |milestone| When::At(*milestone));
-        let after_ms = match (when, random.below(3)) {
-            (When::Begin, _) => random.below(4_000),
-            (_, 0) => 0,
-            (_, 1) => random.below(20),
-            _ => random.below(2_000),
-        };
+        let (when, after_ms) = moment(random);
         Some(Self { when, after_ms, what: What::draw(on, random) })
     }
 }
@@ -155,7 +171,20 @@ impl What {
     }
 }
 
-fn one_of([first, second, third, fourth]: [u64; 4], random: &mut Random) -> u64 {
+/// A moment, and how many ms after it.
+fn moment(random: &mut Random) -> (When, u64) {
+    let milestone = usize::try_from(random.below(16)).unwrap_or(0);
+    let when = MILESTONES.get(milestone).map_or(When::Begin, |milestone| When::At(*milestone));
+    let after_ms = match (when, random.below(3)) {
+        (When::Begin, _) => random.below(4_000),
+        (_, 0) => 0,
+        (_, 1) => random.below(20),
+        _ => random.below(2_000),
+    };
+    (when, after_ms)
+}
+
+fn one_of<T>([first, second, third, fourth]: [T; 4], random: &mut Random) -> T {
     match random.below(4) {
         0 => first,
         1 => second,

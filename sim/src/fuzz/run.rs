@@ -1,15 +1,18 @@
 //! One migration with its troubles, from beginning to end, by the shipped machine in the simulated world; and what is held
 //! against it.
 
-use whimbrel_core::{Input, Request, Side, Spec, Verdict, Ways, Whereabouts};
+use whimbrel_core::{Ending, Input, Leftover, Outcome, Request, Side, Spec, Verdict, Ways, Whereabouts};
+use whimbrel_oracle::{Actor, Claim, HostId as RecordedHost, Rule, Violation, check, check_claim};
 
+use super::Setup;
 use super::plan::{Plan, What, When};
 use crate::driver::{Driver, options_of, unwatched};
 use crate::guest::{Guest, Pattern, Writer};
 use crate::network::{Capacity, Line, Loss};
 use crate::qemu::Engine;
 use crate::world::{
-    Doer, Fault, GuestId, HostId, HostInventory, IncidentKind, Manner, Moment, Told, VirtualMachine, World,
+    BANDWIDTH_LIMIT, DOWNTIME_LIMIT, Doer, Fault, GuestId, HostId, HostInventory, IncidentKind, Manner,
+    Moment, Told, VirtualMachine, World,
 };
 
 const MS: u64 = 1_000_000;
@@ -40,6 +43,10 @@ pub enum Broken {
     NeverEnds,
     /// The world, or the machine, broke the protocol of the port.
     Misuse,
+    /// A command of ours broke a rule of the oracle.
+    Rule(Rule),
+    /// What the outcome reports is not true.
+    Claim(Claim),
 }
 
 /// Runs a plan.
@@ -48,12 +55,23 @@ pub fn run(plan: &Plan, with_journal: bool) -> Run {
     run_told_as(plan, with_journal, |input| input)
 }
 
+/// Runs a plan and asks the oracle about it as well.
+#[must_use]
+pub fn run_with_oracle(plan: &Plan, with_journal: bool) -> Run {
+    run_as(plan, with_journal, Setup::WITH_ORACLE)
+}
+
 /// The same with a driver that tells the machine something else than what it heard, to see whether that is found out.
 #[must_use]
 pub fn run_told_as(plan: &Plan, with_journal: bool, told_as: fn(Input) -> Input) -> Run {
+    run_as(plan, with_journal, Setup { told_as, ..Setup::PLAIN })
+}
+
+/// Runs a plan as a series does.
+pub(super) fn run_as(plan: &Plan, with_journal: bool, setup: Setup) -> Run {
     let mut course = Course::new(plan, with_journal);
-    course.told_as = told_as;
-    let broken = course.go();
+    course.told_as = setup.told_as;
+    let broken = course.go(setup.with_oracle);
     let journal = course.driver.journal().map(str::to_owned);
     Run { trail: course.driver.view().trail, broken, journal }
 }
@@ -88,8 +106,8 @@ impl Course {
         if with_journal {
             driver.keep_journal();
         }
-        let copies_may_die =
-            plan.troubles.iter().any(|trouble| matches!(trouble.what, What::Guest(_) | What::Host(..)));
+        let takes_copies = |what| matches!(what, What::Guest(_) | What::Host(..) | What::PowerOff);
+        let copies_may_die = plan.troubles.iter().any(|trouble| takes_copies(trouble.what));
         let mut course =
             Self { world, driver, guest, source, destination, copies_may_die, told_as: |input| input };
         course.prepare(plan);
@@ -145,6 +163,9 @@ impl Course {
                 manner(side, Manner { loses_events: true, ..Manner::default() }),
                 Some((manner(side, Manner::default()), 60_000)),
             ),
+            What::PowerOff => (Fault::PowerOff(self.guest), None),
+            What::Reboot => (Fault::Reboot(self.guest), None),
+            What::WakeUp => (Fault::WakeUp(self.guest), None),
             What::Driver(ms) => {
                 return self.world.interrupt_at(moment, after_ns, self.driver.port(), ms * MS);
             }
@@ -158,7 +179,7 @@ impl Course {
         }
     }
 
-    fn go(&mut self) -> Option<Broken> {
+    fn go(&mut self, with_oracle: bool) -> Option<Broken> {
         if self.feed(Input::Operator(Request::Begin)).is_none() {
             return Some(Broken::Misuse);
         }
@@ -170,7 +191,8 @@ impl Course {
                 return Some(Broken::Misuse);
             }
         }
-        self.judge()
+        let found = with_oracle.then(|| self.ask_oracle()).flatten();
+        found.or_else(|| self.judge())
     }
 
     /// On to the next thing that happens; none when the protocol of the port was broken.
@@ -203,7 +225,7 @@ impl Course {
         let (here, there) = (is_whole(self.source), is_whole(self.destination));
         let said = outcome.guest;
         let wrong = match said.side() {
-            _ if outcome.ending == whimbrel_core::Ending::InDoubt => false,
+            _ if outcome.ending == Ending::InDoubt => false,
             // A side that could not be asked is named; what is there may have come to run since.
             _ if outcome.unsettled.is_some() => false,
             Some(Side::Source) => !here && (there || !self.copies_may_die),
@@ -212,6 +234,65 @@ impl Course {
         };
         wrong.then_some(Broken::WrongPlace(said))
     }
+
+    /// Asks the oracle what really happened, and whether the outcome tells it.
+    fn ask_oracle(&self) -> Option<Broken> {
+        let history = self.world.history(self.guest);
+        let ours =
+            |violation: &&Violation| violation.by == Actor::Migration || violation.rule == Rule::Consistent;
+        if let Some(violation) = check(history).iter().find(ours) {
+            return Some(Broken::Rule(violation.rule));
+        }
+        let outcome = self.driver.view().outcome?;
+        let ends = [self.source, self.destination].map(World::recorded_host);
+        let false_claim = |claim: &Claim| check_claim(history, *claim).is_err();
+        claims(outcome, ends).into_iter().find(false_claim).map(Broken::Claim)
+    }
+}
+
+/// What an outcome reports, in the oracle's words.
+fn claims(outcome: &Outcome, [source, destination]: [RecordedHost; 2]) -> Vec<Claim> {
+    if outcome.ending == Ending::InDoubt {
+        return vec![Claim::InDoubt];
+    }
+    let place = match outcome.guest {
+        Whereabouts::Untouched => None,
+        Whereabouts::SourceRunning => Some(Claim::RunsOn(source)),
+        Whereabouts::SourcePaused => Some(Claim::StandsOn(source)),
+        Whereabouts::SourceOff => Some(Claim::OffOn(source)),
+        Whereabouts::DestinationRunning => Some(Claim::RunsOn(destination)),
+        Whereabouts::DestinationPaused => Some(Claim::StandsOn(destination)),
+        Whereabouts::DestinationOff => Some(Claim::OffOn(destination)),
+        Whereabouts::DestinationPostcopy => Some(Claim::NeedsBothCopies(destination)),
+        Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind => Some(Claim::Lost),
+        Whereabouts::BothRunning => Some(Claim::BothRun),
+        Whereabouts::Nowhere => Some(Claim::Nowhere),
+        Whereabouts::Unknown => Some(Claim::InDoubt),
+    };
+    let mut claims: Vec<_> = place.into_iter().collect();
+    let is_left = |leftover| outcome.not_undone.contains(&leftover);
+    match outcome.guest.side().filter(|_| outcome.unsettled.is_none()) {
+        Some(Side::Source) => {
+            claims.push(Claim::NoCopyOn(destination));
+            if !is_left(Leftover::Definition(Side::Destination)) {
+                claims.push(Claim::NotDefinedOn(destination));
+            }
+            if !is_left(Leftover::DowntimeLimit) {
+                claims.push(Claim::Restored(DOWNTIME_LIMIT));
+            }
+            if !is_left(Leftover::BandwidthLimit) {
+                claims.push(Claim::Restored(BANDWIDTH_LIMIT));
+            }
+        }
+        Some(Side::Destination) => {
+            claims.push(Claim::NoCopyOn(source));
+            if !is_left(Leftover::Definition(Side::Source)) {
+                claims.push(Claim::NotDefinedOn(source));
+            }
+        }
+        None => {}
+    }
+    claims
 }
 
 fn memory(plan: &Plan) -> Guest {

@@ -42,6 +42,12 @@ pub enum Fault {
     Pause(GuestId, HostId),
     /// Somebody lets them run again.
     Unpause(GuestId, HostId),
+    /// The guest powers itself off, wherever it runs.
+    PowerOff(GuestId),
+    /// The guest boots again, wherever it runs.
+    Reboot(GuestId),
+    /// The guest sleeps and wakes up, wherever it runs. libvirt notes why it runs anew, whatever it noted before.
+    WakeUp(GuestId),
 }
 
 /// The moment at which something is to happen.
@@ -99,7 +105,7 @@ impl World {
         match fault {
             Fault::KillDaemon(host) => self.kill_daemon(host),
             Fault::StartDaemon(host) => self.start_daemon(host),
-            Fault::KillGuest(guest, host) => self.kill_guest(guest, host),
+            Fault::KillGuest(guest, host) => self.end_guest(guest, host, Doer::Fault),
             Fault::LoseHost(host) => self.lose_host(host),
             Fault::StartHost(host) => {
                 if !self.host(host).is_up {
@@ -138,6 +144,13 @@ impl World {
             Fault::Unpause(guest, host) => {
                 let _ = self.resume(guest, host, Doer::Fault);
             }
+            Fault::PowerOff(guest) => {
+                for host in self.running_on(guest).collect::<Vec<_>>() {
+                    self.end_guest(guest, host, Doer::Guest);
+                }
+            }
+            Fault::Reboot(guest) => self.record_reboot(guest),
+            Fault::WakeUp(guest) => self.wake_up(guest),
         }
     }
 
@@ -255,14 +268,22 @@ impl World {
         }
     }
 
-    fn kill_guest(&mut self, guest: GuestId, host: HostId) {
+    /// The guest's process on a host ends, by itself or not.
+    fn end_guest(&mut self, guest: GuestId, host: HostId, doer: Doer) {
         let Some(job) = self.resident(guest).copy(host).map(|copy| copy.job) else { return };
         if let Some(id) = job {
             self.bring_up(id);
         }
-        self.remove_copy(guest, host, Doer::Fault);
+        self.remove_copy(guest, host, doer);
         if let Some(id) = job {
             self.on_copy_gone(id, host);
+        }
+    }
+
+    /// What libvirt noted of a post-copy is overwritten: the guest is told as running, and nothing more.
+    fn wake_up(&mut self, guest: GuestId) {
+        for copy in &mut self.resident_mut(guest).copies {
+            copy.woke_up |= copy.life.runs();
         }
     }
 

@@ -44,6 +44,12 @@ impl World {
         &self.resident(guest).record.history
     }
 
+    /// A host's name in a history.
+    #[must_use]
+    pub fn recorded_host(host: HostId) -> RecordedHost {
+        recorded(host)
+    }
+
     pub(super) fn record(&mut self, guest: GuestId, event: Event) {
         let at_ns = self.now_ns;
         self.resident_mut(guest).record.history.record(at_ns, event);
@@ -92,6 +98,13 @@ impl World {
             self.record(guest, Event::Started { copy, by });
         } else if before.runs() && !now.runs() {
             self.record(guest, Event::Stopped { copy, by });
+        }
+    }
+
+    pub(super) fn record_reboot(&mut self, guest: GuestId) {
+        let running = self.resident(guest).copies.iter().filter(|copy| copy.life.runs());
+        for copy in running.map(|copy| copy.id).collect::<Vec<_>>() {
+            self.record(guest, Event::Rebooted { copy });
         }
     }
 

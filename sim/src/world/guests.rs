@@ -76,6 +76,8 @@ pub(super) struct Copy {
     pub(super) storage: StorageId,
     pub(super) life: Life,
     pub(super) settings: Settings,
+    /// Whether the guest slept and woke up here.
+    pub(super) woke_up: bool,
     /// The migration that works on it, in either direction.
     pub(super) job: Option<JobId>,
 }

@@ -371,7 +371,7 @@ impl World {
     fn add_copy(&mut self, guest: GuestId, host: HostId, life: Life, settings: Settings, job: Option<JobId>) {
         let storage = job.map_or(SHARED, |id| self.storage_there(id));
         let id = self.resident_mut(guest).record.name_copy();
-        let copy = Copy { host, id, storage, life, settings, job };
+        let copy = Copy { host, id, storage, life, settings, woke_up: false, job };
         let memory_mib = self.resident(guest).machine.memory.memory_mib;
         let state = self.host_mut(host);
         state.used_mib = state.used_mib.saturating_add(memory_mib);

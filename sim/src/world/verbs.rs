@@ -31,6 +31,7 @@ impl World {
             Life::Running => CopyState::Running,
             Life::Paused => CopyState::Paused,
             Life::Stopped => CopyState::Stopped,
+            Life::PostcopyDestination { is_cut_off: false } if copy.woke_up => CopyState::Running,
             Life::PostcopySource { is_cut_off } | Life::PostcopyDestination { is_cut_off } => {
                 if is_cut_off {
                     CopyState::PostcopyFailed

@@ -1,0 +1,107 @@
+//! The oracle on the simulated world: what it says of a guest that acts by itself, and of drivers that lie.
+
+#![cfg(test)]
+
+use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
+use whimbrel_oracle::{Claim, Rule};
+use whimbrel_sim::fuzz::{Broken, Plan, Series, Setup, Trouble, What, When, run_with_oracle, series_of};
+use whimbrel_sim::world::Milestone;
+
+/// Migrations of each series; WHIMBREL_CASES asks for more.
+fn cases() -> u64 {
+    std::env::var("WHIMBREL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
+}
+
+fn tell(series: &Series) {
+    for found in &series.found {
+        println!("seed {}: {:?} {:?}", found.seed, found.broken, found.plan.troubles);
+    }
+    println!("{} of {} migrations", series.found.len(), series.cases);
+}
+
+/// The recorder must never contradict itself, whatever the machine does.
+#[test]
+fn every_history_is_consistent() {
+    let series = series_of(Setup::WITH_ORACLE, 0, 5_000, usize::MAX);
+    let contradicts = |broken| broken == Broken::Rule(Rule::Consistent);
+    assert!(!series.found.iter().any(|found| contradicts(found.broken)));
+    assert_eq!(series.replayed, 50);
+}
+
+#[test]
+#[ignore = "the control machine still resumes a source that is older than its disks"]
+fn the_oracle_agrees_with_every_migration_of_a_guest_that_only_runs() {
+    let series = series_of(Setup { plan: Plan::of, ..Setup::WITH_ORACLE }, 0, cases(), 100);
+    tell(&series);
+    assert!(series.found.is_empty());
+}
+
+#[test]
+#[ignore = "the control machine still resumes a source that is older than its disks"]
+fn a_guest_may_act_by_itself_and_no_promise_is_broken() {
+    let series = series_of(Setup::WITH_ORACLE, 0, cases(), 100);
+    tell(&series);
+    assert!(series.found.is_empty());
+}
+
+/// The source's daemon dies while the destination takes over; the guest runs there and powers itself off; the daemon
+/// comes back with a copy that is older than the disks.
+#[test]
+#[ignore = "the control machine still resumes a source that is older than its disks"]
+fn a_source_is_not_resumed_after_the_guest_ran_and_powered_off_on_the_destination() {
+    let plan = Plan {
+        seed: 0,
+        writes_per_second: 200,
+        is_persistent: true,
+        postcopy: false,
+        limits: false,
+        timeout_ms: None,
+        poll_interval_ms: 1_000,
+        troubles: vec![
+            Trouble { when: When::At(Milestone::Starting), after_ms: 0, what: What::Daemon(true, 40_000) },
+            Trouble { when: When::At(Milestone::Started), after_ms: 2_000, what: What::PowerOff },
+        ],
+    };
+    assert_eq!(run_with_oracle(&plan, false).broken, None);
+}
+
+/// The guest wakes up in post-copy, and libvirt tells it as running; whoever drives was gone meanwhile.
+#[test]
+#[ignore = "the control machine still ends the source's half of a post-copy that is told as running"]
+fn the_source_half_of_a_post_copy_is_kept_when_the_guest_has_woken_up() {
+    let plan = Plan {
+        seed: 0,
+        writes_per_second: 20_000,
+        is_persistent: true,
+        postcopy: true,
+        limits: false,
+        timeout_ms: None,
+        poll_interval_ms: 1_000,
+        troubles: vec![
+            Trouble { when: When::At(Milestone::Copying), after_ms: 100, what: What::Request(POSTCOPY) },
+            Trouble { when: When::At(Milestone::Postcopy), after_ms: 0, what: What::WakeUp },
+            Trouble { when: When::At(Milestone::Postcopy), after_ms: 1, what: What::Clients(true) },
+        ],
+    };
+    assert_eq!(run_with_oracle(&plan, false).broken, None);
+}
+
+const POSTCOPY: Request = Request::React(Wish::Postcopy);
+
+/// A driver's mistake: a copy that is there is told as absent.
+fn nothing_is_there(input: Input) -> Input {
+    match input {
+        Input::Hypervisor(Observation::Answer {
+            to,
+            answer: Answer::Copy(CopyState::Running | CopyState::Paused | CopyState::Unknown),
+        }) => Input::Hypervisor(Observation::Answer { to, answer: Answer::Copy(CopyState::Absent) }),
+        other => other,
+    }
+}
+
+#[test]
+fn a_driver_that_lies_breaks_rules_of_the_oracle() {
+    let series = series_of(Setup { told_as: nothing_is_there, ..Setup::WITH_ORACLE }, 0, 5_000, usize::MAX);
+    let is_found = |broken| series.found.iter().any(|found| found.broken == broken);
+    assert!(is_found(Broken::Claim(Claim::Nowhere)) && is_found(Broken::Rule(Rule::OneWriter)));
+}

@@ -7,7 +7,7 @@ use whimbrel_oracle::{Claim, Rule};
 use whimbrel_sim::fuzz::{Broken, Plan, Series, Setup, Trouble, What, When, run_with_oracle, series_of};
 use whimbrel_sim::world::Milestone;
 
-/// Migrations of each series; WHIMBREL_CASES asks for more.
+/// Migrations of each series; `WHIMBREL_CASES` asks for more.
 fn cases() -> u64 {
     std::env::var("WHIMBREL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
 }

@@ -141,7 +141,7 @@ impl fmt::Display for JournalError {
 impl core::error::Error for JournalError {}
 
 fn read<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, JournalError> {
-    serde_json::from_str(text).map_err(|error| at_line(line, &error))
+    crate::document::from_json(text).map_err(|error| at_line(line, &error))
 }
 
 fn at_line(line: usize, reason: &impl ToString) -> JournalError {

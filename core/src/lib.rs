@@ -29,6 +29,7 @@ extern crate std;
 
 pub mod control;
 pub mod convergence;
+pub mod document;
 pub mod event;
 pub mod facts;
 pub mod journal;

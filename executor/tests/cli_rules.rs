@@ -73,6 +73,17 @@ fn check_of_simulated_hosts_says_everything_and_changes_nothing() {
 }
 
 #[test]
+fn an_array_is_no_facts() {
+    let folder = Folder::new();
+    for facts in ["[]", "{\"guest\": []}", "{\"guest\": {}, \"source\": [\"x\"]}"] {
+        let file = folder.file("facts.json", facts);
+        let judged = whimbrel(&["rule", "check", "--facts", &file, "--format", "json"]);
+        assert_eq!(judged.status.code(), Some(2), "{facts}: {}", text(&judged));
+        assert!(text(&judged).contains("expected an object with named fields"), "{facts}: {}", text(&judged));
+    }
+}
+
+#[test]
 fn the_facts_of_a_migration_are_in_its_journal_and_judged_again_to_the_same_end() {
     let folder = Folder::new();
     let journal = folder.0.join("run.journal");

@@ -14,6 +14,7 @@ pub mod schema;
 mod set;
 pub mod shipped;
 mod thin;
+mod toml_file;
 pub mod xml;
 
 pub use set::{INCOMPLETE, Judged, Judgement, RuleSet};

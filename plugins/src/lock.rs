@@ -4,6 +4,7 @@ use minisign_verify::{PublicKey, Signature};
 use serde::{Deserialize, Serialize};
 
 use crate::host::{CONTRACT, Pack};
+use crate::toml_file;
 
 /// Pins packs by their digests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -52,7 +53,7 @@ impl Lock {
     /// # Errors
     /// When it is not one, or of a later form.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let lock: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let lock: Self = toml_file::read(text)?;
         if lock.version == VERSION {
             Ok(lock)
         } else {

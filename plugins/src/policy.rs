@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use whimbrel_facts::{Finding, Verdict};
 
+use crate::toml_file;
+
 /// The operator's decisions.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -77,7 +79,7 @@ impl Policy {
     /// # Errors
     /// When it is not TOML of the right form, or a waiver has no reason or no date.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let file: File = toml::from_str(text).map_err(|error| PolicyError(vec![error.to_string()]))?;
+        let file: File = toml_file::read(text).map_err(|error| PolicyError(vec![error]))?;
         let wrong: Vec<String> = file.waiver.iter().filter_map(Waiver::complaint).collect();
         if !wrong.is_empty() {
             return Err(PolicyError(wrong));

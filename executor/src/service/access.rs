@@ -6,6 +6,7 @@ use std::path::Path;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
+use whimbrel_core::document::ObjectsOnly;
 
 /// What a token allows; each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
@@ -63,7 +64,9 @@ impl Tokens {
     /// When it cannot be read, or holds anything else, or nothing.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let text = std::fs::read_to_string(path)?;
-        let tokens: Self = toml::from_str(&text).map_err(|error| TokenError::Malformed(error.to_string()))?;
+        let malformed = |error: toml::de::Error| TokenError::Malformed(error.to_string());
+        let file = toml::Deserializer::parse(&text).map_err(malformed)?;
+        let tokens = Self::deserialize(ObjectsOnly(file)).map_err(malformed)?;
         let digest =
             |token: &Token| token.sha256.len() == 64 && token.sha256.bytes().all(|b| b.is_ascii_hexdigit());
         if tokens.token.is_empty() || !tokens.token.iter().all(digest) {

@@ -33,7 +33,7 @@ impl<'de> Deserialize<'de> for Password {
 /// Takes a text. The usual errors about anything else would repeat it, and it may be a password all the same.
 struct Text;
 
-const NOT_TEXT: &str = "a password is a text of at most 1024 characters, none of them a control character";
+const NOT_TEXT: &str = "a password: a string of at most 1024 characters, none of them a control character";
 
 impl Visitor<'_> for Text {
     type Value = Password;

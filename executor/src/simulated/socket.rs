@@ -150,7 +150,8 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
 }
 
 fn read<T: DeserializeOwned>(line: &str) -> io::Result<T> {
-    serde_json::from_str(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    whimbrel_core::document::from_json(line)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn write(out: &mut UnixStream, document: &impl Serialize) -> io::Result<()> {

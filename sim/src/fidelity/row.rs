@@ -124,7 +124,7 @@ pub(super) struct RowChange {
 impl Row {
     /// Reads one line; the reason says what is wrong with it and where in the line.
     pub(super) fn parse(line: &str) -> Result<Self, String> {
-        serde_json::from_str(line).map_err(|error| json_reason(&error))
+        whimbrel_core::document::from_json(line).map_err(|error| json_reason(&error))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use whimbrel_core::document::ObjectsOnly;
 
 use super::RecordError;
 use super::arguments::WriterArguments;
@@ -54,8 +55,9 @@ impl Plan {
     /// [`RecordError::Plan`] with the first mistake and its place.
     pub fn parse(text: &str, path: &Path) -> Result<Self, RecordError> {
         let failed = |reason| RecordError::Plan { path: path.to_owned(), reason };
-        let raw: RawPlan =
-            toml::from_str(text).map_err(|error| failed(error.to_string().trim().to_owned()))?;
+        let malformed = |error: toml::de::Error| failed(error.to_string().trim().to_owned());
+        let file = toml::Deserializer::parse(text).map_err(malformed)?;
+        let raw = RawPlan::deserialize(ObjectsOnly(file)).map_err(malformed)?;
         raw.understand().map_err(failed)
     }
 

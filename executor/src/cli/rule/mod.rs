@@ -181,7 +181,7 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
 
 /// Reads facts.
 pub(super) fn facts(path: &Path) -> Result<whimbrel_plugins::facts::Facts, CliError> {
-    serde_json::from_str(&text(path)?)
+    whimbrel_core::document::from_json(&text(path)?)
         .map_err(|error| CliError::Facts { path: path.to_owned(), reason: error.to_string() })
 }
 

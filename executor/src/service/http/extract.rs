@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use whimbrel_core::document;
 use zeroize::Zeroize;
 
 use super::problem::Problem;
@@ -52,7 +53,7 @@ pub(super) async fn read_body<T: DeserializeOwned>(request: Request) -> Result<T
         ));
     };
     let bytes = read.map_err(|_| too_large())?;
-    let parsed = serde_json::from_slice(&bytes).map_err(|error| {
+    let parsed = document::from_json_bytes(&bytes).map_err(|error| {
         let problem = if error.is_data() { Problem::invalid } else { Problem::bad_request };
         problem(error.to_string())
     });

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use ureq::Agent;
+use ureq::http::StatusCode;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::args::{OneMigration, React, ReactionName, ServiceAddress};
@@ -25,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const MOST_ATTEMPTS: u32 = 60;
 
 pub(super) fn list(address: &ServiceAddress) -> Result<Exit, CliError> {
-    let document = Client::new(address)?.ask("GET", "/api/v1/migrations?limit=200", None)?;
+    let document = Client::new(address)?.get("/api/v1/migrations?limit=200")?;
     if address.json {
         return print(&document.to_string());
     }
@@ -37,7 +38,7 @@ pub(super) fn list(address: &ServiceAddress) -> Result<Exit, CliError> {
 
 pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
     let path = format!("/api/v1/migrations/{}", arguments.migration);
-    let document = Client::new(&arguments.service)?.ask("GET", &path, None)?;
+    let document = Client::new(&arguments.service)?.get(&path)?;
     if arguments.service.json {
         return print(&document.to_string());
     }
@@ -84,7 +85,7 @@ fn seen(account: &Value) -> Vec<String> {
 
 pub(super) fn cancel(arguments: &OneMigration) -> Result<Exit, CliError> {
     let path = format!("/api/v1/migrations/{}/cancel", arguments.migration);
-    let document = Client::new(&arguments.service)?.ask("POST", &path, Some(&json!({})))?;
+    let document = Client::new(&arguments.service)?.command(&path, &json!({}), "answer")?;
     if arguments.service.json {
         print(&document.to_string())?;
     } else {
@@ -116,7 +117,7 @@ pub(super) fn react(arguments: &React) -> Result<Exit, CliError> {
         }
     };
     let path = format!("/api/v1/migrations/{}/reactions", arguments.migration);
-    let document = Client::new(&arguments.service)?.ask("POST", &path, Some(&wanted))?;
+    let document = Client::new(&arguments.service)?.command(&path, &wanted, "result")?;
     let words =
         if arguments.service.json { document.to_string() } else { text(field(&document, "description")) };
     print(&words)?;
@@ -186,6 +187,18 @@ fn roots(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
     Ok(parse_pem(&pem).filter_map(certificate).collect())
 }
 
+fn document(mut body: ureq::Body) -> Result<Value, CliError> {
+    let unanswered = |error: &dyn std::error::Error| CliError::Unanswered(error.to_string());
+    let text = body.read_to_string().map_err(|error| unanswered(&error))?;
+    serde_json::from_str(&text).map_err(|error| unanswered(&error))
+}
+
+fn refused(status: StatusCode, problem: &Value) -> CliError {
+    let told = |name: &str| field(problem, name).as_str().map(clean);
+    let what = told("detail").or_else(|| told("title")).unwrap_or_else(|| status.to_string());
+    CliError::Refused { what, remedy: told("remedy").unwrap_or_default() }
+}
+
 struct Client {
     agent: Agent,
     address: String,
@@ -217,13 +230,18 @@ impl Client {
         })
     }
 
-    fn send(
+    fn send(&self, method: &str, path: &str, last: Option<&str>) -> Result<ureq::Body, CliError> {
+        let (status, body) = self.exchange(method, path, last, None)?;
+        if status.is_success() { Ok(body) } else { Err(refused(status, &document(body).unwrap_or_default())) }
+    }
+
+    fn exchange(
         &self,
         method: &str,
         path: &str,
         last: Option<&str>,
         body: Option<&Value>,
-    ) -> Result<ureq::Body, CliError> {
+    ) -> Result<(StatusCode, ureq::Body), CliError> {
         let mut request =
             ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
         if let Some(token) = &self.token {
@@ -242,27 +260,27 @@ impl Client {
             None => self.agent.run(request.body(()).map_err(malformed)?),
         }
         .map_err(unreachable)?;
-        let status = response.status();
-        let mut body = response.into_body();
-        if status.is_success() {
-            return Ok(body);
-        }
-        let problem: Value =
-            body.read_to_string().ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let told = |name: &str| field(&problem, name).as_str().map(clean);
-        let what = told("detail").or_else(|| told("title")).unwrap_or_else(|| status.to_string());
-        Err(CliError::Refused { what, remedy: told("remedy").unwrap_or_default() })
+        Ok((response.status(), response.into_body()))
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
-        let mut body = self.send(method, path, None, body)?;
-        let text = body.read_to_string().map_err(|error| CliError::Unanswered(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|error| CliError::Unanswered(error.to_string()))
+    fn get(&self, path: &str) -> Result<Value, CliError> {
+        document(self.send("GET", path, None)?)
+    }
+
+    /// Sends a command. A document that has the field `result` says what became of it, also where it is an error.
+    fn command(&self, path: &str, body: &Value, result: &str) -> Result<Value, CliError> {
+        let (status, body) = self.exchange("POST", path, None, Some(body))?;
+        let document = document(body);
+        match document {
+            Ok(document) if status.is_success() || document.get(result).is_some() => Ok(document),
+            Err(error) if status.is_success() => Err(error),
+            problem => Err(refused(status, &problem.unwrap_or_default())),
+        }
     }
 
     /// Writes events until the migration or the connection ends; the outcome, if it is the migration.
     fn follow(&self, path: &str, last: &mut Option<String>) -> Result<Option<Value>, CliError> {
-        let body = self.send("GET", path, last.as_deref(), None)?;
+        let body = self.send("GET", path, last.as_deref())?;
         let mut id = None;
         for line in BufReader::new(body.into_reader()).lines() {
             let Ok(line) = line else { return Ok(None) };

@@ -19,7 +19,7 @@ fn a_guest_is_migrated_and_its_task_followed() {
     assert_eq!(status, 202, "{task}");
     assert_eq!(
         (&task["status"], &task["target_uri"]),
-        (&json!("running"), &json!("/plugins/kimchi/vms/web"))
+        (&json!("running"), &json!("/plugins/kimchi/vms/web/migrate"))
     );
     let path = format!("/plugins/kimchi/tasks/{}", task["id"].as_str().unwrap());
     let task = service.wait(&path, |task| task["status"] != "running");

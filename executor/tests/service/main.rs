@@ -3,11 +3,13 @@
 #![cfg(test)]
 
 mod api;
+mod documents;
 mod driving;
 mod guards;
 mod harness;
 mod kills;
 mod kimchi;
+mod kimchi_client;
 mod load;
 mod names;
 mod releases;

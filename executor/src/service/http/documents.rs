@@ -281,19 +281,6 @@ pub(super) struct MigrationList {
     pub(super) migrations: Vec<Migration>,
 }
 
-/// What came of a cancel.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct CancelReply {
-    /// `cancelled`, `too_late`, `refused`, `in_doubt` or `unresolved`.
-    pub(super) answer: String,
-    /// The same in plain English.
-    pub(super) description: String,
-    /// What was put right, in order, in plain English.
-    pub(super) recovery: Vec<String>,
-    /// The migration as it stands now.
-    pub(super) migration: Migration,
-}
-
 /// A migration's document, with its account where it runs or `whole` is asked for.
 pub(super) async fn migration(
     supervisor: &Supervisor,

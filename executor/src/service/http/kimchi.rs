@@ -1,20 +1,27 @@
-//! The routes of Kimchi that a migration needs, such that a client written for it works unchanged; our own progress
-//! stands beside its fields. Its errors are documents with `code` and `reason`.
+//! The routes of Kimchi that a migration needs; our own progress stands beside its fields. Its errors are documents with
+//! `code` and `reason`.
 //!
-//! "This host", which Kimchi knows only one of, is the first that the service was given.
+//! "This host", which Kimchi knows only one of, is the first that the service was given. Kimchi's client finds its
+//! migration by a filter on the task's `target_uri`, takes the guest's name out of that address, and may delete the guest
+//! of that name: an address here must never name a guest of this host for a migration of another one.
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::{Extension, FromRequest, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use whimbrel_core::{GuestRun, Spec};
+use whimbrel_core::{CancelAnswer, GuestRun, Spec};
 
+use super::cancels;
 use super::documents::{Migration, migration};
 use super::extract::{GuestName, Number, read_body};
-use super::native::{cancelled, read};
+use super::filters::Requested;
+use super::native::read;
 use super::problem::Problem;
 use super::words::escaped;
 use crate::hosts::Route;
@@ -22,13 +29,18 @@ use crate::inventory::GuestEntry;
 use crate::service::Desk;
 use crate::service::access::Caller;
 use crate::service::secret::Password;
+use crate::service::store::MigrationRow;
 use crate::service::supervisor::Order;
 use crate::service::tunnel::Fresh;
 
 /// What comes before every route of Kimchi's plug-in.
 const ROOT: &str = "/plugins/kimchi";
-/// Tasks in a list at most.
+/// Tasks in a list at most, beside those that run.
 const MOST_TASKS: i64 = 200;
+/// What guests can be filtered by.
+const VM_FILTERS: [&str; 3] = ["name", "uuid", "state"];
+/// What tasks can be filtered by.
+const TASK_FILTERS: [&str; 4] = ["id", "status", "message", "target_uri"];
 
 /// A guest in Kimchi's words.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -56,7 +68,8 @@ pub(super) struct Task {
     status: String,
     /// What it is at, or how it ended.
     message: String,
-    /// The guest's own route.
+    /// The guest's own route, its name unescaped, and `/migrate`. It begins with `/plugins/kimchi/vms/` for guests of
+    /// this host only.
     target_uri: String,
     /// Our own: the whole migration.
     migration: Migration,
@@ -92,6 +105,12 @@ pub(super) struct KimchiError {
     reason: String,
 }
 
+impl From<Problem> for KimchiError {
+    fn from(problem: Problem) -> Self {
+        Self { code: problem.status().to_string(), reason: problem.reason() }
+    }
+}
+
 pub(super) struct Unkind(Problem);
 
 impl From<Problem> for Unkind {
@@ -102,8 +121,7 @@ impl From<Problem> for Unkind {
 
 impl IntoResponse for Unkind {
     fn into_response(self) -> Response {
-        let error = KimchiError { code: self.0.status().to_string(), reason: self.0.reason() };
-        (self.0.status(), Json(error)).into_response()
+        (self.0.status(), Json(KimchiError::from(self.0))).into_response()
     }
 }
 
@@ -118,12 +136,50 @@ impl<S: Sync> FromRequest<S> for Call {
     }
 }
 
-/// Guests of this host.
+/// Every route, with a slash at its end and without one.
+pub(super) fn routes() -> Router<Desk> {
+    let routes = [
+        ("/vms", get(vms)),
+        ("/vms/{name}", get(one_vm)),
+        ("/vms/{name}/migrate", post(migrate)),
+        ("/tasks", get(tasks)),
+        ("/tasks/{id}", get(one_task).merge(delete(end_task))),
+    ];
+    routes.into_iter().fold(Router::new(), |router, (path, methods)| {
+        router.route(&format!("{ROOT}{path}"), methods.clone()).route(&format!("{ROOT}{path}/"), methods)
+    })
+}
+
+/// Errors that were found before a route of Kimchi's was reached are put into its words too.
+pub(super) async fn own_words(request: Request, next: Next) -> Response {
+    let is_ours = request.uri().path().starts_with(ROOT);
+    let mut response = next.run(request).await;
+    let problem = if is_ours { response.extensions_mut().remove::<Problem>() } else { None };
+    let Some(error) = problem.map(KimchiError::from) else { return response };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.remove(header::CONTENT_LENGTH);
+    *response.body_mut() = Body::from(super::words::value(&error).to_string());
+    response
+}
+
+/// The address that a task works on.
+pub(super) fn target_uri(home: &str, source: &str, guest: &str) -> String {
+    let other_host = if source == home { String::new() } else { format!("/hosts/{}", escaped(source)) };
+    format!("{other_host}{ROOT}/vms/{guest}/migrate")
+}
+
+/// Guests of this host. `name`, `uuid` and `state` in the query filter them.
 #[utoipa::path(get, path = "/plugins/kimchi/vms", tag = "kimchi",
+    params(("name" = Option<String>, Query, description = "Equal to it, or a regular expression that matches its beginning"),
+        ("uuid" = Option<String>, Query, description = "The same"), ("state" = Option<String>, Query, description = "The same")),
     responses((status = 200, body = Vec<Vm>), (status = "default", body = KimchiError)))]
-pub(super) async fn vms(State(desk): State<Desk>) -> Result<Json<Vec<Vm>>, Unkind> {
+pub(super) async fn vms(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec<Vm>>, Unkind> {
+    let filters = Requested::of(&uri, &VM_FILTERS)?.compile()?;
     let found = desk.inventory(desk.home()).await.map_err(Problem::from)?;
-    Ok(Json(found.guests.into_iter().map(|guest| vm(&desk, guest)).collect()))
+    let mut vms: Vec<Vm> = found.guests.into_iter().map(|guest| vm(&desk, guest)).collect();
+    vms.retain(|vm| filters.pass(&[("name", &vm.name), ("uuid", &vm.uuid), ("state", &vm.state)]));
+    Ok(Json(vms))
 }
 
 /// A guest of this host.
@@ -167,6 +223,9 @@ pub(super) async fn migrate(
 ) -> Result<Response, Unkind> {
     let GuestName(name) = name?;
     let Migrate { destination: address, user, password, enable_rdma } = call;
+    if address.trim().is_empty() {
+        Err(Problem::bad_request("`remote_host` is empty: name the host that the guest goes to"))?;
+    }
     if enable_rdma {
         let remedy = "leave `enable_rdma` out: memory goes over TCP";
         Err(Problem::new(StatusCode::CONFLICT, "rdma.not-offered", "memory cannot go over RDMA", remedy))?;
@@ -187,23 +246,51 @@ pub(super) async fn migrate(
         tunnel: tunnel.as_ref().and_then(Fresh::near_end),
         uuid: Some(guest.uuid),
     };
-    let target_uri = format!("{ROOT}/vms/{}", escaped(&name));
+    let target_uri = target_uri(desk.home(), &route.source, &name);
     let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key: None, tunnel };
     let (id, _) = desk.supervisor.begin(order).await.map_err(Problem::from)?;
     Ok((StatusCode::ACCEPTED, Json(task(&desk, id).await?)).into_response())
 }
 
-/// Every task, the newest first.
+/// Tasks, the newest first: the last 200 and every one that runs. `id`, `status`, `message` and `target_uri` in the query
+/// filter them.
 #[utoipa::path(get, path = "/plugins/kimchi/tasks", tag = "kimchi",
+    params(("id" = Option<String>, Query, description = "Equal to it, or a regular expression that matches its beginning"),
+        ("status" = Option<String>, Query, description = "The same"), ("message" = Option<String>, Query, description = "The same"),
+        ("target_uri" = Option<String>, Query, description = "The same; `^` and a task's own `target_uri` select that one to the letter")),
     responses((status = 200, body = Vec<Task>), (status = "default", body = KimchiError)))]
-pub(super) async fn tasks(State(desk): State<Desk>) -> Result<Json<Vec<Task>>, Unkind> {
-    let rows = desk.supervisor.store.migrations(i64::MAX, MOST_TASKS).await.map_err(Problem::from)?;
-    let mut tasks = Vec::with_capacity(rows.len());
-    for row in rows {
-        let target_uri = row.target_uri.clone();
-        tasks.push(told(target_uri, migration(&desk.supervisor, row, false).await?));
+pub(super) async fn tasks(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec<Task>>, Unkind> {
+    let mut requested = Requested::of(&uri, &TASK_FILTERS)?;
+    let rows = listed(&desk).await?;
+    requested.prefer_literal("target_uri", rows.iter().map(|(target, _)| target.as_str()));
+    let filters = requested.compile()?;
+    let mut tasks = Vec::new();
+    for (target, row) in rows {
+        // What is known without reading the migration is asked first: most tasks are filtered out by it.
+        if filters.pass(&[("id", &row.id.to_string()), ("target_uri", &target)]) {
+            let task = told(target, migration(&desk.supervisor, row, false).await?);
+            if filters.pass(&[("status", &task.status), ("message", &task.message)]) {
+                tasks.push(task);
+            }
+        }
     }
     Ok(Json(tasks))
+}
+
+/// What can be a task, with the address that it works on.
+async fn listed(desk: &Desk) -> Result<Vec<(String, MigrationRow)>, Problem> {
+    let mut rows = desk.supervisor.store.migrations(i64::MAX, MOST_TASKS).await?;
+    let oldest = rows.last().map_or(0, |row| row.id);
+    let older = desk.supervisor.store.unfinished().await?.into_iter().filter(|row| row.id < oldest);
+    rows.extend(older.rev());
+    Ok(rows.into_iter().map(|row| (target(desk, &row), row)).collect())
+}
+
+fn target(desk: &Desk, row: &MigrationRow) -> String {
+    match serde_json::from_str::<Route>(&row.route) {
+        Ok(route) => target_uri(desk.home(), &route.source, &route.guest),
+        Err(_) => row.target_uri.clone(),
+    }
 }
 
 /// One task.
@@ -216,17 +303,19 @@ pub(super) async fn one_task(
     Ok(Json(task(&desk, id?.0).await?))
 }
 
-/// Cancel a task. Answers with what really came of it and what was put right, beside the task.
+/// Cancel a task. Answers with what came of it and what was restored, beside the task. One that was not cancelled is an
+/// error (409) that has all of this too.
 #[utoipa::path(delete, path = "/plugins/kimchi/tasks/{id}", tag = "kimchi", params(("id" = String, Path, description = "Its number")),
-    responses((status = 200, body = Object), (status = "default", body = KimchiError)))]
+    responses((status = 200, body = Object, description = "`cancelled`"), (status = 202, body = Object, description = "`in_doubt`: not known yet"),
+        (status = 409, body = Object, description = "`too_late`, `refused` or `unresolved`"), (status = "default", body = KimchiError)))]
 pub(super) async fn end_task(
     State(desk): State<Desk>,
     id: Result<Number, Problem>,
-) -> Result<Json<Value>, Unkind> {
+) -> Result<Response, Unkind> {
     let Number(id) = id?;
-    let reply = cancelled(&desk, id).await?;
+    let (answer, reply) = cancels::cancel(&desk, id).await?;
     let task = task(&desk, id).await?;
-    Ok(Json(json!({
+    let mut document = json!({
         "id": task.id,
         "status": task.status,
         "message": reply.description,
@@ -234,12 +323,23 @@ pub(super) async fn end_task(
         "answer": reply.answer,
         "recovery": reply.recovery,
         "migration": reply.migration,
-    })))
+    });
+    let problem = cancels::problem(answer);
+    let status = match (&problem, answer) {
+        (Some(problem), _) => problem.status(),
+        (None, CancelAnswer::InDoubt) => StatusCode::ACCEPTED,
+        (None, _) => StatusCode::OK,
+    };
+    if let (Some(error), Some(fields)) = (problem.map(KimchiError::from), document.as_object_mut()) {
+        fields.insert("code".to_owned(), Value::String(error.code));
+        fields.insert("reason".to_owned(), Value::String(error.reason));
+    }
+    Ok((status, Json(document)).into_response())
 }
 
 async fn task(desk: &Desk, id: i64) -> Result<Task, Problem> {
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
-    Ok(told(row.target_uri, read(desk, id).await?))
+    Ok(told(target(desk, &row), read(desk, id).await?))
 }
 
 fn told(target_uri: String, migration: Migration) -> Task {

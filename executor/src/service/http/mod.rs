@@ -1,8 +1,10 @@
 //! HTTP: the native API, Kimchi's routes, the page, metrics. Requests in, documents out; nothing here decides anything
 //! about a migration.
 
+mod cancels;
 mod documents;
 mod extract;
+mod filters;
 mod guard;
 mod kimchi;
 mod native;
@@ -16,9 +18,9 @@ mod words;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use utoipa::OpenApi;
 
@@ -82,11 +84,7 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/api/v1/audit", get(native::audit))
         .route("/api/v1/rules", get(rules::show))
         .route("/api/v1/rules/reload", post(rules::reload))
-        .route("/plugins/kimchi/vms", get(kimchi::vms))
-        .route("/plugins/kimchi/vms/{name}", get(kimchi::one_vm))
-        .route("/plugins/kimchi/vms/{name}/migrate", post(kimchi::migrate))
-        .route("/plugins/kimchi/tasks", get(kimchi::tasks))
-        .route("/plugins/kimchi/tasks/{id}", get(kimchi::one_task).merge(delete(kimchi::end_task)))
+        .merge(kimchi::routes())
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/", get(page::index))
@@ -94,6 +92,7 @@ pub(super) fn router(desk: Desk) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_so)
         .layer(from_fn_with_state(desk.clone(), guard::guard))
+        .layer(from_fn(kimchi::own_words))
         .with_state(desk)
 }
 

@@ -7,15 +7,17 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use whimbrel_core::{GuestRun, Spec};
 
+use super::cancels::{self, CancelRefused, CancelReply};
 use super::documents::{
-    CancelReply, DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, OnHost, Page, Preflight,
-    Wanted, migration,
+    DryRun, Guest, GuestList, Host, HostList, Migration, MigrationList, OnHost, Page, Preflight, Wanted,
+    migration,
 };
 use super::extract::{Body, GuestName, Number, check_name};
+use super::kimchi::target_uri;
 use super::problem::Problem;
-use super::reactions::{ReactionAnswer, ReactionWanted};
+use super::reactions::{self, ReactionAnswer, ReactionRefused, ReactionWanted};
 use super::whole;
-use super::words::{escaped, value, word};
+use super::words::{value, word};
 use crate::hosts::Route;
 use crate::inventory::GuestEntry;
 use crate::service::Desk;
@@ -158,7 +160,6 @@ pub(super) async fn begin(
         Some(key) => desk.supervisor.store.migration_by_key(key).await?,
         None => None,
     };
-    let target_uri = format!("/api/v1/guests/{}", escaped(&wanted.guest));
     let (spec, route, tunnel) = match known.and_then(|row| serde_json::from_str::<Route>(&row.route).ok()) {
         Some(route) => {
             let destination = desk.destination(&wanted.destination, None, route.tunnel.is_some())?;
@@ -168,6 +169,7 @@ pub(super) async fn begin(
         }
         None => parts(&desk, wanted).await?,
     };
+    let target_uri = target_uri(desk.home(), &route.source, &route.guest);
     let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key, tunnel };
     let (id, _) = desk.supervisor.begin(order).await?;
     let location = [(header::LOCATION, format!("/api/v1/migrations/{id}"))];
@@ -215,48 +217,27 @@ pub(super) async fn read(desk: &Desk, id: i64) -> Result<Migration, Problem> {
     migration(&desk.supervisor, row, true).await
 }
 
-/// Ask for the end of a migration. Answers with what really came of it, and what was put right.
+/// Cancel a migration. The status says what came of it, and the body where the guest is and what was restored.
 #[utoipa::path(post, path = "/api/v1/migrations/{id}/cancel", tag = "migrations", params(("id" = String, Path, description = "Its number")),
-    responses((status = 200, body = CancelReply), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn cancel(
-    State(desk): State<Desk>,
-    Number(id): Number,
-) -> Result<Json<CancelReply>, Problem> {
-    cancelled(&desk, id).await.map(Json)
+    responses((status = 200, body = CancelReply, description = "`cancelled`"), (status = 202, body = CancelReply, description = "`in_doubt`: not known yet; follow the events"),
+        (status = 409, body = CancelRefused, content_type = "application/problem+json", description = "`too_late`, `refused` or `unresolved`: not cancelled, or not known to be"), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn cancel(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
+    let (answer, reply) = cancels::cancel(&desk, id).await?;
+    Ok(cancels::respond(answer, reply))
 }
 
-pub(super) async fn cancelled(desk: &Desk, id: i64) -> Result<CancelReply, Problem> {
-    let answer = desk.supervisor.cancel(id).await;
-    let migration = read(desk, id).await?;
-    let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
-    let outcome: Option<whimbrel_core::Outcome> =
-        row.outcome.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    // One that had ended before is answered by where its guest is.
-    let answer = answer.unwrap_or_else(|| match outcome.as_ref().and_then(|outcome| outcome.guest.side()) {
-        Some(whimbrel_core::Side::Source) => whimbrel_core::CancelAnswer::Cancelled,
-        Some(whimbrel_core::Side::Destination) => whimbrel_core::CancelAnswer::TooLate,
-        None => whimbrel_core::CancelAnswer::Unresolved,
-    });
-    let recovered = outcome.map(|outcome| outcome.recovered).unwrap_or_default();
-    Ok(CancelReply {
-        answer: word(&answer),
-        description: answer.to_string(),
-        recovery: recovered.iter().map(ToString::to_string).collect(),
-        migration,
-    })
-}
-
-/// React to the course of a migration. Answers with what came of it.
+/// React to the course of a migration. A reaction that was not carried out is an error whose code is the reason.
 #[utoipa::path(post, path = "/api/v1/migrations/{id}/reactions", tag = "migrations", request_body = ReactionWanted,
     params(("id" = String, Path, description = "Its number")),
-    responses((status = 200, body = ReactionAnswer), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = ReactionAnswer, description = "It was done"), (status = 202, body = ReactionAnswer, description = "It was sent, and the hypervisor has not answered yet"),
+        (status = 409, body = ReactionRefused, description = "It was not carried out", content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn react(
     State(desk): State<Desk>,
     Number(id): Number,
-    Body(wanted): Body<ReactionWanted>,
-) -> Result<Json<ReactionAnswer>, Problem> {
+    Body(ReactionWanted(wish)): Body<ReactionWanted>,
+) -> Result<Response, Problem> {
     desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
-    let wish: whimbrel_core::Wish = wanted.into();
     if !wish.is_within_bounds() {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -267,7 +248,7 @@ pub(super) async fn react(
     }
     let result = desk.supervisor.react(id, wish).await;
     let result = result.unwrap_or(whimbrel_core::control::ReactionResult::TooLate);
-    Ok(Json(ReactionAnswer { result: word(&result), description: result.to_string() }))
+    Ok(reactions::respond(result))
 }
 
 /// How a migration ended.

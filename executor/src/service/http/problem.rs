@@ -1,8 +1,8 @@
 //! Errors as problem documents (RFC 9457): a code, what happened, where the guest is, what to do.
 
-use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,6 +57,12 @@ impl Problem {
 
     pub(in crate::service) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Where the guest is, when this request could have changed that.
+    pub(in crate::service) fn guest(mut self, guest: &'static str) -> Self {
+        self.guest = guest;
         self
     }
 
@@ -189,7 +195,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, kind, Json(self)).into_response()
+        // Kimchi's routes put it into their own words.
+        let problem = Extension(self.clone());
+        (status, kind, problem, Json(self)).into_response()
     }
 }
 

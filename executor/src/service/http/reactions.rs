@@ -1,44 +1,67 @@
-//! The documents of reactions: what is wanted, and what came of it.
+//! The documents of reactions: what is requested, and its result. A result that is not `done` is never a success.
 
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{
     AdditionalProperties, KnownFormat, OneOfBuilder, SchemaFormat, SchemaType, Type,
 };
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-use whimbrel_core::Wish;
+use whimbrel_core::{ReactionResult, Wish};
 
+use super::problem::Problem;
 use super::whole;
+use super::words::word;
 
-/// A reaction that is wanted: a document with the reaction's own name, and no other.
+/// A requested reaction: a document with the reaction's own name, and no other.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum ReactionWanted {
-    /// Another downtime limit, 1 to 2,000,000 ms.
-    DowntimeLimit {
-        #[serde(deserialize_with = "whole::required")]
-        ms: u64,
-    },
-    /// Another bandwidth limit, at least 1 MiB/s.
-    BandwidthLimit {
-        #[serde(deserialize_with = "whole::required")]
-        bytes_per_second: u64,
-    },
-    /// The guest stands still until it has arrived.
-    Pause {},
-    /// The guest is moved first, and its memory after it.
-    Postcopy {},
+#[serde(try_from = "Fields")]
+pub(super) struct ReactionWanted(pub(super) Wish);
+
+/// The document before it is known that it names exactly one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    downtime_limit: Option<DowntimeLimit>,
+    bandwidth_limit: Option<BandwidthLimit>,
+    pause: Option<Nothing>,
+    postcopy: Option<Nothing>,
 }
 
-impl From<ReactionWanted> for Wish {
-    fn from(wanted: ReactionWanted) -> Self {
-        match wanted {
-            ReactionWanted::DowntimeLimit { ms } => Self::DowntimeLimitMs(ms),
-            ReactionWanted::BandwidthLimit { bytes_per_second } => {
-                Self::BandwidthLimitBytesPerSecond(bytes_per_second)
-            }
-            ReactionWanted::Pause {} => Self::Pause,
-            ReactionWanted::Postcopy {} => Self::Postcopy,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DowntimeLimit {
+    #[serde(deserialize_with = "whole::required")]
+    ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BandwidthLimit {
+    #[serde(deserialize_with = "whole::required")]
+    bytes_per_second: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl TryFrom<Fields> for ReactionWanted {
+    type Error = &'static str;
+
+    fn try_from(fields: Fields) -> Result<Self, &'static str> {
+        let named = [
+            fields.downtime_limit.map(|limit| Wish::DowntimeLimitMs(limit.ms)),
+            fields.bandwidth_limit.map(|limit| Wish::BandwidthLimitBytesPerSecond(limit.bytes_per_second)),
+            fields.pause.map(|Nothing {}| Wish::Pause),
+            fields.postcopy.map(|Nothing {}| Wish::Postcopy),
+        ];
+        let mut named = named.into_iter().flatten();
+        match (named.next(), named.next()) {
+            (Some(wish), None) => Ok(Self(wish)),
+            _ => Err("expected exactly one of `downtime_limit`, `bandwidth_limit`, `pause` and `postcopy`"),
         }
     }
 }
@@ -58,9 +81,7 @@ impl PartialSchema for ReactionWanted {
         let plain = |name: &str| closed().property(name, closed()).required(name);
         let rates = (f64::from(1 << 20), 2.0_f64.powi(50));
         OneOfBuilder::new()
-            .description(Some(
-                "A reaction that is wanted: a document with the reaction's own name, and no other.",
-            ))
+            .description(Some("A requested reaction: a document with the reaction's own name, and no other."))
             .item(
                 limit("downtime_limit", "ms", 1.0, 2_000_000.0)
                     .description(Some("Another downtime limit, in ms.")),
@@ -83,11 +104,51 @@ fn closed() -> ObjectBuilder {
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
-/// What came of a reaction.
+/// The result of a reaction.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ReactionAnswer {
-    /// `done`, `refused`, `not_known`, `not_allowed`, `out_of_bounds`, `busy`, `too_early` or `too_late`.
-    pub(super) result: String,
+    /// `done` (200) or `not_known` (202).
+    result: String,
     /// The same in plain English.
-    pub(super) description: String,
+    description: String,
+}
+
+/// A reaction that was not carried out: a problem whose code is the result.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ReactionRefused {
+    /// With `code`: `refused`, `not_allowed`, `out_of_bounds`, `busy`, `too_early` or `too_late`.
+    #[serde(flatten)]
+    problem: Problem,
+    /// The same as `code`.
+    result: String,
+    /// The same in plain English.
+    description: String,
+}
+
+/// The answer: 200 when it was done, 202 when the hypervisor's answer is overdue, 409 when it was not carried out.
+pub(super) fn respond(result: ReactionResult) -> Response {
+    let (name, description) = (word(&result), result.to_string());
+    let refused = |code, remedy| {
+        let problem = Problem::new(StatusCode::CONFLICT, code, "the reaction was not carried out", remedy)
+            .detail(format!("{description}; the migration goes on as before"));
+        let refused = ReactionRefused { problem, result: name.clone(), description: description.clone() };
+        (StatusCode::CONFLICT, [(header::CONTENT_TYPE, "application/problem+json")], Json(refused))
+            .into_response()
+    };
+    match result {
+        ReactionResult::Done => {
+            (StatusCode::OK, Json(ReactionAnswer { result: name, description })).into_response()
+        }
+        ReactionResult::NotKnown => {
+            (StatusCode::ACCEPTED, Json(ReactionAnswer { result: name, description })).into_response()
+        }
+        ReactionResult::Refused => refused("refused", "read the hypervisor's log on the source"),
+        ReactionResult::NotAllowed => {
+            refused("not_allowed", "begin the migration with it allowed, or choose another reaction")
+        }
+        ReactionResult::OutOfBounds => refused("out_of_bounds", "choose a value that the hypervisor takes"),
+        ReactionResult::Busy => refused("busy", "wait until the reaction before it has been answered"),
+        ReactionResult::TooEarly => refused("too_early", "wait until memory is being copied"),
+        ReactionResult::TooLate => refused("too_late", "read the migration's outcome"),
+    }
 }

@@ -16,7 +16,8 @@ const FUZZER: &str = "schemathesis==4.32.5";
 const EXAMPLES: &str = "25";
 
 /// The page's tests, with what they need.
-const PAGE_TESTS: [&str; 5] = ["package.json", "browser.mjs", "page.mjs", "hosts.mjs", "twice.toml"];
+const PAGE_TESTS: [&str; 6] =
+    ["package.json", "browser.mjs", "page.mjs", "tabs.mjs", "hosts.mjs", "twice.toml"];
 /// Pictures of the page that the README shows.
 const SHOWN: [&str; 2] = ["live", "live-dark"];
 
@@ -31,7 +32,8 @@ pub(crate) fn page(program: &Path, folder: &Path) -> Result<(), Error> {
     let pictures = place.join("pictures");
     fs::create_dir_all(&pictures).map_err(failed)?;
     Job::npm_install().run_in(&place)?;
-    Job::new("node", "page.mjs").argument(&pictures).variable("WHIMBREL_BIN", program).run_in(&place)
+    Job::new("node", "page.mjs").argument(&pictures).variable("WHIMBREL_BIN", program).run_in(&place)?;
+    Job::new("node", "tabs.mjs").variable("WHIMBREL_BIN", program).run_in(&place)
 }
 
 /// Measures the service under load, as it is released. Figures are printed as a document; none of them fails this.

@@ -127,3 +127,40 @@ fn everything_that_migrate_takes_the_api_takes_too() {
         assert_eq!((status, &problem["code"]), (422, &json!("request.invalid")), "{more}: {problem}");
     }
 }
+
+#[test]
+fn the_history_has_what_the_stream_has() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &["--sim-speed", "4"]);
+    service.post("/api/v1/migrations", &json!({"guest": "web", "destination": "sim://beta"}));
+    let mut told = Vec::new();
+    let path = "/api/v1/migrations/1/events";
+    events(&service.address, path, None, |id, data| told.push((id.to_owned(), data)));
+    let history = |after: &str| service.get(&format!("/api/v1/migrations/1/history{after}"));
+    let (status, whole) = history("");
+    assert_eq!((status, &whole["more"]), (200, &json!(false)), "{whole}");
+    let read: Vec<_> = whole["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            let id = event["id"].as_str().unwrap().to_owned();
+            (id, json!({"migration": event["migration"], "at_ns": event["at_ns"], "event": event["event"]}))
+        })
+        .collect();
+    assert_eq!(read, told);
+    let middle = told.len() / 2;
+    let (_, rest) = history(&format!("?after={}", told[middle].0));
+    assert_eq!(rest["events"].as_array().unwrap().len(), told.len() - middle - 1);
+    assert_eq!(history("?after=x").0, 400);
+    assert_eq!(service.get("/api/v1/migrations/7/history").0, 404);
+    // What was seen of another store is not waited for.
+    for path in ["/api/v1/events", path] {
+        assert_eq!(events(&service.address, path, Some("999999.0"), |_, _| {}), 409, "{path}");
+    }
+    let (status, problem) = history("?after=999999.0");
+    assert_eq!((status, &problem["code"]), (409, &json!("events.unknown-id")), "{problem}");
+    let mut again = Vec::new();
+    events(&service.address, path, Some("0.0"), |id, data| again.push((id.to_owned(), data)));
+    assert_eq!(again, told);
+}

@@ -23,7 +23,7 @@ const MOST_ADDRESSES: usize = 10_000;
 const MOST_PATH: usize = 512;
 
 /// Nothing comes from elsewhere, nothing is sent elsewhere, and nobody may put the page into theirs.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; worker-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// How often an address may ask: so many requests at once, which fill up again at so many a second.

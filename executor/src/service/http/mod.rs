@@ -6,6 +6,7 @@ mod documents;
 mod extract;
 mod filters;
 mod guard;
+mod history;
 mod kimchi;
 mod native;
 mod page;
@@ -52,6 +53,7 @@ use super::Desk;
         rules::show,
         rules::reload,
         stream::of_one,
+        history::history,
         stream::of_all,
         kimchi::vms,
         kimchi::one_vm,
@@ -80,6 +82,7 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/api/v1/migrations/{id}/outcome", get(native::outcome))
         .route("/api/v1/migrations/{id}/journal", get(native::journal))
         .route("/api/v1/migrations/{id}/events", get(stream::of_one))
+        .route("/api/v1/migrations/{id}/history", get(history::history))
         .route("/api/v1/events", get(stream::of_all))
         .route("/api/v1/audit", get(native::audit))
         .route("/api/v1/rules", get(rules::show))

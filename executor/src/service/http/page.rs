@@ -7,11 +7,15 @@ use axum::response::{IntoResponse, Response};
 use super::problem::Problem;
 
 /// Name, kind and content of each file.
-const FILES: [(&str, &str, &[u8]); 9] = [
+const FILES: [(&str, &str, &[u8]); 13] = [
     ("page.css", "text/css; charset=utf-8", include_bytes!("../page/page.css")),
     ("page.js", "text/javascript; charset=utf-8", include_bytes!("../page/page.js")),
     ("live.js", "text/javascript; charset=utf-8", include_bytes!("../page/live.js")),
     ("words.js", "text/javascript; charset=utf-8", include_bytes!("../page/words.js")),
+    ("events.js", "text/javascript; charset=utf-8", include_bytes!("../page/events.js")),
+    ("hub.js", "text/javascript; charset=utf-8", include_bytes!("../page/hub.js")),
+    ("stream.js", "text/javascript; charset=utf-8", include_bytes!("../page/stream.js")),
+    ("worker.js", "text/javascript; charset=utf-8", include_bytes!("../page/worker.js")),
     ("service.js", "text/javascript; charset=utf-8", include_bytes!("../page/service.js")),
     ("uPlot.min.js", "text/javascript; charset=utf-8", include_bytes!("../page/uPlot.min.js")),
     ("uPlot.min.css", "text/css; charset=utf-8", include_bytes!("../page/uPlot.min.css")),

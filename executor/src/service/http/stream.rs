@@ -34,7 +34,7 @@ pub(super) async fn of_one(
     Number(id): Number,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let place = last_seen(&headers)?;
+    let place = last_seen(&desk, &headers).await?;
     // Listen first: what is committed from now on is found here or there.
     let live = desk.supervisor.hub.listen(Some(id));
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
@@ -53,22 +53,41 @@ pub(super) async fn of_one(
     responses((status = 200, body = String, content_type = "text/event-stream"), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn of_all(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, Problem> {
     let live = desk.supervisor.hub.listen(None);
-    let place = match last_seen(&headers)? {
+    let place = match last_seen(&desk, &headers).await? {
         Some(place) => place,
         None => desk.supervisor.store.last_event().await?,
     };
     Ok(respond(&desk, None, place, live))
 }
 
-fn last_seen(headers: &HeaderMap) -> Result<Option<(i64, i64)>, Problem> {
+async fn last_seen(desk: &Desk, headers: &HeaderMap) -> Result<Option<(i64, i64)>, Problem> {
     let Some(id) = headers.get("last-event-id") else { return Ok(None) };
-    let parsed = id.to_str().ok().and_then(|id| {
-        let (number, place) = id.split_once('.')?;
+    let seen = place(id.to_str().unwrap_or_default())?;
+    known(desk, seen).await.map(Some)
+}
+
+/// An event's id.
+pub(super) fn place(id: &str) -> Result<(i64, i64), Problem> {
+    let parsed = id.split_once('.').and_then(|(number, place)| {
         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         (plain(number) && plain(place)).then_some(())?;
         Some((number.parse().ok()?, place.parse().ok()?))
     });
-    parsed.map(Some).ok_or_else(|| Problem::bad_request("`Last-Event-ID` is not one that this service gave"))
+    parsed.ok_or_else(|| Problem::bad_request("an event's id is `NUMBER.PLACE`, as this service gave it"))
+}
+
+/// Refuses the id of an event that is not in the store: a client that came from another store would wait for events that
+/// never come. `0.0` is before every event.
+pub(super) async fn known(desk: &Desk, seen: (i64, i64)) -> Result<(i64, i64), Problem> {
+    if seen == (0, 0) || desk.supervisor.store.has_event(seen).await? {
+        return Ok(seen);
+    }
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "events.unknown-id",
+        "this service has no event with that id: its store was replaced",
+        "read the state again, and follow the events without an id",
+    ))
 }
 
 fn respond(

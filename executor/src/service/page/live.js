@@ -1,7 +1,8 @@
 // One migration as it happens, or as it happened: drawn from its events, which are the same in both cases.
 
-import { bytes, duration, plain, rate, sentence, OWNERS, PHASES } from "./words.js";
-import { ask, follow, read } from "./service.js";
+import { abort_command, bytes, duration, plain, rate, sentence, OWNERS, PHASES } from "./words.js";
+import { ask, command, read, Problem, Unanswered } from "./service.js";
+import { watch } from "./events.js";
 
 const $ = (id) => document.getElementById(id);
 const GIB = 2 ** 30;
@@ -19,14 +20,15 @@ export function close() {
 export async function open(id, ended) {
   close();
   const stop = new AbortController();
-  const live = { id, stop, points: [], rates: [], syncs: [], low: null, high: null, phase: null, seen: {}, owner: "source", now: null, outcome: null, dirty: false };
+  const live = { id, stop, sending: new Set(), answers: new Map() };
   present = live;
   const migration = await read(`/api/v1/migrations/${id}`, { signal: stop.signal });
   live.migration = migration;
   $("live").hidden = false;
   $("live-title").textContent = `Migration ${id}: ${migration.guest} from ${migration.source} to ${migration.destination}`;
   $("journal").href = `/api/v1/migrations/${id}/journal`;
-  for (const place of ["story", "syncs", "findings", "answer", "standing"]) $(place).replaceChildren();
+  reset(live);
+  $("answer").textContent = "";
   $("reacting").hidden = migration.state !== "running";
   $("doubt").hidden = true;
   $("live-title").focus();
@@ -38,10 +40,25 @@ export async function open(id, ended) {
     if (!live.outcome) requestAnimationFrame(redraw);
   };
   requestAnimationFrame(redraw);
-  await follow(`/api/v1/migrations/${id}/events`, stop.signal, (told) => take(live, told));
+  const over = migration.state !== "running";
+  try {
+    await watch(id, stop.signal, { take: (told) => take(live, told), over, reset: () => reset(live) });
+  } catch (problem) {
+    if (!(problem instanceof Problem && problem.document.status === 404)) throw problem;
+    $("reacting").hidden = true;
+    $("standing").textContent = "The service has this migration no longer: its store was replaced. Look at both hosts.";
+    live.dirty = false;
+    return;
+  }
   if (stop.signal.aborted) return;
   draw(live);
   ended?.();
+}
+
+// As it was before its first event.
+function reset(live) {
+  Object.assign(live, { points: [], rates: [], syncs: [], low: null, high: null, phase: null, seen: {}, owner: "source", now: null, numbers: undefined, outcome: null, dirty: false });
+  for (const place of ["story", "syncs", "findings", "standing"]) $(place).replaceChildren();
 }
 
 function take(live, { at_ns, event }) {
@@ -104,6 +121,8 @@ function end(live, outcome) {
   const sure = /^(untouched|source_|destination_(running|paused|off))/.test(outcome.guest);
   live.owner = sure ? side : "see_outcome";
   $("reacting").hidden = true;
+  // That something was not sent matters as long as it could be sent again.
+  for (const [what, { failed }] of live.answers) if (failed && !live.sending.has(what)) answers(live, what, "");
   $("doubt").hidden = outcome.ending !== "in_doubt";
   ask(`/api/v1/migrations/${live.id}`).then((answer) => answer.json()).then((migration) => {
     if (present === live && migration.description) $("standing").textContent = migration.description;
@@ -213,27 +232,49 @@ addEventListener("resize", () => {
   }
 });
 
-async function react(wanted) {
-  if (!present) return;
-  $("answer").textContent = "asked …";
+// What is said of commands, one line of each kind. It belongs to the migration that they were for.
+function answers(live, what, text, failed = false) {
+  live.answers.set(what, { text, failed });
+  if (present !== live) return;
+  const said = [...live.answers.values()];
+  $("answer").className = said.some((one) => one.failed) ? "error" : "";
+  $("answer").textContent = said.map((one) => one.text).join("\n");
+}
+
+// Sends a command, one of each kind at a time, and says at every moment whether it was sent.
+async function order(what, body, { told, without }) {
+  const live = present;
+  if (!live || live.sending.has(what)) return;
+  for (const kind of live.answers.keys()) if (!live.sending.has(kind)) live.answers.delete(kind);
+  live.sending.add(what);
+  const says = (text, failed) => answers(live, what, text, failed);
+  says("Sending …");
+  const late = () => says(`Not sent yet, or not answered: no answer from the service for 3 s. The migration goes on. It is still being tried. ${without(live)}`, true);
   try {
-    const answer = await read(`/api/v1/migrations/${present.id}/reactions`, { method: "POST", body: wanted });
-    $("answer").textContent = `The reaction: ${answer.description}.`;
+    says(told(await command(`/api/v1/migrations/${live.id}/${what}`, { body, late })));
   } catch (problem) {
-    $("answer").textContent = problem.message;
+    if (problem instanceof Unanswered) {
+      says(`Not sent: the service does not answer. The migration goes on. If the connection broke after the request had left, the service may have received it: what it did then shows here when it answers again. ${without(live)}`, true);
+    } else if (problem instanceof Problem && problem.document.description) {
+      says(told(problem.document), true);
+    } else says(problem.message, true);
+  } finally {
+    live.sending.delete(what);
   }
 }
 
-async function cancel() {
-  if (!present) return;
-  $("answer").textContent = "The end was asked for; what comes of it is being found out …";
-  try {
-    const reply = await read(`/api/v1/migrations/${present.id}/cancel`, { method: "POST" });
-    const done = reply.recovery.map((what) => `\n• ${what}`).join("");
-    $("answer").textContent = `The cancel: ${reply.description}.${done ? `\nPut right:${done}` : "\nNothing had to be put right."}`;
-  } catch (problem) {
-    $("answer").textContent = problem.message;
-  }
+function react(wanted) {
+  const told = ({ result, description }) => (result === "done" || result === "not_known" ? `The reaction: ${description}.` : `The reaction was not carried out: ${description}.`);
+  return order("reactions", wanted, { told, without: () => "Send it again when the service answers." });
+}
+
+function cancel() {
+  const told = ({ description, recovery }) => {
+    const done = recovery.map((what) => `\n• ${what}`).join("");
+    return `The cancel: ${description}.${done ? `\nPut right:${done}` : "\nNothing had to be put right."}`;
+  };
+  const without = ({ migration }) => `To cancel without the service, on any machine that reaches the source:\n${abort_command(migration)}`;
+  return order("cancel", undefined, { told, without });
 }
 
 $("downtime-form").addEventListener("submit", (event) => {

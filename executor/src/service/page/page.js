@@ -1,7 +1,8 @@
 // The page: guests, hosts, history, and the window for a migration. What a migration looks like stands in live.js.
 
 import { bytes, RUNS, STATES } from "./words.js";
-import { enter, follow, Problem, read } from "./service.js";
+import { alone, command, enter, Problem, read, Unanswered } from "./service.js";
+import { listen } from "./events.js";
 import * as live from "./live.js";
 
 const $ = (id) => document.getElementById(id);
@@ -30,8 +31,11 @@ function fill(id, rows) {
   if (focused) place.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
 }
 
-async function refresh() {
-  const [guests, hosts, history] = await Promise.all(["guests", "hosts", "migrations"].map((what) => read(`/api/v1/${what}`)));
+const refresh = () => alone("refresh", refreshNow);
+
+async function refreshNow() {
+  const history = await read("/api/v1/migrations");
+  const [guests, hosts] = await Promise.all(["guests", "hosts"].map((what) => read(`/api/v1/${what}`)));
   $("entry").hidden = true;
   // Guests of one name are told apart by their hosts.
   const told = (guest) => (guests.guests.filter((one) => one.name === guest.name).length > 1 ? `${guest.name} on ${guest.host}` : guest.name);
@@ -157,7 +161,7 @@ async function check() {
   place.replaceChildren();
   says(place, "The hosts are asked …", "soft");
   try {
-    const found = await read("/api/v1/preflight", { method: "POST", body: trusted() });
+    const found = await alone("check", () => read("/api/v1/preflight", { method: "POST", body: trusted() }));
     place.replaceChildren();
     says(place, found.allowed ? "Nothing stands against it." : "It would be refused:", found.allowed ? "" : "error");
     const with_verdict = (verdict) => found.findings.filter((one) => one.verdict === verdict && one.waived === undefined);
@@ -182,19 +186,25 @@ async function begin() {
   try {
     // The same key with the same order begins one migration, however often it is sent.
     const body = trusted();
-    const { id } = await read("/api/v1/migrations", { method: "POST", body, more: { "Idempotency-Key": key } });
+    const late = () => says($("preflight"), "Not sent yet, or not answered: no answer from the service for 3 s. It is still being tried.", "error");
+    const { id } = await command("/api/v1/migrations", { body, more: { "Idempotency-Key": key }, late });
     $("migrate").close();
     refreshSoon();
     watch(id);
   } catch (problem) {
-    says($("preflight"), problem.message, "error");
+    const lost = "Not sent: the service does not answer. Press Migrate again when it does: if it received the request after all, that begins no second migration.";
+    says($("preflight"), problem instanceof Unanswered ? lost : problem.message, "error");
   } finally {
     $("password").value = "";
   }
 }
 
 let soon = null;
+let stale = false;
 function refreshSoon() {
+  // A tab that is not seen leaves the connections to those that are.
+  stale = document.hidden;
+  if (stale) return;
   soon ??= setTimeout(() => {
     soon = null;
     refresh().catch(report);
@@ -212,17 +222,14 @@ function report(problem) {
 async function start() {
   try {
     await refresh();
-    const told = ({ event }) => {
-      const [kind] = Object.keys(event);
-      if (kind === "ended" || event.phase === "validating" || event.phase === "precopy") refreshSoon();
-    };
     const state = (connected) => { $("connection").textContent = connected ? "connected" : "the connection is lost; trying again …"; };
-    await follow("/api/v1/events", new AbortController().signal, told, state);
+    listen({ list: refreshSoon, state, problem: report });
   } catch (problem) {
     report(problem);
   }
 }
 
+document.addEventListener("visibilitychange", () => stale && refreshSoon());
 $("check").addEventListener("click", check);
 $("close").addEventListener("click", () => $("migrate").close());
 $("migrate-form").addEventListener("submit", (event) => {

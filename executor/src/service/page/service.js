@@ -1,6 +1,9 @@
 // Talks to the service. A token, where one is needed, stays in this window's session storage.
 
 const KEY = "whimbrel-token";
+const LATE_MS = 3000;
+// Longer than the service waits for the hosts.
+const GIVE_UP_MS = 60_000;
 
 export class Problem extends Error {
   constructor(document) {
@@ -9,18 +12,32 @@ export class Problem extends Error {
   }
 }
 
-export function enter(token) {
-  sessionStorage.setItem(KEY, token);
+// No answer came: whether the request was received is then not known, only that nothing says so.
+export class Unanswered extends Error {
+  constructor() {
+    super("The service does not answer. Migrations go on at the hosts.");
+  }
 }
+
+export function enter(text) {
+  sessionStorage.setItem(KEY, text);
+}
+
+export const token = () => sessionStorage.getItem(KEY) ?? "";
 
 function headers(more) {
-  const token = sessionStorage.getItem(KEY);
-  return token ? { ...more, Authorization: `Bearer ${token}` } : more;
+  return token() ? { ...more, Authorization: `Bearer ${token()}` } : more;
 }
 
-export async function ask(path, { method = "GET", body, more = {}, signal } = {}) {
+// `sent` is called when the head of the answer is there: from then on it is known that the request was received.
+export async function ask(path, { method = "GET", body, more = {}, signal, priority, sent = () => {} } = {}) {
   const head = headers(body === undefined ? more : { ...more, "Content-Type": "application/json" });
-  const response = await fetch(path, { method, headers: head, body: body === undefined ? undefined : JSON.stringify(body), signal });
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const response = await fetch(path, { method, headers: head, body: text, signal, priority }).catch((error) => {
+    if (signal?.aborted && error === signal.reason) throw error;
+    throw new Unanswered();
+  });
+  sent();
   if (response.ok) return response;
   const document = await response.json().catch(() => ({ title: `${response.status} ${response.statusText}` }));
   throw new Problem({ ...document, status: response.status });
@@ -28,51 +45,19 @@ export async function ask(path, { method = "GET", body, more = {}, signal } = {}
 
 export const read = async (path, options) => (await ask(path, options)).json();
 
-// Follows server-sent events. EventSource cannot send a token, so the few lines of the format are read here. After a
-// break it goes on behind the last event that was seen, so nothing is missed and nothing comes twice.
-export async function follow(path, signal, told, state = () => {}) {
-  let last = null;
-  let pause = 250;
-  while (!signal.aborted) {
-    try {
-      const more = last === null ? {} : { "Last-Event-ID": last };
-      const response = await ask(path, { more: { ...more, Accept: "text/event-stream" }, signal });
-      if (response.status === 204) return;
-      state(true);
-      pause = 250;
-      for await (const event of events(response.body)) {
-        last = event.id ?? last;
-        if (event.data) told(JSON.parse(event.data));
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      if (error instanceof Problem && error.document.status < 500 && error.document.status !== 429) throw error;
-    }
-    state(false);
-    await new Promise((done) => setTimeout(done, pause));
-    pause = Math.min(pause * 2, 4000);
+
+// Sends what changes something. `late` is called when no answer has come for 3 s: it may still wait for a connection.
+export async function command(path, { body, more, late }) {
+  const stop = new AbortController();
+  const timers = [setTimeout(late, LATE_MS), setTimeout(() => stop.abort(new Unanswered()), GIVE_UP_MS)];
+  const done = () => timers.forEach(clearTimeout);
+  try {
+    return await read(path, { method: "POST", body, more, signal: stop.signal, priority: "high", sent: done });
+  } finally {
+    done();
   }
 }
 
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    text += value;
-    const whole = text.split("\n\n");
-    text = whole.pop();
-    for (const block of whole) yield parse(block);
-  }
-}
-
-function parse(block) {
-  const event = { data: "" };
-  for (const line of block.split("\n")) {
-    const [name, ...rest] = line.split(": ");
-    if (name === "data") event.data += rest.join(": ");
-    else if (name === "id") event.id = rest.join(": ");
-  }
-  return event;
-}
+// Questions of all tabs that may take long are asked one after the other: together they would take every connection that
+// the browser has for this service.
+export const alone = (name, run) => (globalThis.navigator.locks ? globalThis.navigator.locks.request(`whimbrel ${name}`, run) : run());

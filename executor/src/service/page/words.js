@@ -88,3 +88,9 @@ export function sentence(event) {
     default: return null;
   }
 }
+
+// A text as one word of a shell.
+const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
+
+// What ends a migration where the service cannot: libvirt at its source.
+export const abort_command = ({ guest, source }) => `virsh -c ${quoted(source)} domjobabort --domain ${quoted(guest)}`;

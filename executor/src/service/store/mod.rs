@@ -163,6 +163,12 @@ impl Store {
         Ok(rows.iter().map(event_row).collect::<Result<_, _>>()?)
     }
 
+    /// Whether there is an event at this place.
+    pub(super) async fn has_event(&self, (number, place): (i64, i64)) -> Result<bool, StoreError> {
+        let query = sqlx::query("SELECT number FROM event WHERE number = $1 AND place = $2");
+        Ok(query.bind(number).bind(place).fetch_optional(&self.pool).await?.is_some())
+    }
+
     /// The place of the newest event.
     pub(super) async fn last_event(&self) -> Result<(i64, i64), StoreError> {
         let query = sqlx::query("SELECT number, place FROM event ORDER BY number DESC, place DESC LIMIT 1");

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, request } from "node:http";
+import { pipeline } from "node:stream";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { open, step } from "./browser.mjs";
@@ -39,7 +40,7 @@ async function between(address) {
   const proxy = createServer((from, to) => {
     const upstream = request(address + from.url, { method: from.method, headers: from.headers }, (answer) => {
       to.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(to);
+      pipeline(answer, to, () => {});
       if (!/event-stream/.test(answer.headers["content-type"] ?? "")) return;
       known.streams += 1;
       known.most = Math.max(known.most, known.streams);
@@ -74,13 +75,21 @@ async function until(what, holds, ms = 20_000) {
   return Date.now() - began;
 }
 
-async function tab(context, address, guest) {
+// Opens a migration in a tab. Its list may still offer the one before.
+async function look(page, id, guest) {
+  await until(`migration ${id} is shown`, async () => {
+    await page.getByRole("button", { name: `Watch the migration of ${guest}` }).click();
+    await page.waitForTimeout(100);
+    return page.getByRole("heading", { name: `Migration ${id}: ${guest} from` }).isVisible();
+  });
+  await page.locator("#figures").getByText("the source", { exact: true }).waitFor();
+}
+
+async function tab(context, address, id, guest) {
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   await page.goto(address);
-  await page.getByRole("button", { name: `Watch the migration of ${guest}` }).click();
-  await page.getByRole("heading", { name: new RegExp(`: ${guest} from`) }).waitFor();
-  await page.locator("#figures").getByText("the source", { exact: true }).waitFor();
+  await look(page, id, guest);
   return page;
 }
 
@@ -88,12 +97,13 @@ async function watched(context, proxy, direct, store) {
   const guest = "database";
   const id = await begin(direct.address, guest);
   const pages = [];
-  for (let number = 0; number < TABS; number += 1) pages.push(await tab(context, proxy.address, guest));
+  for (let number = 0; number < TABS; number += 1) pages.push(await tab(context, proxy.address, id, guest));
   await until("one stream for all tabs", () => proxy.streams === 1);
-  const pressed = Date.now();
+  await pages[0].evaluate(() => document.getElementById("cancel").addEventListener("click", () => { globalThis.pressed = Date.now(); }));
   await pages[0].getByRole("button", { name: "Cancel the migration" }).click();
-  await until(`the cancel is sent (${store})`, () => proxy.sent.has(`/api/v1/migrations/${id}/cancel`), MOST_MS_UNTIL_SENT);
-  const sent = proxy.sent.get(`/api/v1/migrations/${id}/cancel`) - pressed;
+  await until(`the cancel is sent (${store})`, () => proxy.sent.has(`/api/v1/migrations/${id}/cancel`));
+  const sent = proxy.sent.get(`/api/v1/migrations/${id}/cancel`) - await pages[0].evaluate(() => globalThis.pressed);
+  assert.ok(sent < MOST_MS_UNTIL_SENT, `the cancel was sent after ${sent} ms`);
   await pages[0].locator("#answer").getByText(/The cancel: cancelled: the guest is on the source/).waitFor();
   assert.equal((await get(direct.address, `/api/v1/migrations/${id}`)).state, "cancelled");
   // Every other tab is told by the stream that they share.
@@ -121,7 +131,7 @@ try {
     pages.length = 2;
     await pages[0].getByRole("button", { name: "Migrate web" }).waitFor();
     const id = await begin(first.address, "web");
-    for (const one of pages) await one.getByRole("button", { name: "Watch the migration of web" }).click();
+    for (const one of pages) await look(one, id, "web");
     assert.equal(proxy.most, 1);
     await post(first.address, `/api/v1/migrations/${id}/cancel`, {});
     for (const one of pages) await one.locator("#standing").getByText(/Cancelled: .web. runs on alpha/).waitFor();
@@ -129,9 +139,7 @@ try {
 
   await step("a service that does not answer: not sent, with what to do; and the answer, when it comes", async () => {
     const one = pages[0];
-    await begin(first.address, "web");
-    await one.getByRole("button", { name: "Watch the migration of web" }).click();
-    await one.locator("#figures").getByText("the source", { exact: true }).waitFor();
+    await look(one, await begin(first.address, "web"), "web");
     first.service.kill("SIGSTOP");
     await one.getByRole("button", { name: "Cancel the migration" }).click();
     const answer = one.locator("#answer");
@@ -148,9 +156,7 @@ try {
 
   await step("a service that is gone: not sent, for every command, and no failure in the browser's own words", async () => {
     const one = pages[1];
-    await begin(first.address, "web");
-    await one.getByRole("button", { name: "Watch the migration of web" }).click();
-    await one.locator("#figures").getByText("the source", { exact: true }).waitFor();
+    await look(one, await begin(first.address, "web"), "web");
     first.service.kill("SIGKILL");
     await first.gone;
     const answer = one.locator("#answer");
@@ -181,7 +187,7 @@ try {
     const tabs = await watched(without, other, second, "elected");
     await tabs.shift().close();
     const id = await begin(second.address, "build");
-    for (const one of tabs) await one.getByRole("button", { name: "Watch the migration of build" }).click();
+    for (const one of tabs) await look(one, id, "build");
     await post(second.address, `/api/v1/migrations/${id}/cancel`, {});
     for (const one of tabs) await one.locator("#standing").getByText(/Cancelled: .build. runs on alpha/).waitFor();
     assert.equal(other.streams, 1);

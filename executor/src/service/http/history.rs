@@ -22,7 +22,7 @@ const MOST_EVENTS: i64 = 1_000;
 #[into_params(parameter_in = Query)]
 pub(super) struct After {
     /// Those after the event with this `id`; from the beginning without it.
-    #[param(pattern = "^[0-9]+\\.[0-9]+$")]
+    #[param(pattern = "^[0-9]{1,15}\\.[0-9]{1,9}$")]
     after: Option<String>,
 }
 

@@ -171,8 +171,8 @@ pub(super) fn target_uri(home: &str, source: &str, guest: &str) -> String {
 
 /// Guests of this host. `name`, `uuid` and `state` in the query filter them.
 #[utoipa::path(get, path = "/plugins/kimchi/vms", tag = "kimchi",
-    params(("name" = Option<String>, Query, description = "Equal to it, or a regular expression that matches its beginning"),
-        ("uuid" = Option<String>, Query, description = "The same"), ("state" = Option<String>, Query, description = "The same")),
+    params(("name" = Option<String>, Query, format = "regex", description = "Equal to it, or a regular expression that matches its beginning"),
+        ("uuid" = Option<String>, Query, format = "regex", description = "The same"), ("state" = Option<String>, Query, format = "regex", description = "The same")),
     responses((status = 200, body = Vec<Vm>), (status = "default", body = KimchiError)))]
 pub(super) async fn vms(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec<Vm>>, Unkind> {
     let filters = Requested::of(&uri, &VM_FILTERS)?.compile()?;
@@ -255,9 +255,9 @@ pub(super) async fn migrate(
 /// Tasks, the newest first: the last 200 and every one that runs. `id`, `status`, `message` and `target_uri` in the query
 /// filter them.
 #[utoipa::path(get, path = "/plugins/kimchi/tasks", tag = "kimchi",
-    params(("id" = Option<String>, Query, description = "Equal to it, or a regular expression that matches its beginning"),
-        ("status" = Option<String>, Query, description = "The same"), ("message" = Option<String>, Query, description = "The same"),
-        ("target_uri" = Option<String>, Query, description = "The same; `^` and a task's own `target_uri` select that one to the letter")),
+    params(("id" = Option<String>, Query, format = "regex", description = "Equal to it, or a regular expression that matches its beginning"),
+        ("status" = Option<String>, Query, format = "regex", description = "The same"), ("message" = Option<String>, Query, format = "regex", description = "The same"),
+        ("target_uri" = Option<String>, Query, format = "regex", description = "The same; `^` and a task's own `target_uri` select that one to the letter")),
     responses((status = 200, body = Vec<Task>), (status = "default", body = KimchiError)))]
 pub(super) async fn tasks(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec<Task>>, Unkind> {
     let mut requested = Requested::of(&uri, &TASK_FILTERS)?;

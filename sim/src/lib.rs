@@ -33,5 +33,7 @@ mod slab;
 pub mod versions;
 pub mod world;
 
+pub use whimbrel_oracle as oracle;
+
 pub use scenario::{Scenario, ScenarioError};
 pub use simulation::Simulation;

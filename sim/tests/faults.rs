@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use whimbrel_core::Verdict;
+use whimbrel_sim::oracle::{Actor, check};
 use whimbrel_sim::scenario::{Conditions, end_of};
 use whimbrel_sim::{Scenario, Simulation};
 
@@ -54,6 +55,10 @@ fn every_fault_scenario_ends_as_its_file_says() {
         );
         let simulation = simulated(scenario, scenario.seed);
         let found = scenario.differences(simulation.migration().view(), Some(&simulation.incidents()));
+        let world = simulation.world();
+        let violations = world.guests().flat_map(|guest| check(world.history(guest)));
+        let ours = violations.filter(|violation| violation.by == Actor::Migration);
+        wrong.extend(ours.map(|violation| format!("{}: {violation}", scenario.name)));
         wrong.extend(found.into_iter().map(|difference| format!("{}: {difference}", scenario.name)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

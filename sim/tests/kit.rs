@@ -11,6 +11,7 @@ use whimbrel_sim::kit::{
     Hint, HostId, IncidentKind, JobState, Manner, MigrateOptions, Milestone, Moment, Postcopy, Request,
     Setup, TestBed, TestGuest, Whereabouts, Wish, at_ms,
 };
+use whimbrel_sim::oracle::Rule;
 
 // The examples are compiled into this test, so that what they show is looked at.
 #[path = "../examples/core_with_a_fault.rs"]
@@ -163,6 +164,23 @@ fn a_policy_that_believes_a_failed_call_is_found_out() {
     let said = said(|| bed.assert_runs_only_on(wren, beta));
     assert!(said.contains("wren should run on beta alone, but its copy on alpha is Running"), "{said}");
     assert!(said.contains("TwoRun of wren, by Caller"), "{said}");
+}
+
+/// The same policy, when the guest has powered itself off on the destination: one copy runs, and it is too old.
+#[test]
+fn a_policy_that_resumes_a_copy_older_than_its_disks_is_found_out() {
+    let (mut bed, wren, alpha, beta) = bed(1_000);
+    bed.fault(Moment::At(wren, Milestone::Started), Fault::KillDaemon(alpha));
+    bed.fault_after_ms(Moment::At(wren, Milestone::Started), 500, Fault::PowerOff(wren));
+    bed.fault_after_ms(Moment::At(wren, Milestone::Started), 1_000, Fault::StartDaemon(alpha));
+    let call = bed.migrate(wren, alpha, beta, MigrateOptions::default());
+    bed.wait_for(call).unwrap_err();
+    bed.wait_ms(2_000);
+    assert_eq!(bed.violations(wren), []);
+    bed.resume(wren, alpha).unwrap();
+    assert_eq!(bed.violations(wren)[0].rule, Rule::MemoryNotOlder);
+    assert!(said(|| bed.assert_runs_only_on(wren, alpha)).contains("with memory older than its storage"));
+    assert!(said(|| bed.assert_no_incident()).contains("with memory older than its storage"));
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub enum Claim {
     /// A copy of the guest runs on this host with all of its memory, and none runs elsewhere. Whether it may run, the
     /// rules say: a hypervisor may have started one that is stale.
     RunsOn(HostId),
+    /// A copy of the guest runs on this host with all of its memory. Of other hosts nothing is claimed.
+    CopyRunsOn(HostId),
     /// The guest is on this host, does not run, and can go on from there.
     StandsOn(HostId),
     /// The guest is off, and defined on this host.
@@ -90,6 +92,7 @@ fn holds(history: &History, state: &State, claim: Claim) -> bool {
         Claim::RunsOn(host) => {
             on(host).is_some_and(|copy| copy.runs() && state.is_complete(copy)) && running().count() == 1
         }
+        Claim::CopyRunsOn(host) => on(host).is_some_and(|copy| copy.runs() && state.is_complete(copy)),
         Claim::StandsOn(host) => on(host).is_some_and(|copy| !copy.runs() && state.can_go_on(copy)),
         Claim::OffOn(host) => {
             state.defined_on.contains(&host) && on(host).is_none() && running().count() == 0
@@ -119,7 +122,7 @@ fn holds(history: &History, state: &State, claim: Claim) -> bool {
 /// The instant since when a claim has to have been true: the oldest of the last observations it rests on.
 fn observed_since(history: &History, claim: Claim) -> Option<u64> {
     let concerns = |host: HostId| match claim {
-        Claim::NoCopyOn(one) | Claim::NotDefinedOn(one) => host == one,
+        Claim::CopyRunsOn(one) | Claim::NoCopyOn(one) | Claim::NotDefinedOn(one) => host == one,
         Claim::RunsOn(_)
         | Claim::StandsOn(_)
         | Claim::OffOn(_)

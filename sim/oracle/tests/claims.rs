@@ -44,6 +44,7 @@ fn places_are_compared_with_what_is_there() {
     let true_of = |history: &History, claim| check_claim(history, claim).is_ok();
     assert!(true_of(&history, Claim::RunsOn(THERE)));
     assert!(!true_of(&history, Claim::StandsOn(THERE)));
+    assert!(true_of(&history, Claim::CopyRunsOn(THERE)) && !true_of(&history, Claim::CopyRunsOn(HERE)));
     history.record(20, Event::Stopped { copy: NEW, by: Actor::Guest });
     assert!(true_of(&history, Claim::StandsOn(THERE)));
     assert!(!true_of(&history, Claim::StandsOn(HERE)), "what is left there is older than the storage");

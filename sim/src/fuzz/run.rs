@@ -255,12 +255,14 @@ fn claims(outcome: &Outcome, [source, destination]: [RecordedHost; 2]) -> Vec<Cl
     if outcome.ending == Ending::InDoubt {
         return vec![Claim::InDoubt];
     }
+    // A host that could not be asked is named: what it has is not claimed.
+    let runs_on = if outcome.unsettled.is_some() { Claim::CopyRunsOn } else { Claim::RunsOn };
     let place = match outcome.guest {
         Whereabouts::Untouched => None,
-        Whereabouts::SourceRunning => Some(Claim::RunsOn(source)),
+        Whereabouts::SourceRunning => Some(runs_on(source)),
         Whereabouts::SourcePaused => Some(Claim::StandsOn(source)),
         Whereabouts::SourceOff => Some(Claim::OffOn(source)),
-        Whereabouts::DestinationRunning => Some(Claim::RunsOn(destination)),
+        Whereabouts::DestinationRunning => Some(runs_on(destination)),
         Whereabouts::DestinationPaused => Some(Claim::StandsOn(destination)),
         Whereabouts::DestinationOff => Some(Claim::OffOn(destination)),
         Whereabouts::DestinationPostcopy => Some(Claim::NeedsBothCopies(destination)),

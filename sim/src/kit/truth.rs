@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use whimbrel_oracle::{Violation, check};
+
 use super::TestBed;
 use crate::world::{GuestId, HostId, Incident};
 
@@ -18,6 +20,12 @@ impl TestBed {
         self.world.incidents()
     }
 
+    /// What the oracle finds in the guest's history: two writers, memory older than the storage, the last copy ended.
+    #[must_use]
+    pub fn violations(&self, guest: GuestId) -> Vec<Violation> {
+        check(self.world.history(guest))
+    }
+
     /// Fails the test unless the guest's CPUs run on this host and nowhere else, and nothing happened to it that must
     /// never happen.
     ///
@@ -26,7 +34,9 @@ impl TestBed {
     #[track_caller]
     pub fn assert_runs_only_on(&self, guest: GuestId, host: HostId) {
         assert!(
-            self.running_on(guest) == [host] && self.incidents_of(guest).next().is_none(),
+            self.running_on(guest) == [host]
+                && self.incidents_of(guest).next().is_none()
+                && self.violations(guest).is_empty(),
             "{} should run on {} alone, but {}",
             self.world.machine(guest).name,
             self.name(host),
@@ -35,13 +45,17 @@ impl TestBed {
     }
 
     /// Fails the test if something happened to any guest that must never happen: two copies ran, the last one is gone,
-    /// an outdated one runs, or one runs on another disk.
+    /// an outdated one runs, or one runs on another disk. The oracle is asked as well.
     ///
     /// # Panics
     /// When that is not so; the message says what happened to which guest, and when.
     #[track_caller]
     pub fn assert_no_incident(&self) {
-        let told: Vec<String> = self.incidents().iter().map(|incident| self.told(incident)).collect();
+        let mut told: Vec<String> = self.incidents().iter().map(|incident| self.told(incident)).collect();
+        for guest in self.world.guests() {
+            let name = &self.world.machine(guest).name;
+            told.extend(self.violations(guest).iter().map(|violation| format!("{name}: {violation}")));
+        }
         assert!(told.is_empty(), "{}", told.join("; "));
     }
 
@@ -80,6 +94,9 @@ impl fmt::Display for Truth<'_> {
         }
         for incident in self.bed.incidents_of(self.guest) {
             write!(f, "; {}", self.bed.told(incident))?;
+        }
+        for violation in self.bed.violations(self.guest) {
+            write!(f, "; {violation}")?;
         }
         Ok(())
     }

@@ -9,10 +9,12 @@ mod devices;
 mod domain;
 mod inventory;
 mod node;
+mod secrets;
 
 pub use capabilities::{capabilities, domain_capabilities};
 pub use domain::domain;
 pub use inventory::{network, node_device, pool};
+pub use secrets::{REDACTED, without_secrets};
 
 use roxmltree::{Document, ParsingOptions};
 

@@ -7,6 +7,7 @@ pub mod inventory;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
 pub mod preflight;
+pub mod private;
 pub mod service;
 pub mod simulated;
 pub mod watch;

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use self::args::{Arguments, Verb};
 pub use self::error::CliError;
-use crate::service;
+use crate::{private, service};
 use clap::Parser;
 
 /// What the process's exit code tells. The numbers are a promise to scripts.
@@ -60,6 +60,10 @@ pub fn main() -> ExitCode {
         return if service::answer(&socket).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let arguments = Arguments::parse();
+    // What a rule's author makes is for others as well.
+    if !matches!(arguments.verb, Verb::Rule(_)) {
+        private::restrict_new_files();
+    }
     let result = match arguments.verb {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Migrate(arguments) => migrate::run(&arguments),

@@ -13,6 +13,7 @@ use super::args::{Serve, Token};
 use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
 use crate::hosts::Hosts;
+use crate::private;
 use crate::service::access::Tokens;
 use crate::service::{self, Config};
 use crate::simulated::SCHEME;
@@ -37,7 +38,9 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
     };
     if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let unwritable = |source| CliError::Unwritable { path: folder.to_owned(), source };
-        std::fs::create_dir_all(folder).map_err(unwritable)?;
+        let make =
+            if folder == super::state_folder() { private::make_own_folder } else { private::make_folder };
+        make(folder).map_err(unwritable)?;
     }
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     service::run(config, |address, adopted| {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use whimbrel_core::journal::{Circumstances, Record, header_line, record_line};
 use whimbrel_core::{Output, Spec, View};
 
+use crate::private;
+
 /// Where the records of a migration go. Whoever keeps them returns when they are kept: the commands that an input
 /// causes are given after that.
 pub trait Keep: Send {
@@ -66,16 +68,16 @@ impl Journal {
         Self::default()
     }
 
-    /// Keeps the records in a new file. Its directory is made when it is missing.
+    /// Keeps the records in a new file, for this user only. Its directory is made when it is missing.
     ///
     /// # Errors
     /// When the file exists already, or cannot be made.
     pub fn create(path: &Path, circumstances: Circumstances) -> Result<Self, JournalFileError> {
         let attempt = || {
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                std::fs::create_dir_all(parent)?;
+                private::make_folder(parent)?;
             }
-            OpenOptions::new().write(true).create_new(true).open(path)
+            private::open(OpenOptions::new().write(true).create_new(true), path)
         };
         let file = locked(attempt().map_err(unwritable(path))?, path)?;
         Ok(Self { file: Some((file, path.to_owned())), circumstances: Some(circumstances) })
@@ -87,7 +89,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be read or written, or is still being kept.
     pub fn adopt(path: &Path) -> Result<(Self, String), JournalFileError> {
-        let open = OpenOptions::new().read(true).write(true).open(path);
+        let open = private::open(OpenOptions::new().read(true).write(true), path);
         let mut file = locked(open.map_err(unwritable(path))?, path)?;
         let mut whole = || {
             let mut bytes = Vec::new();

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::private;
 
 /// What the name of the lock's file has behind the store's. The database itself cannot be locked so: its own locks are
 /// given up as soon as anybody in the process closes it.
@@ -42,7 +43,8 @@ fn open(store: &Path) -> io::Result<File> {
     };
     name.push(SUFFIX);
     // Nothing is written into it, and it stays: whoever removed it could remove another's.
-    OpenOptions::new().write(true).create(true).truncate(false).open(name)
+    // Others could hold a lock that they can open.
+    private::open(OpenOptions::new().write(true).create(true).truncate(false), Path::new(&name))
 }
 
 fn new(store: &Path) -> io::Result<PathBuf> {

@@ -8,6 +8,7 @@ mod lock;
 mod schema;
 mod writer;
 
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use sqlx::{ConnectOptions, Row};
 
 use self::lock::Lock;
 pub(super) use self::writer::{Append, Audit, Begun, Write, Writer};
+use crate::private;
 
 /// Connections that read, each on a thread of its own.
 const READERS: u32 = 4;
@@ -45,6 +47,9 @@ pub enum StoreError {
     /// It cannot be locked.
     #[error("it cannot be locked")]
     Lock(#[source] io::Error),
+    /// Others can read it.
+    #[error("it cannot be kept to this user")]
+    Private(#[source] io::Error),
     /// The writer has stopped.
     #[error("the store's writer has stopped")]
     Stopped,
@@ -84,6 +89,7 @@ impl Store {
     /// Opens a store, or makes a new one, with its writing half. Nobody else has that, as long as it lives.
     pub(super) async fn open(path: &Path) -> Result<(Self, Writer), StoreError> {
         let lock = Lock::of(path)?;
+        restrict(path).map_err(StoreError::Private)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -183,6 +189,17 @@ impl Store {
         let rows = query.bind(most).fetch_all(&self.pool).await?;
         Ok(rows.iter().map(audit_row).collect::<Result<_, _>>()?)
     }
+}
+
+/// The database and its companions, which SQLite makes with the database's own mode, are for this user only.
+fn restrict(path: &Path) -> io::Result<()> {
+    private::open(OpenOptions::new().write(true).create(true).truncate(false), path)?;
+    for companion in ["-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(companion);
+        private::restrict(Path::new(&name))?;
+    }
+    Ok(())
 }
 
 fn migration_row(row: &SqliteRow) -> Result<MigrationRow, sqlx::Error> {

@@ -9,10 +9,13 @@ use std::sync::mpsc::Sender;
 use serde::{Deserialize, Serialize};
 use whimbrel_core::{Failure, Fault, GuestFacts, Ways};
 use whimbrel_plugins::facts::Facts;
+use whimbrel_plugins::xml::{REDACTED, without_secrets};
 
 use crate::drive::{Message, Port};
 use crate::inventory::Inventory;
-use crate::simulated::{SCHEME, SimulatedHosts};
+use crate::redacted::Redacted;
+use crate::simulated::SimulatedHosts;
+use crate::uri::{HostUri, Origin, UriError, check_migrate_uri};
 
 /// Which guest goes which way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,11 +52,25 @@ impl Route {
         Self { tunnel: None, uuid: None, ..self }
     }
 
+    /// As it is written down: without the secrets of the definition. One that cannot be read is left out whole.
+    #[must_use]
+    pub fn for_record(&self) -> Self {
+        let redact =
+            |xml: &String| without_secrets(xml).unwrap_or_else(|_| format!("<domain>{REDACTED}</domain>"));
+        Self { destination_xml: self.destination_xml.as_ref().map(redact), ..self.clone() }
+    }
+
+    /// Whether its definition is not the whole one: no copy can be begun with it.
+    #[must_use]
+    pub fn is_redacted(&self) -> bool {
+        self.destination_xml.as_ref().is_some_and(|xml| xml.contains(REDACTED))
+    }
+
     /// The URI by which the destination's daemon is reached.
     #[must_use]
     pub fn way_to_destination(&self) -> String {
         match &self.tunnel {
-            Some(socket) => format!("qemu+unix:///system?socket={socket}"),
+            Some(socket) => HostUri::through_socket(socket),
             None => self.destination.clone(),
         }
     }
@@ -76,6 +93,15 @@ pub struct Inquiry {
     pub probe: bool,
 }
 
+/// Both hosts of a migration, read and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The source.
+    pub source: HostUri,
+    /// The destination, as its daemon is reached.
+    pub destination: HostUri,
+}
+
 /// Every driver that this process has.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
@@ -85,9 +111,12 @@ pub struct Hosts {
 /// Why a host cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum HostsError {
-    /// It is not a URI of a kind that is known.
-    #[error("`{}` is not a libvirt connection URI", .0.escape_debug())]
-    NotAUri(String),
+    /// It is not a URI that may be opened.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// The guest's memory cannot be sent there.
+    #[error("{0}")]
+    MigrateUri(&'static str),
     /// A simulated host without a simulated world.
     #[error("`{0}` is a simulated host, and no simulated world runs here")]
     NoWorld(String),
@@ -126,38 +155,31 @@ impl Hosts {
         real::trust(known_hosts, script)
     }
 
-    /// Checks that there is a driver for this URI. Nothing is connected to.
+    /// Reads the URI that `origin` wrote, and checks that there is a driver for it. Nothing is connected to.
     ///
     /// # Errors
-    /// [`HostsError::NotAUri`], [`HostsError::NoWorld`] or [`HostsError::NoDriver`].
-    pub fn check(&self, uri: &str) -> Result<(), HostsError> {
-        if uri.chars().any(char::is_control) {
-            return Err(HostsError::NotAUri(uri.to_owned()));
+    /// [`HostsError::Uri`], [`HostsError::NoWorld`] or [`HostsError::NoDriver`].
+    pub fn check(&self, uri: &str, origin: Origin) -> Result<HostUri, HostsError> {
+        let uri = HostUri::parse(uri, origin)?;
+        match (uri.is_simulated(), &self.simulated) {
+            (true, Some(_)) => Ok(uri),
+            (true, None) => Err(HostsError::NoWorld(uri.to_string())),
+            (false, _) if cfg!(feature = "libvirt") => Ok(uri),
+            (false, _) => Err(HostsError::NoDriver(uri.to_string())),
         }
-        if uri.starts_with("sim:") {
-            return match &self.simulated {
-                Some(_) if uri.starts_with(SCHEME) => Ok(()),
-                Some(_) => Err(HostsError::NotAUri(uri.to_owned())),
-                None => Err(HostsError::NoWorld(uri.to_owned())),
-            };
-        }
-        if !uri.contains("://") {
-            return Err(HostsError::NotAUri(uri.to_owned()));
-        }
-        if cfg!(feature = "libvirt") { Ok(()) } else { Err(HostsError::NoDriver(uri.to_owned())) }
     }
 
     /// Checks that one driver reaches both ends of a migration. Nothing is connected to.
     ///
     /// # Errors
     /// As [`Hosts::check`], and [`HostsError::Mixed`].
-    pub fn check_both(&self, source: &str, destination: &str) -> Result<(), HostsError> {
-        self.check(source)?;
-        self.check(destination)?;
-        if source.starts_with(SCHEME) != destination.starts_with(SCHEME) {
-            return Err(HostsError::Mixed(source.to_owned(), destination.to_owned()));
+    pub fn check_both(&self, source: &str, destination: &str) -> Result<Ends, HostsError> {
+        let source = self.check(source, Origin::Operator)?;
+        let destination = self.check(destination, Origin::Operator)?;
+        if source.is_simulated() != destination.is_simulated() {
+            return Err(HostsError::Mixed(source.to_string(), destination.to_string()));
         }
-        Ok(())
+        Ok(Ends { source, destination })
     }
 
     /// A host and its guests. Blocks for as long as the host takes to answer.
@@ -165,17 +187,18 @@ impl Hosts {
     /// # Errors
     /// When the host cannot be asked.
     pub fn inventory(&self, uri: &str) -> Result<Inventory, HostsError> {
-        self.check(uri)?;
+        let uri = self.check(uri, Origin::Operator)?;
         match &self.simulated {
-            Some(world) if uri.starts_with(SCHEME) => {
+            Some(world) if uri.is_simulated() => {
                 let hosts = world.inventory().map_err(HostsError::World)?;
-                let wanted = uri.trim_end_matches('/');
-                hosts.into_iter().find(|found| found.host.uri == wanted).ok_or_else(|| HostsError::Refused {
-                    uri: uri.to_owned(),
-                    reason: "there is no such simulated host".to_owned(),
+                hosts.into_iter().find(|found| found.host.uri == uri.as_str()).ok_or_else(|| {
+                    HostsError::Refused {
+                        uri: uri.to_string(),
+                        reason: "there is no such simulated host".to_owned(),
+                    }
                 })
             }
-            _ => real::inventory(uri),
+            _ => real::inventory(&uri),
         }
     }
 
@@ -194,43 +217,56 @@ impl Hosts {
     /// # Errors
     /// When a host cannot be asked, or the source has no such guest.
     pub fn facts(&self, inquiry: &Inquiry) -> Result<Facts, HostsError> {
-        let ends = [&inquiry.source, &inquiry.destination];
-        for uri in ends {
-            self.check(uri)?;
-        }
-        let simulated = ends.iter().filter(|uri| uri.starts_with(SCHEME)).count();
+        let ends = self.check_both(&inquiry.source, &inquiry.destination)?;
         match &self.simulated {
-            Some(world) if simulated == ends.len() => {
+            Some(world) if ends.source.is_simulated() => {
                 let told = world.facts(inquiry).map_err(HostsError::World)?;
-                let refused = |failure: Failure| HostsError::Refused {
-                    uri: if failure.fault == Fault::DestinationUnreachable { ends[1] } else { ends[0] }
-                        .clone(),
-                    reason: failure.message,
+                let refused = |failure: Failure| {
+                    let there = failure.fault == Fault::DestinationUnreachable;
+                    let uri = if there { &ends.destination } else { &ends.source };
+                    HostsError::Refused { uri: uri.to_string(), reason: failure.message }
                 };
                 told.map(|facts| *facts).map_err(refused)
             }
-            _ if simulated > 0 => Err(HostsError::Mixed(inquiry.source.clone(), inquiry.destination.clone())),
-            _ => real::facts(inquiry),
+            _ => real::facts(inquiry, &ends),
         }
     }
 
     /// A port that answers into `inbox`. Nothing is connected to before the first command. With `known`, the guest as it
-    /// was found before, it looks for that guest and no other of its name.
+    /// was found before, it looks for that guest and no other of its name. One of a route that was read from a record
+    /// without its secrets begins no copy.
     ///
     /// # Errors
-    /// When there is no driver for one of the URIs, or they need different ones.
+    /// When there is no driver for one of the URIs, they need different ones, or memory cannot be sent where the route says.
     pub fn port(
         &self,
         route: Route,
         known: Option<GuestFacts>,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
-        self.check_both(&route.source, &route.destination)?;
+        if !route.is_redacted() {
+            return self.whole_port(route, known, inbox);
+        }
+        let port = self.whole_port(route, known, inbox.clone())?;
+        Ok(Box::new(Redacted { port, inbox }))
+    }
+
+    fn whole_port(
+        &self,
+        route: Route,
+        known: Option<GuestFacts>,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
+        let mut ends = self.check_both(&route.source, &route.destination)?;
+        if let Some(uri) = &route.migrate_uri {
+            check_migrate_uri(uri, Origin::Operator).map_err(HostsError::MigrateUri)?;
+        }
         match &self.simulated {
-            Some(world) if route.source.starts_with(SCHEME) => {
-                world.port(route, inbox).map_err(HostsError::World)
+            Some(world) if ends.source.is_simulated() => world.port(route, inbox).map_err(HostsError::World),
+            _ => {
+                ends.destination = self.check(&route.way_to_destination(), Origin::Operator)?;
+                real::port(route, ends, known, inbox)
             }
-            _ => real::port(route, known, inbox),
         }
     }
 }
@@ -244,32 +280,34 @@ mod real {
     use whimbrel_core::GuestFacts;
     use whimbrel_plugins::facts::Facts;
 
-    use super::{HostsError, Inquiry, Route};
+    use super::{Ends, HostsError, Inquiry, Route};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
     use crate::libvirt::{self, LibvirtPort};
+    use crate::uri::HostUri;
 
     pub(super) fn trust(known_hosts: &Path, script: &Path) -> io::Result<()> {
         libvirt::trust(known_hosts, script)
     }
 
-    pub(super) fn inventory(uri: &str) -> Result<Inventory, HostsError> {
+    pub(super) fn inventory(uri: &HostUri) -> Result<Inventory, HostsError> {
         libvirt::inventory(uri)
-            .map_err(|error| HostsError::Refused { uri: uri.to_owned(), reason: error.to_string() })
+            .map_err(|error| HostsError::Refused { uri: uri.to_string(), reason: error.to_string() })
     }
 
-    pub(super) fn facts(inquiry: &Inquiry) -> Result<Facts, HostsError> {
-        libvirt::collect(inquiry)
+    pub(super) fn facts(inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError> {
+        libvirt::collect(inquiry, ends)
             .map_err(|untold| HostsError::Refused { uri: untold.uri, reason: untold.error.to_string() })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the same without the driver, where it fails")]
     pub(super) fn port(
         route: Route,
+        ends: Ends,
         known: Option<GuestFacts>,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
-        Ok(Box::new(LibvirtPort::new(route, known, inbox)))
+        Ok(Box::new(LibvirtPort::new(route, ends, known, inbox)))
     }
 }
 
@@ -282,25 +320,27 @@ mod real {
     use whimbrel_core::GuestFacts;
     use whimbrel_plugins::facts::Facts;
 
-    use super::{HostsError, Inquiry, Route};
+    use super::{Ends, HostsError, Inquiry, Route};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
+    use crate::uri::HostUri;
 
     #[expect(clippy::unnecessary_wraps, reason = "the same with the driver, where it may fail")]
     pub(super) fn trust(_: &Path, _: &Path) -> io::Result<()> {
         Ok(())
     }
 
-    pub(super) fn inventory(uri: &str) -> Result<Inventory, HostsError> {
-        Err(HostsError::NoDriver(uri.to_owned()))
+    pub(super) fn inventory(uri: &HostUri) -> Result<Inventory, HostsError> {
+        Err(HostsError::NoDriver(uri.to_string()))
     }
 
-    pub(super) fn facts(inquiry: &Inquiry) -> Result<Facts, HostsError> {
+    pub(super) fn facts(inquiry: &Inquiry, _: &Ends) -> Result<Facts, HostsError> {
         Err(HostsError::NoDriver(inquiry.source.clone()))
     }
 
     pub(super) fn port(
         route: Route,
+        _: Ends,
         _: Option<GuestFacts>,
         _: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {

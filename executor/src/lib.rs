@@ -8,6 +8,8 @@ pub mod inventory;
 pub mod libvirt;
 pub mod preflight;
 pub mod private;
+mod redacted;
 pub mod service;
 pub mod simulated;
+pub mod uri;
 pub mod watch;

@@ -25,7 +25,7 @@ pub fn restrict_new_files() {
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.mode(FILE).open(path)?;
     if file.metadata()?.permissions().mode() & OTHERS != 0 {
-        file.set_permissions(Permissions::from_mode(FILE)).map_err(refused)?;
+        file.set_permissions(Permissions::from_mode(FILE)).map_err(|error| refused(&error))?;
     }
     Ok(file)
 }
@@ -56,12 +56,12 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 pub fn make_own_folder(path: &Path) -> io::Result<()> {
     make_folder(path)?;
     if fs::metadata(path)?.permissions().mode() & OTHERS != 0 {
-        fs::set_permissions(path, Permissions::from_mode(FOLDER)).map_err(refused)?;
+        fs::set_permissions(path, Permissions::from_mode(FOLDER)).map_err(|error| refused(&error))?;
     }
     Ok(())
 }
 
-fn refused(error: io::Error) -> io::Error {
+fn refused(error: &io::Error) -> io::Error {
     io::Error::new(
         error.kind(),
         format!("others can open it, and it cannot be restricted to this user: {error}"),

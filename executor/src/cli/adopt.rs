@@ -16,6 +16,7 @@ use super::{CliError, Exit, say, simulated};
 use crate::drive::{Course, DriveError, Journal};
 use crate::hosts::Route;
 use crate::preflight::Preflight;
+use crate::uri::Origin;
 
 pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     let path = &arguments.journal;
@@ -34,8 +35,8 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     let spec = header.spec;
     let route = route(&spec, &circumstances);
     let hosts = simulated::hosts(&arguments.simulated, [&route.source, &route.destination])?;
-    hosts.check(&route.destination)?;
-    hosts.check(&route.source)?;
+    hosts.check(&route.destination, Origin::Operator)?;
+    hosts.check(&route.source, Origin::Operator)?;
     // A clock that was set back must not bring time back.
     let away_ms = unix_ms().saturating_sub(circumstances.began_at_unix_ms);
     let now = Instant::from_ms(away_ms).max(last);

@@ -5,7 +5,6 @@
     reason = "these comments are the help on a terminal, where backticks would only disturb"
 )]
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -18,7 +17,8 @@ use super::check::Check;
 use super::facts::FactsVerb;
 use super::rule::args::RuleVerb;
 use super::rule::args::Set;
-use crate::service::access::Role;
+use crate::service::Place;
+use crate::service::access::{Group, Role};
 use crate::watch::Format;
 
 const EXIT_CODES: &str = "\
@@ -229,13 +229,24 @@ pub(super) struct Serve {
     /// URI of a host, as often as there are hosts; the first is "this host" for Kimchi's routes.
     #[arg(long, value_name = "URI")]
     pub(super) host: Vec<String>,
-    /// Where to listen. Beyond this machine only with a certificate and tokens.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8006")]
-    pub(super) listen: SocketAddr,
+    /// Where to listen: ADDRESS:PORT, or unix:PATH for a socket of root, this user and --allow-group. May be given several
+    /// times. Addresses beyond this machine only with a certificate and tokens.
+    #[arg(long, value_name = "PLACE", default_value = "127.0.0.1:8006")]
+    pub(super) listen: Vec<Place>,
+    /// Let the members of this group in at Unix sockets, for what the role allows: `operate` without it.
+    #[arg(long, value_name = "GROUP[:ROLE]")]
+    pub(super) allow_group: Option<Group>,
+    /// Serve real hosts at an address of this machine without tokens: every account of it may then do everything.
+    #[arg(long, conflicts_with = "tokens")]
+    pub(super) no_auth: bool,
     /// The store's file, instead of one under $XDG_STATE_HOME/whimbrel.
     #[arg(long, value_name = "FILE")]
     pub(super) store: Option<PathBuf>,
-    /// How the address of a destination becomes a URI.
+    /// Let guests go to hosts like this one too, beside those of --host: a URI in whose host `*` stands for a part between two
+    /// dots. May be given several times.
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) allow_destination: Vec<String>,
+    /// How the address of a destination becomes a URI, which has to be a host or an allowed destination.
     #[arg(long, value_name = "URI", default_value = crate::service::USUAL_TRANSPORT)]
     pub(super) transport: String,
     /// Log each command to a hypervisor as well, with the time to its answer.
@@ -267,7 +278,7 @@ pub(super) struct Serve {
 /// Where a service is, and how to be let in.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ServiceAddress {
-    /// The service's address.
+    /// The service's address, or unix:PATH for its socket.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8006")]
     pub(super) service: String,
     /// Certificates, in PEM, of those who vouch for a service with https.

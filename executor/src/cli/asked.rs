@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use whimbrel_core::{Spec, Ways};
+use whimbrel_plugins::xml::{REDACTED, without_secrets};
 
 use super::CliError;
 use super::args::{AtTimeoutName, Simulated};
@@ -88,7 +89,14 @@ impl Asked {
 
     /// The definition for the destination, if there is one.
     pub(super) fn destination_xml(&self) -> Result<Option<String>, CliError> {
-        self.xml.as_deref().map(read).transpose()
+        let Some(path) = &self.xml else { return Ok(None) };
+        let text = read(path)?;
+        let unusable = |reason: String| CliError::Facts { path: path.clone(), reason };
+        let readable = without_secrets(&text).map_err(|error| unusable(error.to_string()));
+        if text.contains(REDACTED) {
+            return Err(unusable("a secret was taken out of it: only a record has it so".to_owned()));
+        }
+        readable.map(|_| Some(text))
     }
 
     /// Which guest goes which way, with the definition that was read for the destination.

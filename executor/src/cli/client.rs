@@ -12,7 +12,8 @@ use ureq::http::StatusCode;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::args::{OneMigration, React, ReactionName, ServiceAddress};
-use super::{CliError, Exit};
+use super::{CliError, Exit, unix};
+use crate::service::UNIX;
 use crate::watch::words::clean;
 use whimbrel_core::CopyState;
 
@@ -223,11 +224,11 @@ impl Client {
                     .map_err(|source| CliError::Unreadable { path: path.clone(), source })
             })
             .transpose()?;
-        Ok(Self {
-            agent: config.build().into(),
-            address: address.service.trim_end_matches('/').to_owned(),
-            token: token.map(|token| token.trim().to_owned()),
-        })
+        let (agent, address) = match address.service.strip_prefix(UNIX) {
+            Some(socket) => (unix::agent(config.build(), socket.into()), unix::ADDRESS),
+            None => (config.build().into(), address.service.trim_end_matches('/')),
+        };
+        Ok(Self { agent, address: address.to_owned(), token: token.map(|token| token.trim().to_owned()) })
     }
 
     fn send(&self, method: &str, path: &str, last: Option<&str>) -> Result<ureq::Body, CliError> {

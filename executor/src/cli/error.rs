@@ -174,7 +174,8 @@ impl CliError {
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
             | Self::Hosts(
-                HostsError::NotAUri(_)
+                HostsError::Uri(_)
+                | HostsError::MigrateUri(_)
                 | HostsError::NoWorld(_)
                 | HostsError::NoDriver(_)
                 | HostsError::Mixed(..),
@@ -183,9 +184,11 @@ impl CliError {
             | Self::Reaction(_)
             | Self::Service(
                 ServiceError::Unprotected(_)
+                | ServiceError::Open(_)
                 | ServiceError::NoHost
                 | ServiceError::Transport(_)
                 | ServiceError::Hosts(_)
+                | ServiceError::Uri(_)
                 | ServiceError::Tokens { .. }
                 | ServiceError::Tls(_)
                 | ServiceError::Store { source: StoreError::Driven, .. },
@@ -242,6 +245,10 @@ impl CliError {
             Self::Service(ServiceError::Unprotected(_)) => Some(
                 "give --certificate, --key and --tokens, or listen at 127.0.0.1 and let ssh forward the port",
             ),
+            Self::Service(ServiceError::Open(_)) => Some(
+                "give --tokens FILE (`whimbrel token` makes one), listen at --listen unix:PATH, which is for root and this user, \
+                 or accept it with --no-auth",
+            ),
             Self::Service(ServiceError::Store { source: StoreError::Driven, .. }) => Some(
                 "a service works with this store already: talk to that one, stop it first (its migrations go on, and are \
                  adopted), or name another file with --store",
@@ -285,7 +292,7 @@ impl CliError {
 
 fn hint_on(error: &HostsError) -> Option<&'static str> {
     match error {
-        HostsError::NotAUri(_) => Some(
+        HostsError::Uri(_) => Some(
             "write it as qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
         ),
         HostsError::NoDriver(_) => Some(
@@ -293,7 +300,10 @@ fn hint_on(error: &HostsError) -> Option<&'static str> {
              `apt-get install libvirt-dev pkg-config`)",
         ),
         HostsError::Mixed(..) => Some("give two simulated hosts, or two real ones"),
-        HostsError::NoWorld(_) | HostsError::World(_) | HostsError::Refused { .. } => None,
+        HostsError::MigrateUri(_)
+        | HostsError::NoWorld(_)
+        | HostsError::World(_)
+        | HostsError::Refused { .. } => None,
     }
 }
 

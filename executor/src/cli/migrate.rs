@@ -13,16 +13,20 @@ use super::args::Migrate;
 use super::rule::load_set;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal};
-use crate::hosts::{Hosts, Route};
+use crate::hosts::{Hosts, HostsError, Route};
 use crate::preflight::{Opinion, Preflight};
+use crate::uri::{self, check_migrate_uri};
 use crate::watch::{self, Format, Origin, picture};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let asked = &arguments.asked;
     let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
     // The destination was typed; the source may be the usual one, whose driver is a later worry.
-    hosts.check(&asked.dest)?;
-    hosts.check(&asked.source)?;
+    hosts.check(&asked.dest, uri::Origin::Operator)?;
+    hosts.check(&asked.source, uri::Origin::Operator)?;
+    if let Some(uri) = &asked.migrate_uri {
+        check_migrate_uri(uri, uri::Origin::Operator).map_err(HostsError::MigrateUri)?;
+    }
     // Before anything is made and before signals are caught: whoever interrupts a host that is slow to answer, leaves.
     let route = asked.route(asked.destination_xml()?);
     let spec = spec(arguments);
@@ -33,7 +37,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let circumstances = Circumstances {
         began_at_unix_ms: unix_ms(),
         migrate_uri: route.migrate_uri.clone(),
-        destination_xml: route.destination_xml.clone(),
+        destination_xml: route.for_record().destination_xml,
     };
     let journal = Journal::create(&path, circumstances)?;
     let rules = &|facts: &_| verdict(&preflight, facts);

@@ -21,6 +21,7 @@ mod rule;
 mod serve;
 mod simulate;
 mod simulated;
+mod unix;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;

@@ -24,9 +24,12 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
     let world = if simulated { Some(simulated::connect(&arguments.simulated)?) } else { None };
     let rules = arguments.rules.clone();
     let config = Config {
-        listen: arguments.listen,
+        listen: arguments.listen.clone(),
+        allow_group: arguments.allow_group.clone(),
+        no_auth: arguments.no_auth,
         store: arguments.store.clone().unwrap_or_else(usual_store),
         hosts: arguments.host.clone(),
+        allow_destinations: arguments.allow_destination.clone(),
         transport: arguments.transport.clone(),
         drivers: Hosts::new(world),
         rules: Box::new(move || load_set(&rules).map_err(|error| error.with_causes())),
@@ -42,9 +45,8 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
             if folder == super::state_folder() { private::make_own_folder } else { private::make_folder };
         make(folder).map_err(unwritable)?;
     }
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    service::run(config, |address, adopted| {
-        say(&format!("listening at {scheme}://{address}/; {adopted} migrations adopted"));
+    service::run(config, |places, adopted| {
+        say(&format!("listening at {}; {adopted} migrations adopted", places.join(" and ")));
     })?;
     Ok(Exit::Done)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -16,6 +17,8 @@ pub enum Role {
     Look,
     /// Begin, cancel and react to migrations.
     Operate,
+    /// Give definitions for the destination as well, which name any file and network there.
+    Define,
     /// Everything.
     Administer,
 }
@@ -25,6 +28,59 @@ pub enum Role {
 pub(super) struct Caller {
     pub(super) name: String,
     pub(super) role: Role,
+}
+
+/// What the accounts of this machine may do over a Unix socket. The kernel says who connects: root and the service's own user
+/// may do everything; others are let in by the socket's group, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accounts {
+    own: u32,
+    group: Option<Role>,
+}
+
+impl Accounts {
+    pub(super) fn new(group: Option<Role>) -> Self {
+        Self { own: rustix::process::geteuid().as_raw(), group }
+    }
+
+    /// Who this account is, if it is let in.
+    pub(super) fn caller(self, uid: u32) -> Option<Caller> {
+        let role = if uid == 0 || uid == self.own { Some(Role::Administer) } else { self.group };
+        role.map(|role| Caller { name: format!("uid {uid}"), role })
+    }
+}
+
+/// A group of this machine whose members are let in, and what they may do: `GROUP` or `GROUP:ROLE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its number.
+    pub gid: u32,
+    /// What its members may do.
+    pub role: Role,
+}
+
+impl FromStr for Group {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, role) = match text.split_once(':') {
+            Some((name, role)) => (name, <Role as clap::ValueEnum>::from_str(role, false)?),
+            None => (text, Role::Operate),
+        };
+        let gid = name.parse().ok().map_or_else(|| group_id(name), Ok)?;
+        Ok(Self { gid, role })
+    }
+}
+
+/// The number of a group of this machine's own list.
+fn group_id(name: &str) -> Result<u32, String> {
+    let list =
+        std::fs::read_to_string("/etc/group").map_err(|error| format!("cannot read /etc/group: {error}"))?;
+    let found = list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    });
+    found.ok_or_else(|| "/etc/group has no such group; one from elsewhere is given by its number".to_owned())
 }
 
 /// The tokens that let somebody in.
@@ -105,6 +161,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Look => "look",
             Self::Operate => "operate",
+            Self::Define => "define",
             Self::Administer => "administer",
         })
     }

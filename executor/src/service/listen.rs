@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +14,12 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::http::Peer;
+use super::place::Listener;
 
 /// Connections at once.
 const MOST_CONNECTIONS: usize = 1_024;
@@ -49,11 +49,11 @@ pub(super) fn tls(certificates: &Path, key: &Path) -> io::Result<TlsAcceptor> {
 }
 
 /// Serves until the listener fails for good.
-pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router) -> io::Result<()> {
+pub(super) async fn serve(listener: Listener, tls: Option<TlsAcceptor>, router: Router) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
-        let (stream, peer) = match listener.accept().await {
+        let (stream, peer) = match accept(&listener).await {
             Ok(accepted) => accepted,
             // Out of files, or a client that was gone at once: neither is a reason to stop.
             Err(error) => {
@@ -70,7 +70,31 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, route
     }
 }
 
-async fn attend(stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, router: Router) {
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn accept(listener: &Listener) -> io::Result<(Stream, Peer)> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, address) = listener.accept().await?;
+            Ok((Stream::Tcp(stream), Peer::Address(address)))
+        }
+        Listener::Unix(listener, _) => {
+            let (stream, _) = listener.accept().await?;
+            let uid = stream.peer_cred()?.uid();
+            Ok((Stream::Unix(stream), Peer::Account(uid)))
+        }
+    }
+}
+
+async fn attend(stream: Stream, peer: Peer, tls: Option<TlsAcceptor>, router: Router) {
+    let stream = match stream {
+        Stream::Tcp(stream) => stream,
+        // Nobody but this machine's kernel is between the two.
+        Stream::Unix(stream) => return speak(stream, peer, router).await,
+    };
     // Events are small and must not wait for more.
     let _ = stream.set_nodelay(true);
     match tls {
@@ -84,12 +108,8 @@ async fn attend(stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, r
     }
 }
 
-async fn speak(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    router: Router,
-) {
-    let router = router.layer(axum::Extension(Peer(peer)));
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, router: Router) {
+    let router = router.layer(axum::Extension(peer));
     let result = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
@@ -97,6 +117,6 @@ async fn speak(
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .await;
     if let Err(error) = result {
-        tracing::debug!(%error, %peer, "a connection ended early");
+        tracing::debug!(%error, ?peer, "a connection ended early");
     }
 }

@@ -12,12 +12,14 @@
 pub mod access;
 mod account;
 mod clock;
+mod destinations;
 mod finding;
 mod http;
 mod hub;
 mod keeper;
 mod listen;
 mod metrics;
+mod place;
 mod rules;
 mod secret;
 mod store;
@@ -30,25 +32,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use self::access::{TokenError, Tokens};
+use self::access::{Accounts, Group, TokenError, Tokens};
+use self::destinations::Destinations;
 use self::finding::{Meant, copies, meant};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
+use self::place::Listener;
+pub use self::place::{Place, UNIX};
 pub use self::rules::Load;
 use self::rules::Rules;
 use self::secret::Password;
 use self::store::Store;
 pub use self::store::StoreError;
 use self::supervisor::Supervisor;
-use self::tunnel::{Fresh, Login, Tunnels, is_plain};
+use self::tunnel::{Fresh, Login, Tunnels};
 pub use self::tunnel::{SOCKET_VARIABLE, answer};
 use crate::hosts::{Hosts, HostsError};
 use crate::inventory::{GuestEntry, Inventory};
-use crate::simulated::SCHEME;
+use crate::uri::{HostUri, Origin, UriError};
 
 /// How an address becomes a URI, unless it is said otherwise.
 pub const USUAL_TRANSPORT: &str = "qemu+ssh://{host}/system";
@@ -61,11 +65,17 @@ const LAST_WRITES: Duration = Duration::from_secs(3);
 #[expect(missing_debug_implementations, reason = "whatever loads the rules has nothing to show")]
 pub struct Config {
     /// Where it listens.
-    pub listen: SocketAddr,
+    pub listen: Vec<Place>,
+    /// The group whose members are let in at Unix sockets, beside root and this user.
+    pub allow_group: Option<Group>,
+    /// Whether every account of this machine may do everything at an address without tokens.
+    pub no_auth: bool,
     /// The store's file.
     pub store: PathBuf,
     /// URIs of the hosts; the first is "this host" for Kimchi's routes.
     pub hosts: Vec<String>,
+    /// Destinations beside the hosts: URIs in whose host `*` may stand.
+    pub allow_destinations: Vec<String>,
     /// How an address becomes a URI: `{host}` stands for it.
     pub transport: String,
     /// The drivers.
@@ -90,6 +100,9 @@ pub enum ServiceError {
     /// Reachable from elsewhere, without what keeps others out.
     #[error("`{0}` can be reached from other machines, which needs TLS and tokens")]
     Unprotected(SocketAddr),
+    /// Reachable by every account of this machine.
+    #[error("every account of this machine can connect to `{0}` and move guests of real hosts")]
+    Open(SocketAddr),
     /// No host was given.
     #[error("no host was given")]
     NoHost,
@@ -99,6 +112,9 @@ pub enum ServiceError {
     /// A host that there is no driver for.
     #[error(transparent)]
     Hosts(#[from] HostsError),
+    /// The transport or a pattern is not one.
+    #[error(transparent)]
+    Uri(#[from] UriError),
     /// The store cannot be used.
     #[error("cannot use the store `{}`", path.display())]
     Store {
@@ -121,11 +137,11 @@ pub enum ServiceError {
     /// The certificate or its key cannot be used.
     #[error("cannot use the certificate or its key")]
     Tls(#[source] io::Error),
-    /// The address cannot be listened at.
-    #[error("cannot listen at `{address}`")]
+    /// The address or the socket cannot be listened at.
+    #[error("cannot listen at `{place}`")]
     Listen {
         /// Where.
-        address: SocketAddr,
+        place: String,
         /// Why.
         source: io::Error,
     },
@@ -141,17 +157,18 @@ struct Desk {
     supervisor: Supervisor,
     drivers: Hosts,
     hosts: Arc<[String]>,
-    transport: Arc<str>,
+    destinations: Destinations,
     tokens: Option<Arc<Tokens>>,
+    accounts: Accounts,
     tunnels: Tunnels,
     rates: Rates,
 }
 
-/// Serves until a signal ends it. `ready` is told where it listens, once every migration that ran is driven again.
+/// Serves until a signal ends it. `ready` is told where it listens, as clients write it, once every migration that ran is driven again.
 ///
 /// # Errors
 /// See [`ServiceError`].
-pub fn run(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
+pub fn run(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(), ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve(config, ready));
     // A host that is being asked and does not answer must not hold up the end.
@@ -159,19 +176,10 @@ pub fn run(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), 
     served
 }
 
-async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<(), ServiceError> {
-    let Config { listen: address, store: path, hosts, transport, drivers, rules, tokens, tls, .. } = config;
-    if !address.ip().is_loopback() && (tls.is_none() || tokens.is_none()) {
-        return Err(ServiceError::Unprotected(address));
-    }
-    if !transport.contains("{host}") {
-        return Err(ServiceError::Transport(transport));
-    }
-    let hosts = if hosts.is_empty() { drivers.simulated_uris()? } else { hosts };
-    hosts.iter().try_for_each(|uri| drivers.check(uri))?;
-    if hosts.is_empty() {
-        return Err(ServiceError::NoHost);
-    }
+async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(), ServiceError> {
+    let (hosts, destinations) = reachable(&config)?;
+    check_entry(&config, &destinations)?;
+    let Config { store: path, drivers, rules, tokens, tls, .. } = config;
     let tls = tls.map(|(chain, key)| listen::tls(&chain, &key)).transpose().map_err(ServiceError::Tls)?;
     let tokens = tokens
         .map(|path| Tokens::read(&path).map_err(|source| ServiceError::Tokens { path, source }))
@@ -179,8 +187,7 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
         .map(Arc::new);
     let rules = Rules::new(rules).map_err(ServiceError::Rules)?;
     // Before anything is driven: a service that cannot listen must not drive.
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
+    let listeners = listen_at(&config.listen, config.allow_group.as_ref()).await?;
     let refused = |source| ServiceError::Store { path: path.clone(), source };
     let (store, writer) = Store::open(&path).await.map_err(refused)?;
     let (asked, inbox) = mpsc::unbounded_channel();
@@ -196,23 +203,27 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     let supervisor =
         Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last);
     let adopted = supervisor.adopt().await.map_err(refused)?;
-    let rates = Rates::new(config.rate);
     let desk = Desk {
         rules: rules.clone(),
         supervisor: supervisor.clone(),
         drivers,
-        hosts: hosts.into(),
-        transport: transport.into(),
+        hosts: hosts.iter().map(ToString::to_string).collect(),
+        destinations,
         tokens,
+        accounts: Accounts::new(config.allow_group.as_ref().map(|group| group.role)),
         tunnels,
-        rates,
+        rates: Rates::new(config.rate),
     };
-    ready(listener.local_addr()?, adopted);
+    let shown: Vec<_> =
+        listeners.iter().map(|listener| listener.shown(tls.is_some())).collect::<Result<_, _>>()?;
+    ready(&shown, adopted);
     tokio::spawn(desk.clone().look_round());
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let reloading = tokio::spawn(reload_on_signal(rules, signal(SignalKind::hangup())?));
+    let router = http::router(desk);
+    let serving = listeners.into_iter().map(|listener| listen::serve(listener, tls.clone(), router.clone()));
     tokio::select! {
-        result = listen::serve(listener, tls, http::router(desk)) => result?,
+        result = futures_util::future::try_join_all(serving) => drop(result?),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -222,6 +233,44 @@ async fn serve(config: Config, ready: impl FnOnce(SocketAddr, usize)) -> Result<
     writing.abort();
     reloading.abort();
     Ok(())
+}
+
+/// The hosts, and where guests may go.
+fn reachable(config: &Config) -> Result<(Vec<HostUri>, Destinations), ServiceError> {
+    let drivers = &config.drivers;
+    let hosts = if config.hosts.is_empty() { drivers.simulated_uris()? } else { config.hosts.clone() };
+    if hosts.is_empty() {
+        return Err(ServiceError::NoHost);
+    }
+    let hosts: Vec<_> =
+        hosts.iter().map(|uri| drivers.check(uri, Origin::Operator)).collect::<Result<_, _>>()?;
+    let destinations =
+        Destinations::new(hosts.clone(), &config.allow_destinations, config.transport.clone())?;
+    Ok((hosts, destinations))
+}
+
+/// Refuses to listen where more people could come in than may.
+fn check_entry(config: &Config, destinations: &Destinations) -> Result<(), ServiceError> {
+    let has_tokens = config.tokens.is_some();
+    for address in config.listen.iter().filter_map(Place::address) {
+        let is_protected = has_tokens && config.tls.is_some();
+        if !address.ip().is_loopback() && !is_protected {
+            return Err(ServiceError::Unprotected(address));
+        }
+        if !has_tokens && !config.no_auth && !destinations.are_simulated() {
+            return Err(ServiceError::Open(address));
+        }
+    }
+    Ok(())
+}
+
+async fn listen_at(places: &[Place], group: Option<&Group>) -> Result<Vec<Listener>, ServiceError> {
+    let mut listeners = Vec::new();
+    for place in places {
+        let refused = |source| ServiceError::Listen { place: place.to_string(), source };
+        listeners.push(Listener::bind(place, group.map(|group| group.gid)).await.map_err(refused)?);
+    }
+    Ok(listeners)
 }
 
 /// Loads the rules anew whenever the signal comes. The log says what came of it.
@@ -301,28 +350,23 @@ impl Desk {
         if copies.len() > 1 { Err(Problem::running_twice(&copies)) } else { Ok(guest) }
     }
 
-    /// The URI of a destination that may be written as a URI, as a host's name, or as an address. With a password, an
-    /// address is reached by ssh, whatever the transport is.
-    fn destination(&self, written: &str, user: Option<&str>, with_password: bool) -> Result<String, Problem> {
-        let named = |uri: &&String| uri.strip_prefix(SCHEME).is_some_and(|name| name == written);
-        if let Some(known) = self.hosts.iter().find(named) {
-            return Ok(known.clone());
-        }
-        if written.contains("://") {
-            self.drivers.check(written)?;
-            return Ok(written.to_owned());
-        }
-        if !is_plain(written, "-.:[]") {
-            return Err(HostsError::NotAUri(written.to_owned()).into());
-        }
-        if !user.is_none_or(|user| is_plain(user, "-._")) {
-            return Err(Problem::invalid("the user is no name"));
-        }
-        let host = user.map_or_else(|| written.to_owned(), |user| format!("{user}@{written}"));
-        let transport = if with_password { USUAL_TRANSPORT } else { &*self.transport };
-        let uri = transport.replace("{host}", &host);
-        self.drivers.check(&uri)?;
-        Ok(uri)
+    /// The destination that a request names, if guests may go there.
+    fn destination(
+        &self,
+        written: &str,
+        user: Option<&str>,
+        with_password: bool,
+    ) -> Result<HostUri, Problem> {
+        let uri = self.destinations.resolve(written, user, with_password)?;
+        Ok(self.drivers.check(uri.as_str(), Origin::Operator)?)
+    }
+
+    /// The source that a request names: one of the service's own hosts.
+    fn source<'a>(&'a self, written: Option<&str>) -> Result<Option<&'a str>, Problem> {
+        let known = |written| {
+            self.destinations.host(written).map(HostUri::as_str).ok_or_else(|| Problem::no_host(written))
+        };
+        written.map(known).transpose()
     }
 
     /// What a password opens, or a key where the service has known hosts of its own: the source's daemon could not check
@@ -330,19 +374,18 @@ impl Desk {
     async fn let_in(
         &self,
         source: &str,
-        destination: &str,
+        destination: &HostUri,
         password: Option<Password>,
     ) -> Result<Option<Fresh>, Problem> {
-        self.drivers.check_both(source, destination)?;
-        let is_here = source.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/'));
-        let login = Login::of_uri(destination);
+        let is_here = self.drivers.check_both(source, destination.as_str())?.source.host().is_none();
+        let login = Login::of_uri(destination.as_str());
         let login = match (&password, login) {
-            _ if destination.starts_with(SCHEME) => return Ok(None),
+            _ if destination.is_simulated() => return Ok(None),
             (Some(_), _) if !is_here => return Err(Problem::password_elsewhere(source)),
-            (Some(_), login) => login.ok_or_else(|| Problem::password_without_ssh(destination))?,
+            (Some(_), login) => login.ok_or_else(|| Problem::password_without_ssh(destination.as_str()))?,
             // A URI with parameters says itself how its host is reached.
             (None, Some(login))
-                if is_here && self.tunnels.has_known_hosts() && destination.ends_with("/system") =>
+                if is_here && self.tunnels.has_known_hosts() && destination.as_str().ends_with("/system") =>
             {
                 login
             }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::harness::{Folder, Service};
 
-fn token(name: &str, role: &str) -> (String, String) {
+pub(crate) fn token(name: &str, role: &str) -> (String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_whimbrel")).args(["token", name, role]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     (said.trim().rsplit(' ').next().unwrap().to_owned(), String::from_utf8(output.stdout).unwrap())

@@ -106,7 +106,7 @@ impl Service {
             assert!(lines.read_line(&mut line).unwrap() > 0, "the service did not start: {said}");
             said.push_str(&line);
             if let Some((_, rest)) = line.split_once("listening at ") {
-                break rest.split("/;").next().unwrap().to_owned();
+                break rest.split("/;").next().unwrap().split("/ and ").next().unwrap().to_owned();
             }
         };
         // What it says later is read, or it would have to wait.

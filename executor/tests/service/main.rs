@@ -2,7 +2,10 @@
 
 #![cfg(test)]
 
+mod accounts;
 mod api;
+mod definitions;
+mod destinations;
 mod documents;
 mod driving;
 mod guards;

@@ -35,7 +35,7 @@ impl Service {
         let mut child = place
             .args(["--pdeathsig", "KILL"])
             .arg(program())
-            .args(["serve", "--listen", "127.0.0.1:0", "--store"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--no-auth", "--store"])
             .arg(lab.folder().join("store.sqlite"))
             .args(more)
             .env("XDG_RUNTIME_DIR", lab.folder())

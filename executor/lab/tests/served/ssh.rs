@@ -21,10 +21,25 @@ pub(crate) fn lab(spec: &GuestSpec) -> (Lab, Guest) {
     (lab, guest)
 }
 
+/// The other host over ssh, as the service's user and as root.
+fn destinations(lab: &Lab) -> [String; 2] {
+    ["", "root@"].map(|user| format!("qemu+ssh://{user}{}/system", lab.beta().address()))
+}
+
 /// A service on the source, as its administrator would start it.
 pub(crate) fn serve(lab: &Lab, number: u32) -> Service {
     let known_hosts = lab.folder().join("known_hosts");
-    let more = ["--host", "qemu:///system", "--ssh-known-hosts", known_hosts.to_str().unwrap()];
+    let [by_key, as_root] = destinations(lab);
+    let more = [
+        "--host",
+        "qemu:///system",
+        "--allow-destination",
+        &by_key,
+        "--allow-destination",
+        &as_root,
+        "--ssh-known-hosts",
+        known_hosts.to_str().unwrap(),
+    ];
     Service::start(lab, lab.alpha().command("setpriv"), number, &more)
 }
 
@@ -145,7 +160,9 @@ fn a_service_that_was_killed_goes_on_without_asking_for_the_password() {
 fn keys_let_in_once_the_host_is_known() {
     let (lab, guest) = lab(&GuestSpec { memory_mib: 128, region_mib: 64, ..GuestSpec::default() });
     // As libvirt itself does it, with the known hosts of whoever runs the daemon.
-    let service = Service::start(&lab, lab.alpha().command("setpriv"), 1, &["--host", "qemu:///system"]);
+    let [by_key, _] = destinations(&lab);
+    let more = ["--host", "qemu:///system", "--allow-destination", &by_key];
+    let service = Service::start(&lab, lab.alpha().command("setpriv"), 1, &more);
     let order = json!({"destination": lab.beta().address()});
     let migrate = || service.post("/plugins/kimchi/vms/guest/migrate", &order);
     let wait = |number: u32| {

@@ -13,7 +13,7 @@ use whimbrel_plugins::xml;
 
 use super::driver::Link;
 use super::{Connection, ErrorCode, LibvirtError, XmlView};
-use crate::hosts::Inquiry;
+use crate::hosts::{Ends as Uris, Inquiry};
 
 /// A host that did not tell what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +30,15 @@ pub struct Untold {
 ///
 /// # Errors
 /// When a host cannot be reached, the source has no such guest, or the definition for the destination cannot be read.
-pub fn collect(inquiry: &Inquiry) -> Result<Facts, Untold> {
-    let Inquiry { guest: name, source: here, destination: there, .. } = inquiry;
+pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
+    let name = &inquiry.guest;
+    let (here, there) = (uris.source.as_str(), uris.destination.as_str());
     let at = |uri: &str| {
         let uri = uri.to_owned();
         move |error| Untold { uri, error }
     };
-    let source = Link::open(here).map_err(at(here))?;
-    let destination = Link::open(there).map_err(at(there))?;
+    let source = Link::open(&uris.source).map_err(at(here))?;
+    let destination = Link::open(&uris.destination).map_err(at(there))?;
     let (domain, definition, guest) = told(&source, name).map_err(at(here))?;
     let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(at(there))?;
     let expected = target.as_ref().unwrap_or(&guest);

@@ -13,7 +13,7 @@ use crate::libvirt::{Connection, Domain, MigrateFlags, MigrateParameters, versio
 impl Hosts {
     pub(super) fn migrate(&self) -> Result<(), Failure> {
         // A connection of its own: this call blocks until the end.
-        let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
+        let connection = Link::open(self.source.uri()).map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
         let parameters = self.migrate_parameters();
@@ -29,10 +29,12 @@ impl Hosts {
     /// Makes the migrate call once more for a post-copy that lost its connection. Nobody can take that guest back, so
     /// nothing is checked that could keep it from going on.
     pub(super) fn resume_postcopy(&self) -> Result<(), Failure> {
-        let connection = Link::open(&self.route.source).map_err(|error| failure(Side::Source, &error))?;
+        let connection = Link::open(self.source.uri()).map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
         let mut parameters = self.migrate_parameters();
+        // The destination has its definition already.
+        parameters.destination_xml.take_if(|_| self.route.is_redacted());
         parameters.flags |= MigrateFlags::POSTCOPY_RESUME;
         self.make_call(&connection, &domain, &parameters)
     }
@@ -43,7 +45,7 @@ impl Hosts {
         domain: &Domain,
         parameters: &MigrateParameters,
     ) -> Result<(), Failure> {
-        let result = domain.migrate_p2p(&self.route.way_to_destination(), parameters);
+        let result = domain.migrate_p2p(self.destination.uri().as_str(), parameters);
         if result.is_ok() {
             let _ = self.call_succeeded.set(());
         }

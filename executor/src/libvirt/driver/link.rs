@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::lock;
 use crate::libvirt::{Connection, ErrorCode, LibvirtError, known_hosts};
+use crate::uri::HostUri;
 
 /// Seconds between two signs of life, and how many may be missing: a host that is silent for 15 s is not there.
 const KEEP_ALIVE_S: u16 = 5;
@@ -16,13 +17,18 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(in crate::libvirt) struct Link {
-    uri: String,
+    uri: HostUri,
     connection: Mutex<Option<Connection>>,
 }
 
 impl Link {
-    pub(super) fn new(uri: String) -> Self {
+    pub(super) fn new(uri: HostUri) -> Self {
         Self { uri, connection: Mutex::new(None) }
+    }
+
+    /// The URI that it opens.
+    pub(super) fn uri(&self) -> &HostUri {
+        &self.uri
     }
 
     /// The connection, made anew when it has died.
@@ -38,10 +44,10 @@ impl Link {
     }
 
     /// A connection of its own, within [`CONNECT_PATIENCE`]. An attempt that takes longer is left to end by itself.
-    pub(in crate::libvirt) fn open(uri: &str) -> Result<Connection, LibvirtError> {
+    pub(in crate::libvirt) fn open(uri: &HostUri) -> Result<Connection, LibvirtError> {
         let (done, result) = mpsc::channel();
-        let name = uri.to_owned();
-        thread::spawn(move || done.send(Self::open_blocking(&name)));
+        let own = uri.clone();
+        thread::spawn(move || done.send(Self::open_blocking(&own)));
         result.recv_timeout(CONNECT_PATIENCE).unwrap_or_else(|_| {
             Err(LibvirtError {
                 call: "virConnectOpenAuth",
@@ -52,8 +58,8 @@ impl Link {
         })
     }
 
-    fn open_blocking(uri: &str) -> Result<Connection, LibvirtError> {
-        let connection = Connection::open(&known_hosts::trusting(uri))?;
+    fn open_blocking(uri: &HostUri) -> Result<Connection, LibvirtError> {
+        let connection = Connection::open(&known_hosts::trusting(uri.as_str()))?;
         // Drivers without a daemon have no use for it, and old daemons do not know it.
         let _ = connection.set_keep_alive(KEEP_ALIVE_S, KEEP_ALIVE_COUNT);
         Ok(connection)

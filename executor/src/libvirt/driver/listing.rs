@@ -4,13 +4,15 @@ use super::facts::{architecture, guest_run, hypervisor, memory_bytes, text_of};
 use super::link::Link;
 use crate::inventory::{GuestEntry, HostEntry, Inventory};
 use crate::libvirt::{Domain, LibvirtError, XmlView};
+use crate::uri::HostUri;
 
 /// Asks a host. Blocks, for ten seconds at most when it does not let us in.
 ///
 /// # Errors
 /// When the host cannot be reached, or refuses to list its guests.
-pub fn inventory(uri: &str) -> Result<Inventory, LibvirtError> {
+pub fn inventory(uri: &HostUri) -> Result<Inventory, LibvirtError> {
     let connection = Link::open(uri)?;
+    let uri = uri.as_str();
     let capabilities = connection.capabilities_xml()?;
     let host = HostEntry {
         uri: uri.to_owned(),

@@ -38,7 +38,7 @@ use super::{
     Subscription, Suspended,
 };
 use crate::drive::{Message, Port};
-use crate::hosts::Route;
+use crate::hosts::{Ends, Route};
 
 /// The port on real libvirt hosts.
 #[derive(Debug)]
@@ -75,11 +75,11 @@ impl LibvirtPort {
     /// A port that answers into `inbox`. Nothing is connected to before the first command. A guest that is known is
     /// looked up by its UUID from the beginning.
     #[must_use]
-    pub fn new(route: Route, known: Option<GuestFacts>, inbox: Sender<Message>) -> Self {
+    pub fn new(route: Route, ends: Ends, known: Option<GuestFacts>, inbox: Sender<Message>) -> Self {
         let (uuid, persistent) = known.map(|guest| (guest.uuid, guest.persistent)).unzip();
         let hosts = Arc::new(Hosts {
-            source: Link::new(route.source.clone()),
-            destination: Link::new(route.way_to_destination()),
+            source: Link::new(ends.source),
+            destination: Link::new(ends.destination),
             uuid: uuid.or_else(|| route.uuid.clone()).map_or_else(OnceLock::new, OnceLock::from),
             route,
             persistent: persistent.map_or_else(OnceLock::new, OnceLock::from),

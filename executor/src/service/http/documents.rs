@@ -4,15 +4,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use whimbrel_core::{AtTimeout, Spec, Ways};
+use whimbrel_plugins::xml::{REDACTED, without_secrets};
 
 use super::problem::Problem;
 use super::whole;
 use super::words::{value, word};
 use crate::hosts::Route;
+use crate::service::access::{Caller, Role};
 use crate::service::account::Account;
 use crate::service::secret::Password;
 use crate::service::store::MigrationRow;
 use crate::service::supervisor::Supervisor;
+use crate::uri::{Origin, check_migrate_uri, without_password};
 
 /// A host.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -179,6 +182,11 @@ impl Wanted {
         spec.doubt_patience_ms = self.doubt_patience_ms.unwrap_or(spec.doubt_patience_ms);
         spec.recovery_patience_ms = self.recovery_patience_ms.unwrap_or(spec.recovery_patience_ms);
         spec.check().map_err(|error| Problem::invalid(error.to_string()))?;
+        if let Some(uri) = &self.migrate_uri {
+            check_migrate_uri(uri, Origin::Request)
+                .map_err(|why| Problem::invalid(format!("`migrate_uri`: {why}")))?;
+        }
+        self.check_definition()?;
         let route = Route {
             guest: self.guest.clone(),
             source: source.to_owned(),
@@ -191,6 +199,26 @@ impl Wanted {
             uuid: None,
         };
         Ok((spec, route))
+    }
+}
+
+impl Wanted {
+    /// Whether the caller may ask for this: a definition can name any file of the destination as a disk.
+    pub(super) fn permit(&self, caller: &Caller) -> Result<(), Problem> {
+        if self.destination_xml.is_some() && caller.role < Role::Define {
+            return Err(Problem::role_too_low(Role::Define, caller.role));
+        }
+        Ok(())
+    }
+
+    fn check_definition(&self) -> Result<(), Problem> {
+        let Some(xml) = &self.destination_xml else { return Ok(()) };
+        without_secrets(xml).map_err(|error| Problem::invalid(format!("`destination_xml`: {error}")))?;
+        if xml.contains(REDACTED) {
+            let why = "`destination_xml`: a secret was taken out of it; send the whole definition";
+            return Err(Problem::invalid(why));
+        }
+        Ok(())
     }
 }
 
@@ -302,7 +330,9 @@ pub(super) async fn migration(
         (None, None) => "running".to_owned(),
     };
     let described = outcome.as_ref().zip(spec.as_ref());
-    let route = route.map(|route| (route.guest, route.source, route.destination)).unwrap_or_default();
+    let route = route
+        .map(|route| (route.guest, without_password(&route.source), without_password(&route.destination)));
+    let route = route.unwrap_or_default();
     Ok(Migration {
         id: row.id.to_string(),
         state,

@@ -2,6 +2,7 @@
 //! often, from which page; and the record of who asked for what.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant as Clock;
@@ -30,7 +31,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Rates {
     per_second: u32,
-    left: Arc<Mutex<HashMap<IpAddr, (f64, Clock)>>>,
+    left: Arc<Mutex<HashMap<Counted, (f64, Clock)>>>,
 }
 
 impl Rates {
@@ -38,7 +39,7 @@ impl Rates {
         Self { per_second, left: Arc::default() }
     }
 
-    fn lets_in(&self, address: IpAddr) -> bool {
+    fn lets_in(&self, who: Counted) -> bool {
         let (rate, now) = (f64::from(self.per_second), Clock::now());
         let most = rate * 2.0;
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +48,7 @@ impl Rates {
         if left.len() >= MOST_ADDRESSES {
             left.retain(|_, state| filled(state) < most);
         }
-        let state = left.entry(address).or_insert((most, now));
+        let state = left.entry(who).or_insert((most, now));
         *state = (filled(state), now);
         let fits = state.0 >= 1.0;
         state.0 -= f64::from(u8::from(fits));
@@ -57,10 +58,39 @@ impl Rates {
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::service) struct Peer(pub(in crate::service) SocketAddr);
+pub(in crate::service) enum Peer {
+    Address(SocketAddr),
+    /// An account of this machine, over a Unix socket.
+    Account(u32),
+}
+
+/// Whose requests are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Counted {
+    Address(IpAddr),
+    Account(u32),
+}
+
+impl Peer {
+    fn counted(self) -> Counted {
+        match self {
+            Self::Address(address) => Counted::Address(address.ip()),
+            Self::Account(uid) => Counted::Account(uid),
+        }
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Account(uid) => write!(f, "uid {uid}"),
+        }
+    }
+}
 
 pub(super) async fn guard(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().map_or_else(nobody, |peer| peer.0);
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_else(nobody);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let caller = identify(&desk, &request, peer);
     let changes = !matches!(method, Method::GET | Method::HEAD);
@@ -75,7 +105,7 @@ pub(super) async fn guard(State(desk): State<Desk>, mut request: Request, next: 
     let status = response.status();
     if changes || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         let path = path.chars().take(MOST_PATH).collect();
-        let (at_ms, address) = (now_ms(), peer.ip().to_string());
+        let (at_ms, address) = (now_ms(), peer.counted().to_string());
         let audit =
             Audit { at_ms, caller: name, address, method: method.to_string(), path, status: status.as_u16() };
         // A store that has stopped keeps nothing; its own log says so.
@@ -84,13 +114,13 @@ pub(super) async fn guard(State(desk): State<Desk>, mut request: Request, next: 
     hardened(response)
 }
 
-fn nobody() -> SocketAddr {
-    SocketAddr::from(([0, 0, 0, 0], 0))
+fn nobody() -> Peer {
+    Peer::Address(SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
-fn identify(desk: &Desk, request: &Request, peer: SocketAddr) -> Result<Caller, Problem> {
+fn identify(desk: &Desk, request: &Request, peer: Peer) -> Result<Caller, Problem> {
     let headers = request.headers();
-    if !desk.rates.lets_in(peer.ip()) {
+    if !desk.rates.lets_in(peer.counted()) {
         return Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "request.too-many",
@@ -99,13 +129,20 @@ fn identify(desk: &Desk, request: &Request, peer: SocketAddr) -> Result<Caller, 
         ));
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    // Without tokens whoever reaches the service may do everything: a foreign name for our address is a foreign page.
-    if desk.tokens.is_none() && !is_local(host) {
+    let needs_token = desk.tokens.is_some() && matches!(peer, Peer::Address(_));
+    // Whoever reaches the service without a token may do everything: a foreign name for our address is a foreign page.
+    if !needs_token && !is_local(host) {
         return Err(forbidden("host.foreign", "the request is addressed to a name that is not this host's"));
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && is_foreign(headers, host) {
         return Err(forbidden("origin.foreign", "the request comes from another site's page"));
+    }
+    if let Peer::Account(uid) = peer {
+        return desk.accounts.caller(uid).ok_or_else(|| {
+            forbidden("account.not-allowed", "this account is not let in")
+                .detail(format!("the account with number {uid} is neither root nor this service's user"))
+        });
     }
     match &desk.tokens {
         None => Ok(Caller { name: "local".to_owned(), role: Role::Administer }),
@@ -118,8 +155,7 @@ fn identify(desk: &Desk, request: &Request, peer: SocketAddr) -> Result<Caller, 
 fn permit(caller: Caller, method: &Method, path: &str) -> Result<Caller, Problem> {
     let needed = needed(method, path);
     if caller.role < needed {
-        return Err(forbidden("role.too-low", "the token's role does not allow this")
-            .detail(format!("`{needed}` is needed, and the token is for `{}`", caller.role)));
+        return Err(Problem::role_too_low(needed, caller.role));
     }
     Ok(caller)
 }

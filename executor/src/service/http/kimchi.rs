@@ -238,7 +238,7 @@ pub(super) async fn migrate(
     let route = Route {
         guest: name.clone(),
         source: guest.host,
-        destination,
+        destination: destination.to_string(),
         migrate_uri: None,
         ways: spec.ways,
         destination_xml: None,

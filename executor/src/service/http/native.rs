@@ -26,6 +26,7 @@ use crate::service::finding::copies;
 use crate::service::store::Audit;
 use crate::service::supervisor::{Order, Supervisor};
 use crate::service::tunnel::Fresh;
+use crate::uri::without_password;
 
 /// Characters of an idempotency key at most.
 const MOST_KEY: usize = 255;
@@ -108,12 +109,14 @@ pub(super) async fn guest(
     responses((status = 200, body = Preflight), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn preflight(
     State(desk): State<Desk>,
+    Extension(caller): Extension<Caller>,
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Preflight>, Problem> {
-    try_out(&desk, wanted).await.map(Json)
+    try_out(&desk, &caller, wanted).await.map(Json)
 }
 
-async fn try_out(desk: &Desk, wanted: Wanted) -> Result<Preflight, Problem> {
+async fn try_out(desk: &Desk, caller: &Caller, wanted: Wanted) -> Result<Preflight, Problem> {
+    wanted.permit(caller)?;
     // The tunnel ends with this question.
     let (spec, route, _tunnel) = parts(desk, wanted).await?;
     let (facts, judgement) = desk.supervisor.preflight(spec, route).await?;
@@ -130,8 +133,10 @@ async fn parts(desk: &Desk, mut wanted: Wanted) -> Result<(Spec, Route, Option<F
     check_name(&wanted.guest)?;
     let password = wanted.password.take().filter(|password| !password.is_empty());
     let destination = desk.destination(&wanted.destination, None, password.is_some())?;
-    let guest = desk.find_alone(&wanted.guest, wanted.source.as_deref()).await?;
-    let (spec, mut route) = wanted.parts(&guest.host, &destination)?;
+    // The service connects to its own hosts only, and never to one that a request describes.
+    let source = desk.source(wanted.source.as_deref())?;
+    let guest = desk.find_alone(&wanted.guest, source).await?;
+    let (spec, mut route) = wanted.parts(&guest.host, destination.as_str())?;
     let tunnel = desk.let_in(&guest.host, &destination, password).await?;
     route.uuid = Some(guest.uuid);
     route.tunnel = tunnel.as_ref().and_then(Fresh::near_end);
@@ -152,8 +157,9 @@ pub(super) async fn begin(
 ) -> Result<Response, Problem> {
     let Query(DryRun { dry_run }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     if dry_run {
-        return Ok(Json(try_out(&desk, wanted).await?).into_response());
+        return Ok(Json(try_out(&desk, &caller, wanted).await?).into_response());
     }
+    wanted.permit(&caller)?;
     let idempotency_key = key(&headers)?;
     // A key that is known is answered even when the guest has moved on meanwhile.
     let known = match &idempotency_key {
@@ -163,8 +169,8 @@ pub(super) async fn begin(
     let (spec, route, tunnel) = match known.and_then(|row| serde_json::from_str::<Route>(&row.route).ok()) {
         Some(route) => {
             let destination = desk.destination(&wanted.destination, None, route.tunnel.is_some())?;
-            let (spec, route) =
-                wanted.parts(wanted.source.as_deref().unwrap_or(&route.source), &destination)?;
+            let source = desk.source(wanted.source.as_deref())?.unwrap_or(&route.source);
+            let (spec, route) = wanted.parts(source, destination.as_str())?;
             (spec, route, None)
         }
         None => parts(&desk, wanted).await?,
@@ -273,7 +279,11 @@ pub(super) async fn outcome(State(desk): State<Desk>, Number(id): Number) -> Res
 pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
     let store = &desk.supervisor.store;
     let row = store.migration(id).await?.ok_or_else(Problem::no_migration)?;
-    let spec: Spec = serde_json::from_str(&row.spec).map_err(|error| Problem::internal(error.to_string()))?;
+    let mut spec: Spec =
+        serde_json::from_str(&row.spec).map_err(|error| Problem::internal(error.to_string()))?;
+    // A store of an earlier version may hold a password here.
+    spec.source = without_password(&spec.source);
+    spec.destination = without_password(&spec.destination);
     let mut text = whimbrel_core::journal::header_line(&spec, None);
     text.push('\n');
     for (_, line) in store.records(id).await? {

@@ -9,9 +9,12 @@ use utoipa::ToSchema;
 use super::words::word;
 use crate::hosts::HostsError;
 use crate::inventory::GuestEntry;
+use crate::service::access::Role;
+use crate::service::destinations::NotThere;
 use crate::service::store::StoreError;
 use crate::service::supervisor::Refused;
 use crate::service::tunnel::TunnelError;
+use crate::uri::without_password;
 
 /// Where a problem's code is explained.
 const TYPES: &str = "https://whimbrel.invalid/problems/";
@@ -127,7 +130,7 @@ impl Problem {
             "this service has no such host",
             "list the hosts and look for a mistake in the URI",
         )
-        .detail(format!("no host `{}`", uri.escape_debug()))
+        .detail(format!("no host `{}`", without_password(uri).escape_debug()))
     }
 
     pub(in crate::service) fn no_migration() -> Self {
@@ -137,6 +140,16 @@ impl Problem {
             "there is no such migration",
             "list the migrations",
         )
+    }
+
+    pub(in crate::service) fn role_too_low(needed: Role, role: Role) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "role.too-low",
+            "the caller's role does not allow this",
+            "ask an administrator for a token or an account with that role",
+        )
+        .detail(format!("`{needed}` is needed, and the caller has `{role}`"))
     }
 
     /// The tunnel that a password opens is on this machine, and the source's daemon has to go through it.
@@ -211,7 +224,8 @@ impl From<HostsError> for Problem {
     fn from(error: HostsError) -> Self {
         let detail = error.to_string();
         match error {
-            HostsError::NotAUri(_)
+            HostsError::Uri(_)
+            | HostsError::MigrateUri(_)
             | HostsError::NoWorld(_)
             | HostsError::NoDriver(_)
             | HostsError::Mixed(..) => Self::new(
@@ -229,6 +243,24 @@ impl From<HostsError> for Problem {
             ),
         }
         .detail(detail)
+    }
+}
+
+impl From<NotThere> for Problem {
+    fn from(refused: NotThere) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            NotThere::Uri(error) => HostsError::from(error).into(),
+            NotThere::User => Self::invalid(detail),
+            NotThere::NotAllowed(_) => Self::new(
+                StatusCode::FORBIDDEN,
+                "destination.not-allowed",
+                "this service migrates no guests to that destination",
+                "choose one of the hosts in /api/v1/hosts, or start the service with `--host URI` or \
+                 `--allow-destination PATTERN` for it",
+            )
+            .detail(detail),
+        }
     }
 }
 

@@ -191,7 +191,7 @@ impl Store {
     }
 }
 
-/// The database and its companions, which SQLite makes with the database's own mode, are for this user only.
+/// The database and its companions, which `SQLite` makes with the database's own mode, are for this user only.
 fn restrict(path: &Path) -> io::Result<()> {
     private::open(OpenOptions::new().write(true).create(true).truncate(false), path)?;
     for companion in ["-wal", "-shm", "-journal"] {

@@ -155,13 +155,14 @@ impl Supervisor {
 
     async fn begin_whole(&self, order: Order) -> Result<(i64, bool), Refused> {
         let mut last = self.beginning.lock().await;
-        let route = serde_json::to_string(&order.route).unwrap_or_default();
+        let on_record = order.route.for_record();
+        let route = serde_json::to_string(&on_record).unwrap_or_default();
         let spec = serde_json::to_string(&order.spec).unwrap_or_default();
         if let Some(key) = &order.idempotency_key
             && let Some(known) = self.store.migration_by_key(key).await?
         {
             let known_route = serde_json::from_str(&known.route).ok().map(Route::as_asked);
-            let same = known.spec == spec && known_route == Some(order.route.as_asked());
+            let same = known.spec == spec && known_route == Some(on_record.as_asked());
             return if same { Ok((known.id, false)) } else { Err(Refused::KeyReused(known.id)) };
         }
         let course = Course::begin(order.spec)?;

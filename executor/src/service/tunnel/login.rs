@@ -1,7 +1,7 @@
 //! Whom `ssh` connects as, and where: read out of a connection URI, or refused.
 
-/// URIs of libvirt's ssh transports. A tunnel does for each what its own would.
-const SCHEMES: [&str; 3] = ["qemu+ssh://", "qemu+libssh://", "qemu+libssh2://"];
+use crate::uri::{HostUri, Origin};
+
 /// Characters of a name at most.
 const MOST: usize = 255;
 
@@ -16,20 +16,10 @@ pub(in crate::service) struct Login {
 impl Login {
     /// The account that a URI names; none when it is not one of ssh.
     pub(in crate::service) fn of_uri(uri: &str) -> Option<Self> {
-        let rest = SCHEMES.iter().find_map(|scheme| uri.strip_prefix(scheme))?;
-        let authority = rest.split(['/', '?', '#']).next()?;
-        let (user, place) = match authority.rsplit_once('@') {
-            Some((user, place)) => (Some(user), place),
-            None => (None, authority),
-        };
-        let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((address, "")) => (address, None),
-            Some((address, port)) => (address, Some(port.strip_prefix(':')?)),
-            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
-        };
-        let port = port.map(str::parse).transpose().ok()?;
-        let fits = is_plain(host, "-.:") && user.is_none_or(|user| is_plain(user, "-._"));
-        fits.then(|| Self { user: user.map(str::to_owned), host: host.to_owned(), port })
+        let uri = HostUri::parse(uri, Origin::Operator).ok().filter(|uri| uri.transport().is_ssh())?;
+        let host = uri.host()?;
+        let fits = is_plain(host, "-._:") && uri.user().is_none_or(|user| is_plain(user, "-._"));
+        fits.then(|| Self { user: uri.user().map(str::to_owned), host: host.to_owned(), port: uri.port() })
     }
 
     pub(in crate::service) fn host(&self) -> &str {
@@ -64,7 +54,7 @@ mod tests {
             |user: Option<&str>, host: &str, port| Some((user.map(str::to_owned), host.to_owned(), port));
         assert_eq!(told("qemu+ssh://beta/system"), some(None, "beta", None));
         assert_eq!(
-            told("qemu+libssh2://root@192.0.2.12:2222/system?x=y"),
+            told("qemu+libssh2://root@192.0.2.12:2222/system?mode=auto"),
             some(Some("root"), "192.0.2.12", Some(2222))
         );
         assert_eq!(told("qemu+ssh://[2001:db8::1]:22/system"), some(None, "2001:db8::1", Some(22)));

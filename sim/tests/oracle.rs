@@ -37,8 +37,8 @@ fn the_oracle_agrees_with_every_migration_of_a_guest_that_only_runs() {
 }
 
 #[test]
-#[ignore = "the control machine still resumes a source that is older than its disks"]
-fn a_guest_may_act_by_itself_and_no_promise_is_broken() {
+#[ignore = "as above; and a definition left on a source that came back is not named when the guest is paused elsewhere"]
+fn the_guest_and_others_may_act_and_no_promise_is_broken() {
     let series = series_of(Setup::WITH_ORACLE, 0, cases(), 100);
     tell(&series);
     assert!(series.found.is_empty());
@@ -104,4 +104,20 @@ fn a_driver_that_lies_breaks_rules_of_the_oracle() {
     let series = series_of(Setup { told_as: nothing_is_there, ..Setup::WITH_ORACLE }, 0, 5_000, usize::MAX);
     let is_found = |broken| series.found.iter().any(|found| found.broken == broken);
     assert!(is_found(Broken::Claim(Claim::Nowhere)) && is_found(Broken::Rule(Rule::OneWriter)));
+}
+
+/// A driver's mistake: no answer about a copy is passed on.
+fn nothing_is_known(input: Input) -> Input {
+    match input {
+        Input::Hypervisor(Observation::Answer { to, answer: Answer::Copy(_) }) => {
+            Input::Hypervisor(Observation::Answer { to, answer: Answer::Copy(CopyState::Unknown) })
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_doubt_that_the_observations_do_not_justify_is_found() {
+    let series = series_of(Setup { told_as: nothing_is_known, ..Setup::WITH_ORACLE }, 0, 1_000, usize::MAX);
+    assert!(series.found.iter().any(|found| found.broken == Broken::Claim(Claim::InDoubt)));
 }

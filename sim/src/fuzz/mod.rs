@@ -29,8 +29,8 @@ pub struct Setup {
 impl Setup {
     /// Hosts, links and drivers fail; the incidents of the world are looked at.
     pub const PLAIN: Self = Self { plan: Plan::of, with_oracle: false, told_as: |input| input };
-    /// The guest acts by itself as well, and the oracle is asked.
-    pub const WITH_ORACLE: Self = Self { plan: Plan::with_guest, with_oracle: true, ..Self::PLAIN };
+    /// The guest and others act as well, and the oracle is asked.
+    pub const WITH_ORACLE: Self = Self { plan: Plan::with_others, with_oracle: true, ..Self::PLAIN };
 }
 
 /// What a series of migrations came to.

@@ -80,6 +80,10 @@ pub enum What {
     Reboot,
     /// The guest sleeps and wakes up.
     WakeUp,
+    /// Somebody stops the guest's CPUs on a host.
+    Pause(bool),
+    /// Somebody lets them run again.
+    Unpause(bool),
 }
 
 const KINDS: u64 = 12;
@@ -95,10 +99,10 @@ const MILESTONES: [Milestone; 8] = [
 ];
 /// Most troubles of one migration.
 const MOST: u64 = 6;
-/// Most things that the guest does by itself.
-const MOST_BY_GUEST: u64 = 2;
-/// Keeps what the guest does apart from the other chance of a seed.
-const GUEST: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Most things that the guest does by itself, or others do to it.
+const MOST_BY_OTHERS: u64 = 2;
+/// Keeps what they do apart from the other chance of a seed.
+const OTHERS: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Plan {
     /// The plan of a seed.
@@ -120,13 +124,21 @@ impl Plan {
         }
     }
 
-    /// The plan of a seed, with a guest that powers off, boots and sleeps when it likes.
+    /// The plan of a seed, with a guest that powers off, boots and sleeps when it likes, and with others that pause and
+    /// resume it.
     #[must_use]
-    pub fn with_guest(seed: u64) -> Self {
+    pub fn with_others(seed: u64) -> Self {
         let mut plan = Self::of(seed);
-        let mut random = Random::from_seed(seed ^ GUEST);
-        for _ in 0..random.below(MOST_BY_GUEST + 1) {
-            let what = one_of([What::PowerOff, What::PowerOff, What::Reboot, What::WakeUp], &mut random);
+        let mut random = Random::from_seed(seed ^ OTHERS);
+        for _ in 0..random.below(MOST_BY_OTHERS + 1) {
+            let side = random.below(2) == 0;
+            let what = match random.below(8) {
+                0..4 => What::PowerOff,
+                4 => What::Reboot,
+                5 => What::WakeUp,
+                6 => What::Pause(side),
+                _ => What::Unpause(side),
+            };
             let (when, after_ms) = moment(&mut random);
             plan.troubles.push(Trouble { when, after_ms, what });
         }
@@ -184,7 +196,7 @@ fn moment(random: &mut Random) -> (When, u64) {
     (when, after_ms)
 }
 
-fn one_of<T>([first, second, third, fourth]: [T; 4], random: &mut Random) -> T {
+fn one_of([first, second, third, fourth]: [u64; 4], random: &mut Random) -> u64 {
     match random.below(4) {
         0 => first,
         1 => second,

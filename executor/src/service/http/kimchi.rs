@@ -359,3 +359,16 @@ fn told(target_uri: String, migration: Migration) -> Task {
         migration,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::target_uri;
+
+    #[test]
+    fn an_address_names_guests_of_this_host_only_and_as_they_are_called() {
+        let of = |source: &str, guest: &str| target_uri("sim://alpha", source, guest);
+        assert_eq!(of("sim://alpha", "web"), "/plugins/kimchi/vms/web/migrate");
+        assert_eq!(of("sim://alpha", "k\u{e4}se 100%41"), "/plugins/kimchi/vms/k\u{e4}se 100%41/migrate");
+        assert_eq!(of("sim://beta", "web"), "/hosts/sim%3A%2F%2Fbeta/plugins/kimchi/vms/web/migrate");
+    }
+}

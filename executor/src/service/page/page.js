@@ -199,6 +199,7 @@ async function begin() {
   }
 }
 
+const RETRY_MS = 4000;
 let soon = null;
 let stale = false;
 function refreshSoon() {
@@ -207,7 +208,8 @@ function refreshSoon() {
   if (stale) return;
   soon ??= setTimeout(() => {
     soon = null;
-    refresh().catch(report);
+    // That the service is gone is said already, by the stream.
+    refresh().catch((problem) => (problem instanceof Unanswered ? setTimeout(refreshSoon, RETRY_MS) : report(problem)));
   }, 200);
 }
 

@@ -434,3 +434,11 @@ fn the_job_tells_zeros_before_the_copy_and_after_the_end() {
     scene.run(60 * S);
     assert_eq!(zeros(&mut scene).0, JobState::Completed);
 }
+
+/// As libvirt answers it: a driver that takes this for a failure never gets to the migrate call.
+#[test]
+fn the_job_of_a_guest_that_is_off_is_an_error() {
+    let mut scene = Scene::new(MigrateOptions::default());
+    let off = scene.world.add_guest_that_is_off(scene.alpha, VirtualMachine::named("off", memory()));
+    assert_eq!(scene.world.job(off, scene.alpha).map_err(|failure| failure.fault), Err(Class::Refused));
+}

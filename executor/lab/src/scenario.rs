@@ -67,7 +67,7 @@ pub struct Order<'a> {
     pub show: Show,
 }
 
-/// Starts the scenario's guest on `alpha`, migrates it to `beta` with the program, and does what the scenario says on
+/// Starts the scenario's guest on `alpha`, or defines it for an offline migration, migrates it to `beta` with the program, and does what the scenario says on
 /// the way.
 ///
 /// # Errors
@@ -75,7 +75,12 @@ pub struct Order<'a> {
 /// journal that does not replay.
 pub fn run(lab: &Lab, scenario: &Scenario, program: &Path, show: Show) -> Result<ScenarioRun, LabError> {
     check(scenario)?;
-    let guest = lab.start_guest(&guest_spec(scenario)?)?;
+    let spec = guest_spec(scenario)?;
+    let guest = if scenario.migration.offline {
+        lab.define_guest_on(lab.alpha(), &spec)?
+    } else {
+        lab.start_guest(&spec)?
+    };
     let _ = guest.mark();
     migrate(lab, guest, &Order { program, scenario, arguments: &[], show })
 }
@@ -203,6 +208,7 @@ fn arguments(lab: &Lab, order: &Order<'_>, journal: &Path) -> Vec<String> {
         (limits.postcopy.is_some(), "--postcopy"),
         (limits.auto_converge.is_some(), "--auto-converge"),
         (limits.xbzrle.is_some(), "--xbzrle"),
+        (limits.offline, "--offline"),
     ] {
         all.extend(is_asked.then(|| option.to_owned()));
     }

@@ -11,14 +11,15 @@ use super::words::{Names, clean, recovered};
 /// What was asked for, on one line.
 #[must_use]
 pub fn heading(spec: &Spec) -> String {
-    let Names { guest, source, destination } = Names::of(spec);
+    let Names { guest, source, destination, is_offline } = Names::of(spec);
     let limits = [
         spec.downtime_limit_ms.map(|ms| format!(", downtime limit {}", span(ms))),
         spec.bandwidth_limit_bytes_per_second.map(|rate| format!(", bandwidth limit {} MiB/s", mib(rate))),
         spec.timeout_ms.map(|ms| format!(", pre-copy for at most {}", span(ms))),
     ];
     let limits: String = limits.into_iter().flatten().collect();
-    format!("migrating {guest} from {source} to {destination}{limits}")
+    let what = if is_offline { "moving the definition of" } else { "migrating" };
+    format!("{what} {guest} from {source} to {destination}{limits}")
 }
 
 /// The closing words: one sentence or two a line, each line one matter, without a line end after the last.
@@ -26,6 +27,9 @@ pub fn heading(spec: &Spec) -> String {
 pub fn describe(outcome: &Outcome, spec: &Spec) -> String {
     let names = Names::of(spec);
     let mut lines = vec![format!("{}: {}", capital(&outcome.ending.to_string()), headline(outcome, &names))];
+    if spec.ways.offline && outcome.guest == Whereabouts::DestinationOff {
+        lines.push("Only the definition was moved: disks stay where they are.".to_owned());
+    }
     lines.extend(figures(outcome).map(|figures| format!("{}.", capital(&figures))));
     lines.extend(why(outcome));
     if !outcome.recovered.is_empty() {
@@ -53,7 +57,7 @@ fn figures(outcome: &Outcome) -> Option<String> {
 
 /// Where the guest is: one sentence with its full stop.
 pub(crate) fn headline(outcome: &Outcome, names: &Names) -> String {
-    let Names { guest, source, destination } = names;
+    let Names { guest, source, destination, .. } = names;
     match outcome.guest {
         Whereabouts::Untouched => format!("{guest} is on {source} as it was; nothing was done to it."),
         Whereabouts::SourceRunning => format!("{guest} runs on {source}."),
@@ -128,7 +132,7 @@ fn not_undone(outcome: &Outcome, names: &Names) -> Option<String> {
 }
 
 fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
-    let Names { guest, source, destination } = names;
+    let Names { guest, source, destination, .. } = names;
     let both = format!("Look at {guest} on {source} and on {destination} before anything else");
     let text = match (outcome.guest, outcome.advice) {
         (Whereabouts::BothRunning, _) => format!(

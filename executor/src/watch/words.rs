@@ -16,6 +16,8 @@ pub(crate) struct Names {
     pub(crate) source: String,
     /// The destination's host.
     pub(crate) destination: String,
+    /// Whether only the definition of a guest that is off is moved.
+    pub(crate) is_offline: bool,
 }
 
 /// Something to be said, with the word under which it stands.
@@ -35,6 +37,7 @@ impl Names {
             guest: format!("`{}`", clean(&spec.guest)),
             source: clean(source),
             destination: clean(destination),
+            is_offline: spec.ways.offline,
         }
     }
 
@@ -75,8 +78,11 @@ pub(crate) fn tell(event: &Event, names: &Names, view: View<'_>) -> Vec<Told> {
 
 /// Who has the guest while the migration is in this phase, as a sentence without its full stop.
 pub(crate) fn owner(phase: PhaseName, names: &Names) -> String {
-    let Names { guest, source, destination } = names;
+    let Names { guest, source, destination, .. } = names;
     match phase {
+        PhaseName::Validating | PhaseName::Preparing | PhaseName::Precopy if names.is_offline => {
+            format!("{guest} is off, and defined on {source}")
+        }
         PhaseName::Validating | PhaseName::Preparing | PhaseName::Precopy => {
             format!("{guest} is on {source}")
         }
@@ -155,6 +161,12 @@ fn phase_words(phase: PhaseName, names: &Names) -> String {
         PhaseName::Preparing => {
             format!("{phase}: settings of {guest} are changed, with their undo on record")
         }
+        PhaseName::Precopy if names.is_offline => {
+            format!(
+                "{phase}: the definition of {guest} is copied to {}, no memory; {owner}",
+                names.destination
+            )
+        }
         PhaseName::Precopy => format!("{phase}: memory is copied while {owner}"),
         PhaseName::RollingBack => format!("{phase}: {owner} and what was changed is put back"),
         PhaseName::Postcopy
@@ -220,7 +232,7 @@ fn disks(remaining_bytes: u64) -> Option<String> {
 }
 
 fn cancel(answer: CancelAnswer, names: &Names) -> String {
-    let Names { guest, source, destination } = names;
+    let Names { guest, source, destination, .. } = names;
     match answer {
         CancelAnswer::Cancelled => format!("cancelled: {guest} is on {source}"),
         CancelAnswer::TooLate => format!("too late: {guest} was already on {destination}"),
@@ -262,6 +274,16 @@ mod tests {
         assert_eq!(host_of("qemu:///system"), "qemu:///system");
         let two_ports = Spec::new("web", "qemu+tcp://host:1/system", "qemu+tcp://host:2/system");
         assert_eq!(Names::of(&two_ports).destination, "qemu+tcp://host:2/system");
+    }
+
+    #[test]
+    fn an_offline_migration_copies_a_definition_and_no_memory() {
+        let mut spec = Spec::new("web", "qemu+tcp://alpha/system", "qemu+tcp://beta/system");
+        spec.ways.offline = true;
+        assert_eq!(
+            phase_words(PhaseName::Precopy, &Names::of(&spec)),
+            "pre-copy: the definition of `web` is copied to beta, no memory; `web` is off, and defined on alpha"
+        );
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl World {
     /// numbers are zero, as libvirt has it: whoever takes that for "nothing remains" is mistaken.
     ///
     /// # Errors
-    /// When the daemon does not answer.
+    /// When the daemon does not answer, or the guest is off: libvirt answers such a query with an error.
     pub fn job(&mut self, guest: GuestId, host: HostId) -> Result<JobReport, Failure> {
         self.reached(host)?;
         if let Some(id) = self.outgoing(guest, host) {
@@ -99,6 +99,7 @@ impl World {
                 Some((whose, statistics)) if whose == host => {
                     JobReport { state: JobState::Completed, statistics }
                 }
+                _ if self.resident(guest).copy(host).is_none() => return Err(not_running()),
                 _ => JobReport { state: JobState::None, statistics: Statistics::default() },
             },
         })

@@ -178,7 +178,6 @@ fn migration(scenario: &Scenario, only: &mut Vec<String>) {
     let postcopy = migration.postcopy.is_none_or(|postcopy| postcopy == Postcopy::default());
     unless(postcopy, "`migration.postcopy_bandwidth_mib_per_second` and `postcopy_preempt`");
     unless(migration.copy_disks.is_none(), "`migration.copy_disks`");
-    unless(!migration.offline, "`migration.offline`");
     unless(!migration.unsafe_storage, "`migration.unsafe_storage`");
 }
 

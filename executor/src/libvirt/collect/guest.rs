@@ -24,8 +24,7 @@ pub(super) fn facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtE
             disk.busy = job.ok().map(str::to_owned);
         }
     }
-    // libvirt refuses to speak of jobs of a guest that is off.
-    let job = if state.is_active() { domain.job_statistics() } else { Ok(None) };
+    let job = crate::libvirt::driver::job_of(domain);
     guest.job = job.ok().map(|job| match job {
         Some(job) if crate::libvirt::driver::is_active_job(&job) => "active".to_owned(),
         _ => String::new(),

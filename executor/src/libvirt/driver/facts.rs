@@ -79,8 +79,7 @@ impl Hosts {
             let uuid = domain.uuid()?;
             let persistent = domain.is_persistent()?;
             let state = domain.state()?;
-            // libvirt refuses to speak of jobs of a guest that is off.
-            let job = if state.is_active() { domain.job_statistics()? } else { None };
+            let job = look::job(&domain)?;
             let xml = domain.xml(XmlView::Current)?;
             Ok((uuid, persistent, state, job, xml))
         };

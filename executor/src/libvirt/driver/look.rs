@@ -3,7 +3,9 @@
 use whimbrel_core::{CopyState, Side};
 
 use super::Hosts;
-use crate::libvirt::{ErrorCode, JobOperation, JobStatistics, JobType, PausedReason, RunningReason, State};
+use crate::libvirt::{
+    Domain, ErrorCode, JobOperation, JobStatistics, JobType, LibvirtError, PausedReason, RunningReason, State,
+};
 
 impl Hosts {
     /// Looks at the copy on one host. What cannot be seen is not known: no failure is taken for an absence.
@@ -13,10 +15,10 @@ impl Hosts {
             Err(error) if error.code == ErrorCode::NoDomain => return CopyState::Absent,
             Err(_) => return CopyState::Unknown,
         };
-        let job = match domain.job_statistics() {
+        let job = match job(&domain) {
             Ok(job) => job,
             Err(error) if error.code == ErrorCode::NoDomain => return CopyState::Absent,
-            // libvirt does not speak of the job of a guest that arrives, nor of one that is off.
+            // libvirt reports no job of a guest that arrives.
             Err(error) if side == Side::Destination || error.code == ErrorCode::OperationInvalid => None,
             Err(_) => return CopyState::Unknown,
         };
@@ -25,6 +27,24 @@ impl Hosts {
             Err(error) if error.code == ErrorCode::NoDomain => CopyState::Absent,
             Err(_) => CopyState::Unknown,
         }
+    }
+}
+
+/// The job that works on a guest. One that is off has none: libvirt answers such a query with an error, which must not be
+/// taken for a failure. Source: libvirt, `qemuDomainGetJobStats`, "domain is not running".
+///
+/// # Errors
+/// Whatever libvirt reports about a guest that is not off.
+pub(in crate::libvirt) fn job(domain: &Domain) -> Result<Option<JobStatistics>, LibvirtError> {
+    match domain.job_statistics() {
+        Err(error) if error.code == ErrorCode::OperationInvalid => {
+            if domain.state()?.is_active() {
+                Err(error)
+            } else {
+                Ok(None)
+            }
+        }
+        job => job,
     }
 }
 

@@ -25,7 +25,7 @@ export function duration(ms) {
 export const PHASES = {
   validating: "checking: nothing is changed",
   preparing: "preparing: settings are changed, each with its undo on record",
-  precopy: "copying memory while the guest runs on the source",
+  precopy: "copying to the destination; the guest stays on the source meanwhile",
   postcopy: "the guest runs on the destination, and its memory follows",
   switching_over: "handing over: the guest stands still",
   completing: "making sure where the guest is",

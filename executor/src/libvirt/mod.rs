@@ -30,7 +30,7 @@ pub use known_hosts::trust;
 pub use parameters::{MigrateFlags, MigrateParameters};
 pub use state::{PausedReason, RunningReason, ShutoffReason, State};
 pub use statistics::{JobOperation, JobStatistics, JobType, ParameterValue};
-pub use sys::{Connection, Domain, Listed, StoragePool, Subscription, XmlView};
+pub use sys::{Connection, Domain, Listed, ListedInterface, StoragePool, Subscription, XmlView};
 pub use versions::Version;
 
 #[cfg(test)]

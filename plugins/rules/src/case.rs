@@ -1,6 +1,6 @@
 //! What a rule looks at: the facts, with the settings that it was given.
 
-use whimbrel_facts::{DiskStorage, Domain, Facts, Host, Request};
+use whimbrel_facts::{DiskStorage, Domain, Facts, Host, Request, Scalar};
 
 use crate::report::Report;
 use crate::settings::Settings;
@@ -56,6 +56,16 @@ impl<'a> Case<'a> {
     /// What both hosts say of the storage behind each disk.
     pub fn storage(&self, report: &mut Report) -> Option<&'a [DiskStorage]> {
         report.need(self.facts.storage.as_deref(), "/storage")
+    }
+
+    /// A fact without a field of its own.
+    #[must_use]
+    pub fn attribute(&self, path: &str) -> Option<&'a Scalar> {
+        self.facts
+            .attributes
+            .iter()
+            .find(|attribute| attribute.path == path)
+            .map(|attribute| &attribute.value)
     }
 
     /// A number among the rule's settings.

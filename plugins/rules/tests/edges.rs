@@ -4,7 +4,7 @@ mod common;
 
 use common::{Change, EDGES, codes, sound};
 use std::collections::BTreeSet;
-use whimbrel_facts::{Activation, Domain, Facts, Finding, Host, MemoryDevice, RunState, Verdict};
+use whimbrel_facts::{Activation, Attribute, Domain, Facts, Finding, Host, MemoryDevice, RunState, Verdict};
 use whimbrel_rules::{PACKS, Rule};
 
 fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -55,6 +55,31 @@ fn what_is_harmless_passes() {
             ask(&facts).into_iter().filter(|one| one.code == code).map(|one| one.verdict).collect();
         assert_eq!(verdicts, [Verdict::Pass], "{code}");
     }
+}
+
+/// A list with gaps proves nothing absent, and what is on it is there.
+#[test]
+fn of_an_incomplete_list_of_links_only_what_was_seen_is_known() {
+    let judged = |kind: &str, state: Option<&str>| {
+        let mut facts = sound();
+        facts.destination.as_mut().unwrap().links = None;
+        let cards = &mut facts.guest.as_mut().unwrap().network_cards;
+        cards[0].kind = kind.into();
+        cards[0].source = "eth0.5".into();
+        let path = "destination.seen-links.eth0.5".to_owned();
+        facts.attributes.extend(state.map(|state| Attribute { path, value: state.into() }));
+        let code = format!("network.{kind}");
+        let found: Vec<_> = ask(&facts).into_iter().filter(|one| one.code == code).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].verdict
+    };
+    for kind in ["bridge", "direct"] {
+        assert_eq!(judged(kind, None), Verdict::Unknown);
+        assert_eq!(judged(kind, Some("up")), Verdict::Pass);
+        assert_eq!(judged(kind, Some("unknown")), Verdict::Pass);
+    }
+    assert_eq!(judged("direct", Some("down")), Verdict::Fail);
+    assert_eq!(judged("bridge", Some("down")), Verdict::Warn);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Storage pools, networks and devices of a host.
 
 use roxmltree::Node;
-use whimbrel_facts::{Device, Network, Pool};
+use whimbrel_facts::{Device, Link, Network, Pool};
 
-use super::node::{at, attribute, bytes, child, children, number, text};
+use super::node::{at, attribute, bytes, child, children, number, small, text};
 use super::{XmlError, parse};
 
 /// Reads `<pool>`. Whether it is active, its XML does not tell: a pool with room is taken for active.
@@ -58,6 +58,66 @@ pub fn node_device(xml: &str) -> Result<Device, XmlError> {
         mediated_types: types.map(|node| attribute(node, "id")).filter(|id| !id.is_empty()).collect(),
         kind,
     })
+}
+
+/// Reads the network device in `<device>`, a node device; none for a device of another kind. Its MTU is not told here.
+///
+/// # Errors
+/// When it is not the XML of a device, or hostile.
+pub fn network_device(xml: &str) -> Result<Option<Link>, XmlError> {
+    let document = parse(xml, "device")?;
+    let capability = child(document.root_element(), "capability");
+    let Some(capability) = capability.filter(|node| node.attribute("type") == Some("net")) else {
+        return Ok(None);
+    };
+    Ok(text(capability, &["interface"]).map(|name| Link { name, active: link_state(capability), mtu: None }))
+}
+
+/// What the interface driver lists under one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// The device itself, and those named within it: ports of a bridge, members of a bond, the device below a VLAN. Ports
+    /// of a bridge are listed nowhere else.
+    pub links: Vec<Link>,
+    /// Whether it tells how it is configured to start. The back end that does so (netcf) lists configured devices alone,
+    /// so that others may be there too. Source: libvirt, "Interface XML format"; `interface_backend_udev.c`, which leaves
+    /// the start mode out.
+    pub is_configured: bool,
+}
+
+/// Reads `<interface>`, as the interface driver lists it.
+///
+/// # Errors
+/// When it is not the XML of an interface, or hostile.
+pub fn interface(xml: &str) -> Result<Interface, XmlError> {
+    let document = parse(xml, "interface")?;
+    let root = document.root_element();
+    let devices = root.descendants().filter(|node| node.has_tag_name("interface"));
+    let links = devices.filter_map(|node| {
+        let mtu = child(node, "mtu").and_then(|mtu| small(mtu.attribute("size")?));
+        let name = attribute(node, "name");
+        (!name.is_empty()).then(|| Link { name, active: link_state(node), mtu })
+    });
+    Ok(Interface { links: links.collect(), is_configured: child(root, "start").is_some() })
+}
+
+/// Whether a definition of a guest or a network has a port of Open vSwitch, whose bridges need not be devices of the host.
+///
+/// # Errors
+/// When it is not XML, or hostile.
+pub fn uses_open_vswitch(xml: &str, root: &'static str) -> Result<bool, XmlError> {
+    let document = parse(xml, root)?;
+    let mut ports = document.descendants().filter(|node| node.has_tag_name("virtualport"));
+    Ok(ports.any(|node| node.attribute("type") == Some("openvswitch")))
+}
+
+/// The state in `<link>`. Devices without a cable to watch, such as bridges without a port, are of an unknown one.
+fn link_state(device: Node<'_, '_>) -> Option<bool> {
+    match child(device, "link")?.attribute("state")? {
+        "up" => Some(true),
+        "down" | "lowerlayerdown" | "notpresent" | "dormant" => Some(false),
+        _ => None,
+    }
 }
 
 fn pci(capability: Node<'_, '_>) -> Option<String> {

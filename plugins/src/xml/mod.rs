@@ -13,7 +13,7 @@ mod secrets;
 
 pub use capabilities::{capabilities, domain_capabilities};
 pub use domain::domain;
-pub use inventory::{network, node_device, pool};
+pub use inventory::{Interface, interface, network, network_device, node_device, pool, uses_open_vswitch};
 pub use secrets::{REDACTED, without_secrets};
 
 use roxmltree::{Document, ParsingOptions};

@@ -1,21 +1,21 @@
 //! What a host tells of itself, as far as this guest may need it.
 
-use whimbrel_plugins::facts::{
-    CpuComparison, Device, Domain as Guest, Host, HugePages, Link as NetworkLink, Namesake, RunState,
-};
+use whimbrel_plugins::facts::{CpuComparison, Device, Domain as Guest, Host, HugePages, Namesake, RunState};
 use whimbrel_plugins::xml;
 
 use super::guest::run_state;
+use super::links::Links;
 use super::unreadable;
 use crate::libvirt::{Connection, ErrorCode, LibvirtError, PausedReason, State, Version};
 
-/// A host's facts. Where `cpu` is given, libvirt there compares it with what it can give.
+/// A host's facts, and its links, which may be known in part. Where `cpu` is given, libvirt there compares it with what it
+/// can give.
 pub(super) fn facts(
     uri: &str,
     connection: &Connection,
     guest: &Guest,
     cpu: Option<&str>,
-) -> Result<Host, LibvirtError> {
+) -> Result<(Host, Links), LibvirtError> {
     let mut host = Host {
         uri: uri.to_owned(),
         name: connection.hostname()?,
@@ -38,13 +38,13 @@ pub(super) fn facts(
         xml::domain_capabilities(&told, &mut host)
             .map_err(|error| unreadable("virConnectGetDomainCapabilities", &error))?;
     }
-    inventory(connection, guest, &mut host);
+    let links = inventory(connection, guest, &mut host);
     host.namesakes = namesakes(connection, guest).ok();
     host.migrations = incoming(connection).ok();
     if let Some(cpu) = cpu {
         compare_cpu(connection, guest, cpu, &mut host);
     }
-    Ok(host)
+    Ok((host, links))
 }
 
 /// The CPU of a definition, in XML, if libvirt can compare it: one without a model is the hypervisor's own on each host.
@@ -78,7 +78,7 @@ fn compare_cpu(connection: &Connection, guest: &Guest, cpu: &str, host: &mut Hos
     }
 }
 
-fn inventory(connection: &Connection, guest: &Guest, host: &mut Host) {
+fn inventory(connection: &Connection, guest: &Guest, host: &mut Host) -> Links {
     host.pools = connection.pools().ok().map(|pools| {
         let read = |one: &crate::libvirt::Listed| {
             let mut pool = xml::pool(&one.xml).ok()?;
@@ -87,7 +87,10 @@ fn inventory(connection: &Connection, guest: &Guest, host: &mut Host) {
         };
         pools.iter().filter_map(read).collect()
     });
-    host.networks = connection.networks().ok().map(|networks| {
+    let networks = connection.networks().ok();
+    let uses_ports = |network: &crate::libvirt::Listed| xml::uses_open_vswitch(&network.xml, "network");
+    let has_ports = networks.iter().flatten().any(|network| uses_ports(network).unwrap_or(true));
+    host.networks = networks.map(|networks| {
         let read = |one: &crate::libvirt::Listed| {
             let mut network = xml::network(&one.xml).ok()?;
             network.active = one.is_active;
@@ -95,29 +98,19 @@ fn inventory(connection: &Connection, guest: &Guest, host: &mut Host) {
         };
         networks.iter().filter_map(read).collect()
     });
+    let told = connection.node_devices().unwrap_or_default();
+    let mut links = Links::of(connection, &told);
+    if has_ports {
+        links.forget_completeness();
+    }
     // A host always has a device; none at all means that nobody looked for them.
-    if let Ok(told) = connection.node_devices()
-        && !told.is_empty()
-    {
+    if !told.is_empty() {
         let devices: Vec<Device> = told.iter().filter_map(|xml| xml::node_device(xml).ok()).collect();
-        host.links = Some(told.iter().filter_map(|xml| link(xml)).collect());
         host.devices = Some(devices);
     }
     host.secrets = connection.secrets().ok();
     host.huge_pages = huge_pages(connection, guest);
-}
-
-/// A network device, out of its node device.
-fn link(node_device: &str) -> Option<NetworkLink> {
-    let parsed = roxmltree::Document::parse(node_device).ok()?;
-    let capability = parsed.root_element().children().find(|node| node.attribute("type") == Some("net"))?;
-    let child = |name: &'static str| capability.children().find(move |node| node.has_tag_name(name));
-    let state = child("link").and_then(|link| link.attribute("state"));
-    Some(NetworkLink {
-        name: child("interface")?.text()?.trim().to_owned(),
-        active: state.map(|state| state != "down"),
-        mtu: None,
-    })
+    links
 }
 
 /// Free pages of the sizes that the guest wants.
@@ -168,16 +161,7 @@ fn number(version: Version) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{cpu, link};
-
-    #[test]
-    fn a_network_device_has_a_name_and_a_state() {
-        let xml = "<device><name>net_br0</name><capability type='net'><interface>br0</interface>\
-                   <link state='down'/></capability></device>";
-        let found = link(xml).unwrap();
-        assert_eq!((found.name.as_str(), found.active), ("br0", Some(false)));
-        assert!(link("<device><capability type='pci'/></device>").is_none());
-    }
+    use super::cpu;
 
     #[test]
     fn only_a_cpu_with_a_model_is_compared() {

@@ -6,6 +6,7 @@
 mod disks;
 mod guest;
 mod host;
+mod links;
 mod probe;
 
 use whimbrel_plugins::facts::{Facts, Request};
@@ -42,9 +43,16 @@ pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
     let (domain, definition, guest) = told(&source, name).map_err(at(here))?;
     let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(at(there))?;
     let expected = target.as_ref().unwrap_or(&guest);
-    let of_source = host::facts(here, &source, &guest, None).map_err(at(here))?;
+    let (mut of_source, links) = host::facts(here, &source, &guest, None).map_err(at(here))?;
+    of_source.links = links.all();
     let cpu = host::cpu(inquiry.destination_xml.as_deref().unwrap_or(&definition));
-    let of_destination = host::facts(there, &destination, expected, cpu.as_deref()).map_err(at(there))?;
+    let told = host::facts(there, &destination, expected, cpu.as_deref());
+    let (mut of_destination, mut links) = told.map_err(at(there))?;
+    let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
+    if xml::uses_open_vswitch(expected_xml, "domain").unwrap_or(true) {
+        links.forget_completeness();
+    }
+    of_destination.links = links.all();
     let ends = disks::Ends {
         source: &source,
         destination: &destination,
@@ -63,6 +71,7 @@ pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
         destination: Some(of_destination),
         storage: Some(storage),
         guest: Some(guest),
+        attributes: links.attributes(),
         ..Facts::default()
     })
 }

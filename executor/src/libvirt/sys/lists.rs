@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::slice;
 
-use super::{Connection, check, check_pointer, owned_string};
+use super::{Connection, borrowed_string, check, check_pointer, owned_string};
 use crate::libvirt::error::LibvirtError;
 
 /// The most secrets that are listed; whoever has more has some in any case.
@@ -12,12 +12,27 @@ const SECRETS_MOST: usize = 1024;
 /// The most memory nodes that are asked for free pages.
 const NODES_MOST: usize = 256;
 
+/// Both states have to be named: without any, older versions list none.
+const INTERFACES_ALL: u32 =
+    virt_sys::VIR_CONNECT_LIST_INTERFACES_ACTIVE | virt_sys::VIR_CONNECT_LIST_INTERFACES_INACTIVE;
+
 /// A thing of a host as XML, and whether it is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its definition.
     pub xml: String,
     /// Whether it can be used now.
+    pub is_active: bool,
+}
+
+/// A network device of the interface driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedInterface {
+    /// Its name, such as `br0`.
+    pub name: String,
+    /// Its XML; none where libvirt could not tell it, as of VLANs that are not named after their device.
+    pub xml: Option<String>,
+    /// Whether it is up. Devices whose state the kernel does not know are not.
     pub is_active: bool,
 }
 
@@ -82,6 +97,36 @@ impl Connection {
         Ok(all.into_iter().map(|one| one.xml).collect())
     }
 
+    /// All network devices that the interface driver lists: other than node devices with bridges, bonds and VLANs, but
+    /// without the ports of bridges, which are named in the bridge's XML.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports, such as that there is no interface driver: on newer systems it is a package of its own.
+    pub fn interfaces(&self) -> Result<Vec<ListedInterface>, LibvirtError> {
+        let mut found = Vec::new();
+        let list = |list| {
+            // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
+            unsafe { virt_sys::virConnectListAllInterfaces(self.raw(), list, INTERFACES_ALL) }
+        };
+        let mut tell = |raw: *mut virt_sys::virInterface| {
+            // SAFETY: the handle was listed and is not freed yet. The name is null or belongs to it, and is copied before it
+            // is freed; the XML is null or a string for us to free.
+            let (name, xml, active) = unsafe {
+                (
+                    borrowed_string(virt_sys::virInterfaceGetName(raw)),
+                    owned_string("virInterfaceGetXMLDesc", virt_sys::virInterfaceGetXMLDesc(raw, 0)),
+                    virt_sys::virInterfaceIsActive(raw),
+                )
+            };
+            found.push(ListedInterface { name, xml: xml.ok(), is_active: active == 1 });
+        };
+        // SAFETY: each handle is given back once.
+        each("virConnectListAllInterfaces", list, &mut tell, |raw| unsafe {
+            virt_sys::virInterfaceFree(raw);
+        })?;
+        Ok(found)
+    }
+
     /// UUIDs of all secrets.
     ///
     /// # Errors
@@ -121,22 +166,36 @@ fn listed<T>(
     tell: impl Fn(*mut T) -> (Result<String, LibvirtError>, c_int),
     free: impl Fn(*mut T),
 ) -> Result<Vec<Listed>, LibvirtError> {
-    let mut handles: *mut *mut T = ptr::null_mut();
-    let count = usize::try_from(check(call, list(&raw mut handles))?).unwrap_or(0);
-    if handles.is_null() {
-        return Ok(Vec::new());
-    }
-    // SAFETY: on success libvirt allocated this many handles, and a null behind them.
-    let all = unsafe { slice::from_raw_parts(handles, count) };
-    let mut found = Vec::with_capacity(count);
-    for raw in all.iter().filter_map(|raw| check_pointer(call, *raw).ok()) {
-        let (xml, active) = tell(raw.as_ptr());
+    let mut found = Vec::new();
+    let mut keep = |raw| {
+        let (xml, active) = tell(raw);
         if let Ok(xml) = xml {
             found.push(Listed { xml, is_active: active == 1 });
         }
+    };
+    each(call, list, &mut keep, free)?;
+    Ok(found)
+}
+
+/// Takes over a list of handles, shows each, and gives all back.
+fn each<T>(
+    call: &'static str,
+    list: impl FnOnce(*mut *mut *mut T) -> c_int,
+    show: &mut dyn FnMut(*mut T),
+    free: impl Fn(*mut T),
+) -> Result<(), LibvirtError> {
+    let mut handles: *mut *mut T = ptr::null_mut();
+    let count = usize::try_from(check(call, list(&raw mut handles))?).unwrap_or(0);
+    if handles.is_null() {
+        return Ok(());
+    }
+    // SAFETY: on success libvirt allocated this many handles, and a null behind them.
+    let all = unsafe { slice::from_raw_parts(handles, count) };
+    for raw in all.iter().filter_map(|raw| check_pointer(call, *raw).ok()) {
+        show(raw.as_ptr());
         free(raw.as_ptr());
     }
     // SAFETY: the list itself is ours too, from C's allocator, and is not used any more.
     unsafe { libc::free(handles.cast()) };
-    Ok(found)
+    Ok(())
 }

@@ -22,7 +22,7 @@ mod typed;
 pub use connection::Connection;
 pub use domain::{Domain, XmlView};
 pub use events::Subscription;
-pub use lists::Listed;
+pub use lists::{Listed, ListedInterface};
 pub use storage::StoragePool;
 
 use super::error::{ErrorCode, LibvirtError};

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use whimbrel_facts::NetworkCard;
+use whimbrel_facts::{Host, NetworkCard, Scalar};
 
 use crate::case::Case;
 use crate::pack::{Rule, rule};
@@ -25,7 +25,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "network.bridge",
-        "the destination has the bridge of each card",
+        "the destination has the bridge of each card, or of its network",
         "a card whose bridge is not there keeps the guest from starting",
         "make the bridge on the destination, or name another one in its definition",
         |case, report| links(case, report, "bridge"),
@@ -94,26 +94,76 @@ fn networks(
     Some(())
 }
 
+/// What is known of a network device of the destination.
+enum Device {
+    There {
+        active: Option<bool>,
+        mtu: Option<u32>,
+    },
+    Absent,
+    /// It was not seen, and not every device was.
+    NotKnown,
+}
+
+/// Looks for a device of the destination. Where the list of links is not complete, those that were seen are attributes.
+fn device(case: &Case<'_>, host: &Host, name: &str) -> Device {
+    if let Some(links) = &host.links {
+        let link = links.iter().find(|link| link.name == name);
+        return link.map_or(Device::Absent, |link| Device::There { active: link.active, mtu: link.mtu });
+    }
+    match case.attribute(&format!("destination.seen-links.{name}")) {
+        Some(Scalar::Text(state)) => {
+            let active = match state.as_str() {
+                "up" => Some(true),
+                "down" => Some(false),
+                _ => None,
+            };
+            Device::There { active, mtu: None }
+        }
+        _ => Device::NotKnown,
+    }
+}
+
 fn links(case: &Case<'_>, report: &mut Report, kind: &str) -> Option<()> {
     let guest = case.target().or(case.guest(report))?;
-    for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == kind) {
+    for (at, card) in guest.network_cards.iter().enumerate() {
+        let is_asked = card.kind == kind || kind == "bridge" && card.kind == "network";
+        if !is_asked {
+            continue;
+        }
         let pointer = format!("/guest/network-cards/{at}/source");
         let host = case.destination(report)?;
-        let links = report.need(host.links.as_ref(), "/destination/links")?;
-        match links.iter().find(|link| link.name == card.source) {
-            None => report.fail(pointer, format!("the destination has no device `{}`", card.source)),
+        let Some(name) = carrier(card, host) else { continue };
+        match device(case, host, name) {
+            Device::Absent => report.fail(pointer, format!("the destination has no device `{name}`")),
+            Device::NotKnown => {
+                let message = format!(
+                    "whether the destination has `{name}` is not known: its libvirt does not list all network devices; \
+                     its interface driver does (package `libvirt-daemon-driver-interface`)"
+                );
+                report.unknown("/destination/links", message);
+            }
             // A bridge of which no port is up yet is down, and comes up with the guest's own.
-            Some(link) if link.active == Some(false) && kind == "bridge" => {
-                let message = format!("no port of the destination's bridge `{}` is up", link.name);
-                report.warn(pointer, message);
+            Device::There { active: Some(false), .. } if kind == "bridge" => {
+                report.warn(pointer, format!("no port of the destination's bridge `{name}` is up"));
             }
-            Some(link) if link.active == Some(false) => {
-                report.fail(pointer, format!("the device `{}` of the destination is down", link.name));
+            Device::There { active: Some(false), .. } => {
+                report.fail(pointer, format!("the device `{name}` of the destination is down"));
             }
-            Some(_) => {}
+            Device::There { .. } => {}
         }
     }
     Some(())
+}
+
+/// The device of the host that a card is put on; none for a network that has none or is not active, of which other rules
+/// speak.
+fn carrier<'a>(card: &'a NetworkCard, host: &'a Host) -> Option<&'a str> {
+    if card.kind != "network" {
+        return Some(&card.source);
+    }
+    let network = host.networks.as_ref()?.iter().find(|network| network.name == card.source)?;
+    (network.active && !network.bridge.is_empty()).then_some(network.bridge.as_str())
 }
 
 fn mtu(case: &Case<'_>, report: &mut Report) -> Option<()> {
@@ -121,19 +171,14 @@ fn mtu(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, card) in guest.network_cards.iter().enumerate() {
         let Some(wanted) = card.mtu else { continue };
         let destination = case.destination(report)?;
-        let bridge = match card.kind.as_str() {
-            "network" => {
-                let networks = report.need(destination.networks.as_ref(), "/destination/networks")?;
-                networks
-                    .iter()
-                    .find(|network| network.name == card.source)
-                    .map(|network| network.bridge.as_str())
-            }
-            _ => Some(card.source.as_str()),
+        if card.kind == "network" {
+            report.need(destination.networks.as_ref(), "/destination/networks")?;
+        }
+        let there = match carrier(card, destination).map(|name| device(case, destination, name)) {
+            Some(Device::There { mtu, .. }) => mtu,
+            Some(Device::Absent | Device::NotKnown) | None => None,
         };
-        let links = report.need(destination.links.as_ref(), "/destination/links")?;
-        let link = links.iter().find(|link| Some(link.name.as_str()) == bridge);
-        let there = report.need(link.and_then(|link| link.mtu), "/destination/links")?;
+        let there = report.need(there, "/destination/links")?;
         if there < wanted {
             let message =
                 format!("the card {} sends packets of {wanted} bytes, the device takes {there}", card.mac);

@@ -15,8 +15,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "request.postcopy-live",
         "post-copy is asked for a guest that runs",
-        "post-copy moves a running guest before its memory; a paused or offline one has nothing to gain",
-        "leave post-copy out",
+        "post-copy moves a running guest before its memory; libvirt refuses it for a paused or offline one",
+        "leave post-copy out, or resume the guest first",
         postcopy_live,
     ),
     rule(
@@ -221,7 +221,12 @@ fn postcopy_live(case: &Case<'_>, report: &mut Report) -> Option<()> {
         return Some(());
     }
     if case.guest_in_short(report)?.state == RunState::Paused {
-        report.warn("/request/postcopy", "the guest is paused: post-copy would gain nothing");
+        // Source: libvirt, `qemu_migration.c`: "post-copy migration is not
+        // supported with non-live or paused migration".
+        report.fail(
+            "/request/postcopy",
+            "the guest is paused, and libvirt refuses post-copy of a paused guest",
+        );
     }
     Some(())
 }

@@ -52,7 +52,13 @@ pub const STORAGE: Pack = Pack {
 pub const REQUEST: Pack = Pack {
     name: "whimbrel.request",
     summary: "Whether what is asked for fits together, networks, and what the guest would see change",
-    needs: &[FactGroup::Request, FactGroup::Guest, FactGroup::Source, FactGroup::Destination],
+    needs: &[
+        FactGroup::Request,
+        FactGroup::Guest,
+        FactGroup::Source,
+        FactGroup::Destination,
+        FactGroup::Attributes,
+    ],
     rules: &[coherence::RULES, tuning::RULES, access::RULES, retarget::RULES],
 };
 

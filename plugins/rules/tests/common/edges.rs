@@ -274,7 +274,7 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         }
     }),
     ("request.postcopy-live", Fail, |f| (r(f).postcopy, r(f).live) = (true, false)),
-    ("request.postcopy-live", Warn, |f| {
+    ("request.postcopy-live", Fail, |f| {
         r(f).postcopy = true;
         g(f).state = RunState::Paused;
     }),
@@ -329,9 +329,18 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("network.missing", Fail, |f| d(f).networks = Some(Vec::new())),
     ("network.inactive", Fail, |f| d(f).networks.as_mut().unwrap()[0].active = false),
     ("network.bridge", Fail, |f| card(f, "bridge")),
+    ("network.bridge", Fail, |f| d(f).links.as_mut().unwrap().clear()),
+    ("network.bridge", Unknown, |f| {
+        d(f).links = None;
+        card(f, "bridge");
+    }),
     ("network.bridge", Warn, |f| {
         d(f).links.as_mut().unwrap().push(Link { name: "eno9".into(), active: Some(false), mtu: None });
         card(f, "bridge");
+    }),
+    ("network.direct", Unknown, |f| {
+        d(f).links = None;
+        card(f, "direct");
     }),
     ("network.direct", Fail, |f| {
         d(f).links.as_mut().unwrap().push(Link { name: "eno9".into(), active: Some(false), mtu: None });

@@ -18,6 +18,7 @@ fn run(lab: &Lab, verb: &[&str], more: &[&str]) -> (Option<i32>, String) {
     );
     let mut command = lab.operator_command(&program.to_string_lossy());
     command.args(verb).args(["guest", &lab.beta().uri(), "--source", &lab.alpha().uri()]).args(more);
+    command.env("XDG_STATE_HOME", lab.folder());
     let output = command.output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     (output.status.code(), text.concat())

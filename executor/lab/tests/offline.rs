@@ -27,6 +27,7 @@ fn spec() -> GuestSpec {
 fn command(lab: &Lab, (from, to): (&Host, &Host), verb: &str, more: &[&str]) -> Command {
     let mut command = lab.operator_command(&program().to_string_lossy());
     command.args([verb, "guest", &to.uri(), "--source", &from.uri(), "--offline"]).args(more);
+    command.env("XDG_STATE_HOME", lab.folder());
     command
 }
 

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
+/// QEMU measures no dirty rate over less than this.
+const FIRST_RATE_MS: u64 = 1_000;
+
 /// Syncs that are kept for drawing; older ones are dropped (a journal has them all).
 pub const SYNCS_KEPT: usize = 2_048;
 
@@ -36,11 +39,14 @@ pub struct Statistics {
     pub page_size_bytes: u64,
     /// Dirty-bitmap syncs so far.
     pub iteration: u64,
-    /// Pages that the guest dirties a second, as of the hypervisor's last evaluation.
-    pub dirty_rate_pages_per_second: u64,
-    /// Bytes a second on the link, as of the hypervisor's last evaluation.
-    pub bandwidth_bytes_per_second: u64,
-    /// Expected pause while the job runs, the measured one when it has ended; where the hypervisor tells it.
+    /// Pages that the guest dirties a second, as of the hypervisor's last evaluation; `None` before its first.
+    #[serde(default)]
+    pub dirty_rate_pages_per_second: Option<u64>,
+    /// Bytes a second on the link, as of the hypervisor's last evaluation; `None` before its first.
+    #[serde(default)]
+    pub bandwidth_bytes_per_second: Option<u64>,
+    /// The expected downtime while the job runs, the measured one when it has ended; `None` where the hypervisor has
+    /// neither.
     pub downtime_ms: Option<u64>,
     /// How much the guest's CPUs are slowed to let the copy catch up, 0 to 99.
     pub throttle_percent: u64,
@@ -63,10 +69,12 @@ pub struct Sync {
     pub rise_bytes: u64,
     /// Whether more remains than at the sync before: the guest gained on the copy over a whole iteration.
     pub above_previous: bool,
-    /// Bytes that the guest dirties a second.
-    pub dirty_rate_bytes_per_second: u64,
-    /// Bytes a second on the link.
-    pub bandwidth_bytes_per_second: u64,
+    /// Bytes that the guest dirties a second; `None` before the hypervisor has measured it.
+    #[serde(default)]
+    pub dirty_rate_bytes_per_second: Option<u64>,
+    /// Bytes a second on the link; `None` before the hypervisor has measured it.
+    #[serde(default)]
+    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 /// The dirty curve of one migration.
@@ -185,10 +193,40 @@ impl Statistics {
         self.memory_remaining_bytes.saturating_add(sent).saturating_sub(earlier.memory_remaining_bytes)
     }
 
-    /// The dirty rate in bytes a second.
+    /// The dirty rate in bytes a second; `None` before the hypervisor has measured it.
     #[must_use]
-    pub fn dirty_rate_bytes_per_second(&self) -> u64 {
-        self.dirty_rate_pages_per_second.saturating_mul(self.page_size_bytes)
+    pub fn dirty_rate_bytes_per_second(&self) -> Option<u64> {
+        self.dirty_rate_pages_per_second.map(|pages| pages.saturating_mul(self.page_size_bytes))
+    }
+
+    /// Whether the hypervisor has reported the guest's memory: before the copy begins every count is 0, which does not
+    /// mean that nothing remains.
+    #[must_use]
+    pub const fn knows_memory(&self) -> bool {
+        self.memory_total_bytes > 0
+    }
+
+    /// These numbers without those that the hypervisor cannot have measured yet.
+    ///
+    /// QEMU measures the dirty rate from one dirty-bitmap sync to the next that is at least a second later, and the
+    /// bandwidth over windows of 100 ms. Until then it reports 0, and its downtime limit as the expected downtime; once
+    /// a job has ended it reports a dirty rate of 0.
+    #[must_use]
+    pub fn measured(self, has_ended: bool) -> Self {
+        let is_early = self.elapsed_ms < FIRST_RATE_MS;
+        let no_rate = has_ended || is_early || self.iteration < 2;
+        let no_bandwidth = has_ended || is_early || self.memory_sent_bytes == 0;
+        let dirty_rate_pages_per_second =
+            self.dirty_rate_pages_per_second.filter(|rate| *rate > 0 || !no_rate);
+        let has_rate = dirty_rate_pages_per_second.is_some_and(|rate| rate > 0);
+        Self {
+            dirty_rate_pages_per_second,
+            bandwidth_bytes_per_second: self
+                .bandwidth_bytes_per_second
+                .filter(|rate| *rate > 0 || !no_bandwidth),
+            downtime_ms: self.downtime_ms.filter(|_| has_ended || has_rate),
+            ..self
+        }
     }
 }
 
@@ -235,6 +273,41 @@ mod tests {
         curve.observe(Instant::BEGIN, &look(1, 10));
         let sync = curve.observe(Instant::BEGIN, &look(5, 8)).unwrap();
         assert_eq!(sync.unseen, 3);
+    }
+
+    #[test]
+    fn what_was_not_measured_yet_is_absent_and_a_measured_zero_is_kept() {
+        let told = Statistics {
+            elapsed_ms: 5_000,
+            memory_sent_bytes: 1 << 30,
+            dirty_rate_pages_per_second: Some(0),
+            bandwidth_bytes_per_second: Some(0),
+            downtime_ms: Some(300),
+            ..look(1, 1 << 20)
+        };
+        let first_pass = told.measured(false);
+        assert_eq!((first_pass.dirty_rate_pages_per_second, first_pass.downtime_ms), (None, None));
+        assert_eq!(first_pass.bandwidth_bytes_per_second, Some(0), "a link that stalls has no bandwidth");
+        let stopped = Statistics { iteration: 3, ..told }.measured(false);
+        assert_eq!((stopped.dirty_rate_pages_per_second, stopped.downtime_ms), (Some(0), None));
+        let busy = Statistics { dirty_rate_pages_per_second: Some(7), iteration: 3, ..told };
+        assert_eq!(busy.measured(false), busy);
+        let ended = told.measured(true);
+        assert_eq!((ended.dirty_rate_pages_per_second, ended.downtime_ms), (None, Some(300)));
+        let early = Statistics { elapsed_ms: 99, iteration: 3, ..told }.measured(false);
+        assert_eq!((early.dirty_rate_pages_per_second, early.bandwidth_bytes_per_second), (None, None));
+    }
+
+    #[test]
+    fn numbers_of_an_older_journal_are_read() {
+        let written = serde_json::to_value(look(2, 7)).unwrap();
+        let mut older = written.clone();
+        older["dirty_rate_pages_per_second"] = 11.into();
+        older["bandwidth_bytes_per_second"] = 0.into();
+        let read: Statistics = serde_json::from_value(older).unwrap();
+        assert_eq!(read.dirty_rate_pages_per_second, Some(11));
+        let read: Statistics = serde_json::from_value(written).unwrap();
+        assert_eq!(read, look(2, 7));
     }
 
     #[test]

@@ -62,8 +62,8 @@ fn run_with_seed(name: &str, seed: u64) -> Run {
         syncs,
         ending: outcome.ending,
         total_s: latest.elapsed_ms as f64 / 1e3,
-        downtime_ms: outcome.downtime_ms,
-        dirty_rate_pages_per_second: latest.dirty_rate_pages_per_second as f64,
+        downtime_ms: outcome.hypervisor_downtime_ms,
+        dirty_rate_pages_per_second: latest.dirty_rate_pages_per_second.map_or(f64::NAN, |rate| rate as f64),
     }
 }
 

@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
-use whimbrel_sim::fuzz::{Plan, Trouble, What, When, as_test, run, series, series_told_as};
+use whimbrel_sim::fuzz::{Plan, Setup, Trouble, What, When, as_test, run, series, series_of, series_told_as};
 use whimbrel_sim::world::Milestone;
 
 #[test]
@@ -13,6 +13,12 @@ fn no_promise_is_broken_and_the_same_seeds_give_the_same_bytes() {
     assert_eq!(series.replayed, 200);
     // On every machine.
     assert_eq!(format!("{:016x}", series.log_hash), "9ac2e639438e65d8");
+}
+
+/// What is called completed runs, also when a disk fails at any moment.
+#[test]
+fn a_guest_whose_disk_fails_is_not_called_completed() {
+    assert_eq!(series_of(Setup::WITH_DISKS, 0, 5_000, 1).found, []);
 }
 
 #[test]

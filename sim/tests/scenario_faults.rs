@@ -3,7 +3,7 @@
 
 #![cfg(test)]
 
-use whimbrel_core::{Ending, Event, Outcome, Reaction, ReactionResult, Verdict, Whereabouts, journal};
+use whimbrel_core::{Cause, Ending, Event, Outcome, Reaction, ReactionResult, Verdict, Whereabouts, journal};
 use whimbrel_sim::scenario::{FaultAction, Trigger};
 use whimbrel_sim::world::IncidentKind;
 use whimbrel_sim::{Scenario, Simulation};
@@ -166,6 +166,33 @@ fn a_guest_that_is_off_is_moved_by_its_definition() {
 fn a_guest_that_somebody_stops_meanwhile_runs_when_it_has_arrived() {
     let pause = run(1_000, &fault("at = \"copying\"", "pause-source-guest"));
     assert_eq!(pause.outcome.guest, Whereabouts::DestinationRunning);
+}
+
+/// At every step after the guest has begun to run on the destination, by an I/O error, somebody's pause, or its death.
+#[test]
+fn a_guest_that_stops_right_after_it_arrived_is_not_completed() {
+    let mut met = std::collections::BTreeSet::new();
+    for at in ["started", "confirming"] {
+        for (what, place) in [
+            ("fail-destination-disk", Whereabouts::DestinationPaused),
+            ("pause-destination-guest", Whereabouts::DestinationPaused),
+            ("kill-destination-guest", Whereabouts::Nowhere),
+        ] {
+            let Run { outcome, .. } = run(300, &fault(&format!("at = \"{at}\""), what));
+            assert_eq!((outcome.ending, outcome.guest), (Ending::ArrivedStopped, place), "{what} at {at}");
+            assert_eq!(outcome.cause, Some(Cause::GuestStopped), "{what} at {at}");
+            met.insert(outcome.advice.to_string());
+        }
+    }
+    assert_eq!(met.len(), 2, "one that is paused is resumed, one that is gone is looked for");
+}
+
+#[test]
+fn a_guest_that_is_stopped_for_a_moment_when_it_arrives_is_completed() {
+    let faults = fault("at = \"started\"", "pause-destination-guest")
+        + &fault("at = \"started\"\nafter_ms = 300", "unpause-destination-guest");
+    let Run { outcome, .. } = run(300, &faults);
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));
 }
 
 #[test]

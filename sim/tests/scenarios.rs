@@ -53,7 +53,7 @@ fn built_in_scenarios_keep_their_promises() {
             let mib: Vec<u64> = remaining.iter().map(|bytes| bytes >> 20).collect();
             println!("{name} seed {seed}: {status:?} after {elapsed_ms} ms, left at syncs {mib:?} MiB");
             let expected = match scenario.expect.result {
-                ExpectedResult::Completed => Status::Completed,
+                ExpectedResult::Completed | ExpectedResult::ArrivedStopped => Status::Completed,
                 ExpectedResult::Cancelled => Status::Cancelled,
                 ExpectedResult::Failed | ExpectedResult::InDoubt => Status::Failed,
             };

@@ -7,6 +7,7 @@ use super::ledger::Mark;
 use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked};
 use crate::event::PhaseName;
+use crate::facts::GuestRun;
 use crate::outcome::Whereabouts;
 
 /// The guest is said to be on the destination.
@@ -70,6 +71,10 @@ impl Completing {
         }
         match self.sighting.assess(ledger) {
             Assessment::DestinationRuns => Done::completed(Whereabouts::DestinationRunning, ledger),
+            // A guest that ran and is paused now may be so for a moment only: it is looked at again.
+            Assessment::DestinationPaused if ledger.guest_was == GuestRun::Running => {
+                Resolving::enter(self.sighting, ledger, orders)
+            }
             Assessment::DestinationPaused => Done::completed(Whereabouts::DestinationPaused, ledger),
             Assessment::DestinationOff => Done::completed(Whereabouts::DestinationOff, ledger),
             Assessment::SourceRuns

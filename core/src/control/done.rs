@@ -40,7 +40,8 @@ impl Done {
                 | Cause::SettingRefused
                 | Cause::CopyFailed
                 | Cause::ReplyLost
-                | Cause::PostcopyLost,
+                | Cause::PostcopyLost
+                | Cause::GuestStopped,
             )
             | None => Ending::Failed,
         };

@@ -12,6 +12,7 @@ use super::{
     Assessment, Done, Ledger, Next, Phase, Precopy, Recovering, RollingBack, Sighting, Unasked, guard,
 };
 use crate::event::PhaseName;
+use crate::facts::GuestRun;
 use crate::outcome::{Cause, Recovery, Whereabouts};
 use crate::port::{CopyState, Side};
 
@@ -159,6 +160,9 @@ impl Resolving {
                 }
             }
             Assessment::DestinationRuns => return Done::completed(Whereabouts::DestinationRunning, ledger),
+            // A guest that ran may be paused for a moment only, for example by a snapshot.
+            Assessment::DestinationPaused
+                if ledger.guest_was == GuestRun::Running && self.steady < SURE && !self.last_look => {}
             Assessment::DestinationPaused => return Done::completed(Whereabouts::DestinationPaused, ledger),
             Assessment::DestinationOff => return Done::completed(Whereabouts::DestinationOff, ledger),
             Assessment::CopyGoesOn if self.adrift => return Precopy::adopt(ledger, orders),
@@ -258,7 +262,9 @@ impl Resolving {
         RollingBack::restore_then(stay, ledger, orders)
     }
 
-    const fn what_failed(self) -> Cause {
+    /// What led here.
+    #[must_use]
+    pub const fn what_failed(self) -> Cause {
         if self.adrift { Cause::ReplyLost } else { Cause::CopyFailed }
     }
 

@@ -5,6 +5,7 @@
 //! the guest is.
 
 mod desk;
+mod downtime;
 mod interface;
 mod timers;
 mod trail;
@@ -16,6 +17,7 @@ use alloc::vec::Vec;
 pub use interface::{Input, Misuse, Output, Outputs, Request, Wish};
 
 use self::desk::{Claim, Desk, Place};
+use self::downtime::Downtime;
 use self::timers::Timers;
 use self::trail::Trail;
 use crate::control::{
@@ -24,7 +26,7 @@ use crate::control::{
 use crate::convergence::Convergence;
 use crate::event::{CancelAnswer, Event, PhaseName};
 use crate::facts::Facts;
-use crate::outcome::{Advice, Ending, Leftover, Outcome, Recovery};
+use crate::outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery};
 use crate::port::{Command, CopyState, Failure, Setting, Settings, Side};
 use crate::spec::{Spec, SpecError};
 use crate::time::Instant;
@@ -48,6 +50,7 @@ pub struct Migration {
     spec: Spec,
     control: Control,
     convergence: Convergence,
+    downtime: Downtime,
     desk: Desk,
     timers: Timers,
     now: Instant,
@@ -60,6 +63,8 @@ pub struct Migration {
     /// Tries since the phase was entered: the next one has to wait longer.
     tries: u8,
     failure: Option<Failure>,
+    /// Whether the migrate call reported success: the guest was moved.
+    has_arrived: bool,
     recovered: Vec<Recovery>,
     outcome: Option<Outcome>,
     outputs: Vec<Output>,
@@ -77,6 +82,8 @@ pub struct View<'a> {
     pub convergence: &'a Convergence,
     /// Whether an operator asked for the end.
     pub cancel_asked: bool,
+    /// Since when the guest, which ran before, is stopped, as far as it was observed.
+    pub stopped_since: Option<Instant>,
     /// How it ended, once it has.
     pub outcome: Option<&'a Outcome>,
     /// The running digest of all states so far.
@@ -101,6 +108,7 @@ impl Migration {
             control: Control::new(plan, spec.asked()),
             spec,
             convergence: Convergence::default(),
+            downtime: Downtime::default(),
             desk: Desk::default(),
             timers: Timers::default(),
             now: Instant::BEGIN,
@@ -110,6 +118,7 @@ impl Migration {
             seen: (None, None),
             tries: 0,
             failure: None,
+            has_arrived: false,
             recovered: Vec::new(),
             outcome: None,
             outputs: Vec::new(),
@@ -144,6 +153,7 @@ impl Migration {
                 }
             }
             Input::Restarted => {
+                self.downtime.driver_was_gone(self.now);
                 self.now = now;
                 self.desk.give_up_all();
                 self.step(Signal::Restarted)?;
@@ -178,6 +188,7 @@ impl Migration {
             phase: self.control.phase().name(),
             convergence: &self.convergence,
             cancel_asked: self.control.ledger().has(Mark::CancelAsked),
+            stopped_since: self.downtime.stopped_since(),
             outcome: self.outcome.as_ref(),
             trail: self.trail.digest(),
         }
@@ -219,8 +230,9 @@ impl Migration {
         if is_new || signal == Signal::Begin {
             self.tell(Event::Phase(phase.name()));
         }
+        self.has_arrived |= signal == Signal::CallSucceeded;
         if let (Phase::Done(done), None) = (phase, &self.outcome) {
-            self.end(done);
+            self.end(done, before);
         }
         Ok(())
     }
@@ -283,16 +295,20 @@ impl Migration {
         }
     }
 
-    fn end(&mut self, done: Done) {
+    /// `before` is the phase that ended.
+    fn end(&mut self, done: Done, before: Phase) {
         let ledger = self.control.ledger();
-        let completed = done.ending == Ending::Completed;
+        let guest_was = ledger.guest_was;
+        let ending = done.ending.with_guest(done.guest, guest_was, self.has_arrived);
+        let cause = cause(ending, done, before, ledger.cause);
         // The hypervisor's words about an end that was asked for, or about a migration that worked, explain nothing.
-        let failure = self.failure.clone().filter(|_| !completed && done.ending != Ending::Cancelled);
+        let explains = matches!(ending, Ending::Failed | Ending::InDoubt);
+        let failure = self.failure.clone().filter(|_| explains);
         let outcome = Outcome {
-            ending: done.ending,
+            ending,
             guest: done.guest,
-            cause: ledger.cause,
-            advice: Advice::on(done.guest, done.unsettled, ledger.cause, failure.as_ref()),
+            cause,
+            advice: Advice::on(done.guest, guest_was, done.unsettled, cause, failure.as_ref()),
             failure,
             unsettled: done.unsettled,
             recovered: self.recovered.clone(),
@@ -303,7 +319,9 @@ impl Migration {
                 .chain(done.definition_left.map(Leftover::Definition))
                 .collect(),
             total_ms: self.now.as_ms(),
-            downtime_ms: self.convergence.concluded().and_then(|statistics| statistics.downtime_ms),
+            // Where the guest runs is in doubt, and with it whether it ran.
+            downtime_ms: self.downtime.total_ms().filter(|_| ending != Ending::InDoubt),
+            hypervisor_downtime_ms: self.convergence.concluded().and_then(|numbers| numbers.downtime_ms),
         };
         let cancel_asked = ledger.has(Mark::CancelAsked);
         self.outcome = Some(outcome.clone());
@@ -331,6 +349,19 @@ impl Migration {
         let (Some(place), Some(action)) = (Place::of(order), self.action(order)) else { return };
         let id = self.desk.give(place);
         self.outputs.push(Output::Command(Command { id, action }));
+    }
+}
+
+/// Why a migration ended so. What an operator or a timeout asks for while it is not known where the guest is explains
+/// neither the doubt nor a loss: that was there before.
+fn cause(ending: Ending, done: Done, before: Phase, on_record: Option<Cause>) -> Option<Cause> {
+    let is_asked = matches!(on_record, Some(Cause::OperatorCancelled | Cause::TimedOut));
+    match before {
+        _ if ending == Ending::ArrivedStopped => Some(Cause::GuestStopped),
+        _ if !is_asked || ending != Ending::InDoubt && !done.guest.is_lost() => on_record,
+        Phase::Resolving(phase) => Some(phase.what_failed()),
+        Phase::Recovering(_) => Some(Cause::PostcopyLost),
+        _ => on_record,
     }
 }
 

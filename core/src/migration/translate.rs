@@ -20,6 +20,7 @@ impl Migration {
         let (to, answer) = match observation {
             Observation::Hint(hint) => {
                 self.now = now;
+                self.downtime.hinted(now, hint, self.control.phase().name());
                 return Ok(Some(Signal::Hint(hint)));
             }
             Observation::Answer { to, answer } => (to, answer),
@@ -109,6 +110,7 @@ impl Migration {
     }
 
     fn answer_signal(&mut self, place: Place, answer: Answer) -> Signal {
+        self.note_downtime(place, &answer);
         match answer {
             Answer::Applied(result) | Answer::Acted(result) | Answer::Postcopy(result)
                 if place == Place::Reaction =>
@@ -159,6 +161,27 @@ impl Migration {
         }
     }
 
+    /// Notes what an answer says about whether the guest runs.
+    fn note_downtime(&mut self, place: Place, answer: &Answer) {
+        match (place, answer) {
+            (_, Answer::Facts(Ok(facts))) => self.downtime.begins_with(facts.guest.run),
+            // The only reaction that is answered so is a pause. After the copy it comes too late to stop anything.
+            (Place::Reaction, Answer::Acted(Ok(())))
+                if matches!(
+                    self.control.phase().name(),
+                    PhaseName::Precopy | PhaseName::SwitchingOver | PhaseName::Resolving
+                ) =>
+            {
+                self.downtime.stopped(self.now);
+            }
+            (_, Answer::Copy(state)) => {
+                let side = if place == Place::Source { Side::Source } else { Side::Destination };
+                self.downtime.seen(self.now, side, *state, self.spec.poll_interval_ms);
+            }
+            _ => {}
+        }
+    }
+
     /// Tells what was seen: on the way only an arrival and halves in post-copy, at the end everything that is new in its
     /// phase.
     fn tell_seen(&mut self, side: Side, state: CopyState) {
@@ -182,7 +205,7 @@ impl Migration {
     }
 
     fn measure(&mut self, report: JobReport) -> Signal {
-        let statistics = report.statistics;
+        let statistics = report.statistics.measured(report.state != JobState::Active);
         match report.state {
             JobState::None => Signal::JobGone,
             JobState::Completed => {

@@ -7,6 +7,8 @@ mod diagram;
 #[cfg(test)]
 mod driver;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod paths;
 #[cfg(test)]
 mod postcopy;

@@ -144,6 +144,11 @@ proptest! {
             );
             prop_assert_eq!(*answer == CancelAnswer::Cancelled, on_source);
         }
+        // Zero running copies are no success, and who counts endings by cause knows every pair.
+        if outcome.ending == Ending::Completed && outcome.guest == Whereabouts::DestinationPaused {
+            prop_assert_ne!(driver.migration.control().ledger().guest_was, GuestRun::Running);
+        }
+        prop_assert!(outcome.ending.causes().contains(&outcome.cause), "{:?}: {:?}", outcome.ending, outcome.cause);
         // Invariant 5: what was not put back is named.
         let stayed = matches!(outcome.ending, Ending::Cancelled | Ending::Failed)
             && matches!(outcome.guest, Whereabouts::SourceRunning | Whereabouts::SourcePaused);

@@ -102,7 +102,8 @@ fn an_idle_guest_moves() {
     let run = run(&lab, &idle);
     assert_eq!(run.exit_code, Some(0), "{}", run.output);
     assert_eq!(outcome(&run).guest, Whereabouts::DestinationRunning);
-    assert!(outcome(&run).downtime_ms.is_some(), "libvirt told the downtime");
+    assert!(outcome(&run).hypervisor_downtime_ms.is_some(), "libvirt reports its downtime");
+    assert!(outcome(&run).downtime_ms.is_some_and(|ms| ms > 0), "the stop and the start were observed");
     assert_sound(&lab, &run, lab.beta());
     assert_as_simulated(&idle, &run);
     lab.remove().unwrap();

@@ -31,6 +31,7 @@ Exit codes:
   5  it is not known where the guest is, or it is in neither host's memory
   6  the operator left; the migration goes on
   7  a rule refuses the migration (`check`, `rule check`); nothing was changed
+  8  the guest was moved to the destination and does not run there, though it ran before
 101  a guard stopped the engine before an unsafe step, or it is broken: look at both hosts";
 
 /// Moves running virtual machines between libvirt hosts, and simulates it.

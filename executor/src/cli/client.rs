@@ -14,8 +14,9 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use super::args::{OneMigration, React, ReactionName, ServiceAddress};
 use super::{CliError, Exit, unix};
 use crate::service::UNIX;
+use crate::watch::units::mib;
 use crate::watch::words::clean;
-use whimbrel_core::CopyState;
+use whimbrel_core::{CopyState, Whereabouts};
 
 /// What to do where a guest runs twice, or nobody knows where it is.
 const IN_DOUBT: &str = "docs/in-doubt.md";
@@ -46,11 +47,16 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
     print(&line(&document))?;
     let account = field(&document, "account");
     let numbers = field(account, "statistics");
+    let is_measured = field(numbers, "memory_total_bytes").as_u64().is_some_and(|bytes| bytes > 0);
+    let left = field(numbers, "memory_remaining_bytes").as_u64().filter(|_| is_measured);
     print(&format!(
-        "phase {}, guest owned by {}; {} bytes of memory left, {} regressions in {} syncs",
+        "phase {}, guest owned by {}; {}, {} regressions in {} syncs",
         text(field(account, "phase")).replace('_', " "),
         text(field(account, "owner")).replace('_', " "),
-        field(numbers, "memory_remaining_bytes"),
+        left.map_or("memory left not measured yet".to_owned(), |bytes| format!(
+            "{} MiB of memory left",
+            mib(bytes)
+        )),
         field(account, "regressions"),
         field(account, "syncs").as_array().map_or(0, Vec::len)
     ))?;
@@ -147,15 +153,21 @@ fn exit_of(outcome: &Value) -> Exit {
     match field(outcome, "ending").as_str() {
         Some("completed") => Exit::Done,
         Some("cancelled") => Exit::Cancelled,
-        Some("failed") => Exit::StayedOnSource,
+        Some("arrived_stopped") => Exit::ArrivedStopped,
+        // As after `migrate`: a guest that is lost is not on the source.
+        Some("failed") if !is_lost(outcome) => Exit::StayedOnSource,
         _ => Exit::InDoubt,
     }
+}
+
+fn is_lost(outcome: &Value) -> bool {
+    serde_json::from_value::<Whereabouts>(field(outcome, "guest").clone()).is_ok_and(Whereabouts::is_lost)
 }
 
 fn line(one: &Value) -> String {
     let [id, state, guest, source, destination] =
         ["id", "state", "guest", "source", "destination"].map(|name| text(field(one, name)));
-    format!("{id:>6}  {state:<10} {guest} from {source} to {destination}")
+    format!("{id:>6}  {state:<15} {guest} from {source} to {destination}")
 }
 
 /// A field; null where there is none.
@@ -298,5 +310,36 @@ impl Client {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::{Advice, Ending, GuestRun, Outcome};
+
+    use super::super::migrate;
+    use super::*;
+
+    #[test]
+    fn a_migration_of_a_service_exits_as_one_of_our_own() {
+        for ending in Ending::ALL {
+            for guest in Whereabouts::ALL {
+                let outcome = Outcome {
+                    ending,
+                    guest,
+                    cause: None,
+                    failure: None,
+                    unsettled: None,
+                    recovered: Vec::new(),
+                    not_undone: Vec::new(),
+                    total_ms: 1,
+                    downtime_ms: None,
+                    hypervisor_downtime_ms: None,
+                    advice: Advice::on(guest, GuestRun::Running, None, None, None),
+                };
+                let document = serde_json::to_value(&outcome).unwrap();
+                assert_eq!(exit_of(&document), migrate::exit_of(&outcome), "{ending}, {guest}");
+            }
+        }
     }
 }

@@ -256,5 +256,7 @@ const fn ending_name(ending: Ending) -> &'static str {
         Ending::Cancelled => "cancelled",
         Ending::Failed => "failed",
         Ending::InDoubt => "in doubt",
+        // The explored machine has none: the shell around it makes it of a completed one.
+        Ending::ArrivedStopped => "arrived, but not running",
     }
 }

@@ -111,7 +111,7 @@ fn text_of(report: &FleetReport) -> String {
         text,
         "{}: {} of {} guests moved in {} of virtual time, on {} hosts\n\n\
          guests      {} moved, {} stayed, {} in doubt, {} lost, {} never tried\n\
-         migrations  {} completed, {} cancelled, {} failed, {} in doubt\n",
+         migrations  {} completed, {} cancelled, {} failed, {} in doubt, {} arrived but not running\n",
         report.name,
         guests.moved,
         guests.all,
@@ -126,12 +126,14 @@ fn text_of(report: &FleetReport) -> String {
         migrations.cancelled,
         migrations.failed,
         migrations.in_doubt,
+        migrations.arrived_stopped,
     );
     for count in &report.causes {
         let _ = writeln!(text, "            {}: {}", count.cause, count.migrations);
     }
     let _ = writeln!(text, "total time  {}", percentiles(report.total_ms));
     let _ = writeln!(text, "downtime    {}", percentiles(report.downtime_ms));
+    let _ = writeln!(text, "  reported  {} by the hypervisor", percentiles(report.hypervisor_downtime_ms));
     let _ = writeln!(text, "sent        {}", short(approx(report.sent_bytes)));
     let _ = writeln!(
         text,

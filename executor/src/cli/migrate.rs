@@ -108,6 +108,7 @@ pub(super) fn exit_of(outcome: &Outcome) -> Exit {
         (Ending::Completed, _) => Exit::Done,
         (Ending::Cancelled, _) => Exit::Cancelled,
         (Ending::InDoubt, _) => Exit::InDoubt,
+        (Ending::ArrivedStopped, _) => Exit::ArrivedStopped,
         (Ending::Failed, guest) if guest.is_lost() => Exit::InDoubt,
         (Ending::Failed, _) => Exit::StayedOnSource,
     }

@@ -51,6 +51,8 @@ pub enum Exit {
     Left,
     /// 7: a rule refuses the migration; nothing was changed.
     Refused,
+    /// 8: the guest was moved to the destination and does not run there, though it ran before.
+    ArrivedStopped,
 }
 
 /// Runs the command line of this process.
@@ -103,6 +105,7 @@ impl Exit {
             Self::InDoubt => 5,
             Self::Left => 6,
             Self::Refused => 7,
+            Self::ArrivedStopped => 8,
         }
     }
 }

@@ -8,12 +8,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use whimbrel_core::{Event, Severity};
+use whimbrel_core::{Cause, Ending, Event, Severity};
 
 /// Upper bounds in seconds of a migration's duration: from a guest that is idle to one that takes a day.
 const DURATIONS_S: [f64; 10] = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0];
-/// Upper bounds in seconds of a guest's pause.
-const PAUSES_S: [f64; 9] = [0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0];
+/// Upper bounds in seconds of a guest's downtime: up to one that is paused until a large memory is copied.
+const DOWNTIMES_S: [f64; 12] = [0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0, 30.0, 120.0, 600.0];
 
 /// The labels of a migration that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,14 +35,14 @@ struct Which {
     migration: i64,
 }
 
-/// Numbers of one migration that runs, as they are read when somebody asks.
+/// Numbers of one migration that runs, as they are read when somebody asks. What was not measured yet has no value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Present {
     pub(super) migration: i64,
-    pub(super) remaining_bytes: u64,
-    pub(super) dirty_rate_bytes_per_second: u64,
-    pub(super) bandwidth_bytes_per_second: u64,
-    pub(super) iteration: u64,
+    pub(super) remaining_bytes: Option<u64>,
+    pub(super) dirty_rate_bytes_per_second: Option<u64>,
+    pub(super) bandwidth_bytes_per_second: Option<u64>,
+    pub(super) iteration: Option<u64>,
 }
 
 type Levels = Family<Which, Gauge<u64, AtomicU64>>;
@@ -54,17 +54,26 @@ pub(super) struct Metrics {
     findings: Family<Found, Counter>,
     regressions: Counter,
     duration: Histogram,
-    pause: Histogram,
+    downtime: Histogram,
+    hypervisor_downtime: Histogram,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        let outcomes = Family::<Ended, Counter>::default();
+        // A counter that appears with its first incident cannot be alarmed on.
+        for ending in Ending::ALL {
+            for cause in ending.causes() {
+                drop(outcomes.get_or_create(&Ended::of(ending, *cause)));
+            }
+        }
         Self {
-            outcomes: Family::default(),
+            outcomes,
             findings: Family::default(),
             regressions: Counter::default(),
             duration: Histogram::new(DURATIONS_S),
-            pause: Histogram::new(PAUSES_S),
+            downtime: Histogram::new(DOWNTIMES_S),
+            hypervisor_downtime: Histogram::new(DOWNTIMES_S),
         }
     }
 }
@@ -87,15 +96,13 @@ impl Metrics {
                 self.regressions.inc();
             }
             Event::Ended(outcome) => {
-                let word = |value: serde_json::Result<String>| value.unwrap_or_default().replace('"', "");
-                let cause = outcome
-                    .cause
-                    .map_or_else(|| "none".to_owned(), |cause| word(serde_json::to_string(&cause)));
-                let ending = word(serde_json::to_string(&outcome.ending));
-                self.outcomes.get_or_create(&Ended { ending, cause }).inc();
+                self.outcomes.get_or_create(&Ended::of(outcome.ending, outcome.cause)).inc();
                 self.duration.observe(seconds(outcome.total_ms));
                 if let Some(ms) = outcome.downtime_ms {
-                    self.pause.observe(seconds(ms));
+                    self.downtime.observe(seconds(ms));
+                }
+                if let Some(ms) = outcome.hypervisor_downtime_ms {
+                    self.hypervisor_downtime.observe(seconds(ms));
                 }
             }
             _ => {}
@@ -114,16 +121,24 @@ impl Metrics {
         registry.register("regressions", help, self.regressions.clone());
         let help = "How long migrations took that ended";
         registry.register_with_unit("duration", help, Unit::Seconds, self.duration.clone());
-        let help = "How long guests stood still at the hand-over, as the hypervisor measured it";
-        registry.register_with_unit("pause", help, Unit::Seconds, self.pause.clone());
+        let help = "How long guests were stopped, as it was observed, from the first stop until they ran";
+        registry.register_with_unit("downtime", help, Unit::Seconds, self.downtime.clone());
+        let help = "Downtime as the hypervisor reports it, from its own stop of the guest";
+        let reported = self.hypervisor_downtime.clone();
+        registry.register_with_unit("hypervisor_downtime", help, Unit::Seconds, reported);
         let (remaining, dirty) = (Levels::default(), Levels::default());
         let (bandwidth, iteration) = (Levels::default(), Levels::default());
         for present in running {
             let which = Which { migration: present.migration };
-            remaining.get_or_create(&which).set(present.remaining_bytes);
-            dirty.get_or_create(&which).set(present.dirty_rate_bytes_per_second);
-            bandwidth.get_or_create(&which).set(present.bandwidth_bytes_per_second);
-            iteration.get_or_create(&which).set(present.iteration);
+            let set = |levels: &Levels, value: Option<u64>| {
+                if let Some(value) = value {
+                    levels.get_or_create(&which).set(value);
+                }
+            };
+            set(&remaining, present.remaining_bytes);
+            set(&dirty, present.dirty_rate_bytes_per_second);
+            set(&bandwidth, present.bandwidth_bytes_per_second);
+            set(&iteration, present.iteration);
         }
         let help = "Memory and disk still to be sent, of each migration that runs";
         registry.register_with_unit("remaining", help, Unit::Bytes, remaining);
@@ -134,6 +149,14 @@ impl Metrics {
         // Writing into a string does not fail.
         let _ = text::encode(&mut out, &registry);
         out
+    }
+}
+
+impl Ended {
+    fn of(ending: Ending, cause: Option<Cause>) -> Self {
+        let word = |value: serde_json::Result<String>| value.unwrap_or_default().replace('"', "");
+        let cause = cause.map_or_else(|| "none".to_owned(), |cause| word(serde_json::to_string(&cause)));
+        Self { ending: word(serde_json::to_string(&ending)), cause }
     }
 }
 

@@ -66,6 +66,9 @@ pub(crate) fn play(iterations: &[(u64, u64)], end: End, until_ms: u64, watcher: 
     }
     let last = iterations.last().unwrap();
     let handed_over = last.0 + last.1 * MIB * 1000 / BANDWIDTH;
+    if end == End::Completes {
+        hints.push((handed_over - 42, Input::Hypervisor(Observation::Hint(Hint::SourceSuspended))));
+    }
     let mut hints = hints.into_iter().peekable();
     while play.migration.view().outcome.is_none() {
         let deadline = play.migration.deadline().map_or(u64::MAX, Instant::as_ms);
@@ -169,9 +172,9 @@ impl Play<'_> {
             memory_remaining_bytes: to_send.saturating_sub(sent),
             page_size_bytes: 4096,
             iteration: iteration as u64,
-            dirty_rate_pages_per_second: dirty_rate / 4096,
-            bandwidth_bytes_per_second: if ms < 500 { 0 } else { BANDWIDTH - (ms * 7919 % 9) * MIB },
-            downtime_ms: self.over.then_some(42),
+            dirty_rate_pages_per_second: Some(dirty_rate / 4096),
+            bandwidth_bytes_per_second: Some(if ms < 500 { 0 } else { BANDWIDTH - (ms * 7919 % 9) * MIB }),
+            downtime_ms: Some(if self.over { 31 } else { 300 }),
             ..Statistics::default()
         };
         let state = if self.over { JobState::Completed } else { JobState::Active };

@@ -49,9 +49,15 @@ fn figures(outcome: &Outcome) -> Option<String> {
         return None;
     }
     let total = span(outcome.total_ms);
-    Some(match outcome.downtime_ms {
-        Some(ms) => format!("it took {total}, of which the guest stood still for {}", span(ms)),
-        None => format!("it took {total}"),
+    Some(match (outcome.downtime_ms, outcome.hypervisor_downtime_ms.map(span)) {
+        (Some(ms), Some(by_hypervisor)) => {
+            format!("it took {total}, with {} of downtime (the hypervisor reports {by_hypervisor})", span(ms))
+        }
+        (Some(ms), None) => format!("it took {total}, with {} of downtime", span(ms)),
+        (None, Some(by_hypervisor)) => {
+            format!("it took {total}; the downtime was not observed (the hypervisor reports {by_hypervisor})")
+        }
+        (None, None) => format!("it took {total}"),
     })
 }
 
@@ -150,6 +156,12 @@ fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
         (_, Advice::FindOut) => format!(
             "Neither {source} nor {destination} has {guest} in memory. Find out whether it ended or somebody took it to a third host, and start it only when no host runs it."
         ),
+        (guest_is, Advice::ResumeGuest) => {
+            let side = names.side(guest_is.side()?);
+            format!(
+                "Find out on {side} why {guest} is paused (`virsh domstate --reason`; after an I/O error `virsh domblkerror`), then resume it there (`virsh resume`)."
+            )
+        }
         (Whereabouts::DestinationPaused, Advice::Nothing) => {
             format!("Resume {guest} on {destination} if it is to run.")
         }

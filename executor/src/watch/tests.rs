@@ -7,7 +7,8 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use whimbrel_core::{
-    Advice, Cause, Ending, Event, Failure, Fault, Instant, Outcome, Recovery, Side, View, Whereabouts,
+    Advice, Cause, Ending, Event, Failure, Fault, GuestRun, Instant, Outcome, Recovery, Side, View,
+    Whereabouts,
 };
 
 use super::canned::{End, REGRESSING, play, spec};
@@ -171,7 +172,8 @@ fn outcome(ending: Ending, guest: Whereabouts, cause: Option<Cause>) -> Outcome 
         not_undone: Vec::new(),
         total_ms: 12_345,
         downtime_ms: None,
-        advice: Advice::on(guest, None, cause, None),
+        hypervisor_downtime_ms: None,
+        advice: Advice::on(guest, GuestRun::Running, None, cause, None),
     }
 }
 
@@ -182,10 +184,20 @@ fn every_ending_has_its_words() {
     let copy_failed = Some(Cause::CopyFailed);
     let outcomes = [
         Outcome {
-            downtime_ms: Some(42),
+            downtime_ms: Some(37_205),
+            hypervisor_downtime_ms: Some(52),
             ..outcome(Ending::Completed, Whereabouts::DestinationRunning, None)
         },
-        outcome(Ending::Completed, Whereabouts::DestinationPaused, None),
+        Outcome {
+            hypervisor_downtime_ms: Some(52),
+            ..outcome(Ending::Completed, Whereabouts::DestinationRunning, None)
+        },
+        Outcome {
+            advice: Advice::Nothing,
+            ..outcome(Ending::Completed, Whereabouts::DestinationPaused, None)
+        },
+        outcome(Ending::ArrivedStopped, Whereabouts::DestinationPaused, Some(Cause::GuestStopped)),
+        outcome(Ending::ArrivedStopped, Whereabouts::Nowhere, Some(Cause::GuestStopped)),
         outcome(Ending::Cancelled, Whereabouts::Untouched, Some(Cause::OperatorCancelled)),
         Outcome {
             recovered: vec![Recovery::DowntimeLimitRestored, Recovery::BandwidthLimitRestored],

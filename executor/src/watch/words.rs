@@ -200,6 +200,9 @@ fn finding(finding: &Finding) -> Told {
 fn progress(statistics: &Statistics) -> String {
     let remaining = mib(statistics.memory_remaining_bytes);
     let gap = "";
+    if !statistics.knows_memory() {
+        return format!("{:>9} the hypervisor has not measured the memory yet", "");
+    }
     let rates = rates(statistics.dirty_rate_bytes_per_second(), statistics.bandwidth_bytes_per_second);
     let mut parts = vec![format!("{remaining:>9} MiB left {gap:>21} {rates}")];
     parts.extend(disks(statistics.disk_remaining_bytes));
@@ -222,9 +225,19 @@ fn sync_words(sync: &Sync, view: View<'_>) -> String {
     parts.join("; ") + mark
 }
 
-fn rates(dirty_rate_bytes_per_second: u64, bandwidth_bytes_per_second: u64) -> String {
-    let (dirty_rate, bandwidth) = (mib(dirty_rate_bytes_per_second), mib(bandwidth_bytes_per_second));
-    format!("dirty rate {dirty_rate:>8}, bandwidth {bandwidth:>8} MiB/s")
+fn rates(dirty_rate_bytes_per_second: Option<u64>, bandwidth_bytes_per_second: Option<u64>) -> String {
+    match (dirty_rate_bytes_per_second.map(mib), bandwidth_bytes_per_second.map(mib)) {
+        (Some(dirty_rate), Some(bandwidth)) => {
+            format!("dirty rate {dirty_rate:>8}, bandwidth {bandwidth:>8} MiB/s")
+        }
+        (None, Some(bandwidth)) => {
+            format!("dirty rate not measured yet, bandwidth {bandwidth:>8} MiB/s")
+        }
+        (Some(dirty_rate), None) => {
+            format!("dirty rate {dirty_rate:>8} MiB/s, bandwidth not measured yet")
+        }
+        (None, None) => String::from("dirty rate and bandwidth not measured yet"),
+    }
 }
 
 fn disks(remaining_bytes: u64) -> Option<String> {

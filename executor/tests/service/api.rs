@@ -62,6 +62,47 @@ fn reactions_are_answered_and_a_second_migration_is_refused() {
 }
 
 #[test]
+fn a_downtime_that_a_pause_caused_is_the_same_in_every_document() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &["--sim-speed", "8"]);
+    let order = json!({"guest": "database", "destination": "sim://beta", "bandwidth_limit_bytes_per_second": 60 << 20});
+    assert_eq!(service.post("/api/v1/migrations", &order).0, 202);
+    let path = "/api/v1/migrations/1";
+    let first =
+        service.wait(path, |one| one["account"]["statistics"]["memory_remaining_bytes"].as_u64() > Some(0));
+    let numbers = &first["account"]["statistics"];
+    if numbers["iteration"] == 1 {
+        assert_eq!(
+            (&numbers["dirty_rate_pages_per_second"], &numbers["downtime_ms"]),
+            (&Value::Null, &Value::Null)
+        );
+    }
+    let paused = service.post("/api/v1/migrations/1/reactions", &json!({"pause": {}}));
+    assert_eq!(paused.1["result"], "done", "{}", paused.1);
+    let since = std::time::Instant::now();
+    let one = service.wait(path, |one| one["state"] == "completed");
+    let waited_ms = u64::try_from(since.elapsed().as_millis()).unwrap();
+    let outcome = &one["outcome"];
+    let [downtime_ms, by_hypervisor_ms] =
+        ["downtime_ms", "hypervisor_downtime_ms"].map(|name| outcome[name].as_u64().unwrap());
+    assert!(waited_ms > 1_000 && downtime_ms > waited_ms / 2, "{waited_ms} ms were waited: {outcome}");
+    assert!(by_hypervisor_ms < 1_000, "{outcome}");
+    assert!(one["description"].as_str().unwrap().contains(" of downtime (the hypervisor reports "), "{one}");
+    let mut told = Value::Null;
+    events(&service.address, "/api/v1/migrations/1/events", None, |_, data| {
+        told = data["event"]["ended"].clone()
+    });
+    assert_eq!(&told, outcome);
+    let metrics = service.text("GET", "/metrics", &[], None).1;
+    for (name, ms) in [("downtime", downtime_ms), ("hypervisor_downtime", by_hypervisor_ms)] {
+        let head = format!("whimbrel_{name}_seconds_sum ");
+        let sum = metrics.lines().find_map(|line| line.strip_prefix(&head)).unwrap();
+        let seconds = std::time::Duration::from_millis(ms).as_secs_f64();
+        assert!((sum.parse::<f64>().unwrap() - seconds).abs() < 1e-6, "{name}: {sum}");
+    }
+}
+
+#[test]
 fn a_stream_resumes_where_it_was_and_the_journal_replays() {
     let folder = Folder::new();
     let service = Service::start(&folder.path("store"), &["--sim-speed", "4"]);

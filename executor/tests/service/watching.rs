@@ -11,12 +11,14 @@ const GUIDE: &str = include_str!("../../../docs/service.md");
 #[test]
 fn every_metric_is_documented_and_what_is_documented_is_there() {
     let folder = Folder::new();
-    let service = Service::start(&folder.path("store"), &[]);
-    // One that is refused has findings; one that runs has numbers.
+    let service = Service::start(&folder.path("store"), &["--sim-speed", "4"]);
+    // One that is refused has findings; one that runs has numbers, once they are measured.
     service.post("/api/v1/migrations", &json!({"guest": "web", "destination": "sim://alpha"}));
     service.wait("/api/v1/migrations/1", |one| one["state"] == "failed");
     service.post("/api/v1/migrations", &json!({"guest": "database", "destination": "sim://beta"}));
-    service.wait("/api/v1/migrations/2", |one| one["account"]["statistics"].is_object());
+    service.wait("/api/v1/migrations/2", |one| {
+        one["account"]["statistics"]["dirty_rate_pages_per_second"].is_u64()
+    });
     let text = service.text("GET", "/metrics", &[], None).1;
     let mut there = BTreeSet::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {

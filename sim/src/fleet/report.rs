@@ -32,8 +32,10 @@ pub struct FleetReport {
     pub makespan_ms: u64,
     /// How long the migrations that completed took, in ms; none if there was none.
     pub total_ms: Option<Percentiles>,
-    /// How long their guests stood still, as the hypervisor tells it, in ms.
+    /// How long their guests were stopped, as the migrations observed it, in ms; none if none was observed.
     pub downtime_ms: Option<Percentiles>,
+    /// The same as the hypervisor reports it.
+    pub hypervisor_downtime_ms: Option<Percentiles>,
     /// Bytes that all migrations sent.
     pub sent_bytes: u64,
     /// The most migrations that were under way at once.
@@ -74,6 +76,8 @@ pub struct MigrationCounts {
     pub failed: u64,
     /// It could not be found out.
     pub in_doubt: u64,
+    /// The guest was moved, and does not run.
+    pub arrived_stopped: u64,
 }
 
 /// How many migrations did not complete for one cause.
@@ -174,6 +178,7 @@ struct Tally {
     causes: Vec<CauseCount>,
     total_ms: Vec<u64>,
     downtime_ms: Vec<u64>,
+    hypervisor_downtime_ms: Vec<u64>,
     sent_bytes: u64,
     last_ns: u64,
     traffic: Traffic,
@@ -187,6 +192,7 @@ impl Tally {
             causes: Vec::new(),
             total_ms: Vec::new(),
             downtime_ms: Vec::new(),
+            hypervisor_downtime_ms: Vec::new(),
             sent_bytes: 0,
             last_ns: 0,
             traffic: Traffic::new(fleet),
@@ -204,10 +210,12 @@ impl Tally {
                 counts.completed += 1;
                 self.total_ms.push(moved.outcome.total_ms);
                 self.downtime_ms.extend(moved.outcome.downtime_ms);
+                self.hypervisor_downtime_ms.extend(moved.outcome.hypervisor_downtime_ms);
             }
             Ending::Cancelled => counts.cancelled += 1,
             Ending::Failed => counts.failed += 1,
             Ending::InDoubt => counts.in_doubt += 1,
+            Ending::ArrivedStopped => counts.arrived_stopped += 1,
         }
         if let Some(cause) = moved.outcome.cause {
             match self.causes.iter_mut().find(|count| count.cause == cause) {
@@ -243,6 +251,7 @@ impl Tally {
             makespan_ms: self.last_ns / NS_PER_MS,
             total_ms: Percentiles::of(self.total_ms),
             downtime_ms: Percentiles::of(self.downtime_ms),
+            hypervisor_downtime_ms: Percentiles::of(self.hypervisor_downtime_ms),
             sent_bytes: self.sent_bytes,
             most_at_once: AtOnce { all, per_source, per_destination },
             links: self.traffic.used(fleet, self.last_ns),

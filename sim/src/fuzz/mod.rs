@@ -29,6 +29,8 @@ pub struct Setup {
 impl Setup {
     /// Hosts, links and drivers fail; the incidents of the world are looked at.
     pub const PLAIN: Self = Self { plan: Plan::of, with_oracle: false, told_as: |input| input };
+    /// Disks of the guest fail as well.
+    pub const WITH_DISKS: Self = Self { plan: Plan::with_disks, ..Self::PLAIN };
     /// The guest and others act as well, and the oracle is asked.
     pub const WITH_ORACLE: Self = Self { plan: Plan::with_others, with_oracle: true, ..Self::PLAIN };
 }

@@ -58,6 +58,8 @@ pub enum What {
     Host(bool, u64),
     /// The guest's process on a host dies.
     Guest(bool),
+    /// A disk of the guest on a host fails, and stops it.
+    Disk(bool),
     /// The link is cut for so many ms.
     Link(u64),
     /// The connections to a host's daemon break.
@@ -103,6 +105,8 @@ const MOST: u64 = 6;
 const MOST_BY_OTHERS: u64 = 2;
 /// Keeps what they do apart from the other chance of a seed.
 const OTHERS: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The same for its disks.
+const DISKS: u64 = 0xd1b5_4a32_d192_ed03;
 
 impl Plan {
     /// The plan of a seed.
@@ -139,6 +143,19 @@ impl Plan {
                 6 => What::Pause(side),
                 _ => What::Unpause(side),
             };
+            let (when, after_ms) = moment(&mut random);
+            plan.troubles.push(Trouble { when, after_ms, what });
+        }
+        plan
+    }
+
+    /// The plan of a seed, with a guest whose disks fail.
+    #[must_use]
+    pub fn with_disks(seed: u64) -> Self {
+        let mut plan = Self::of(seed);
+        let mut random = Random::from_seed(seed ^ DISKS);
+        for _ in 0..=random.below(MOST_BY_OTHERS) {
+            let what = What::Disk(random.below(4) == 0);
             let (when, after_ms) = moment(&mut random);
             plan.troubles.push(Trouble { when, after_ms, what });
         }

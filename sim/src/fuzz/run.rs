@@ -1,7 +1,9 @@
 //! One migration with its troubles, from beginning to end, by the shipped machine in the simulated world; and what is held
 //! against it.
 
-use whimbrel_core::{Ending, Input, Leftover, Outcome, Request, Side, Spec, Verdict, Ways, Whereabouts};
+use whimbrel_core::{
+    Ending, GuestRun, Input, Leftover, Outcome, Request, Side, Spec, Verdict, Ways, Whereabouts,
+};
 use whimbrel_oracle::{Actor, Claim, HostId as RecordedHost, Rule, check, check_claim};
 
 use super::Setup;
@@ -18,6 +20,9 @@ use crate::world::{
 const MS: u64 = 1_000_000;
 /// By then everything is mended, and nothing breaks any more.
 const MENDED_MS: u64 = 600_000;
+/// How long hints and answers take at most when nothing delays them, and the next look at the hosts after one that did
+/// not settle where the guest is.
+const LATENCY_MS: u64 = 500;
 /// By then it must have ended: every patience is over by far.
 const END_MS: u64 = 4 * 3_600_000;
 
@@ -39,6 +44,15 @@ pub enum Broken {
     Incident(IncidentKind),
     /// The guest is not where it is said to be.
     WrongPlace(Whereabouts),
+    /// It is said to be completed, and the guest, which ran before, does not run.
+    NotRunning,
+    /// The guest was stopped for longer or shorter than is said, in ms.
+    Downtime {
+        /// What is said.
+        told_ms: u64,
+        /// How long it really was.
+        real_ms: u64,
+    },
     /// It did not end although nothing was broken any more.
     NeverEnds,
     /// The world, or the machine, broke the protocol of the port.
@@ -84,6 +98,9 @@ struct Course {
     destination: HostId,
     /// Whether one of the troubles takes copies away: then one may be gone since it was looked at last.
     copies_may_die: bool,
+    /// How far a downtime may be off, in ms, when nothing but requests happens; none when something keeps it from being
+    /// observed.
+    downtime_precision_ms: Option<u64>,
     told_as: fn(Input) -> Input,
 }
 
@@ -108,8 +125,18 @@ impl Course {
         }
         let takes_copies = |what| matches!(what, What::Guest(_) | What::Host(..) | What::PowerOff);
         let copies_may_die = plan.troubles.iter().any(|trouble| takes_copies(trouble.what));
-        let mut course =
-            Self { world, driver, guest, source, destination, copies_may_die, told_as: |input| input };
+        let asks_only = plan.troubles.iter().all(|trouble| matches!(trouble.what, What::Request(_)));
+        let downtime_precision_ms = asks_only.then_some(plan.poll_interval_ms + LATENCY_MS);
+        let mut course = Self {
+            world,
+            driver,
+            guest,
+            source,
+            destination,
+            copies_may_die,
+            downtime_precision_ms,
+            told_as: |input| input,
+        };
         course.prepare(plan);
         course
     }
@@ -142,6 +169,7 @@ impl Course {
             }
             What::Host(side, ms) => (Fault::LoseHost(host(side)), Some((Fault::StartHost(host(side)), ms))),
             What::Guest(side) => (Fault::KillGuest(self.guest, host(side)), None),
+            What::Disk(side) => (Fault::IoError(self.guest, host(side)), None),
             What::Link(ms) => {
                 let ends = (self.source, self.destination);
                 (Fault::CutLink(ends.0, ends.1), Some((Fault::RestoreLink(ends.0, ends.1), ms)))
@@ -223,6 +251,16 @@ impl Course {
             return Some(Broken::Incident(incident.kind));
         }
         let outcome = self.driver.view().outcome?;
+        let ran = self.driver.migration().control().ledger().guest_was == GuestRun::Running;
+        if outcome.ending == Ending::Completed && ran && outcome.guest != Whereabouts::DestinationRunning {
+            return Some(Broken::NotRunning);
+        }
+        if let (Some(told_ms), Some(precision_ms)) = (outcome.downtime_ms, self.downtime_precision_ms) {
+            let real_ms = self.world.stopped_ns(self.guest, 0) / MS;
+            if told_ms.abs_diff(real_ms) > precision_ms {
+                return Some(Broken::Downtime { told_ms, real_ms });
+            }
+        }
         let is_whole = |host| self.world.life(self.guest, host).is_some_and(crate::world::Life::is_whole);
         let (here, there) = (is_whole(self.source), is_whole(self.destination));
         let said = outcome.guest;

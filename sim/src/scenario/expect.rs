@@ -24,8 +24,10 @@ pub struct Expectation {
     pub gains_at_least: u64,
     /// From the beginning to the end, in milliseconds.
     pub total_ms: Option<RangeInclusive<u64>>,
-    /// How long the guest stood still, in milliseconds; it must have been measured.
+    /// How long the guest was stopped, in milliseconds, as the migration observed it; it must have been observed.
     pub downtime_ms: Option<RangeInclusive<u64>>,
+    /// The downtime as the hypervisor reports it, in milliseconds; it must have reported one.
+    pub hypervisor_downtime_ms: Option<RangeInclusive<u64>>,
     /// Bitmap syncs.
     pub iterations: Option<RangeInclusive<u64>>,
     /// Everything that was put right, in order.
@@ -34,7 +36,7 @@ pub struct Expectation {
     pub incidents: Option<Vec<IncidentKind>>,
 }
 
-/// How a migration ends: `completed`, `cancelled`, `failed` or `in-doubt`.
+/// How a migration ends: `completed`, `cancelled`, `failed`, `in-doubt` or `arrived-stopped`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExpectedResult {
     /// The guest runs on the destination.
@@ -45,6 +47,8 @@ pub enum ExpectedResult {
     Failed,
     /// Where the guest is could not be made sure.
     InDoubt,
+    /// The guest was moved to the destination and does not run there, though it ran before.
+    ArrivedStopped,
 }
 
 /// Where a guest is: `source`, `destination`, `nowhere`, `both`, `halves`, `lost` or `unknown`.
@@ -66,11 +70,12 @@ pub enum GuestPlace {
     Unknown,
 }
 
-pub(super) const RESULTS: [(&str, ExpectedResult); 4] = [
+pub(super) const RESULTS: [(&str, ExpectedResult); 5] = [
     ("completed", ExpectedResult::Completed),
     ("cancelled", ExpectedResult::Cancelled),
     ("failed", ExpectedResult::Failed),
     ("in-doubt", ExpectedResult::InDoubt),
+    ("arrived-stopped", ExpectedResult::ArrivedStopped),
 ];
 
 pub(super) const PLACES: [(&str, GuestPlace); 7] = [
@@ -105,7 +110,7 @@ pub(super) const INCIDENTS: [(&str, IncidentKind); 4] = [
 
 impl<'t> Reader<'t> {
     pub(super) fn expectation(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Expectation> {
-        const KEYS: [&str; 10] = [
+        const KEYS: [&str; 11] = [
             "result",
             "guest_on",
             "or",
@@ -113,6 +118,7 @@ impl<'t> Reader<'t> {
             "gains_at_least",
             "total_ms",
             "downtime_ms",
+            "hypervisor_downtime_ms",
             "iterations",
             "recovered",
             "incidents",
@@ -125,6 +131,7 @@ impl<'t> Reader<'t> {
         let gains = self.whole(&expect, "gains_at_least", 0..=MAX_ITERATION);
         let total_ms = self.range(&expect, "total_ms", 0..=MAX_TIME_MS);
         let downtime_ms = self.range(&expect, "downtime_ms", 0..=MAX_TIME_MS);
+        let hypervisor_downtime_ms = self.range(&expect, "hypervisor_downtime_ms", 0..=MAX_TIME_MS);
         let iterations = self.range(&expect, "iterations", 0..=MAX_ITERATION);
         let recovered = self.words(&expect, "recovered", &RECOVERIES);
         let incidents = self.words(&expect, "incidents", &INCIDENTS);
@@ -137,6 +144,7 @@ impl<'t> Reader<'t> {
             gains_at_least: gains.unwrap_or(0),
             total_ms,
             downtime_ms,
+            hypervisor_downtime_ms,
             iterations,
             recovered,
             incidents,
@@ -154,14 +162,19 @@ impl<'t> Reader<'t> {
         let guest_on = self.word(section, "guest_on", &PLACES);
         let (result, guest_on) = (result?, guest_on?);
         let only = match result {
-            ExpectedResult::Completed if guest_on != GuestPlace::Destination => Some("destination"),
-            ExpectedResult::Cancelled if guest_on != GuestPlace::Source => Some("source"),
+            ExpectedResult::Completed if guest_on != GuestPlace::Destination => Some("`destination`"),
+            ExpectedResult::Cancelled if guest_on != GuestPlace::Source => Some("`source`"),
+            ExpectedResult::ArrivedStopped
+                if !matches!(guest_on, GuestPlace::Destination | GuestPlace::Nowhere) =>
+            {
+                Some("`destination` or `nowhere`")
+            }
             _ => None,
         };
         if let Some(only) = only {
             let message =
                 format!("`{}` contradicts `{}`", section.label("guest_on"), section.label("result"));
-            self.report_at(section, "guest_on", message, format!("with that result it can only be `{only}`"));
+            self.report_at(section, "guest_on", message, format!("with that result it can only be {only}"));
         }
         Some((result, guest_on))
     }

@@ -111,6 +111,8 @@ pub enum FaultAction {
     PauseGuest(Side),
     /// `unpause-source-guest`, `unpause-destination-guest`: somebody lets them run again.
     UnpauseGuest(Side),
+    /// `fail-source-disk`, `fail-destination-disk`: a disk of the guest on a host fails, and QEMU stops its CPUs.
+    FailDisk(Side),
 }
 
 const MILESTONES: [(&str, Milestone); 9] = [
@@ -137,7 +139,7 @@ const VALUES: [(&str, u64, u64); 5] = [
 
 impl FaultAction {
     /// Every action, each with the value of zero where it has one.
-    const ALL: [Self; 39] = {
+    const ALL: [Self; 41] = {
         use Side::{Destination, Source};
         [
             Self::Cancel,
@@ -179,6 +181,8 @@ impl FaultAction {
             Self::UnpauseGuest(Source),
             Self::PauseGuest(Destination),
             Self::UnpauseGuest(Destination),
+            Self::FailDisk(Source),
+            Self::FailDisk(Destination),
         ]
     };
 
@@ -210,6 +214,7 @@ impl FaultAction {
             Self::LeaveRoom { side, .. } => ("leave-source-room", "leave-destination-room", side),
             Self::PauseGuest(side) => ("pause-source-guest", "pause-destination-guest", side),
             Self::UnpauseGuest(side) => ("unpause-source-guest", "unpause-destination-guest", side),
+            Self::FailDisk(side) => ("fail-source-disk", "fail-destination-disk", side),
         };
         match side {
             Side::Source => of_source,
@@ -250,7 +255,8 @@ impl FaultAction {
             | Self::LoseEvents(_)
             | Self::Speak(_)
             | Self::PauseGuest(_)
-            | Self::UnpauseGuest(_) => None,
+            | Self::UnpauseGuest(_)
+            | Self::FailDisk(_) => None,
         }
     }
 

@@ -27,6 +27,9 @@ impl Scenario {
         let iterations = view.convergence.latest().map_or(0, |(_, statistics)| statistics.iteration);
         all.extend(within("the total time in ms", expect.total_ms.as_ref(), Some(outcome.total_ms)));
         all.extend(within("the downtime in ms", expect.downtime_ms.as_ref(), outcome.downtime_ms));
+        let by_hypervisor = outcome.hypervisor_downtime_ms;
+        let wanted = expect.hypervisor_downtime_ms.as_ref();
+        all.extend(within("the hypervisor's downtime in ms", wanted, by_hypervisor));
         all.extend(within("the number of iterations", expect.iterations.as_ref(), Some(iterations)));
         if let Some(wanted) = &expect.recovered {
             let told = |list: &Vec<_>| words(&RECOVERIES, list);
@@ -52,6 +55,7 @@ const fn result(ending: Ending) -> ExpectedResult {
         Ending::Cancelled => ExpectedResult::Cancelled,
         Ending::Failed => ExpectedResult::Failed,
         Ending::InDoubt => ExpectedResult::InDoubt,
+        Ending::ArrivedStopped => ExpectedResult::ArrivedStopped,
     }
 }
 

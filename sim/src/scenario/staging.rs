@@ -221,6 +221,7 @@ impl Staged {
             FaultAction::TakeMemory { side, mib } => Fault::TakeMemory(host(side), mib),
             FaultAction::LeaveRoom { side, mib } => Fault::LeaveRoom(host(side), bytes(mib)),
             FaultAction::PauseGuest(side) => Fault::Pause(self.guest, host(side)),
+            FaultAction::FailDisk(side) => Fault::IoError(self.guest, host(side)),
             FaultAction::UnpauseGuest(side) => Fault::Unpause(self.guest, host(side)),
         })
     }

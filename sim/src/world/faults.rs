@@ -48,6 +48,8 @@ pub enum Fault {
     Reboot(GuestId),
     /// The guest sleeps and wakes up, wherever it runs. libvirt notes why it runs anew, whatever it noted before.
     WakeUp(GuestId),
+    /// A disk of a guest on a host fails: QEMU stops its CPUs, and the guest can be resumed.
+    IoError(GuestId, HostId),
 }
 
 /// The moment at which something is to happen.
@@ -151,6 +153,7 @@ impl World {
             }
             Fault::Reboot(guest) => self.record_reboot(guest),
             Fault::WakeUp(guest) => self.wake_up(guest),
+            Fault::IoError(guest, host) => self.fail_disk(guest, host),
         }
     }
 
@@ -265,6 +268,18 @@ impl World {
             if orphan {
                 self.end_incoming_of(guest, host);
             }
+        }
+    }
+
+    /// QEMU needs no daemon to stop a guest whose disk fails, and libvirt's event of it is no hint of a migration.
+    fn fail_disk(&mut self, guest: GuestId, host: HostId) {
+        let Some(copy) = self.resident(guest).copy(host).filter(|copy| copy.life == Life::Running) else {
+            return;
+        };
+        let job = copy.job.filter(|id| self.jobs.get(id.0).is_some_and(|job| job.source == host));
+        self.set_life(guest, host, Life::Paused, Doer::Fault);
+        if let Some(id) = job {
+            self.change_engine(id, |engine| engine.set_guest_paused(true));
         }
     }
 

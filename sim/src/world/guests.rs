@@ -91,6 +91,8 @@ pub(super) struct Resident {
     pub(super) defined_on: Vec<HostId>,
     /// What really happened to it.
     pub(super) record: Record,
+    /// The spans during which no copy of it ran, in the world's ns; the last may have no end.
+    pub(super) stops: Vec<(u64, Option<u64>)>,
     /// The last migration's numbers, where its source's daemon keeps them.
     pub(super) concluded: Option<(HostId, whimbrel_core::convergence::Statistics)>,
 }

@@ -214,7 +214,14 @@ impl World {
         let defined_on = if machine.is_persistent { vec![host] } else { Vec::new() };
         let is_defined = !defined_on.is_empty();
         let record = Record::new();
-        self.guests.push(Resident { machine, copies: Vec::new(), defined_on, record, concluded: None });
+        self.guests.push(Resident {
+            machine,
+            copies: Vec::new(),
+            defined_on,
+            record,
+            stops: Vec::new(),
+            concluded: None,
+        });
         if is_defined {
             self.record_definition(guest, host, true);
         }
@@ -378,6 +385,7 @@ impl World {
         state.guests.push(guest);
         self.resident_mut(guest).copies.push(copy);
         self.record_created(guest, host);
+        self.note_whether_it_runs(guest);
     }
 
     fn jobs_where(&self, condition: impl Fn(&Job) -> bool) -> Vec<JobId> {

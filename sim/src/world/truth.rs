@@ -75,11 +75,44 @@ impl World {
         self.resident(guest).life(host)
     }
 
+    /// For how long no copy of the guest ran since `from_ns`, in all, in ns.
+    #[must_use]
+    pub fn stopped_ns(&self, guest: GuestId, from_ns: u64) -> u64 {
+        let stops = self.resident(guest).stops.iter();
+        let spans = stops.map(|(since_ns, until_ns)| {
+            until_ns.unwrap_or(self.now_ns).saturating_sub((*since_ns).max(from_ns))
+        });
+        spans.sum()
+    }
+
+    /// Since when no copy of the guest runs, in ns; none if one does.
+    #[must_use]
+    pub fn stopped_since_ns(&self, guest: GuestId) -> Option<u64> {
+        self.resident(guest)
+            .stops
+            .last()
+            .filter(|(_, until_ns)| until_ns.is_none())
+            .map(|(since_ns, _)| *since_ns)
+    }
+
+    /// Notes whether a copy of the guest runs now.
+    pub(super) fn note_whether_it_runs(&mut self, guest: GuestId) {
+        let (now_ns, runs) = (self.now_ns, self.running_on(guest).next().is_some());
+        let stops = &mut self.resident_mut(guest).stops;
+        match stops.last_mut() {
+            Some((_, until_ns @ None)) if runs => *until_ns = Some(now_ns),
+            Some((_, None)) => {}
+            _ if !runs => stops.push((now_ns, None)),
+            _ => {}
+        }
+    }
+
     /// Gives a copy another life, and notes what that means.
     pub(super) fn set_life(&mut self, guest: GuestId, host: HostId, life: Life, doer: Doer) {
         let Some(copy) = self.resident_mut(guest).copy_mut(host) else { return };
         let (before, id) = (std::mem::replace(&mut copy.life, life), copy.id);
         self.record_life(guest, id, (before, life), doer);
+        self.note_whether_it_runs(guest);
         if !life.runs() || before.runs() {
             return;
         }
@@ -96,6 +129,8 @@ impl World {
         let resident = self.resident_mut(guest);
         let Some(place) = resident.copies.iter().position(|copy| copy.host == host) else { return };
         let copy = resident.copies.remove(place);
+        self.note_whether_it_runs(guest);
+        let resident = self.resident(guest);
         let counted = copy.life != Life::Incoming;
         let memory_mib = resident.machine.memory.memory_mib;
         let left = resident.copies.iter().any(|copy| copy.life.is_whole());

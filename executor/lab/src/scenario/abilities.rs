@@ -88,7 +88,8 @@ pub(super) const fn deed(action: FaultAction) -> Option<Deed> {
         | FaultAction::LoseEvents(_)
         | FaultAction::Speak(_)
         | FaultAction::TakeMemory { .. }
-        | FaultAction::LeaveRoom { .. } => None,
+        | FaultAction::LeaveRoom { .. }
+        | FaultAction::FailDisk(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use whimbrel_core::convergence::Statistics;
 
 use crate::libvirt::JobStatistics;
 
-/// What libvirt does not tell is zero.
+/// A count that libvirt does not report is zero; a rate or a downtime that it does not report is absent.
 pub(super) fn from_libvirt(job: &JobStatistics) -> Statistics {
     let or_zero = |value: Option<u64>| value.unwrap_or(0);
     Statistics {
@@ -18,8 +18,8 @@ pub(super) fn from_libvirt(job: &JobStatistics) -> Statistics {
         disk_sent_bytes: or_zero(job.disk_processed_bytes),
         page_size_bytes: or_zero(job.memory_page_size_bytes),
         iteration: or_zero(job.memory_iteration),
-        dirty_rate_pages_per_second: or_zero(job.memory_dirty_rate_pages_per_second),
-        bandwidth_bytes_per_second: or_zero(job.memory_bytes_per_second),
+        dirty_rate_pages_per_second: job.memory_dirty_rate_pages_per_second,
+        bandwidth_bytes_per_second: job.memory_bytes_per_second,
         downtime_ms: job.downtime_ms,
         throttle_percent: or_zero(job.auto_converge_throttle_percent),
     }
@@ -46,6 +46,13 @@ mod tests {
         assert!(!tells_something(&JobStatistics::default()));
         let told = JobStatistics { time_elapsed_ms: Some(1), memory_processed_bytes: Some(1), ..zeros };
         assert!(tells_something(&told));
+    }
+
+    #[test]
+    fn a_rate_that_libvirt_does_not_report_is_no_zero() {
+        let told = from_libvirt(&JobStatistics::default());
+        let rates = (told.dirty_rate_pages_per_second, told.bandwidth_bytes_per_second, told.downtime_ms);
+        assert_eq!(rates, (None, None, None));
     }
 
     #[test]

@@ -276,7 +276,8 @@ pub(super) struct Preflight {
 pub(super) struct Migration {
     /// Its number, as a string.
     pub(super) id: String,
-    /// `running`, `completed`, `cancelled`, `failed` or `in_doubt`.
+    /// `running`, `completed`, `cancelled`, `failed`, `in_doubt` or `arrived_stopped`: the guest was moved to the
+    /// destination and does not run there, though it ran before.
     pub(super) state: String,
     /// The guest.
     pub(super) guest: String,
@@ -293,7 +294,8 @@ pub(super) struct Migration {
     /// Where it stands: phase, owner, numbers, syncs, findings, reactions. Missing in lists of ended ones.
     #[schema(value_type = Option<Object>)]
     pub(super) account: Option<Value>,
-    /// How it ended.
+    /// How it ended. `downtime_ms` is how long the guest was stopped, as it was observed; `hypervisor_downtime_ms` is what
+    /// the hypervisor reports. Either is null when it is not known.
     #[schema(value_type = Option<Object>)]
     pub(super) outcome: Option<Value>,
     /// The same in plain English.

@@ -76,10 +76,15 @@ function take(live, { at_ns, event }) {
   if (words) tell(at, words);
 }
 
+// What was not measured stays so.
+const product = (count, factor) => (count === null || count === undefined ? null : count * factor);
+
 function look(live, at, numbers) {
+  // Before the copy begins every count is 0, which does not mean that nothing is left.
+  if (!numbers.memory_total_bytes) return;
   live.numbers = numbers;
   live.points.push({ at, memory: numbers.memory_remaining_bytes, disk: numbers.disk_remaining_bytes });
-  live.rates.push({ at, dirty: numbers.dirty_rate_pages_per_second * numbers.page_size_bytes, bandwidth: numbers.bandwidth_bytes_per_second });
+  live.rates.push({ at, dirty: product(numbers.dirty_rate_pages_per_second, numbers.page_size_bytes), bandwidth: numbers.bandwidth_bytes_per_second });
   if (live.points.length > POINTS_KEPT) live.points.shift();
   if (live.rates.length > POINTS_KEPT) live.rates.shift();
 }
@@ -161,7 +166,7 @@ function draw(live) {
     ["Low and high water", live.low === null ? "none yet" : `${bytes(live.low)}, ${bytes(live.high)}`],
     ["Dirty rate", rate(rates.at(-1)?.dirty)],
     ["Bandwidth", rate(rates.at(-1)?.bandwidth)],
-    ["Expected pause", duration(numbers?.downtime_ms)],
+    ["Expected downtime", duration(numbers?.downtime_ms)],
     ["Guest slowed by", `${numbers?.throttle_percent ?? 0} %`],
   ];
   $("figures").replaceChildren(...figures.map(([name, text]) => {
@@ -178,9 +183,9 @@ function draw(live) {
   const mark = (level) => at.map(() => (level === null ? null : level / GIB));
   live.charts.remaining.setData([at, points.map((point) => point.memory / GIB), points.map((point) => point.disk / GIB),
     only((point) => point.rise && !point.gain), only((point) => point.gain), mark(live.low), mark(live.high)]);
-  live.charts.rates.setData([rates.map((one) => one.at), rates.map((one) => one.dirty / MIB), rates.map((one) => one.bandwidth / MIB)]);
+  live.charts.rates.setData([rates.map((one) => one.at), rates.map((one) => product(one.dirty, 1 / MIB)), rates.map((one) => product(one.bandwidth, 1 / MIB))]);
   $("remaining-words").textContent = `${bytes(numbers?.memory_remaining_bytes)} of memory left after ${numbers?.iteration ?? 0} syncs, with ${regressions} regressions.`;
-  $("rates-words").textContent = `The guest dirties ${rate(rates.at(-1)?.dirty)}; the link carries ${rate(rates.at(-1)?.bandwidth)}.`;
+  $("rates-words").textContent = `Dirty rate: ${rate(rates.at(-1)?.dirty)}; bandwidth: ${rate(rates.at(-1)?.bandwidth)}.`;
 }
 
 function charts() {

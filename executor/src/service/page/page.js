@@ -80,7 +80,7 @@ function host(entry) {
   const words = document.createElement("div");
   words.className = "soft";
   words.textContent = entry.reachable
-    ? `${entry.hypervisor} ${entry.hypervisor_version}, libvirt ${entry.library_version}, ${bytes(entry.free_memory_bytes)} of memory free`
+    ? `${entry.hypervisor} ${entry.hypervisor_version}, libvirt ${entry.library_version}, ${bytes(entry.free_memory_bytes, "an unknown amount")} of memory free`
     : `does not answer: ${entry.reason}`;
   item.append(name, words);
   return item;

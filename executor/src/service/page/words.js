@@ -2,8 +2,10 @@
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-export function bytes(count) {
-  if (count === null || count === undefined) return "not told";
+const UNMEASURED = "not measured yet";
+
+export function bytes(count, missing = UNMEASURED) {
+  if (count === null || count === undefined) return missing;
   let unit = 0;
   let value = count;
   while (value >= 1024 && unit < UNITS.length - 1) {
@@ -13,10 +15,10 @@ export function bytes(count) {
   return `${value.toFixed(unit === 0 ? 0 : 1)} ${UNITS[unit]}`;
 }
 
-export const rate = (count) => `${bytes(count)}/s`;
+export const rate = (count) => (count === null || count === undefined ? UNMEASURED : `${bytes(count)}/s`);
 
 export function duration(ms) {
-  if (ms === null || ms === undefined) return "not told";
+  if (ms === null || ms === undefined) return UNMEASURED;
   if (ms < 1000) return `${ms} ms`;
   if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
@@ -51,6 +53,7 @@ export const STATES = {
   cancelled: "cancelled",
   failed: "failed",
   in_doubt: "in doubt: look at both hosts",
+  arrived_stopped: "arrived, but not running",
 };
 
 const RECOVERIES = {

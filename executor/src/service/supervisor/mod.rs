@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use whimbrel_core::convergence::Statistics;
 use whimbrel_core::{CancelAnswer, Event, ReactionResult, Request, Spec, Wish};
 use whimbrel_plugins::Judgement;
 use whimbrel_plugins::facts::Facts;
@@ -210,13 +211,16 @@ impl Supervisor {
         let running = self.lock();
         let present = |(id, running): (&i64, &Running)| {
             let account = running.account.lock().unwrap_or_else(PoisonError::into_inner);
-            let numbers = account.statistics.unwrap_or_default();
+            let numbers = account.statistics.filter(Statistics::knows_memory);
             Present {
                 migration: *id,
-                remaining_bytes: numbers.memory_remaining_bytes.saturating_add(numbers.disk_remaining_bytes),
-                dirty_rate_bytes_per_second: numbers.dirty_rate_bytes_per_second(),
-                bandwidth_bytes_per_second: numbers.bandwidth_bytes_per_second,
-                iteration: numbers.iteration,
+                remaining_bytes: numbers.map(|numbers| {
+                    numbers.memory_remaining_bytes.saturating_add(numbers.disk_remaining_bytes)
+                }),
+                dirty_rate_bytes_per_second: numbers
+                    .and_then(|numbers| numbers.dirty_rate_bytes_per_second()),
+                bandwidth_bytes_per_second: numbers.and_then(|numbers| numbers.bandwidth_bytes_per_second),
+                iteration: numbers.map(|numbers| numbers.iteration),
             }
         };
         running.iter().map(present).collect()

@@ -66,7 +66,7 @@ fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
 
     let mut left = Vec::new();
     if let Some(latest) = state.latest {
-        if state.outcome.is_none() {
+        if state.outcome.is_none() && latest.knows_memory() {
             left.push(format!("{} left", short(approx(latest.memory_remaining_bytes))));
         }
         left.push(regressions(state));
@@ -81,6 +81,9 @@ fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
         Some(outcome) => format!("{}: {}", outcome.ending, closing::headline(outcome, names)),
         None => state.phase.map_or(String::new(), |phase| owner(phase, names)),
     }];
+    if let (Some(since), None) = (state.stopped_since, &state.outcome) {
+        now.push(format!("guest stopped for {}", span(state.now.since_ms(since))));
+    }
     if state.cancel_asked && state.outcome.is_none() {
         now.push(String::from("cancel asked"));
     }

@@ -33,6 +33,7 @@ pub struct PictureState {
     pub(super) gains: u64,
     pub(super) downtime_limit_ms: Option<u64>,
     pub(super) cancel_asked: bool,
+    pub(super) stopped_since: Option<Instant>,
     pub(super) outcome: Option<Outcome>,
     syncs: u64,
     second_sync_s: f64,
@@ -65,6 +66,7 @@ impl PictureState {
         }
         self.now = now;
         self.cancel_asked = view.cancel_asked;
+        self.stopped_since = view.stopped_since;
         self.low_water_bytes = view.convergence.low_water_bytes();
         self.high_water_bytes = view.convergence.high_water_bytes();
         self.regressions = view.convergence.regressions();
@@ -120,13 +122,14 @@ impl PictureState {
             // slope from the look before.
             self.remaining.push(x, bottom);
         }
-        self.remaining.push(x, remaining);
-        if statistics.bandwidth_bytes_per_second > 0 {
-            self.bandwidth.push(x, approx(statistics.bandwidth_bytes_per_second));
+        if statistics.knows_memory() {
+            self.remaining.push(x, remaining);
         }
-        // In the first pass nothing has been measured yet, and a zero would be a lie.
-        if statistics.iteration > 1 {
-            self.dirty_rate.push(x, approx(statistics.dirty_rate_bytes_per_second()));
+        if let Some(rate) = statistics.bandwidth_bytes_per_second {
+            self.bandwidth.push(x, approx(rate));
+        }
+        if let Some(rate) = statistics.dirty_rate_bytes_per_second() {
+            self.dirty_rate.push(x, approx(rate));
         }
     }
 

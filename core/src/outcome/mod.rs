@@ -2,15 +2,21 @@
 //!
 //! An outcome always says where the guest runs now, why it is there, what was put right, and what to do next.
 
+mod stored;
+#[cfg(test)]
+mod tests;
+mod words;
+
 use alloc::vec::Vec;
-use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::GuestRun;
 use crate::port::{Failure, Fault, Side};
 
 /// How a migration ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "stored::Written")]
 pub struct Outcome {
     /// The result in one word.
     pub ending: Ending,
@@ -28,8 +34,14 @@ pub struct Outcome {
     pub not_undone: Vec<Leftover>,
     /// From the beginning to the end, in ms.
     pub total_ms: u64,
-    /// How long the guest stood still, as the hypervisor measured it, where it told.
+    /// How long the guest was stopped in all, in ms, as this migration observed it: from when it was reported stopped, by
+    /// a pause of ours or by the hypervisor, until it was seen running, on either host. `None` when it never stopped, is
+    /// still stopped, was paused before the migration, a stop or a start of it was not observed, or it is in doubt where
+    /// it runs.
     pub downtime_ms: Option<u64>,
+    /// The downtime in ms as the hypervisor reports it, which begins with its own stop of the guest for the hand-over;
+    /// `None` when it does not report one.
+    pub hypervisor_downtime_ms: Option<u64>,
     /// What to do next.
     pub advice: Advice,
 }
@@ -46,6 +58,8 @@ pub enum Ending {
     Failed,
     /// Where the guest is could not be made sure.
     InDoubt,
+    /// The guest ran before, was moved to the destination, and does not run there: it is paused, or it is gone.
+    ArrivedStopped,
 }
 
 /// Where the guest is, as far as it was observed.
@@ -122,6 +136,66 @@ pub enum Cause {
     ReplyLost,
     /// A post-copy lost its connection, and could not be resumed.
     PostcopyLost,
+    /// The guest stopped after it had been moved to the destination: an I/O error, a pause or a power-off there.
+    GuestStopped,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 10] = [
+        Self::OperatorCancelled,
+        Self::TimedOut,
+        Self::RulesRefused,
+        Self::FactsMissing,
+        Self::SettingsUnreadable,
+        Self::SettingRefused,
+        Self::CopyFailed,
+        Self::ReplyLost,
+        Self::PostcopyLost,
+        Self::GuestStopped,
+    ];
+}
+
+impl Ending {
+    /// Every ending.
+    pub const ALL: [Self; 5] =
+        [Self::Completed, Self::Cancelled, Self::Failed, Self::InDoubt, Self::ArrivedStopped];
+
+    /// The causes that it may have, for whoever counts endings by cause.
+    #[must_use]
+    pub const fn causes(self) -> &'static [Option<Cause>] {
+        match self {
+            Self::Completed => &[None],
+            Self::Cancelled => &[Some(Cause::OperatorCancelled)],
+            Self::Failed => &[
+                Some(Cause::TimedOut),
+                Some(Cause::RulesRefused),
+                Some(Cause::FactsMissing),
+                Some(Cause::SettingsUnreadable),
+                Some(Cause::SettingRefused),
+                Some(Cause::CopyFailed),
+                Some(Cause::ReplyLost),
+                Some(Cause::PostcopyLost),
+            ],
+            Self::InDoubt => &[Some(Cause::CopyFailed), Some(Cause::ReplyLost), Some(Cause::PostcopyLost)],
+            Self::ArrivedStopped => &[Some(Cause::GuestStopped)],
+        }
+    }
+
+    /// This ending, or [`ArrivedStopped`](Self::ArrivedStopped) where the guest was moved and does not run.
+    ///
+    /// `guest_was` is how the guest was before the migration; `has_arrived` whether the migrate call reported success.
+    #[must_use]
+    pub fn with_guest(self, guest: Whereabouts, guest_was: GuestRun, has_arrived: bool) -> Self {
+        let is_paused = self == Self::Completed
+            && guest == Whereabouts::DestinationPaused
+            && guest_was == GuestRun::Running;
+        let is_gone = self == Self::Failed
+            && guest == Whereabouts::Nowhere
+            && guest_was != GuestRun::NotRunning
+            && has_arrived;
+        if is_paused || is_gone { Self::ArrivedStopped } else { self }
+    }
 }
 
 /// Something changed on the guest that could not be put back.
@@ -180,6 +254,8 @@ pub enum Advice {
     ResumePostcopy,
     /// The guest's memory is lost: end what is left of it, then start it anew from its disks.
     StartAnew,
+    /// The guest is paused and ran before: find out why, then resume it where it is.
+    ResumeGuest,
 }
 
 impl Whereabouts {
@@ -210,10 +286,11 @@ impl Whereabouts {
 }
 
 impl Advice {
-    /// The advice that belongs to an outcome of this kind.
+    /// The advice that belongs to an outcome of this kind. `guest_was` is how the guest was before the migration.
     #[must_use]
     pub fn on(
         guest: Whereabouts,
+        guest_was: GuestRun,
         unsettled: Option<Side>,
         cause: Option<Cause>,
         failure: Option<&Failure>,
@@ -226,6 +303,9 @@ impl Advice {
             Whereabouts::Nowhere => return Self::FindOut,
             Whereabouts::DestinationPostcopy => return Self::ResumePostcopy,
             Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind => return Self::StartAnew,
+            Whereabouts::SourcePaused | Whereabouts::DestinationPaused if guest_was == GuestRun::Running => {
+                return Self::ResumeGuest;
+            }
             Whereabouts::Untouched
             | Whereabouts::SourceRunning
             | Whereabouts::SourcePaused
@@ -245,110 +325,11 @@ impl Advice {
                     | Cause::FactsMissing
                     | Cause::SettingsUnreadable
                     | Cause::SettingRefused
-                    | Cause::CopyFailed,
+                    | Cause::CopyFailed
+                    | Cause::GuestStopped,
                 ),
                 _,
             ) => Self::MendThenRetry,
-        }
-    }
-}
-
-impl fmt::Display for Whereabouts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Untouched => "on the source, untouched",
-            Self::SourceRunning => "running on the source",
-            Self::SourcePaused => "paused on the source",
-            Self::DestinationRunning => "running on the destination",
-            Self::SourceOff => "off, on the source",
-            Self::DestinationOff => "off, on the destination",
-            Self::DestinationPostcopy => {
-                "on the destination, cut off from memory that is still on the source"
-            }
-            Self::DestinationIncomplete => "on the destination, with a part of its memory lost",
-            Self::LeftBehind => "lost: what is left on the source is older than what it did since",
-            Self::DestinationPaused => "paused on the destination",
-            Self::BothRunning => "running on BOTH hosts",
-            Self::Nowhere => "in neither host's memory",
-            Self::Unknown => "not known to be on either host",
-        })
-    }
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Completed => "completed",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-            Self::InDoubt => "in doubt",
-        })
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OperatorCancelled => "an operator asked for the end",
-            Self::TimedOut => "pre-copy lasted longer than the timeout allows",
-            Self::RulesRefused => "a rule stands against it",
-            Self::FactsMissing => "the guest or a host could not be asked",
-            Self::SettingsUnreadable => "the guest's settings could not be read, so nothing was changed",
-            Self::SettingRefused => "a setting could not be changed",
-            Self::CopyFailed => "the hypervisor gave up the copy",
-            Self::ReplyLost => "the reply to the migrate call was lost",
-            Self::PostcopyLost => "post-copy lost its connection, and could not be resumed",
-        })
-    }
-}
-
-impl fmt::Display for Leftover {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DowntimeLimit => f.write_str("the downtime limit"),
-            Self::BandwidthLimit => f.write_str("the bandwidth limit"),
-            Self::Paused => f.write_str("the guest, which was stopped"),
-            Self::Disks => f.write_str("the disks that were made on the destination"),
-            Self::Definition(side) => write!(f, "the guest's definition on the {side}"),
-        }
-    }
-}
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nothing => "nothing needs to be done",
-            Self::MendThenRetry => "mend what is named above, then migrate again",
-            Self::Retry => "migrate again when the hosts can reach each other",
-            Self::AllowMore => {
-                "the guest dirties memory faster than the link carries it: allow more bandwidth or downtime, or try at a quieter hour"
-            }
-            Self::LookAtBothHosts => {
-                "look at the guest on both hosts first; resume, start or destroy nothing until one copy is known to be dead"
-            }
-            Self::ResumePostcopy => {
-                "end neither copy: the guest needs both; let the migration go on when the hosts can reach each other"
-            }
-            Self::StartAnew => {
-                "end what is left of the guest, then start it anew from its disks: a part of its memory is lost"
-            }
-            Self::FindOut => {
-                "find out whether the guest ended or somebody took it to a third host, and start it only when no host runs it"
-            }
-        })
-    }
-}
-
-impl fmt::Display for Recovery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DowntimeLimitRestored => f.write_str("the downtime limit was put back"),
-            Self::BandwidthLimitRestored => f.write_str("the bandwidth limit was put back"),
-            Self::Resumed(side) => write!(f, "the guest was resumed on the {side}"),
-            Self::Destroyed(side) => write!(f, "the copy left on the {side} was removed"),
-            Self::Undefined(side) => write!(f, "the definition left on the {side} was dropped"),
-            Self::DisksRemoved => f.write_str("the disks made on the destination were removed"),
-            Self::PostcopyResumed => f.write_str("post-copy was resumed"),
         }
     }
 }

@@ -138,7 +138,7 @@ fn usual_uris_are_accepted_in_one_spelling() {
     ] {
         assert_eq!(HostUri::parse(text, Origin::Request).unwrap().as_str(), spelt);
     }
-    let own = "qemu+libssh://root@beta/system?sshauth=privkey&keyfile=/root/my%20key";
+    let own = "qemu+libssh://root@beta/system?sshauth=privkey&keyfile=/etc/keys/my%20key";
     assert_eq!(HostUri::parse(own, Origin::Operator).unwrap().as_str(), own);
     assert_eq!(reason(own, Origin::Request), Reason::NotFromRequest("sshauth"));
     let tunnel = HostUri::through_socket("/run/whimbrel/a b/daemon");

@@ -62,7 +62,7 @@ fn a_request_cannot_name_a_program_a_source_of_its_own_or_a_password() {
         "qemu+ssh://beta/system?comm%61nd=/bin/true",
         "qemu+ssh://beta/system?netcat=/bin/true",
         "qemu+ssh://beta/system?proxy=netcat",
-        "qemu+libssh://beta/system?keyfile=/root/.ssh/id_rsa",
+        "qemu+libssh://beta/system?keyfile=/etc/ssh/ssh_host_rsa_key",
         "qemu+tls://beta/system?no_verify=1",
         "qemu+unix:///system?socket=/tmp/x",
         "test:///tmp/hosts.xml",

@@ -187,7 +187,7 @@ mod tests {
         let of = |name: &str| format!("/plugins/kimchi/vms/{name}/migrate");
         let there = ["web.1", "web21", "a(b", ".+"].map(of);
         for name in ["web.1", "a(b", ".+"] {
-            let query: String = format!("^{}", of(name)).bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let query = of(name).bytes().fold("%5E".to_owned(), |query, byte| format!("{query}%{byte:02X}"));
             let mut requested = requested(&format!("target_uri={query}")).unwrap();
             requested.prefer_literal("target_uri", there.iter().map(String::as_str));
             let filters = requested.compile().unwrap();

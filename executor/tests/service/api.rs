@@ -90,7 +90,7 @@ fn a_downtime_that_a_pause_caused_is_the_same_in_every_document() {
     assert!(one["description"].as_str().unwrap().contains(" of downtime (the hypervisor reports "), "{one}");
     let mut told = Value::Null;
     events(&service.address, "/api/v1/migrations/1/events", None, |_, data| {
-        told = data["event"]["ended"].clone()
+        told = data["event"]["ended"].clone();
     });
     assert_eq!(&told, outcome);
     let metrics = service.text("GET", "/metrics", &[], None).1;

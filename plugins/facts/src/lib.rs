@@ -1,7 +1,7 @@
 //! The facts that rules judge and the findings that they give, as `plugins/wit/rules.wit` names them.
 //!
 //! The same types are used by rules that are linked natively, by rules in a sandbox, and by the host. Nothing here
-//! judges or collects anything.
+//! judges a migration or collects anything; [`sameness`] alone compares: the rules and the driver must not differ in it.
 
 #![no_std]
 
@@ -17,6 +17,7 @@ mod finding;
 mod host;
 mod inventory;
 mod request;
+pub mod sameness;
 mod scalar;
 mod storage;
 

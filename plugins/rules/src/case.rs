@@ -1,6 +1,6 @@
 //! What a rule looks at: the facts, with the settings that it was given.
 
-use whimbrel_facts::{DiskStorage, Domain, Facts, Host, Request, Scalar};
+use whimbrel_facts::{Attribute, DiskStorage, Domain, Facts, Host, Request, Scalar};
 
 use crate::report::Report;
 use crate::settings::Settings;
@@ -58,14 +58,16 @@ impl<'a> Case<'a> {
         report.need(self.facts.storage.as_deref(), "/storage")
     }
 
-    /// A fact without a field of its own.
+    /// Facts without a field of their own, sorted by path.
+    #[must_use]
+    pub fn attributes(&self) -> &'a [Attribute] {
+        &self.facts.attributes
+    }
+
+    /// One of them.
     #[must_use]
     pub fn attribute(&self, path: &str) -> Option<&'a Scalar> {
-        self.facts
-            .attributes
-            .iter()
-            .find(|attribute| attribute.path == path)
-            .map(|attribute| &attribute.value)
+        self.facts.attributes.iter().find(|one| one.path == path).map(|one| &one.value)
     }
 
     /// A number among the rule's settings.

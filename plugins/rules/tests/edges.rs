@@ -112,7 +112,7 @@ fn no_rule_depends_on_another() {
 }
 
 /// What can be judged without the guest's definition: its state, the hosts, and disks of which the hosts told.
-const WITHOUT_A_DEFINITION: [&str; 19] = [
+const WITHOUT_A_DEFINITION: [&str; 23] = [
     "guest.not-running",
     "guest.io-error",
     "guest.crashed",
@@ -128,6 +128,10 @@ const WITHOUT_A_DEFINITION: [&str; 19] = [
     "destination.migrations",
     "storage.crossed",
     "storage.unsafe-flag",
+    "storage.copy-of-shared",
+    "storage.copy-unproven",
+    "storage.overwrite",
+    "storage.copy-target",
     "storage.space",
     "storage.backing",
     "access.address",

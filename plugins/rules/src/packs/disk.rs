@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use whimbrel_facts::{Disk, StorageCopy};
 
-use super::identity::is_copied;
+use super::copying::is_copied;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         "storage.missing",
         "each disk is there on the destination, or is copied",
         "a disk that is not there is found by the hypervisor only when the guest is to start",
-        "connect the storage on the destination, or copy the disk (`--copy-disks`)",
+        "connect the storage on the destination, or copy the disk (`--copy-disks=TARGET`)",
         missing,
     ),
     rule(
@@ -42,13 +42,6 @@ pub(super) const RULES: &[Rule] = &[
         "an NVMe disk that is driven directly belongs to one host",
         "attach the namespace through a shared path, or copy it",
         nvme,
-    ),
-    rule(
-        "storage.copied-disks",
-        "every disk that is to be copied exists and can be",
-        "a disk named wrongly is refused, or is silently left out by older versions",
-        "name disks by their target, such as `vda`; leave out read-only and shareable ones",
-        copied_disks,
     ),
     rule(
         "storage.space",
@@ -172,21 +165,6 @@ fn nvme(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.kind == "nvme") {
         let message = format!("disk `{}` is an NVMe controller of the source", disk.target);
         report.fail(format!("/guest/disks/{at}/kind"), message);
-    }
-    Some(())
-}
-
-fn copied_disks(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
-    for (at, name) in case.request(report)?.copied_disks.iter().enumerate() {
-        let pointer = format!("/request/copied-disks/{at}");
-        match guest.disks.iter().find(|disk| disk.target == *name) {
-            None => report.fail(pointer, format!("the guest has no disk `{name}`")),
-            Some(disk) if disk.read_only || disk.source.is_none() => {
-                report.fail(pointer, format!("disk `{name}` is read-only or empty and cannot be copied"));
-            }
-            Some(_) => {}
-        }
     }
     Some(())
 }

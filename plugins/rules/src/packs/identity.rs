@@ -4,8 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use whimbrel_facts::{Disk, DiskStorage, Identity, Sharing, StorageCopy};
+use whimbrel_facts::sameness::{Sameness, contradiction, of_identities};
+use whimbrel_facts::{Disk, DiskStorage, Sharing};
 
+use super::copying::is_copied;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
@@ -41,13 +43,6 @@ pub(super) const RULES: &[Rule] = &[
         unsafe_flag,
     ),
     rule(
-        "storage.copy-of-shared",
-        "no disk that is shared is copied onto itself",
-        "a disk that both hosts share would be read and overwritten at the same time",
-        "leave the shared disks out of the copy",
-        copy_of_shared,
-    ),
-    rule(
         "storage.size",
         "each disk has the same size on both hosts",
         "a smaller disk there cuts the guest's data off; another size says that it is another disk",
@@ -71,21 +66,6 @@ fn written<'a>(
     Some(found.collect())
 }
 
-/// Whether the request copies this disk.
-pub(super) fn is_copied(case: &Case<'_>, report: &mut Report, disk: &Disk) -> Option<bool> {
-    let request = case.request(report)?;
-    let chosen = request.copied_disks.is_empty() || request.copied_disks.contains(&disk.target);
-    Some(request.storage_copy != StorageCopy::None && chosen && !disk.read_only && !disk.shareable)
-}
-
-/// The identities of one kind that both have, as the source and the destination tell them.
-fn common(storage: &DiskStorage) -> impl Iterator<Item = (&Identity, &Identity)> {
-    storage.source.identities.iter().filter_map(|here| {
-        let there = storage.destination.identities.iter().find(|there| there.kind == here.kind)?;
-        Some((here, there))
-    })
-}
-
 fn same(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, disk, found) in written(case, report)? {
         if is_copied(case, report, disk)? {
@@ -103,19 +83,16 @@ fn same(case: &Case<'_>, report: &mut Report) -> Option<()> {
 
 fn compare(report: &mut Report, disk: &Disk, storage: &DiskStorage, pointer: String) {
     let target = &disk.target;
-    let mut compared = false;
-    for (here, there) in common(storage) {
-        compared = true;
-        if here.value != there.value {
-            report.saw("identity.source", here.value.as_str());
-            report.saw("identity.destination", there.value.as_str());
-            let message = format!(
-                "disk `{target}`: `{}` is another disk on the destination: its {} is {}, not {}",
-                storage.destination_path, here.kind, there.value, here.value
-            );
-            return report.fail(pointer, message);
-        }
+    if let Some((here, there)) = contradiction(storage) {
+        report.saw("identity.source", here.value.as_str());
+        report.saw("identity.destination", there.value.as_str());
+        let message = format!(
+            "disk `{target}`: `{}` is another disk on the destination: its {} is {}, not {}",
+            storage.destination_path, here.kind, there.value, here.value
+        );
+        return report.fail(pointer, message);
     }
+    let compared = of_identities(storage) == Sameness::Same;
     if compared && storage.source_path != storage.destination_path {
         let message = format!(
             "disk `{target}`: `{}` and `{}` are the same storage",
@@ -129,10 +106,13 @@ fn compare(report: &mut Report, disk: &Disk, storage: &DiskStorage, pointer: Str
 
 fn crossed(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let storage = case.storage(report)?;
-    for (at, one) in storage.iter().enumerate() {
+    // Layers below a disk may well be common to several disks.
+    let is_disk = |one: &DiskStorage| !one.target.contains('[');
+    for (at, one) in storage.iter().enumerate().filter(|(_, one)| is_disk(one)) {
         for there in &one.destination.identities {
-            let is_other =
-                |other: &&DiskStorage| other.target != one.target && other.source.identities.contains(there);
+            let is_other = |other: &&DiskStorage| {
+                is_disk(other) && other.target != one.target && other.source.identities.contains(there)
+            };
             if let Some(other) = storage.iter().find(is_other) {
                 let message = format!(
                     "`{}` on the destination is what `{}` is on the source: disk `{}`",
@@ -146,35 +126,53 @@ fn crossed(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn shared(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let all = case.storage(report)?;
     for (at, disk, found) in written(case, report)? {
         if is_copied(case, report, disk)? {
             continue;
         }
-        let (target, pointer) = (&disk.target, format!("/storage/{at}/sharing"));
-        match found.map(|storage| (storage.sharing, storage)) {
-            Some((Sharing::Proven, storage)) => {
-                report.pass(pointer, format!("disk `{target}`: {}", storage.sharing_evidence));
-            }
-            Some((Sharing::Disproven, storage)) => {
-                let message = format!("disk `{target}` is not shared: {}", storage.sharing_evidence);
-                report.fail(pointer, message);
-            }
-            Some((Sharing::Unknown, storage)) if common(storage).any(|(here, there)| here == there) => {
-                report.pass(pointer, format!("disk `{target}`: both hosts name the same storage"));
-            }
-            Some((Sharing::Unknown, storage)) if !storage.sharing_evidence.is_empty() => {
-                let message = format!(
-                    "disk `{target}`: whether it is shared is not known: {}",
-                    storage.sharing_evidence
-                );
-                report.unknown(pointer, message);
-            }
-            Some((Sharing::Unknown, _)) | None => {
-                report.unknown(pointer, format!("disk `{target}`: whether it is shared was not probed"));
+        shared_one(report, at, &format!("disk `{}`", disk.target), found);
+        for (layer, path) in disk.backing.iter().enumerate() {
+            // As libvirt numbers the layers below a disk: `vda[1]` is the first.
+            let name = format!("{}[{}]", disk.target, layer.saturating_add(1));
+            let what = format!("disk `{}`: its backing file `{path}`", disk.target);
+            match all.iter().position(|one| one.target == name) {
+                Some(at) => shared_one(report, at, &what, all.get(at)),
+                // The probe is made in a directory: what holds for the disk holds for a file beside it.
+                None if found.is_some_and(|top| {
+                    top.sharing == Sharing::Proven && directory(&top.source_path) == directory(path)
+                }) => {}
+                None => report.unknown(
+                    format!("/storage/{at}/sharing"),
+                    format!("{what}: whether the destination reads the same file is not known"),
+                ),
             }
         }
     }
     Some(())
+}
+
+fn directory(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(directory, _)| directory)
+}
+
+fn shared_one(report: &mut Report, at: usize, what: &str, found: Option<&DiskStorage>) {
+    let pointer = format!("/storage/{at}/sharing");
+    let Some(storage) = found else {
+        return report.unknown(pointer, format!("{what}: whether it is shared was not probed"));
+    };
+    let evidence = &storage.sharing_evidence;
+    match storage.sharing {
+        Sharing::Proven => report.pass(pointer, format!("{what}: {evidence}")),
+        Sharing::Disproven => report.fail(pointer, format!("{what} is not shared: {evidence}")),
+        Sharing::Unknown if of_identities(storage) == Sameness::Same => {
+            report.pass(pointer, format!("{what}: both hosts name the same storage"));
+        }
+        Sharing::Unknown if !evidence.is_empty() => {
+            report.unknown(pointer, format!("{what}: whether it is shared is not known: {evidence}"));
+        }
+        Sharing::Unknown => report.unknown(pointer, format!("{what}: whether it is shared was not probed")),
+    }
 }
 
 fn unsafe_flag(case: &Case<'_>, report: &mut Report) -> Option<()> {
@@ -203,19 +201,6 @@ fn unsafe_flag(case: &Case<'_>, report: &mut Report) -> Option<()> {
     Some(())
 }
 
-fn copy_of_shared(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    for (at, disk, found) in written(case, report)? {
-        let Some(storage) = found else { continue };
-        let is_same = storage.sharing == Sharing::Proven
-            || common(storage).any(|(here, there)| here.kind == "wwid" && here == there);
-        if is_copied(case, report, disk)? && is_same {
-            let message = format!("disk `{}` is shared and would be copied onto itself", disk.target);
-            report.fail(format!("/storage/{at}/sharing"), message);
-        }
-    }
-    Some(())
-}
-
 fn size(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, disk, found) in written(case, report)? {
         let Some(storage) = found else { continue };
@@ -224,7 +209,8 @@ fn size(case: &Case<'_>, report: &mut Report) -> Option<()> {
         };
         let pointer = format!("/storage/{at}/destination/size-bytes");
         let target = &disk.target;
-        if there < here {
+        // QEMU copies only into a file of the same size.
+        if there < here || there > here && is_copied(case, report, disk)? {
             report.fail(pointer, format!("disk `{target}` has {here} bytes here and {there} there"));
         } else if there > here {
             report.warn(pointer, format!("disk `{target}` has {here} bytes here and {there} there"));

@@ -3,6 +3,7 @@
 mod access;
 mod capacity;
 mod coherence;
+mod copying;
 mod cpu;
 mod device;
 mod disk;
@@ -44,8 +45,9 @@ pub const STORAGE: Pack = Pack {
         FactGroup::Source,
         FactGroup::Destination,
         FactGroup::Storage,
+        FactGroup::Attributes,
     ],
-    rules: &[identity::RULES, disk::RULES],
+    rules: &[identity::RULES, copying::RULES, disk::RULES],
 };
 
 /// The request, the network, and a changed definition.

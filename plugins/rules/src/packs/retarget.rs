@@ -3,7 +3,7 @@
 use alloc::format;
 use core::fmt::Display;
 
-use whimbrel_facts::Domain;
+use whimbrel_facts::{Disk, Domain};
 
 use crate::case::Case;
 use crate::pack::{Rule, rule};
@@ -106,6 +106,15 @@ fn disks(case: &Case<'_>, report: &mut Report) -> Option<()> {
                 let message = format!("the disk `{}` has another bus, serial, WWN or mode", disk.target);
                 report.fail("/target/disks", message);
             }
+            Some(other) if format_of(other) != format_of(disk) => {
+                let message = format!(
+                    "the disk `{}` is read as `{}` here and as `{}` there",
+                    disk.target,
+                    format_of(disk),
+                    format_of(other)
+                );
+                report.fail("/target/disks", message);
+            }
             Some(_) => {}
         }
     }
@@ -113,6 +122,11 @@ fn disks(case: &Case<'_>, report: &mut Report) -> Option<()> {
         report.fail("/target/disks", "a disk is added");
     }
     Some(())
+}
+
+/// libvirt takes a disk without a format for a raw one. Source: libvirt, "Disk images", `driver`.
+fn format_of(disk: &Disk) -> &str {
+    if disk.format.is_empty() { "raw" } else { &disk.format }
 }
 
 fn network_cards(case: &Case<'_>, report: &mut Report) -> Option<()> {

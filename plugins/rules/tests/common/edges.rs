@@ -1,12 +1,13 @@
 //! For each rule, the smallest changes of sound facts that it finds.
 
 use whimbrel_facts::{
-    CharacterDevice, CpuComparison, CpuFeature, Domain, Facts, Filesystem, Graphics, Host, HostDevice, Link,
-    MemoryDevice, Namesake, NetworkCard, Request, RunState, SharedMemory, Sharing, StorageCopy, Tpm,
+    Attribute, CharacterDevice, CpuComparison, CpuFeature, Domain, Facts, Filesystem, Graphics, Host,
+    HostDevice, Identity, Link, MemoryDevice, Namesake, NetworkCard, Request, RunState, Scalar, SharedMemory,
+    Sharing, StorageCopy, Tpm,
     Verdict::{self, Fail, Unknown, Warn},
 };
 
-use super::Change;
+use super::{Change, storage};
 
 fn r(facts: &mut Facts) -> &mut Request {
     facts.request.as_mut().unwrap()
@@ -45,7 +46,33 @@ fn copy(facts: &mut Facts) {
         storage.sharing = Sharing::Disproven;
         storage.source.identities.clear();
         storage.destination.size_bytes = None;
+        storage.destination.exists = Some(false);
     }
+}
+
+fn copy_of_block(facts: &mut Facts) {
+    copy(facts);
+    facts.storage.as_mut().unwrap()[0].destination.exists = Some(false);
+}
+
+/// The first disk over the network, as each host names it.
+fn network(facts: &mut Facts, protocol: &str, here: &str, there: &str) {
+    let disk = &mut g(facts).disks[0];
+    (disk.kind, disk.protocol) = ("network".into(), protocol.into());
+    let first = &mut facts.storage.as_mut().unwrap()[0];
+    for (side, value) in [(&mut first.source, here), (&mut first.destination, there)] {
+        side.identities = vec![Identity { kind: protocol.into(), value: value.into() }];
+    }
+}
+
+fn attribute(facts: &mut Facts, path: &str, value: Scalar) {
+    facts.attributes.push(Attribute { path: path.into(), value });
+    facts.attributes.sort_by(|one, other| one.path.cmp(&other.path));
+}
+
+fn allow_overwrite(facts: &mut Facts) {
+    let path = facts.storage.as_ref().unwrap()[0].destination_path.clone();
+    attribute(facts, "request/overwrite-disks/0", Scalar::Text(path));
 }
 
 fn tpm(facts: &mut Facts, backend: &str, secret: Option<&str>) {
@@ -218,6 +245,86 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         f.storage.as_mut().unwrap()[0].sharing = Sharing::Disproven;
     }),
     ("storage.copy-of-shared", Fail, |f| r(f).storage_copy = StorageCopy::Full),
+    // Any identity in common will do, not a WWID alone, and no probe is needed.
+    ("storage.copy-of-shared", Fail, |f| {
+        copy(f);
+        network(f, "rbd", "m1:6789,m2:6789 pool/image", "m2:6789 pool/image");
+    }),
+    ("storage.copy-of-shared", Fail, |f| {
+        copy(f);
+        r(f).copied_disks = vec!["vda".into()];
+        network(f, "iscsi", "san:3260 iqn.x/1", "san:3260 iqn.x/1");
+    }),
+    ("storage.copy-of-shared", Unknown, |f| {
+        copy(f);
+        f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+    }),
+    ("storage.copy-unproven", Fail, |f| {
+        copy(f);
+        f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+    }),
+    ("storage.copy-unproven", Fail, |f| {
+        copy(f);
+        r(f).copied_disks = vec!["vda".into()];
+        f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+        attribute(f, "request/copied-disks/automatic", Scalar::Boolean(true));
+    }),
+    ("storage.copy-unproven", Verdict::Pass, |f| {
+        copy(f);
+        r(f).copied_disks = vec!["vda".into()];
+        f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+    }),
+    ("storage.overwrite", Fail, |f| {
+        copy(f);
+        f.storage.as_mut().unwrap()[0].destination.exists = Some(true);
+    }),
+    ("storage.overwrite", Unknown, |f| {
+        copy(f);
+        f.storage.as_mut().unwrap()[0].destination.exists = None;
+    }),
+    ("storage.overwrite", Unknown, |f| {
+        copy(f);
+        f.storage.as_mut().unwrap()[0].destination.exists = Some(true);
+        allow_overwrite(f);
+    }),
+    ("storage.overwrite", Verdict::Pass, |f| {
+        copy(f);
+        f.storage.as_mut().unwrap()[0].destination.exists = Some(true);
+        allow_overwrite(f);
+        attribute(f, "storage/vda/destination/users-known", Scalar::Boolean(true));
+    }),
+    // Whatever the operator allows: it is somebody else's, even where the file is not there at the moment.
+    ("storage.overwrite", Fail, |f| {
+        copy(f);
+        allow_overwrite(f);
+        attribute(f, "storage/vda/destination/used-by/0", Scalar::Text("the guest `other`".into()));
+    }),
+    ("storage.copy-target", Fail, copy_of_block),
+    ("storage.copy-target", Fail, |f| {
+        copy(f);
+        g(f).disks[0].kind = "file".into();
+        f.storage.as_mut().unwrap()[0].destination.free_bytes = None;
+    }),
+    ("storage.size", Fail, |f| {
+        copy(f);
+        f.storage.as_mut().unwrap()[0].destination.size_bytes = Some((1 << 30) + 1);
+    }),
+    ("storage.identity", Unknown, |f| {
+        f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+        network(f, "nbd", "localhost:10809 x", "localhost:10809 x");
+    }),
+    ("storage.shared", Unknown, |f| {
+        f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+        network(f, "nbd", "/run/nbd.sock: x", "/run/nbd.sock: x");
+    }),
+    // Every layer counts: one in another directory was not probed with the disk.
+    ("storage.shared", Unknown, |f| g(f).disks[0].backing = vec!["/var/lib/base.qcow2".into()]),
+    ("storage.shared", Fail, |f| {
+        g(f).disks[0].backing = vec!["/var/lib/base.qcow2".into()];
+        let mut layer = storage("vda[1]", "/var/lib/base.qcow2", "naa.1");
+        layer.sharing = Sharing::Disproven;
+        f.storage.as_mut().unwrap().push(layer);
+    }),
     ("storage.size", Fail, |f| f.storage.as_mut().unwrap()[0].destination.size_bytes = Some((1 << 30) - 1)),
     ("storage.size", Warn, |f| f.storage.as_mut().unwrap()[0].destination.size_bytes = Some((1 << 30) + 1)),
     ("storage.missing", Fail, |f| f.storage.as_mut().unwrap()[0].destination.exists = Some(false)),
@@ -241,6 +348,16 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     }),
     ("storage.nvme", Fail, |f| g(f).disks[0].kind = "nvme".into()),
     ("storage.copied-disks", Fail, |f| r(f).copied_disks = vec!["vdz".into()]),
+    ("storage.copied-disks", Fail, |f| {
+        copy(f);
+        r(f).copied_disks = vec!["vda".into()];
+        g(f).disks[0].shareable = true;
+    }),
+    ("storage.copied-disks", Fail, |f| {
+        copy(f);
+        r(f).copied_disks = vec!["vda".into()];
+        g(f).disks[0].read_only = true;
+    }),
     ("storage.space", Fail, |f| {
         copy(f);
         f.storage.as_mut().unwrap()[0].destination.free_bytes = Some((2 << 30) - 1);
@@ -355,6 +472,8 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("retarget.cpus", Fail, |f| t(f).cpus += 1),
     ("retarget.cpu", Fail, |f| t(f).cpu.model = "Milan".into()),
     ("retarget.disks", Fail, |f| t(f).disks[0].bus = "scsi".into()),
+    // The same file read in another format is other data, and a guest that writes it destroys it.
+    ("retarget.disks", Fail, |f| t(f).disks[0].format = "qcow2".into()),
     ("retarget.network-cards", Fail, |f| t(f).network_cards.clear()),
     ("retarget.devices", Fail, |f| t(f).tpms.push(Tpm::default())),
 ];

@@ -5,6 +5,7 @@
 //! record carries the trail after it, so that a replay finds the first line at which it differs.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,12 @@ pub struct Circumstances {
     pub migrate_uri: Option<String>,
     /// The domain XML for the destination, if it is not the source's.
     pub destination_xml: Option<String>,
+    /// Targets of the disks to copy, where an operator named them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copied_disks: Vec<String>,
+    /// Paths on the destination that the copy of disks may overwrite.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overwritten_disks: Vec<String>,
 }
 
 /// Every other line.
@@ -107,7 +114,7 @@ pub fn replay(
     let mut records = 0;
     for (line, text) in whole.lines().enumerate().skip(1).map(|(index, line)| (index + 1, line)) {
         let record: Record = read(line, text)?;
-        let outputs: alloc::vec::Vec<_> = migration
+        let outputs: Vec<_> = migration
             .handle(record.at_ns, record.input.clone())
             .map_err(|misuse| at_line(line, &misuse))?
             .collect();

@@ -11,6 +11,7 @@ use whimbrel_core::{Failure, Fault, GuestFacts, Ways};
 use whimbrel_plugins::facts::Facts;
 use whimbrel_plugins::xml::{REDACTED, without_secrets};
 
+use crate::copying::DiskChoice;
 use crate::drive::{Message, Port};
 use crate::inventory::Inventory;
 use crate::redacted::Redacted;
@@ -30,6 +31,12 @@ pub struct Route {
     pub migrate_uri: Option<String>,
     /// In which of the hypervisor's ways the guest is moved.
     pub ways: Ways,
+    /// Which disks are copied, if [`ways`](Self::ways) says that disks are, and what that may overwrite.
+    #[serde(default, skip_serializing_if = "DiskChoice::is_empty")]
+    pub disks: DiskChoice,
+    /// Whether the probe for shared storage is left out, by which a file is made and removed again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_probe: bool,
     /// The domain XML that the destination is to use instead of the source's: other paths, networks, names of devices on
     /// the host. What the guest sees of them must be the same.
     pub destination_xml: Option<String>,
@@ -87,7 +94,7 @@ pub struct Inquiry {
     pub destination: String,
     /// The domain XML that the destination is to use instead of the source's.
     pub destination_xml: Option<String>,
-    /// Whether disks are to be copied, so that they need not be shared.
+    /// Whether disks are to be copied: then it is asked who uses the destination's files.
     pub copy_disks: bool,
     /// Whether shared storage may be proved by a file that is made and removed again.
     pub probe: bool,

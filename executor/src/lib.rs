@@ -1,6 +1,7 @@
 //! The executor: drives real or simulated hypervisors with the migration state machine of `whimbrel-core`.
 
 pub mod cli;
+pub mod copying;
 pub mod drive;
 pub mod hosts;
 pub mod inventory;

@@ -8,7 +8,7 @@ use whimbrel_sim::guest::{Guest, Pattern, Writer};
 use whimbrel_sim::network::{Capacity, Line, Loss};
 use whimbrel_sim::qemu::Postcopy;
 use whimbrel_sim::world::{
-    Disk, DiskCopy, Fault, GuestId, HostId, HostInventory, IncidentKind, Life, Lun, MigrateOptions,
+    Disk, DiskCopy, DiskSet, Fault, GuestId, HostId, HostInventory, IncidentKind, Life, Lun, MigrateOptions,
     Milestone, Moment, Pool, PortId, Told, VirtualMachine, Volume, World,
 };
 
@@ -341,7 +341,7 @@ fn pool(shared: Option<&str>) -> Pool {
 #[test]
 fn storage_of_the_hosts_own_needs_a_copy_or_the_unsafe_flag() {
     let local = |inventory: &mut HostInventory| {
-        let volumes = vec![Volume { name: "wren.img".to_owned(), bytes: 1 << 30 }];
+        let volumes = vec![Volume { name: "wren.img".to_owned(), bytes: 1 << 30, used_by: None }];
         inventory.pools.push(Pool { volumes, ..pool(None) });
     };
     let machine = || with_disk("/images/wren.img");
@@ -367,7 +367,7 @@ fn a_lun_of_the_same_name_may_be_another_disk() {
 fn copied(mode: DiskCopy) -> Scene {
     let options = MigrateOptions { copy_disks: Some(mode), ..MigrateOptions::default() };
     Scene::with(with_disk("/images/wren.img"), options, |inventory| {
-        let file = Volume { name: "wren.img".to_owned(), bytes: 1 << 30 };
+        let file = Volume { name: "wren.img".to_owned(), bytes: 1 << 30, used_by: None };
         let volumes = if inventory.name == "alpha" { vec![file] } else { Vec::new() };
         inventory.pools.push(Pool { volumes, ..pool(None) });
     })
@@ -384,15 +384,65 @@ fn disks_are_mirrored_before_memory_is_copied() {
     }
 }
 
+/// A disk of alpha's own, with a file of that name on beta, or one that both share.
+fn copied_onto(options: MigrateOptions, shared: Option<&str>, used_by: Option<&str>) -> Scene {
+    let options = MigrateOptions { copy_disks: Some(DiskCopy::Background), ..options };
+    Scene::with(with_disk("/images/wren.img"), options, |inventory| {
+        let used_by = used_by.filter(|_| inventory.name == "beta").map(str::to_owned);
+        let volumes = vec![Volume { name: "wren.img".to_owned(), bytes: 1 << 30, used_by }];
+        inventory.pools.push(Pool { volumes, ..pool(shared) });
+    })
+}
+
+#[test]
+fn a_copy_never_goes_onto_itself_nor_over_what_somebody_else_has() {
+    let named = MigrateOptions { named_disks: DiskSet::of([0]), ..MigrateOptions::default() };
+    let allowed = MigrateOptions { overwritten_disks: DiskSet::of([0]), ..MigrateOptions::default() };
+    let refused = Some(Err(Class::UnsafeStorage));
+    for (options, shared, used_by, returned) in [
+        (MigrateOptions::default(), None, None, refused),
+        (allowed, None, None, Some(Ok(()))),
+        (allowed, None, Some("other"), refused),
+        (named, Some("filer:/srv"), None, refused),
+        // What is shared is left out by itself.
+        (MigrateOptions::default(), Some("filer:/srv"), None, Some(Ok(()))),
+    ] {
+        let scene = copied_onto(options, shared, used_by).migrate(100 * S);
+        assert_eq!(scene.returned, returned, "{options:?} {shared:?} {used_by:?}");
+        assert!(scene.incidents().is_empty());
+    }
+}
+
+#[test]
+fn only_what_the_migration_made_is_removed() {
+    let path = "/images/wren.img".to_owned();
+    let remove = |scene: &mut Scene| {
+        scene.give(Action::RemoveDisks(vec![path.clone()]));
+        scene.run(200 * S);
+        scene.world.inventory(scene.beta).pools[0].volumes.len()
+    };
+    let mut foreign = copied_onto(MigrateOptions::default(), None, None);
+    assert_eq!(remove(&mut foreign), 1);
+    let mut own = copied(DiskCopy::Background);
+    let full = Fault::LeaveRoom(own.beta, 100 << 20);
+    own.world.inject(full);
+    let mut own = own.migrate(60 * S);
+    assert_eq!(remove(&mut own), 0);
+}
+
 #[test]
 fn a_guest_that_writes_faster_than_the_link_is_mirrored_by_waiting_writes_only() {
     let faster = |mode| {
-        let options = MigrateOptions { copy_disks: Some(mode), ..MigrateOptions::default() };
+        let options = MigrateOptions {
+            copy_disks: Some(mode),
+            overwritten_disks: DiskSet::of([0]),
+            ..MigrateOptions::default()
+        };
         let mut machine = with_disk("/images/wren.img");
         machine.disks[0].written_bytes_per_second = 120 << 20;
         machine.disks[0].working_set_bytes = 512 << 20;
         Scene::with(machine, options, |inventory| {
-            let volumes = vec![Volume { name: "wren.img".to_owned(), bytes: 1 << 30 }];
+            let volumes = vec![Volume { name: "wren.img".to_owned(), bytes: 1 << 30, used_by: None }];
             inventory.pools.push(Pool { volumes, ..pool(None) });
         })
         .migrate(600 * S)

@@ -318,6 +318,12 @@ impl Migration {
                 .map(translate::leftover)
                 .chain(done.definition_left.map(Leftover::Definition))
                 .collect(),
+            disks_left: match &self.facts {
+                Some(facts) if ledger.not_undone.iter().any(|change| change == Change::Disks) => {
+                    facts.disks_to_make.clone()
+                }
+                Some(_) | None => Vec::new(),
+            },
             total_ms: self.now.as_ms(),
             // Where the guest runs is in doubt, and with it whether it ran.
             downtime_ms: self.downtime.total_ms().filter(|_| ending != Ending::InDoubt),

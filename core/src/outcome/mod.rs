@@ -7,6 +7,7 @@ mod stored;
 mod tests;
 mod words;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct Outcome {
     pub recovered: Vec<Recovery>,
     /// What was changed on the guest and could not be put back.
     pub not_undone: Vec<Leftover>,
+    /// With [`Leftover::Disks`]: the files on the destination that may be left there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks_left: Vec<String>,
     /// From the beginning to the end, in ms.
     pub total_ms: u64,
     /// How long the guest was stopped in all, in ms, as this migration observed it: from when it was reported stopped, by

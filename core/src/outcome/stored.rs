@@ -1,5 +1,6 @@
 //! Outcomes as they are stored, those of earlier releases included.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
@@ -17,6 +18,8 @@ pub(super) struct Written {
     unsettled: Option<Side>,
     recovered: Vec<Recovery>,
     not_undone: Vec<Leftover>,
+    #[serde(default)]
+    disks_left: Vec<String>,
     total_ms: u64,
     downtime_ms: Option<u64>,
     #[serde(default)]
@@ -53,6 +56,7 @@ impl From<Written> for Outcome {
             unsettled: written.unsettled,
             recovered: written.recovered,
             not_undone: written.not_undone,
+            disks_left: written.disks_left,
             total_ms: written.total_ms,
             downtime_ms,
             hypervisor_downtime_ms,

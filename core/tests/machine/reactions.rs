@@ -197,6 +197,7 @@ fn disks_that_were_made_are_removed_when_the_guest_stays_and_only_then() {
     silent.restores();
     assert!(!silent.did(&removal), "a copy that may be there may use them");
     assert!(silent.outcome().not_undone.contains(&Leftover::Disks));
+    assert!(!silent.outcome().disks_left.is_empty(), "the files are named");
 }
 
 #[test]

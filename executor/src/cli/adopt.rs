@@ -13,6 +13,7 @@ use super::args::Adopt;
 use super::migrate::{Driving, exit_of, follow, unix_ms, verdict};
 use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
+use crate::copying::DiskChoice;
 use crate::drive::{Course, DriveError, Journal};
 use crate::hosts::Route;
 use crate::preflight::Preflight;
@@ -62,6 +63,11 @@ fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
         destination: spec.destination.clone(),
         migrate_uri: circumstances.migrate_uri.clone(),
         ways: spec.ways,
+        disks: DiskChoice {
+            copied: circumstances.copied_disks.clone(),
+            overwritten: circumstances.overwritten_disks.clone(),
+        },
+        no_probe: false,
         destination_xml: circumstances.destination_xml.clone(),
         // A migration that has not begun yet is refused by libvirt then, as it was not proved anew.
         allow_unsafe: false,

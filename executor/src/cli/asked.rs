@@ -12,6 +12,7 @@ use whimbrel_plugins::xml::{REDACTED, without_secrets};
 use super::CliError;
 use super::args::{AtTimeoutName, Simulated};
 use super::rule::args::Set;
+use crate::copying::DiskChoice;
 use crate::hosts::Route;
 
 #[derive(Debug, Args)]
@@ -52,9 +53,15 @@ pub(super) struct Asked {
     /// Send over this many connections at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     pub(super) parallel: Option<u8>,
-    /// Copy disks that the hosts do not share.
-    #[arg(long)]
-    pub(super) copy_disks: bool,
+    /// Copy disks along: those that are proven not to be shared, or the ones named by their targets (vda,vdb). A disk that
+    /// both hosts share is never copied.
+    #[arg(long, value_name = "DISKS", num_args = 0..=1, require_equals = true, value_delimiter = ',',
+          default_missing_value = "")]
+    pub(super) copy_disks: Option<Vec<String>>,
+    /// Let the copy overwrite this file or block device of the destination; may be repeated. One that a guest there uses
+    /// is never overwritten.
+    #[arg(long = "overwrite-disk", value_name = "PATH", requires = "copy_disks")]
+    pub(super) overwrite_disks: Vec<String>,
     /// Move the definition of a guest that is off.
     #[arg(long, conflicts_with_all = ["postcopy", "auto_converge", "xbzrle", "parallel", "copy_disks", "at_timeout"])]
     pub(super) offline: bool,
@@ -82,9 +89,15 @@ impl Asked {
             auto_converge: self.auto_converge,
             xbzrle: self.xbzrle,
             parallel_connections: self.parallel,
-            copy_disks: self.copy_disks,
+            copy_disks: self.copy_disks.is_some(),
             offline: self.offline,
         }
+    }
+
+    /// Which disks are copied; without a name, those that are proven not to be shared.
+    fn disks(&self) -> DiskChoice {
+        let named = self.copy_disks.iter().flatten().filter(|target| !target.is_empty());
+        DiskChoice { copied: named.cloned().collect(), overwritten: self.overwrite_disks.clone() }
     }
 
     /// The definition for the destination, if there is one.
@@ -107,6 +120,8 @@ impl Asked {
             destination: self.dest.clone(),
             migrate_uri: self.migrate_uri.clone(),
             ways: self.ways(),
+            disks: self.disks(),
+            no_probe: self.no_probe,
             destination_xml,
             allow_unsafe: self.allow_unsafe,
             tunnel: None,

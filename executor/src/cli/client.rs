@@ -332,6 +332,7 @@ mod tests {
                     unsettled: None,
                     recovered: Vec::new(),
                     not_undone: Vec::new(),
+                    disks_left: Vec::new(),
                     total_ms: 1,
                     downtime_ms: None,
                     hypervisor_downtime_ms: None,

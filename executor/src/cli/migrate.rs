@@ -38,6 +38,8 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         began_at_unix_ms: unix_ms(),
         migrate_uri: route.migrate_uri.clone(),
         destination_xml: route.for_record().destination_xml,
+        copied_disks: route.disks.copied.clone(),
+        overwritten_disks: route.disks.overwritten.clone(),
     };
     let journal = Journal::create(&path, circumstances)?;
     let rules = &|facts: &_| verdict(&preflight, facts);
@@ -150,7 +152,7 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
             Change::DowntimeLimit => "the downtime limit stays changed; see `virsh migrate-setmaxdowntime`",
             Change::BandwidthLimit => "the bandwidth limit stays changed; see `virsh migrate-setspeed`",
             Change::Pause => "the guest was stopped for the migration; see `virsh resume`",
-            Change::Disks => "disks were made on the destination; see `virsh vol-delete`",
+            Change::Disks => "disks were created on the destination; see `virsh vol-delete`",
         };
         // Writing into a string does not fail.
         let _ = write!(text, "\n  put back, should `{domain}` stay on the source: {what}");

@@ -100,6 +100,7 @@ pub fn facts(hosts: &Hosts, spec: &Spec, route: &Route, probe: bool) -> Result<F
         probe,
     })?;
     facts.request = Some(request(spec, route));
+    route.disks.tell(&mut facts);
     Ok(facts)
 }
 

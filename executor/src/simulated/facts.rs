@@ -12,6 +12,7 @@ use whimbrel_sim::versions::Version;
 use whimbrel_sim::world::{GuestId, HostId, HostInventory, World};
 
 use super::SCHEME;
+use crate::copying;
 
 /// The accelerator of every simulated guest.
 const ACCELERATOR: &str = "kvm";
@@ -27,11 +28,19 @@ pub(super) fn facts(world: &World, guest: GuestId, [source, destination]: [HostI
     there.cpu_comparison =
         Some(if is_compatible { CpuComparison::Identical } else { CpuComparison::Incompatible });
     let paths = world.machine(guest).disks.iter().map(|disk| (disk.target.as_str(), disk.path.as_str()));
-    let storage = paths.map(|(target, path)| storage(here, over_there, target, path, probe)).collect();
+    let storage: Vec<_> =
+        paths.map(|(target, path)| storage(here, over_there, target, path, probe)).collect();
+    let in_words = |name: String| format!("the guest `{name}`");
+    let users = |disk: &DiskStorage| {
+        let names = world.users(destination, &disk.destination_path, guest);
+        names.into_iter().map(in_words).collect()
+    };
+    let used: Vec<Vec<String>> = storage.iter().map(users).collect();
     Facts {
         guest: Some(domain(world, guest, source)),
         source: Some(host(world, source, guest)),
         destination: Some(there),
+        attributes: copying::users(&storage, &used),
         storage: Some(storage),
         ..Facts::default()
     }
@@ -237,7 +246,7 @@ mod tests {
             path: "/srv".to_owned(),
             shared: Some("filer:/srv".to_owned()),
             free_bytes: 1 << 40,
-            volumes: vec![Volume { name: "a.img".to_owned(), bytes: 1 << 30 }],
+            volumes: vec![Volume { name: "a.img".to_owned(), bytes: 1 << 30, used_by: None }],
         });
         inventory.luns.push(Lun { path: "/dev/sda".to_owned(), wwid: "1".to_owned(), bytes: 1 << 30 });
         let mut other = HostInventory { name: "beta".to_owned(), ..inventory.clone() };

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant as Clock};
 use whimbrel_core::{Command, CopyState, Failure, Fault, GuestRun};
 use whimbrel_plugins::facts::Facts;
 use whimbrel_sim::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
-use whimbrel_sim::world::{DiskCopy, GuestId, HostId, Life, MigrateOptions, PortId, Told, World};
+use whimbrel_sim::world::{
+    Disk, DiskCopy, DiskSet, GuestId, HostId, Life, MigrateOptions, PortId, Told, World,
+};
 
 use super::SCHEME;
 use super::facts::facts;
@@ -179,7 +181,8 @@ impl Keeper {
     fn open(&mut self, route: &Route) -> Result<PortId, Failure> {
         let [source, destination] = self.ends(&route.source, &route.destination)?;
         let guest = self.guest(&route.guest, route.uuid.as_deref(), source, destination)?;
-        Ok(self.world.connect(guest, source, destination, options(route)))
+        let options = options(route, &self.world.machine(guest).disks)?;
+        Ok(self.world.connect(guest, source, destination, options))
     }
 
     fn host(&self, uri: &str) -> Option<HostId> {
@@ -259,9 +262,22 @@ fn no_host(fault: Fault, uri: &str) -> Failure {
     Failure::new(fault, format!("no simulated host has the address `{uri}`"))
 }
 
-fn options(route: &Route) -> MigrateOptions {
+/// The hypervisor's options for a guest with these disks.
+///
+/// # Errors
+/// When a disk is named that the guest does not have.
+fn options(route: &Route, disks: &[Disk]) -> Result<MigrateOptions, Failure> {
     let ways = route.ways;
-    MigrateOptions {
+    let place = |target: &String| {
+        disks
+            .iter()
+            .position(|disk| disk.target == *target)
+            .ok_or_else(|| Failure::new(Fault::Refused, format!("the guest has no disk `{target}`")))
+    };
+    let named: Vec<usize> = route.disks.copied.iter().map(place).collect::<Result<_, _>>()?;
+    let is_overwritten =
+        |(place, disk): (usize, &Disk)| route.disks.overwritten.contains(&disk.path).then_some(place);
+    Ok(MigrateOptions {
         auto_converge: ways.auto_converge.then(AutoConverge::default),
         xbzrle: ways.xbzrle.then(Xbzrle::default),
         channels: ways
@@ -269,11 +285,13 @@ fn options(route: &Route) -> MigrateOptions {
             .map(|count| Channels { count: u64::from(count), ..Channels::default() }),
         postcopy: ways.postcopy.then(Postcopy::default),
         copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
+        named_disks: DiskSet::of(named),
+        overwritten_disks: DiskSet::of(disks.iter().enumerate().filter_map(is_overwritten)),
         is_offline: ways.offline,
         is_unsafe: route.allow_unsafe,
         // The definition goes with the guest: one that stayed behind could be started there by mistake.
         persist_destination: true,
         undefine_source: true,
         ..MigrateOptions::default()
-    }
+    })
 }

@@ -125,7 +125,10 @@ fn not_undone(outcome: &Outcome, names: &Names) -> Option<String> {
                 format!("{leftover} of {guest}; set it by hand")
             }
             Leftover::Paused => format!("{guest}, which was stopped; resume it where it is whole"),
-            Leftover::Disks => format!("disks made on {destination}; remove them once {guest} is not there"),
+            Leftover::Disks => format!(
+                "files for disks on {destination} ({}); remove those that no guest uses once {guest} is not there",
+                outcome.disks_left.join(", ")
+            ),
             Leftover::Definition(side) => {
                 format!(
                     "the definition of {guest} on {}; drop it, or a second copy can be started",

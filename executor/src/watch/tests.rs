@@ -170,6 +170,7 @@ fn outcome(ending: Ending, guest: Whereabouts, cause: Option<Cause>) -> Outcome 
         unsettled: None,
         recovered: Vec::new(),
         not_undone: Vec::new(),
+        disks_left: Vec::new(),
         total_ms: 12_345,
         downtime_ms: None,
         hypervisor_downtime_ms: None,
@@ -212,7 +213,11 @@ fn every_ending_has_its_words() {
         Outcome {
             failure: aborted(),
             recovered: vec![Recovery::Resumed(Side::Source), Recovery::Destroyed(Side::Destination)],
-            not_undone: vec![whimbrel_core::outcome::Leftover::BandwidthLimit],
+            not_undone: vec![
+                whimbrel_core::outcome::Leftover::BandwidthLimit,
+                whimbrel_core::outcome::Leftover::Disks,
+            ],
+            disks_left: vec!["/srv/web.qcow2".to_owned()],
             unsettled: Some(Side::Destination),
             ..outcome(Ending::Failed, Whereabouts::SourceRunning, copy_failed)
         },

@@ -133,7 +133,8 @@ fn everything_that_migrate_takes_the_api_takes_too() {
     let service = Service::start(&folder.path("store"), &[]);
     let order = json!({"guest": "web", "destination": "sim://beta", "doubt_patience_ms": 7_000,
         "recovery_patience_ms": 9_000, "xbzrle": true, "parallel_connections": 4, "destination_xml": "<domain/>",
-        "migrate_uri": "tcp://192.0.2.12", "timeout_ms": 60_000, "at_timeout": "pause", "copy_disks": true});
+        "migrate_uri": "tcp://192.0.2.12", "timeout_ms": 60_000, "at_timeout": "pause", "copy_disks": true,
+        "overwrite_disks": ["/images/web.img"]});
     assert_eq!(service.post("/api/v1/migrations", &order).0, 202);
     let journal = service.text("GET", "/api/v1/migrations/1/journal", &[], None).1;
     let header: Value = serde_json::from_str(journal.lines().next().unwrap()).unwrap();
@@ -163,6 +164,10 @@ fn everything_that_migrate_takes_the_api_takes_too() {
         json!({"parallel_connections": 256}),
         json!({"parallel_connections": 0}),
         json!({"offline": true, "postcopy": true}),
+        json!({"copy_disks": []}),
+        json!({"copy_disks": [""]}),
+        json!({"overwrite_disks": ["/images/web.img"]}),
+        json!({"copy_disks": false, "overwrite_disks": ["/images/web.img"]}),
     ] {
         let (status, problem) = refused(more.clone());
         assert_eq!((status, &problem["code"]), (422, &json!("request.invalid")), "{more}: {problem}");

@@ -35,7 +35,7 @@ const DISK_COPIES: [(&str, DiskCopy); 2] =
     [("background", DiskCopy::Background), ("synchronous", DiskCopy::Synchronous)];
 
 /// The settings of a migration; what is not given is left to the hypervisor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScenarioMigration {
     /// Limit on what the migration may take of the link, in MiB a second.
     pub bandwidth_limit_mib_per_second: Option<u64>,
@@ -57,6 +57,10 @@ pub struct ScenarioMigration {
     pub postcopy: Option<Postcopy>,
     /// Whether and how disks are copied along.
     pub copy_disks: Option<DiskCopy>,
+    /// Targets of the disks to copy; empty: those that the hosts do not share.
+    pub copied_disks: Vec<String>,
+    /// Targets of the disks of which the copy may overwrite what the destination has at their path.
+    pub overwritten_disks: Vec<String>,
     /// Whether a guest that is off is moved: its definition only.
     pub offline: bool,
     /// Whether storage is taken for shared without a look.
@@ -69,7 +73,7 @@ pub struct ScenarioMigration {
 
 impl<'t> Reader<'t> {
     pub(super) fn migration(&mut self, table: &DeTable<'t>, span: Range<usize>) -> ScenarioMigration {
-        const KEYS: [&str; 21] = [
+        const KEYS: [&str; 23] = [
             "bandwidth_limit_mib_per_second",
             "downtime_limit_ms",
             "timeout_ms",
@@ -87,6 +91,8 @@ impl<'t> Reader<'t> {
             "postcopy_bandwidth_mib_per_second",
             "postcopy_preempt",
             "copy_disks",
+            "copied_disks",
+            "overwritten_disks",
             "offline",
             "unsafe_storage",
             "doubt_patience_ms",
@@ -104,6 +110,12 @@ impl<'t> Reader<'t> {
         let channels = self.channels(&migration);
         let postcopy = self.postcopy(&migration);
         let copy_disks = self.optional_word(&migration, "copy_disks", &DISK_COPIES);
+        let copied_disks = self.texts(&migration, "copied_disks").unwrap_or_default();
+        let overwritten_disks = self.texts(&migration, "overwritten_disks").unwrap_or_default();
+        if copy_disks.is_none() {
+            let why = "no disk is copied without `copy_disks`";
+            self.refuse(&migration, &["copied_disks", "overwritten_disks"], why);
+        }
         let at_timeout = self.optional_word(&migration, "at_timeout", &AT_TIMEOUT).unwrap_or_default();
         let offline = self.truth(&migration, "offline").unwrap_or(false);
         let unsafe_storage = self.truth(&migration, "unsafe_storage").unwrap_or(false);
@@ -124,6 +136,8 @@ impl<'t> Reader<'t> {
             channels,
             postcopy,
             copy_disks,
+            copied_disks,
+            overwritten_disks,
             offline,
             unsafe_storage,
             doubt_patience_ms,

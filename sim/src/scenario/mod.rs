@@ -49,7 +49,7 @@ mod staging;
 mod writer;
 
 pub use course::course;
-pub use disk::ScenarioDisk;
+pub use disk::{AtDestination, ScenarioDisk};
 pub use error::{Problem, ScenarioError};
 pub use expect::{Expectation, ExpectedResult, GuestPlace};
 pub use fault::{Fault, FaultAction, Trigger};

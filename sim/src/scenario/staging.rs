@@ -4,13 +4,13 @@ use whimbrel_core::{Request, Side, Wish};
 
 use super::bounds::{BYTES_PER_MIB, NS_PER_MS, NS_PER_US};
 use super::hosts::{OWN_POOL, SHARED_POOL};
-use super::{FaultAction, Scenario, ScenarioDisk, Trigger};
+use super::{AtDestination, FaultAction, Scenario, ScenarioDisk, Trigger};
 use crate::network::{Capacity, Line, Loss, Step, Tcp};
 use crate::qemu::Engine;
 use crate::random::Random;
 use crate::world::{
-    DaemonConstants, Disk, Fault, GuestId, HostId, HostInventory, Manner, MigrateOptions, Moment, PortId,
-    VirtualMachine, Volume, World,
+    DaemonConstants, Disk, DiskSet, Fault, GuestId, HostId, HostInventory, Manner, MigrateOptions, Moment,
+    PortId, VirtualMachine, Volume, World,
 };
 
 /// Linux's usual bound on a socket's receive buffer (`tcp_rmem`), for connections whose window nobody gave.
@@ -122,8 +122,12 @@ impl Scenario {
     /// A host with the files of the guest's disks that lie on it.
     fn furnished(&self, host: &HostInventory, is_source: bool) -> HostInventory {
         let mut host = host.clone();
-        for disk in self.guest.disks.iter().filter(|disk| is_source || disk.shared) {
-            let volume = Volume { name: self.file(disk), bytes: bytes(disk.used_mib) };
+        let is_there =
+            |disk: &&ScenarioDisk| is_source || disk.shared || disk.at_destination != AtDestination::Nothing;
+        for disk in self.guest.disks.iter().filter(is_there) {
+            let is_used = !is_source && disk.at_destination == AtDestination::Used;
+            let used_by = is_used.then(|| format!("{}-other", self.guest.name));
+            let volume = Volume { name: self.file(disk), bytes: bytes(disk.used_mib), used_by };
             if let Some(pool) = host.pools.iter_mut().find(|pool| pool.name == pool_of(disk)) {
                 pool.volumes.push(volume);
             }
@@ -156,6 +160,10 @@ impl Scenario {
 
     fn options(&self) -> MigrateOptions {
         let migration = &self.migration;
+        let places = |targets: &[String]| {
+            let disks = self.guest.disks.iter().enumerate();
+            DiskSet::of(disks.filter(|(_, disk)| targets.contains(&disk.target)).map(|(place, _)| place))
+        };
         MigrateOptions {
             auto_converge: self.auto_converge(),
             dirty_limit: migration.dirty_limit,
@@ -163,6 +171,8 @@ impl Scenario {
             channels: self.channels(),
             postcopy: migration.postcopy,
             copy_disks: migration.copy_disks,
+            named_disks: places(&migration.copied_disks),
+            overwritten_disks: places(&migration.overwritten_disks),
             // The definition goes with the guest: one that stayed behind could be started there by mistake.
             persist_destination: self.guest.persistent,
             undefine_source: self.guest.persistent,

@@ -36,6 +36,7 @@ impl World {
         let resident = self.resident(guest);
         let life = resident.life(source);
         let backing = |path: &String| self.host(source).inventory.backing(path).map(|found| found.identity);
+        let copied = self.copied(guest, [source, destination], &options)?;
         let backings = resident.machine.disks.iter().map(|disk| backing(&disk.path)).collect();
         let id = JobId(self.jobs.insert(Job {
             guest,
@@ -54,6 +55,7 @@ impl World {
             demand_bytes_per_second: 0,
             held: Vec::new(),
             silent_since: None,
+            copied,
             backings,
             deaf_from_ns: None,
             unheard: Vec::new(),
@@ -159,7 +161,7 @@ impl World {
                 self.stage(id, Stage::Finishing(Leg::Asked));
                 self.send(id, Message::Finish);
             }
-            Ok(()) if job.options.copy_disks.is_some() => self.start_mirror(id),
+            Ok(()) if !job.copied.is_empty() => self.start_mirror(id),
             Ok(()) => self.start_copying(id),
         }
     }

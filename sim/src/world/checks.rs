@@ -49,12 +49,13 @@ impl World {
             return Err(refusal(Fault::SameHost, "attempt to migrate guest to the same host"));
         }
         self.offers_all(source, options)?;
-        let local = resident.machine.disks.iter().find(|disk| {
+        let copied = self.copied(guest, [source, destination], options)?;
+        let local = resident.machine.disks.iter().enumerate().find(|(place, disk)| {
             let backing = self.host(source).inventory.backing(&disk.path);
-            !backing.is_some_and(|backing| backing.is_shared)
+            !copied.has(*place) && !backing.is_some_and(|backing| backing.is_shared)
         });
         match local {
-            Some(_) if options.copy_disks.is_none() && !options.is_unsafe => {
+            Some(_) if !options.is_unsafe => {
                 let words = "unsafe migration: migration without shared storage is unsafe";
                 Err(refusal(Fault::UnsafeStorage, words))
             }
@@ -97,8 +98,8 @@ impl World {
         if let Some(network) = machine.networks.iter().find(|network| !here.networks.contains(network)) {
             return Err(refusal(Fault::Other, format!("network not found: no network '{network}'")));
         }
-        for disk in machine.disks.iter().filter(|_| job.options.copy_disks.is_none()) {
-            if here.backing(&disk.path).is_none() {
+        for (place, disk) in machine.disks.iter().enumerate() {
+            if !job.copied.has(place) && here.backing(&disk.path).is_none() {
                 let words =
                     format!("internal error: could not open '{}': no such file or directory", disk.path);
                 return Err(refusal(Fault::Other, words));

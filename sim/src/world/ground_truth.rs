@@ -130,7 +130,7 @@ impl World {
     /// What a destination's copy writes to.
     pub(super) fn storage_there(&self, id: JobId) -> StorageId {
         let Some(job) = self.jobs.get(id.0) else { return SHARED };
-        if job.options.copy_disks.is_some() {
+        if !job.copied.is_empty() {
             return StorageId(1 + recorded(job.destination).0);
         }
         self.resident(job.guest).copy(job.source).map_or(SHARED, |copy| copy.storage)

@@ -95,6 +95,8 @@ pub(super) struct Resident {
     pub(super) stops: Vec<(u64, Option<u64>)>,
     /// The last migration's numbers, where its source's daemon keeps them.
     pub(super) concluded: Option<(HostId, whimbrel_core::convergence::Statistics)>,
+    /// Files that its migrations made, each with its host.
+    pub(super) made: Vec<(HostId, String)>,
 }
 
 impl VirtualMachine {

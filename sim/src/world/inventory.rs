@@ -58,6 +58,8 @@ pub struct Volume {
     pub name: String,
     /// Its size as a disk.
     pub bytes: u64,
+    /// A guest of this host that has it among its disks and is not simulated.
+    pub used_by: Option<String>,
 }
 
 /// A block device.

@@ -3,6 +3,7 @@
 
 use whimbrel_core::{Command, CommandId, Failure};
 
+use super::disks::DiskSet;
 use super::mirror::{DiskCopy, Mirror};
 use super::{GuestId, HostId, PortId};
 use crate::network::FlowId;
@@ -24,6 +25,10 @@ pub struct MigrateOptions {
     pub postcopy: Option<Postcopy>,
     /// `VIR_MIGRATE_NON_SHARED_DISK`: whether disks are copied along.
     pub copy_disks: Option<DiskCopy>,
+    /// `VIR_MIGRATE_PARAM_MIGRATE_DISKS`: the disks to copy; empty: those that the hosts do not share.
+    pub named_disks: DiskSet,
+    /// Disks of which the copy may overwrite what lies at their path on the destination.
+    pub overwritten_disks: DiskSet,
     /// `VIR_MIGRATE_PERSIST_DEST`.
     pub persist_destination: bool,
     /// `VIR_MIGRATE_UNDEFINE_SOURCE`.
@@ -112,6 +117,8 @@ pub(super) struct Job {
     pub(super) held: Vec<Message>,
     /// Since when the link is cut.
     pub(super) silent_since: Option<u64>,
+    /// The disks that are copied.
+    pub(super) copied: DiskSet,
     /// What stood behind the disks at the source.
     pub(super) backings: Vec<Option<String>>,
     /// From when on the source's QEMU hears nothing: see `hearing`.

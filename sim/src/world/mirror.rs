@@ -56,12 +56,15 @@ impl World {
         let Some(job) = self.jobs.get(id.0) else { return };
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let Some(mode) = job.options.copy_disks else { return };
-        let disks = self.resident(guest).machine.disks.clone();
+        let copied = job.copied;
+        let all = self.resident(guest).machine.disks.iter().enumerate();
+        let disks: Vec<_> =
+            all.filter(|(place, _)| copied.has(*place)).map(|(_, disk)| disk.clone()).collect();
         let mut room_bytes = 0;
         for disk in &disks {
             let bytes =
                 self.host(source).inventory.backing(&disk.path).map_or(disk.used_bytes, |found| found.bytes);
-            match self.make_volume(destination, &disk.path, bytes) {
+            match self.make_volume(guest, destination, &disk.path, bytes) {
                 Ok(room) => room_bytes = room,
                 Err(failure) => {
                     self.give_up(id, failure);
@@ -132,7 +135,13 @@ impl World {
     }
 
     /// Room for a disk: a file of that size, made if it is not there. Gives the bytes that can be written.
-    fn make_volume(&mut self, host: super::HostId, path: &str, bytes: u64) -> Result<u64, Failure> {
+    fn make_volume(
+        &mut self,
+        guest: super::GuestId,
+        host: super::HostId,
+        path: &str,
+        bytes: u64,
+    ) -> Result<u64, Failure> {
         let refused = |words: String| Failure::new(Fault::Other, words);
         let inventory = &mut self.host_mut(host).inventory;
         let Some((pool, name)) = inventory.pool_of_mut(path) else {
@@ -146,8 +155,10 @@ impl World {
             }
             Some(_) => Ok(pool.free_bytes),
             None => {
-                pool.volumes.push(Volume { name: name.to_owned(), bytes });
-                Ok(pool.free_bytes)
+                pool.volumes.push(Volume { name: name.to_owned(), bytes, used_by: None });
+                let room = pool.free_bytes;
+                self.resident_mut(guest).made.push((host, path.to_owned()));
+                Ok(room)
             }
         }
     }

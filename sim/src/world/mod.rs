@@ -16,6 +16,7 @@ mod agenda;
 mod call;
 mod checks;
 mod copying;
+mod disks;
 mod faults;
 mod ground_truth;
 mod guests;
@@ -34,6 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use whimbrel_core::CommandId;
 use whimbrel_core::port::Settings;
 
+pub use self::disks::DiskSet;
 pub use self::faults::{Fault, Milestone, Moment};
 pub use self::ground_truth::{BANDWIDTH_LIMIT, DOWNTIME_LIMIT};
 pub use self::guests::{Disk, Life, VirtualMachine};
@@ -221,6 +223,7 @@ impl World {
             record,
             stops: Vec::new(),
             concluded: None,
+            made: Vec::new(),
         });
         if is_defined {
             self.record_definition(guest, host, true);

@@ -256,10 +256,12 @@ impl World {
         let mut destination = self.host_facts(port.destination);
         destination.has_guest = (there.is_some() || defined).then(|| run(there));
         let over_there = &self.host(port.destination).inventory;
-        let paths = resident.machine.disks.iter().map(|disk| &disk.path);
-        let missing = paths.filter(|path| over_there.backing(path).is_none());
-        let copied = port.options.copy_disks.is_some();
-        let disks_to_make = if copied { missing.cloned().collect() } else { Vec::new() };
+        // What must not be copied is refused by the rules, and again by the call.
+        let copied = self.copied(port.guest, [port.source, port.destination], &port.options);
+        let copied = copied.unwrap_or_default();
+        let disks = resident.machine.disks.iter().enumerate().filter(|(place, _)| copied.has(*place));
+        let missing = disks.map(|(_, disk)| &disk.path).filter(|path| over_there.backing(path).is_none());
+        let disks_to_make = missing.cloned().collect();
         Ok(Box::new(Facts { guest, source: self.host_facts(port.source), destination, disks_to_make }))
     }
 

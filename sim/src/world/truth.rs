@@ -149,12 +149,13 @@ impl World {
 
     /// Looks whether the disks of the copy that begins to run are the guest's own.
     pub(super) fn check_disks(&mut self, id: super::JobId) {
-        let Some(job) = self.jobs.get(id.0).filter(|job| job.options.copy_disks.is_none()) else { return };
+        let Some(job) = self.jobs.get(id.0) else { return };
         let guest = job.guest;
         let here = &self.host(job.destination).inventory;
         let disks = &self.resident(guest).machine.disks;
         let identity = |path: &str| here.backing(path).map(|backing| backing.identity);
-        if disks.iter().zip(&job.backings).any(|(disk, own)| identity(&disk.path) != *own) {
+        let mut all = disks.iter().zip(&job.backings).enumerate();
+        if all.any(|(place, (disk, own))| !job.copied.has(place) && identity(&disk.path) != *own) {
             self.note(guest, IncidentKind::WrongDisk, Doer::Hypervisor);
         }
     }

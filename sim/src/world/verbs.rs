@@ -300,28 +300,6 @@ impl World {
         Ok(())
     }
 
-    /// Removes files of disks on a host where the guest is not in memory.
-    ///
-    /// # Errors
-    /// When the daemon does not answer, or the guest is there.
-    pub(super) fn remove_disks(
-        &mut self,
-        guest: GuestId,
-        host: HostId,
-        disks: &[String],
-    ) -> Result<(), Failure> {
-        self.reached(host)?;
-        if self.resident(guest).copy(host).is_some() {
-            return Err(refused("the disks are in use"));
-        }
-        for disk in disks {
-            if let Some((pool, name)) = self.host_mut(host).inventory.pool_of_mut(disk) {
-                pool.volumes.retain(|volume| volume.name != name);
-            }
-        }
-        Ok(())
-    }
-
     /// Keeps a migration's last numbers for whoever asks the source's daemon later.
     pub(super) fn conclude(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(id.0) else { return };

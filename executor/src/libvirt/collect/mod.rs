@@ -3,17 +3,20 @@
 //! What a host does not tell stays unknown: a question that fails must never look like an answer. Nothing is changed on
 //! either host, except what the probe for shared storage makes and removes again (see `probe`).
 
-mod disks;
+pub(super) mod disks;
 mod guest;
 mod host;
+mod identity;
 mod links;
-mod probe;
+pub(super) mod probe;
+pub(super) mod users;
 
 use whimbrel_plugins::facts::{Facts, Request};
 use whimbrel_plugins::xml;
 
 use super::driver::Link;
 use super::{Connection, ErrorCode, LibvirtError, XmlView};
+use crate::copying;
 use crate::hosts::{Ends as Uris, Inquiry};
 
 /// A host that did not tell what it was asked.
@@ -53,27 +56,57 @@ pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
         links.forget_completeness();
     }
     of_destination.links = links.all();
-    let ends = disks::Ends {
-        source: &source,
-        destination: &destination,
-        domain: &domain,
-        definition: &definition,
-        destination_xml: inquiry.destination_xml.as_deref().unwrap_or(&definition),
-        probe: inquiry.probe,
-        copied: inquiry.copy_disks,
-    };
-    let storage = disks::facts(&ends, &guest, expected);
+    let Facts { storage, mut attributes, .. } = storage(
+        [&source, &destination],
+        &domain,
+        inquiry.destination_xml.as_deref(),
+        inquiry.probe,
+        inquiry.copy_disks,
+    )
+    .map_err(at(here))?;
+    attributes.extend(links.attributes());
+    attributes.sort_by(|one, other| one.path.cmp(&other.path));
     let request = Request { live: true, persist_destination: true, ..Request::default() };
     Ok(Facts {
         request: Some(request),
         target,
         source: Some(of_source),
         destination: Some(of_destination),
-        storage: Some(storage),
+        storage,
+        attributes,
         guest: Some(guest),
-        attributes: links.attributes(),
         ..Facts::default()
     })
+}
+
+/// What concerns the disks alone: the guest, its storage on both hosts, and for a copy who uses the destination's files.
+///
+/// # Errors
+/// When a definition cannot be had or read. That a host does not tell something of a disk is no error.
+pub(super) fn storage(
+    [source, destination]: [&Connection; 2],
+    domain: &super::Domain,
+    destination_xml: Option<&str>,
+    probe: bool,
+    copy: bool,
+) -> Result<Facts, LibvirtError> {
+    let definition = domain.xml(XmlView::Current)?;
+    let guest = guest::facts(domain, &definition)?;
+    let target = destination_xml.map(target).transpose()?;
+    let ends = disks::Ends {
+        source,
+        destination,
+        domain,
+        definition: &definition,
+        destination_xml: destination_xml.unwrap_or(&definition),
+        probe,
+    };
+    let storage = disks::facts(&ends, &guest, target.as_ref().unwrap_or(&guest));
+    let paths: Vec<String> = storage.iter().map(|disk| disk.destination_path.clone()).collect();
+    // Who uses a file matters only where one is to be written.
+    let used = if copy { users::users(destination, &paths, Some(&guest.uuid)).ok() } else { None };
+    let attributes = used.map(|used| copying::users(&storage, &used)).unwrap_or_default();
+    Ok(Facts { guest: Some(guest), target, storage: Some(storage), attributes, ..Facts::default() })
 }
 
 fn told(

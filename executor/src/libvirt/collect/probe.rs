@@ -230,7 +230,8 @@ impl Opened {
             Self::Pool { pool, name, free_bytes, .. } => Ok(Seen {
                 exists: Some(true),
                 pool: if name.starts_with(MARK) { String::new() } else { name.clone() },
-                free_bytes: *free_bytes,
+                // A probe's pool is gone before a copy: libvirt would not find the room that it tells of.
+                free_bytes: if name.starts_with(MARK) { None } else { *free_bytes },
                 files: files
                     .iter()
                     .map(|file| pool.volume(file)?.map(|volume| volume.bytes()).transpose())

@@ -1,4 +1,4 @@
-//! What is done to a copy: resumed, ended, stopped, its definition dropped, its disks removed.
+//! What is done to a copy: resumed, ended, stopped, its definition dropped.
 //!
 //! Time has passed since whoever ordered it looked: each looks once more, and does nothing to a copy that has changed.
 
@@ -6,7 +6,6 @@ use whimbrel_core::{CopyState, Failure, Fault, Side};
 
 use super::Hosts;
 use super::failure::failure;
-use crate::libvirt::LibvirtError;
 
 impl Hosts {
     /// Lets a copy run that still stands as it was seen. Time has passed since: it is looked at once more.
@@ -18,7 +17,8 @@ impl Hosts {
         self.domain(side).and_then(|domain| domain.resume()).map_err(|error| failure(side, &error))
     }
 
-    /// Ends a copy that still stands still, and the definition that the migration stored or should have taken along.
+    /// Ends a copy that still stands still. Its definition stays: whether one must go is found by the next look, and
+    /// dropped by [`undefine`](Self::undefine) with its own checks, never one that was there before.
     pub(super) fn destroy(&self, side: Side) -> Result<(), Failure> {
         match self.look(side) {
             CopyState::Stopped | CopyState::Paused | CopyState::Incoming => {}
@@ -30,13 +30,7 @@ impl Hosts {
             CopyState::Running => {}
             state => return Err(changed(side.other(), state)),
         }
-        let destroy = || {
-            let domain = self.domain(side)?;
-            domain.destroy()?;
-            let defined = self.persistent.get() == Some(&true) && domain.is_persistent().unwrap_or(false);
-            if defined { domain.undefine() } else { Ok(()) }
-        };
-        destroy().map_err(|error: LibvirtError| failure(side, &error))
+        self.domain(side).and_then(|domain| domain.destroy()).map_err(|error| failure(side, &error))
     }
 
     /// Stops the guest while it is being migrated, and not otherwise: nobody would let it run again.
@@ -63,21 +57,8 @@ impl Hosts {
         }
         self.domain(side).and_then(|domain| domain.undefine()).map_err(|error| failure(side, &error))
     }
-
-    /// Removes the disks that the migration made, as long as the guest is not there.
-    pub(super) fn remove_disks(&self, disks: &[String]) -> Result<(), Failure> {
-        let there = self.look(Side::Destination);
-        if !there.is_gone() {
-            return Err(changed(Side::Destination, there));
-        }
-        let remove = || {
-            let connection = self.link(Side::Destination).connection()?;
-            disks.iter().try_for_each(|disk| connection.delete_volume(disk))
-        };
-        remove().map_err(|error: LibvirtError| failure(Side::Destination, &error))
-    }
 }
 
-fn changed(side: Side, state: CopyState) -> Failure {
+pub(super) fn changed(side: Side, state: CopyState) -> Failure {
     Failure::new(Fault::Refused, format!("the copy on the {side} is {state} by now"))
 }

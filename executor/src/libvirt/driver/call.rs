@@ -8,6 +8,7 @@ use whimbrel_core::{Failure, Fault, Side};
 use super::Hosts;
 use super::failure::{call_failure, failure};
 use super::link::Link;
+use super::lock;
 use crate::libvirt::{Connection, Domain, MigrateFlags, MigrateParameters, versions};
 
 impl Hosts {
@@ -16,14 +17,17 @@ impl Hosts {
         let connection = Link::open(self.source.uri()).map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
-        let parameters = self.migrate_parameters();
-        self.check_versions(&connection, &parameters)?;
+        self.check_versions(&connection, &self.migrate_parameters())?;
         // libvirt would wait for another's job to end, and everything that is asked meanwhile would concern that job.
         self.refuse_if_busy()?;
         if self.end_asked.load(Ordering::SeqCst) {
             return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
         }
-        self.make_call(&connection, &domain, &parameters)
+        self.prepare_copies()?;
+        if self.end_asked.load(Ordering::SeqCst) {
+            return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
+        }
+        self.make_call(&connection, &domain, &self.migrate_parameters())
     }
 
     /// Makes the migrate call once more for a post-copy that lost its connection. Nobody can take that guest back, so
@@ -54,13 +58,16 @@ impl Hosts {
 
     pub(super) fn migrate_parameters(&self) -> MigrateParameters {
         let ways = self.route.ways;
+        // Without a list libvirt copies every disk, shared ones too: the list is always given, and nothing is copied
+        // without one.
+        let migrate_disks = lock(&self.copied).clone();
         let mut flags = if ways.offline { MigrateFlags::OFFLINE } else { MigrateFlags::LIVE };
         for (asked, flag) in [
             (ways.postcopy, MigrateFlags::POSTCOPY),
             (ways.auto_converge, MigrateFlags::AUTO_CONVERGE),
             (ways.xbzrle, MigrateFlags::COMPRESSED),
             (ways.parallel_connections.is_some(), MigrateFlags::PARALLEL),
-            (ways.copy_disks, MigrateFlags::NON_SHARED_DISK),
+            (!migrate_disks.is_empty(), MigrateFlags::NON_SHARED_DISK),
             (self.route.allow_unsafe, MigrateFlags::UNSAFE),
         ] {
             if asked {
@@ -76,6 +83,7 @@ impl Hosts {
             migrate_uri: self.route.migrate_uri.clone(),
             destination_xml: self.route.destination_xml.clone(),
             parallel_connections: ways.parallel_connections.map(i32::from),
+            migrate_disks,
             ..MigrateParameters::default()
         }
     }

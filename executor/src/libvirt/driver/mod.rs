@@ -8,6 +8,8 @@
 
 mod acts;
 mod call;
+mod claims;
+mod copies;
 mod facts;
 mod failure;
 mod lane;
@@ -16,6 +18,7 @@ mod listing;
 mod look;
 mod statistics;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -62,6 +65,14 @@ struct Hosts {
     /// the same name is never taken for it.
     uuid: OnceLock<String>,
     persistent: OnceLock<bool>,
+    /// Paths on the destination that the migration may create, as the rules judged it.
+    disks_to_make: copies::DisksToMake,
+    /// Those of them that this process created.
+    created: Mutex<BTreeSet<String>>,
+    /// Targets of the disks that the migrate call copies.
+    copied: Mutex<Vec<String>>,
+    /// Files on the destination that no other migration of this process may write to.
+    claim: Mutex<Option<claims::Claim>>,
     /// Statistics that came with the event of a job that ended.
     ended: Mutex<Option<JobStatistics>>,
     call_succeeded: OnceLock<()>,
@@ -83,6 +94,10 @@ impl LibvirtPort {
             uuid: uuid.or_else(|| route.uuid.clone()).map_or_else(OnceLock::new, OnceLock::from),
             route,
             persistent: persistent.map_or_else(OnceLock::new, OnceLock::from),
+            disks_to_make: copies::DisksToMake::new(),
+            created: Mutex::default(),
+            copied: Mutex::default(),
+            claim: Mutex::default(),
             ended: Mutex::new(None),
             call_succeeded: OnceLock::new(),
             end_asked: AtomicBool::new(false),

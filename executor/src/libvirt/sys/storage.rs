@@ -3,7 +3,7 @@
 //! A pool lists what was there when it was looked through last, so it is looked through again before a file is taken for
 //! missing: such a file would be taken for one that the migration made, and be removed.
 
-use super::{Connection, c_string, check, check_pointer, owned_string};
+use super::{Connection, borrowed_string, c_string, check, check_pointer, last_error, owned_string};
 use crate::libvirt::error::{ErrorCode, LibvirtError};
 use std::ffi::{c_char, c_int};
 use std::ptr::NonNull;
@@ -32,27 +32,6 @@ impl Drop for StorageVolume {
 }
 
 impl Connection {
-    /// Whether a storage pool is there in which libvirt would make this file, and the file is not.
-    ///
-    /// # Errors
-    /// Whatever libvirt reports.
-    pub fn lacks_volume(&self, path: &str) -> Result<bool, LibvirtError> {
-        let Some((pool, name)) = self.pool_of(path)? else { return Ok(false) };
-        Ok(pool.volume(name)?.is_none())
-    }
-
-    /// Removes a file from its storage pool; one that is not there is removed already.
-    ///
-    /// # Errors
-    /// Whatever libvirt reports.
-    pub fn delete_volume(&self, path: &str) -> Result<(), LibvirtError> {
-        let Some((pool, name)) = self.pool_of(path)? else { return Ok(()) };
-        match pool.volume(name)? {
-            Some(volume) => volume.delete(),
-            None => Ok(()),
-        }
-    }
-
     /// The active pool of a directory, if there is one.
     ///
     /// # Errors
@@ -97,8 +76,52 @@ impl Connection {
         }
     }
 
+    /// What the pool of the storage at a path knows it by: for logical volumes and SCSI devices an identity of the device,
+    /// for files their path. None when no pool knows it.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn volume_key(&self, path: &str) -> Result<Option<String>, LibvirtError> {
+        let call = "virStorageVolLookupByPath";
+        let path = c_string(call, "the path", path)?;
+        // SAFETY: the handle is valid as long as `self`, and the path outlives the call; the answer is ours.
+        let raw = unsafe { virt_sys::virStorageVolLookupByPath(self.raw(), path.as_ptr()) };
+        match check_pointer(call, raw) {
+            Ok(volume) => StorageVolume(volume).key().map(Some),
+            Err(error) if matches!(error.code, ErrorCode::NoStorageVolume | ErrorCode::NoSupport) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The path of a volume that is named by its pool and its name; none when there is no such pool or volume.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn volume_path(&self, pool: &str, name: &str) -> Result<Option<String>, LibvirtError> {
+        let call = "virStoragePoolLookupByName";
+        let pool = c_string(call, "the pool's name", pool)?;
+        // SAFETY: the handle is valid as long as `self`, and the name outlives the call; the answer is ours.
+        let raw = unsafe { virt_sys::virStoragePoolLookupByName(self.raw(), pool.as_ptr()) };
+        let pool = match check_pointer(call, raw) {
+            Ok(pool) => StoragePool(pool),
+            Err(error) if matches!(error.code, ErrorCode::NoStoragePool | ErrorCode::NoSupport) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        match pool.volume(name) {
+            Ok(volume) => volume.map(|volume| volume.path()).transpose(),
+            // A pool that is not active tells nothing of its volumes.
+            Err(error) if error.code == ErrorCode::OperationInvalid => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The pool of the directory that a file is in, looked through anew, and the file's name.
-    fn pool_of<'p>(&self, path: &'p str) -> Result<Option<(StoragePool, &'p str)>, LibvirtError> {
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn pool_of<'p>(&self, path: &'p str) -> Result<Option<(StoragePool, &'p str)>, LibvirtError> {
         let parts = path.rsplit_once('/').filter(|(directory, _)| !directory.is_empty());
         let Some((directory, name)) = parts else { return Ok(None) };
         let Some(pool) = self.pool_at(directory)? else { return Ok(None) };
@@ -196,6 +219,25 @@ impl StorageVolume {
         // SAFETY: the handle is valid as long as `self`; `info` is ours to write.
         let result = unsafe { virt_sys::virStorageVolGetInfo(self.0.as_ptr(), &raw mut info) };
         check("virStorageVolGetInfo", result).map(|_| info.capacity)
+    }
+
+    /// What its pool knows it by.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn key(&self) -> Result<String, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`; the text lives as long as the handle.
+        let text = unsafe { borrowed_string(virt_sys::virStorageVolGetKey(self.0.as_ptr()).cast_mut()) };
+        if text.is_empty() { Err(last_error("virStorageVolGetKey")) } else { Ok(text) }
+    }
+
+    /// Its path on the host.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn path(&self) -> Result<String, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
+        unsafe { owned_string("virStorageVolGetPath", virt_sys::virStorageVolGetPath(self.0.as_ptr())) }
     }
 
     /// Removes it.

@@ -9,6 +9,7 @@ use whimbrel_plugins::xml::{REDACTED, without_secrets};
 use super::problem::Problem;
 use super::whole;
 use super::words::{value, word};
+use crate::copying::DiskChoice;
 use crate::hosts::Route;
 use crate::service::access::{Caller, Role};
 use crate::service::account::Account;
@@ -127,9 +128,14 @@ pub(super) struct Wanted {
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1, maximum = 255)]
     pub(super) parallel_connections: Option<u64>,
-    /// Whether disks that the hosts do not share are copied along.
+    /// Whether disks are copied along: `true` for every disk that is proven not to be shared, or a list of the disks by
+    /// their targets, such as `["vda"]`.
     #[serde(default)]
-    pub(super) copy_disks: bool,
+    pub(super) copy_disks: CopyDisks,
+    /// Paths on the destination that the copy of disks may overwrite, as long as no guest there uses them.
+    #[serde(default)]
+    #[schema(max_items = 64)]
+    pub(super) overwrite_disks: Vec<String>,
     /// Whether the guest is off, and its definition is all that is moved. No other way beside it.
     #[serde(default)]
     pub(super) offline: bool,
@@ -145,6 +151,38 @@ pub(super) struct Wanted {
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1_000, maximum = 604_800_000)]
     pub(super) recovery_patience_ms: Option<u64>,
+}
+
+/// Which disks are copied along.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "`copy_disks` is true, false, or a list of disk targets such as [\"vda\"]")]
+pub(super) enum CopyDisks {
+    /// None, or all that are proven not to be shared.
+    Whether(bool),
+    /// These.
+    Named(Vec<String>),
+}
+
+impl Default for CopyDisks {
+    fn default() -> Self {
+        Self::Whether(false)
+    }
+}
+
+impl CopyDisks {
+    fn are_copied(&self) -> bool {
+        !matches!(self, Self::Whether(false))
+    }
+
+    fn named(&self) -> Result<Vec<String>, Problem> {
+        match self {
+            Self::Whether(_) => Ok(Vec::new()),
+            Self::Named(targets) if targets.is_empty() || targets.iter().any(String::is_empty) => {
+                Err(Problem::invalid("`copy_disks` is a list without a disk: wanted targets such as `vda`"))
+            }
+            Self::Named(targets) => Ok(targets.clone()),
+        }
+    }
 }
 
 /// What happens at the timeout.
@@ -170,7 +208,7 @@ impl Wanted {
                 .map(u8::try_from)
                 .transpose()
                 .map_err(too_many)?,
-            copy_disks: self.copy_disks,
+            copy_disks: self.copy_disks.are_copied(),
             offline: self.offline,
         };
         let mut spec = Spec::new(self.guest.as_str(), source, destination);
@@ -187,12 +225,19 @@ impl Wanted {
                 .map_err(|why| Problem::invalid(format!("`migrate_uri`: {why}")))?;
         }
         self.check_definition()?;
+        if !self.overwrite_disks.is_empty() && !ways.copy_disks {
+            return Err(Problem::invalid(
+                "`overwrite_disks` is given without `copy_disks`: no disk is copied",
+            ));
+        }
         let route = Route {
             guest: self.guest.clone(),
             source: source.to_owned(),
             destination: destination.to_owned(),
             migrate_uri: self.migrate_uri.clone(),
             ways,
+            disks: DiskChoice { copied: self.copy_disks.named()?, overwritten: self.overwrite_disks.clone() },
+            no_probe: false,
             destination_xml: self.destination_xml.clone(),
             allow_unsafe: false,
             tunnel: None,

@@ -24,6 +24,7 @@ use super::filters::Requested;
 use super::native::read;
 use super::problem::Problem;
 use super::words::escaped;
+use crate::copying::DiskChoice;
 use crate::hosts::Route;
 use crate::inventory::GuestEntry;
 use crate::service::Desk;
@@ -241,6 +242,8 @@ pub(super) async fn migrate(
         destination: destination.to_string(),
         migrate_uri: None,
         ways: spec.ways,
+        disks: DiskChoice::default(),
+        no_probe: false,
         destination_xml: None,
         allow_unsafe: false,
         tunnel: tunnel.as_ref().and_then(Fresh::near_end),

@@ -107,6 +107,12 @@ function offer(guest, hosts) {
 }
 
 const number = (id) => ($(id).value === "" ? undefined : Number($(id).value));
+// A list whose entries stand between commas; nothing for none.
+const listed = (id) => {
+  const entries = $(id).value.split(",").map((entry) => entry.trim());
+  const found = entries.filter((entry) => entry !== "");
+  return found.length === 0 ? undefined : found;
+};
 const ms = (id) => ($(id).value === "" ? undefined : Number($(id).value) * 1000);
 
 function order() {
@@ -122,7 +128,8 @@ function order() {
     postcopy: $("way-postcopy").checked,
     auto_converge: $("way-converge").checked,
     xbzrle: $("way-xbzrle").checked,
-    copy_disks: $("way-disks").checked,
+    copy_disks: $("way-disks").checked && (listed("copied-disks") ?? true),
+    overwrite_disks: $("way-disks").checked ? listed("overwrite-disks") : undefined,
     parallel_connections: number("way-parallel"),
     migrate_uri: $("migrate-uri").value.trim() || undefined,
     doubt_patience_ms: ms("doubt-patience"),

@@ -94,7 +94,7 @@ fn an_unknown_word_is_named_with_what_was_meant() {
     let [problem] = refused("\"completed\"", "\"zzz\"").try_into().unwrap();
     assert_eq!(
         problem,
-        "x.toml:26:10: `expect.result` is `zzz`: allowed are `completed`, `cancelled`, `failed`, `in-doubt`"
+        "x.toml:26:10: `expect.result` is `zzz`: allowed are `completed`, `cancelled`, `failed`, `in-doubt`, `arrived-stopped`"
     );
 }
 

@@ -239,12 +239,18 @@ impl Keeper {
             // A copy that receives is no guest yet.
             CopyState::Absent | CopyState::Unknown | CopyState::Incoming => return None,
             CopyState::Defined => GuestRun::NotRunning,
-            CopyState::Running | CopyState::Migrating => GuestRun::Running,
-            // One half of it runs.
-            CopyState::Postcopy if self.world.life(guest, host).is_some_and(Life::runs) => GuestRun::Running,
-            CopyState::Postcopy | CopyState::Stopped | CopyState::Paused | CopyState::PostcopyFailed => {
-                GuestRun::Paused
+            CopyState::Running => GuestRun::Running,
+            // A migration says nothing of the CPUs: the guest may be stopped for it, and one half of it may run.
+            CopyState::Migrating | CopyState::Postcopy
+                if self.world.life(guest, host).is_some_and(Life::runs) =>
+            {
+                GuestRun::Running
             }
+            CopyState::Migrating
+            | CopyState::Postcopy
+            | CopyState::Stopped
+            | CopyState::Paused
+            | CopyState::PostcopyFailed => GuestRun::Paused,
         };
         let machine = self.world.machine(guest);
         Some(GuestEntry {

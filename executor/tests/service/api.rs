@@ -80,6 +80,8 @@ fn a_downtime_that_a_pause_caused_is_the_same_in_every_document() {
     let paused = service.post("/api/v1/migrations/1/reactions", &json!({"pause": {}}));
     assert_eq!(paused.1["result"], "done", "{}", paused.1);
     let since = std::time::Instant::now();
+    let guest = service.get("/api/v1/guests/database?host=sim://alpha").1;
+    assert_eq!(guest["run"], "paused", "a guest that was stopped for its migration does not run: {guest}");
     let one = service.wait(path, |one| one["state"] == "completed");
     let waited_ms = u64::try_from(since.elapsed().as_millis()).unwrap();
     let outcome = &one["outcome"];

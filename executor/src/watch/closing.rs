@@ -3,7 +3,7 @@
 //! The last words always say where the guest is, why, what was put right, what was not, and what to do. They must never
 //! sound surer than what was observed.
 
-use whimbrel_core::{Advice, Leftover, Outcome, Spec, Whereabouts};
+use whimbrel_core::{Advice, Ending, Leftover, Outcome, Spec, Whereabouts};
 
 use super::units::{mib, span};
 use super::words::{Names, clean, recovered};
@@ -54,6 +54,9 @@ fn figures(outcome: &Outcome) -> Option<String> {
             format!("it took {total}, with {} of downtime (the hypervisor reports {by_hypervisor})", span(ms))
         }
         (Some(ms), None) => format!("it took {total}, with {} of downtime", span(ms)),
+        (None, Some(by_hypervisor)) if outcome.ending == Ending::ArrivedStopped => format!(
+            "it took {total}; the guest is still stopped, so its downtime has not ended (the hypervisor reports {by_hypervisor})"
+        ),
         (None, Some(by_hypervisor)) => {
             format!("it took {total}; the downtime was not observed (the hypervisor reports {by_hypervisor})")
         }

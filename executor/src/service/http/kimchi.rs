@@ -82,7 +82,7 @@ pub(super) struct Task {
 pub(super) struct Migrate {
     /// Address of the host that the guest goes to; `remote_host` is its later name.
     #[serde(alias = "remote_host")]
-    #[schema(min_length = 1, max_length = 1024)]
+    #[schema(min_length = 1, max_length = 1024, pattern = "[!-~]")]
     destination: String,
     /// Who connects.
     #[serde(default)]
@@ -224,7 +224,8 @@ pub(super) async fn migrate(
 ) -> Result<Response, Unkind> {
     let GuestName(name) = name?;
     let Migrate { destination: address, user, password, enable_rdma } = call;
-    if address.trim().is_empty() {
+    // As the schema says: blanks, of whatever alphabet, name no host.
+    if !address.bytes().any(|byte| byte.is_ascii_graphic()) {
         Err(Problem::bad_request("`remote_host` is empty: name the host that the guest goes to"))?;
     }
     if enable_rdma {

@@ -80,11 +80,18 @@ const NEEDS: [Need; 22] = [
 /// Where Debian's package puts it; the usual compiler is elsewhere.
 pub(crate) const SANDBOX_COMPILER: &str = "/usr/bin/rustc";
 
+/// Installing a package may remove another one that was there: Debian's QEMU does not go with tools from backports, for
+/// example. What is missing then is installed in a second round.
+const ROUNDS: usize = 2;
+
 /// Installs what is missing, and says what was done.
 pub(crate) fn run(purpose: Purpose) -> Result<String, Error> {
-    let absent = missing(purpose);
     let mut done = Vec::new();
-    if !absent.is_empty() {
+    for _ in 0..ROUNDS {
+        let absent = missing(purpose);
+        if absent.is_empty() {
+            break;
+        }
         let packages: BTreeSet<&str> = absent.iter().map(|need| need.package).collect();
         let packages: Vec<&str> = packages.into_iter().collect();
         let packages = packages.join(" ");
@@ -92,11 +99,11 @@ pub(crate) fn run(purpose: Purpose) -> Result<String, Error> {
             return Err(Error::OtherSystem { what: names(&absent), packages });
         }
         install(&packages)?;
-        let still = missing(purpose);
-        if !still.is_empty() {
-            return Err(Error::StillMissing(names(&still)));
-        }
         done.push(packages);
+    }
+    let still = missing(purpose);
+    if !still.is_empty() {
+        return Err(Error::StillMissing(names(&still)));
     }
     if find("cargo-deny").is_none() {
         // It is asked once a day: building it with optimisations takes longer than it ever wins back.

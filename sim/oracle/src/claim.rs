@@ -136,7 +136,7 @@ fn observed_since(history: &History, claim: Claim) -> Option<u64> {
     last_observations(history).filter(|(host, _)| concerns(*host)).map(|(_, since_ns)| since_ns).min()
 }
 
-/// Every host that ever answered, with the instant of which its last answer tells.
+/// Every host that ever answered, with the instant that its last answer is about.
 fn last_observations(history: &History) -> impl Iterator<Item = (HostId, u64)> {
     let mut last: Vec<(HostId, u64)> = Vec::new();
     for (_, event) in history.events().iter().rev() {

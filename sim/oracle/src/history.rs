@@ -160,7 +160,7 @@ pub enum Event {
     },
 }
 
-/// How a history tells of writes.
+/// How a history records writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Writes {
     /// A copy writes for as long as it runs.
@@ -190,7 +190,7 @@ impl History {
         self.events.push((at_ns.max(last_ns), event));
     }
 
-    /// How it tells of writes.
+    /// How it records writes.
     #[must_use]
     pub const fn writes(&self) -> Writes {
         self.writes

@@ -18,7 +18,7 @@
 //! storage has is *stale*: its caches describe a file system that has changed since.
 //!
 //! This crate must never depend on the migration's state machine or on a simulator, nor take over an assumption of
-//! theirs: whoever records a history says what happened, and nothing about what was meant.
+//! theirs: a history says what happened, and nothing about what was meant.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! Copies, memory and storage at one instant of a history, advanced event by event. It judges nothing.
 
-use crate::history::{CopyId, End, Event, HostId, Part, SettingId, StorageId, Writes};
+use crate::history::{CopyId, Event, HostId, Part, SettingId, StorageId, Writes};
 
 /// A version of the guest's storage: the number of changes to any storage of the guest so far.
 pub(crate) type Version = u64;
@@ -46,8 +46,6 @@ pub(crate) struct State {
     pub(crate) copies: Vec<Copy>,
     pub(crate) storages: Vec<Storage>,
     pub(crate) defined_on: Vec<HostId>,
-    /// Whether the guest powered itself off, and nothing has run since.
-    pub(crate) is_powered_off: bool,
     changes: Version,
 }
 
@@ -140,10 +138,9 @@ impl State {
                 runs
             }
             Event::Mirrored { to, from } => self.mirror(to, from),
-            Event::Ended { copy, how, .. } => {
+            Event::Ended { copy, .. } => {
                 let before = self.copies.len();
                 self.copies.retain(|other| other.id != copy);
-                self.is_powered_off |= how == End::PoweredOff;
                 self.copies.len() < before
             }
             Event::Defined { host } => {
@@ -185,7 +182,7 @@ impl State {
 
     fn receive(&mut self, id: CopyId, from: CopyId, part: Part) -> bool {
         let Some(sender) = self.copy(from) else {
-            // What had arrived before the sender ended was told of before.
+            // What had arrived before the sender ended was recorded before.
             return false;
         };
         let (knows, memory) = (sender.knows, sender.memory);
@@ -204,7 +201,6 @@ impl State {
 
     /// A copy that was started may have written, however soon it was stopped again.
     fn start(&mut self, id: CopyId, at_ns: u64, writes: Writes) -> bool {
-        self.is_powered_off = false;
         let is_new = self.copy(id).is_some_and(|copy| !copy.runs());
         let booted = self.copy(id).map_or(0, |copy| self.version_of(copy.storage));
         let is_there = self.change(id, |copy| {

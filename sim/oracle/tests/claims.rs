@@ -78,9 +78,9 @@ fn a_claim_may_be_as_old_as_the_observation_it_rests_on() {
     history.record(30, Event::Observed { host: HERE, since_ns: 29, seen: Seen::Absent });
     history.record(31, Event::Observed { host: THERE, since_ns: 30, seen: Seen::Running });
     history.record(40, ended(NEW));
-    assert!(check_claim(&history, Claim::RunsOn(THERE)).is_ok(), "nobody could know better");
+    assert!(check_claim(&history, Claim::RunsOn(THERE)).is_ok(), "no observation says otherwise");
     history.record(50, Event::Observed { host: THERE, since_ns: 49, seen: Seen::NoAnswer });
-    assert!(check_claim(&history, Claim::RunsOn(THERE)).is_ok(), "no answer tells nothing");
+    assert!(check_claim(&history, Claim::RunsOn(THERE)).is_ok(), "a missing answer says nothing");
     history.record(60, Event::Observed { host: THERE, since_ns: 59, seen: Seen::Absent });
     history.record(61, Event::Observed { host: HERE, since_ns: 60, seen: Seen::Absent });
     let violation = check_claim(&history, Claim::RunsOn(THERE)).unwrap_err();

@@ -88,7 +88,7 @@ fn a_stale_source_that_is_resumed_is_found_with_its_evidence() {
 #[test]
 fn a_source_is_resumed_rightly_when_the_other_copy_has_not_run() {
     assert_eq!(rules(&then(&[ended(THERE, Actor::Hypervisor), started(HERE, Actor::Migration)])), []);
-    // Started and ended at one instant: nobody knows that it did nothing.
+    // Started and ended at one instant: it may have written.
     let mut history = history(&handed_over());
     for event in [started(THERE, Actor::Hypervisor), ended(THERE, Actor::Hypervisor)] {
         history.record(9_000_000, event);

@@ -1,7 +1,7 @@
 //! Which disks a migration copies, and what that may overwrite on the destination.
 //!
 //! The rules say the same before the start (`storage.copy-of-shared`, `storage.copy-unproven`, `storage.overwrite`). This
-//! is asked again by whoever makes the migrate call, on facts collected right before it, because a rule can be waived
+//! is checked again by the driver that makes the migrate call, on facts collected right before it, because a rule can be waived
 //! and a file can appear meanwhile. It must never let a copy begin because something is not known.
 
 use serde::{Deserialize, Serialize};
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!((plan[0].target.as_str(), plan[0].is_new, plan[0].format.as_str()), ("vda", true, "raw"));
         let unknown = facts(|_, storage| storage.sharing = Sharing::Unknown);
         assert!(DiskChoice::default().plan(&unknown).unwrap_err().contains("not known"));
-        // Whoever names it knows.
+        // Naming the disk says that it is known.
         assert!(named().plan(&unknown).is_ok());
     }
 
@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn when_every_disk_is_shared_nothing_is_copied() {
-        let mut told = facts(|_, storage| storage.sharing = Sharing::Proven);
-        DiskChoice::default().tell(&mut told);
-        assert_eq!(told.request.unwrap().storage_copy, StorageCopy::None);
+        let mut facts = facts(|_, storage| storage.sharing = Sharing::Proven);
+        DiskChoice::default().tell(&mut facts);
+        assert_eq!(facts.request.unwrap().storage_copy, StorageCopy::None);
     }
 }

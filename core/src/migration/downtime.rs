@@ -36,19 +36,25 @@ impl Downtime {
     }
 
     /// The source's copy is reported stopped.
-    pub(super) fn stopped(&mut self, now: Instant) {
+    fn stopped(&mut self, now: Instant) {
         if !self.has_moved {
             self.since.get_or_insert(now);
             self.gone_since = None;
         }
     }
 
+    /// A pause of ours was answered in this phase. After the copy it comes too late to stop anything.
+    pub(super) fn paused(&mut self, now: Instant, phase: PhaseName) {
+        if may_be_copying(phase) {
+            self.stopped(now);
+        }
+    }
+
     /// A hint that came in this phase. Outside of a copy it is late.
     pub(super) fn hinted(&mut self, now: Instant, hint: Hint, phase: PhaseName) {
-        let copies = matches!(phase, PhaseName::Precopy | PhaseName::SwitchingOver | PhaseName::Resolving);
         match hint {
-            Hint::SourceSuspended | Hint::PostcopyBegan if copies => self.stopped(now),
-            Hint::SourceResumed if copies && !self.has_moved => self.runs(now, 0),
+            Hint::SourceSuspended | Hint::PostcopyBegan if may_be_copying(phase) => self.stopped(now),
+            Hint::SourceResumed if may_be_copying(phase) && !self.has_moved => self.runs(now, 0),
             Hint::SourceSuspended
             | Hint::SourceResumed
             | Hint::PostcopyBegan
@@ -105,6 +111,11 @@ impl Downtime {
             self.ended_ns = Some(self.ended_ns.unwrap_or(0).saturating_add(ns));
         }
     }
+}
+
+/// Whether the source's copy may still be copied in this phase, so that what it reports is not late.
+const fn may_be_copying(phase: PhaseName) -> bool {
+    matches!(phase, PhaseName::Precopy | PhaseName::SwitchingOver | PhaseName::Resolving)
 }
 
 #[cfg(test)]

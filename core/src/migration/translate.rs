@@ -165,14 +165,9 @@ impl Migration {
     fn note_downtime(&mut self, place: Place, answer: &Answer) {
         match (place, answer) {
             (_, Answer::Facts(Ok(facts))) => self.downtime.begins_with(facts.guest.run),
-            // The only reaction that is answered so is a pause. After the copy it comes too late to stop anything.
-            (Place::Reaction, Answer::Acted(Ok(())))
-                if matches!(
-                    self.control.phase().name(),
-                    PhaseName::Precopy | PhaseName::SwitchingOver | PhaseName::Resolving
-                ) =>
-            {
-                self.downtime.stopped(self.now);
+            // The only reaction that is answered so is a pause.
+            (Place::Reaction, Answer::Acted(Ok(()))) => {
+                self.downtime.paused(self.now, self.control.phase().name());
             }
             (_, Answer::Copy(state)) => {
                 let side = if place == Place::Source { Side::Source } else { Side::Destination };

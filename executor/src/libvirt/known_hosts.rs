@@ -12,6 +12,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::uri::escaped;
+
 /// Set once, as the process starts.
 static KNOWN: OnceLock<Known> = OnceLock::new();
 
@@ -55,15 +57,8 @@ impl Known {
             return Cow::Borrowed(uri);
         }
         let joint = if rest.contains('?') { '&' } else { '?' };
-        Cow::Owned(format!("{uri}{joint}{parameter}={}", escaped(value)))
+        Cow::Owned(format!("{uri}{joint}{parameter}={}", escaped(value.as_os_str().as_encoded_bytes())))
     }
-}
-
-/// A path as the value of a parameter.
-fn escaped(path: &Path) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(byte);
-    let one = |byte: u8| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    path.as_os_str().as_encoded_bytes().iter().copied().map(one).collect()
 }
 
 fn script_of(file: &Path) -> String {

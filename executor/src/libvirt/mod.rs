@@ -20,6 +20,7 @@ mod state;
 mod statistics;
 mod sys;
 pub mod versions;
+mod xml_text;
 
 pub use collect::{Untold, collect};
 pub use driver::{LibvirtPort, inventory};

@@ -28,6 +28,7 @@ mod tests;
 use std::fmt;
 
 pub use self::migrate::check_migrate_uri;
+pub(crate) use self::parameters::escaped;
 pub use self::pattern::Pattern;
 
 /// Bytes of a URI at most.
@@ -114,7 +115,7 @@ pub enum Reason {
     /// The transport or a parameter names a program.
     #[error("`{0}` names a program to run, which no URI may")]
     Program(String),
-    /// A parameter that is not known, or that nobody may give.
+    /// A parameter that is not known, or that is never allowed.
     #[error("the parameter `{0}` is not one that can be used")]
     Parameter(String),
     /// A parameter is given twice.
@@ -140,7 +141,7 @@ impl HostUri {
     /// The daemon behind a socket of this machine, for tunnels that this program made.
     #[must_use]
     pub fn through_socket(socket: &str) -> String {
-        format!("qemu+unix:///system?socket={}", parameters::escaped(socket))
+        format!("qemu+unix:///system?socket={}", escaped(socket))
     }
 
     /// The URI, as libvirt is given it.
@@ -212,7 +213,7 @@ impl fmt::Display for HostUri {
         f.write_str(&self.path)?;
         for (index, (name, value)) in self.parameters.iter().enumerate() {
             let joint = if index == 0 { '?' } else { '&' };
-            write!(f, "{joint}{name}={}", parameters::escaped(value))?;
+            write!(f, "{joint}{name}={}", escaped(value))?;
         }
         Ok(())
     }

@@ -89,9 +89,9 @@ fn decoded(value: &str) -> Option<String> {
 }
 
 /// A value with everything escaped that could mean something in a URI.
-pub(super) fn escaped(value: &str) -> String {
+pub(crate) fn escaped(value: impl AsRef<[u8]>) -> String {
     let one = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    value.bytes().map(one).collect()
+    value.as_ref().iter().copied().map(one).collect()
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -10,26 +10,26 @@ use super::probe::{self, Place, Seen};
 use crate::libvirt::{Connection, Domain};
 
 /// Both ends, and what may be done to them.
-pub(in crate::libvirt) struct Ends<'a> {
-    pub(in crate::libvirt) source: &'a Connection,
-    pub(in crate::libvirt) destination: &'a Connection,
-    pub(in crate::libvirt) domain: &'a Domain,
-    pub(in crate::libvirt) definition: &'a str,
+pub(super) struct Ends<'a> {
+    pub(super) source: &'a Connection,
+    pub(super) destination: &'a Connection,
+    pub(super) domain: &'a Domain,
+    pub(super) definition: &'a str,
     /// The definition that the destination will have.
-    pub(in crate::libvirt) destination_xml: &'a str,
+    pub(super) destination_xml: &'a str,
     /// Whether the sharing may be probed.
-    pub(in crate::libvirt) probe: bool,
+    pub(super) probe: bool,
 }
 
 /// One entry for each disk that has something in it, and one for each layer below it, as libvirt numbers them: `vda[1]`
 /// is the first layer below `vda`.
-pub(in crate::libvirt) fn facts(ends: &Ends<'_>, guest: &Guest, target: &Guest) -> Vec<DiskStorage> {
+pub(super) fn facts(ends: &Ends<'_>, guest: &Guest, target: &Guest) -> Vec<DiskStorage> {
     let mut all: Vec<DiskStorage> = Vec::new();
     let mut devices = Devices::default();
+    let is_active = ends.domain.state().is_ok_and(crate::libvirt::State::is_active);
     for disk in guest.disks.iter().filter(|disk| disk.source.is_some()) {
         let expected = target.disks.iter().find(|other| other.target == disk.target).unwrap_or(disk);
         let path = |disk: &Disk| disk.source.clone().unwrap_or_default();
-        let is_active = ends.domain.state().is_ok_and(crate::libvirt::State::is_active);
         let top = DiskStorage {
             target: disk.target.clone(),
             source_path: path(disk),

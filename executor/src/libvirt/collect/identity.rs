@@ -1,4 +1,4 @@
-//! What tells a piece of storage from every other, as each host tells it: names of devices that follow from the device
+//! What distinguishes a piece of storage from every other, as each host reports it: names of devices that follow from the device
 //! itself, keys that libvirt's pools have, and the servers and names of disks over the network.
 
 use roxmltree::{Document, Node};
@@ -28,7 +28,7 @@ impl Devices {
     }
 }
 
-/// A block device: what its host's device manager calls it tells which it is.
+/// A block device: what its host's device manager calls it identifies it.
 fn block_device(connection: &Connection, devices: &[String], path: &str, side: &mut StorageSide) {
     side.identities.extend(named(path));
     if let Some(found) = devices.iter().find_map(|xml| device(xml, path)) {
@@ -92,7 +92,7 @@ fn device(node_device: &str, path: &str) -> Option<BlockDevice> {
     Some(BlockDevice { bytes, identities })
 }
 
-/// What a device's name tells of it. Only names that follow from the device itself count, not those in the order of
+/// The identities in a device's name. Only names that follow from the device itself count, not those in the order of
 /// discovery. Source: udev's rules for persistent storage.
 fn named(path: &str) -> Vec<Identity> {
     let of = |kind: &str, value: &str| Identity { kind: kind.to_owned(), value: plain(value) };
@@ -127,7 +127,7 @@ fn plain(value: &str) -> String {
 }
 
 /// A disk over the network is what its definition names: its servers and its name on them. A server that is another
-/// machine on each host (`localhost`, a socket, none) stays in it: whoever compares identities knows those.
+/// machine on each host (`localhost`, a socket, none) stays in it: the comparison of identities knows those.
 pub(super) fn network(definition: &str, target: &str) -> Option<Identity> {
     let parsed = Document::parse(definition).ok()?;
     let disk = parsed.descendants().filter(|node| node.has_tag_name("disk")).find(|disk| {
@@ -157,24 +157,24 @@ mod tests {
     #[test]
     fn a_lun_is_what_its_names_say() {
         let found = device(LUN, "/dev/sdb").unwrap();
-        let told: Vec<_> =
+        let identities: Vec<_> =
             found.identities.iter().map(|one| (one.kind.as_str(), one.value.as_str())).collect();
-        assert_eq!((told, found.bytes), (vec![("wwid", "600508b1001c"), ("serial", "S1")], Some(4096)));
+        assert_eq!((identities, found.bytes), (vec![("wwid", "600508b1001c"), ("serial", "S1")], Some(4096)));
         assert!(device(LUN, "/dev/sdc").is_none());
     }
 
     #[test]
     fn names_in_the_order_of_discovery_tell_nothing() {
         assert!(named("/dev/sda").is_empty() && named("/dev/mapper/mpatha").is_empty());
-        let told = |path: &str| {
+        let identities_of = |path: &str| {
             let found = named(path).into_iter().map(|one| format!("{} {}", one.kind, one.value));
             found.collect::<Vec<_>>()
         };
-        assert_eq!(told("/dev/disk/by-id/dm-uuid-mpath-3600A"), ["multipath 3600a", "wwid 600a"]);
-        assert_eq!(told("/dev/disk/by-id/dm-uuid-LVM-AbC"), ["lvm abc"]);
-        assert_eq!(told("/dev/disk/by-id/nvme-uuid.1-2"), ["nvme 1-2"]);
+        assert_eq!(identities_of("/dev/disk/by-id/dm-uuid-mpath-3600A"), ["multipath 3600a", "wwid 600a"]);
+        assert_eq!(identities_of("/dev/disk/by-id/dm-uuid-LVM-AbC"), ["lvm abc"]);
+        assert_eq!(identities_of("/dev/disk/by-id/nvme-uuid.1-2"), ["nvme 1-2"]);
         let path = "/dev/disk/by-path/ip-192.0.2.1:3260-iscsi-iqn.2026-11.x:disks-lun-1";
-        assert_eq!(told(path), ["iscsi 192.0.2.1:3260 iqn.2026-11.x:disks/1"]);
+        assert_eq!(identities_of(path), ["iscsi 192.0.2.1:3260 iqn.2026-11.x:disks/1"]);
         assert_eq!(names_of(&[LUN.to_owned()], "/dev/sdb").len(), 4);
     }
 

@@ -28,16 +28,16 @@ impl Links {
     }
 
     fn from_lists(interfaces: Vec<ListedInterface>, node_devices: &[String]) -> Self {
-        // A host always has a loopback device; none at all means that nobody looked.
+        // A host always has a loopback device; none at all means that nothing was listed.
         let mut links = Self { is_complete: !interfaces.is_empty(), ..Self::default() };
         for device in node_devices {
             links.add(xml::network_device(device).ok().flatten());
         }
         for ListedInterface { name, xml, is_active } in interfaces {
             match xml.as_deref().map(xml::interface) {
-                Some(Ok(told)) => {
-                    links.is_complete &= !told.is_configured;
-                    links.add(told.links);
+                Some(Ok(read)) => {
+                    links.is_complete &= !read.is_configured;
+                    links.add(read.links);
                 }
                 // Ports of a bridge are named in its XML alone.
                 Some(Err(_)) | None => links.is_complete = false,
@@ -98,8 +98,8 @@ mod tests {
     fn node_devices_alone_are_no_complete_list() {
         let links = Links::from_lists(Vec::new(), &[ETH0.to_owned()]);
         assert_eq!(links.all(), None);
-        let told: Vec<_> = links.attributes().into_iter().map(|one| (one.path, one.value)).collect();
-        assert_eq!(told, [("destination.seen-links.eth0".to_owned(), "up".into())]);
+        let found: Vec<_> = links.attributes().into_iter().map(|one| (one.path, one.value)).collect();
+        assert_eq!(found, [("destination.seen-links.eth0".to_owned(), "up".into())]);
     }
 
     #[test]
@@ -110,9 +110,9 @@ mod tests {
             "<interface type='ethernet' name='eth0'><mtu size='1500'/><link state='unknown'/></interface>";
         let listed = vec![interface("br0", Some(bridge)), interface("eth0", Some(eth0))];
         let all = Links::from_lists(listed, &[ETH0.to_owned()]).all().unwrap();
-        let told: Vec<_> = all.iter().map(|link| (link.name.as_str(), link.active, link.mtu)).collect();
+        let found: Vec<_> = all.iter().map(|link| (link.name.as_str(), link.active, link.mtu)).collect();
         assert_eq!(
-            told,
+            found,
             [("br0", None, Some(9000)), ("eth0", Some(true), Some(1500)), ("eth1.5", Some(false), None)]
         );
     }

@@ -3,15 +3,15 @@
 //! What a host does not tell stays unknown: a question that fails must never look like an answer. Nothing is changed on
 //! either host, except what the probe for shared storage makes and removes again (see `probe`).
 
-pub(super) mod disks;
+mod disks;
 mod guest;
 mod host;
 mod identity;
 mod links;
-pub(super) mod probe;
+mod probe;
 pub(super) mod users;
 
-use whimbrel_plugins::facts::{Facts, Request};
+use whimbrel_plugins::facts::{Attribute, DiskStorage, Domain as Guest, Facts, Request};
 use whimbrel_plugins::xml;
 
 use super::driver::Link;
@@ -43,27 +43,28 @@ pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
     };
     let source = Link::open(&uris.source).map_err(at(here))?;
     let destination = Link::open(&uris.destination).map_err(at(there))?;
-    let (domain, definition, guest) = told(&source, name).map_err(at(here))?;
+    let (domain, definition, guest) = find(&source, name).map_err(at(here))?;
     let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(at(there))?;
     let expected = target.as_ref().unwrap_or(&guest);
+    let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
     let (mut of_source, links) = host::facts(here, &source, &guest, None).map_err(at(here))?;
     of_source.links = links.all();
-    let cpu = host::cpu(inquiry.destination_xml.as_deref().unwrap_or(&definition));
-    let told = host::facts(there, &destination, expected, cpu.as_deref());
-    let (mut of_destination, mut links) = told.map_err(at(there))?;
-    let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
+    let cpu = host::cpu(expected_xml);
+    let (mut of_destination, mut links) =
+        host::facts(there, &destination, expected, cpu.as_deref()).map_err(at(there))?;
     if xml::uses_open_vswitch(expected_xml, "domain").unwrap_or(true) {
         links.forget_completeness();
     }
     of_destination.links = links.all();
-    let Facts { storage, mut attributes, .. } = storage(
-        [&source, &destination],
-        &domain,
-        inquiry.destination_xml.as_deref(),
-        inquiry.probe,
-        inquiry.copy_disks,
-    )
-    .map_err(at(here))?;
+    let ends = disks::Ends {
+        source: &source,
+        destination: &destination,
+        domain: &domain,
+        definition: &definition,
+        destination_xml: expected_xml,
+        probe: inquiry.probe,
+    };
+    let (storage, mut attributes) = storage_of(&ends, &guest, expected, inquiry.copy_disks);
     attributes.extend(links.attributes());
     attributes.sort_by(|one, other| one.path.cmp(&other.path));
     let request = Request { live: true, persist_destination: true, ..Request::default() };
@@ -72,7 +73,7 @@ pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
         target,
         source: Some(of_source),
         destination: Some(of_destination),
-        storage,
+        storage: Some(storage),
         attributes,
         guest: Some(guest),
         ..Facts::default()
@@ -101,25 +102,33 @@ pub(super) fn storage(
         destination_xml: destination_xml.unwrap_or(&definition),
         probe,
     };
-    let storage = disks::facts(&ends, &guest, target.as_ref().unwrap_or(&guest));
-    let paths: Vec<String> = storage.iter().map(|disk| disk.destination_path.clone()).collect();
-    // Who uses a file matters only where one is to be written.
-    let used = if copy { users::users(destination, &paths, Some(&guest.uuid)).ok() } else { None };
-    let attributes = used.map(|used| copying::users(&storage, &used)).unwrap_or_default();
+    let (storage, attributes) = storage_of(&ends, &guest, target.as_ref().unwrap_or(&guest), copy);
     Ok(Facts { guest: Some(guest), target, storage: Some(storage), attributes, ..Facts::default() })
 }
 
-fn told(
-    source: &Connection,
-    name: &str,
-) -> Result<(super::Domain, String, whimbrel_plugins::facts::Domain), LibvirtError> {
-    let domain = source.lookup(name)?;
-    let definition = domain.xml(XmlView::Current)?;
-    let told = guest::facts(&domain, &definition)?;
-    Ok((domain, definition, told))
+/// The storage of each disk, and for a copy who uses the destination's files.
+fn storage_of(
+    ends: &disks::Ends<'_>,
+    guest: &Guest,
+    target: &Guest,
+    copy: bool,
+) -> (Vec<DiskStorage>, Vec<Attribute>) {
+    let storage = disks::facts(ends, guest, target);
+    let paths: Vec<String> = storage.iter().map(|disk| disk.destination_path.clone()).collect();
+    // Who uses a file matters only where one is to be written.
+    let used = if copy { users::users(ends.destination, &paths, Some(&guest.uuid)).ok() } else { None };
+    let attributes = used.map(|used| copying::users(&storage, &used)).unwrap_or_default();
+    (storage, attributes)
 }
 
-fn target(definition: &str) -> Result<whimbrel_plugins::facts::Domain, LibvirtError> {
+fn find(source: &Connection, name: &str) -> Result<(super::Domain, String, Guest), LibvirtError> {
+    let domain = source.lookup(name)?;
+    let definition = domain.xml(XmlView::Current)?;
+    let guest = guest::facts(&domain, &definition)?;
+    Ok((domain, definition, guest))
+}
+
+fn target(definition: &str) -> Result<Guest, LibvirtError> {
     xml::domain(definition).map_err(|error| unreadable("virDomainMigrateToURI3", &error))
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use whimbrel_plugins::facts::Sharing;
 use whimbrel_plugins::xml;
 
+use crate::libvirt::xml_text::escaped;
 use crate::libvirt::{Connection, ErrorCode, LibvirtError, StoragePool};
 
 /// Pools and files of probes begin so; the seconds since 1970 follow.
@@ -230,7 +231,7 @@ impl Opened {
             Self::Pool { pool, name, free_bytes, .. } => Ok(Seen {
                 exists: Some(true),
                 pool: if name.starts_with(MARK) { String::new() } else { name.clone() },
-                // A probe's pool is gone before a copy: libvirt would not find the room that it tells of.
+                // A probe's pool is gone before a copy: libvirt would not find the room that it reports.
                 free_bytes: if name.starts_with(MARK) { None } else { *free_bytes },
                 files: files
                     .iter()
@@ -251,7 +252,7 @@ impl Opened {
 }
 
 fn pool_xml(directory: &str) -> String {
-    let path = directory.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let path = escaped(directory);
     let name = unguessable();
     format!("<pool type='dir'><name>{name}</name><target><path>{path}</path></target></pool>")
 }

@@ -1,7 +1,7 @@
 //! Which guests of a host use a file or a block device, running or not, by their definitions.
 //!
 //! What no definition names is not seen: layers below an image that libvirt does not list, and files of other programs.
-//! A question that fails is an error, never the answer that nobody uses it.
+//! A question that fails is an error, never the answer that it is unused.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ pub(in crate::libvirt) fn users(
             Ok((domain.name()?, domain.uuid()?, used))
         };
         let (name, uuid, used) = match read() {
-            Ok(told) => told,
+            Ok(read) => read,
             // It ended while it was asked.
             Err(LibvirtError { code: ErrorCode::NoDomain, .. }) => continue,
             Err(error) => return Err(error),

@@ -14,7 +14,8 @@ use super::failure::failure;
 use super::{Hosts, lock};
 use crate::copying::{CopiedDisk, request};
 use crate::libvirt::collect::{self, users};
-use crate::libvirt::{Connection, LibvirtError, host_uuid};
+use crate::libvirt::xml_text::escaped;
+use crate::libvirt::{Connection, ErrorCode, LibvirtError};
 
 impl Hosts {
     /// The disks that would be copied now. Nothing is changed on either host, except by the probe for shared storage.
@@ -42,16 +43,20 @@ impl Hosts {
         new
     }
 
-    /// Chooses the disks anew, creates those that are not there, and keeps other migrations of this process from them.
+    /// Chooses the disks again, creates those that are not there, and keeps other migrations of this process from them.
     pub(super) fn prepare_copies(&self) -> Result<(), Failure> {
         let copied = self.plan_copies()?;
         if copied.is_empty() {
             return Ok(());
         }
-        let told = |error: &LibvirtError| failure(Side::Destination, error);
-        let destination = self.destination.connection().map_err(|error| told(&error))?;
-        let capabilities = destination.capabilities_xml().map_err(|error| told(&error))?;
-        let host = host_uuid(&capabilities).unwrap_or_else(|_| self.route.destination.clone());
+        let failed = |error: &LibvirtError| failure(Side::Destination, error);
+        let destination = self.destination.connection().map_err(|error| failed(&error))?;
+        let host = match destination.host_uuid() {
+            Ok(uuid) => uuid,
+            // Its capabilities name none: then its URI stands for it.
+            Err(error) if error.code == ErrorCode::XmlError => self.route.destination.clone(),
+            Err(error) => return Err(failed(&error)),
+        };
         let paths = copied.iter().map(|disk| users::plain(&disk.path)).collect();
         let claim = Claim::new(&host, paths).map_err(|path| {
             Failure::new(
@@ -118,9 +123,9 @@ impl Hosts {
 
 /// Creates a file in its pool, or fails when it is there.
 fn create(destination: &Connection, disk: &CopiedDisk) -> Result<(), Failure> {
-    let told = |error: &LibvirtError| failure(Side::Destination, error);
+    let failed = |error: &LibvirtError| failure(Side::Destination, error);
     let path = &disk.path;
-    let found = destination.pool_of(path).map_err(|error| told(&error))?;
+    let found = destination.pool_of(path).map_err(|error| failed(&error))?;
     let (pool, name) = found.ok_or_else(|| {
         let directory = path.rsplit_once('/').map_or(path.as_str(), |(directory, _)| directory);
         let message = format!(
@@ -132,14 +137,13 @@ fn create(destination: &Connection, disk: &CopiedDisk) -> Result<(), Failure> {
     let size = disk.size_bytes.ok_or_else(|| {
         Failure::new(Fault::UnsafeStorage, format!("the size of disk `{}` is not known", disk.target))
     })?;
-    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let xml = format!(
         "<volume><name>{}</name><capacity unit='bytes'>{size}</capacity><allocation>0</allocation>\
          <target><format type='{}'/></target></volume>",
         escaped(name),
-        escaped(&disk.format).replace('\'', "&apos;"),
+        escaped(&disk.format),
     );
-    pool.create_volume(&xml).map(drop).map_err(|error| told(&error))
+    pool.create_volume(&xml).map(drop).map_err(|error| failed(&error))
 }
 
 /// Paths that a migration may create, once that is known.

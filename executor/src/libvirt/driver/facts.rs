@@ -25,7 +25,7 @@ impl Hosts {
     }
 
     /// The files that the migration would create on the destination. A plan that cannot be made is for the rules to
-    /// refuse in their words; the migrate call makes it anew and refuses it as well.
+    /// refuse in their words; the migrate call plans again and refuses it as well.
     fn disks_to_make(&self) -> Vec<String> {
         let copied = self.plan_copies().unwrap_or_default();
         self.note_disks_to_make(&copied)

@@ -50,8 +50,9 @@ mod tests {
 
     #[test]
     fn a_rate_that_libvirt_does_not_report_is_no_zero() {
-        let told = from_libvirt(&JobStatistics::default());
-        let rates = (told.dirty_rate_pages_per_second, told.bandwidth_bytes_per_second, told.downtime_ms);
+        let numbers = from_libvirt(&JobStatistics::default());
+        let rates =
+            (numbers.dirty_rate_pages_per_second, numbers.bandwidth_bytes_per_second, numbers.downtime_ms);
         assert_eq!(rates, (None, None, None));
     }
 

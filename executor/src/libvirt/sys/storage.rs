@@ -65,15 +65,7 @@ impl Connection {
     /// # Errors
     /// Whatever libvirt reports.
     pub fn volume_bytes(&self, path: &str) -> Result<Option<u64>, LibvirtError> {
-        let call = "virStorageVolLookupByPath";
-        let path = c_string(call, "the path", path)?;
-        // SAFETY: the handle is valid as long as `self`, and the path outlives the call; the answer is ours.
-        let raw = unsafe { virt_sys::virStorageVolLookupByPath(self.raw(), path.as_ptr()) };
-        match check_pointer(call, raw) {
-            Ok(volume) => StorageVolume(volume).bytes().map(Some),
-            Err(error) if matches!(error.code, ErrorCode::NoStorageVolume | ErrorCode::NoSupport) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.volume_at(path)?.map(|volume| volume.bytes()).transpose()
     }
 
     /// What the pool of the storage at a path knows it by: for logical volumes and SCSI devices an identity of the device,
@@ -82,15 +74,7 @@ impl Connection {
     /// # Errors
     /// Whatever libvirt reports.
     pub fn volume_key(&self, path: &str) -> Result<Option<String>, LibvirtError> {
-        let call = "virStorageVolLookupByPath";
-        let path = c_string(call, "the path", path)?;
-        // SAFETY: the handle is valid as long as `self`, and the path outlives the call; the answer is ours.
-        let raw = unsafe { virt_sys::virStorageVolLookupByPath(self.raw(), path.as_ptr()) };
-        match check_pointer(call, raw) {
-            Ok(volume) => StorageVolume(volume).key().map(Some),
-            Err(error) if matches!(error.code, ErrorCode::NoStorageVolume | ErrorCode::NoSupport) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.volume_at(path)?.map(|volume| volume.key()).transpose()
     }
 
     /// The path of a volume that is named by its pool and its name; none when there is no such pool or volume.
@@ -111,8 +95,21 @@ impl Connection {
         };
         match pool.volume(name) {
             Ok(volume) => volume.map(|volume| volume.path()).transpose(),
-            // A pool that is not active tells nothing of its volumes.
+            // libvirt lists no volumes of a pool that is not active.
             Err(error) if error.code == ErrorCode::OperationInvalid => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The volume at a path, if a pool knows it.
+    fn volume_at(&self, path: &str) -> Result<Option<StorageVolume>, LibvirtError> {
+        let call = "virStorageVolLookupByPath";
+        let path = c_string(call, "the path", path)?;
+        // SAFETY: the handle is valid as long as `self`, and the path outlives the call; the answer is ours.
+        let raw = unsafe { virt_sys::virStorageVolLookupByPath(self.raw(), path.as_ptr()) };
+        match check_pointer(call, raw) {
+            Ok(volume) => Ok(Some(StorageVolume(volume))),
+            Err(error) if matches!(error.code, ErrorCode::NoStorageVolume | ErrorCode::NoSupport) => Ok(None),
             Err(error) => Err(error),
         }
     }

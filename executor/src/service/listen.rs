@@ -92,7 +92,7 @@ async fn accept(listener: &Listener) -> io::Result<(Stream, Peer)> {
 async fn attend(stream: Stream, peer: Peer, tls: Option<TlsAcceptor>, router: Router) {
     let stream = match stream {
         Stream::Tcp(stream) => stream,
-        // Nobody but this machine's kernel is between the two.
+        // Only this machine's kernel is between the two.
         Stream::Unix(stream) => return speak(stream, peer, router).await,
     };
     // Events are small and must not wait for more.

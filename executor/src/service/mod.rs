@@ -164,7 +164,7 @@ struct Desk {
     rates: Rates,
 }
 
-/// Serves until a signal ends it. `ready` is told where it listens, as clients write it, once every migration that ran is driven again.
+/// Serves until a signal ends it. `ready` receives where it listens, as clients write it, once every migration that ran is driven again.
 ///
 /// # Errors
 /// See [`ServiceError`].

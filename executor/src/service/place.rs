@@ -73,7 +73,7 @@ impl Listener {
                 remove_left(path)?;
                 let listener = UnixListener::bind(path)?;
                 let file = SocketFile(path.clone());
-                // Made under a mask that keeps everybody out; nobody is let in before the group is right.
+                // Made under a mask that excludes everybody else; the mode is widened only once the group is right.
                 fs::set_permissions(path, Permissions::from_mode(0o600))?;
                 if let Some(gid) = group {
                     chown(path, None, Some(gid))?;

@@ -76,18 +76,26 @@ pub(super) fn problem(answer: CancelAnswer) -> Option<Problem> {
             "do what docs/in-doubt.md says, which this service has at /page/in-doubt.md",
         ),
     };
-    let problem = Problem::new(StatusCode::CONFLICT, code, "the migration was not cancelled", remedy);
+    let problem = Problem::new(status(answer), code, "the migration was not cancelled", remedy);
     Some(problem.guest(guest).detail(answer.to_string()))
 }
 
 /// 200 when it was cancelled, 202 while that is not known, 409 when it was not.
+pub(super) const fn status(answer: CancelAnswer) -> StatusCode {
+    match answer {
+        CancelAnswer::Cancelled => StatusCode::OK,
+        CancelAnswer::InDoubt => StatusCode::ACCEPTED,
+        CancelAnswer::TooLate | CancelAnswer::Refused | CancelAnswer::Unresolved => StatusCode::CONFLICT,
+    }
+}
+
+/// The answer as a document, or as a problem.
 pub(super) fn respond(answer: CancelAnswer, reply: CancelReply) -> Response {
-    match (problem(answer), answer) {
-        (Some(problem), _) => {
+    match problem(answer) {
+        Some(problem) => {
             let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-            (problem.status(), kind, Json(CancelRefused { problem, reply })).into_response()
+            (status(answer), kind, Json(CancelRefused { problem, reply })).into_response()
         }
-        (None, CancelAnswer::InDoubt) => (StatusCode::ACCEPTED, Json(reply)).into_response(),
-        (None, _) => Json(reply).into_response(),
+        None => (status(answer), Json(reply)).into_response(),
     }
 }

@@ -90,7 +90,7 @@ impl fmt::Display for Counted {
 }
 
 pub(super) async fn guard(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or_else(nobody);
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_else(unknown_peer);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let caller = identify(&desk, &request, peer);
     let changes = !matches!(method, Method::GET | Method::HEAD);
@@ -114,7 +114,7 @@ pub(super) async fn guard(State(desk): State<Desk>, mut request: Request, next: 
     hardened(response)
 }
 
-fn nobody() -> Peer {
+fn unknown_peer() -> Peer {
     Peer::Address(SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
@@ -130,7 +130,7 @@ fn identify(desk: &Desk, request: &Request, peer: Peer) -> Result<Caller, Proble
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let needs_token = desk.tokens.is_some() && matches!(peer, Peer::Address(_));
-    // Whoever reaches the service without a token may do everything: a foreign name for our address is a foreign page.
+    // A client that needs no token may do everything: a foreign name for our address is a foreign page.
     if !needs_token && !is_local(host) {
         return Err(forbidden("host.foreign", "the request is addressed to a name that is not this host's"));
     }

@@ -69,7 +69,7 @@ pub(super) async fn history(
     let more = rows.len() > most;
     rows.truncate(most);
     let event = |row: crate::service::store::EventRow| PastEvent {
-        id: format!("{}.{}", row.number, row.place),
+        id: row.id(),
         migration: row.migration.to_string(),
         at_ns: row.at_ns,
         // The writer wrote it.

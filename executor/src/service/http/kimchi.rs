@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use whimbrel_core::{CancelAnswer, GuestRun, Spec};
+use whimbrel_core::{GuestRun, Spec};
 
 use super::cancels;
 use super::documents::{Migration, migration};
@@ -328,17 +328,12 @@ pub(super) async fn end_task(
         "recovery": reply.recovery,
         "migration": reply.migration,
     });
-    let problem = cancels::problem(answer);
-    let status = match (&problem, answer) {
-        (Some(problem), _) => problem.status(),
-        (None, CancelAnswer::InDoubt) => StatusCode::ACCEPTED,
-        (None, _) => StatusCode::OK,
-    };
-    if let (Some(error), Some(fields)) = (problem.map(KimchiError::from), document.as_object_mut()) {
+    let error = cancels::problem(answer).map(KimchiError::from);
+    if let (Some(error), Some(fields)) = (error, document.as_object_mut()) {
         fields.insert("code".to_owned(), Value::String(error.code));
         fields.insert("reason".to_owned(), Value::String(error.reason));
     }
-    Ok((status, Json(document)).into_response())
+    Ok((cancels::status(answer), Json(document)).into_response())
 }
 
 async fn task(desk: &Desk, id: i64) -> Result<Task, Problem> {

@@ -116,8 +116,7 @@ fn events(follow: Follow) -> impl Stream<Item = Result<Event, Infallible>> {
             "{{\"migration\":\"{}\",\"at_ns\":{},\"event\":{}}}",
             event.migration, event.at_ns, event.body
         );
-        let id = format!("{}.{}", event.number, event.place);
-        Some((Ok(Event::default().id(id).event(kind).data(data)), follow))
+        Some((Ok(Event::default().id(event.id()).event(kind).data(data)), follow))
     })
 }
 

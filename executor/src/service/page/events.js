@@ -116,7 +116,7 @@ function take({ data }) {
 
 const send = (what) => port?.postMessage(what);
 
-// Tells a hub who this tab is. It holds a lock for as long as it lives, which is how the hub learns that it is gone.
+// Registers this tab with a hub. It holds a lock for as long as it lives, which is how the hub learns that it is gone.
 function hello(to) {
   const lock = `whimbrel tab ${crypto.randomUUID()}`;
   const say = () => {

@@ -1,6 +1,6 @@
 // Shares one stream of events among the tabs of a browser: a browser keeps six connections to a service, and a stream for
 // each tab would leave none for a cancel. Each tab is a port here. What waits for a tab is bounded: one that does not
-// keep up is told that it missed events, and reads them from the service's history.
+// keep up is notified that it missed events, and reads them from the service's history.
 
 import { follow } from "./stream.js";
 

@@ -7,7 +7,7 @@ const MOST_TEXT = 4 * 2 ** 20;
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Follows the events until `signal`. EventSource cannot send a token, so the few lines of the format are read here. After a
-// break it goes on after the last event that was seen. `on` has `event`, `connected` (told whether events may be missing
+// break it goes on after the last event that was seen. `on` has `event`, `connected` (its argument: whether events may be missing
 // before the next one) and `lost`; it returns the problem that makes it pointless to try again.
 export async function follow(token, signal, on) {
   let last = null;

@@ -79,6 +79,13 @@ pub(super) struct EventRow {
     pub(super) body: String,
 }
 
+impl EventRow {
+    /// Its `id`, as clients see it and give it back.
+    pub(super) fn id(&self) -> String {
+        format!("{}.{}", self.number, self.place)
+    }
+}
+
 /// The reading half.
 #[derive(Clone, Debug)]
 pub(super) struct Store {

@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_yet_is_absent_and_a_measured_zero_is_kept() {
-        let told = Statistics {
+        let reported = Statistics {
             elapsed_ms: 5_000,
             memory_sent_bytes: 1 << 30,
             dirty_rate_pages_per_second: Some(0),
@@ -285,16 +285,16 @@ mod tests {
             downtime_ms: Some(300),
             ..look(1, 1 << 20)
         };
-        let first_pass = told.measured(false);
+        let first_pass = reported.measured(false);
         assert_eq!((first_pass.dirty_rate_pages_per_second, first_pass.downtime_ms), (None, None));
         assert_eq!(first_pass.bandwidth_bytes_per_second, Some(0), "a link that stalls has no bandwidth");
-        let stopped = Statistics { iteration: 3, ..told }.measured(false);
+        let stopped = Statistics { iteration: 3, ..reported }.measured(false);
         assert_eq!((stopped.dirty_rate_pages_per_second, stopped.downtime_ms), (Some(0), None));
-        let busy = Statistics { dirty_rate_pages_per_second: Some(7), iteration: 3, ..told };
+        let busy = Statistics { dirty_rate_pages_per_second: Some(7), iteration: 3, ..reported };
         assert_eq!(busy.measured(false), busy);
-        let ended = told.measured(true);
+        let ended = reported.measured(true);
         assert_eq!((ended.dirty_rate_pages_per_second, ended.downtime_ms), (None, Some(300)));
-        let early = Statistics { elapsed_ms: 99, iteration: 3, ..told }.measured(false);
+        let early = Statistics { elapsed_ms: 99, iteration: 3, ..reported }.measured(false);
         assert_eq!((early.dirty_rate_pages_per_second, early.bandwidth_bytes_per_second), (None, None));
     }
 

@@ -1,6 +1,6 @@
 //! The port of a migration whose definition for the destination is on record without its secrets.
 //!
-//! It is driven on after a restart as any other: its copy is watched, and where the guest is, is looked at. What it must never
+//! It is driven on after a restart as any other: its copy is watched, and both hosts are observed. What it must never
 //! do is begin the copy, which would give the guest another password than the operator said, or none.
 
 use std::sync::mpsc::Sender;
@@ -27,7 +27,7 @@ impl Port for Redacted {
         }
         let answer = Answer::CallReturned(Err(Failure::new(Fault::Refused, WHY)));
         let observation = Observation::Answer { to: command.id, answer };
-        // When nobody listens any more, the migration has ended.
+        // Without a receiver the migration has ended.
         let _ = self.inbox.send(Message::Observed { observation, since: Clock::now() });
     }
 }

@@ -5,7 +5,7 @@
 use whimbrel_core::{Ending, Outcome, Verdict, Whereabouts};
 use whimbrel_sim::{Scenario, Simulation};
 
-/// How often progress is looked at, and how long hints and answers take at most.
+/// How often progress is polled, and how long hints and answers take at most.
 const PRECISION_MS: u64 = 250 + 50;
 
 struct Run {
@@ -42,7 +42,11 @@ fn fault(trigger: &str, what: &str) -> String {
 #[track_caller]
 fn assert_true(run: &Run) {
     let told_ms = run.outcome.downtime_ms.expect("everything was observed");
-    assert!(told_ms.abs_diff(run.real_ms) <= PRECISION_MS, "told {told_ms} ms, really {} ms", run.real_ms);
+    assert!(
+        told_ms.abs_diff(run.real_ms) <= PRECISION_MS,
+        "reported {told_ms} ms, really {} ms",
+        run.real_ms
+    );
 }
 
 #[test]

@@ -65,9 +65,9 @@ fn a_source_is_not_resumed_after_the_guest_ran_and_powered_off_on_the_destinatio
     assert_eq!(run_with_oracle(&plan, false).broken, None);
 }
 
-/// The guest wakes up in post-copy, and libvirt tells it as running; whoever drives was gone meanwhile.
+/// The guest wakes up in post-copy, and libvirt reports it as running; the driver was gone meanwhile.
 #[test]
-#[ignore = "the control machine still ends the source's half of a post-copy that is told as running"]
+#[ignore = "the control machine still ends the source's half of a post-copy that is reported as running"]
 fn the_source_half_of_a_post_copy_is_kept_when_the_guest_has_woken_up() {
     let plan = Plan {
         seed: 0,
@@ -88,7 +88,7 @@ fn the_source_half_of_a_post_copy_is_kept_when_the_guest_has_woken_up() {
 
 const POSTCOPY: Request = Request::React(Wish::Postcopy);
 
-/// A driver's mistake: a copy that is there is told as absent.
+/// A driver's mistake: a copy that is there is reported as absent.
 fn nothing_is_there(input: Input) -> Input {
     match input {
         Input::Hypervisor(Observation::Answer {

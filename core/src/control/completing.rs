@@ -71,7 +71,7 @@ impl Completing {
         }
         match self.sighting.assess(ledger) {
             Assessment::DestinationRuns => Done::completed(Whereabouts::DestinationRunning, ledger),
-            // A guest that ran and is paused now may be so for a moment only: it is looked at again.
+            // A guest that ran and is paused now may be so for a moment only: it is observed again.
             Assessment::DestinationPaused if ledger.guest_was == GuestRun::Running => {
                 Resolving::enter(self.sighting, ledger, orders)
             }

@@ -165,7 +165,7 @@ impl Ending {
     pub const ALL: [Self; 5] =
         [Self::Completed, Self::Cancelled, Self::Failed, Self::InDoubt, Self::ArrivedStopped];
 
-    /// The causes that it may have, for whoever counts endings by cause.
+    /// The causes that it may have, for counts of endings by cause.
     #[must_use]
     pub const fn causes(self) -> &'static [Option<Cause>] {
         match self {

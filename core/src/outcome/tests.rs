@@ -29,7 +29,7 @@ fn only_a_guest_that_was_moved_and_does_not_run_although_it_did_has_an_ending_of
         for guest in Whereabouts::ALL {
             for guest_was in [GuestRun::Running, GuestRun::Paused, GuestRun::NotRunning] {
                 for has_arrived in [false, true] {
-                    let told = ending.with_guest(guest, guest_was, has_arrived);
+                    let found = ending.with_guest(guest, guest_was, has_arrived);
                     let expected = match (ending, guest, guest_was) {
                         (Ending::Completed, Whereabouts::DestinationPaused, GuestRun::Running) => {
                             Ending::ArrivedStopped
@@ -41,7 +41,7 @@ fn only_a_guest_that_was_moved_and_does_not_run_although_it_did_has_an_ending_of
                         }
                         _ => ending,
                     };
-                    assert_eq!(told, expected, "{ending} {guest} {guest_was:?} {has_arrived}");
+                    assert_eq!(found, expected, "{ending} {guest} {guest_was:?} {has_arrived}");
                 }
             }
         }

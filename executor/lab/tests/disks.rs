@@ -39,9 +39,9 @@ fn migrate(lab: &Lab, more: &[&str]) -> (i32, String) {
     command.args(["migrate", "guest", beta.as_str(), "--source", alpha.as_str()]);
     command.arg("--journal").arg(&journal).args(more);
     let Output { status, stdout, stderr } = command.output().unwrap();
-    let told = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    println!("migrate {more:?}: {status}\n{told}");
-    (status.code().unwrap_or(-1), told)
+    let output = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    println!("migrate {more:?}: {status}\n{output}");
+    (status.code().unwrap_or(-1), output)
 }
 
 fn image(lab: &Lab, name: &str, format: ImageFormat) -> GuestDisk {
@@ -64,12 +64,12 @@ fn disks_of_each_format_are_copied_and_a_shared_one_is_left_out() {
     let digest = lab.alpha().disk_digest(&raw, ImageFormat::Raw).unwrap();
     let (lab, guest) = lab_with(disks, lab);
     // To name the shared one is refused: it would be copied onto itself.
-    let (code, told) = migrate(&lab, &["--copy-disks=vda,vdb,vdc"]);
-    assert_eq!((code, told.contains("storage.copy-of-shared")), (3, true));
+    let (code, output) = migrate(&lab, &["--copy-disks=vda,vdb,vdc"]);
+    assert_eq!((code, output.contains("storage.copy-of-shared")), (3, true));
     assert!(!lab.beta().has_file(&raw), "nothing was begun");
     // Without a probe nothing is known, and nothing begins.
-    let (code, told) = migrate(&lab, &["--copy-disks", "--no-probe"]);
-    assert_eq!((code, told.contains("storage.copy-unproven")), (3, true));
+    let (code, output) = migrate(&lab, &["--copy-disks", "--no-probe"]);
+    assert_eq!((code, output.contains("storage.copy-unproven")), (3, true));
     let (code, _) = migrate(&lab, &["--copy-disks", "--unsafe"]);
     assert_eq!(code, 0);
     guest.wait_until(LONG, |now| now.owner == Some(1)).unwrap();
@@ -93,15 +93,15 @@ fn a_file_there_is_overwritten_only_if_that_is_allowed_and_no_guest_uses_it() {
     let allow = |path: &Path| format!("--overwrite-disk={}", path.display());
     let both = [allow(&raw), allow(&qcow2)];
     for more in [vec!["--copy-disks"], vec!["--copy-disks", both[0].as_str()]] {
-        let (code, told) = migrate(&lab, &more);
-        assert_eq!((code, told.contains("storage.overwrite")), (3, true), "{more:?}");
+        let (code, output) = migrate(&lab, &more);
+        assert_eq!((code, output.contains("storage.overwrite")), (3, true), "{more:?}");
         assert_eq!(there(), before, "{more:?}");
     }
     // A rule can be weighed down; the driver looks again.
     let policy = lab.folder().join("policy.toml");
     std::fs::write(&policy, "[rule.\"storage.overwrite\"]\nseverity = \"warn\"\n").unwrap();
-    let (code, told) = migrate(&lab, &["--copy-disks", "--policy", &policy.to_string_lossy()]);
-    assert_eq!((code, told.contains("would overwrite")), (3, true));
+    let (code, output) = migrate(&lab, &["--copy-disks", "--policy", &policy.to_string_lossy()]);
+    assert_eq!((code, output.contains("would overwrite")), (3, true));
     assert_eq!(there(), before);
     // A guest there that is off uses one of them: whatever is allowed, it stays.
     let other = GuestSpec {
@@ -113,8 +113,8 @@ fn a_file_there_is_overwritten_only_if_that_is_allowed_and_no_guest_uses_it() {
     };
     lab.define_guest_on(lab.beta(), &other).unwrap();
     let allowed = ["--copy-disks", both[0].as_str(), both[1].as_str()];
-    let (code, told) = migrate(&lab, &allowed);
-    assert_eq!((code, told.contains("other")), (3, true));
+    let (code, output) = migrate(&lab, &allowed);
+    assert_eq!((code, output.contains("other")), (3, true));
     assert_eq!(there(), before);
     lab.beta().virsh(&["undefine", "other"]).unwrap();
     let (code, _) = migrate(&lab, &allowed);
@@ -137,9 +137,9 @@ fn a_rollback_removes_its_own_file_alone() {
     let overwrite = format!("--overwrite-disk={}", foreign.display());
     // The copy of disks cannot end in this time, so the migration is cancelled.
     let slow = ["--copy-disks", overwrite.as_str(), "--bandwidth", "1", "--timeout", "2"];
-    let (code, told) = migrate(&lab, &slow);
+    let (code, output) = migrate(&lab, &slow);
     assert_eq!(code, 3);
-    assert!(told.contains("the disks made on") && told.contains("were removed"));
+    assert!(output.contains("the disks made on") && output.contains("were removed"));
     assert!(!lab.beta().has_file(&own) && lab.beta().has_file(&foreign));
     assert_eq!(
         lab.alpha().domain_state("guest").unwrap().map(|state| state.starts_with("running")),
@@ -147,7 +147,7 @@ fn a_rollback_removes_its_own_file_alone() {
     );
     // Without a pool no file can be created there: nothing begins.
     lab.beta().virsh(&["pool-destroy", "images"]).unwrap();
-    let (code, told) = migrate(&lab, &["--copy-disks", overwrite.as_str()]);
-    assert_eq!((code, told.contains("storage.copy-target")), (3, true));
+    let (code, output) = migrate(&lab, &["--copy-disks", overwrite.as_str()]);
+    assert_eq!((code, output.contains("storage.copy-target")), (3, true));
     lab.remove().unwrap();
 }

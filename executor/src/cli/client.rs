@@ -207,9 +207,9 @@ fn document(mut body: ureq::Body) -> Result<Value, CliError> {
 }
 
 fn refused(status: StatusCode, problem: &Value) -> CliError {
-    let told = |name: &str| field(problem, name).as_str().map(clean);
-    let what = told("detail").or_else(|| told("title")).unwrap_or_else(|| status.to_string());
-    CliError::Refused { what, remedy: told("remedy").unwrap_or_default() }
+    let text = |name: &str| field(problem, name).as_str().map(clean);
+    let what = text("detail").or_else(|| text("title")).unwrap_or_else(|| status.to_string());
+    CliError::Refused { what, remedy: text("remedy").unwrap_or_default() }
 }
 
 struct Client {

@@ -106,7 +106,7 @@ async function watched(context, proxy, direct, store) {
   assert.ok(sent < MOST_MS_UNTIL_SENT, `the cancel was sent after ${sent} ms`);
   await pages[0].locator("#answer").getByText(/The cancel: cancelled: the guest is on the source/).waitFor();
   assert.equal((await get(direct.address, `/api/v1/migrations/${id}`)).state, "cancelled");
-  // Every other tab is told by the stream that they share.
+  // Every other tab learns it from the stream that they share.
   for (const page of pages) await page.locator("#standing").getByText(/Cancelled: .database. runs on alpha/).waitFor();
   console.log(`     ${TABS} tabs: the cancel was sent ${sent} ms after it was pressed, with ${proxy.most} streams at most`);
   assert.equal(proxy.most, 1, "streams of events");

@@ -11,7 +11,7 @@ use crate::harness::{Folder, Service};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_whimbrel");
 /// An account and a group that own nothing.
-const NOBODY: &str = "65534";
+const OTHER_UID: &str = "65534";
 
 fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().unwrap();
@@ -20,7 +20,7 @@ fn is_root() -> bool {
 
 fn as_nobody(program: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", program]);
+    command.args(["--reuid", OTHER_UID, "--regid", OTHER_UID, "--clear-groups", program]);
     command.args(arguments).output().unwrap()
 }
 
@@ -172,7 +172,7 @@ fn other_accounts_are_let_in_by_their_group_only() {
     drop(alone);
     let order = r#"{"guest":"idle","destination":"sim://beta"}"#;
     for (role, begins) in [("look", 403), ("operate", 202)] {
-        let group = format!("{NOBODY}:{role}");
+        let group = format!("{OTHER_UID}:{role}");
         let service = Service::start(&folder.path(role), &["--listen", &place, "--allow-group", &group]);
         assert_eq!(mode(&path), 0o660);
         assert_eq!(ask("GET", "/api/v1/guests", None).0, 200);

@@ -31,8 +31,8 @@ fn a_definition_needs_a_role_of_its_own() {
         service.with_token(token);
         assert_eq!(service.post("/api/v1/preflight", &plain).0, 200);
         for path in ["/api/v1/preflight", "/api/v1/migrations?dry_run=true"] {
-            let (told, answer) = service.post(path, &defined);
-            assert_eq!(told, status, "{answer}");
+            let (answered, answer) = service.post(path, &defined);
+            assert_eq!(answered, status, "{answer}");
             if status == 403 {
                 assert_eq!(answer["code"], "role.too-low", "{answer}");
                 assert!(answer["detail"].as_str().unwrap().contains("`define` is needed"), "{answer}");
@@ -70,13 +70,13 @@ fn secrets_are_not_written_down_and_an_adopted_migration_begins_no_copy_without_
     service.process.kill();
     let mut service = start();
     assert_eq!(service.post("/api/v1/migrations/1/cancel", &json!({})).1["answer"], "cancelled");
-    let told =
+    let shown =
         ["/api/v1/migrations/1", "/api/v1/migrations/1/journal", "/api/v1/audit", "/api/v1/migrations"]
             .map(|path| service.text("GET", path, &[], None).1)
             .join("\n");
     let log = service.log();
     service.process.kill();
-    let mut kept = told.into_bytes();
+    let mut kept = shown.into_bytes();
     kept.extend(log.into_bytes());
     for file in ["store", "store-wal", "store-shm"] {
         kept.extend(std::fs::read(folder.path(file)).unwrap_or_default());

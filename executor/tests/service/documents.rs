@@ -67,8 +67,8 @@ fn an_array_is_no_reaction_and_no_limit() {
             "{detail}"
         );
     }
-    let told = service.text("GET", "/api/v1/migrations/1/journal", &[], None).1;
-    assert!(!told.contains("\"react\""), "a reaction was carried out: {told}");
+    let journal = service.text("GET", "/api/v1/migrations/1/journal", &[], None).1;
+    assert!(!journal.contains("\"react\""), "a reaction was carried out: {journal}");
 }
 
 #[test]

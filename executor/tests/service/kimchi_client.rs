@@ -84,7 +84,7 @@ fn the_client_deletes_the_guest_that_it_migrated_and_no_other() {
     );
     assert_eq!(client.would_delete("web"), ["web"]);
     service.wait("/plugins/kimchi/tasks/1", |task| task["status"] == "finished");
-    // Another guest migrates, here begun natively, and the finished one is nobody's task any more.
+    // Another guest migrates, here begun natively, and the finished one is not returned as its task.
     assert_eq!(slow(&service, "database", "sim://alpha", "sim://beta").0, 202);
     assert_eq!(client.would_delete("web"), [""; 0]);
     assert_eq!(client.would_delete("idle"), [""; 0]);
@@ -180,14 +180,14 @@ fn a_running_task_is_found_however_many_came_after_it() {
 fn every_error_under_kimchis_address_is_in_its_words() {
     let folder = Folder::new();
     let mut service = Service::start(&folder.path("store"), &[]);
-    let told = |(status, error): (u16, Value), wanted: u16| {
+    let refused_in_kimchis_form = |(status, error): (u16, Value), wanted: u16| {
         assert_eq!(status, wanted, "{error}");
         assert!(error["code"].as_str().unwrap().starts_with(&wanted.to_string()), "{error}");
         assert!(error["reason"].is_string() && error["title"].is_null(), "{error}");
     };
-    told(service.ask("DELETE", "/plugins/kimchi/vms/web", HEADERS, None), 405);
-    told(service.get("/plugins/kimchi/storagepools"), 404);
-    told(
+    refused_in_kimchis_form(service.ask("DELETE", "/plugins/kimchi/vms/web", HEADERS, None), 405);
+    refused_in_kimchis_form(service.get("/plugins/kimchi/storagepools"), 404);
+    refused_in_kimchis_form(
         service.ask(
             "POST",
             "/plugins/kimchi/vms/web/migrate",
@@ -196,8 +196,14 @@ fn every_error_under_kimchis_address_is_in_its_words() {
         ),
         403,
     );
-    told(service.post("/plugins/kimchi/vms/web/migrate", &json!({"remote_host": ""})), 400);
-    told(service.post("/plugins/kimchi/vms/web/migrate", &json!({"remote_host": "  "})), 400);
+    refused_in_kimchis_form(
+        service.post("/plugins/kimchi/vms/web/migrate", &json!({"remote_host": ""})),
+        400,
+    );
+    refused_in_kimchis_form(
+        service.post("/plugins/kimchi/vms/web/migrate", &json!({"remote_host": "  "})),
+        400,
+    );
     for path in ["vms/", "vms/web/", "tasks/"] {
         assert_eq!(service.get(&format!("/plugins/kimchi/{path}")).0, 200, "{path}");
     }
@@ -211,7 +217,7 @@ fn every_error_under_kimchis_address_is_in_its_words() {
     )
     .unwrap();
     service = Service::start(&folder.path("store"), &["--tokens", tokens.to_str().unwrap()]);
-    told(service.get("/plugins/kimchi/vms"), 401);
+    refused_in_kimchis_form(service.get("/plugins/kimchi/vms"), 401);
     std::fs::write(&tokens, format!("token = [[\"one\", \"look\", \"{}\"]]\n", "0".repeat(64))).unwrap();
     let serve = std::process::Command::new("timeout")
         .args(["20", env!("CARGO_BIN_EXE_whimbrel"), "serve"])

@@ -1,4 +1,4 @@
-//! Stores that earlier releases wrote: this build opens them, tells the same of what has ended, and adopts what has not.
+//! Stores that earlier releases wrote: this build opens them, reports the same of what has ended, and adopts what has not.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::harness::{Folder, Service};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
-/// Every store, with the folder of its release and what that release told of its migrations.
+/// Every store, with the folder of its release and what that release reported of its migrations.
 fn stores() -> Vec<(PathBuf, PathBuf, Vec<Value>)> {
     let mut stores = Vec::new();
     for release in fs::read_dir(FIXTURES).unwrap() {
@@ -46,16 +46,16 @@ fn every_store_is_opened_and_its_migrations_are_told_and_adopted() {
         );
         for one in &expected {
             let path = format!("/api/v1/migrations/{}", one["id"].as_str().unwrap());
-            let told = service.wait(&path, |told| told["state"] != "running");
-            assert_eq!(told["guest"], one["guest"], "{name}: {told}");
+            let now = service.wait(&path, |now| now["state"] != "running");
+            assert_eq!(now["guest"], one["guest"], "{name}: {now}");
             if one["state"] == "running" {
-                assert_eq!(told["trouble"], Value::Null, "{name}: {told}");
-                assert!(told["outcome"]["guest"].is_string(), "{name}: {told}");
+                assert_eq!(now["trouble"], Value::Null, "{name}: {now}");
+                assert!(now["outcome"]["guest"].is_string(), "{name}: {now}");
             } else {
-                assert_eq!(told["state"], one["state"], "{name}: {told}");
-                assert_eq!(told["trouble"], one["trouble"], "{name}: {told}");
-                assert_eq!(told["outcome"]["ending"], one["ending"], "{name}: {told}");
-                assert_eq!(told["outcome"]["guest"], one["whereabouts"], "{name}: {told}");
+                assert_eq!(now["state"], one["state"], "{name}: {now}");
+                assert_eq!(now["trouble"], one["trouble"], "{name}: {now}");
+                assert_eq!(now["outcome"]["ending"], one["ending"], "{name}: {now}");
+                assert_eq!(now["outcome"]["guest"], one["whereabouts"], "{name}: {now}");
             }
             let (status, journal) = service.text("GET", &format!("{path}/journal"), &[], None);
             assert_eq!(status, 200, "{name}");

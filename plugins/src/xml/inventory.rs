@@ -60,7 +60,7 @@ pub fn node_device(xml: &str) -> Result<Device, XmlError> {
     })
 }
 
-/// Reads the network device in `<device>`, a node device; none for a device of another kind. Its MTU is not told here.
+/// Reads the network device in `<device>`, a node device; none for a device of another kind. It has no MTU here.
 ///
 /// # Errors
 /// When it is not the XML of a device, or hostile.
@@ -79,7 +79,7 @@ pub struct Interface {
     /// The device itself, and those named within it: ports of a bridge, members of a bond, the device below a VLAN. Ports
     /// of a bridge are listed nowhere else.
     pub links: Vec<Link>,
-    /// Whether it tells how it is configured to start. The back end that does so (netcf) lists configured devices alone,
+    /// Whether it says how it is configured to start. The back end that does so (netcf) lists configured devices alone,
     /// so that others may be there too. Source: libvirt, "Interface XML format"; `interface_backend_udev.c`, which leaves
     /// the start mode out.
     pub is_configured: bool,

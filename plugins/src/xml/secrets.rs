@@ -1,6 +1,6 @@
 //! Definitions without their secrets, for what is written down.
 //!
-//! The document is written anew from what was understood of it; comments and processing instructions are left out. It must
+//! The document is written again from what was parsed; comments and processing instructions are left out. It must
 //! never be given to a hypervisor where something was taken out: see [`REDACTED`].
 
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ const ARGUMENTS: &str = "http://libvirt.org/schemas/domain/";
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// A domain's definition without passwords (`passwd` and the like), hypervisors' own arguments and variables, what firmware
-/// is told (`sysinfo`), cookies, launch secrets and metadata.
+/// receives (`sysinfo`), cookies, launch secrets and metadata.
 ///
 /// # Errors
 /// When it is not the XML of a domain.

@@ -22,12 +22,12 @@ pub struct Setup {
     pub plan: fn(u64) -> Plan,
     /// Whether the oracle is asked what really happened, and whether outcomes are true.
     pub with_oracle: bool,
-    /// What the machine is told instead of what its driver heard.
+    /// What the machine receives instead of what its driver received.
     pub told_as: fn(Input) -> Input,
 }
 
 impl Setup {
-    /// Hosts, links and drivers fail; the incidents of the world are looked at.
+    /// Hosts, links and drivers fail; the incidents of the world are checked.
     pub const PLAIN: Self = Self { plan: Plan::of, with_oracle: false, told_as: |input| input };
     /// Disks of the guest fail as well.
     pub const WITH_DISKS: Self = Self { plan: Plan::with_disks, ..Self::PLAIN };

@@ -275,7 +275,7 @@ impl Course {
         wrong.then_some(Broken::WrongPlace(said))
     }
 
-    /// Asks the oracle what really happened, and whether the outcome tells it. Once somebody else has let a stale or a
+    /// Asks the oracle what really happened, and whether the outcome reports it. Once somebody else has let a stale or a
     /// second copy run, every copy may be stale: that is not held against a migration that could not see it.
     fn ask_oracle(&self) -> Option<Broken> {
         let history = self.world.history(self.guest);

@@ -46,7 +46,7 @@ pub enum Fault {
     PowerOff(GuestId),
     /// The guest boots again, wherever it runs.
     Reboot(GuestId),
-    /// The guest sleeps and wakes up, wherever it runs. libvirt notes why it runs anew, whatever it noted before.
+    /// The guest sleeps and wakes up, wherever it runs. libvirt overwrites its reason for running, whatever that was.
     WakeUp(GuestId),
     /// A disk of a guest on a host fails: QEMU stops its CPUs, and the guest can be resumed.
     IoError(GuestId, HostId),
@@ -295,7 +295,7 @@ impl World {
         }
     }
 
-    /// What libvirt noted of a post-copy is overwritten: the guest is told as running, and nothing more.
+    /// What libvirt noted of a post-copy is overwritten: the guest is reported as running, and nothing more.
     fn wake_up(&mut self, guest: GuestId) {
         for copy in &mut self.resident_mut(guest).copies {
             copy.woke_up |= copy.life.runs();

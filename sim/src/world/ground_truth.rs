@@ -1,5 +1,5 @@
 //! What really happened to each guest, recorded for the oracle: when its copies were created, received memory, ran and
-//! ended. Nothing in the world reads it, and whoever drives a migration must not see it.
+//! ended. Nothing in the world reads it, and a driver of a migration must not see it.
 
 use whimbrel_core::port::{Setting, Settings};
 use whimbrel_core::{Answer, CommandId, CopyState, Observation};
@@ -147,7 +147,7 @@ impl World {
         self.record(guest, Event::Observed { host: recorded(host), since_ns, seen: Seen::NoAnswer });
     }
 
-    /// Whoever drives is about to be told something: what it knows of a host is recorded.
+    /// A driver is about to receive something: what it knows of a host is recorded.
     pub(super) fn record_told(&mut self, port: PortId, told: &Told) {
         let Told::Observed(Observation::Answer { to, answer: Answer::Copy(state) }) = told else { return };
         let Some((host, since_ns)) = self.looks.remove(&(port, *to)) else { return };

@@ -138,7 +138,7 @@ pub struct World {
     awaited: Vec<Awaited>,
     told: VecDeque<(PortId, Told)>,
     incidents: Vec<Incident>,
-    /// Looks at hosts that were answered, until whoever asked is told: the host, and when.
+    /// Observations of hosts that were answered and have not reached their driver: the host, and when.
     looks: BTreeMap<(PortId, CommandId), (HostId, u64)>,
 }
 

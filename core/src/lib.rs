@@ -42,7 +42,7 @@ mod time;
 pub use control::{Reaction, ReactionResult};
 pub use event::{CancelAnswer, Event, PhaseName};
 pub use facts::{Facts, Finding, GuestFacts, GuestRun, HostFacts, Severity, Verdict};
-pub use migration::{Input, Migration, Misuse, Output, Outputs, Request, View, Wish};
+pub use migration::{Input, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View, Wish};
 pub use outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery, Whereabouts};
 pub use port::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};
 pub use spec::{AtTimeout, Spec, SpecError, Ways};

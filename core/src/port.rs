@@ -146,7 +146,8 @@ pub enum CopyState {
     Running,
     /// An outgoing migration works on it: its CPUs run, or stand still for the switchover.
     Migrating,
-    /// A migration stopped its CPUs, and no job works on it any more.
+    /// A migration stopped its CPUs, and no job works on it any more. Half of a guest in post-copy is this only when its
+    /// statistics prove that no memory remains in it.
     Stopped,
     /// Its CPUs stand still for another reason: an operator, an I/O error.
     Paused,

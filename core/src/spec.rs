@@ -6,7 +6,7 @@ use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::Asked;
+use crate::control::{Asked, Change, Changes};
 
 /// QEMU's own bounds.
 pub(crate) const DOWNTIME_BOUNDS_MS: RangeInclusive<u64> = 1..=2_000_000;
@@ -91,6 +91,18 @@ impl Spec {
     /// What was asked for, as far as safety is concerned.
     pub(crate) fn asked(&self) -> Asked {
         Asked { postcopy: self.ways.postcopy, offline: self.ways.offline, at_timeout: self.at_timeout }
+    }
+
+    /// The settings that are to be changed before the copy begins.
+    pub(crate) fn plan(&self) -> Changes {
+        let wanted = [
+            (Change::DowntimeLimit, self.downtime_limit_ms.is_some()),
+            (Change::BandwidthLimit, self.bandwidth_limit_bytes_per_second.is_some()),
+        ];
+        wanted
+            .into_iter()
+            .filter(|(_, is_wanted)| *is_wanted)
+            .fold(Changes::EMPTY, |plan, (change, _)| plan.with(change))
     }
 
     /// A spec with every limit left to the hypervisor, a look at the progress each 250 ms, and 15 s for a reply.

@@ -140,8 +140,7 @@ impl Driver {
             let record = self.journal.is_some().then(|| next.clone());
             let outputs: Vec<Output> = self.migration.handle(now, next)?.collect();
             if let (Some(journal), Some(input)) = (&mut self.journal, record) {
-                let trail = self.migration.view().trail;
-                journal.push_str(&journal::record_line(&Record { at_ns: now, input, trail }));
+                journal.push_str(&journal::record_line(&Record::of(&self.migration, now, input)));
                 journal.push('\n');
             }
             for output in outputs {

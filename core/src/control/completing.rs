@@ -9,6 +9,7 @@ use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked}
 use crate::event::PhaseName;
 use crate::facts::GuestRun;
 use crate::outcome::Whereabouts;
+use crate::port::Side;
 
 /// The guest is said to be on the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,14 +70,15 @@ impl Completing {
         if !self.sighting.is_complete() || !self.numbers_read {
             return Phase::Completing(self);
         }
+        let here = self.sighting.side(Side::Source);
         match self.sighting.assess(ledger) {
-            Assessment::DestinationRuns => Done::completed(Whereabouts::DestinationRunning, ledger),
+            Assessment::DestinationRuns => Done::completed(Whereabouts::DestinationRunning, here, ledger),
             // A guest that ran and is paused now may be so for a moment only: it is observed again.
             Assessment::DestinationPaused if ledger.guest_was == GuestRun::Running => {
                 Resolving::enter(self.sighting, ledger, orders)
             }
-            Assessment::DestinationPaused => Done::completed(Whereabouts::DestinationPaused, ledger),
-            Assessment::DestinationOff => Done::completed(Whereabouts::DestinationOff, ledger),
+            Assessment::DestinationPaused => Done::completed(Whereabouts::DestinationPaused, here, ledger),
+            Assessment::DestinationOff => Done::completed(Whereabouts::DestinationOff, here, ledger),
             Assessment::SourceRuns
             | Assessment::SourcePaused
             | Assessment::SourceOff

@@ -6,7 +6,7 @@ use super::signal::{Changes, Order, Orders, ReactionResult, Signal};
 use super::{Ledger, Next, Phase, Unasked};
 use crate::event::PhaseName;
 use crate::outcome::{Cause, Ending, Whereabouts};
-use crate::port::Side;
+use crate::port::{CopyState, Side};
 
 /// It is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +41,8 @@ impl Done {
                 | Cause::CopyFailed
                 | Cause::ReplyLost
                 | Cause::PostcopyLost
-                | Cause::GuestStopped,
+                | Cause::GuestStopped
+                | Cause::DriverRestarted,
             )
             | None => Ending::Failed,
         };
@@ -54,17 +55,9 @@ impl Done {
     }
 
     /// The guest is on the destination. What was changed on the source went with the copy that carried it, and disks that
-    /// were made are used.
-    pub(super) fn completed(guest: Whereabouts, ledger: &mut Ledger) -> Phase {
-        Self::completed_leaving(guest, None, ledger)
-    }
-
-    /// The same, with a definition left on a side.
-    pub(super) fn completed_leaving(
-        guest: Whereabouts,
-        definition_left: Option<Side>,
-        ledger: &mut Ledger,
-    ) -> Phase {
+    /// were made are used. A definition that is left on the source, which was seen in state `here`, is named.
+    pub(super) fn completed(guest: Whereabouts, here: CopyState, ledger: &mut Ledger) -> Phase {
+        let definition_left = ledger.definition_left_here(here);
         ledger.undo = Changes::EMPTY;
         ledger.cause = None;
         Phase::Done(Self { ending: Ending::Completed, guest, unsettled: None, definition_left })
@@ -77,10 +70,15 @@ impl Done {
     }
 
     /// Where the guest is could not be made sure. What is on record for undoing is named as not undone: the copy that
-    /// carries it could not be told apart.
-    pub(super) fn in_doubt(guest: Whereabouts, unsettled: Option<Side>, ledger: &mut Ledger) -> Phase {
+    /// carries it could not be told apart. So is a definition that is left on a side.
+    pub(super) fn in_doubt(
+        guest: Whereabouts,
+        unsettled: Option<Side>,
+        definition_left: Option<Side>,
+        ledger: &mut Ledger,
+    ) -> Phase {
         ledger.give_up_undoing();
-        Phase::Done(Self { ending: Ending::InDoubt, guest, unsettled, definition_left: None })
+        Phase::Done(Self { ending: Ending::InDoubt, guest, unsettled, definition_left })
     }
 
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {

@@ -8,13 +8,13 @@ use super::signal::{Order, Orders};
 use crate::port::{CopyState, Side};
 
 /// Orders a resume. The other host must have been seen without the guest in memory (invariant 1: two copies never run),
-/// and the source's copy must not have been left by a post-copy (invariant 3).
+/// and the source's copy must not have been left by a post-copy (invariant 3), nor be older than the disks (invariant 4).
 pub(super) fn resume(side: Side, sighting: Sighting, ledger: &Ledger, orders: &mut Orders) {
     let across = sighting.side(side.other());
     assert!(across.is_gone(), "invariant 1: no resume on the {side} while the copy across is {across}");
     assert!(
-        side == Side::Destination || ledger.may_resume_source(),
-        "invariant 3: no resume on the source when post-copy was asked for or seen"
+        side == Side::Destination || ledger.may_resume_source(across),
+        "invariants 3 and 4: no resume on the source after post-copy, or when the destination may have run the guest"
     );
     orders.give(Order::Resume(side));
 }
@@ -27,8 +27,8 @@ pub(super) fn destroy(side: Side, sighting: Sighting, orders: &mut Orders) {
         across == CopyState::Running,
         "invariant 2: no destroy on the {side} while the copy across is {across}"
     );
-    let is_leftover = matches!(this, CopyState::Stopped | CopyState::Paused | CopyState::Incoming)
-        || side == Side::Source && this.is_half();
+    // Half of a guest in post-copy is no leftover: it may hold memory that the other half misses.
+    let is_leftover = matches!(this, CopyState::Stopped | CopyState::Paused | CopyState::Incoming);
     assert!(is_leftover, "invariant 2: no destroy on the {side} of a copy that is {this}");
     orders.give(Order::Destroy(side));
 }
@@ -57,12 +57,19 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::control::{Asked, Changes, Mark};
+    use crate::control::{Asked, Changes, Found, Mark};
+    use crate::facts::GuestRun;
     use crate::spec::AtTimeout;
 
     fn ledger(postcopy_asked: bool) -> Ledger {
         let asked = Asked { postcopy: true, offline: false, at_timeout: AtTimeout::Cancel };
         let mut ledger = Ledger::new(Changes::EMPTY, asked);
+        ledger.note_found(Found {
+            run: GuestRun::Running,
+            is_persistent: true,
+            is_defined_there: false,
+            makes_disks: false,
+        });
         if postcopy_asked {
             ledger.mark(Mark::PostcopyAsked);
         }
@@ -99,12 +106,40 @@ mod tests {
 
     #[test]
     fn a_resume_passes_only_when_the_copy_across_is_gone() {
-        for side in [Side::Source, Side::Destination] {
-            let pairs = let_through(Order::Resume(side), side, |sighting, orders| {
+        let resumes = |side| {
+            let_through(Order::Resume(side), side, |sighting, orders| {
                 resume(side, sighting, &ledger(false), orders);
-            });
-            assert!(pairs.iter().all(|(_, across)| matches!(across, CopyState::Defined | CopyState::Absent)));
-            assert_eq!(pairs.len(), 2 * CopyState::ALL.len());
+            })
+        };
+        let there = resumes(Side::Destination);
+        assert!(there.iter().all(|(_, across)| matches!(across, CopyState::Defined | CopyState::Absent)));
+        assert_eq!(there.len(), 2 * CopyState::ALL.len());
+        // A definition on the destination is stored in the step that starts the guest there.
+        let here = resumes(Side::Source);
+        assert!(here.iter().all(|(_, across)| *across == CopyState::Absent));
+        assert_eq!(here.len(), CopyState::ALL.len());
+    }
+
+    #[test]
+    fn no_resume_on_the_source_passes_once_the_destination_may_have_run() {
+        let resumes = |ledger: Ledger| {
+            let_through(Order::Resume(Side::Source), Side::Source, |sighting, orders| {
+                resume(Side::Source, sighting, &ledger, orders);
+            })
+        };
+        let mut ran = ledger(false);
+        ran.mark(Mark::DestinationRan);
+        assert_eq!(resumes(ran), []);
+        let found = |is_persistent, is_defined_there| Found {
+            run: GuestRun::Running,
+            is_persistent,
+            is_defined_there,
+            makes_disks: false,
+        };
+        for (is_persistent, is_defined_there) in [(false, false), (true, true)] {
+            let mut without_trace = ledger(false);
+            without_trace.note_found(found(is_persistent, is_defined_there));
+            assert_eq!(resumes(without_trace), [], "no definition would show that the guest ran there");
         }
     }
 
@@ -121,12 +156,12 @@ mod tests {
 
     #[test]
     fn a_destroy_passes_only_for_what_is_left_beside_a_guest_that_runs() {
-        use CopyState::{Incoming, Paused, Postcopy, PostcopyFailed, Running, Stopped};
+        use CopyState::{Incoming, Paused, Running, Stopped};
         let destroys = |side| {
             let_through(Order::Destroy(side), side, |sighting, orders| destroy(side, sighting, orders))
         };
         let left = |states: &[CopyState]| states.iter().map(|state| (*state, Running)).collect::<Vec<_>>();
-        assert_eq!(destroys(Side::Source), left(&[Stopped, Paused, Incoming, Postcopy, PostcopyFailed]));
+        assert_eq!(destroys(Side::Source), left(&[Stopped, Paused, Incoming]));
         assert_eq!(destroys(Side::Destination), left(&[Stopped, Paused, Incoming]));
     }
 

@@ -54,6 +54,12 @@ pub enum Mark {
     PauseAtTimeout,
     /// At the timeout the guest is moved first.
     PostcopyAtTimeout,
+    /// The destination was seen with the guest running, or stopped after it had run: the disks may be newer than the memory
+    /// of a source that stands still, which must never run again.
+    DestinationRan,
+    /// What is known of the migration was inferred from a journal that could not be replayed: nothing is destroyed or
+    /// undefined on such knowledge.
+    Inferred,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -82,7 +88,7 @@ impl Ledger {
         self.marks.0 & mark.bit() != 0
     }
 
-    pub(super) fn mark(&mut self, mark: Mark) {
+    pub(crate) fn mark(&mut self, mark: Mark) {
         self.set(mark, true);
     }
 
@@ -91,7 +97,7 @@ impl Ledger {
     }
 
     /// Notes what the facts say.
-    pub(super) fn note_found(&mut self, found: Found) {
+    pub(crate) fn note_found(&mut self, found: Found) {
         self.guest_was = found.run;
         self.set(Mark::MakesDisks, found.makes_disks);
         self.set(Mark::TakesDefinition, found.is_persistent);
@@ -99,7 +105,7 @@ impl Ledger {
     }
 
     /// Notes what was seen of the guest.
-    pub(super) fn note_seen(&mut self, side: Side, state: CopyState) {
+    pub(crate) fn note_seen(&mut self, side: Side, state: CopyState) {
         if state.is_half() {
             self.mark(Mark::PostcopySeen);
         }
@@ -107,18 +113,52 @@ impl Ledger {
         if side == Side::Destination && is_there {
             self.mark(Mark::DestinationReceives);
         }
+        if side == Side::Destination && is_there && state != CopyState::Incoming
+            || self.has_stored_definition(side, state)
+        {
+            self.mark(Mark::DestinationRan);
+        }
+    }
+
+    /// Whether this observation shows a definition that the migration stored. libvirt stores it immediately before it
+    /// starts the guest (`qemuMigrationDstFinishFresh`: persist, then start the CPUs).
+    fn has_stored_definition(&self, side: Side, state: CopyState) -> bool {
+        side == Side::Destination
+            && self.has(Mark::TakesDefinition)
+            && !self.has(Mark::Offline)
+            && self.has_left_definition(state)
     }
 
     /// Notes why the migration is being left; a cause that stands already stays.
-    pub(super) fn blame(&mut self, cause: Cause) {
+    pub(crate) fn blame(&mut self, cause: Cause) {
         self.cause = self.cause.or(Some(cause));
     }
 
-    /// Whether the source's copy may be let run, if everything else speaks for it: never after post-copy, nor when it
-    /// may have begun unseen.
+    /// Whether the source's copy may be resumed while the destination is in state `there`: never after post-copy, nor when
+    /// post-copy may have begun unobserved, and only when the destination cannot have run the guest. Its definition would
+    /// be there if it had. Where there is none to go by (a transient guest, or a destination that had a definition before),
+    /// no observation excludes that the guest ran and ended there.
     #[must_use]
-    pub const fn may_resume_source(&self) -> bool {
-        !self.has(Mark::PostcopyAsked) && !self.has(Mark::PostcopySeen)
+    pub const fn may_resume_source(&self, there: CopyState) -> bool {
+        let would_show = self.has(Mark::TakesDefinition) && !self.has(Mark::DefinedThere);
+        !self.has(Mark::PostcopyAsked)
+            && !self.has(Mark::PostcopySeen)
+            && !self.has(Mark::DestinationRan)
+            && would_show
+            && matches!(there, CopyState::Absent)
+    }
+
+    /// Whether a source's copy that stands still, for whatever reason, may be older than the disks. A guest that was paused
+    /// before the migration arrives paused, and has run on the destination only if it was seen to.
+    pub(super) const fn may_be_stale(&self, there: CopyState) -> bool {
+        self.has(Mark::DestinationRan)
+            || matches!(self.guest_was, GuestRun::Running) && !self.may_resume_source(there)
+    }
+
+    /// The side on which a definition is left that the guest should have taken along, when the source is in state `here` and
+    /// the guest is on the destination.
+    pub(super) fn definition_left_here(&self, here: CopyState) -> Option<Side> {
+        (here == CopyState::Defined && self.has(Mark::TakesDefinition)).then_some(Side::Source)
     }
 
     /// Whether this migration left a definition on the destination: where the guest was defined before, it stays.
@@ -147,7 +187,7 @@ impl Ledger {
         }
     }
 
-    fn set(&mut self, mark: Mark, holds: bool) {
+    pub(super) fn set(&mut self, mark: Mark, holds: bool) {
         if holds {
             self.marks.0 |= mark.bit();
         } else {
@@ -157,6 +197,26 @@ impl Ledger {
 }
 
 impl Mark {
+    /// Every mark.
+    pub(super) const ALL: [Self; 16] = [
+        Self::CancelAsked,
+        Self::SwitchoverBegan,
+        Self::DestinationReceives,
+        Self::OriginalsKnown,
+        Self::PostcopyAllowed,
+        Self::PostcopyAsked,
+        Self::PostcopySeen,
+        Self::PausedByUs,
+        Self::MakesDisks,
+        Self::TakesDefinition,
+        Self::DefinedThere,
+        Self::Offline,
+        Self::PauseAtTimeout,
+        Self::PostcopyAtTimeout,
+        Self::DestinationRan,
+        Self::Inferred,
+    ];
+
     const fn bit(self) -> u16 {
         1 << self as u16
     }

@@ -33,6 +33,7 @@ mod resolving;
 mod rolling_back;
 mod sighting;
 mod signal;
+mod snapshot;
 mod switching_over;
 mod validating;
 
@@ -40,17 +41,19 @@ pub use completing::Completing;
 pub use done::Done;
 pub use ledger::{Ledger, Mark};
 pub use postcopy::Postcopy;
-pub use precopy::{Abort, Call, Precopy};
+pub use precopy::{Abort, Call, Poll, Precopy};
 pub use preparing::Preparing;
 pub use recovering::Recovering;
 pub use resolving::Resolving;
 pub use rolling_back::RollingBack;
 pub use sighting::{Assessment, Sighting};
 pub use signal::{Change, Changes, Found, Order, Orders, Reaction, ReactionResult, Signal, Timer};
+pub use snapshot::LedgerSnapshot;
 pub use switching_over::SwitchingOver;
 pub use validating::Validating;
 
 use crate::event::PhaseName;
+use crate::outcome::Cause;
 use crate::spec::AtTimeout;
 
 /// The whole control state of a migration.
@@ -137,6 +140,21 @@ impl Control {
             Phase::Done(phase) => phase.on(signal, &mut ledger, &mut orders),
         }?;
         Ok((Self { phase, ledger }, orders))
+    }
+
+    /// A migration that another release drove, as far as its ledger tells. If the migrate call may have been made, the hosts
+    /// are observed first; if not, what was changed is put back, and nothing begins.
+    #[must_use]
+    pub fn take_over(ledger: Ledger, call_made: bool) -> (Self, Orders) {
+        let mut ledger = ledger;
+        let mut orders = Orders::default();
+        let phase = if call_made {
+            Resolving::after_lost_reply(&mut orders)
+        } else {
+            ledger.blame(Cause::DriverRestarted);
+            RollingBack::restore(&mut ledger, &mut orders)
+        };
+        (Self { phase, ledger }, orders)
     }
 
     /// The phase.

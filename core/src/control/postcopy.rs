@@ -6,7 +6,7 @@
 //! copy may go on without a caller; a success leads to [`Completing`].
 
 use super::ledger::Mark;
-use super::precopy::{Abort, Call, Precopy};
+use super::precopy::{Abort, Call, Poll, Precopy};
 use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
 use super::{Completing, Ledger, Next, Phase, Recovering, Unasked};
 use crate::event::PhaseName;
@@ -31,8 +31,10 @@ enum Asking {
     Nothing,
     /// The job.
     Job,
-    /// The destination: only the guest itself tells whether it goes on.
-    Guest,
+    /// The destination: only the guest itself shows whether it goes on.
+    Guest {
+        job_active: bool,
+    },
     /// The source, while no call would tell of it: a destination says "post-copy" also when the source has given the other
     /// half up.
     Rest,
@@ -55,7 +57,7 @@ impl Postcopy {
         // Nothing but the hand-over itself can be the cause of an end from here on.
         ledger.cause = None;
         orders.give(Order::Arm(Timer::Poll));
-        let asking = if copy.polling { Asking::Job } else { Asking::Nothing };
+        let asking = if copy.poll == Poll::None { Asking::Nothing } else { Asking::Job };
         Phase::Postcopy(Self { asking, ..Self::with(copy.call) })
     }
 
@@ -95,7 +97,8 @@ impl Postcopy {
                 return Ok(Recovering::look(orders));
             }
             Signal::JobActive | Signal::JobGone | Signal::JobUnknown => {
-                self.ask(Asking::Guest, Order::Observe(Side::Destination), orders);
+                let asking = Asking::Guest { job_active: signal == Signal::JobActive };
+                self.ask(asking, Order::Observe(Side::Destination), orders);
             }
             Signal::Seen(side, state) => return Ok(self.on_seen((side, state), ledger, orders)),
             Signal::Elapsed(Timer::Reply) if self.asking != Asking::Nothing => {
@@ -150,15 +153,17 @@ impl Postcopy {
         ledger.note_seen(side, state);
         let lost = self.call == Call::Lost;
         match (self.asking, side) {
-            (Asking::Guest, Side::Destination) if state == CopyState::Postcopy && (self.joining || lost) => {
+            (Asking::Guest { job_active }, Side::Destination)
+                if goes_on(state, job_active) && (self.joining || lost) =>
+            {
                 self.ask(Asking::Rest, Order::Observe(Side::Source), orders);
             }
-            (Asking::Guest, Side::Destination) if state == CopyState::Postcopy => {
+            (Asking::Guest { job_active }, Side::Destination) if goes_on(state, job_active) => {
                 self.asking = Asking::Nothing;
                 self.stalled = false;
             }
-            (Asking::Guest, Side::Destination) if lost => return self.look_anew(orders),
-            (Asking::Guest, Side::Destination) => {
+            (Asking::Guest { .. }, Side::Destination) if lost => return self.look_anew(orders),
+            (Asking::Guest { .. }, Side::Destination) => {
                 self.asking = Asking::Nothing;
                 self.stall(orders);
             }
@@ -172,7 +177,7 @@ impl Postcopy {
                     return self.look_anew(orders);
                 }
             }
-            (Asking::Nothing | Asking::Job | Asking::Guest | Asking::Rest, _) => {}
+            (Asking::Nothing | Asking::Job | Asking::Guest { .. } | Asking::Rest, _) => {}
         }
         Phase::Postcopy(self)
     }
@@ -199,4 +204,10 @@ impl Postcopy {
             orders.give(Order::Arm(Timer::Patience));
         }
     }
+}
+
+/// Whether the destination's half runs and still receives memory. libvirt reports one that woke up, or was paused and resumed,
+/// as plainly running; without an active job that is a guest that has arrived, and whose call is overdue.
+const fn goes_on(there: CopyState, job_active: bool) -> bool {
+    matches!(there, CopyState::Postcopy) || job_active && matches!(there, CopyState::Running)
 }

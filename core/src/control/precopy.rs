@@ -19,12 +19,13 @@ use crate::port::{Hint, Side};
 pub struct Precopy {
     pub(super) call: Call,
     pub(super) abort: Abort,
-    pub(super) polling: bool,
-    pub(super) poll_again: bool,
+    pub(super) poll: Poll,
     /// Whether the job was not seen when it was looked for last, although the call is out.
     pub(super) unseen: bool,
     /// The reaction that is being carried out.
     pub(super) reacting: Option<Reaction>,
+    /// Whether the same was requested before and not refused: a refusal of this request says nothing about that one.
+    pub(super) repeats: bool,
 }
 
 /// The migrate call.
@@ -34,6 +35,17 @@ pub enum Call {
     Out,
     /// Its reply was lost, and the copy was seen going on: its end is found by looking.
     Lost,
+}
+
+/// A query of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Poll {
+    /// None is out.
+    None,
+    /// One is out.
+    Out,
+    /// One is out, and another follows it as soon as it has ended.
+    OutAndAgain,
 }
 
 /// An abort.
@@ -68,10 +80,10 @@ impl Precopy {
         Phase::Precopy(Self {
             call: Call::Out,
             abort: Abort::NotAsked,
-            polling: false,
-            poll_again: false,
+            poll: Poll::None,
             unseen: false,
             reacting: None,
+            repeats: false,
         })
     }
 
@@ -80,10 +92,10 @@ impl Precopy {
         let mut phase = Self {
             call: Call::Lost,
             abort: Abort::NotAsked,
-            polling: false,
-            poll_again: false,
+            poll: Poll::None,
             unseen: false,
             reacting: None,
+            repeats: false,
         };
         orders.give(Order::Arm(Timer::Poll));
         // An operator or a timeout had asked for the end.
@@ -115,7 +127,7 @@ impl Precopy {
                 }
             }
             Signal::JobGone | Signal::JobUnknown if lost => return Ok(Resolving::after_lost_reply(orders)),
-            Signal::Elapsed(Timer::Reply) if lost && self.polling => {
+            Signal::Elapsed(Timer::Reply) if lost && self.poll != Poll::None => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
             Signal::Elapsed(Timer::Patience) if self.unseen => {
@@ -124,7 +136,7 @@ impl Precopy {
             }
             // While the call is out its return decides, not a look at the job.
             Signal::JobGone | Signal::JobUnknown => self.on_poll_in_vain(orders),
-            Signal::Elapsed(Timer::Reply) if self.polling => self.on_poll_in_vain(orders),
+            Signal::Elapsed(Timer::Reply) if self.poll != Poll::None => self.on_poll_in_vain(orders),
             Signal::JobActive => self.on_job_active(ledger, orders),
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
@@ -182,6 +194,11 @@ impl Precopy {
             orders.give(Order::TellReaction(reaction, result));
             return;
         }
+        self.repeats = match reaction {
+            Reaction::DowntimeLimit | Reaction::BandwidthLimit => false,
+            Reaction::Pause => ledger.has(Mark::PausedByUs),
+            Reaction::Postcopy => ledger.has(Mark::PostcopyAsked),
+        };
         match reaction {
             Reaction::DowntimeLimit => ledger.undo = ledger.undo.with(Change::DowntimeLimit),
             Reaction::BandwidthLimit => ledger.undo = ledger.undo.with(Change::BandwidthLimit),
@@ -219,9 +236,11 @@ impl Precopy {
         }
     }
 
-    /// What was refused was not done: nothing of it is to be undone, unless the same was done before.
+    /// What was refused was not done: nothing of it is to be undone, unless the same was requested before. That request may
+    /// have been carried out, or be carried out late.
     fn on_reaction_refused(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
         match self.reacting {
+            Some(Reaction::Pause | Reaction::Postcopy) if self.repeats => {}
             Some(Reaction::Pause) => ledger.undone(Change::Pause),
             Some(Reaction::Postcopy) => ledger.unmark(Mark::PostcopyAsked),
             // A limit may have been changed before by the same reaction, or while preparing: putting back what was never
@@ -260,7 +279,8 @@ impl Precopy {
             // Seeing the guest arrive proves that the destination which is looked at is the one that is migrated to.
             orders.give(Order::Observe(Side::Destination));
         }
-        if ledger.has(Mark::PostcopyAsked) {
+        // No call would report a switch to post-copy, whoever requested it.
+        if ledger.has(Mark::PostcopyAsked) || self.call == Call::Lost {
             orders.give(Order::Observe(Side::Source));
         }
         self.on_poll_answered(orders);
@@ -268,7 +288,7 @@ impl Precopy {
 
     /// Time for the next look. One that is still out is waited for: answers of a slow host must count too.
     fn on_poll_timer(&mut self, orders: &mut Orders) {
-        if !self.polling {
+        if self.poll == Poll::None {
             self.poll(orders);
         }
         orders.give(Order::Arm(Timer::Poll));
@@ -283,25 +303,23 @@ impl Precopy {
     }
 
     fn on_poll_answered(&mut self, orders: &mut Orders) {
-        self.polling = false;
-        if self.poll_again {
+        if core::mem::replace(&mut self.poll, Poll::None) == Poll::OutAndAgain {
             self.poll(orders);
         }
     }
 
     /// Looks at the job now, or as soon as the look that is under way has ended.
     fn poll_soon(&mut self, orders: &mut Orders) {
-        if self.polling {
-            self.poll_again = true;
-        } else {
+        if self.poll == Poll::None {
             self.poll(orders);
+        } else {
+            self.poll = Poll::OutAndAgain;
         }
     }
 
     /// Looks at the job, with an end to the waiting.
     fn poll(&mut self, orders: &mut Orders) {
-        self.polling = true;
-        self.poll_again = false;
+        self.poll = Poll::Out;
         orders.give(Order::PollJob);
         orders.give(Order::Arm(Timer::Reply));
     }

@@ -2,7 +2,7 @@
 //!
 //! The original values are read first, and the undo of each change is on record before the change is asked for: a
 //! reply that never comes is treated as a change that was made. A failure or a cancel leads to [`RollingBack`], which
-//! puts back what is on record. A driver that was restarted asks for the change under way once more: twice is as once.
+//! puts back what is on record. So does a restart of the driver: the copy never begins without a request.
 
 use super::ledger::Mark;
 use super::signal::{Change, Changes, Order, Orders, ReactionResult, Signal, Timer};
@@ -53,8 +53,14 @@ impl Preparing {
                 ledger.blame(Cause::SettingRefused);
                 Ok(RollingBack::restore(ledger, orders))
             }
-            (Step::Reading, Signal::Restarted) => Ok(self.read(orders)),
-            (Step::Applying(change), Signal::Restarted) => Ok(self.apply(change, orders)),
+            (Step::Reading, Signal::Restarted) => {
+                ledger.blame(Cause::DriverRestarted);
+                Ok(Done::untouched(ledger))
+            }
+            (Step::Applying(_), Signal::Restarted) => {
+                ledger.blame(Cause::DriverRestarted);
+                Ok(RollingBack::restore(ledger, orders))
+            }
             (Step::Reading, Signal::Cancel) => {
                 ledger.mark(Mark::CancelAsked);
                 ledger.blame(Cause::OperatorCancelled);

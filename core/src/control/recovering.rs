@@ -204,7 +204,7 @@ impl Recovering {
             (CopyState::Unknown, _) => Some(Side::Source),
             (_, _) => None,
         };
-        Done::in_doubt(Whereabouts::DestinationPostcopy, unsettled, ledger)
+        Done::in_doubt(Whereabouts::DestinationPostcopy, unsettled, None, ledger)
     }
 }
 

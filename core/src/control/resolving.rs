@@ -148,6 +148,7 @@ impl Resolving {
     /// Draws the conclusion of a complete look.
     fn judge(mut self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         let assessment = self.sighting.assess(ledger);
+        let here = self.sighting.side(Side::Source);
         self.steady = if assessment == self.last { (self.steady + 1).min(SURE) } else { 1 };
         self.last = assessment;
         match assessment {
@@ -159,12 +160,16 @@ impl Resolving {
                     return self.stay(Stay::settled(guest, self.sighting, ledger), ledger, orders);
                 }
             }
-            Assessment::DestinationRuns => return Done::completed(Whereabouts::DestinationRunning, ledger),
+            Assessment::DestinationRuns => {
+                return Done::completed(Whereabouts::DestinationRunning, here, ledger);
+            }
             // A guest that ran may be paused for a moment only, for example by a snapshot.
             Assessment::DestinationPaused
                 if ledger.guest_was == GuestRun::Running && self.steady < SURE && !self.last_look => {}
-            Assessment::DestinationPaused => return Done::completed(Whereabouts::DestinationPaused, ledger),
-            Assessment::DestinationOff => return Done::completed(Whereabouts::DestinationOff, ledger),
+            Assessment::DestinationPaused => {
+                return Done::completed(Whereabouts::DestinationPaused, here, ledger);
+            }
+            Assessment::DestinationOff => return Done::completed(Whereabouts::DestinationOff, here, ledger),
             Assessment::CopyGoesOn if self.adrift => return Precopy::adopt(ledger, orders),
             Assessment::PostcopyGoesOn
             | Assessment::PostcopyCutOff
@@ -220,6 +225,15 @@ impl Resolving {
             Assessment::ResumeSource if !ledger.has(Mark::DestinationReceives) => None,
             Assessment::ResumeSource => Some(Recovery::Resumed(Side::Source)),
             Assessment::ResumeDestination => Some(Recovery::Resumed(Side::Destination)),
+            // Inferred knowledge may be of a migration that is over since long: a copy or a definition may be another's.
+            Assessment::DestroySource
+            | Assessment::DestroyDestination
+            | Assessment::UndefineSource
+            | Assessment::UndefineDestination
+                if ledger.has(Mark::Inferred) =>
+            {
+                None
+            }
             Assessment::DestroySource => Some(Recovery::Destroyed(Side::Source)),
             Assessment::DestroyDestination => Some(Recovery::Destroyed(Side::Destination)),
             Assessment::UndefineSource => Some(Recovery::Undefined(Side::Source)),
@@ -273,6 +287,17 @@ impl Resolving {
         let there = self.sighting.side(Side::Destination);
         let definition_left = ledger.has_left_definition(there);
         let stay = |guest, unsettled| Stay { guest, there, unsettled, definition_left };
+        match self.sighting.assess(ledger) {
+            // It could not be resumed. A destination that was never seen to receive the guest proves nothing by its absence.
+            Assessment::ResumeSource if ledger.has(Mark::DestinationReceives) => {
+                return self.stay(stay(Whereabouts::SourcePaused, false), ledger, orders);
+            }
+            Assessment::SourcePaused => {
+                let unsettled = !ledger.has(Mark::DestinationReceives);
+                return self.stay(stay(Whereabouts::SourcePaused, unsettled), ledger, orders);
+            }
+            _ => {}
+        }
         match (self.sighting.side(Side::Source), there) {
             // Before the hand-over began the destination cannot have run.
             (CopyState::Running, CopyState::Unknown) if !ledger.has(Mark::SwitchoverBegan) => {
@@ -286,22 +311,16 @@ impl Resolving {
                 return self.stay(stay(Whereabouts::SourceRunning, false), ledger, orders);
             }
             (CopyState::Defined, CopyState::Running) => {
-                let guest = Whereabouts::DestinationRunning;
-                return Done::completed_leaving(guest, Some(Side::Source), ledger);
-            }
-            // It could not be resumed, or the host across was never seen to receive it; unless post-copy was asked for,
-            // when the destination may have run.
-            (CopyState::Stopped | CopyState::Paused, CopyState::Absent | CopyState::Defined)
-                if ledger.may_resume_source() =>
-            {
-                let unsettled = !ledger.has(Mark::DestinationReceives);
-                return self.stay(stay(Whereabouts::SourcePaused, unsettled), ledger, orders);
+                return Done::completed(Whereabouts::DestinationRunning, CopyState::Defined, ledger);
             }
             (_, _) => {}
         }
         ledger.blame(self.what_failed());
         let (guest, unsettled) = self.best_guess();
-        Done::in_doubt(guest, unsettled, ledger)
+        let here = self.sighting.side(Side::Source);
+        let is_there = guest.side() == Some(Side::Destination);
+        let definition_left = ledger.definition_left_here(here).filter(|_| is_there);
+        Done::in_doubt(guest, unsettled, definition_left, ledger)
     }
 
     /// Where the guest is, as far as it was seen, and the side that could not be settled.

@@ -119,12 +119,18 @@ impl Sighting {
                 Assessment::LeftBehind
             }
             (Is::Stopped | Is::Paused, Is::Absent | Is::Defined) if ledger.is_stopped_by_us(source) => {
-                if ledger.may_resume_source() { Assessment::ResumeSource } else { Assessment::Unclear }
+                if ledger.may_resume_source(destination) {
+                    Assessment::ResumeSource
+                } else {
+                    Assessment::Unclear
+                }
+            }
+            // The destination may have run the guest, which has ended there: the source's memory would be older than the disks.
+            (Is::Stopped | Is::Paused, Is::Absent | Is::Defined) if ledger.may_be_stale(destination) => {
+                Assessment::Unclear
             }
             (Is::Stopped | Is::Paused, Is::Absent | Is::Defined) => Assessment::SourcePaused,
-            (Is::Stopped | Is::Paused | Is::Postcopy | Is::PostcopyFailed, Is::Running) => {
-                Assessment::DestroySource
-            }
+            (Is::Stopped | Is::Paused, Is::Running) => Assessment::DestroySource,
 
             (Is::Defined, Is::Running) if ledger.has(Mark::TakesDefinition) => Assessment::UndefineSource,
             (Is::Absent | Is::Defined, Is::Running | Is::Migrating) => Assessment::DestinationRuns,
@@ -136,7 +142,11 @@ impl Sighting {
                 }
             }
 
-            (Is::Postcopy | Is::Migrating, Is::Postcopy) => Assessment::PostcopyGoesOn,
+            // A guest that wakes up, or that is paused and resumed, in post-copy is reported as plainly running although its
+            // memory is still on its way: only the source's job tells.
+            (Is::Postcopy, Is::Postcopy | Is::Running) | (Is::Migrating, Is::Postcopy) => {
+                Assessment::PostcopyGoesOn
+            }
             (Is::Postcopy | Is::PostcopyFailed, Is::Postcopy | Is::PostcopyFailed) => Assessment::PostcopyCutOff,
             (Is::Postcopy | Is::PostcopyFailed, Is::Absent | Is::Defined) => Assessment::LeftBehind,
             (Is::Absent | Is::Defined, Is::Postcopy | Is::PostcopyFailed) => Assessment::Incomplete,
@@ -151,11 +161,13 @@ impl Sighting {
             // The source's job still tidies up behind a hand-over.
             | (Is::Migrating, Is::Running | Is::Stopped | Is::Paused | Is::Migrating | Is::PostcopyFailed)
             | (Is::Stopped | Is::Paused, Is::Migrating | Is::Postcopy | Is::PostcopyFailed)
-            // A half whose other half is seen as something whole, or not at all.
+            // A half whose other half is seen as something whole, or not at all. It may still hold memory that the guest
+            // misses, whatever the destination reports.
             | (
                 Is::Postcopy | Is::PostcopyFailed,
                 Is::Migrating | Is::Stopped | Is::Paused | Is::Incoming | Is::Unknown,
             )
+            | (Is::PostcopyFailed, Is::Running)
             // A host that does not answer may hold anything.
             | (Is::Running | Is::Stopped | Is::Paused | Is::Defined | Is::Absent, Is::Unknown)
             | (Is::Unknown, _)
@@ -199,7 +211,7 @@ mod tests {
     fn ledgers() -> std::vec::Vec<Ledger> {
         let asked = |offline| Asked { postcopy: true, offline, at_timeout: AtTimeout::Cancel };
         let mut ledgers = std::vec![];
-        for bits in 0..128_u8 {
+        for bits in 0..=255_u8 {
             let is = |bit: u8| bits & (1 << bit) != 0;
             let mut ledger = Ledger::new(Changes::EMPTY, asked(is(0)));
             ledger.note_found(Found {
@@ -208,7 +220,13 @@ mod tests {
                 is_defined_there: is(3),
                 makes_disks: false,
             });
-            for (bit, mark) in [(4, Mark::PausedByUs), (5, Mark::PostcopyAsked), (6, Mark::PostcopySeen)] {
+            let marks = [
+                (4, Mark::PausedByUs),
+                (5, Mark::PostcopyAsked),
+                (6, Mark::PostcopySeen),
+                (7, Mark::DestinationRan),
+            ];
+            for (bit, mark) in marks {
                 if is(bit) {
                     ledger.mark(mark);
                 }
@@ -236,7 +254,7 @@ mod tests {
         for_every_sighting(|source, destination, ledger, assessment| match assessment {
             Assessment::ResumeSource => {
                 assert!(destination.is_gone());
-                assert!(ledger.may_resume_source(), "what a post-copy left behind never runs again");
+                assert!(ledger.may_resume_source(destination), "a stale copy never runs again");
             }
             Assessment::ResumeDestination => assert!(source.is_gone()),
             _ => {}
@@ -248,7 +266,7 @@ mod tests {
         let still = [CopyState::Stopped, CopyState::Paused, CopyState::Incoming];
         for_every_sighting(|source, destination, _, assessment| match assessment {
             Assessment::DestroySource => {
-                assert!(destination == CopyState::Running && (still.contains(&source) || source.is_half()));
+                assert!(destination == CopyState::Running && still.contains(&source));
             }
             Assessment::DestroyDestination => {
                 assert!(source == CopyState::Running && still.contains(&destination));

@@ -1,7 +1,8 @@
 //! Validating: facts are collected and judged. **The source owns the guest; nothing has been changed.**
 //!
 //! Whatever fails here ends the migration at once with the guest untouched. A cancel does the same: there is nothing
-//! to wait for, and what is still being asked changes nothing. A driver that was restarted asks again.
+//! to wait for, and what is still being asked changes nothing. A restart of the driver ends it as well: how the guest and the
+//! hosts have changed since is not known, and a migration must never begin without a request.
 
 use super::ledger::Mark;
 use super::preparing::Preparing;
@@ -35,7 +36,7 @@ impl Validating {
 
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match (self.step, signal) {
-            (Step::NotBegun, Signal::Begin) | (Step::Facts | Step::Rules, Signal::Restarted) => {
+            (Step::NotBegun, Signal::Begin) => {
                 orders.give(Order::CollectFacts);
                 orders.give(Order::Arm(Timer::Reply));
                 Ok(Phase::Validating(Self { step: Step::Facts }))
@@ -49,6 +50,10 @@ impl Validating {
             (Step::Facts, Signal::FactsMissing)
             | (Step::Facts | Step::Rules, Signal::Elapsed(Timer::Reply)) => {
                 ledger.blame(Cause::FactsMissing);
+                Ok(Done::untouched(ledger))
+            }
+            (Step::Facts | Step::Rules, Signal::Restarted) => {
+                ledger.blame(Cause::DriverRestarted);
                 Ok(Done::untouched(ledger))
             }
             (Step::Rules, Signal::Allowed) if may_be_moved(ledger) => Ok(Preparing::enter(ledger, orders)),

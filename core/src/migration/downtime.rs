@@ -91,6 +91,11 @@ impl Downtime {
         }
     }
 
+    /// A stop may have begun or ended without having been observed here.
+    pub(super) fn missed_something(&mut self) {
+        self.is_unknown = true;
+    }
+
     /// Since when the guest is stopped, if it is.
     pub(super) fn stopped_since(&self) -> Option<Instant> {
         self.since.filter(|_| self.counts)

@@ -1,10 +1,12 @@
 //! What goes into a migration and what comes out.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::takeover::Takeover;
 use crate::control::{Reaction, Unasked};
 use crate::event::Event;
 use crate::port::{Command, CommandId, Observation, Setting};
@@ -23,6 +25,9 @@ pub enum Input {
     /// Whoever drives the migration was gone and is back: commands that were out will not be answered any more, and
     /// those that were to be given may not have been.
     Restarted,
+    /// In place of [`Request::Begin`]: the migration was begun by another release of the driver, or ended in doubt. It goes
+    /// on from what is known of it.
+    TakenOver(Box<Takeover>),
     /// A hypervisor, or what stands for it, tells something.
     Hypervisor(Observation),
 }
@@ -141,6 +146,8 @@ pub enum Misuse {
     UnknownCommand(CommandId),
     /// An answer of another kind than the command asks for.
     WrongAnswer(CommandId),
+    /// An [`Input::TakenOver`] for a migration that has begun.
+    AlreadyBegun,
     /// A second [`Request::Begin`], or an answer that nothing asked for.
     Unasked(Unasked),
 }
@@ -153,6 +160,7 @@ impl fmt::Display for Misuse {
             }
             Self::UnknownCommand(id) => write!(f, "command {} was never given", id.0),
             Self::WrongAnswer(id) => write!(f, "command {} asks for another kind of answer", id.0),
+            Self::AlreadyBegun => f.write_str("a migration that has begun cannot be taken over"),
             Self::Unasked(unasked) => {
                 write!(f, "{:?} was not asked for while {}", unasked.signal, unasked.phase)
             }

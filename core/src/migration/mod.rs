@@ -7,6 +7,7 @@
 mod desk;
 mod downtime;
 mod interface;
+mod takeover;
 mod timers;
 mod trail;
 mod translate;
@@ -15,14 +16,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use interface::{Input, Misuse, Output, Outputs, Request, Wish};
+pub use takeover::{Snapshot, Takeover};
 
 use self::desk::{Claim, Desk, Place};
 use self::downtime::Downtime;
 use self::timers::Timers;
 use self::trail::Trail;
-use crate::control::{
-    Change, Changes, Control, Done, Mark, Order, Orders, Phase, ReactionResult, Signal, Timer,
-};
+use crate::control::{Change, Control, Done, Mark, Order, Orders, Phase, ReactionResult, Signal, Timer};
 use crate::convergence::Convergence;
 use crate::event::{CancelAnswer, Event, PhaseName};
 use crate::facts::Facts;
@@ -63,8 +63,12 @@ pub struct Migration {
     /// Tries since the phase was entered: the next one has to wait longer.
     tries: u8,
     failure: Option<Failure>,
+    /// Whether the migrate call may have been made.
+    call_made: bool,
     /// Whether the migrate call reported success: the guest was moved.
     has_arrived: bool,
+    /// Whether the last input changed what a [`Snapshot`] shows.
+    has_progressed: bool,
     recovered: Vec<Recovery>,
     outcome: Option<Outcome>,
     outputs: Vec<Output>,
@@ -97,15 +101,8 @@ impl Migration {
     /// When the spec is out of its bounds.
     pub fn new(spec: Spec) -> Result<Self, SpecError> {
         spec.check()?;
-        let mut plan = Changes::EMPTY;
-        if spec.downtime_limit_ms.is_some() {
-            plan = plan.with(Change::DowntimeLimit);
-        }
-        if spec.bandwidth_limit_bytes_per_second.is_some() {
-            plan = plan.with(Change::BandwidthLimit);
-        }
         Ok(Self {
-            control: Control::new(plan, spec.asked()),
+            control: Control::new(spec.plan(), spec.asked()),
             spec,
             convergence: Convergence::default(),
             downtime: Downtime::default(),
@@ -118,7 +115,9 @@ impl Migration {
             seen: (None, None),
             tries: 0,
             failure: None,
+            call_made: false,
             has_arrived: false,
+            has_progressed: false,
             recovered: Vec::new(),
             outcome: None,
             outputs: Vec::new(),
@@ -136,6 +135,8 @@ impl Migration {
             return Err(Misuse::TimeWentBack { from: self.now, to: now });
         }
         self.outputs.clear();
+        self.has_progressed = false;
+        let before = self.progress();
         match input {
             Input::Timer => {
                 self.now = now;
@@ -158,12 +159,14 @@ impl Migration {
                 self.desk.give_up_all();
                 self.step(Signal::Restarted)?;
             }
+            Input::TakenOver(takeover) => self.take_over(now, *takeover)?,
             Input::Hypervisor(observation) => {
                 if let Some(signal) = self.translate(now, observation)? {
                     self.step(signal)?;
                 }
             }
         }
+        self.has_progressed = self.progress() != before;
         self.trail = self.trail.step(now, &self.control, self.outputs.len());
         Ok(Outputs { list: self.outputs.drain(..) })
     }
@@ -217,6 +220,13 @@ impl Migration {
     fn step(&mut self, signal: Signal) -> Result<(), Misuse> {
         let before = self.control.phase();
         let (control, orders) = self.control.step(signal).map_err(Misuse::Unasked)?;
+        self.has_arrived |= signal == Signal::CallSucceeded;
+        self.enter(control, &orders, before, signal == Signal::Begin);
+        Ok(())
+    }
+
+    /// Takes a new state of control, and carries out what it orders. The first phase is reported although it is the one before.
+    fn enter(&mut self, control: Control, orders: &Orders, before: Phase, is_first: bool) {
         self.control = control;
         let phase = control.phase();
         let is_new = phase.name() != before.name();
@@ -226,15 +236,13 @@ impl Migration {
             self.seen = (None, None);
         }
         self.timers.keep_wanted(phase);
-        self.carry_out(&orders);
-        if is_new || signal == Signal::Begin {
+        self.carry_out(orders);
+        if is_new || is_first {
             self.tell(Event::Phase(phase.name()));
         }
-        self.has_arrived |= signal == Signal::CallSucceeded;
         if let (Phase::Done(done), None) = (phase, &self.outcome) {
             self.end(done, before);
         }
-        Ok(())
     }
 
     fn carry_out(&mut self, orders: &Orders) {
@@ -354,6 +362,7 @@ impl Migration {
     fn command(&mut self, order: Order) {
         let (Some(place), Some(action)) = (Place::of(order), self.action(order)) else { return };
         let id = self.desk.give(place);
+        self.call_made |= place == Place::Call;
         self.outputs.push(Output::Command(Command { id, action }));
     }
 }

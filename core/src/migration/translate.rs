@@ -8,6 +8,7 @@ use crate::outcome::Leftover;
 use crate::port::{
     Action, Answer, CopyState, Failure, Fault, JobReport, JobState, Observation, Setting, Side,
 };
+use crate::spec::Spec;
 use crate::time::Instant;
 
 impl Migration {
@@ -70,16 +71,6 @@ impl Migration {
         }
     }
 
-    /// What control may know of the facts.
-    fn found(&self, facts: &Facts) -> Found {
-        Found {
-            run: facts.guest.run,
-            is_persistent: facts.guest.persistent,
-            is_defined_there: facts.destination.has_guest.is_some(),
-            makes_disks: self.spec.ways.copy_disks && !facts.disks_to_make.is_empty(),
-        }
-    }
-
     fn wanted(&self, change: Change) -> Option<Setting> {
         match change {
             Change::DowntimeLimit => self.spec.downtime_limit_ms.map(Setting::DowntimeLimitMs),
@@ -122,7 +113,7 @@ impl Migration {
                 }
             }
             Answer::Facts(Ok(facts)) => {
-                let found = self.found(&facts);
+                let found = Found::of(&facts, &self.spec);
                 self.facts = Some(facts);
                 Signal::FactsArrived(found)
             }
@@ -216,6 +207,18 @@ impl Migration {
                 }
                 Signal::JobActive
             }
+        }
+    }
+}
+
+impl Found {
+    /// What control may know of the facts.
+    pub(crate) fn of(facts: &Facts, spec: &Spec) -> Self {
+        Self {
+            run: facts.guest.run,
+            is_persistent: facts.guest.persistent,
+            is_defined_there: facts.destination.has_guest.is_some(),
+            makes_disks: spec.ways.copy_disks && !facts.disks_to_make.is_empty(),
         }
     }
 }

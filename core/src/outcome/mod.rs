@@ -142,11 +142,13 @@ pub enum Cause {
     PostcopyLost,
     /// The guest stopped after it had been moved to the destination: an I/O error, a pause or a power-off there.
     GuestStopped,
+    /// The driver stopped before the copy began. A migration that has not begun is never begun by a restart.
+    DriverRestarted,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::OperatorCancelled,
         Self::TimedOut,
         Self::RulesRefused,
@@ -157,6 +159,7 @@ impl Cause {
         Self::ReplyLost,
         Self::PostcopyLost,
         Self::GuestStopped,
+        Self::DriverRestarted,
     ];
 }
 
@@ -180,6 +183,7 @@ impl Ending {
                 Some(Cause::CopyFailed),
                 Some(Cause::ReplyLost),
                 Some(Cause::PostcopyLost),
+                Some(Cause::DriverRestarted),
             ],
             Self::InDoubt => &[Some(Cause::CopyFailed), Some(Cause::ReplyLost), Some(Cause::PostcopyLost)],
             Self::ArrivedStopped => &[Some(Cause::GuestStopped)],
@@ -321,7 +325,7 @@ impl Advice {
         match (cause, failure.map(|failure| failure.fault)) {
             (None | Some(Cause::OperatorCancelled), _) => Self::Nothing,
             (Some(Cause::TimedOut), _) => Self::AllowMore,
-            (Some(Cause::ReplyLost | Cause::PostcopyLost), _)
+            (Some(Cause::ReplyLost | Cause::PostcopyLost | Cause::DriverRestarted), _)
             | (Some(Cause::CopyFailed), Some(Fault::ReplyLost | Fault::Aborted)) => Self::Retry,
             (
                 Some(

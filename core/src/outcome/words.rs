@@ -51,6 +51,9 @@ impl fmt::Display for Cause {
             Self::ReplyLost => "the reply to the migrate call was lost",
             Self::PostcopyLost => "post-copy lost its connection, and could not be resumed",
             Self::GuestStopped => "the guest stopped after it had been moved to the destination",
+            Self::DriverRestarted => {
+                "the driver stopped before the copy began, and a restart begins no migration"
+            }
         })
     }
 }

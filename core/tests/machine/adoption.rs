@@ -1,10 +1,11 @@
 //! Whoever drives the migration dies in any phase, and another goes on from the journal: it finds the migration running,
 //! ended, or gone, and starts nothing twice.
 
-use crate::driver::{Driver, ORIGINALS, spec};
+use crate::driver::{Driver, ORIGINALS, facts, spec};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Answer, CopyState, Ending, Fault, GuestRun, Hint, PhaseName, Side, Spec, Whereabouts, Wish,
+    Action, Advice, Answer, Cause, CopyState, Ending, Fault, GuestRun, Hint, PhaseName, Side, Spec,
+    Whereabouts, Wish,
 };
 
 fn in_precopy() -> Driver {
@@ -13,24 +14,33 @@ fn in_precopy() -> Driver {
     driver
 }
 
+/// A migration that has not begun is not begun by a restart: nothing is known of what happened since it was requested.
 #[test]
-fn before_anything_was_changed_it_begins_to_ask_again() {
-    let mut driver = Driver::new(spec());
-    driver.restart();
-    assert_eq!(driver.times(&Action::CollectFacts), 2);
-    driver.reach_precopy(GuestRun::Running);
-}
-
-#[test]
-fn a_change_that_was_under_way_is_asked_for_again() {
-    let mut driver = Driver::new(spec());
-    driver.reach_first_change(GuestRun::Running);
-    let change = driver.actions.last().unwrap().clone();
-    driver.restart();
-    assert_eq!(driver.times(&change), 2);
-    driver.cancel();
-    driver.restores();
-    assert_eq!(driver.settings, ORIGINALS);
+fn a_restart_before_the_copy_ends_the_migration_and_puts_back_what_was_changed() {
+    let reach: [fn(&mut Driver); 4] = [
+        |_| {},
+        |driver| {
+            driver.answer_where(
+                |action| *action == Action::CollectFacts,
+                Answer::Facts(Ok(facts(GuestRun::Running))),
+            )
+        },
+        |driver| driver.pass_validation(GuestRun::Running),
+        |driver| driver.reach_first_change(GuestRun::Running),
+    ];
+    for reach in reach {
+        let mut driver = Driver::new(spec());
+        reach(&mut driver);
+        driver.restart();
+        if driver.migration.view().phase == PhaseName::RollingBack {
+            driver.restores();
+        }
+        assert_eq!(driver.settings, ORIGINALS);
+        assert!(!driver.did(&Action::StartMigration));
+        let outcome = driver.outcome();
+        assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::Untouched));
+        assert_eq!((outcome.cause, outcome.advice), (Some(Cause::DriverRestarted), Advice::Retry));
+    }
 }
 
 #[test]

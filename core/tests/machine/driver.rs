@@ -96,7 +96,7 @@ impl Driver {
     pub(crate) fn feed(&mut self, input: Input) {
         let outputs: Vec<_> =
             self.migration.handle(self.now, input.clone()).expect("the driver keeps the protocol").collect();
-        let record = Record { at_ns: self.now, input, trail: self.migration.view().trail };
+        let record = Record::of(&self.migration, self.now, input);
         self.journal += &(journal::record_line(&record) + "\n");
         for output in outputs {
             match output {
@@ -188,7 +188,11 @@ impl Driver {
 
     /// Up to the reading of the settings: the facts are there, and no rule stands against it.
     pub(crate) fn pass_validation(&mut self, run: GuestRun) {
-        self.answer_where(|action| *action == Action::CollectFacts, Answer::Facts(Ok(facts(run))));
+        self.pass_validation_with(facts(run));
+    }
+
+    fn pass_validation_with(&mut self, facts: Box<Facts>) {
+        self.answer_where(|action| *action == Action::CollectFacts, Answer::Facts(Ok(facts)));
         self.answer_where(
             |action| matches!(action, Action::EvaluateRules(_)),
             Answer::Verdict(Verdict::default()),
@@ -203,7 +207,13 @@ impl Driver {
 
     /// Up to a copy that runs.
     pub(crate) fn reach_precopy(&mut self, run: GuestRun) {
-        self.reach_first_change(run);
+        self.reach_precopy_with(facts(run));
+    }
+
+    /// The same for a guest and hosts of which this is known.
+    pub(crate) fn reach_precopy_with(&mut self, facts: Box<Facts>) {
+        self.pass_validation_with(facts);
+        self.answer_where(|action| *action == Action::ReadSettings, Answer::Settings(Ok(ORIGINALS)));
         for _ in 0..2 {
             self.answer_where(|action| matches!(action, Action::ApplySetting(_)), Answer::Applied(Ok(())));
         }

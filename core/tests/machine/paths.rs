@@ -261,15 +261,63 @@ fn a_guest_left_standing_is_resumed_when_the_other_host_is_seen_without_it() {
     assert_eq!(driver.outcome().recovered.first(), Some(&Recovery::Resumed(Side::Source)));
 }
 
+/// The source's memory is older than the disks once the guest has run on the destination: whatever ends it there, the
+/// source is not resumed, and the migration is reported as in doubt.
+fn assert_never_resumed(driver: &mut Driver, there: CopyState) {
+    driver.ends_with(CopyState::Stopped, there, |_| None);
+    assert!(!driver.did(&Action::Resume(Side::Source)), "the source is stale");
+    let outcome = driver.outcome();
+    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::SourcePaused));
+    assert_eq!(outcome.unsettled, Some(Side::Destination));
+}
+
+#[test]
+fn a_source_is_not_resumed_after_the_destination_was_seen_running() {
+    for state in [CopyState::Running, CopyState::Paused, CopyState::Migrating] {
+        let mut driver = in_precopy();
+        driver.destination_receives();
+        driver.hint(Hint::SourceSuspended);
+        driver.call_returns(Err(Fault::ReplyLost));
+        driver.look_shows(CopyState::Unknown, state);
+        assert_never_resumed(&mut driver, CopyState::Absent);
+    }
+}
+
+#[test]
+fn a_source_is_not_resumed_when_the_destination_has_stored_the_definition() {
+    let mut driver = in_precopy();
+    driver.destination_receives();
+    driver.hint(Hint::SourceSuspended);
+    driver.call_returns(Err(Fault::ReplyLost));
+    driver.next_look_shows(CopyState::Unknown, CopyState::Defined);
+    // Somebody dropped the definition since: it was there all the same.
+    assert_never_resumed(&mut driver, CopyState::Absent);
+}
+
+#[test]
+fn a_source_is_not_resumed_where_no_definition_would_show_that_the_destination_ran() {
+    let mut transient = facts(GuestRun::Running);
+    transient.guest.persistent = false;
+    let mut defined_there = facts(GuestRun::Running);
+    defined_there.destination.has_guest = Some(GuestRun::NotRunning);
+    for (found, there) in [(transient, CopyState::Absent), (defined_there, CopyState::Defined)] {
+        let mut driver = Driver::new(spec());
+        driver.reach_precopy_with(found);
+        driver.destination_receives();
+        driver.call_returns(Err(Fault::ReplyLost));
+        assert_never_resumed(&mut driver, there);
+    }
+}
+
 #[test]
 fn nothing_is_resumed_when_the_host_across_was_never_seen_to_receive_the_guest() {
     let mut driver = in_precopy();
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Stopped, CopyState::Absent);
     driver.keeps_showing(CopyState::Stopped, CopyState::Absent);
-    driver.restores();
     assert!(!driver.did(&Action::Resume(Side::Source)), "the name may lead us to another host");
     let outcome = driver.outcome();
+    assert_eq!(outcome.ending, Ending::InDoubt);
     assert_eq!((outcome.guest, outcome.unsettled), (Whereabouts::SourcePaused, Some(Side::Destination)));
     assert_eq!(outcome.advice, Advice::LookAtBothHosts);
 }

@@ -167,9 +167,9 @@ fn a_postcopy_that_goes_on_without_its_caller_is_followed() {
         |action| *action == Action::PollJob,
         Answer::Job(Ok(JobReport { state: JobState::None, statistics: Statistics::default() })),
     );
-    driver.next_look_shows(CopyState::Postcopy, CopyState::Running);
-    driver.next_look_shows(CopyState::Postcopy, CopyState::Running);
-    assert!(driver.did(&Action::Destroy(Side::Source)), "the whole guest is at the destination");
+    driver.next_look_shows(CopyState::Stopped, CopyState::Running);
+    driver.next_look_shows(CopyState::Stopped, CopyState::Running);
+    assert!(driver.did(&Action::Destroy(Side::Source)), "the source holds nothing that the guest misses");
     driver.answer_where(|action| *action == Action::Destroy(Side::Source), Answer::Acted(Ok(())));
     driver.look_shows(CopyState::Absent, CopyState::Running);
     assert_eq!(driver.outcome().recovered, [Recovery::Destroyed(Side::Source)]);
@@ -247,4 +247,40 @@ fn postcopy_can_be_what_happens_at_the_timeout() {
         driver.timer();
     }
     assert!(driver.did(&Action::AbortMigration));
+}
+
+/// libvirt reports a guest that wakes up in post-copy as plainly running: the source's half still holds its memory.
+#[test]
+fn a_half_is_never_destroyed_because_the_destination_is_said_to_run() {
+    for half in [CopyState::Postcopy, CopyState::PostcopyFailed] {
+        let mut driver = in_postcopy();
+        driver.call_returns(Err(Fault::ReplyLost));
+        driver.ends_with(half, CopyState::Running, |action| {
+            let failed = || Failure::new(Fault::Other, "as the test says");
+            matches!(action, Action::ResumePostcopy).then(|| Answer::CallReturned(Err(failed())))
+        });
+        assert!(!driver.did(&Action::Destroy(Side::Source)), "the guest misses what the half holds");
+        assert_eq!(driver.outcome().ending, Ending::InDoubt);
+    }
+}
+
+/// The first request was never answered and is carried out late; the second is refused. The mark of the first stays, so
+/// that the source is still looked at, and a switch is found although no call is out and no hint comes.
+#[test]
+fn a_refused_postcopy_does_not_withdraw_an_earlier_request() {
+    let mut driver = in_precopy();
+    driver.destination_receives();
+    for answered in [false, true] {
+        driver.react(Wish::Postcopy);
+        let reacted = driver.reactions().len();
+        while !answered && driver.reactions().len() == reacted {
+            driver.timer();
+        }
+    }
+    let refused = Failure::new(Fault::Refused, "post-copy has begun already");
+    driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Err(refused)));
+    driver.hint(Hint::IterationBegan);
+    driver.job(JobState::Active, 1, 1000);
+    source_shows(&mut driver, CopyState::Postcopy);
+    assert_eq!(driver.migration.view().phase, PhaseName::Postcopy);
 }

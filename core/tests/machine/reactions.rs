@@ -124,9 +124,30 @@ fn a_guest_that_cannot_be_let_run_again_is_named() {
     // The destination was never seen to receive it: its absence proves nothing.
     driver.look_shows(CopyState::Paused, CopyState::Absent);
     driver.keeps_showing(CopyState::Paused, CopyState::Absent);
-    driver.restores();
     assert_eq!(driver.outcome().guest, Whereabouts::SourcePaused);
     assert!(driver.outcome().not_undone.contains(&Leftover::Paused));
+}
+
+/// The first pause was never answered and may be carried out late; that the second is refused says nothing about it.
+#[test]
+fn a_refusal_withdraws_only_the_request_that_was_refused() {
+    let mut driver = in_precopy();
+    driver.destination_receives();
+    driver.react(Wish::Pause);
+    while driver.reactions().is_empty() {
+        if driver.out.values().any(|action| *action == Action::PollJob) {
+            driver.job(JobState::Active, 1, 1000);
+        } else {
+            driver.timer();
+        }
+    }
+    driver.react(Wish::Pause);
+    let refused = Failure::new(Fault::Refused, "it is paused already");
+    driver.answer_where(|action| *action == Action::Suspend, Answer::Acted(Err(refused)));
+    driver.call_returns(Err(Fault::Other));
+    driver.look_shows(CopyState::Paused, CopyState::Absent);
+    driver.next_look_shows(CopyState::Paused, CopyState::Absent);
+    assert!(driver.did(&Action::Resume(Side::Source)), "our own pause stopped it");
 }
 
 #[test]

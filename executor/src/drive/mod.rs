@@ -15,7 +15,7 @@ use std::time::{Duration, Instant as Clock};
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
     Action, Answer, Command, Facts, GuestFacts, Input, Instant, Migration, Observation, Outcome, Output,
-    Request, Spec, SpecError, Verdict,
+    Request, Spec, SpecError, Takeover, Verdict,
 };
 
 use self::audience::Audience;
@@ -104,6 +104,14 @@ impl Course {
         Self { migration, now, first: Input::Restarted }
     }
 
+    /// From what is known of a migration whose journal this release cannot replay, or that ended in doubt.
+    ///
+    /// # Errors
+    /// When the spec is out of its bounds.
+    pub fn take_over(spec: Spec, takeover: Takeover, now: Instant) -> Result<Self, SpecError> {
+        Ok(Self { migration: Migration::new(spec)?, now, first: Input::TakenOver(Box::new(takeover)) })
+    }
+
     /// What was asked for.
     #[must_use]
     pub fn spec(&self) -> &Spec {
@@ -113,7 +121,11 @@ impl Course {
     /// The guest as it was found, when somebody found it already: the port is to look for this one.
     #[must_use]
     pub fn known_guest(&self) -> Option<GuestFacts> {
-        self.migration.facts().map(|facts| facts.guest.clone())
+        let facts = match &self.first {
+            Input::TakenOver(takeover) => takeover.facts.as_deref(),
+            _ => self.migration.facts(),
+        };
+        facts.map(|facts| facts.guest.clone())
     }
 }
 
@@ -201,7 +213,7 @@ impl Driver<'_> {
             let now = self.now();
             let result = self.migration.handle(now, input.clone()).map(Iterator::collect::<Vec<_>>);
             // An input that breaks the protocol is recorded too: it is the one that will be asked for.
-            let record = Record { at_ns: now, input, trail: self.migration.view().trail };
+            let record = Record::of(&self.migration, now, input);
             self.keep(&record, result.as_deref().unwrap_or_default());
             if let Some(audience) = &self.audience {
                 audience.tell(record);

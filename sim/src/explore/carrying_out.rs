@@ -208,8 +208,7 @@ impl State {
         let may = match act {
             Act::Resume(_) => matches!(seen, CopyState::Stopped | CopyState::Paused),
             Act::Destroy(_) => {
-                let still = matches!(seen, CopyState::Stopped | CopyState::Paused | CopyState::Incoming)
-                    || side == Side::Source && seen.is_half();
+                let still = matches!(seen, CopyState::Stopped | CopyState::Paused | CopyState::Incoming);
                 still && self.model.look(side.other()) == CopyState::Running
             }
             Act::Undefine(_) => {
@@ -232,13 +231,20 @@ impl State {
                 if matches!(self.model.there, There::Running | There::Half | There::HalfCut) {
                     return Err(Violation::TwoRun);
                 }
+                if self.model.ran_there {
+                    return Err(Violation::StaleResumed);
+                }
                 self.model.here = Here::Running;
             }
             (Act::Resume(_), Side::Destination) => {
                 if self.model.here == Here::Running {
                     return Err(Violation::TwoRun);
                 }
+                if self.model.restarted_here {
+                    return Err(Violation::StaleResumed);
+                }
                 self.model.there = There::Running;
+                self.model.ran_there = true;
             }
             (Act::Destroy(_), Side::Source) => {
                 if !self.model.guest_is_there() {

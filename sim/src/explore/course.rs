@@ -233,7 +233,7 @@ impl Walk {
                 self.ids.push((kind, command.id));
             }
         }
-        let record = Record { at_ns: self.now, input, trail: self.migration.view().trail };
+        let record = Record::of(&self.migration, self.now, input);
         // Writing into a string does not fail.
         let _ = writeln!(self.journal, "{}", record_line(&record));
         if mirrored.is_none() && *self.migration.control() != self.state.control {

@@ -176,6 +176,7 @@ impl Model {
             self.here = Here::Half;
             self.there = There::Half;
             self.postcopy_began = true;
+            self.ran_there = true;
         }
         can
     }

@@ -21,6 +21,7 @@ mod desk;
 mod hypervisors;
 mod model;
 mod moves;
+mod others;
 mod parting;
 mod scope;
 mod search;

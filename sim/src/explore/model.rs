@@ -108,6 +108,16 @@ pub(crate) struct Model {
     pub(crate) postcopy_pending: bool,
     /// Post-copy began at some time: the source's copy is older than the guest.
     pub(crate) postcopy_began: bool,
+    /// The destination's copy ran at some time: the disks are newer than the memory of a source's copy that stands still.
+    pub(crate) ran_there: bool,
+    /// The source's copy was started again from its disks: a destination's copy that stands still is older.
+    pub(crate) restarted_here: bool,
+    /// The guest was started on the destination from its disks, by somebody else.
+    pub(crate) restarted_there: bool,
+    /// The guest woke up in post-copy: its destination reports it as plainly running until its memory has arrived.
+    pub(crate) woke_up: bool,
+    /// The source's guest stands still for a reason that has nothing to do with the migration.
+    pub(crate) halted_here: bool,
     pub(crate) defined_here: bool,
     pub(crate) defined_there: bool,
     /// The migration made disks at the destination.
@@ -139,6 +149,11 @@ impl Model {
             abort_pending: false,
             postcopy_pending: false,
             postcopy_began: false,
+            ran_there: false,
+            restarted_here: false,
+            restarted_there: false,
+            woke_up: false,
+            halted_here: false,
             defined_here: true,
             defined_there: false,
             made_disks: false,
@@ -179,7 +194,12 @@ impl Model {
         if self.offline {
             return self.defined_here;
         }
-        matches!(self.here, Here::Running | Here::Paused | Here::Stopped) && !self.postcopy_began
+        let is_whole = match self.here {
+            Here::Running => true,
+            Here::Paused | Here::Stopped => !self.ran_there,
+            Here::Half | Here::HalfCut | Here::Gone => false,
+        };
+        is_whole && !self.postcopy_began
     }
 
     pub(crate) const fn guest_is_there(&self) -> bool {
@@ -212,6 +232,7 @@ impl Model {
                 There::Incoming => CopyState::Incoming,
                 There::Running => CopyState::Running,
                 There::Paused => CopyState::Paused,
+                There::Half if self.woke_up => CopyState::Running,
                 There::Half => CopyState::Postcopy,
                 There::HalfCut => CopyState::PostcopyFailed,
                 There::Nothing if self.defined_there => CopyState::Defined,
@@ -297,6 +318,7 @@ impl Model {
     /// The guest is let run at the destination.
     pub(crate) fn start_there(&mut self, scope: &Scope) {
         self.there = if scope.guest == GuestRun::Running { There::Running } else { There::Paused };
+        self.ran_there |= self.there == There::Running;
         self.defined_there |= scope.persistent;
     }
 }

@@ -24,6 +24,20 @@ pub enum Break {
     Copy,
     /// The connection of whoever waits for the migrate call breaks.
     Connection,
+    /// The guest wakes up from its sleep in post-copy.
+    Wakeup,
+    /// The guest stops on the source: an I/O error, or somebody's pause.
+    SourceStops,
+    /// The guest stops on the destination.
+    DestinationStops,
+    /// Somebody else resumes the guest on the source.
+    SourceResumed,
+    /// Somebody else resumes the guest on the destination.
+    DestinationResumed,
+    /// Somebody else starts the guest on the source from its disks: an operator, or high availability.
+    SourceStarted,
+    /// Somebody else starts the guest on the destination from its disks.
+    DestinationStarted,
 }
 
 /// Something that is mended.
@@ -38,7 +52,7 @@ pub enum Mend {
 }
 
 impl Break {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::SourceDaemon,
         Self::DestinationDaemon,
         Self::SourceHost,
@@ -48,6 +62,13 @@ impl Break {
         Self::Link,
         Self::Copy,
         Self::Connection,
+        Self::Wakeup,
+        Self::SourceStops,
+        Self::DestinationStops,
+        Self::SourceResumed,
+        Self::DestinationResumed,
+        Self::SourceStarted,
+        Self::DestinationStarted,
     ];
 }
 
@@ -73,6 +94,13 @@ impl Model {
                 next.return_call(Some(Returned::Lost), returned);
                 waits
             }
+            Break::Wakeup => scope.others && next.wakes_up(),
+            Break::SourceStops => scope.others && next.source_guest_stops(),
+            Break::DestinationStops => scope.others && next.destination_guest_stops(),
+            Break::SourceResumed => scope.others && next.source_guest_is_resumed(),
+            Break::DestinationResumed => scope.others && next.destination_guest_is_resumed(),
+            Break::SourceStarted => scope.others && next.source_guest_is_started(),
+            Break::DestinationStarted => scope.others && next.destination_guest_is_started(),
         };
         can.then_some(next)
     }

@@ -32,6 +32,8 @@ pub struct Scope {
     pub restarts: bool,
     /// Whether hosts may lose their power.
     pub host_losses: bool,
+    /// Whether the guest stops or wakes up by itself, and others resume and start it: each counts as a fault.
+    pub others: bool,
     /// The machine that is explored: the shipped one, or one with a mistake in it that must be found.
     pub machine: Machine,
 }
@@ -76,6 +78,7 @@ impl Scope {
             hints: true,
             restarts: true,
             host_losses: true,
+            others: true,
             machine: Machine::SHIPPED,
         }
     }

@@ -25,12 +25,13 @@ const PLAIN: Scope = Scope {
     disks: false,
     persistent: false,
     timeout: false,
+    others: false,
     ..Scope::everything(1, 1)
 };
 
 /// Every slice, the small ones first.
 #[must_use]
-pub fn slices() -> [Slice; 9] {
+pub fn slices() -> [Slice; 12] {
     let slice = |name, scope, is_long| Slice { name, scope, is_long };
     [
         slice("faults", Scope { faults: 2, requests: 0, persistent: true, ..PLAIN }, false),
@@ -41,10 +42,17 @@ pub fn slices() -> [Slice; 9] {
             Scope { guest: GuestRun::NotRunning, persistent: true, postcopy: false, faults: 2, ..PLAIN },
             false,
         ),
-        slice("undo", Scope { faults: 1, requests: 0, hints: false, ..Scope::everything(1, 0) }, false),
+        slice(
+            "undo",
+            Scope { faults: 1, requests: 0, hints: false, others: false, ..Scope::everything(1, 0) },
+            false,
+        ),
         slice("hints", Scope { restarts: false, ..Scope::everything(0, 1) }, false),
         slice("requests", PLAIN, false),
-        slice("everything", Scope { hints: false, ..Scope::everything(1, 1) }, true),
+        slice("others", Scope { faults: 2, requests: 0, persistent: true, others: true, ..PLAIN }, false),
+        slice("others-transient", Scope { faults: 2, requests: 0, others: true, ..PLAIN }, false),
+        slice("two-requests", Scope { faults: 1, requests: 2, host_losses: false, ..PLAIN }, true),
+        slice("everything", Scope { hints: false, others: false, ..Scope::everything(1, 1) }, true),
         slice("faults-and-requests", Scope { faults: 2, ..PLAIN }, true),
     ]
 }

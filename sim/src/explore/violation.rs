@@ -19,6 +19,8 @@ pub enum Violation {
     DisksRemovedInUse,
     /// 3: a command of ours let the copy run that a post-copy had left behind.
     LeftBehindResumed,
+    /// 4: a command of ours resumed a copy after the guest had run on the other host: its memory is older than the disks.
+    StaleResumed,
     /// A rule stood against it, and it went on.
     WentOnRefused,
     /// The migrate call was made a second time for the same migration.
@@ -63,8 +65,8 @@ impl Violation {
         }
         let said = done.guest;
         match said.side() {
-            // The one that was seen may have died since, and the other have come to run, by libvirt's doing.
-            Some(Side::Source) if model.died_here && done.unsettled.is_some() => {}
+            // The one that was seen may have died or stopped since, and the other have come to run, by libvirt's doing.
+            Some(Side::Source) if (model.died_here || model.halted_here) && done.unsettled.is_some() => {}
             Some(Side::Destination) if model.died_there && done.unsettled.is_some() => {}
             Some(Side::Source) if !model.guest_is_here() && model.guest_is_there() => {
                 return Some(Self::WrongPlace { said });
@@ -72,6 +74,8 @@ impl Violation {
             Some(Side::Destination) if model.guest_is_here() && !model.guest_is_there() => {
                 return Some(Self::WrongPlace { said });
             }
+            // Somebody else started it from its disks since.
+            None if said.is_lost() && (model.restarted_here || model.restarted_there) => {}
             None if said.is_lost() && (model.guest_is_here() || model.guest_is_there()) => {
                 return Some(Self::NotLost);
             }
@@ -96,6 +100,7 @@ impl Violation {
             return Some(Leftover::Limit);
         }
         if model.here == Here::Paused
+            && !model.halted_here
             && done.guest != Whereabouts::SourcePaused
             && done.guest != Whereabouts::Untouched
         {
@@ -125,6 +130,9 @@ impl fmt::Display for Violation {
             Self::DisksRemovedInUse => f.write_str("invariant 2: disks were removed from under a copy"),
             Self::LeftBehindResumed => {
                 f.write_str("invariant 3: the copy that a post-copy had left behind was let run")
+            }
+            Self::StaleResumed => {
+                f.write_str("invariant 4: a copy was resumed although its memory is older than the disks")
             }
             Self::WentOnRefused => f.write_str("a rule stood against it, and it went on"),
             Self::StartedTwice => f.write_str("the migrate call was made twice"),

@@ -22,7 +22,6 @@ impl Hosts {
     pub(super) fn destroy(&self, side: Side) -> Result<(), Failure> {
         match self.look(side) {
             CopyState::Stopped | CopyState::Paused | CopyState::Incoming => {}
-            half if side == Side::Source && half.is_half() => {}
             state => return Err(changed(side, state)),
         }
         // It was seen to run across; since then that host may have been lost, and this copy may be the last.

@@ -23,6 +23,7 @@ impl Hosts {
             Err(_) => return CopyState::Unknown,
         };
         match domain.state() {
+            Ok(state) if side == Side::Source && is_half(state) => half_state(&domain, state, job.as_ref()),
             Ok(state) => copy_state(side, state, job.as_ref()),
             Err(error) if error.code == ErrorCode::NoDomain => CopyState::Absent,
             Err(_) => CopyState::Unknown,
@@ -55,6 +56,27 @@ pub(super) fn is_outgoing(job: &JobStatistics) -> bool {
 
 pub(in crate::libvirt) fn is_active(job: &JobStatistics) -> bool {
     matches!(job.job, Some(JobType::Bounded | JobType::Unbounded))
+}
+
+const fn is_half(state: State) -> bool {
+    matches!(state, State::Paused(PausedReason::Postcopy | PausedReason::PostcopyFailed))
+}
+
+/// The source's half of a guest in post-copy. Only statistics of the ended job prove that the destination misses nothing of
+/// it; without them it is still needed.
+fn half_state(domain: &Domain, state: State, job: Option<&JobStatistics>) -> CopyState {
+    let is_empty = job.is_none_or(|job| !is_active(job))
+        && domain
+            .completed_job_statistics()
+            .is_ok_and(|ended| ended.as_ref().is_some_and(has_sent_everything));
+    if is_empty { CopyState::Stopped } else { copy_state(Side::Source, state, job) }
+}
+
+/// Whether these are the statistics of a migration from this host that has sent all of the guest's memory.
+fn has_sent_everything(job: &JobStatistics) -> bool {
+    job.operation == Some(JobOperation::MigrationOut)
+        && job.job == Some(JobType::Completed)
+        && job.memory_remaining_bytes == Some(0)
 }
 
 fn copy_state(side: Side, state: State, job: Option<&JobStatistics>) -> CopyState {
@@ -108,6 +130,25 @@ mod tests {
         assert_eq!(copy_state(Side::Destination, stopped, None), CopyState::Incoming);
         let starting = State::Paused(PausedReason::StartingUp);
         assert_eq!(copy_state(Side::Destination, starting, None), CopyState::Incoming);
+    }
+
+    #[test]
+    fn a_half_is_empty_only_when_statistics_say_so() {
+        let ended = |remaining| JobStatistics {
+            memory_remaining_bytes: remaining,
+            ..job(JobType::Completed, JobOperation::MigrationOut)
+        };
+        assert!(has_sent_everything(&ended(Some(0))));
+        assert!(!has_sent_everything(&ended(Some(4096))));
+        assert!(!has_sent_everything(&ended(None)), "not reported is not zero");
+        let other = JobStatistics {
+            memory_remaining_bytes: Some(0),
+            ..job(JobType::Completed, JobOperation::Backup)
+        };
+        assert!(!has_sent_everything(&other));
+        let half = State::Paused(PausedReason::PostcopyFailed);
+        assert!(is_half(half) && !is_half(State::Paused(PausedReason::Migration)));
+        assert_eq!(copy_state(Side::Source, half, None), CopyState::PostcopyFailed);
     }
 
     #[test]

@@ -1,21 +1,30 @@
 //! The record of a migration: what was asked, and every input with its instant.
 //!
-//! A journal replays bit for bit. It is what the executor writes ahead, what the simulator traces, and what somebody
-//! attaches to a bug report. Its written form is one JSON document a line: a header, then a record an input. Each
-//! record carries the trail after it, so that a replay finds the first line at which it differs.
+//! A journal replays bit for bit with the release that wrote it. It is what the executor writes ahead, what the simulator
+//! traces, and what is attached to a bug report. Its written form is one JSON document a line: a header, then a record an
+//! input. Each record carries the trail after it, so that a replay finds the first line at which it differs, and a snapshot
+//! of the migration where that changed, by which another release can take the migration over ([`resume`]).
 
+mod inference;
+mod resuming;
+
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::migration::{Input, Migration, Output};
+pub use self::resuming::{Left, resume};
+use crate::migration::{Input, Migration, Output, Snapshot};
 use crate::spec::Spec;
 use crate::time::Instant;
 
-/// Names the written form. A reader refuses any other.
-pub const SCHEMA: &str = "whimbrel.journal/2";
+/// Names the written form.
+pub const SCHEMA: &str = "whimbrel.journal/3";
+
+/// The forms that can be read: the one before has no snapshots.
+const READABLE: [&str; 2] = ["whimbrel.journal/2", SCHEMA];
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +67,17 @@ pub struct Record {
     pub input: Input,
     /// The trail after it.
     pub trail: u64,
+    /// How far the migration is after it, where the input changed that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Box<Snapshot>>,
+}
+
+impl Record {
+    /// The record of the input that a migration has just taken at this instant.
+    #[must_use]
+    pub fn of(migration: &Migration, at_ns: Instant, input: Input) -> Self {
+        Self { at_ns, input, trail: migration.view().trail, snapshot: migration.changed_snapshot() }
+    }
 }
 
 /// Why a journal could not be replayed, and at which line.
@@ -84,7 +104,7 @@ pub fn header(text: &str) -> Result<Header, JournalError> {
         return Err(JournalError { line: 1, reason: String::from("the journal is empty") });
     };
     let header: Header = read(1, first)?;
-    if header.schema != SCHEMA {
+    if !READABLE.contains(&header.schema.as_str()) {
         let reason = alloc::format!("the journal is a `{}`, and this build reads `{SCHEMA}`", header.schema);
         return Err(JournalError { line: 1, reason });
     }
@@ -98,7 +118,8 @@ pub fn record_line(record: &Record) -> String {
 }
 
 /// Replays a journal. `each` sees every record with the migration's outputs. Returns the migration as the journal
-/// leaves it. A last line without its line end was torn while it was written: it is left out, and said so.
+/// leaves it. A last line without its line end was torn while it was written: it is left out, and said so. Where a migration
+/// was taken over, the replay begins with that.
 ///
 /// # Errors
 /// The first line that cannot be read, that the migration refuses, or whose states differ from those recorded.
@@ -106,13 +127,11 @@ pub fn replay(
     text: &str,
     mut each: impl FnMut(&Record, &Migration, &[Output]),
 ) -> Result<Replayed, JournalError> {
-    let (whole, torn) = match text.rfind('\n') {
-        Some(end) => text.split_at(end + 1),
-        None => ("", text),
-    };
+    let (whole, torn) = whole_lines(text);
     let mut migration = Migration::new(header(whole)?.spec).map_err(|error| at_line(1, &error))?;
     let mut records = 0;
-    for (line, text) in whole.lines().enumerate().skip(1).map(|(index, line)| (index + 1, line)) {
+    let first = last_takeover(whole).unwrap_or(1);
+    for (line, text) in whole.lines().enumerate().skip(first).map(|(index, line)| (index + 1, line)) {
         let record: Record = read(line, text)?;
         let outputs: Vec<_> = migration
             .handle(record.at_ns, record.input.clone())
@@ -146,6 +165,25 @@ impl fmt::Display for JournalError {
 }
 
 impl core::error::Error for JournalError {}
+
+/// The lines that have their line end, and what is behind them.
+fn whole_lines(text: &str) -> (&str, &str) {
+    match text.rfind('\n') {
+        Some(end) => text.split_at(end + 1),
+        None => ("", text),
+    }
+}
+
+/// The index of the last line by which the migration was taken over.
+fn last_takeover(whole: &str) -> Option<usize> {
+    let is_one = |text: &str| {
+        // Reading each line once more would double the time of every replay.
+        text.contains("taken_over")
+            && read::<Record>(0, text).is_ok_and(|record| matches!(record.input, Input::TakenOver(_)))
+    };
+    let lines: Vec<&str> = whole.lines().collect();
+    lines.iter().rposition(|line| is_one(line))
+}
 
 fn read<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, JournalError> {
     crate::document::from_json(text).map_err(|error| at_line(line, &error))

@@ -1,0 +1,175 @@
+//! What a journal leaves for a driver to go on with.
+//!
+//! A journal that this release wrote is replayed to the bit. One of another release, or a damaged one, is not abandoned: a guest
+//! that was paused would stay paused, and a post-copy that was cut would never be joined. What is in it is read as far as it can
+//! be. What cannot be read must never make a step look safe: it counts against it.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::inference::Inference;
+use super::{JournalError, Record, Replayed, header, replay, whole_lines};
+use crate::control::Found;
+use crate::facts::Facts;
+use crate::migration::{Input, Migration, Output, Request, Snapshot, Takeover};
+use crate::outcome::Outcome;
+use crate::port::{Answer, Observation, Settings};
+use crate::spec::Spec;
+use crate::time::Instant;
+
+/// What a journal leaves.
+#[derive(Debug)]
+pub enum Left {
+    /// The migration, replayed to the bit. It may have ended.
+    Replayed(Box<Replayed>),
+    /// The migration has ended, by what its last records say. Nothing is left to be done.
+    Ended(Box<Outcome>),
+    /// What could be read of a migration that has not ended, or whose end is not known.
+    Takeover {
+        /// What is known of it.
+        takeover: Box<Takeover>,
+        /// The instant of its last record.
+        last: Instant,
+        /// Why it could not be replayed.
+        why: JournalError,
+    },
+}
+
+/// Replays a journal, or reads what can be read of it. `each` sees every record that is replayed, with the migration's outputs.
+///
+/// # Errors
+/// When nothing may be done with it: its header cannot be read, or the call may have been made and the guest's UUID cannot
+/// be read.
+pub fn resume(text: &str, each: impl FnMut(&Record, &Migration, &[Output])) -> Result<Left, JournalError> {
+    let why = match replay(text, each) {
+        Ok(replayed) => return Ok(Left::Replayed(Box::new(replayed))),
+        Err(why) => why,
+    };
+    let spec = header(text)?.spec;
+    let mut reading = Reading::new(&spec);
+    for line in whole_lines(text).0.lines().skip(1) {
+        reading.take(line);
+    }
+    reading.conclude(why)
+}
+
+/// A line as far as it can be read: fields of later releases are left out.
+#[derive(Deserialize)]
+struct Line {
+    at_ns: Instant,
+    input: Value,
+    #[serde(default)]
+    snapshot: Option<Value>,
+}
+
+/// What was read of a journal so far.
+struct Reading<'s> {
+    spec: &'s Spec,
+    facts: Option<Box<Facts>>,
+    originals: Option<Settings>,
+    /// The last snapshot.
+    snapshot: Option<Snapshot>,
+    /// For a journal without snapshots.
+    inference: Inference,
+    inputs: Vec<(Instant, Input)>,
+    last: Instant,
+    all_read: bool,
+}
+
+impl<'s> Reading<'s> {
+    fn new(spec: &'s Spec) -> Self {
+        Self {
+            spec,
+            facts: None,
+            originals: None,
+            snapshot: None,
+            inference: Inference::new(spec),
+            inputs: Vec::new(),
+            last: Instant::BEGIN,
+            all_read: true,
+        }
+    }
+
+    fn take(&mut self, text: &str) {
+        let Ok(line) = serde_json::from_str::<Line>(text) else {
+            self.all_read = false;
+            return;
+        };
+        self.last = self.last.max(line.at_ns);
+        match serde_json::from_value::<Input>(line.input) {
+            Ok(input) => {
+                self.note(line.at_ns, &input);
+                self.inputs.push((line.at_ns, input));
+            }
+            Err(_) => self.all_read = false,
+        }
+        match line.snapshot.map(serde_json::from_value::<Snapshot>) {
+            Some(Ok(snapshot)) => self.snapshot = Some(snapshot),
+            Some(Err(_)) => self.all_read = false,
+            None => {}
+        }
+    }
+
+    fn note(&mut self, at: Instant, input: &Input) {
+        match input {
+            Input::Operator(Request::Begin) | Input::Restarted => {}
+            Input::Operator(Request::Cancel) => self.inference.cancel_requested(),
+            Input::Operator(Request::React(wish)) => self.inference.reaction_requested(*wish),
+            Input::Timer => self.inference.timer(self.spec, at),
+            Input::TakenOver(takeover) => {
+                self.facts.clone_from(&takeover.facts);
+                self.originals = takeover.originals;
+                self.snapshot = Some(takeover.snapshot.clone());
+            }
+            Input::Hypervisor(Observation::Hint(hint)) => self.inference.hinted(*hint),
+            Input::Hypervisor(Observation::Answer { answer, .. }) => {
+                match answer {
+                    Answer::Facts(Ok(facts)) => {
+                        self.inference.found(Found::of(facts, self.spec));
+                        self.facts = Some(facts.clone());
+                    }
+                    Answer::Settings(Ok(settings)) => self.originals = Some(*settings),
+                    _ => {}
+                }
+                self.inference.answered(answer);
+            }
+        }
+    }
+
+    fn conclude(self, why: JournalError) -> Result<Left, JournalError> {
+        let ended =
+            if self.snapshot.is_none() && self.all_read { self.outcome_without_trails() } else { None };
+        if let Some(outcome) = ended {
+            return Ok(Left::Ended(Box::new(outcome)));
+        }
+        let Self { spec, facts, originals, snapshot, inference, last, all_read, .. } = self;
+        let mut snapshot = snapshot.unwrap_or_else(|| inference.snapshot(spec, all_read));
+        if let Some(outcome) = snapshot.outcome {
+            return Ok(Left::Ended(outcome));
+        }
+        if snapshot.call_made && facts.is_none() {
+            let reason =
+                String::from("the guest's UUID cannot be read, and the migrate call may have been made");
+            return Err(JournalError { line: why.line, reason });
+        }
+        if !all_read {
+            snapshot.ledger.distrust();
+        }
+        Ok(Left::Takeover { takeover: Box::new(Takeover { facts, originals, snapshot }), last, why })
+    }
+
+    /// How the migration ended, if this release's machine ends with the same inputs. Its states may differ on the way: that it
+    /// ended is all that is concluded.
+    fn outcome_without_trails(&self) -> Option<Outcome> {
+        let mut migration = Migration::new(self.spec.clone()).ok()?;
+        for (at, input) in &self.inputs {
+            // What it would command is another release's business.
+            drop(migration.handle(*at, input.clone()).ok()?);
+        }
+        migration.view().outcome.cloned()
+    }
+}

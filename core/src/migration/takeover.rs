@@ -1,0 +1,106 @@
+//! Taking a migration over whose journal cannot be replayed.
+//!
+//! What is known of it comes as one value. It is never taken further than it was: a migration whose migrate call may have been
+//! made is resolved by what the hosts report, and one whose call was not made has its settings put back and ends.
+
+use alloc::boxed::Box;
+use core::mem;
+
+use serde::{Deserialize, Serialize};
+
+use super::Migration;
+use super::interface::Misuse;
+use crate::control::{Control, Ledger, LedgerSnapshot, Phase, Timer};
+use crate::facts::Facts;
+use crate::outcome::Outcome;
+use crate::port::Settings;
+use crate::time::Instant;
+
+/// What a driver needs to know of a migration to take it over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Takeover {
+    /// The guest and both hosts, as they were before the migration; `None` if they were never queried.
+    pub facts: Option<Box<Facts>>,
+    /// The guest's own settings, where they were read.
+    pub originals: Option<Settings>,
+    /// How far it was.
+    pub snapshot: Snapshot,
+}
+
+/// How far a migration is, in a form that every release can read. A journal holds one beside each record that changes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Whether the migrate call may have been made.
+    pub call_made: bool,
+    /// Whether the migrate call reported success.
+    pub has_arrived: bool,
+    /// What keeps the guest safe.
+    pub ledger: LedgerSnapshot,
+    /// How it ended, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Box<Outcome>>,
+}
+
+/// The parts of a migration that a snapshot shows, to tell when they change.
+pub(super) type Progress = (Ledger, bool, bool, bool);
+
+impl Migration {
+    /// How far it is.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            call_made: self.call_made,
+            has_arrived: self.has_arrived,
+            ledger: self.control.ledger().snapshot(),
+            outcome: self.outcome.clone().map(Box::new),
+        }
+    }
+
+    /// The snapshot, if the last input changed it.
+    #[must_use]
+    pub fn changed_snapshot(&self) -> Option<Box<Snapshot>> {
+        self.has_progressed.then(|| Box::new(self.snapshot()))
+    }
+
+    /// What another driver needs to examine it once more, after it ended in doubt. What could not be put back is tried again.
+    #[must_use]
+    pub fn takeover(&self) -> Takeover {
+        let mut snapshot = self.snapshot();
+        snapshot.outcome = None;
+        let not_undone = mem::take(&mut snapshot.ledger.not_undone);
+        snapshot.ledger.undo.extend(not_undone);
+        Takeover { facts: self.facts.clone(), originals: self.originals, snapshot }
+    }
+
+    pub(super) fn take_over(&mut self, now: Instant, takeover: Takeover) -> Result<(), Misuse> {
+        let before = self.control.phase();
+        if !matches!(before, Phase::Validating(validating) if !validating.has_begun()) {
+            return Err(Misuse::AlreadyBegun);
+        }
+        self.now = now;
+        let Takeover { facts, originals, snapshot } = takeover;
+        if let Some(facts) = &facts {
+            self.downtime.begins_with(facts.guest.run);
+        }
+        // The stops of the guest before this were not observed here.
+        self.downtime.missed_something();
+        self.facts = facts;
+        self.originals = originals;
+        self.call_made = snapshot.call_made;
+        self.has_arrived = snapshot.has_arrived;
+        let mut ledger = *self.control.ledger();
+        ledger.restore(&snapshot.ledger);
+        let (control, orders) = Control::take_over(ledger, snapshot.call_made);
+        // The time that pre-copy may take goes on from the beginning.
+        if let Some(timeout_ms) = self.spec.timeout_ms {
+            self.timers.arm(Timer::GiveUp, now.max(Instant::from_ms(timeout_ms)));
+        }
+        self.enter(control, &orders, before, false);
+        Ok(())
+    }
+
+    /// What a snapshot shows of it now.
+    pub(super) fn progress(&self) -> Progress {
+        (*self.control.ledger(), self.call_made, self.has_arrived, self.outcome.is_some())
+    }
+}

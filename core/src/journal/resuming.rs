@@ -26,10 +26,8 @@ use crate::time::Instant;
 pub enum Left {
     /// The migration, replayed to the bit. It may have ended.
     Replayed(Box<Replayed>),
-    /// The migration has ended, by what its last records say. Nothing is left to be done.
-    Ended(Box<Outcome>),
-    /// What could be read of a migration that has not ended, or whose end is not known.
-    Takeover {
+    /// What could be read of it. It has ended if the takeover's snapshot has an outcome.
+    Read {
         /// What is known of it.
         takeover: Box<Takeover>,
         /// The instant of its last record.
@@ -143,13 +141,10 @@ impl<'s> Reading<'s> {
     fn conclude(self, why: JournalError) -> Result<Left, JournalError> {
         let ended =
             if self.snapshot.is_none() && self.all_read { self.outcome_without_trails() } else { None };
-        if let Some(outcome) = ended {
-            return Ok(Left::Ended(Box::new(outcome)));
-        }
         let Self { spec, facts, originals, snapshot, inference, last, all_read, .. } = self;
         let mut snapshot = snapshot.unwrap_or_else(|| inference.snapshot(spec, all_read));
-        if let Some(outcome) = snapshot.outcome {
-            return Ok(Left::Ended(outcome));
+        if let Some(outcome) = ended {
+            snapshot.outcome = Some(Box::new(outcome));
         }
         if snapshot.call_made && facts.is_none() {
             let reason =
@@ -159,7 +154,7 @@ impl<'s> Reading<'s> {
         if !all_read {
             snapshot.ledger.distrust();
         }
-        Ok(Left::Takeover { takeover: Box::new(Takeover { facts, originals, snapshot }), last, why })
+        Ok(Left::Read { takeover: Box::new(Takeover { facts, originals, snapshot }), last, why })
     }
 
     /// How the migration ended, if this release's machine ends with the same inputs. Its states may differ on the way: that it

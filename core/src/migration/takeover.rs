@@ -41,6 +41,18 @@ pub struct Snapshot {
     pub outcome: Option<Box<Outcome>>,
 }
 
+impl Takeover {
+    /// The same for a migration that ended in doubt and is to be examined once more: what could not be put back is put back if
+    /// the guest turns out to be on the source.
+    #[must_use]
+    pub fn examined_again(mut self) -> Self {
+        self.snapshot.outcome = None;
+        let not_undone = mem::take(&mut self.snapshot.ledger.not_undone);
+        self.snapshot.ledger.undo.extend(not_undone);
+        self
+    }
+}
+
 /// The parts of a migration that a snapshot shows, to tell when they change.
 pub(super) type Progress = (Ledger, bool, bool, bool);
 
@@ -62,14 +74,10 @@ impl Migration {
         self.has_progressed.then(|| Box::new(self.snapshot()))
     }
 
-    /// What another driver needs to examine it once more, after it ended in doubt. What could not be put back is tried again.
+    /// What another driver needs to know of it.
     #[must_use]
     pub fn takeover(&self) -> Takeover {
-        let mut snapshot = self.snapshot();
-        snapshot.outcome = None;
-        let not_undone = mem::take(&mut snapshot.ledger.not_undone);
-        snapshot.ledger.undo.extend(not_undone);
-        Takeover { facts: self.facts.clone(), originals: self.originals, snapshot }
+        Takeover { facts: self.facts.clone(), originals: self.originals, snapshot: self.snapshot() }
     }
 
     pub(super) fn take_over(&mut self, now: Instant, takeover: Takeover) -> Result<(), Misuse> {

@@ -1,12 +1,13 @@
-//! `whimbrel adopt`: a migration that whoever drove it left behind, driven on from its journal.
+//! `whimbrel adopt`: a migration that its driver left behind, driven on from its journal. `whimbrel resolve`: one that ended in
+//! doubt, examined once more.
 //!
-//! Where the guest is, is looked at before anything is commanded. It must never drive what is still being driven: the
-//! journal is locked, by `migrate` too.
+//! Both observe both hosts before they command anything, and begin no migration. They must never drive what is still being
+//! driven: the journal is locked, by `migrate` too.
 
 use std::fs;
 use std::sync::Arc;
 
-use whimbrel_core::journal::{self, Circumstances, JournalError};
+use whimbrel_core::journal::{self, Circumstances, Header, JournalError};
 use whimbrel_core::{Instant, Spec};
 
 use super::args::Adopt;
@@ -14,46 +15,75 @@ use super::migrate::{Driving, exit_of, follow, unix_ms, verdict};
 use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
 use crate::copying::DiskChoice;
-use crate::drive::{Course, DriveError, Journal};
+use crate::drive::{self, Course, Journal, Resumption};
 use crate::hosts::Route;
 use crate::preflight::Preflight;
 use crate::uri::Origin;
 
 pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
-    let path = &arguments.journal;
-    // A file that is not there must not be made, nor one that cannot be read be called unwritable.
-    fs::metadata(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
-    let (kept, text) = Journal::adopt(path)?;
-    let unusable = |source| CliError::Journal { path: path.clone(), source };
-    let header = journal::header(&text).map_err(unusable)?;
-    let circumstances = header.circumstances.ok_or_else(|| unusable(undrivable()))?;
-    let mut last = Instant::BEGIN;
-    let replayed = journal::replay(&text, |record, _, _| last = record.at_ns).map_err(unusable)?;
-    if let Some(outcome) = replayed.migration.view().outcome {
-        say("the migration had ended already: `whimbrel replay` shows it");
-        return Ok(exit_of(outcome));
+    let left = Left::open(arguments)?;
+    let unusable = |source| CliError::Resumption { path: arguments.journal.clone(), source };
+    match drive::resume(&left.text, left.now, |_, _, _| ()).map_err(unusable)? {
+        Resumption::Ended(outcome) => {
+            say("the migration had ended already: `whimbrel replay` shows it");
+            Ok(exit_of(&outcome))
+        }
+        Resumption::Course { course, not_replayed } => {
+            if let Some(why) = not_replayed {
+                say(&format!(
+                    "warning: the journal cannot be replayed ({why}): both hosts are observed, and nothing is destroyed or \
+                     undefined that the journal does not account for"
+                ));
+            }
+            left.follow(*course, arguments)
+        }
     }
-    let spec = header.spec;
-    let route = route(&spec, &circumstances);
-    let hosts = simulated::hosts(&arguments.simulated, [&route.source, &route.destination])?;
-    hosts.check(&route.destination, Origin::Operator)?;
-    hosts.check(&route.source, Origin::Operator)?;
-    // A clock that was set back must not bring time back.
-    let away_ms = unix_ms().saturating_sub(circumstances.began_at_unix_ms);
-    let now = Instant::from_ms(away_ms).max(last);
-    let course = if replayed.records == 0 {
-        // It was asked for, and nothing was commanded yet.
-        Course::begin(spec.clone()).map_err(DriveError::from)?
-    } else {
-        Course::adopt(replayed.migration, now)
-    };
-    // What was begun has been judged already; the hosts are asked about what was not.
-    let set = Arc::new(load_set(&arguments.rules)?);
-    let rules = &|facts: &_| verdict(&Preflight::new(Arc::clone(&set), &hosts, &spec, &route, true), facts);
-    follow(
-        &hosts,
-        Driving { route: route.clone(), course, journal: kept, path, format: arguments.format, rules },
-    )
+}
+
+pub(super) fn resolve(arguments: &Adopt) -> Result<Exit, CliError> {
+    let left = Left::open(arguments)?;
+    let unusable = |source| CliError::Resumption { path: arguments.journal.clone(), source };
+    match drive::examine_again(&left.text, left.now).map_err(unusable)? {
+        Some(course) => left.follow(course, arguments),
+        None => Err(CliError::NotInDoubt(arguments.journal.clone())),
+    }
+}
+
+/// A migration as its driver left it.
+struct Left {
+    journal: Journal,
+    text: String,
+    spec: Spec,
+    circumstances: Circumstances,
+    /// The present, in the migration's own time by the clock.
+    now: Instant,
+}
+
+impl Left {
+    fn open(arguments: &Adopt) -> Result<Self, CliError> {
+        let path = &arguments.journal;
+        // A file that is not there must not be made, nor one that cannot be read be called unwritable.
+        fs::metadata(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
+        let (journal, text) = Journal::adopt(path)?;
+        let unusable = |source| CliError::Journal { path: path.clone(), source };
+        let Header { spec, circumstances, .. } = journal::header(&text).map_err(unusable)?;
+        let circumstances = circumstances.ok_or_else(|| unusable(undrivable()))?;
+        let now = Instant::from_ms(unix_ms().saturating_sub(circumstances.began_at_unix_ms));
+        Ok(Self { journal, text, spec, circumstances, now })
+    }
+
+    fn follow(self, course: Course, arguments: &Adopt) -> Result<Exit, CliError> {
+        let Self { journal, spec, circumstances, .. } = self;
+        let route = route(&spec, &circumstances);
+        let hosts = simulated::hosts(&arguments.simulated, [&route.source, &route.destination])?;
+        hosts.check(&route.destination, Origin::Operator)?;
+        hosts.check(&route.source, Origin::Operator)?;
+        let set = Arc::new(load_set(&arguments.rules)?);
+        let rules =
+            &|facts: &_| verdict(&Preflight::new(Arc::clone(&set), &hosts, &spec, &route, true), facts);
+        let (path, format) = (&arguments.journal, arguments.format);
+        follow(&hosts, Driving { route: route.clone(), course, journal, path, format, rules })
+    }
 }
 
 fn route(spec: &Spec, circumstances: &Circumstances) -> Route {

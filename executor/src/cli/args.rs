@@ -56,6 +56,12 @@ pub(super) enum Verb {
     /// Both hosts are looked at before anything is done. A journal that is still being kept is refused.
     #[command(after_help = EXIT_CODES)]
     Adopt(Adopt),
+    /// Examine a migration once more that ended in doubt, from its journal.
+    ///
+    /// Both hosts are observed again. What is known then is settled as it would have been: a guest that the migration paused is
+    /// resumed where that is safe, and settings are put back. A journal that did not end in doubt is refused.
+    #[command(after_help = EXIT_CODES)]
+    Resolve(Adopt),
     /// Serve the HTTP API, Kimchi's routes, the page and metrics. Without hosts, on simulated ones.
     Serve(Serve),
     /// Make a token for `serve`: the token itself goes to standard error, its entry to standard output.

@@ -12,7 +12,7 @@ use whimbrel_sim::fidelity::RecordingError;
 use whimbrel_sim::fleet::FleetError;
 
 use super::Exit;
-use crate::drive::{DriveError, JournalFileError};
+use crate::drive::{DriveError, JournalFileError, ResumptionError};
 use crate::hosts::HostsError;
 use crate::service::access::TokenError;
 use crate::service::{ServiceError, StoreError};
@@ -67,6 +67,17 @@ pub enum CliError {
         /// The line and the reason.
         source: JournalError,
     },
+    /// A journal from which a migration cannot go on.
+    #[error("cannot go on from `{}`", path.display())]
+    Resumption {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ResumptionError,
+    },
+    /// A journal of a migration that is not in doubt.
+    #[error("the migration of `{}` did not end in doubt", .0.display())]
+    NotInDoubt(PathBuf),
     /// A slice of the exploration that does not exist.
     #[error("there is no such slice; there are {}", names.join(", "))]
     Slice {
@@ -164,6 +175,8 @@ impl CliError {
             | Self::Scenario { .. }
             | Self::Spec(_)
             | Self::Journal { .. }
+            | Self::Resumption { .. }
+            | Self::NotInDoubt(_)
             | Self::Recordings { .. }
             | Self::Slice { .. }
             | Self::Pack { .. }
@@ -239,6 +252,9 @@ impl CliError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Hosts(error) | Self::Service(ServiceError::Hosts(error)) => hint_on(error),
+            Self::NotInDoubt(_) => Some(
+                "`whimbrel replay` shows how it ended; one that has not ended is continued by `whimbrel adopt`",
+            ),
             Self::JournalFile(JournalFileError::Kept(_)) => Some(
                 "the migration is being driven: end that process first, by Ctrl-C twice, which leaves it",
             ),
@@ -271,6 +287,7 @@ impl CliError {
             | Self::Scenario { .. }
             | Self::Spec(_)
             | Self::Journal { .. }
+            | Self::Resumption { .. }
             | Self::Recordings { .. }
             | Self::Fleet(_)
             | Self::NotForFleets { .. }

@@ -71,6 +71,7 @@ pub fn main() -> ExitCode {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Adopt(arguments) => adopt::run(&arguments),
+        Verb::Resolve(arguments) => adopt::resolve(&arguments),
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Token(arguments) => serve::token(&arguments),
         Verb::List(arguments) => client::list(&arguments),

@@ -7,6 +7,7 @@
 mod audience;
 mod journal;
 mod reactions;
+mod resuming;
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -21,6 +22,7 @@ use whimbrel_core::{
 use self::audience::Audience;
 pub use self::journal::{Journal, JournalFileError, Keep, KeepError};
 pub use self::reactions::Reactions;
+pub use self::resuming::{Resumption, ResumptionError, examine_again, resume};
 use crate::watch::Watcher;
 
 /// What stands for the two hosts. It answers each command once, through the sender that it was made with.

@@ -1,17 +1,19 @@
-//! Migrations that had not ended when the service did: gone through again from their journals, and driven on.
+//! Migrations that had not ended when the service did: replayed from their journals, and driven on.
 //!
-//! A journal that cannot be gone through is named with the record at which it fails, and its migration is not driven:
-//! a state that is half known must not command anything.
+//! A journal that cannot be replayed, because another release wrote it or it is damaged, is read as far as it can be: both hosts
+//! are observed, and nothing is destroyed that it does not account for. One from which nothing can be read is reported with the
+//! record at which it fails. No migration is begun here.
 
 use std::path::PathBuf;
 
-use whimbrel_core::journal::{self, JournalError, Replayed};
+use whimbrel_core::journal::{self, JournalError};
 use whimbrel_core::{Instant, Output, Spec};
 
 use super::super::account::Account;
 use super::super::clock::now_ms;
 use super::super::store::{MigrationRow, StoreError};
 use super::{Course, Supervisor};
+use crate::drive::{self, Resumption};
 use crate::hosts::Route;
 
 /// A migration as its journal leaves it.
@@ -42,43 +44,55 @@ impl Supervisor {
 }
 
 fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, String> {
-    let spec: Spec =
-        serde_json::from_str(&row.spec).map_err(|error| format!("its spec is foreign: {error}"))?;
-    let route: Route =
-        serde_json::from_str(&row.route).map_err(|error| format!("its route is foreign: {error}"))?;
-    if records.is_empty() {
-        // It was asked for, and nothing was commanded yet.
-        let course = Course::begin(spec).map_err(|error| error.to_string())?;
-        return Ok(Left { course, route, account: Account::default() });
+    let (route, text) = written(row, records)?;
+    let mut account = Account::default();
+    let resumed = drive::resume(&text, since_begin(row), |_, _, outputs| {
+        for output in outputs {
+            if let Output::Event(event) = output {
+                account.take(event);
+            }
+        }
+    });
+    match resumed.map_err(|error| error.to_string())? {
+        Resumption::Course { course, not_replayed: None } => Ok(Left { course: *course, route, account }),
+        Resumption::Course { course, not_replayed: Some(why) } => {
+            let why = named(&why, records);
+            tracing::warn!(id = row.id, %why, "the journal cannot be replayed; both hosts are observed");
+            // What was replayed before the journal could not be any more is told again from what is observed.
+            Ok(Left { course: *course, route, account: Account::default() })
+        }
+        Resumption::Ended(outcome) => Err(format!(
+            "its journal says that it had ended ({}; the guest is {}), and the store does not: a write was lost",
+            outcome.ending, outcome.guest
+        )),
     }
+}
+
+/// The route and the journal of a migration, as they are stored.
+fn written(row: &MigrationRow, records: &[(i64, String)]) -> Result<(Route, String), String> {
+    let spec: Spec =
+        serde_json::from_str(&row.spec).map_err(|error| format!("its spec cannot be read: {error}"))?;
+    let route: Route =
+        serde_json::from_str(&row.route).map_err(|error| format!("its route cannot be read: {error}"))?;
     let mut text = journal::header_line(&spec, None);
     text.push('\n');
     for (_, line) in records {
         text.push_str(line);
         text.push('\n');
     }
-    let mut account = Account::default();
-    let mut last = Instant::BEGIN;
-    let Replayed { migration, .. } = journal::replay(&text, |record, _, outputs| {
-        last = record.at_ns;
-        for output in outputs {
-            if let Output::Event(event) = output {
-                account.take(event);
-            }
-        }
-    })
-    .map_err(|error| named(&error, records))?;
-    let away_ms = u64::try_from(now_ms().saturating_sub(row.began_at_ms)).unwrap_or(0);
-    // A clock that was set back must not bring time back.
-    let now = Instant::from_ms(away_ms).max(last);
-    Ok(Left { course: Course::adopt(migration, now), route, account })
+    Ok((route, text))
+}
+
+/// The present in the migration's own time, by the clock.
+fn since_begin(row: &MigrationRow) -> Instant {
+    Instant::from_ms(u64::try_from(now_ms().saturating_sub(row.began_at_ms)).unwrap_or(0))
 }
 
 /// The header is the first line.
 fn named(error: &JournalError, records: &[(i64, String)]) -> String {
     let number = error.line.checked_sub(2).and_then(|index| records.get(index)).map(|(number, _)| *number);
     match number {
-        Some(number) => format!("record {number} of the journal is torn or foreign: {}", error.reason),
-        None => format!("the journal cannot be gone through: {error}"),
+        Some(number) => format!("record {number}: {}", error.reason),
+        None => error.to_string(),
     }
 }

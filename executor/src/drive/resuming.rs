@@ -1,0 +1,89 @@
+//! A course from a journal: where a driver goes on with a migration that another left.
+//!
+//! It never begins a migration: one that was requested and not begun ends, because nothing is known of what happened since.
+
+use whimbrel_core::journal::{self, JournalError, Left, Record};
+use whimbrel_core::{Ending, Instant, Migration, Outcome, Output, SpecError};
+
+use super::Course;
+
+/// What a journal leaves a driver to do.
+#[derive(Debug)]
+pub enum Resumption {
+    /// Nothing: the migration has ended.
+    Ended(Box<Outcome>),
+    /// To go on.
+    Course {
+        /// From where.
+        course: Box<Course>,
+        /// Why the journal could not be replayed, if it could not: another release wrote it, or it is damaged. The migration
+        /// goes on from what could be read of it.
+        not_replayed: Option<JournalError>,
+    },
+}
+
+/// Why a journal leaves nothing that could be driven on.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumptionError {
+    /// Nothing may be done with it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Its spec is out of its bounds.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+}
+
+/// Reads a journal. `now` is the present in the migration's own time by the clock; time never goes back behind the last
+/// record. `each` sees the records that are replayed.
+///
+/// # Errors
+/// See [`ResumptionError`].
+pub fn resume(
+    text: &str,
+    now: Instant,
+    mut each: impl FnMut(&Record, &Migration, &[Output]),
+) -> Result<Resumption, ResumptionError> {
+    let mut last = Instant::BEGIN;
+    let left = journal::resume(text, |record, migration, outputs| {
+        last = last.max(record.at_ns);
+        each(record, migration, outputs);
+    })?;
+    let ended = |outcome: &Outcome| Ok(Resumption::Ended(Box::new(outcome.clone())));
+    let (course, not_replayed) = match left {
+        Left::Replayed(replayed) => match replayed.migration.view().outcome {
+            Some(outcome) => return ended(outcome),
+            None if replayed.records == 0 => {
+                let spec = replayed.migration.view().spec.clone();
+                (Course::take_over(spec, replayed.migration.takeover(), now)?, None)
+            }
+            None => (Course::adopt(replayed.migration, now.max(last)), None),
+        },
+        Left::Read { takeover, last, why } => match &takeover.snapshot.outcome {
+            Some(outcome) => return ended(outcome),
+            None => {
+                let spec = journal::header(text)?.spec;
+                (Course::take_over(spec, *takeover, now.max(last))?, Some(why))
+            }
+        },
+    };
+    Ok(Resumption::Course { course: Box::new(course), not_replayed })
+}
+
+/// Reads the journal of a migration that ended in doubt, to examine it once more. A journal of another end, or of none, leaves
+/// nothing to examine.
+///
+/// # Errors
+/// See [`ResumptionError`].
+pub fn examine_again(text: &str, now: Instant) -> Result<Option<Course>, ResumptionError> {
+    let mut last = Instant::BEGIN;
+    let (takeover, last) = match journal::resume(text, |record, _, _| last = last.max(record.at_ns))? {
+        Left::Replayed(replayed) => (replayed.migration.takeover(), last),
+        Left::Read { takeover, last, .. } => (*takeover, last),
+    };
+    let is_in_doubt = |outcome: &Outcome| outcome.ending == Ending::InDoubt;
+    if !takeover.snapshot.outcome.as_deref().is_some_and(is_in_doubt) {
+        return Ok(None);
+    }
+    let spec = journal::header(text)?.spec;
+    Ok(Some(Course::take_over(spec, takeover.examined_again(), now.max(last))?))
+}

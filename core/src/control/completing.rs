@@ -19,7 +19,13 @@ pub struct Completing {
 }
 
 impl Completing {
-    pub(super) fn enter(orders: &mut Orders) -> Phase {
+    /// After a migrate call that reported success: whatever is found now, the guest has been let run on the destination.
+    pub(super) fn enter(ledger: &mut Ledger, orders: &mut Orders) -> Phase {
+        ledger.mark(Mark::DestinationRan);
+        Self::look(orders)
+    }
+
+    fn look(orders: &mut Orders) -> Phase {
         orders.give(Order::PollJob);
         orders.look();
         Phase::Completing(Self { sighting: Sighting::default(), numbers_read: false })
@@ -36,7 +42,7 @@ impl Completing {
                 self.sighting = self.sighting.closed();
                 self.numbers_read = true;
             }
-            Signal::Restarted => return Ok(Self::enter(orders)),
+            Signal::Restarted => return Ok(Self::look(orders)),
             // The answer is given at the end, by what was seen.
             Signal::Cancel => ledger.mark(Mark::CancelAsked),
             Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),

@@ -80,7 +80,7 @@ impl Postcopy {
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         let lost = self.call == Call::Lost;
         match signal {
-            Signal::CallSucceeded => return Ok(Completing::enter(orders)),
+            Signal::CallSucceeded => return Ok(Completing::enter(ledger, orders)),
             // A try to go on that failed at once: the next one has to wait.
             Signal::CallFailed if self.joining => return Ok(Recovering::wait(orders)),
             Signal::CallFailed | Signal::CallLost | Signal::Restarted => return Ok(Recovering::look(orders)),

@@ -108,7 +108,7 @@ impl Precopy {
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         let lost = self.call == Call::Lost;
         match signal {
-            Signal::CallSucceeded => return Ok(Completing::enter(orders)),
+            Signal::CallSucceeded => return Ok(Completing::enter(ledger, orders)),
             Signal::CallFailed => {
                 ledger.blame(Cause::CopyFailed);
                 return Ok(RollingBack::look(orders));

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::inference::Inference;
 use super::{JournalError, Record, Replayed, header, replay, whole_lines};
 use crate::control::Found;
+use crate::document::{self, ObjectsOnly};
 use crate::facts::Facts;
 use crate::migration::{Input, Migration, Output, Request, Snapshot, Takeover};
 use crate::outcome::Outcome;
@@ -93,19 +94,19 @@ impl<'s> Reading<'s> {
     }
 
     fn take(&mut self, text: &str) {
-        let Ok(line) = serde_json::from_str::<Line>(text) else {
+        let Ok(line) = document::from_json::<Line>(text) else {
             self.all_read = false;
             return;
         };
         self.last = self.last.max(line.at_ns);
-        match serde_json::from_value::<Input>(line.input) {
+        match Input::deserialize(ObjectsOnly(line.input)) {
             Ok(input) => {
                 self.note(line.at_ns, &input);
                 self.inputs.push((line.at_ns, input));
             }
             Err(_) => self.all_read = false,
         }
-        match line.snapshot.map(serde_json::from_value::<Snapshot>) {
+        match line.snapshot.map(|snapshot| Snapshot::deserialize(ObjectsOnly(snapshot))) {
             Some(Ok(snapshot)) => self.snapshot = Some(snapshot),
             Some(Err(_)) => self.all_read = false,
             None => {}

@@ -8,7 +8,7 @@ use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
     Action, Answer, CancelAnswer, Command, CommandId, CopyState, Event, Facts, Failure, Fault, GuestFacts,
     GuestRun, Hint, HostFacts, Input, Instant, Migration, Observation, Outcome, Output, Reaction,
-    ReactionResult, Request, Side, Spec, Verdict, Wish,
+    ReactionResult, Request, Side, Spec, Takeover, Verdict, Wish,
 };
 
 pub(crate) const HINTS: [Hint; 6] = [
@@ -78,7 +78,23 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(spec: Spec) -> Self {
         let journal = journal::header_line(&spec, None) + "\n";
-        let mut driver = Self {
+        let mut driver = Self::with_journal(spec, journal);
+        driver.feed(Input::Operator(Request::Begin));
+        driver
+    }
+
+    /// A driver that takes a migration over from its journal, which it continues.
+    pub(crate) fn taking_over(journal: &str, takeover: Takeover, settings: Settings, now: Instant) -> Self {
+        let spec = journal::header(journal).unwrap().spec;
+        let mut driver = Self::with_journal(spec, journal.to_owned());
+        driver.settings = settings;
+        driver.now = now;
+        driver.feed(Input::TakenOver(Box::new(takeover)));
+        driver
+    }
+
+    fn with_journal(spec: Spec, journal: String) -> Self {
+        Self {
             migration: Migration::new(spec).unwrap(),
             now: Instant::BEGIN,
             out: BTreeMap::new(),
@@ -88,9 +104,7 @@ impl Driver {
             last_look: BTreeMap::new(),
             postcopy: false,
             settings: ORIGINALS,
-        };
-        driver.feed(Input::Operator(Request::Begin));
-        driver
+        }
     }
 
     pub(crate) fn feed(&mut self, input: Input) {

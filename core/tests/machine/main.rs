@@ -16,3 +16,5 @@ mod postcopy;
 mod random_answers;
 #[cfg(test)]
 mod reactions;
+#[cfg(test)]
+mod takeover;

@@ -70,6 +70,11 @@ impl Keep for Keeper {
         }
         Ok(())
     }
+
+    /// Each record was waited for.
+    fn finish(&mut self) -> Result<(), KeepError> {
+        Ok(())
+    }
 }
 
 /// The span of a command, inside that of its migration. What a command holds may be long: its name tells it.

@@ -47,7 +47,7 @@ use self::rules::Rules;
 use self::secret::Password;
 use self::store::Store;
 pub use self::store::StoreError;
-use self::supervisor::Supervisor;
+use self::supervisor::{Kept, Supervisor};
 use self::tunnel::{Fresh, Login, Tunnels};
 pub use self::tunnel::{SOCKET_VARIABLE, answer};
 use crate::hosts::{Hosts, HostsError};
@@ -190,18 +190,18 @@ async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(
     let listeners = listen_at(&config.listen, config.allow_group.as_ref()).await?;
     let refused = |source| ServiceError::Store { path: path.clone(), source };
     let (store, writer) = Store::open(&path).await.map_err(refused)?;
-    let (asked, inbox) = mpsc::unbounded_channel();
+    let (to_store, inbox) = mpsc::unbounded_channel();
     let hub = Hub::new();
-    let last = writer.last_migration;
-    let writing = tokio::spawn(writer.run(inbox, hub.clone()));
+    let (last_migration, health) = (writer.last_migration, writer.health());
+    let kept = Kept { store, hub: hub.clone(), writes: to_store, health, last_migration };
+    let writing = tokio::spawn(writer.run(inbox, hub));
     if let Some(file) = &config.known_hosts {
         let mut script = path.clone().into_os_string();
         script.push("-ssh");
         Hosts::trust(file, Path::new(&script))?;
     }
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
-    let supervisor =
-        Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last);
+    let supervisor = Supervisor::new(drivers.clone(), kept, tunnels.clone(), rules.clone());
     let adopted = supervisor.adopt().await.map_err(refused)?;
     let desk = Desk {
         rules: rules.clone(),
@@ -229,7 +229,13 @@ async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(
     }
     // Nothing is ended: the migrations go on with the hypervisors, and are adopted when the service comes back.
     supervisor.leave();
-    let _ = tokio::time::timeout(LAST_WRITES, supervisor.settle()).await;
+    if !supervisor.settle(LAST_WRITES).await {
+        tracing::error!(
+            writes = supervisor.health.pending(),
+            "the store did not accept what waits for it: migrations whose records are missing are adopted from what is on \
+             record, after a look at both hosts"
+        );
+    }
     writing.abort();
     reloading.abort();
     Ok(())

@@ -8,6 +8,7 @@ mod definitions;
 mod destinations;
 mod documents;
 mod driving;
+mod durable;
 mod guards;
 mod harness;
 mod kills;

@@ -335,7 +335,13 @@ impl From<Refused> for Problem {
                 "the hosts did not answer in time",
                 "see to it that their daemons run and that this service reaches them",
             ),
-            Refused::Store(_) => return Self::internal(detail),
+            Refused::Store(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store.not-accepting",
+                "the service's store accepts no writes, so no migration is begun",
+                "make room on the disk of the store, or end the program that keeps it locked; then try again",
+            ),
+            Refused::Unreadable(_) => return Self::internal(detail),
         };
         problem.detail(detail)
     }

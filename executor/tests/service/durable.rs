@@ -38,6 +38,16 @@ impl Locked {
     }
 }
 
+fn change(store: &Path, statements: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(store);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
 /// A world that outlives services, and a service with a migration whose copy is under way.
 struct Stage {
     folder: Folder,
@@ -150,4 +160,59 @@ fn a_service_that_is_killed_while_its_store_is_locked_does_not_migrate_again() {
     });
     assert!(replayed.is_ok());
     assert_eq!(calls, 1, "the copy was begun once");
+}
+
+#[test]
+fn a_migration_that_has_no_end_on_record_is_not_driven_when_a_later_one_of_its_guest_was_begun() {
+    let stage = Stage::new();
+    let mut service = stage.service(&["--sim-speed", "20"]);
+    for (number, destination) in [(1, "sim://beta"), (2, "sim://alpha")] {
+        let (status, answer) =
+            service.post("/api/v1/migrations", &json!({"guest": ORDER, "destination": destination}));
+        assert_eq!(status, 202, "{answer}");
+        let path = format!("/api/v1/migrations/{number}");
+        service.wait(&path, |one| one["state"] == "completed");
+        service.wait(&format!("/api/v1/guests/{ORDER}"), |guest| guest["migration"].is_null());
+    }
+    service.process.kill();
+    // The records of the first broke off before its copy began, as they did in release 0.1.0 on a full disk.
+    change(
+        &stage.folder.path("store"),
+        "UPDATE migration SET ended_at_ms = NULL, outcome = NULL WHERE id = 1; \
+         DELETE FROM event WHERE migration = 1 AND number > 2; DELETE FROM record WHERE migration = 1 AND number > 2;",
+    );
+    let service = stage.service(&[]);
+    let one = service.wait("/api/v1/migrations/1", |one| one["state"] != "running");
+    assert_eq!((&one["state"], &one["outcome"]), (&json!("in_doubt"), &Value::Null), "{one}");
+    assert!(one["trouble"].as_str().unwrap().starts_with("migration 2 of the same guest"), "{one}");
+    assert_eq!(host_of(&service), "sim://alpha", "nobody asked for another migration");
+    assert_eq!(service.get("/api/v1/migrations/2").1["state"], "completed");
+}
+
+#[test]
+fn two_unfinished_migrations_of_a_guest_are_not_both_driven() {
+    let stage = Stage::new();
+    let mut service = stage.service(&[]);
+    copying(&service);
+    service.process.kill();
+    // A migration of the same guest before it, whose end was not recorded.
+    change(
+        &stage.folder.path("store"),
+        "PRAGMA foreign_keys = OFF; \
+         INSERT INTO migration SELECT 2, spec, route, began_at_ms, asked_by, target_uri, NULL, NULL, NULL, NULL \
+         FROM migration WHERE id = 1; \
+         INSERT INTO record SELECT number + 1000, 2, line FROM record WHERE migration = 1;",
+    );
+    let service = stage.service(&[]);
+    let (_, list) = service.get("/api/v1/migrations");
+    let running: Vec<_> = list["migrations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["state"] == "running")
+        .map(|one| one["id"].clone())
+        .collect();
+    assert!(running == [json!("2")] || running.is_empty(), "{list}");
+    let first = service.wait("/api/v1/migrations/1", |one| one["state"] != "running");
+    assert!(first["trouble"].as_str().unwrap().starts_with("migration 2 of the same guest"), "{first}");
 }

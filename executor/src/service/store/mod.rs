@@ -158,6 +158,14 @@ impl Store {
         Ok(rows.iter().map(|row| row.try_get("route")).collect::<Result<_, _>>()?)
     }
 
+    /// The routes of the migrations that were begun after this one, with their numbers.
+    pub(super) async fn routes_after(&self, id: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        let query = sqlx::query("SELECT id, route FROM migration WHERE id > $1 ORDER BY id");
+        let rows = query.bind(id).fetch_all(&self.pool).await?;
+        let pair = |row: &SqliteRow| Ok((row.try_get("id")?, row.try_get("route")?));
+        Ok(rows.iter().map(pair).collect::<Result<_, sqlx::Error>>()?)
+    }
+
     /// The lines of a migration's records with their numbers, in order.
     pub(super) async fn records(&self, migration: i64) -> Result<Vec<(i64, String)>, StoreError> {
         let query = sqlx::query("SELECT number, line FROM record WHERE migration = $1 ORDER BY number");

@@ -1,9 +1,11 @@
 //! Migrations that had not ended when the service did: gone through again from their journals, and driven on.
 //!
 //! A journal that cannot be gone through is named with the record at which it fails, and its migration is not driven:
-//! a state that is half known must not command anything.
+//! a state that is half known must not command anything. Nor are two migrations of one guest: their commands would undo
+//! each other's work.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use whimbrel_core::journal::{self, JournalError, Replayed};
 use whimbrel_core::{Instant, Output, Spec};
@@ -11,8 +13,11 @@ use whimbrel_core::{Instant, Output, Spec};
 use super::super::account::Account;
 use super::super::clock::now_ms;
 use super::super::store::{MigrationRow, StoreError};
-use super::{Course, Supervisor};
+use super::{Course, Supervisor, same_guest};
 use crate::hosts::Route;
+
+/// How long the start waits until troubles are noted.
+const NOTING: Duration = Duration::from_secs(5);
 
 /// A migration as its journal leaves it.
 struct Left {
@@ -30,15 +35,43 @@ impl Supervisor {
         let tunnel = |route: &String| serde_json::from_str::<Route>(route).ok()?.tunnel;
         let tunnels: Vec<_> = routes.iter().filter_map(tunnel).map(PathBuf::from).collect();
         self.tunnels.sweep(&tunnels);
+        let later = match unfinished.first() {
+            Some(oldest) => self.store.routes_after(oldest.id).await?,
+            None => Vec::new(),
+        };
         for row in unfinished {
+            if let Some(newer) = superseded(&row, &later) {
+                let reason = format!(
+                    "migration {newer} of the same guest was begun after it, so it had ended before; how is not on \
+                     record"
+                );
+                self.give_up(row.id, reason, None);
+                continue;
+            }
             let records = self.store.records(row.id).await?;
             match go_through(&row, &records) {
                 Ok(Left { course, route, account }) => self.drive(row.id, course, route, account),
                 Err(reason) => self.give_up(row.id, reason, None),
             }
         }
+        // Whoever asks for the list must not find those running that are not driven.
+        self.settle(NOTING).await;
         Ok(count)
     }
+}
+
+/// The migration of the same guest that was begun after this one. None is begun while another of its guest runs, so this
+/// one had ended by then, whatever its journal says. It must not be driven: not even where the newer one has ended too.
+fn superseded(row: &MigrationRow, later: &[(i64, String)]) -> Option<i64> {
+    let parse = |route: &str| serde_json::from_str::<Route>(route).ok();
+    let own = parse(&row.route)?;
+    let is_same = |(id, route): &&(i64, String)| {
+        *id > row.id
+            && parse(route).is_some_and(|other| {
+                same_guest((&own.guest, own.uuid.as_deref()), (&other.guest, other.uuid.as_deref()))
+            })
+    };
+    later.iter().find(is_same).map(|(id, _)| *id)
 }
 
 fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, String> {

@@ -13,6 +13,7 @@ pub mod access;
 mod account;
 mod clock;
 mod destinations;
+mod drained;
 mod finding;
 mod http;
 mod hub;
@@ -37,6 +38,7 @@ use tokio::sync::mpsc;
 
 use self::access::{Accounts, Group, TokenError, Tokens};
 use self::destinations::Destinations;
+pub use self::drained::Drained;
 use self::finding::{Meant, copies, meant};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
@@ -92,6 +94,8 @@ pub struct Config {
     pub run_folder: PathBuf,
     /// The known ssh host keys, instead of the usual ones.
     pub known_hosts: Option<PathBuf>,
+    /// Whether nothing is begun, and the service ends with the last migration that it adopted.
+    pub drain: bool,
 }
 
 /// Why the service cannot be started, or stopped.
@@ -164,11 +168,11 @@ struct Desk {
     rates: Rates,
 }
 
-/// Serves until a signal ends it. `ready` receives where it listens, as clients write it, once every migration that ran is driven again.
+/// Serves until a signal ends it, or the last migration where it is drained. `ready` receives where it listens, as clients write it, once every migration that ran is driven again.
 ///
 /// # Errors
 /// See [`ServiceError`].
-pub fn run(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(), ServiceError> {
+pub fn run(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<Option<Drained>, ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve(config, ready));
     // A host that is being asked and does not answer must not hold up the end.
@@ -176,7 +180,10 @@ pub fn run(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(), S
     served
 }
 
-async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(), ServiceError> {
+async fn serve(
+    config: Config,
+    ready: impl FnOnce(&[String], usize),
+) -> Result<Option<Drained>, ServiceError> {
     let (hosts, destinations) = reachable(&config)?;
     check_entry(&config, &destinations)?;
     let Config { store: path, drivers, rules, tokens, tls, .. } = config;
@@ -202,6 +209,11 @@ async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(
     }
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
     let supervisor = Supervisor::new(drivers.clone(), kept, tunnels.clone(), rules.clone());
+    if config.drain {
+        supervisor.drain();
+    }
+    let unfinished: Vec<_> =
+        supervisor.store.unfinished().await.map_err(refused)?.iter().map(|row| row.id).collect();
     let adopted = supervisor.adopt().await.map_err(refused)?;
     let desk = Desk {
         rules: rules.clone(),
@@ -226,6 +238,7 @@ async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(
         result = futures_util::future::try_join_all(serving) => drop(result?),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = supervisor.last_has_ended(), if config.drain => {}
     }
     // Nothing is ended: the migrations go on with the hypervisors, and are adopted when the service comes back.
     supervisor.leave();
@@ -236,9 +249,11 @@ async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(
              record, after a look at both hosts"
         );
     }
+    let drained =
+        if config.drain { Some(Drained::of(&supervisor, &unfinished).await.map_err(refused)?) } else { None };
     writing.abort();
     reloading.abort();
-    Ok(())
+    Ok(drained)
 }
 
 /// The hosts, and where guests may go.

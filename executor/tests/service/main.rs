@@ -7,6 +7,7 @@ mod api;
 mod definitions;
 mod destinations;
 mod documents;
+mod drain;
 mod driving;
 mod durable;
 mod guards;

@@ -2,6 +2,7 @@
 //!
 //! A request that was refused must never begin a migration later.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -52,6 +53,9 @@ pub(in crate::service) enum Refused {
     /// The store does not keep it.
     #[error("the store does not keep it: {0}")]
     Store(String),
+    /// The service drives what there is to its end, and then ends.
+    #[error("the service is being drained")]
+    Draining,
     /// The store cannot be read.
     #[error("the store cannot be read: {0}")]
     Unreadable(StoreError),
@@ -74,6 +78,9 @@ impl Supervisor {
 
     async fn begin_whole(&self, order: Order) -> Result<(i64, bool), Refused> {
         // Before the lock: one that hangs in the store must not let the others wait.
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(Refused::Draining);
+        }
         if !self.health.accepts() {
             return Err(Refused::Store("it accepts no writes at present; nothing was begun".to_owned()));
         }

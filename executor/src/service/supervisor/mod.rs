@@ -8,13 +8,14 @@ mod beginning;
 mod looking_after;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::{CancelAnswer, Event, ReactionResult, Request, Spec, Wish};
@@ -71,6 +72,9 @@ pub(super) struct Supervisor {
     tunnels: Tunnels,
     rules: Rules,
     running: Arc<Mutex<HashMap<i64, Running>>>,
+    /// How many run, for those who wait for the last.
+    count: watch::Sender<usize>,
+    draining: Arc<AtomicBool>,
     /// Held while a migration is begun: two for one guest would both be let in otherwise.
     beginning: Arc<tokio::sync::Mutex<i64>>,
 }
@@ -98,6 +102,8 @@ impl Supervisor {
             health,
             rules,
             running: Arc::default(),
+            count: watch::Sender::new(0),
+            draining: Arc::default(),
             beginning: Arc::new(tokio::sync::Mutex::new(last_migration)),
         }
     }
@@ -118,6 +124,17 @@ impl Supervisor {
     pub(super) fn busy(&self, guest: &str, uuid: Option<&str>) -> Option<i64> {
         let is_it = |running: &Running| same_guest((&running.guest, running.uuid.as_deref()), (guest, uuid));
         self.lock().iter().find(|(_, running)| is_it(running)).map(|(id, _)| *id)
+    }
+
+    /// Begins nothing from now on.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until no migration runs, with the end of each in the store.
+    pub(super) async fn last_has_ended(&self) {
+        // The sender is this one's own: it cannot be gone.
+        let _ = self.count.subscribe().wait_for(|running| *running == 0).await;
     }
 
     pub(super) fn running(&self, id: i64) -> Option<Running> {
@@ -262,7 +279,9 @@ impl Supervisor {
     }
 
     fn change_running(&self, change: impl FnOnce(&mut HashMap<i64, Running>)) {
-        change(&mut self.lock());
+        let mut running = self.lock();
+        change(&mut running);
+        self.count.send_replace(running.len());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, Running>> {

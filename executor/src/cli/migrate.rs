@@ -94,7 +94,7 @@ fn journal_gap(error: &KeepError, outcome: Option<&Outcome>, spec: &Spec) -> Str
         ),
         None => (
             "where the guest is was not found out: the migration was left before its end.".to_owned(),
-            "look at both hosts as shown above; `whimbrel adopt` would go on from an earlier state than the real one",
+            "check both hosts as shown above; `whimbrel adopt` would go on from an earlier state than the real one",
         ),
     };
     format!(

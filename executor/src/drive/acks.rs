@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// second; a guest that is stopped for the hand-over must not stand for much longer.
 pub(crate) const COMMIT_WAIT: Duration = Duration::from_secs(1);
 
-/// What whoever keeps the record says of it, once: durable, or why it never will be.
+/// What the keeper of a record says of it, once: durable, or why it never will be.
 pub(crate) type Ack<E> = SyncSender<Result<(), E>>;
 
 /// The records of one migration that are not acknowledged yet, the oldest first.
@@ -102,7 +102,7 @@ mod tests {
 
     use super::Acks;
 
-    /// Longer than any test may take: whoever waits for it has failed.
+    /// Longer than any test may take: a test that waits for it has failed.
     const FOREVER: Duration = Duration::from_mins(10);
 
     #[test]
@@ -134,6 +134,6 @@ mod tests {
             assert_eq!(acks.waiting.len(), 1);
         }
         drop(hung);
-        assert!(acks.finish(None).is_err(), "whoever stops without a word is noticed");
+        assert!(acks.finish(None).is_err(), "a keeper that stops without an answer is noticed");
     }
 }

@@ -146,13 +146,14 @@ pub fn drive(
         reactions: Reactions::default(),
         rules,
     };
-    driver.take(first, port)?;
-    driver.follow(port, inbox)?;
+    let followed = driver.take(first, port).and_then(|_| driver.follow(port, inbox));
     let outcome = driver.migration.view().outcome.cloned();
     if let Some(mut audience) = driver.audience {
         audience.leave();
     }
+    // After an error too: the record that shows it is the last one.
     let last = driver.journal.finish().err();
+    followed?;
     Ok(Driven {
         outcome,
         migration: driver.migration,
@@ -230,7 +231,7 @@ impl Driver<'_> {
     }
 
     /// Keeps a record. A full disk must not keep a stopped guest from being resumed: the driving goes on with a gap, and
-    /// whoever keeps the records is given those behind it too, so that it can say what came of the migration.
+    /// the journal is given the later records too, so that it can record the end of the migration.
     fn keep(&mut self, record: &Record, outputs: &[Output]) {
         if let Err(error) = self.journal.append(record, outputs, self.migration.view()) {
             self.journal_error.get_or_insert(error);

@@ -246,7 +246,7 @@ async fn serve(
         tracing::error!(
             writes = supervisor.health.pending(),
             "the store did not accept what waits for it: migrations whose records are missing are adopted from what is on \
-             record, after a look at both hosts"
+             record, after both hosts were queried"
         );
     }
     let drained =

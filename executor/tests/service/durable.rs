@@ -114,7 +114,7 @@ fn a_locked_store_gets_everything_once_it_is_released() {
     assert!(!metrics.contains("whimbrel_store_pending_writes 0\n"), "{metrics}");
     locked.release();
     service.wait_for_log("the store accepts writes again");
-    // Only what the store holds is told from here on.
+    // The events come from the store only.
     assert_eq!(count_of_ends(&service), 1);
     let log = service.log();
     assert_eq!(log.matches("the store does not accept writes").count(), 1, "{log}");
@@ -146,7 +146,7 @@ fn a_service_that_is_killed_while_its_store_is_locked_does_not_migrate_again() {
     locked.release();
     let service = stage.service(&[]);
     let one = service.wait("/api/v1/migrations/1", |one| one["state"] != "running");
-    // The journal ends in the middle of the copy: both hosts are looked at, and nothing is begun.
+    // The journal ends in the middle of the copy: both hosts are queried, and nothing is begun.
     assert_eq!(one["outcome"]["guest"], "destination_running", "{one}");
     assert_eq!(host_of(&service), "sim://beta");
     let (_, journal) = service.text("GET", "/api/v1/migrations/1/journal", &[], None);
@@ -160,6 +160,21 @@ fn a_service_that_is_killed_while_its_store_is_locked_does_not_migrate_again() {
     });
     assert!(replayed.is_ok());
     assert_eq!(calls, 1, "the copy was begun once");
+}
+
+#[test]
+fn a_service_that_is_stopped_while_its_store_is_locked_says_what_it_could_not_write() {
+    let stage = Stage::new();
+    let mut service = stage.service(&[]);
+    copying(&service);
+    let locked = stage.lock();
+    service.wait_for_log("the store does not accept writes");
+    assert_eq!(service.process.terminate().code(), Some(0));
+    service.wait_for_log("the store did not accept what waits for it");
+    locked.release();
+    let service = stage.service(&[]);
+    let one = service.wait("/api/v1/migrations/1", |one| one["state"] != "running");
+    assert_eq!(one["outcome"]["guest"], "destination_running", "{one}");
 }
 
 #[test]
@@ -185,7 +200,7 @@ fn a_migration_that_has_no_end_on_record_is_not_driven_when_a_later_one_of_its_g
     let one = service.wait("/api/v1/migrations/1", |one| one["state"] != "running");
     assert_eq!((&one["state"], &one["outcome"]), (&json!("in_doubt"), &Value::Null), "{one}");
     assert!(one["trouble"].as_str().unwrap().starts_with("migration 2 of the same guest"), "{one}");
-    assert_eq!(host_of(&service), "sim://alpha", "nobody asked for another migration");
+    assert_eq!(host_of(&service), "sim://alpha", "no one requested another migration");
     assert_eq!(service.get("/api/v1/migrations/2").1["state"], "completed");
 }
 

@@ -45,6 +45,13 @@ impl Process {
         let _ = self.0.wait();
     }
 
+    /// Stops it as a service manager does, and waits until it has ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let signalled = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(signalled.success());
+        self.end()
+    }
+
     /// How it ended by itself; None while it runs.
     pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().unwrap()

@@ -21,7 +21,7 @@ const MOST_UNSYNCED: usize = 256 << 10;
 pub(super) trait Medium: Write + Send + 'static {
     /// Returns when what was written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
-    /// Leaves so many bytes, and goes on behind them.
+    /// Cuts the file to this length, and continues at its end.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
@@ -64,7 +64,7 @@ struct Disk<M> {
     end: u64,
     /// Whether the file ends there.
     is_whole: bool,
-    /// The lines behind `synced`, of which so many are written.
+    /// The lines behind `synced`, of which `written` are written.
     lines: VecDeque<Waiting>,
     written: usize,
     bytes: usize,
@@ -73,7 +73,7 @@ struct Disk<M> {
     last_error: Option<String>,
 }
 
-/// Serves until nobody can ask for more.
+/// Serves until the journal is dropped.
 pub(super) fn serve(medium: impl Medium, length: u64, asked: &Receiver<Ask>) {
     let mut disk = Disk::new(medium, length, MOST_BYTES);
     for ask in asked {
@@ -156,7 +156,7 @@ impl<M: Medium> Disk<M> {
     }
 }
 
-/// Whoever drives may not wait any more.
+/// The driver may not wait any more.
 fn acknowledge(ack: &Ack<String>, result: Result<(), String>) {
     let _ = ack.try_send(result);
 }

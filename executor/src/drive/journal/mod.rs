@@ -25,10 +25,10 @@ const FIRST_LINE: Duration = Duration::from_mins(1);
 /// How long the end waits for a disk that is behind.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// Where the records of a migration go. What cannot be kept at once is kept in memory and tried again by whoever
-/// implements this: it is given every record, whatever came of those before.
+/// Where the records of a migration go. An implementation keeps in memory what it cannot write at once, and
+/// retries: it is given every record, whatever became of those before.
 pub trait Keep: Send {
-    /// What was asked for.
+    /// The request.
     ///
     /// # Errors
     /// When it could not be kept: nothing is begun then.

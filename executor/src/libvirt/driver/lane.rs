@@ -1,6 +1,6 @@
 //! A thread that makes blocking calls, one after the other.
 //!
-//! A call that panics must never end the lane: those behind it would not be made, and nobody would know.
+//! A call that panics must never end the lane: those behind it would never be made, without any sign of it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

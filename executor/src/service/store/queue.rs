@@ -22,7 +22,7 @@ const MOST_RECORDS: usize = 400_000;
 const MOST_BYTES: usize = 256 << 20;
 /// Entries of the audit record in memory at most. Those beyond are dropped, and the log says how many.
 const MOST_AUDITS: usize = 4_096;
-/// At most so many are committed together: none has to wait long for the others.
+/// Writes in one commit at most: none has to wait long for the others.
 const MOST_TOGETHER: usize = 256;
 
 /// The bounds of what is kept in memory.
@@ -130,7 +130,7 @@ impl Queue {
             migration,
             at_ms: now_ms(),
             why: format!(
-                "its journal has a gap ({why}), and the service ended before the migration did: look at both hosts"
+                "its journal has a gap ({why}), and the service ended before the migration did: check both hosts"
             ),
             outcome: None,
             goes_on: true,
@@ -156,7 +156,7 @@ impl Queue {
     /// What is to be written next. While the store fails, the audit record waits behind everything else.
     pub(super) fn batch(&mut self) -> Vec<Numbered> {
         let is_wanted = |numbered: &Numbered| match &numbered.write {
-            // Whoever asked has gone, and nothing was begun.
+            // The client has gone, and nothing was begun.
             Write::Begin(_, reply) => !reply.is_closed(),
             _ => true,
         };
@@ -171,15 +171,15 @@ impl Queue {
         batch
     }
 
-    /// A batch was written. What of it is told to others.
-    pub(super) fn written(&mut self, batch: Vec<Numbered>, mut tell: impl FnMut(i64, &Write)) {
+    /// A batch was written: its events are published, and it is acknowledged.
+    pub(super) fn written(&mut self, batch: Vec<Numbered>, mut publish: impl FnMut(i64, &Write)) {
         for Numbered { number, write } in batch {
-            tell(number, &write);
+            publish(number, &write);
             match write {
                 Write::Begin(_, reply) => drop(reply.send(Ok(()))),
                 Write::Append(append, ack) => {
                     self.forget(&append);
-                    // Whoever drove may be gone.
+                    // The driver may be gone.
                     let _ = ack.try_send(Ok(()));
                 }
                 Write::Trouble(trouble, Some(ack)) => drop(ack.try_send(Err(trouble.why))),

@@ -85,10 +85,10 @@ impl Bench {
     async fn new(bounds: Bounds) -> Self {
         let folder = Folder::new();
         let (store, writer) = Store::open(&folder.0.join("store")).await.unwrap();
-        let (manner, told) = watch::channel(Manner::Works);
+        let (manner, planted) = watch::channel(Manner::Works);
         let (mut database, _) = writer.into_parts();
         let greatest = database.greatest().await.unwrap();
-        let writer = Writer::new(Planted { database, manner: told }, greatest, bounds);
+        let writer = Writer::new(Planted { database, manner: planted }, greatest, bounds);
         let ((to_store, inbox), hub, health) = (unbounded_channel(), Hub::new(), writer.health());
         tokio::spawn(writer.run(inbox, hub.clone()));
         Self { store, writes: to_store, health, hub, manner, _folder: folder }
@@ -232,7 +232,7 @@ async fn a_full_store_loses_nothing_and_begins_nothing_until_there_is_room() {
     let mut last = 0;
     for _ in &long {
         let event = events.recv().await.unwrap();
-        assert!(event.number > last, "events are told in order");
+        assert!(event.number > last, "events are published in order");
         last = event.number;
     }
     assert!(bench.health.accepts() && bench.health.pending() == 0);

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::drive::acks::Ack;
 
-/// A migration that was asked for.
+/// A migration that was requested.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Begun {
     pub(in crate::service) id: i64,
@@ -50,7 +50,7 @@ pub(in crate::service) struct Trouble {
     pub(in crate::service) goes_on: bool,
 }
 
-/// Who asked for what, and what came of it.
+/// Who requested what, and the status of the answer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(in crate::service) struct Audit {
     /// Milliseconds since 1970.

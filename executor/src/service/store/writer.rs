@@ -1,4 +1,4 @@
-//! The one writer. What waits is committed together, told to those who listen in the order of its numbers, and only
+//! The one writer. What waits is committed together, published in the order of its numbers, and only
 //! then acknowledged.
 //!
 //! A store that refuses or hangs loses nothing: what waits is kept in memory ([`super::queue`]) and tried again. The writer
@@ -50,7 +50,7 @@ impl<C: Commit> Writer<C> {
         Arc::clone(&self.queue.health)
     }
 
-    /// Writes until nobody can ask for more and nothing waits.
+    /// Writes until every sender is gone and nothing waits.
     pub(in crate::service) async fn run(mut self, mut inbox: UnboundedReceiver<Write>, hub: Hub) {
         let mut is_open = true;
         loop {

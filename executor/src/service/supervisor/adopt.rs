@@ -54,7 +54,7 @@ impl Supervisor {
                 Err(reason) => self.give_up(row.id, reason, None),
             }
         }
-        // Whoever asks for the list must not find those running that are not driven.
+        // The list must not show as running what is not driven.
         self.settle(NOTING).await;
         Ok(count)
     }

@@ -20,7 +20,7 @@ use crate::hosts::{HostsError, Route};
 /// How long a beginning waits for the store. One that is written later is not begun any more.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is asked for.
+/// A request for a migration.
 #[derive(Debug)]
 pub(in crate::service) struct Order {
     pub(in crate::service) spec: Spec,
@@ -70,7 +70,7 @@ impl From<StoreError> for Refused {
 impl Supervisor {
     /// Begins a migration, or gives the one that was begun with the same key. The number, and whether it is new.
     pub(in crate::service) async fn begin(&self, order: Order) -> Result<(i64, bool), Refused> {
-        // A client that hangs up half-way must not leave a migration that is in the store and that nobody drives.
+        // A client that hangs up half-way must not leave a migration that is in the store and has no driver.
         let this = self.clone();
         let begun = tokio::spawn(async move { this.begin_whole(order).await });
         begun.await.unwrap_or_else(|error| Err(Refused::Store(error.to_string())))
@@ -127,7 +127,7 @@ impl Supervisor {
         if let Ok(written) = timeout(BEGIN_PATIENCE, written).await {
             return written.map_err(|_| stopped())?.map_err(Refused::Store);
         }
-        // It may be written yet. Nobody waits for it any more: it must not begin some time later.
+        // It may be written yet. The request is over: it must not begin some time later.
         let why = "the store did not accept it in time: nothing was begun".to_owned();
         self.note_trouble(id, why.clone(), None);
         Err(Refused::Store(why))

@@ -5,7 +5,7 @@
 
 mod adopt;
 mod beginning;
-mod looking_after;
+mod driver_thread;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -243,7 +243,7 @@ impl Supervisor {
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
-            this.look_after(id, || {
+            this.run_driver(id, || {
                 let known = course.known_guest();
                 let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
                 // The hosts are asked when the core asks: one that was begun before has been judged already.

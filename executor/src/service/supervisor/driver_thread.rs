@@ -1,6 +1,6 @@
 //! What is done about a driver's thread, however it ends: by an end, by an error, or by a panic.
 //!
-//! A migration must never stay in the list of those that run without anybody who drives it.
+//! A migration must never stay in the list of those that run without a driver.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::sync_channel;
@@ -12,7 +12,7 @@ use crate::panics;
 impl Supervisor {
     /// Drives a migration on this thread, and says what came of it. It runs until that is in the store: another
     /// migration of its guest must not be let in before.
-    pub(super) fn look_after(&self, id: i64, drive: impl FnOnce() -> Result<Driven, String>) {
+    pub(super) fn run_driver(&self, id: i64, drive: impl FnOnce() -> Result<Driven, String>) {
         // What was being changed when it panicked is dropped with it: what others see is the account and the inbox.
         let driven = catch_unwind(AssertUnwindSafe(drive))
             .unwrap_or_else(|panic| Err(format!("the driver panicked: {}", panics::text(&*panic))));
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(supervisor.busy("idle", None), Some(1));
         let this = supervisor.clone();
         let driver = std::thread::spawn(move || {
-            this.look_after(1, || {
+            this.run_driver(1, || {
                 let mut port = hosts.port(route, None, inbox).unwrap();
                 let course = Course::begin(spec).unwrap();
                 let rules = |_: &_| panic!("planted in a rule");

@@ -143,3 +143,35 @@ fn what_cannot_be_adopted_is_told_why() {
     assert_eq!(foreign.status.code(), Some(2));
     assert!(err(&foreign).contains("only a journal of `migrate`"), "{}", err(&foreign));
 }
+
+/// A file can be no longer than this, as on a disk that is full from there on: the system refuses the rest of the write
+/// that crosses it.
+fn with_files_of(kib: u32, verb: &Command) -> Output {
+    let mut limited = Command::new("bash");
+    // Without the trap, a write that is refused would end the program.
+    limited.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"")]);
+    limited.arg(verb.get_program()).args(verb.get_args());
+    limited.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
+}
+
+#[test]
+fn a_journal_that_the_disk_cannot_hold_ends_with_a_whole_line_and_its_gap_is_reported() {
+    let place = Place::new("full");
+    let journal = place.path("journal");
+    let mut migrate = place.command("migrate");
+    migrate.args(["guest-001", "sim://beta", "--source", "sim://alpha", "--journal"]).arg(&journal);
+    let output = with_files_of(8, &migrate);
+    // A full disk does not keep the guest from arriving.
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let said = err(&output);
+    assert!(said.contains("lacks the last records: "), "{said}");
+    assert!(said.contains("guest:   `guest-001` runs on beta."), "{said}");
+    assert!(said.contains("to do:   keep this output"), "{said}");
+    let text = fs::read_to_string(&journal).unwrap();
+    assert!(text.len() <= 8 << 10 && text.ends_with("}\n"), "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert!(
+        lines.len() > 1 && lines.iter().all(|line| line.starts_with('{') && line.ends_with('}')),
+        "{text}"
+    );
+}

@@ -14,7 +14,7 @@ use crate::job::{Job, is_root};
 
 const STORE: &str = "executor/src/service/store";
 /// What holds statements.
-const SOURCES: [&str; 2] = ["mod.rs", "writer.rs"];
+const SOURCES: [&str; 2] = ["mod.rs", "database.rs"];
 /// A server does not run as root: Debian's package has a user for it.
 const USER: &str = "postgres";
 

@@ -253,6 +253,10 @@ pub(super) struct Serve {
     /// dots. May be given several times.
     #[arg(long, value_name = "PATTERN")]
     pub(super) allow_destination: Vec<String>,
+    /// Adopt the migrations of the store, begin none, and end when the last of them has ended: before an upgrade or a
+    /// rollback, see docs/deprecation.md.
+    #[arg(long)]
+    pub(super) drain: bool,
     /// How the address of a destination becomes a URI, which has to be a host or an allowed destination.
     #[arg(long, value_name = "URI", default_value = crate::service::USUAL_TRANSPORT)]
     pub(super) transport: String,

@@ -12,10 +12,12 @@ use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict}
 use super::args::Migrate;
 use super::rule::load_set;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
-use crate::drive::{self, Course, Journal};
+use crate::drive::{self, Course, Journal, KeepError};
 use crate::hosts::{Hosts, HostsError, Route};
 use crate::preflight::{Opinion, Preflight};
 use crate::uri::{self, check_migrate_uri};
+use crate::watch::closing::headline;
+use crate::watch::words::Names;
 use crate::watch::{self, Format, Origin, picture};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
@@ -71,7 +73,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     }
     say(&format!("journal: {}", path.display()));
     if let Some(error) = &driven.journal_error {
-        say(&format!("warning: the journal breaks off: {error}"));
+        say(&journal_gap(error, driven.outcome.as_ref(), driven.migration.view().spec));
     }
     if let (Some(p50), Some(p99)) = (driven.reactions.quantile_us(50), driven.reactions.quantile_us(99)) {
         say(&format!(
@@ -80,6 +82,24 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
         ));
     }
     Ok(exit)
+}
+
+/// What a journal without its last records means: what happened, where the guest is, what to do.
+fn journal_gap(error: &KeepError, outcome: Option<&Outcome>, spec: &Spec) -> String {
+    let (guest, to_do) = match outcome {
+        Some(outcome) => (
+            headline(outcome, &Names::of(spec)),
+            "keep this output, which the journal cannot show; do not give the journal to `whimbrel adopt`, as the \
+             migration is over",
+        ),
+        None => (
+            "where the guest is was not found out: the migration was left before its end.".to_owned(),
+            "check both hosts as shown above; `whimbrel adopt` would go on from an earlier state than the real one",
+        ),
+    };
+    format!(
+        "warning: {error}\n  guest:   {guest}\n  to do:   {to_do}, and make room on the disk or replace it"
+    )
 }
 
 /// Now, in milliseconds since 1970; 0 before it.

@@ -38,6 +38,7 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
         rate: arguments.rate,
         run_folder: super::run_folder(),
         known_hosts: arguments.ssh_known_hosts.clone(),
+        drain: arguments.drain,
     };
     if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let unwritable = |source| CliError::Unwritable { path: folder.to_owned(), source };
@@ -45,9 +46,12 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
             if folder == super::state_folder() { private::make_own_folder } else { private::make_folder };
         make(folder).map_err(unwritable)?;
     }
-    service::run(config, |places, adopted| {
+    let drained = service::run(config, |places, adopted| {
         say(&format!("listening at {}; {adopted} migrations adopted", places.join(" and ")));
     })?;
+    if let Some(drained) = drained {
+        say(&format!("drained: {drained}"));
+    }
     Ok(Exit::Done)
 }
 

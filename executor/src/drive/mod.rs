@@ -4,10 +4,13 @@
 //! given. Nothing here decides: what is done when is the core's business, and how it is done the port's. And nothing
 //! here waits for anybody: a terminal that stands still must not hold up a migration, so whoever watches has a thread.
 
+pub(crate) mod acks;
 mod audience;
 mod journal;
 mod reactions;
 mod resuming;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -56,7 +59,7 @@ pub struct Driven {
     pub migration: Migration,
     /// How fast hints were followed by commands.
     pub reactions: Reactions,
-    /// Why the journal ends early, when it does: the migration is driven on without it.
+    /// Why the journal ends early, when it does: the migration was driven on without.
     pub journal_error: Option<KeepError>,
 }
 
@@ -66,7 +69,7 @@ pub enum DriveError {
     /// The spec is out of its bounds.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// The journal could not be begun. One that breaks off later does not end the driving.
+    /// The journal could not be begun. One that has a gap later does not end the driving.
     #[error(transparent)]
     Journal(#[from] KeepError),
     /// The port broke the protocol.
@@ -152,22 +155,24 @@ pub fn drive(
         migration,
         started: Clock::now(),
         started_at: now,
-        journal: Some(journal),
+        journal,
         journal_error: None,
         reactions: Reactions::default(),
         rules,
     };
-    driver.take(first, port)?;
-    driver.follow(port, inbox)?;
+    let followed = driver.take(first, port).and_then(|_| driver.follow(port, inbox));
     let outcome = driver.migration.view().outcome.cloned();
     if let Some(mut audience) = driver.audience {
         audience.leave();
     }
+    // After an error too: the record that shows it is the last one.
+    let last = driver.journal.finish().err();
+    followed?;
     Ok(Driven {
         outcome,
         migration: driver.migration,
         reactions: driver.reactions,
-        journal_error: driver.journal_error,
+        journal_error: driver.journal_error.or(last),
     })
 }
 
@@ -176,7 +181,7 @@ struct Driver<'r> {
     started: Clock,
     /// The instant at which that was.
     started_at: Instant,
-    journal: Option<Box<dyn Keep>>,
+    journal: Box<dyn Keep>,
     journal_error: Option<KeepError>,
     reactions: Reactions,
     audience: Option<Audience>,
@@ -239,12 +244,11 @@ impl Driver<'_> {
         Ok(commands)
     }
 
-    /// Keeps a record. A full disk must not keep a stopped guest from being resumed: the driving goes on without.
+    /// Keeps a record. A full disk must not keep a stopped guest from being resumed: the driving goes on with a gap, and
+    /// the journal is given the later records too, so that it can record the end of the migration.
     fn keep(&mut self, record: &Record, outputs: &[Output]) {
-        let Some(journal) = &mut self.journal else { return };
-        if let Err(error) = journal.append(record, outputs, self.migration.view()) {
-            self.journal = None;
-            self.journal_error = Some(error);
+        if let Err(error) = self.journal.append(record, outputs, self.migration.view()) {
+            self.journal_error.get_or_insert(error);
         }
     }
 

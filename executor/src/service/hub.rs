@@ -31,6 +31,11 @@ impl Hub {
         places.entry(id).or_insert_with(|| channel(KEPT).0).subscribe()
     }
 
+    /// No event of this migration comes any more: its listeners have read all there is.
+    pub(super) fn close(&self, migration: i64) {
+        self.by_migration.lock().unwrap_or_else(PoisonError::into_inner).remove(&migration);
+    }
+
     pub(super) fn publish(&self, event: EventRow) {
         let event = Arc::new(event);
         let mut places = self.by_migration.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,11 @@
 //! The journal of a migration in the store: its thread waits here until a record is committed, so that the commands
 //! that an input causes are given after it is durable. As everything passes here, each command has its span here too: from
 //! the moment it is given to its answer.
+//!
+//! A store that refuses or hangs must never stop a driver: the wait has a bound ([`COMMIT_WAIT`]), and the store's writer
+//! keeps what is late.
 
 use std::collections::HashMap;
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -15,6 +17,7 @@ use super::account::Account;
 use super::clock::now_ms;
 use super::metrics::Metrics;
 use super::store::{Append, Write};
+use crate::drive::acks::{Acks, COMMIT_WAIT};
 use crate::drive::{Keep, KeepError};
 
 /// Keeps one migration's records, and its account up to date.
@@ -26,6 +29,7 @@ pub(super) struct Keeper {
     pub(super) metrics: Arc<Metrics>,
     /// Commands that were not answered yet. What never is ends with the migration.
     pub(super) commands: HashMap<CommandId, Span>,
+    pub(super) acks: Acks<String>,
 }
 
 impl Keep for Keeper {
@@ -54,10 +58,9 @@ impl Keep for Keeper {
             events: events.iter().map(document).collect(),
             end,
         };
-        let (reply, written) = sync_channel(1);
-        let stopped = || KeepError::Store("the writer has stopped".to_owned());
-        self.writes.send(Write::Append(append, reply)).map_err(|_| stopped())?;
-        written.recv().map_err(|_| stopped())?.map_err(KeepError::Store)?;
+        // A writer that has stopped is noticed by the acknowledgement that is missing.
+        let send = |ack| drop(self.writes.send(Write::Append(append, ack)));
+        let kept = self.acks.hand_over(COMMIT_WAIT, send);
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             account.take(event);
@@ -68,8 +71,18 @@ impl Keep for Keeper {
                 self.commands.insert(command.id, span(command));
             }
         }
-        Ok(())
+        kept.unwrap_or_else(|_| stopped()).map_err(KeepError::Store)
     }
+
+    /// Waits for as long as the store takes: the migration has ended, and only the store's writer knows its end.
+    fn finish(&mut self) -> Result<(), KeepError> {
+        let finished = self.acks.finish(None).map(|(_, result)| result);
+        finished.unwrap_or_else(|_| stopped()).map_err(KeepError::Store)
+    }
+}
+
+fn stopped() -> Result<(), String> {
+    Err("its writer has stopped".to_owned())
 }
 
 /// The span of a command, inside that of its migration. What a command holds may be long: its name tells it.
@@ -82,4 +95,64 @@ fn span(command: &Command) -> Span {
 /// What the core's types hold are numbers, strings, lists and maps with string keys: writing them cannot fail.
 fn document(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::mpsc::channel;
+    use std::sync::{Arc, Mutex};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use tokio::sync::mpsc::unbounded_channel;
+    use whimbrel_core::{Verdict, Whereabouts};
+
+    use super::super::account::Account;
+    use super::super::store::Write;
+    use super::Keeper;
+    use crate::drive::acks::Acks;
+    use crate::drive::tests::quiet;
+    use crate::drive::{Course, drive};
+
+    #[test]
+    fn a_store_that_hangs_does_not_keep_a_migration_from_its_end() {
+        // Nothing is taken out of this channel, as by a writer whose disk does not return.
+        let (writes, mut hung) = unbounded_channel();
+        let account: Arc<Mutex<Account>> = Arc::default();
+        let keeper = Keeper {
+            migration: 1,
+            writes,
+            account: Arc::clone(&account),
+            metrics: Arc::default(),
+            commands: HashMap::new(),
+            acks: Acks::new(),
+        };
+        let thread = thread::spawn(|| {
+            let (hosts, spec, route) = quiet();
+            let (inbox, messages) = channel();
+            let mut port = hosts.port(route, None, inbox).unwrap();
+            let course = Course::begin(spec).unwrap();
+            drive(course, &mut *port, &messages, Box::new(keeper), &|_| Verdict::default(), None).unwrap()
+        });
+        let patience = Instant::now() + Duration::from_mins(2);
+        let outcome = loop {
+            if let Some(outcome) = account.lock().unwrap().outcome.clone() {
+                break outcome;
+            }
+            assert!(Instant::now() < patience, "the driver waits for the store");
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert_eq!(outcome.guest, Whereabouts::DestinationRunning);
+        assert!(!thread.is_finished(), "its end is not in the store yet");
+        let mut records = 0;
+        while let Ok(write) = hung.try_recv() {
+            let Write::Append(append, ack) = write else { continue };
+            records += 1;
+            assert_eq!(append.end.is_some(), hung.is_empty(), "the end is the last");
+            ack.send(Ok(())).unwrap();
+        }
+        let driven = thread.join().unwrap();
+        assert!(records > 10 && driven.journal_error.is_none());
+    }
 }

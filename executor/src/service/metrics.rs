@@ -10,6 +10,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use whimbrel_core::{Cause, Ending, Event, Severity};
 
+use super::store::Health;
+
 /// Upper bounds in seconds of a migration's duration: from a guest that is idle to one that takes a day.
 const DURATIONS_S: [f64; 10] = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0];
 /// Upper bounds in seconds of a guest's downtime: up to one that is paused until a large memory is copied.
@@ -110,7 +112,7 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads.
-    pub(super) fn text(&self, running: &[Present]) -> String {
+    pub(super) fn text(&self, running: &[Present], store: &Health) -> String {
         let mut registry = Registry::with_prefix("whimbrel");
         let count: Gauge = Gauge::default();
         count.set(i64::try_from(running.len()).unwrap_or(i64::MAX));
@@ -126,6 +128,11 @@ impl Metrics {
         let help = "Downtime as the hypervisor reports it, from its own stop of the guest";
         let reported = self.hypervisor_downtime.clone();
         registry.register_with_unit("hypervisor_downtime", help, Unit::Seconds, reported);
+        let (accepts, pending) = (Gauge::<u64, AtomicU64>::default(), Gauge::<u64, AtomicU64>::default());
+        accepts.set(u64::from(store.accepts()));
+        pending.set(store.pending());
+        registry.register("store_accepts_writes", "1, or 0 while the store refuses writes or hangs", accepts);
+        registry.register("store_pending_writes", "Writes that wait in memory for the store", pending);
         let (remaining, dirty) = (Levels::default(), Levels::default());
         let (bandwidth, iteration) = (Levels::default(), Levels::default());
         for present in running {

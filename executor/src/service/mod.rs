@@ -13,6 +13,7 @@ pub mod access;
 mod account;
 mod clock;
 mod destinations;
+mod drained;
 mod finding;
 mod http;
 mod hub;
@@ -37,6 +38,7 @@ use tokio::sync::mpsc;
 
 use self::access::{Accounts, Group, TokenError, Tokens};
 use self::destinations::Destinations;
+pub use self::drained::Drained;
 use self::finding::{Meant, copies, meant};
 use self::http::{Problem, Rates};
 use self::hub::Hub;
@@ -47,7 +49,7 @@ use self::rules::Rules;
 use self::secret::Password;
 use self::store::Store;
 pub use self::store::StoreError;
-use self::supervisor::Supervisor;
+use self::supervisor::{Kept, Supervisor};
 use self::tunnel::{Fresh, Login, Tunnels};
 pub use self::tunnel::{SOCKET_VARIABLE, answer};
 use crate::hosts::{Hosts, HostsError};
@@ -92,6 +94,8 @@ pub struct Config {
     pub run_folder: PathBuf,
     /// The known ssh host keys, instead of the usual ones.
     pub known_hosts: Option<PathBuf>,
+    /// Whether nothing is begun, and the service ends with the last migration that it adopted.
+    pub drain: bool,
 }
 
 /// Why the service cannot be started, or stopped.
@@ -164,11 +168,11 @@ struct Desk {
     rates: Rates,
 }
 
-/// Serves until a signal ends it. `ready` receives where it listens, as clients write it, once every migration that ran is driven again.
+/// Serves until a signal ends it, or the last migration where it is drained. `ready` receives where it listens, as clients write it, once every migration that ran is driven again.
 ///
 /// # Errors
 /// See [`ServiceError`].
-pub fn run(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(), ServiceError> {
+pub fn run(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<Option<Drained>, ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve(config, ready));
     // A host that is being asked and does not answer must not hold up the end.
@@ -176,7 +180,10 @@ pub fn run(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(), S
     served
 }
 
-async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(), ServiceError> {
+async fn serve(
+    config: Config,
+    ready: impl FnOnce(&[String], usize),
+) -> Result<Option<Drained>, ServiceError> {
     let (hosts, destinations) = reachable(&config)?;
     check_entry(&config, &destinations)?;
     let Config { store: path, drivers, rules, tokens, tls, .. } = config;
@@ -190,18 +197,23 @@ async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(
     let listeners = listen_at(&config.listen, config.allow_group.as_ref()).await?;
     let refused = |source| ServiceError::Store { path: path.clone(), source };
     let (store, writer) = Store::open(&path).await.map_err(refused)?;
-    let (asked, inbox) = mpsc::unbounded_channel();
+    let (to_store, inbox) = mpsc::unbounded_channel();
     let hub = Hub::new();
-    let last = writer.last_migration;
-    let writing = tokio::spawn(writer.run(inbox, hub.clone()));
+    let (last_migration, health) = (writer.last_migration, writer.health());
+    let kept = Kept { store, hub: hub.clone(), writes: to_store, health, last_migration };
+    let writing = tokio::spawn(writer.run(inbox, hub));
     if let Some(file) = &config.known_hosts {
         let mut script = path.clone().into_os_string();
         script.push("-ssh");
         Hosts::trust(file, Path::new(&script))?;
     }
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
-    let supervisor =
-        Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last);
+    let supervisor = Supervisor::new(drivers.clone(), kept, tunnels.clone(), rules.clone());
+    if config.drain {
+        supervisor.drain();
+    }
+    let unfinished: Vec<_> =
+        supervisor.store.unfinished().await.map_err(refused)?.iter().map(|row| row.id).collect();
     let adopted = supervisor.adopt().await.map_err(refused)?;
     let desk = Desk {
         rules: rules.clone(),
@@ -226,13 +238,22 @@ async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(
         result = futures_util::future::try_join_all(serving) => drop(result?),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = supervisor.last_has_ended(), if config.drain => {}
     }
     // Nothing is ended: the migrations go on with the hypervisors, and are adopted when the service comes back.
     supervisor.leave();
-    let _ = tokio::time::timeout(LAST_WRITES, supervisor.settle()).await;
+    if !supervisor.settle(LAST_WRITES).await {
+        tracing::error!(
+            writes = supervisor.health.pending(),
+            "the store did not accept what waits for it: migrations whose records are missing are adopted from what is on \
+             record, after both hosts were queried"
+        );
+    }
+    let drained =
+        if config.drain { Some(Drained::of(&supervisor, &unfinished).await.map_err(refused)?) } else { None };
     writing.abort();
     reloading.abort();
-    Ok(())
+    Ok(drained)
 }
 
 /// The hosts, and where guests may go.

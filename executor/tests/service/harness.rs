@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -43,6 +43,23 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+
+    /// Stops it as a service manager does, and waits until it has ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let signalled = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(signalled.success());
+        self.end()
+    }
+
+    /// How it ended by itself; None while it runs.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        self.0.wait().unwrap()
     }
 }
 
@@ -127,6 +144,15 @@ impl Service {
     /// What it has said on standard error.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until it has said this.
+    pub(crate) fn wait_for_log(&self, wanted: &str) {
+        let patience = Instant::now() + Duration::from_mins(1);
+        while !self.log().contains(wanted) {
+            assert!(Instant::now() < patience, "`{wanted}` was not logged: {}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn with_token(&mut self, token: &str) {

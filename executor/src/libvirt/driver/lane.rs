@@ -1,8 +1,13 @@
 //! A thread that makes blocking calls, one after the other.
+//!
+//! A call that panics must never end the lane: those behind it would never be made, without any sign of it.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+
+use crate::panics;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -57,10 +62,10 @@ impl Lane {
         }
         state.waiting.push_back((kind, work));
         if !state.started {
-            let queue = Arc::clone(&self.queue);
+            let (queue, name) = (Arc::clone(&self.queue), self.name);
             // Without a thread the command stays unanswered, which the core treats as a reply that is lost.
             state.started =
-                thread::Builder::new().name(self.name.to_owned()).spawn(move || queue.serve()).is_ok();
+                thread::Builder::new().name(self.name.to_owned()).spawn(move || queue.serve(name)).is_ok();
         }
         self.queue.changed.notify_one();
     }
@@ -74,9 +79,13 @@ impl Drop for Lane {
 }
 
 impl Queue {
-    fn serve(&self) {
+    fn serve(&self, name: &str) {
         while let Some(work) = self.next() {
-            work();
+            // The command stays unanswered, which the core treats as a reply that is lost: it looks at both hosts.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+                let text = panics::text(&*panic);
+                tracing::error!(lane = name, text, "a call to a host panicked, and is not answered");
+            }
         }
     }
 
@@ -121,5 +130,14 @@ mod tests {
         release.send(()).unwrap();
         assert_eq!(results.recv().unwrap(), "look 3");
         assert_eq!(results.recv().unwrap(), "deed");
+    }
+
+    #[test]
+    fn a_lane_goes_on_after_a_call_that_panics() {
+        let lane = Lane::new("test");
+        let (done, results) = mpsc::channel();
+        lane.run(|| assert_eq!(1, 2, "planted"));
+        lane.run(move || done.send("next").unwrap());
+        assert_eq!(results.recv().unwrap(), "next");
     }
 }

@@ -345,7 +345,7 @@ pub(super) struct Migration {
     pub(super) outcome: Option<Value>,
     /// The same in plain English.
     pub(super) description: Option<String>,
-    /// Why it is no longer driven, when its journal or the store failed.
+    /// What is wrong with it, when its journal or the store failed: it is no longer driven, or not after a restart.
     pub(super) trouble: Option<String>,
 }
 
@@ -362,7 +362,9 @@ pub(super) async fn migration(
     row: MigrationRow,
     whole: bool,
 ) -> Result<Migration, Problem> {
-    let account = match supervisor.running(row.id) {
+    let running = supervisor.running(row.id);
+    let is_driven = running.is_some();
+    let account = match running {
         Some(running) => Some(running.account()),
         None if whole => Some(account_of(supervisor, row.id).await?),
         None => None,
@@ -371,10 +373,13 @@ pub(super) async fn migration(
     let route: Option<Route> = serde_json::from_str(&row.route).ok();
     let outcome: Option<whimbrel_core::Outcome> =
         row.outcome.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    // One that has ended and whose end the store does not accept yet.
+    let outcome = outcome.or_else(|| account.as_ref().filter(|_| is_driven)?.outcome.clone());
     let state = match (&outcome, &row.trouble) {
         (Some(outcome), _) => word(&outcome.ending),
-        (None, Some(_)) => "in_doubt".to_owned(),
-        (None, None) => "running".to_owned(),
+        // A gap in its journal is no reason to stop driving it.
+        (None, Some(_)) if !is_driven => "in_doubt".to_owned(),
+        (None, _) => "running".to_owned(),
     };
     let described = outcome.as_ref().zip(spec.as_ref());
     let route = route
@@ -388,7 +393,7 @@ pub(super) async fn migration(
         destination: route.2,
         asked_by: row.asked_by,
         began_at_ms: row.began_at_ms,
-        ended_at_ms: row.ended_at_ms,
+        ended_at_ms: row.ended_at_ms.filter(|_| outcome.is_some() || !is_driven),
         account: account.map(|account| value(&account)),
         description: described.map(|(outcome, spec)| crate::watch::closing::describe(outcome, spec)),
         outcome: outcome.map(|outcome| value(&outcome)),

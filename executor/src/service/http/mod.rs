@@ -106,7 +106,7 @@ async fn description() -> Json<utoipa::openapi::OpenApi> {
 /// Metrics in Prometheus' text form.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(desk): State<Desk>) -> Response {
-    let text = desk.supervisor.metrics.text(&desk.supervisor.present());
+    let text = desk.supervisor.metrics.text(&desk.supervisor.present(), &desk.supervisor.health);
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
         .into_response()
 }

@@ -1,5 +1,7 @@
 //! The native API, version 1: hosts, guests, preflight, migrations, reactions.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
@@ -28,6 +30,8 @@ use crate::service::supervisor::{Order, Supervisor};
 use crate::service::tunnel::Fresh;
 use crate::uri::without_password;
 
+/// How long a reader of the audit record waits for what is on its way into the store.
+const LAST_ENTRIES: Duration = Duration::from_secs(2);
 /// Characters of an idempotency key at most.
 const MOST_KEY: usize = 255;
 
@@ -302,6 +306,7 @@ pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Res
     responses((status = 200, body = Vec<Audit>), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn audit(State(desk): State<Desk>) -> Result<Json<Vec<Audit>>, Problem> {
     // Whoever looks sees what was asked before, though entries are written when there is time.
-    desk.supervisor.settle().await;
+    // Entries that still wait are missing in the answer, which a store that hangs must not hold up.
+    desk.supervisor.settle(LAST_ENTRIES).await;
     Ok(Json(desk.supervisor.store.audits(500).await?))
 }

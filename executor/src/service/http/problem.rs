@@ -335,7 +335,19 @@ impl From<Refused> for Problem {
                 "the hosts did not answer in time",
                 "see to it that their daemons run and that this service reaches them",
             ),
-            Refused::Store(_) => return Self::internal(detail),
+            Refused::Store(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store.not-accepting",
+                "the service's store accepts no writes, so no migration is begun",
+                "make room on the disk of the store, or end the program that keeps it locked; then try again",
+            ),
+            Refused::Draining => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service.draining",
+                "the service is being drained: it ends when the last migration has, and begins none",
+                "try again when it was started without `--drain`",
+            ),
+            Refused::Unreadable(_) => return Self::internal(detail),
         };
         problem.detail(detail)
     }

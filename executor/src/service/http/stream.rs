@@ -39,12 +39,13 @@ pub(super) async fn of_one(
     let live = desk.supervisor.hub.listen(Some(id));
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
     let place = place.unwrap_or((0, -1));
-    let nothing_left =
-        row.ended_at_ms.is_some() && desk.supervisor.store.events_after(Some(id), place, 1).await?.is_empty();
+    let is_over = row.ended_at_ms.is_some() && desk.supervisor.running(id).is_none();
+    let nothing_left = is_over && desk.supervisor.store.events_after(Some(id), place, 1).await?.is_empty();
     if nothing_left {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(respond(&desk, Some(id), place, live))
+    // One that ended in trouble has no event of its end.
+    Ok(respond(&desk, Some(id), place, (!is_over).then_some(live)))
 }
 
 /// The events of every migration, from now on or after `Last-Event-ID`.
@@ -57,7 +58,7 @@ pub(super) async fn of_all(State(desk): State<Desk>, headers: HeaderMap) -> Resu
         Some(place) => place,
         None => desk.supervisor.store.last_event().await?,
     };
-    Ok(respond(&desk, None, place, live))
+    Ok(respond(&desk, None, place, Some(live)))
 }
 
 async fn last_seen(desk: &Desk, headers: &HeaderMap) -> Result<Option<(i64, i64)>, Problem> {
@@ -94,7 +95,7 @@ fn respond(
     desk: &Desk,
     migration: Option<i64>,
     place: (i64, i64),
-    live: Receiver<Arc<EventRow>>,
+    live: Option<Receiver<Arc<EventRow>>>,
 ) -> Response {
     let follow = Follow {
         store: desk.supervisor.store.clone(),
@@ -130,7 +131,8 @@ struct Follow {
     store: Store,
     migration: Option<i64>,
     place: (i64, i64),
-    live: Receiver<Arc<EventRow>>,
+    /// None where nothing can come but what is in the store.
+    live: Option<Receiver<Arc<EventRow>>>,
     /// Read from the store, the next last.
     waiting: Vec<EventRow>,
     /// Whether the store may have events that were not read yet.
@@ -154,7 +156,7 @@ impl Follow {
                 self.waiting.reverse();
                 continue;
             }
-            match self.live.recv().await {
+            match self.live.as_mut()?.recv().await {
                 Ok(event) if (event.number, event.place) > self.place => break (*event).clone(),
                 Ok(_) => {}
                 // Too slow for what is told live: the store has it.

@@ -1,11 +1,17 @@
 //! What outlives the service: migrations, their journals and events, outcomes, and who asked for what.
 //!
-//! One task writes ([`writer`]), many read. A record and the events that it causes are committed together, so that an
+//! One task writes ([`writer`]), what waits for it is in memory ([`queue`]), many read. A record and the events that it causes are committed together, so that an
 //! event's number, which is its record's place in the store's journal, is given once and never again. Nothing here
 //! knows what a migration is: lines come in and go out as they were written.
 
+mod database;
+mod health;
 mod lock;
+mod queue;
 mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
 mod writer;
 
 use std::fs::OpenOptions;
@@ -18,8 +24,12 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Row};
 
+use self::database::Database;
+pub(super) use self::health::Health;
 use self::lock::Lock;
-pub(super) use self::writer::{Append, Audit, Begun, Write, Writer};
+use self::queue::Bounds;
+pub(super) use self::write::{Append, Audit, Begun, Trouble, Write};
+pub(super) use self::writer::Writer;
 use crate::private;
 
 /// Connections that read, each on a thread of its own.
@@ -108,7 +118,9 @@ impl Store {
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         schema::bring_up(&mut connection).await?;
-        let writer = Writer::start(connection, lock).await?;
+        let mut database = Database::new(connection, lock);
+        let greatest = database.greatest().await?;
+        let writer = Writer::new(database, greatest, Bounds::default());
         let readers = options.read_only(true).create_if_missing(false);
         let pool = SqlitePoolOptions::new().max_connections(READERS).connect_with(readers).await?;
         Ok((Self { pool }, writer))
@@ -144,6 +156,14 @@ impl Store {
             sqlx::query("SELECT route FROM migration WHERE ended_at_ms IS NULL OR trouble IS NOT NULL");
         let rows = query.fetch_all(&self.pool).await?;
         Ok(rows.iter().map(|row| row.try_get("route")).collect::<Result<_, _>>()?)
+    }
+
+    /// The routes of the migrations that were begun after this one, with their numbers.
+    pub(super) async fn routes_after(&self, id: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        let query = sqlx::query("SELECT id, route FROM migration WHERE id > $1 ORDER BY id");
+        let rows = query.bind(id).fetch_all(&self.pool).await?;
+        let pair = |row: &SqliteRow| Ok((row.try_get("id")?, row.try_get("route")?));
+        Ok(rows.iter().map(pair).collect::<Result<_, sqlx::Error>>()?)
     }
 
     /// The lines of a migration's records with their numbers, in order.

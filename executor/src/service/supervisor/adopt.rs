@@ -2,19 +2,24 @@
 //!
 //! A journal that cannot be replayed, because another release wrote it or it is damaged, is read as far as it can be: both hosts
 //! are observed, and nothing is destroyed that it does not account for. One from which nothing can be read is reported with the
-//! record at which it fails. No migration is begun here.
+//! record at which it fails. No migration is begun here, and no two of one guest are
+//! driven: their commands would undo each other's work.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use whimbrel_core::journal::{self, JournalError};
-use whimbrel_core::{Instant, Output, Spec};
+use whimbrel_core::{Instant, Outcome, Output, Spec};
 
 use super::super::account::Account;
 use super::super::clock::now_ms;
 use super::super::store::{MigrationRow, StoreError};
-use super::{Course, Supervisor};
+use super::{Course, Supervisor, same_guest};
 use crate::drive::{self, Resumption};
 use crate::hosts::Route;
+
+/// How long the start waits until troubles are noted.
+const NOTING: Duration = Duration::from_secs(5);
 
 /// A migration as its journal leaves it.
 struct Left {
@@ -32,19 +37,48 @@ impl Supervisor {
         let tunnel = |route: &String| serde_json::from_str::<Route>(route).ok()?.tunnel;
         let tunnels: Vec<_> = routes.iter().filter_map(tunnel).map(PathBuf::from).collect();
         self.tunnels.sweep(&tunnels);
+        let later = match unfinished.first() {
+            Some(oldest) => self.store.routes_after(oldest.id).await?,
+            None => Vec::new(),
+        };
         for row in unfinished {
+            if let Some(newer) = superseded(&row, &later) {
+                let reason = format!(
+                    "migration {newer} of the same guest was begun after it, so it had ended before; how is not on \
+                     record"
+                );
+                self.give_up(row.id, reason, None);
+                continue;
+            }
             let records = self.store.records(row.id).await?;
             match go_through(&row, &records) {
                 Ok(Left { course, route, account }) => self.drive(row.id, course, route, account),
-                Err(reason) => self.give_up(row.id, reason),
+                Err((reason, outcome)) => self.give_up_ended(row.id, reason, outcome),
             }
         }
+        // The list must not show as running what is not driven.
+        self.settle(NOTING).await;
         Ok(count)
     }
 }
 
-fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, String> {
-    let (route, text) = written(row, records)?;
+/// The migration of the same guest that was begun after this one. None is begun while another of its guest runs, so this
+/// one had ended by then, whatever its journal says. It must not be driven: not even where the newer one has ended too.
+fn superseded(row: &MigrationRow, later: &[(i64, String)]) -> Option<i64> {
+    let parse = |route: &str| serde_json::from_str::<Route>(route).ok();
+    let own = parse(&row.route)?;
+    let is_same = |(id, route): &&(i64, String)| {
+        *id > row.id
+            && parse(route).is_some_and(|other| {
+                same_guest((&own.guest, own.uuid.as_deref()), (&other.guest, other.uuid.as_deref()))
+            })
+    };
+    later.iter().find(is_same).map(|(id, _)| *id)
+}
+
+/// Where the migration stands; or why it cannot be driven on, and its outcome if it had ended.
+fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (String, Option<Outcome>)> {
+    let (route, text) = written(row, records).map_err(|reason| (reason, None))?;
     let mut account = Account::default();
     let resumed = drive::resume(&text, since_begin(row), |_, _, outputs| {
         for output in outputs {
@@ -53,7 +87,7 @@ fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, Str
             }
         }
     });
-    match resumed.map_err(|error| error.to_string())? {
+    match resumed.map_err(|error| (error.to_string(), None))? {
         Resumption::Course { course, not_replayed: None } => Ok(Left { course: *course, route, account }),
         Resumption::Course { course, not_replayed: Some(why) } => {
             let why = named(&why, records);
@@ -61,10 +95,10 @@ fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, Str
             // What was replayed before the journal could not be any more is told again from what is observed.
             Ok(Left { course: *course, route, account: Account::default() })
         }
-        Resumption::Ended(outcome) => Err(format!(
-            "its journal says that it had ended ({}; the guest is {}), and the store does not: a write was lost",
-            outcome.ending, outcome.guest
-        )),
+        Resumption::Ended(outcome) => {
+            let reason = "its journal says that it had ended, and the store did not: a write was lost".to_owned();
+            Err((reason, Some(*outcome)))
+        }
     }
 }
 

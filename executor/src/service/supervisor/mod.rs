@@ -4,29 +4,34 @@
 //! that had not ended are adopted: gone through again from their journals, and driven on.
 
 mod adopt;
+mod beginning;
+mod driver_thread;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use whimbrel_core::convergence::Statistics;
-use whimbrel_core::{CancelAnswer, Event, ReactionResult, Request, Spec, Wish};
+use whimbrel_core::{CancelAnswer, Event, Outcome, ReactionResult, Request, Spec, Wish};
 use whimbrel_plugins::Judgement;
 use whimbrel_plugins::facts::Facts;
 
+pub(super) use self::beginning::{Order, Refused};
 use super::account::Account;
 use super::clock::now_ms;
 use super::hub::Hub;
 use super::keeper::Keeper;
 use super::metrics::{Metrics, Present};
 use super::rules::Rules;
-use super::store::{Begun, Store, StoreError, Write};
-use super::tunnel::{Fresh, Login, Tunnels};
+use super::store::{Health, Store, Trouble, Write};
+use super::tunnel::{Login, Tunnels};
+use crate::drive::acks::{Ack, Acks};
 use crate::drive::{self, Course, Message};
 use crate::hosts::{Hosts, HostsError, Route};
 use crate::preflight::{self, Preflight};
@@ -39,47 +44,6 @@ const REACTION_PATIENCE: Duration = Duration::from_secs(20);
 const FACTS_PATIENCE: Duration = Duration::from_secs(25);
 /// Shared storage is proved where that is possible.
 const PROBE: bool = true;
-
-/// What is asked for.
-#[derive(Debug)]
-pub(super) struct Order {
-    pub(super) spec: Spec,
-    pub(super) route: Route,
-    pub(super) asked_by: String,
-    pub(super) target_uri: String,
-    pub(super) idempotency_key: Option<String>,
-    /// The tunnel that the route goes through. It ends with the order, unless a migration comes of it.
-    pub(super) tunnel: Option<Fresh>,
-}
-
-/// Why a migration was not begun.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
-    /// The guest is being migrated already.
-    #[error("the guest is being migrated already, by migration {0}")]
-    Busy(i64),
-    /// The same key came with another request before.
-    #[error("the idempotency key was used for another request, migration {0}")]
-    KeyReused(i64),
-    /// A limit is out of its bounds.
-    #[error(transparent)]
-    Spec(#[from] whimbrel_core::SpecError),
-    /// A host cannot be asked.
-    #[error(transparent)]
-    Hosts(#[from] HostsError),
-    /// The hosts were asked and did not answer in time.
-    #[error("the hosts did not answer in time")]
-    Silent,
-    /// The store does not keep it.
-    #[error("the store does not keep it: {0}")]
-    Store(String),
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error.to_string())
-    }
-}
 
 /// What is known of a migration that runs.
 #[derive(Clone, Debug)]
@@ -104,23 +68,30 @@ pub(super) struct Supervisor {
     pub(super) hub: Hub,
     pub(super) metrics: Arc<Metrics>,
     pub(super) writes: UnboundedSender<Write>,
+    pub(super) health: Arc<Health>,
     tunnels: Tunnels,
     rules: Rules,
     running: Arc<Mutex<HashMap<i64, Running>>>,
+    /// How many run, for those who wait for the last.
+    count: watch::Sender<usize>,
+    draining: Arc<AtomicBool>,
     /// Held while a migration is begun: two for one guest would both be let in otherwise.
     beginning: Arc<tokio::sync::Mutex<i64>>,
 }
 
+/// The store from the side of those who drive.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) store: Store,
+    pub(super) hub: Hub,
+    pub(super) writes: UnboundedSender<Write>,
+    pub(super) health: Arc<Health>,
+    pub(super) last_migration: i64,
+}
+
 impl Supervisor {
-    pub(super) fn new(
-        hosts: Hosts,
-        store: Store,
-        hub: Hub,
-        writes: UnboundedSender<Write>,
-        tunnels: Tunnels,
-        rules: Rules,
-        last_migration: i64,
-    ) -> Self {
+    pub(super) fn new(hosts: Hosts, kept: Kept, tunnels: Tunnels, rules: Rules) -> Self {
+        let Kept { store, hub, writes, health, last_migration } = kept;
         Self {
             hosts,
             tunnels,
@@ -128,8 +99,11 @@ impl Supervisor {
             hub,
             metrics: Arc::default(),
             writes,
+            health,
             rules,
             running: Arc::default(),
+            count: watch::Sender::new(0),
+            draining: Arc::default(),
             beginning: Arc::new(tokio::sync::Mutex::new(last_migration)),
         }
     }
@@ -146,60 +120,21 @@ impl Supervisor {
         Ok(asked.map_err(|_| Refused::Silent)??)
     }
 
-    /// Begins a migration, or gives the one that was begun with the same key. The number, and whether it is new.
-    pub(super) async fn begin(&self, order: Order) -> Result<(i64, bool), Refused> {
-        // A client that hangs up half-way must not leave a migration that is in the store and that nobody drives.
-        let this = self.clone();
-        let begun = tokio::spawn(async move { this.begin_whole(order).await });
-        begun.await.unwrap_or_else(|error| Err(Refused::Store(error.to_string())))
-    }
-
-    async fn begin_whole(&self, order: Order) -> Result<(i64, bool), Refused> {
-        let mut last = self.beginning.lock().await;
-        let on_record = order.route.for_record();
-        let route = serde_json::to_string(&on_record).unwrap_or_default();
-        let spec = serde_json::to_string(&order.spec).unwrap_or_default();
-        if let Some(key) = &order.idempotency_key
-            && let Some(known) = self.store.migration_by_key(key).await?
-        {
-            let known_route = serde_json::from_str(&known.route).ok().map(Route::as_asked);
-            let same = known.spec == spec && known_route == Some(on_record.as_asked());
-            return if same { Ok((known.id, false)) } else { Err(Refused::KeyReused(known.id)) };
-        }
-        let course = Course::begin(order.spec)?;
-        if let Some(id) = self.busy(&order.route.guest, order.route.uuid.as_deref()) {
-            return Err(Refused::Busy(id));
-        }
-        self.hosts.check_both(&order.route.source, &order.route.destination)?;
-        let id = *last + 1;
-        let begun = Begun {
-            id,
-            spec,
-            route,
-            began_at_ms: now_ms(),
-            asked_by: order.asked_by,
-            target_uri: order.target_uri,
-            idempotency_key: order.idempotency_key,
-        };
-        let (reply, written) = oneshot::channel();
-        let stopped = || Refused::Store("the writer has stopped".to_owned());
-        self.writes.send(Write::Begin(begun, reply)).map_err(|_| stopped())?;
-        written.await.map_err(|_| stopped())?.map_err(Refused::Store)?;
-        *last = id;
-        self.drive(id, course, order.route, Account::default());
-        if let Some(tunnel) = order.tunnel {
-            tunnel.keep();
-        }
-        Ok((id, true))
-    }
-
     /// Which migration works on this guest. Where a UUID is not known, the name alone has to tell.
     pub(super) fn busy(&self, guest: &str, uuid: Option<&str>) -> Option<i64> {
-        let is_it = |running: &Running| match (&running.uuid, uuid) {
-            (Some(known), Some(uuid)) => known == uuid,
-            _ => running.guest == guest,
-        };
+        let is_it = |running: &Running| same_guest((&running.guest, running.uuid.as_deref()), (guest, uuid));
         self.lock().iter().find(|(_, running)| is_it(running)).map(|(id, _)| *id)
+    }
+
+    /// Begins nothing from now on.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until no migration runs, with the end of each in the store.
+    pub(super) async fn last_has_ended(&self) {
+        // The sender is this one's own: it cannot be gone.
+        let _ = self.count.subscribe().wait_for(|running| *running == 0).await;
     }
 
     pub(super) fn running(&self, id: i64) -> Option<Running> {
@@ -269,12 +204,10 @@ impl Supervisor {
         Some(timeout(patience, waiting).await.ok().flatten())
     }
 
-    /// Waits until everything that was given to the writer is written.
-    pub(super) async fn settle(&self) {
+    /// Waits until everything that was given to the writer is written, but not for longer than this. Whether it is.
+    pub(super) async fn settle(&self, bound: Duration) -> bool {
         let (flush, flushed) = oneshot::channel();
-        if self.writes.send(Write::Flush(flush)).is_ok() {
-            let _ = flushed.await;
-        }
+        self.writes.send(Write::Flush(flush)).is_ok() && matches!(timeout(bound, flushed).await, Ok(Ok(())))
     }
 
     /// Leaves every migration as it is: they are adopted when the service comes back.
@@ -294,13 +227,14 @@ impl Supervisor {
             inbox: inbox.clone(),
             account: Arc::clone(&account),
         };
-        self.lock().insert(id, running);
+        self.change_running(|all| drop(all.insert(id, running)));
         let keeper = Keeper {
             migration: id,
             writes: self.writes.clone(),
             account,
             metrics: Arc::clone(&self.metrics),
             commands: HashMap::new(),
+            acks: Acks::new(),
         };
         let this = self.clone();
         let tunnel = route.tunnel.clone().map(|near_end| (near_end, Login::of_uri(&route.destination)));
@@ -309,47 +243,69 @@ impl Supervisor {
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
-            let known = course.known_guest();
-            let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
-            // The hosts are asked when the core asks: one that was begun before has been judged already.
-            let rules = |known: &_| {
-                Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict
-            };
-            let driven = this.hosts.port(route, known, inbox).map_err(|error| error.to_string()).and_then(
-                |mut port| {
-                    drive::drive(course, &mut *port, &told, Box::new(keeper), &rules, None)
-                        .map_err(|error| error.to_string())
-                },
-            );
-            match driven {
-                Ok(driven) => {
-                    if let Some(watch) = watch.filter(|_| driven.outcome.is_some()) {
-                        watch.close();
-                    }
-                    if let Some(error) = driven.journal_error {
-                        tracing::error!(%error, "the journal broke off; the migration was driven on without it");
-                    }
-                    tracing::info!(ending = ?driven.outcome.map(|outcome| outcome.ending), "no longer driven");
+            this.run_driver(id, || {
+                let known = course.known_guest();
+                let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
+                // The hosts are asked when the core asks: one that was begun before has been judged already.
+                let rules = |known: &_| {
+                    Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict
+                };
+                let mut port = this.hosts.port(route, known, inbox).map_err(|error| error.to_string())?;
+                let driven = drive::drive(course, &mut *port, &told, Box::new(keeper), &rules, None)
+                    .map_err(|error| error.to_string())?;
+                if let Some(watch) = watch.filter(|_| driven.outcome.is_some()) {
+                    watch.close();
                 }
-                Err(reason) => this.give_up(id, reason),
-            }
-            this.lock().remove(&id);
+                Ok(driven)
+            });
         };
         let started = thread::Builder::new().name(format!("migration-{id}")).spawn(drive);
         if let Err(error) = started {
-            self.lock().remove(&id);
-            self.give_up(id, error.to_string());
+            self.change_running(|all| drop(all.remove(&id)));
+            self.give_up(id, error.to_string(), None);
         }
     }
 
     /// Notes that a migration cannot be driven on. The guest is in the hands of the hypervisors.
-    fn give_up(&self, id: i64, reason: String) {
+    fn give_up(&self, id: i64, reason: String, noted: Option<Ack<String>>) {
         tracing::error!(id, reason, "the migration cannot be driven on: look at both hosts");
+        self.note_trouble(id, reason, None, noted);
+    }
+
+    /// Notes the same of a migration that may have ended, with its outcome.
+    fn give_up_ended(&self, id: i64, reason: String, outcome: Option<Outcome>) {
+        tracing::error!(id, reason, "the migration is not driven on");
+        let outcome = outcome.map(|outcome| serde_json::to_string(&outcome).unwrap_or_default());
+        self.note_trouble(id, reason, outcome, None);
+    }
+
+    fn note_trouble(
+        &self,
+        migration: i64,
+        why: String,
+        outcome: Option<String>,
+        noted: Option<Ack<String>>,
+    ) {
+        let trouble = Trouble { migration, at_ms: now_ms(), why, outcome, goes_on: false };
         // A store that has stopped keeps nothing; the log says it.
-        let _ = self.writes.send(Write::Trouble(id, now_ms(), reason));
+        let _ = self.writes.send(Write::Trouble(trouble, noted));
+    }
+
+    fn change_running(&self, change: impl FnOnce(&mut HashMap<i64, Running>)) {
+        let mut running = self.lock();
+        change(&mut running);
+        self.count.send_replace(running.len());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether two names, with UUIDs where they are known, are of one guest.
+fn same_guest(one: (&str, Option<&str>), other: (&str, Option<&str>)) -> bool {
+    match (one.1, other.1) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.0 == other.0,
     }
 }

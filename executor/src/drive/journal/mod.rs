@@ -1,0 +1,237 @@
+//! The journal of a migration in a file, written ahead: a record is on the disk before commands that change something
+//! are given, and with the operating system before any other, so it outlives this process.
+//!
+//! The disk has a thread of its own ([`disk`]), which is waited for within a bound only: a disk that hangs must not keep
+//! a stopped guest from being resumed.
+
+mod disk;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use whimbrel_core::journal::{Circumstances, Record, header_line, record_line};
+use whimbrel_core::{Action, Output, Spec, View};
+
+use self::disk::{Ask, Medium};
+use super::acks::{Acks, COMMIT_WAIT};
+use crate::private;
+
+/// How long the beginning waits for the disk. Nothing has been begun yet, so nothing is harmed by one that is slow.
+const FIRST_LINE: Duration = Duration::from_mins(1);
+/// How long the end waits for a disk that is behind.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// Where the records of a migration go. An implementation keeps in memory what it cannot write at once, and
+/// retries: it is given every record, whatever became of those before.
+pub trait Keep: Send {
+    /// The request.
+    ///
+    /// # Errors
+    /// When it could not be kept: nothing is begun then.
+    fn begin(&mut self, spec: &Spec) -> Result<(), KeepError>;
+
+    /// A record, with what the migration gave for it and as it stands after it. Returns when it is durable, or after a
+    /// bounded time: the commands that it causes are given after that.
+    ///
+    /// # Errors
+    /// When a record is lost for good: the journal has a gap, and ends before it.
+    fn append(&mut self, record: &Record, outputs: &[Output], view: View<'_>) -> Result<(), KeepError>;
+
+    /// No record comes any more: what is not durable yet has a last chance.
+    ///
+    /// # Errors
+    /// When some records are not durable.
+    fn finish(&mut self) -> Result<(), KeepError>;
+}
+
+/// A record that could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// In a file.
+    #[error(transparent)]
+    File(#[from] JournalFileError),
+    /// In a store.
+    #[error("the store did not keep every record: {0}")]
+    Store(String),
+}
+
+/// A journal in a file of its own. The file is locked as long as its thread lives: two drivers of one migration would
+/// undo each other's work.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    disk: Sender<Ask>,
+    acks: Acks<String>,
+    circumstances: Option<Circumstances>,
+}
+
+/// A journal that could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalFileError {
+    /// It cannot be written.
+    #[error("cannot write the journal `{}`", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody keeps it.
+    #[error("the journal `{}` is being kept by another process", .0.display())]
+    Kept(PathBuf),
+    /// Its last records are missing.
+    #[error("the journal `{}` lacks the last records: {reason}", path.display())]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Journal {
+    /// Keeps the records in a new file, for this user only. Its directory is made when it is missing.
+    ///
+    /// # Errors
+    /// When the file exists already, or cannot be made.
+    pub fn create(path: &Path, circumstances: Circumstances) -> Result<Self, JournalFileError> {
+        let attempt = || {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(parent) = parent {
+                private::make_folder(parent)?;
+            }
+            let file = private::open(OpenOptions::new().write(true).create_new(true), path)?;
+            // A file whose name is not on the disk is lost with the power, however often it is synced itself.
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            Ok(file)
+        };
+        let file = locked(attempt().map_err(unwritable(path))?, path)?;
+        Self::serve(file, 0, path, Some(circumstances))
+    }
+
+    /// Keeps the records behind those of a journal that somebody else began, and gives what is in it. A line that was
+    /// torn while it was written is taken off: what it was to cause was never commanded.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or is still being kept.
+    pub fn adopt(path: &Path) -> Result<(Self, String), JournalFileError> {
+        let open = private::open(OpenOptions::new().read(true).write(true), path);
+        let mut file = locked(open.map_err(unwritable(path))?, path)?;
+        let mut whole = || {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            file.set_len(length)?;
+            file.seek(SeekFrom::End(0))?;
+            String::from_utf8(bytes).map_err(io::Error::other).map(|text| (text, length))
+        };
+        let (text, length) = whole().map_err(unwritable(path))?;
+        Ok((Self::serve(file, length, path, None)?, text))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn serve(
+        medium: impl Medium,
+        length: u64,
+        path: &Path,
+        circumstances: Option<Circumstances>,
+    ) -> Result<Self, JournalFileError> {
+        let (disk, asked) = channel();
+        thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || disk::serve(medium, length, &asked))
+            .map_err(unwritable(path))?;
+        Ok(Self { path: path.to_owned(), disk, acks: Acks::new(), circumstances })
+    }
+
+    /// One line, whose writing is waited for within a bound.
+    fn write(&mut self, line: String, sync: bool) -> Result<(), JournalFileError> {
+        let text = line + "\n";
+        // A thread that has ended is noticed by the acknowledgement that is missing.
+        let send = |ack| drop(self.disk.send(Ask::Line { text, sync, ack }));
+        let said = self.acks.hand_over(COMMIT_WAIT, send);
+        said.unwrap_or_else(|_| Err(STOPPED.to_owned())).map_err(incomplete(&self.path))
+    }
+
+    fn settle(&self, bound: Duration) -> Result<(), String> {
+        let (ack, said) = sync_channel(1);
+        drop(self.disk.send(Ask::Finish(ack)));
+        said.recv_timeout(bound).map_err(|_| "the disk does not answer".to_owned())?
+    }
+}
+
+/// The thread cannot end before its journal, unless it panicked.
+const STOPPED: &str = "its thread has stopped";
+
+impl Keep for Journal {
+    fn begin(&mut self, spec: &Spec) -> Result<(), KeepError> {
+        // One that was adopted has its header.
+        let Some(circumstances) = self.circumstances.take() else { return Ok(()) };
+        self.write(header_line(spec, Some(circumstances)), true)?;
+        let unwritten = |reason| unwritable(&self.path)(io::Error::other(reason));
+        Ok(self.settle(FIRST_LINE).map_err(unwritten)?)
+    }
+
+    fn append(&mut self, record: &Record, outputs: &[Output], _: View<'_>) -> Result<(), KeepError> {
+        let is_command = |output: &Output| match output {
+            Output::Command(command) => changes_something(&command.action),
+            Output::Event(_) => false,
+        };
+        Ok(self.write(record_line(record), outputs.iter().any(is_command))?)
+    }
+
+    fn finish(&mut self) -> Result<(), KeepError> {
+        Ok(self.settle(LAST_LINES).map_err(incomplete(&self.path))?)
+    }
+}
+
+/// Whether a command changes something at the hosts: after a power loss, its record must be there.
+const fn changes_something(action: &Action) -> bool {
+    match action {
+        Action::CollectFacts
+        | Action::EvaluateRules(_)
+        | Action::ReadSettings
+        | Action::PollJob
+        | Action::Observe(_) => false,
+        Action::ApplySetting(_)
+        | Action::StartMigration
+        | Action::AbortMigration
+        | Action::StartPostcopy
+        | Action::ResumePostcopy
+        | Action::Resume(_)
+        | Action::Destroy(_)
+        | Action::Suspend
+        | Action::Undefine(_)
+        | Action::RemoveDisks(_) => true,
+    }
+}
+
+fn locked(file: File, path: &Path) -> Result<File, JournalFileError> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalFileError::Kept(path.to_owned())),
+        // Where there are no locks, as on some network file systems, a journal is worth more than its lock.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
+        Err(TryLockError::Error(source)) => Err(unwritable(path)(source)),
+    }
+}
+
+fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> JournalFileError {
+    let path = path.to_owned();
+    move |source| JournalFileError::Unwritable { path, source }
+}
+
+fn incomplete(path: &Path) -> impl FnOnce(String) -> JournalFileError {
+    let path = path.to_owned();
+    move |reason| JournalFileError::Incomplete { path, reason }
+}

@@ -1,0 +1,96 @@
+//! Driving when its journal fails, and when it panics.
+
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+use whimbrel_core::journal::{self, Record, header_line, record_line};
+use whimbrel_core::{Ending, Output, Spec, Verdict, View, Whereabouts};
+
+use super::{Course, Driven, Keep, KeepError, drive};
+use crate::copying::DiskChoice;
+use crate::hosts::{Hosts, Route};
+use crate::simulated::{SimulatedHosts, built_in_world};
+
+/// Keeps every record but one, in memory.
+struct Failing {
+    fails_at: Option<usize>,
+    lines: Arc<Mutex<Vec<String>>>,
+    finished: Arc<Mutex<usize>>,
+}
+
+impl Keep for Failing {
+    fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    fn append(&mut self, record: &Record, _: &[Output], _: View<'_>) -> Result<(), KeepError> {
+        let mut lines = self.lines.lock().unwrap();
+        lines.push(record_line(record));
+        if self.fails_at == Some(lines.len()) {
+            return Err(KeepError::Store("full".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), KeepError> {
+        *self.finished.lock().unwrap() += 1;
+        Ok(())
+    }
+}
+
+/// A migration of a quiet guest in a world that is fast.
+pub(crate) fn quiet() -> (Hosts, Spec, Route) {
+    let hosts = Hosts::new(Some(SimulatedHosts::start(built_in_world(1, 0), 200).unwrap()));
+    let spec = Spec::new("idle", "sim://alpha", "sim://beta");
+    let route = Route {
+        guest: spec.guest.clone(),
+        source: spec.source.clone(),
+        destination: spec.destination.clone(),
+        migrate_uri: None,
+        ways: spec.ways,
+        disks: DiskChoice::default(),
+        no_probe: false,
+        destination_xml: None,
+        allow_unsafe: false,
+        tunnel: None,
+        uuid: None,
+    };
+    (hosts, spec, route)
+}
+
+/// A journal that is not read.
+pub(crate) fn kept_nowhere() -> Box<dyn Keep> {
+    Box::new(Failing { fails_at: None, lines: Arc::default(), finished: Arc::default() })
+}
+
+fn driven(keep: Failing) -> Driven {
+    let (hosts, spec, route) = quiet();
+    let (inbox, messages) = channel();
+    let mut port = hosts.port(route, None, inbox).unwrap();
+    let course = Course::begin(spec).unwrap();
+    drive(course, &mut *port, &messages, Box::new(keep), &|_| Verdict::default(), None).unwrap()
+}
+
+#[test]
+fn a_journal_that_fails_at_any_record_is_given_every_record_and_the_migration_reaches_its_end() {
+    let mut fails_at = 1;
+    loop {
+        let (lines, finished) = (Arc::default(), Arc::default());
+        let keep =
+            Failing { fails_at: Some(fails_at), lines: Arc::clone(&lines), finished: Arc::clone(&finished) };
+        let driven = driven(keep);
+        let outcome = driven.outcome.unwrap();
+        assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+        assert_eq!(*finished.lock().unwrap(), 1);
+        let lines = lines.lock().unwrap();
+        assert_eq!(driven.journal_error.is_some(), lines.len() >= fails_at, "record {fails_at}");
+        let text = header_line(driven.migration.view().spec, None) + "\n" + &lines.join("\n") + "\n";
+        let replayed = journal::replay(&text, |_, _, _| ()).unwrap();
+        assert_eq!(replayed.migration.view().outcome, Some(&outcome), "no record was held back");
+        if lines.len() < fails_at {
+            break;
+        }
+        fails_at += 1;
+    }
+    assert!(fails_at > 10, "a migration has more records");
+}

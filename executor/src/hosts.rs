@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{Failure, Fault, GuestFacts, Ways};
+use whimbrel_core::{Failure, Fault, Ways};
 use whimbrel_plugins::facts::Facts;
 use whimbrel_plugins::xml::{REDACTED, without_secrets};
 
@@ -239,16 +239,16 @@ impl Hosts {
         }
     }
 
-    /// A port that answers into `inbox`. Nothing is connected to before the first command. With `known`, the guest as it
-    /// was found before, it looks for that guest and no other of its name. One of a route that was read from a record
-    /// without its secrets begins no copy.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. With `known`, the facts that were
+    /// collected before, it looks for that guest and no other of its name, and accepts those hosts and no other at their
+    /// addresses. One of a route that was read from a record without its secrets begins no copy.
     ///
     /// # Errors
     /// When there is no driver for one of the URIs, they need different ones, or memory cannot be sent where the route says.
     pub fn port(
         &self,
         route: Route,
-        known: Option<GuestFacts>,
+        known: Option<whimbrel_core::Facts>,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
         if !route.is_redacted() {
@@ -261,7 +261,7 @@ impl Hosts {
     fn whole_port(
         &self,
         route: Route,
-        known: Option<GuestFacts>,
+        known: Option<whimbrel_core::Facts>,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
         let mut ends = self.check_both(&route.source, &route.destination)?;
@@ -284,7 +284,6 @@ mod real {
     use std::path::Path;
     use std::sync::mpsc::Sender;
 
-    use whimbrel_core::GuestFacts;
     use whimbrel_plugins::facts::Facts;
 
     use super::{Ends, HostsError, Inquiry, Route};
@@ -311,7 +310,7 @@ mod real {
     pub(super) fn port(
         route: Route,
         ends: Ends,
-        known: Option<GuestFacts>,
+        known: Option<whimbrel_core::Facts>,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
         Ok(Box::new(LibvirtPort::new(route, ends, known, inbox)))
@@ -324,7 +323,6 @@ mod real {
     use std::path::Path;
     use std::sync::mpsc::Sender;
 
-    use whimbrel_core::GuestFacts;
     use whimbrel_plugins::facts::Facts;
 
     use super::{Ends, HostsError, Inquiry, Route};
@@ -348,7 +346,7 @@ mod real {
     pub(super) fn port(
         route: Route,
         _: Ends,
-        _: Option<GuestFacts>,
+        _: Option<whimbrel_core::Facts>,
         _: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
         Err(HostsError::NoDriver(route.source))

@@ -61,7 +61,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     let Driving { route, course, journal, path, format, rules } = driving;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
-    let mut port = hosts.port(route.clone(), course.known_guest(), sender)?;
+    let mut port = hosts.port(route.clone(), course.known_facts(), sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let driven = drive::drive(course, &mut *port, &inbox, Box::new(journal), rules, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
-    Action, Answer, Command, Facts, GuestFacts, Input, Instant, Migration, Observation, Outcome, Output,
-    Request, Spec, SpecError, Verdict,
+    Action, Answer, Command, Facts, Input, Instant, Migration, Observation, Outcome, Output, Request, Spec,
+    SpecError, Verdict,
 };
 
 use self::audience::Audience;
@@ -110,10 +110,10 @@ impl Course {
         self.migration.view().spec
     }
 
-    /// The guest as it was found, when somebody found it already: the port is to look for this one.
+    /// The facts, where they were collected already: the port must accept this guest and these hosts only.
     #[must_use]
-    pub fn known_guest(&self) -> Option<GuestFacts> {
-        self.migration.facts().map(|facts| facts.guest.clone())
+    pub fn known_facts(&self) -> Option<Facts> {
+        self.migration.facts().cloned()
     }
 }
 

@@ -7,14 +7,13 @@ use whimbrel_core::{Failure, Fault, Side};
 
 use super::Hosts;
 use super::failure::{call_failure, failure};
-use super::link::Link;
 use super::lock;
 use crate::libvirt::{Connection, Domain, MigrateFlags, MigrateParameters, versions};
 
 impl Hosts {
     pub(super) fn migrate(&self) -> Result<(), Failure> {
         // A connection of its own: this call blocks until the end.
-        let connection = Link::open(self.source.uri()).map_err(|error| failure(Side::Source, &error))?;
+        let connection = self.source.separate().map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
         self.check_versions(&connection, &self.migrate_parameters())?;
@@ -27,13 +26,27 @@ impl Hosts {
         if self.end_asked.load(Ordering::SeqCst) {
             return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
         }
+        self.check_destination()?;
         self.make_call(&connection, &domain, &self.migrate_parameters())
+    }
+
+    /// Refuses to send the guest to a host that the rules did not judge. A connection that stands may lead to the right host
+    /// although the address leads elsewhere by now, so a new one is made. The source's daemon resolves the address by itself,
+    /// a moment later: libvirt has no call that names the host.
+    fn check_destination(&self) -> Result<(), Failure> {
+        self.destination.separate().map(drop).map_err(|error| {
+            let Failure { fault, message } = failure(Side::Destination, &error);
+            Failure::new(
+                fault,
+                format!("the migrate call was not made, the guest is on the source: {message}"),
+            )
+        })
     }
 
     /// Makes the migrate call once more for a post-copy that lost its connection. Nobody can take that guest back, so
     /// nothing is checked that could keep it from going on.
     pub(super) fn resume_postcopy(&self) -> Result<(), Failure> {
-        let connection = Link::open(self.source.uri()).map_err(|error| failure(Side::Source, &error))?;
+        let connection = self.source.separate().map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
         let mut parameters = self.migrate_parameters();

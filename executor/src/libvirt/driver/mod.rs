@@ -27,7 +27,7 @@ use std::time::{Duration, Instant as Clock};
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, CopyState, Failure, Fault, GuestFacts, Hint, Observation, Side,
+    Action, Answer, Command, CommandId, CopyState, Facts, Failure, Fault, Hint, Observation, Side,
 };
 
 pub(super) use self::facts::hypervisor;
@@ -83,14 +83,21 @@ struct Hosts {
 }
 
 impl LibvirtPort {
-    /// A port that answers into `inbox`. Nothing is connected to before the first command. A guest that is known is
-    /// looked up by its UUID from the beginning.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. With the facts that were
+    /// collected before, the guest is looked up by its UUID, and only the hosts of these facts are accepted.
     #[must_use]
-    pub fn new(route: Route, ends: Ends, known: Option<GuestFacts>, inbox: Sender<Message>) -> Self {
-        let (uuid, persistent) = known.map(|guest| (guest.uuid, guest.persistent)).unzip();
+    pub fn new(route: Route, ends: Ends, known: Option<Facts>, inbox: Sender<Message>) -> Self {
+        let source = Link::new(ends.source, Side::Source, &route.guest);
+        let destination = Link::new(ends.destination, Side::Destination, &route.guest);
+        if let Some(known) = &known {
+            // A link that was just made has no pin that this one could contradict.
+            let _ = source.pin(&known.source.host_uuid);
+            let _ = destination.pin(&known.destination.host_uuid);
+        }
+        let (uuid, persistent) = known.map(|known| (known.guest.uuid, known.guest.persistent)).unzip();
         let hosts = Arc::new(Hosts {
-            source: Link::new(ends.source),
-            destination: Link::new(ends.destination),
+            source,
+            destination,
             uuid: uuid.or_else(|| route.uuid.clone()).map_or_else(OnceLock::new, OnceLock::from),
             route,
             persistent: persistent.map_or_else(OnceLock::new, OnceLock::from),

@@ -309,7 +309,7 @@ impl Supervisor {
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
-            let known = course.known_guest();
+            let known = course.known_facts();
             let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
             // The hosts are asked when the core asks: one that was begun before has been judged already.
             let rules = |known: &_| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use whimbrel_core::control::Change;
+use whimbrel_core::control::{Change, Mark};
 use whimbrel_core::journal::Circumstances;
 use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict};
 
@@ -127,6 +127,10 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
         PhaseName::Precopy | PhaseName::SwitchingOver if migration.view().cancel_asked => format!(
             "left: the end was asked for and has not come; until it does, the source's libvirt daemon drives the \
              migration of `{domain}` on"
+        ),
+        PhaseName::Precopy if !migration.control().ledger().has(Mark::DestinationReceives) => format!(
+            "left: if the copy of `{domain}` had begun, the source's libvirt daemon drives it on; if not, it is not begun \
+             any more"
         ),
         PhaseName::Precopy | PhaseName::SwitchingOver => {
             format!("left: the migration of `{domain}` goes on, driven by the source's libvirt daemon")

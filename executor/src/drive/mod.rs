@@ -6,7 +6,10 @@
 
 mod audience;
 mod journal;
+mod permit;
 mod reactions;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,12 +17,13 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
-    Action, Answer, Command, Facts, Input, Instant, Migration, Observation, Outcome, Output, Request, Spec,
-    SpecError, Verdict,
+    Action, Answer, Command, CommandId, Facts, Input, Instant, Migration, Observation, Outcome, Output,
+    Request, Spec, SpecError, Verdict,
 };
 
 use self::audience::Audience;
 pub use self::journal::{Journal, JournalFileError, Keep, KeepError};
+pub use self::permit::{CallPermit, CallPermits, Withdrawn};
 pub use self::reactions::Reactions;
 use crate::watch::Watcher;
 
@@ -27,6 +31,10 @@ use crate::watch::Watcher;
 pub trait Port {
     /// Begins to carry out a command. Never blocks: what takes time is done on another thread.
     fn carry_out(&mut self, command: Command);
+
+    /// The answer of this migrate call, or call to resume a post-copy, is not awaited any more: if it has not been made yet,
+    /// it must not be made. One that was made goes on, and later calls are not concerned. Never blocks.
+    fn abandon_call(&mut self, call: CommandId);
 }
 
 /// What comes in while a migration is driven.
@@ -145,6 +153,8 @@ pub fn drive(
     };
     driver.take(first, port)?;
     driver.follow(port, inbox)?;
+    // An operator who leaves before the call was made must not start a migration by leaving.
+    driver.abandon_unless(None, driver.migration.awaited_call(), port);
     let outcome = driver.migration.view().outcome.cloned();
     if let Some(mut audience) = driver.audience {
         audience.leave();
@@ -199,6 +209,7 @@ impl Driver<'_> {
         let mut commands = 0;
         while let Some(input) = inputs.pop_front() {
             let now = self.now();
+            let call = self.migration.awaited_call();
             let result = self.migration.handle(now, input.clone()).map(Iterator::collect::<Vec<_>>);
             // An input that breaks the protocol is recorded too: it is the one that will be asked for.
             let record = Record { at_ns: now, input, trail: self.migration.view().trail };
@@ -206,7 +217,10 @@ impl Driver<'_> {
             if let Some(audience) = &self.audience {
                 audience.tell(record);
             }
-            for output in result? {
+            let outputs = result?;
+            // Before new commands are given: one of them may be a later call.
+            self.abandon_unless(self.migration.awaited_call(), call, port);
+            for output in outputs {
                 match output {
                     // Whoever watches finds the events in the record.
                     Output::Event(_) => {}
@@ -223,6 +237,13 @@ impl Driver<'_> {
             }
         }
         Ok(commands)
+    }
+
+    /// Abandons a call unless it is the one that is awaited. One that was answered is abandoned too: it was made.
+    fn abandon_unless(&self, awaited: Option<CommandId>, call: Option<CommandId>, port: &mut dyn Port) {
+        if let Some(call) = call.filter(|call| awaited != Some(*call)) {
+            port.abandon_call(call);
+        }
     }
 
     /// Keeps a record. A full disk must not keep a stopped guest from being resumed: the driving goes on without.

@@ -19,7 +19,6 @@ mod look;
 mod statistics;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant as Clock};
@@ -40,13 +39,15 @@ use super::{
     Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
     Subscription, Suspended,
 };
-use crate::drive::{Message, Port};
+use crate::drive::{CallPermits, Message, Port, Withdrawn};
 use crate::hosts::{Ends, Route};
 
 /// The port on real libvirt hosts.
 #[derive(Debug)]
 pub struct LibvirtPort {
     hosts: Arc<Hosts>,
+    /// Withdrawn when the port is dropped: the lane of the call may still be connecting then.
+    permits: CallPermits,
     facts: Lane,
     call: Lane,
     job: Lane,
@@ -76,8 +77,6 @@ struct Hosts {
     /// Statistics that came with the event of a job that ended.
     ended: Mutex<Option<JobStatistics>>,
     call_succeeded: OnceLock<()>,
-    /// The end was asked for: a migrate call that has not been made yet must not be made any more.
-    end_asked: AtomicBool,
     events: Mutex<Option<Subscription>>,
     inbox: Sender<Message>,
 }
@@ -107,12 +106,12 @@ impl LibvirtPort {
             claim: Mutex::default(),
             ended: Mutex::new(None),
             call_succeeded: OnceLock::new(),
-            end_asked: AtomicBool::new(false),
             events: Mutex::new(None),
             inbox,
         });
         Self {
             hosts,
+            permits: CallPermits::default(),
             facts: Lane::new("facts"),
             call: Lane::new("migrate-call"),
             job: Lane::new("job"),
@@ -140,16 +139,22 @@ impl Port for LibvirtPort {
                 self.source.run(move || hosts.answer(id, Answer::Applied(hosts.apply(setting))));
             }
             Action::StartMigration => {
-                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.migrate())));
+                let permit = self.permits.issue(id);
+                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.migrate(&permit))));
             }
             // A look that still waits behind a slow one would tell nothing new.
             Action::PollJob => self.job.run_latest(move || hosts.answer(id, Answer::Job(hosts.poll()))),
-            Action::AbortMigration => self.abort.run(move || hosts.answer(id, Answer::Abort(hosts.abort()))),
+            Action::AbortMigration => {
+                // A call that is still being prepared would find nothing that ends it.
+                self.permits.withdraw_last(Withdrawn::Cancelled);
+                self.abort.run(move || hosts.answer(id, Answer::Abort(hosts.abort())));
+            }
             Action::StartPostcopy => {
                 self.abort.run(move || hosts.answer(id, Answer::Postcopy(hosts.start_postcopy())));
             }
             Action::ResumePostcopy => {
-                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.resume_postcopy())));
+                let permit = self.permits.issue(id);
+                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.resume_postcopy(&permit))));
             }
             Action::Observe(side) => {
                 self.lane(side).run_latest(move || hosts.answer(id, Answer::Copy(hosts.observe(side))));
@@ -168,6 +173,10 @@ impl Port for LibvirtPort {
                 self.destination.run(move || hosts.answer(id, Answer::Acted(hosts.remove_disks(&disks))));
             }
         }
+    }
+
+    fn abandon_call(&mut self, call: CommandId) {
+        self.permits.withdraw(call, Withdrawn::GivenUp);
     }
 }
 
@@ -316,7 +325,6 @@ impl Hosts {
 
     /// Asks for the end of the outgoing migration, and of no other job: libvirt would end a backup as readily.
     fn abort(&self) -> Result<(), Failure> {
-        self.end_asked.store(true, Ordering::SeqCst);
         let abort = || {
             let domain = self.domain(Side::Source)?;
             match look::job(&domain)? {

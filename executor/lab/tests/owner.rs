@@ -38,7 +38,7 @@ fn migrate(lab: &Lab, journal: &Path, more: &[&str]) -> Command {
     command
 }
 
-fn said(output: Output) -> (Option<i32>, String) {
+fn said(output: &Output) -> (Option<i32>, String) {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{}\n{text}", output.status);
@@ -90,7 +90,7 @@ fn a_second_driver_is_refused_with_the_first_ones_name_and_changes_nothing() {
     };
     let before = settings();
     let refused = |name: &str, more: &[&str]| {
-        let (code, text) = said(migrate(&lab, &file(name), more).output().unwrap());
+        let (code, text) = said(&migrate(&lab, &file(name), more).output().unwrap());
         assert_eq!(code, Some(3), "{text}");
         assert!(text.contains(&id) && text.contains("first.journal"), "{text}");
         assert!(text.contains("since 20") && text.contains("--replace-owner"), "{text}");
@@ -108,7 +108,7 @@ fn a_second_driver_is_refused_with_the_first_ones_name_and_changes_nothing() {
     lab.alpha().virsh(&["migrate-setspeed", "guest", "1000"]).unwrap();
     let mut adopt = lab.operator_command(&program());
     adopt.arg("adopt").arg(file("first.journal"));
-    let (code, text) = said(adopt.output().unwrap());
+    let (code, text) = said(&adopt.output().unwrap());
     assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains("owner tag"), "{text}");
     guest.wait_until(LONG, |now| now.owner == Some(1)).unwrap();
@@ -128,7 +128,7 @@ fn no_tag_is_left_by_a_migration_that_ended_and_a_stale_one_can_be_replaced() {
     let file = |name: &str| lab.folder().join(name);
     // One that fails: the copy is too slow for its time.
     let (code, text) =
-        said(migrate(&lab, &file("slow"), &["--bandwidth", "1", "--timeout", "1"]).output().unwrap());
+        said(&migrate(&lab, &file("slow"), &["--bandwidth", "1", "--timeout", "1"]).output().unwrap());
     assert_eq!(code, Some(3), "{text}");
     assert_no_tag(&lab);
 
@@ -144,11 +144,11 @@ fn no_tag_is_left_by_a_migration_that_ended_and_a_stale_one_can_be_replaced() {
         lab.alpha().virsh(&["domjobinfo", "guest"]).unwrap().contains("None")
             && lab.beta().domain_state("guest").unwrap().is_none()
     });
-    let (code, text) = said(migrate(&lab, &file("refused"), &[]).output().unwrap());
+    let (code, text) = said(&migrate(&lab, &file("refused"), &[]).output().unwrap());
     assert_eq!((code, text.contains(&stale)), (Some(3), true), "{text}");
     // The lost driver's limit was never put back.
     lab.alpha().virsh(&["migrate-setspeed", "guest", "1000"]).unwrap();
-    let (code, text) = said(migrate(&lab, &file("taken"), &["--replace-owner", &stale]).output().unwrap());
+    let (code, text) = said(&migrate(&lab, &file("taken"), &["--replace-owner", &stale]).output().unwrap());
     assert_eq!(code, Some(0), "{text}");
     let there = lab.beta().domain_state("guest").unwrap();
     assert!(there.as_ref().is_some_and(|state| state.starts_with("running")), "{there:?}");
@@ -168,12 +168,12 @@ fn the_definition_of_a_guest_that_is_off_carries_the_tag_only_while_it_moves() {
         .virsh(&["metadata", "guest", "--uri", NAMESPACE, "--key", "whimbrel", "--set", tagged, "--config"])
         .unwrap();
     let journal = lab.folder().join("refused");
-    let (code, text) = said(migrate(&lab, &journal, &["--offline"]).output().unwrap());
+    let (code, text) = said(&migrate(&lab, &journal, &["--offline"]).output().unwrap());
     assert_eq!((code, text.contains("other@5")), (Some(3), true), "{text}");
     assert!(lab.beta().domain_state("guest").unwrap().is_none());
     let journal = lab.folder().join("moved");
     let more = ["--offline", "--replace-owner", "other@5"];
-    let (code, text) = said(migrate(&lab, &journal, &more).output().unwrap());
+    let (code, text) = said(&migrate(&lab, &journal, &more).output().unwrap());
     assert_eq!(code, Some(0), "{text}");
     assert_no_tag(&lab);
     assert!(lab.beta().domain_state("guest").unwrap().is_some());

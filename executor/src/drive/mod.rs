@@ -165,7 +165,7 @@ pub fn drive(
     driver.take(first, port)?;
     driver.follow(port, inbox)?;
     // An operator who leaves before the call was made must not start a migration by leaving.
-    driver.abandon_unless(None, driver.migration.awaited_call(), port);
+    abandon_unless(None, driver.migration.awaited_call(), port);
     let outcome = driver.migration.view().outcome.cloned();
     if let Some(mut audience) = driver.audience {
         audience.leave();
@@ -238,7 +238,7 @@ impl Driver<'_> {
             }
             let outputs = result?;
             // Before new commands are given: one of them may be a later call.
-            self.abandon_unless(self.migration.awaited_call(), call, port);
+            abandon_unless(self.migration.awaited_call(), call, port);
             for output in outputs {
                 match output {
                     // Whoever watches finds the events in the record.
@@ -256,13 +256,6 @@ impl Driver<'_> {
             }
         }
         Ok(commands)
-    }
-
-    /// Abandons a call unless it is the one that is awaited. One that was answered is abandoned too: it was made.
-    fn abandon_unless(&self, awaited: Option<CommandId>, call: Option<CommandId>, port: &mut dyn Port) {
-        if let Some(call) = call.filter(|call| awaited != Some(*call)) {
-            port.abandon_call(call);
-        }
     }
 
     /// Keeps a record. A full disk must not keep a stopped guest from being resumed: the driving goes on without.
@@ -285,5 +278,12 @@ impl Driver<'_> {
             Some(deadline) => Duration::from_nanos(deadline.as_ns().saturating_sub(self.now().as_ns())),
             None => Duration::from_mins(1),
         }
+    }
+}
+
+/// Abandons a call unless it is the one that is awaited. One that was answered is abandoned too: it was made.
+fn abandon_unless(awaited: Option<CommandId>, call: Option<CommandId>, port: &mut dyn Port) {
+    if let Some(call) = call.filter(|call| awaited != Some(*call)) {
+        port.abandon_call(call);
     }
 }

@@ -77,6 +77,11 @@ impl Desk {
         self.retire(|_| true);
     }
 
+    /// The migrate call, or the call that resumes a post-copy, whose answer is awaited.
+    pub(super) fn call(&self) -> Option<CommandId> {
+        self.at(Place::Call)
+    }
+
     /// Gives up on the migrate call.
     pub(super) fn give_up_call(&mut self) {
         self.retire(|place| place == Place::Call);

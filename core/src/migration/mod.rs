@@ -27,7 +27,7 @@ use crate::convergence::Convergence;
 use crate::event::{CancelAnswer, Event, PhaseName};
 use crate::facts::Facts;
 use crate::outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery};
-use crate::port::{Command, CopyState, Failure, Setting, Settings, Side};
+use crate::port::{Command, CommandId, CopyState, Failure, Setting, Settings, Side};
 use crate::spec::{Spec, SpecError};
 use crate::time::Instant;
 
@@ -181,6 +181,13 @@ impl Migration {
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {
         self.facts.as_deref()
+    }
+
+    /// The migrate call, or the call that resumes a post-copy, whose answer is awaited. Once it is not awaited any more, a
+    /// driver that has not made it yet must not make it.
+    #[must_use]
+    pub fn awaited_call(&self) -> Option<CommandId> {
+        self.desk.call()
     }
 
     /// What can be seen of it.

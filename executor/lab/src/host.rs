@@ -19,6 +19,16 @@ use crate::{LabError, processes, shell};
 /// How long a daemon may take until it answers.
 const DAEMON_ALLOWED: Duration = Duration::from_mins(1);
 
+/// The identity of the host that [`Host::start_other_host_here`] starts.
+const OTHER_HOST: &str = "0ddba110-77ab-4b1e-8c33-00000000000c";
+
+/// Starts a daemon that sees none of this host's guests, definitions and pools, in mounts of its own.
+const OTHER_DAEMON: &str = "set -e; mount --make-rprivate /; mkdir /run/libvirt/other; cd /run/libvirt/other; \
+    sed \"s/^host_uuid = .*/host_uuid = \\\"$1\\\"/\" /etc/libvirt/libvirtd.conf > libvirtd.conf; \
+    cp /etc/libvirt/qemu.conf .; for d in /var/lib/libvirt /etc/libvirt; do mount -t tmpfs tmpfs $d; done; \
+    cp libvirtd.conf qemu.conf /etc/libvirt; cd /; rm -r /run/libvirt/other; mount -t tmpfs tmpfs /run/libvirt; \
+    exec libvirtd --daemon --listen --pid-file /run/libvirt/libvirtd.pid";
+
 /// How much of a daemon's log an error quotes.
 const LOG_TAIL_LINES: usize = 20;
 
@@ -117,6 +127,34 @@ impl Host {
         // The default pid file lies outside the directories that each host has for itself.
         let pid_file = "/run/libvirt/libvirtd.pid";
         shell::run(self.command("libvirtd").args(["--daemon", "--listen", "--pid-file", pid_file]))?;
+        self.wait_for_daemon()
+    }
+
+    /// Lets another host answer at this host's address: a daemon with another host UUID, which knows no guest of this one.
+    /// The own daemon must have been killed; guests go on without it. [`Host::restart_daemon`] takes it back.
+    ///
+    /// # Errors
+    /// As [`Host::start_daemon`].
+    pub fn start_other_host_here(&self) -> Result<(), LabError> {
+        let mut command = self.command("unshare");
+        command.args(["--mount", "/bin/sh", "-c", OTHER_DAEMON, "other", OTHER_HOST]);
+        shell::run(&mut command)?;
+        self.wait_for_daemon()
+    }
+
+    /// The UUID of the host that [`Host::start_other_host_here`] starts.
+    #[must_use]
+    pub fn other_host(&self) -> &'static str {
+        OTHER_HOST
+    }
+
+    /// The UUID by which libvirt knows this host.
+    #[must_use]
+    pub fn uuid(&self) -> &'static str {
+        self.identity.uuid
+    }
+
+    fn wait_for_daemon(&self) -> Result<(), LabError> {
         let deadline = Instant::now() + DAEMON_ALLOWED;
         while let Err(error) = self.virsh(&["uri"]) {
             if Instant::now() > deadline || self.daemon_pid().is_err() {

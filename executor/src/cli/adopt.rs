@@ -11,12 +11,13 @@ use whimbrel_core::journal::{self, Circumstances, Header, JournalError};
 use whimbrel_core::{Instant, Spec};
 
 use super::args::Adopt;
-use super::migrate::{Driving, exit_of, follow, unix_ms, verdict};
+use super::migrate::{Driving, exit_of, follow, verdict};
 use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
 use crate::copying::DiskChoice;
 use crate::drive::{self, Course, Journal, Resumption};
 use crate::hosts::Route;
+use crate::owner::{Owner, unix_ms};
 use crate::preflight::Preflight;
 use crate::uri::Origin;
 
@@ -82,7 +83,9 @@ impl Left {
         let rules =
             &|facts: &_| verdict(&Preflight::new(Arc::clone(&set), &hosts, &spec, &route, true), facts);
         let (path, format) = (&arguments.journal, arguments.format);
-        follow(&hosts, Driving { route: route.clone(), course, journal, path, format, rules })
+        // The same owner as the driver that began it.
+        let owner = Owner::of_journal(path, circumstances.began_at_unix_ms);
+        follow(&hosts, Driving { route: route.clone(), course, owner, journal, path, format, rules })
     }
 }
 
@@ -103,6 +106,7 @@ fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
         allow_unsafe: false,
         tunnel: None,
         uuid: None,
+        replace_owner: None,
     }
 }
 

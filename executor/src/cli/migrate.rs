@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use whimbrel_core::control::Change;
+use whimbrel_core::control::{Change, Mark};
 use whimbrel_core::journal::Circumstances;
 use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict};
 
@@ -13,7 +12,8 @@ use super::args::Migrate;
 use super::rule::load_set;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal, KeepError};
-use crate::hosts::{Hosts, HostsError, Route};
+use crate::hosts::{Assignment, Hosts, HostsError, Route};
+use crate::owner::{Owner, unix_ms};
 use crate::preflight::{Opinion, Preflight};
 use crate::uri::{self, check_migrate_uri};
 use crate::watch::closing::headline;
@@ -30,14 +30,16 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         check_migrate_uri(uri, uri::Origin::Operator).map_err(HostsError::MigrateUri)?;
     }
     // Before anything is made and before signals are caught: whoever interrupts a host that is slow to answer, leaves.
-    let route = asked.route(asked.destination_xml()?);
+    let mut route = asked.route(asked.destination_xml()?);
+    route.replace_owner.clone_from(&arguments.replace_owner);
     let spec = spec(arguments);
     let set = Arc::new(load_set(&asked.rules)?);
     let preflight = Preflight::new(set, &hosts, &spec, &route, !asked.no_probe);
     let course = Course::begin(spec).map_err(drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
+    let owner = Owner::of_journal(&path, unix_ms());
     let circumstances = Circumstances {
-        began_at_unix_ms: unix_ms(),
+        began_at_unix_ms: owner.began_at_unix_ms,
         migrate_uri: route.migrate_uri.clone(),
         destination_xml: route.for_record().destination_xml,
         copied_disks: route.disks.copied.clone(),
@@ -45,13 +47,14 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     };
     let journal = Journal::create(&path, circumstances)?;
     let rules = &|facts: &_| verdict(&preflight, facts);
-    follow(&hosts, Driving { route, course, journal, path: &path, format: arguments.format, rules })
+    follow(&hosts, Driving { route, course, owner, journal, path: &path, format: arguments.format, rules })
 }
 
 /// A migration that is driven to its end, from its beginning or from where it was left.
 pub(super) struct Driving<'a> {
     pub(super) route: Route,
     pub(super) course: Course,
+    pub(super) owner: Owner,
     pub(super) journal: Journal,
     pub(super) path: &'a Path,
     pub(super) format: Format,
@@ -60,16 +63,20 @@ pub(super) struct Driving<'a> {
 
 /// Drives it, shows it, and says what came of it.
 pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
-    let Driving { route, course, journal, path, format, rules } = driving;
+    let Driving { route, course, owner, journal, path, format, rules } = driving;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
-    let mut port = hosts.port(route.clone(), course.known_guest(), sender)?;
+    let assignment = Assignment { route: route.clone(), known: course.known_facts(), owner };
+    let mut port = hosts.port(assignment, sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let driven = drive::drive(course, &mut *port, &inbox, Box::new(journal), rules, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
     if exit == Exit::Left {
         say(&how_to_look_after(&route, &driven.migration));
         say(&format!("  go on:   whimbrel adopt {}", path.display()));
+    }
+    for remark in &driven.remarks {
+        say(&format!("warning: {remark}"));
     }
     say(&format!("journal: {}", path.display()));
     if let Some(error) = &driven.journal_error {
@@ -100,12 +107,6 @@ fn journal_gap(error: &KeepError, outcome: Option<&Outcome>, spec: &Spec) -> Str
     format!(
         "warning: {error}\n  guest:   {guest}\n  to do:   {to_do}, and make room on the disk or replace it"
     )
-}
-
-/// Now, in milliseconds since 1970; 0 before it.
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn spec(arguments: &Migrate) -> Spec {
@@ -147,6 +148,10 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
         PhaseName::Precopy | PhaseName::SwitchingOver if migration.view().cancel_asked => format!(
             "left: the end was asked for and has not come; until it does, the source's libvirt daemon drives the \
              migration of `{domain}` on"
+        ),
+        PhaseName::Precopy if !migration.control().ledger().has(Mark::DestinationReceives) => format!(
+            "left: if the copy of `{domain}` had begun, the source's libvirt daemon drives it on; if not, it is not begun \
+             any more"
         ),
         PhaseName::Precopy | PhaseName::SwitchingOver => {
             format!("left: the migration of `{domain}` goes on, driven by the source's libvirt daemon")

@@ -6,7 +6,10 @@
 
 pub(crate) mod acks;
 mod audience;
+#[cfg(test)]
+mod call_tests;
 mod journal;
+mod permit;
 mod reactions;
 mod resuming;
 #[cfg(test)]
@@ -18,12 +21,13 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
-    Action, Answer, Command, Facts, GuestFacts, Input, Instant, Migration, Observation, Outcome, Output,
+    Action, Answer, Command, CommandId, Facts, Input, Instant, Migration, Observation, Outcome, Output,
     Request, Spec, SpecError, Takeover, Verdict,
 };
 
 use self::audience::Audience;
 pub use self::journal::{Journal, JournalFileError, Keep, KeepError};
+pub use self::permit::{CallPermit, CallPermits, Withdrawn};
 pub use self::reactions::Reactions;
 pub use self::resuming::{Resumption, ResumptionError, examine_again, resume};
 use crate::watch::Watcher;
@@ -32,6 +36,18 @@ use crate::watch::Watcher;
 pub trait Port {
     /// Begins to carry out a command. Never blocks: what takes time is done on another thread.
     fn carry_out(&mut self, command: Command);
+
+    /// The answer of this migrate call, or call to resume a post-copy, is not awaited any more: if it has not been made yet,
+    /// it must not be made. One that was made goes on, and later calls are not concerned. Never blocks.
+    fn abandon_call(&mut self, call: CommandId);
+
+    /// The migration has ended, and nothing else is commanded. What marks the guest as being migrated is removed before the
+    /// end is on record, so that the next migration is not refused for it. Returns what the operator has to know. Blocks for
+    /// a few seconds at most.
+    fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
+        let _ = outcome;
+        Vec::new()
+    }
 }
 
 /// What comes in while a migration is driven.
@@ -59,6 +75,8 @@ pub struct Driven {
     pub migration: Migration,
     /// How fast hints were followed by commands.
     pub reactions: Reactions,
+    /// What the port reported at the end, for the operator.
+    pub remarks: Vec<String>,
     /// Why the journal ends early, when it does: the migration was driven on without.
     pub journal_error: Option<KeepError>,
 }
@@ -123,14 +141,14 @@ impl Course {
         self.migration.view().spec
     }
 
-    /// The guest as it was found, when somebody found it already: the port is to look for this one.
+    /// The facts, where they were collected already: the port must accept this guest and these hosts only.
     #[must_use]
-    pub fn known_guest(&self) -> Option<GuestFacts> {
+    pub fn known_facts(&self) -> Option<Facts> {
         let facts = match &self.first {
             Input::TakenOver(takeover) => takeover.facts.as_deref(),
             _ => self.migration.facts(),
         };
-        facts.map(|facts| facts.guest.clone())
+        facts.cloned()
     }
 }
 
@@ -158,9 +176,12 @@ pub fn drive(
         journal,
         journal_error: None,
         reactions: Reactions::default(),
+        remarks: None,
         rules,
     };
     let followed = driver.take(first, port).and_then(|_| driver.follow(port, inbox));
+    // An operator who leaves before the call was made must not start a migration by leaving.
+    abandon_unless(None, driver.migration.awaited_call(), port);
     let outcome = driver.migration.view().outcome.cloned();
     if let Some(mut audience) = driver.audience {
         audience.leave();
@@ -172,6 +193,7 @@ pub fn drive(
         outcome,
         migration: driver.migration,
         reactions: driver.reactions,
+        remarks: driver.remarks.unwrap_or_default(),
         journal_error: driver.journal_error.or(last),
     })
 }
@@ -184,6 +206,8 @@ struct Driver<'r> {
     journal: Box<dyn Keep>,
     journal_error: Option<KeepError>,
     reactions: Reactions,
+    /// What the port reported when the migration ended.
+    remarks: Option<Vec<String>>,
     audience: Option<Audience>,
     rules: &'r dyn Fn(&Facts) -> Verdict,
 }
@@ -218,14 +242,23 @@ impl Driver<'_> {
         let mut commands = 0;
         while let Some(input) = inputs.pop_front() {
             let now = self.now();
+            let call = self.migration.awaited_call();
             let result = self.migration.handle(now, input.clone()).map(Iterator::collect::<Vec<_>>);
+            if self.remarks.is_none()
+                && let Some(outcome) = self.migration.view().outcome
+            {
+                self.remarks = Some(port.finish(outcome));
+            }
             // An input that breaks the protocol is recorded too: it is the one that will be asked for.
             let record = Record::of(&self.migration, now, input);
             self.keep(&record, result.as_deref().unwrap_or_default());
             if let Some(audience) = &self.audience {
                 audience.tell(record);
             }
-            for output in result? {
+            let outputs = result?;
+            // Before new commands are given: one of them may be a later call.
+            abandon_unless(self.migration.awaited_call(), call, port);
+            for output in outputs {
                 match output {
                     // Whoever watches finds the events in the record.
                     Output::Event(_) => {}
@@ -263,5 +296,12 @@ impl Driver<'_> {
             Some(deadline) => Duration::from_nanos(deadline.as_ns().saturating_sub(self.now().as_ns())),
             None => Duration::from_mins(1),
         }
+    }
+}
+
+/// Abandons a call unless it is the one that is awaited. One that was answered is abandoned too: it was made.
+fn abandon_unless(awaited: Option<CommandId>, call: Option<CommandId>, port: &mut dyn Port) {
+    if let Some(call) = call.filter(|call| awaited != Some(*call)) {
+        port.abandon_call(call);
     }
 }

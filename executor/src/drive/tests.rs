@@ -1,5 +1,6 @@
 //! Driving when its journal fails, and when it panics.
 
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +9,8 @@ use whimbrel_core::{Ending, Output, Spec, Verdict, View, Whereabouts};
 
 use super::{Course, Driven, Keep, KeepError, drive};
 use crate::copying::DiskChoice;
-use crate::hosts::{Hosts, Route};
+use crate::hosts::{Assignment, Hosts, Route};
+use crate::owner::Owner;
 use crate::simulated::{SimulatedHosts, built_in_world};
 
 /// Keeps every record but one, in memory.
@@ -58,6 +60,11 @@ pub(crate) fn quiet() -> (Hosts, Spec, Route) {
     (hosts, spec, route)
 }
 
+/// What a port for this route is given.
+pub(crate) fn assigned(route: Route) -> Assignment {
+    Assignment { route, known: None, owner: Owner::of_journal(Path::new("journal"), 0) }
+}
+
 /// A journal that is not read.
 pub(crate) fn kept_nowhere() -> Box<dyn Keep> {
     Box::new(Failing { fails_at: None, lines: Arc::default(), finished: Arc::default() })
@@ -66,7 +73,7 @@ pub(crate) fn kept_nowhere() -> Box<dyn Keep> {
 fn driven(keep: Failing) -> Driven {
     let (hosts, spec, route) = quiet();
     let (inbox, messages) = channel();
-    let mut port = hosts.port(route, None, inbox).unwrap();
+    let mut port = hosts.port(assigned(route), inbox).unwrap();
     let course = Course::begin(spec).unwrap();
     drive(course, &mut *port, &messages, Box::new(keep), &|_| Verdict::default(), None).unwrap()
 }

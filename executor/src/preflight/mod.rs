@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use whimbrel_core::{Facts as Known, Spec, Verdict};
-use whimbrel_plugins::facts::{Facts, Request, StorageCopy};
+use whimbrel_plugins::facts::{Facts, Host, Request, StorageCopy};
 use whimbrel_plugins::{Judgement, RuleSet};
 
-pub use self::date::today;
+pub use self::date::{date_of, today};
 use crate::hosts::{Hosts, HostsError, Inquiry, Route};
 
 /// The rules, and what the hosts told for them.
@@ -77,7 +77,7 @@ impl Preflight {
         match &self.told {
             Told::Everything(facts) if is_of(facts, known) => self.set.judge(facts, &today()),
             Told::Everything(_) => {
-                let why = "another guest has had this name since the hosts were asked";
+                let why = "another guest has had this name, or another host this address, since the hosts were asked";
                 self.set.judge_without(known, why, &today())
             }
             Told::Nothing(why) => self.set.judge_without(known, why, &today()),
@@ -127,7 +127,59 @@ fn request(spec: &Spec, route: &Route) -> Request {
     }
 }
 
-/// A name may have gone to another guest between two questions; a UUID does not.
+/// A name may have gone to another guest between two queries, and an address to another host; a UUID does not. A host
+/// whose driver reports none cannot be compared.
 fn is_of(facts: &Facts, known: &Known) -> bool {
+    let is_host = |host: &Option<Host>, known: &str| {
+        let found = host.as_ref().map_or("", |host| host.uuid.as_str());
+        found.is_empty() || known.is_empty() || found.eq_ignore_ascii_case(known)
+    };
     facts.guest.as_ref().is_some_and(|guest| guest.uuid == known.guest.uuid)
+        && is_host(&facts.source, &known.source.host_uuid)
+        && is_host(&facts.destination, &known.destination.host_uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::{GuestFacts, GuestRun, HostFacts};
+    use whimbrel_plugins::facts::Domain;
+
+    use super::*;
+
+    #[test]
+    fn facts_of_another_host_at_the_same_address_are_not_those_of_this_migration() {
+        let host = |uuid: &str| HostFacts {
+            uri: "test:///default".to_owned(),
+            hostname: String::new(),
+            host_uuid: uuid.to_owned(),
+            hypervisor: String::new(),
+            architecture: String::new(),
+            library_version: 0,
+            hypervisor_version: 0,
+            free_memory_bytes: None,
+            has_guest: None,
+        };
+        let known = |destination: &str| Known {
+            guest: GuestFacts {
+                name: "web".to_owned(),
+                uuid: "u".to_owned(),
+                run: GuestRun::Running,
+                persistent: true,
+                memory_bytes: 0,
+                job_active: false,
+            },
+            source: host("a"),
+            destination: host(destination),
+            disks_to_make: Vec::new(),
+        };
+        let facts = Facts {
+            guest: Some(Domain { uuid: "u".to_owned(), ..Domain::default() }),
+            source: Some(Host { uuid: "A".to_owned(), ..Host::default() }),
+            destination: Some(Host { uuid: "b".to_owned(), ..Host::default() }),
+            ..Facts::default()
+        };
+        assert!(is_of(&facts, &known("b")));
+        assert!(!is_of(&facts, &known("c")));
+        assert!(is_of(&facts, &known("")), "a host whose driver reports none cannot be compared");
+    }
 }

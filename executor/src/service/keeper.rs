@@ -112,7 +112,7 @@ mod tests {
     use super::super::store::Write;
     use super::Keeper;
     use crate::drive::acks::Acks;
-    use crate::drive::tests::quiet;
+    use crate::drive::tests::{assigned, quiet};
     use crate::drive::{Course, drive};
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let thread = thread::spawn(|| {
             let (hosts, spec, route) = quiet();
             let (inbox, messages) = channel();
-            let mut port = hosts.port(route, None, inbox).unwrap();
+            let mut port = hosts.port(assigned(route), inbox).unwrap();
             let course = Course::begin(spec).unwrap();
             drive(course, &mut *port, &messages, Box::new(keeper), &|_| Verdict::default(), None).unwrap()
         });

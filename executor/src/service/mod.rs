@@ -208,7 +208,7 @@ async fn serve(
         Hosts::trust(file, Path::new(&script))?;
     }
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
-    let supervisor = Supervisor::new(drivers.clone(), kept, tunnels.clone(), rules.clone());
+    let supervisor = Supervisor::new(drivers.clone(), kept, tunnels.clone(), rules.clone()).of_store(&path);
     if config.drain {
         supervisor.drain();
     }

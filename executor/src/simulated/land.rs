@@ -19,7 +19,7 @@ use whimbrel_sim::world::{
 use super::SCHEME;
 use super::facts::facts;
 use super::port::SimulatedPort;
-use crate::drive::Message;
+use crate::drive::{CallPermit, Message};
 use crate::hosts::{Inquiry, Route};
 use crate::inventory::{GuestEntry, HostEntry, Inventory};
 
@@ -34,7 +34,8 @@ pub(super) enum Ask {
     Inventory(Sender<Vec<Inventory>>),
     Facts(Inquiry, Sender<Result<Box<Facts>, Failure>>),
     Open(Route, Sender<Message>, Sender<Result<PortId, Failure>>),
-    CarryOut(PortId, Command),
+    /// A call whose permit was withdrawn before the world came to it is not made, and not answered.
+    CarryOut(PortId, Command, CallPermit),
     Close(PortId),
     Pace(u32),
 }
@@ -157,7 +158,11 @@ impl Keeper {
                 self.began_ns = self.now_ns();
                 (self.began, self.speed) = (Clock::now(), u64::from(speed.max(1)));
             }
-            Ask::CarryOut(port, command) => self.world.carry_out(port, command),
+            Ask::CarryOut(port, command, permit) => {
+                if permit.check().is_ok() {
+                    self.world.carry_out(port, command);
+                }
+            }
             Ask::Close(port) => {
                 self.inboxes.remove(&port);
                 self.world.disconnect(port);
@@ -300,4 +305,48 @@ fn options(route: &Route, disks: &[Disk]) -> Result<MigrateOptions, Failure> {
         undefine_source: true,
         ..MigrateOptions::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::{Action, CommandId};
+
+    use super::*;
+    use crate::copying::DiskChoice;
+    use crate::drive::Withdrawn;
+    use crate::simulated::built_in_world;
+
+    #[test]
+    fn a_call_whose_permit_was_withdrawn_does_not_reach_the_world() {
+        let mut keeper = Keeper {
+            world: built_in_world(1, 0),
+            speed: 1,
+            began: Clock::now(),
+            began_ns: 0,
+            inboxes: BTreeMap::new(),
+        };
+        let route = Route {
+            guest: "web".to_owned(),
+            source: "sim://alpha".to_owned(),
+            destination: "sim://beta".to_owned(),
+            migrate_uri: None,
+            ways: whimbrel_core::Ways::default(),
+            disks: DiskChoice::default(),
+            no_probe: false,
+            destination_xml: None,
+            allow_unsafe: false,
+            tunnel: None,
+            uuid: None,
+            replace_owner: None,
+        };
+        let port = keeper.open(&route).unwrap();
+        let idle = keeper.world.next_at();
+        let call = |id| Command { id: CommandId(id), action: Action::StartMigration };
+        let withdrawn = CallPermit::default();
+        withdrawn.withdraw(Withdrawn::GivenUp);
+        keeper.answer(Ask::CarryOut(port, call(0), withdrawn));
+        assert_eq!(keeper.world.next_at(), idle, "nothing is going to happen");
+        keeper.answer(Ask::CarryOut(port, call(1), CallPermit::default()));
+        assert_ne!(keeper.world.next_at(), idle, "this one was made");
+    }
 }

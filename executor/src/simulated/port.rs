@@ -3,11 +3,11 @@
 use std::sync::mpsc::Sender;
 use std::time::Instant as Clock;
 
-use whimbrel_core::{Action, Answer, Command, CopyState, Failure, Fault, Observation};
+use whimbrel_core::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Observation};
 use whimbrel_sim::world::PortId;
 
 use super::land::{Ask, Land};
-use crate::drive::{Message, Port};
+use crate::drive::{CallPermit, CallPermits, Message, Port, Withdrawn};
 
 /// A port in a world of this process. The migration goes on when it is dropped, as a real one does.
 #[derive(Debug)]
@@ -16,18 +16,25 @@ pub(super) struct SimulatedPort {
     inbox: Sender<Message>,
     /// The world's own port, or why the route leads nowhere.
     opened: Result<PortId, Failure>,
+    permits: CallPermits,
 }
 
 impl SimulatedPort {
     pub(super) fn new(land: Land, inbox: Sender<Message>, opened: Result<PortId, Failure>) -> Self {
-        Self { land, inbox, opened }
+        Self { land, inbox, opened, permits: CallPermits::default() }
     }
 }
 
 impl Port for SimulatedPort {
     fn carry_out(&mut self, command: Command) {
         match &self.opened {
-            Ok(port) => self.land.ask(Ask::CarryOut(*port, command)),
+            Ok(port) => {
+                let permit = match command.action {
+                    Action::StartMigration | Action::ResumePostcopy => self.permits.issue(command.id),
+                    _ => CallPermit::default(),
+                };
+                self.land.ask(Ask::CarryOut(*port, command, permit));
+            }
             Err(failure) => {
                 let Some(answer) = refused(&command.action, failure) else { return };
                 let observation = Observation::Answer { to: command.id, answer };
@@ -35,6 +42,10 @@ impl Port for SimulatedPort {
                 let _ = self.inbox.send(Message::Observed { observation, since: Clock::now() });
             }
         }
+    }
+
+    fn abandon_call(&mut self, call: CommandId) {
+        self.permits.withdraw(call, Withdrawn::GivenUp);
     }
 }
 

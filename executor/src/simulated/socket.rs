@@ -14,7 +14,7 @@ use std::time::Instant as Clock;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{Command, Failure, Observation, Request};
+use whimbrel_core::{Command, CommandId, Failure, Observation, Request};
 use whimbrel_plugins::facts::Facts;
 
 use super::SimulatedHosts;
@@ -29,6 +29,14 @@ enum Question {
     Facts(Inquiry),
     Port(Route),
     Speed(u32),
+}
+
+/// What a client sends over a port.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Instruction {
+    CarryOut(Command),
+    AbandonCall(CommandId),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,7 +109,11 @@ pub(super) struct RemotePort {
 impl Port for RemotePort {
     fn carry_out(&mut self, command: Command) {
         // A world that is gone answers nothing, like a host that is.
-        let _ = write(&mut self.stream, &command);
+        let _ = write(&mut self.stream, &Instruction::CarryOut(command));
+    }
+
+    fn abandon_call(&mut self, call: CommandId) {
+        let _ = write(&mut self.stream, &Instruction::AbandonCall(call));
     }
 }
 
@@ -142,7 +154,10 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
                 }
             });
             for line in lines {
-                port.carry_out(read(&line?)?);
+                match read(&line?)? {
+                    Instruction::CarryOut(command) => port.carry_out(command),
+                    Instruction::AbandonCall(call) => port.abandon_call(call),
+                }
             }
             Ok(())
         }

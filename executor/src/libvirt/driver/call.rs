@@ -1,54 +1,72 @@
 //! The migrate call, and the call that lets a post-copy go on: peer to peer, on connections of their own, since they
 //! block to the end.
 
-use std::sync::atomic::Ordering;
-
 use whimbrel_core::{Failure, Fault, Side};
 
 use super::Hosts;
 use super::failure::{call_failure, failure};
-use super::link::Link;
 use super::lock;
+use crate::drive::CallPermit;
 use crate::libvirt::{Connection, Domain, MigrateFlags, MigrateParameters, versions};
 
 impl Hosts {
-    pub(super) fn migrate(&self) -> Result<(), Failure> {
+    pub(super) fn migrate(&self, permit: &CallPermit) -> Result<(), Failure> {
         // A connection of its own: this call blocks until the end.
-        let connection = Link::open(self.source.uri()).map_err(|error| failure(Side::Source, &error))?;
+        let connection = self.source.separate().map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
         self.check_versions(&connection, &self.migrate_parameters())?;
         // libvirt would wait for another's job to end, and everything that is asked meanwhile would concern that job.
         self.refuse_if_busy()?;
-        if self.end_asked.load(Ordering::SeqCst) {
-            return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
-        }
+        permit.check()?;
+        // A guest that is off has no settings that were read before.
+        self.claim_guest(&domain)?;
         self.prepare_copies()?;
-        if self.end_asked.load(Ordering::SeqCst) {
-            return Err(Failure::new(Fault::Aborted, "the end was asked for before the copy began"));
+        self.check_destination()?;
+        if let Err(withdrawn) = permit.check() {
+            // The migration may be over already: nothing else removes what was created since.
+            let created: Vec<String> = lock(&self.created).iter().cloned().collect();
+            let _ = self.remove_disks(&created);
+            return Err(withdrawn);
         }
-        self.make_call(&connection, &domain, &self.migrate_parameters())
+        self.refuse_if_owned(Side::Source, &domain)?;
+        self.make_call(permit, &connection, &domain, &self.migrate_parameters())
+    }
+
+    /// Refuses to send the guest to a host that the rules did not judge. A connection that stands may lead to the right host
+    /// although the address leads elsewhere by now, so a new one is made. The source's daemon resolves the address by itself,
+    /// a moment later: libvirt has no call that names the host.
+    fn check_destination(&self) -> Result<(), Failure> {
+        self.destination.separate().map(drop).map_err(|error| {
+            let Failure { fault, message } = failure(Side::Destination, &error);
+            Failure::new(
+                fault,
+                format!("the migrate call was not made, the guest is on the source: {message}"),
+            )
+        })
     }
 
     /// Makes the migrate call once more for a post-copy that lost its connection. Nobody can take that guest back, so
     /// nothing is checked that could keep it from going on.
-    pub(super) fn resume_postcopy(&self) -> Result<(), Failure> {
-        let connection = Link::open(self.source.uri()).map_err(|error| failure(Side::Source, &error))?;
+    pub(super) fn resume_postcopy(&self, permit: &CallPermit) -> Result<(), Failure> {
+        let connection = self.source.separate().map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
         let mut parameters = self.migrate_parameters();
         // The destination has its definition already.
         parameters.destination_xml.take_if(|_| self.route.is_redacted());
         parameters.flags |= MigrateFlags::POSTCOPY_RESUME;
-        self.make_call(&connection, &domain, &parameters)
+        self.make_call(permit, &connection, &domain, &parameters)
     }
 
     fn make_call(
         &self,
+        permit: &CallPermit,
         connection: &Connection,
         domain: &Domain,
         parameters: &MigrateParameters,
     ) -> Result<(), Failure> {
+        permit.check()?;
         let result = domain.migrate_p2p(self.destination.uri().as_str(), parameters);
         if result.is_ok() {
             let _ = self.call_succeeded.set(());

@@ -12,16 +12,24 @@ use crate::libvirt::{Connection, ErrorCode, LibvirtError, State, Version, XmlVie
 impl Hosts {
     pub(super) fn collect_facts(self: &Arc<Self>) -> Result<Box<Facts>, Failure> {
         let (source, destination) = self.connect_both();
-        let (source, destination) = (source?, destination?);
-        let guest = self.guest_facts(&source)?;
+        let (here, there) = (source?, destination?);
+        // Pinned before anything else is asked, and by the connections that everything below is asked over.
+        let source = self.pinned_facts(Side::Source, &self.route.source, &here)?;
+        let mut destination = self.pinned_facts(Side::Destination, &self.route.destination, &there)?;
+        let guest = self.guest_facts(&here)?;
         let disks_to_make = self.disks_to_make();
-        let has_guest =
-            find_guest(&destination, &guest).map_err(|error| failure(Side::Destination, &error))?;
-        let source =
-            host_facts(&self.route.source, &source, None).map_err(|error| failure(Side::Source, &error))?;
-        let destination = host_facts(&self.route.destination, &destination, has_guest)
-            .map_err(|error| failure(Side::Destination, &error))?;
+        destination.has_guest =
+            find_guest(&there, &guest).map_err(|error| failure(Side::Destination, &error))?;
         Ok(Box::new(Facts { guest, source, destination, disks_to_make }))
+    }
+
+    /// The facts of a host, which from now on is the only one that its link accepts.
+    fn pinned_facts(&self, side: Side, uri: &str, connection: &Connection) -> Result<HostFacts, Failure> {
+        let facts = host_facts(uri, connection).and_then(|facts| {
+            self.link(side).pin(&facts.host_uuid)?;
+            Ok(facts)
+        });
+        facts.map_err(|error| failure(side, &error))
     }
 
     /// The files that the migration would create on the destination. A plan that cannot be made is for the rules to
@@ -66,6 +74,8 @@ impl Hosts {
             }
             _ => failure(Side::Source, &error),
         })?;
+        // Before rules are asked and anything is changed.
+        self.refuse_if_owned(Side::Source, &domain)?;
         let read = || {
             let uuid = domain.uuid()?;
             let persistent = domain.is_persistent()?;
@@ -90,11 +100,8 @@ impl Hosts {
     }
 }
 
-fn host_facts(
-    uri: &str,
-    connection: &Connection,
-    has_guest: Option<GuestRun>,
-) -> Result<HostFacts, LibvirtError> {
+/// Without the guest on it.
+fn host_facts(uri: &str, connection: &Connection) -> Result<HostFacts, LibvirtError> {
     let capabilities = connection.capabilities_xml()?;
     Ok(HostFacts {
         uri: uri.to_owned(),
@@ -105,7 +112,7 @@ fn host_facts(
         library_version: number(connection.library_version()?),
         hypervisor_version: number(connection.hypervisor_version()?),
         free_memory_bytes: connection.free_memory_bytes().ok(),
-        has_guest,
+        has_guest: None,
     })
 }
 

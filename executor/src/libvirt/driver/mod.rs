@@ -16,10 +16,12 @@ mod lane;
 mod link;
 mod listing;
 mod look;
+mod owner;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant as Clock};
@@ -27,7 +29,7 @@ use std::time::{Duration, Instant as Clock};
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, CopyState, Failure, Fault, GuestFacts, Hint, Observation, Side,
+    Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Outcome, Side,
 };
 
 pub(super) use self::facts::hypervisor;
@@ -40,13 +42,16 @@ use super::{
     Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
     Subscription, Suspended,
 };
-use crate::drive::{Message, Port};
-use crate::hosts::{Ends, Route};
+use crate::drive::{CallPermits, Message, Port, Withdrawn};
+use crate::hosts::{Assignment, Ends, Route};
+use crate::owner::Owner;
 
 /// The port on real libvirt hosts.
 #[derive(Debug)]
 pub struct LibvirtPort {
     hosts: Arc<Hosts>,
+    /// Withdrawn when the port is dropped: the lane of the call may still be connecting then.
+    permits: CallPermits,
     facts: Lane,
     call: Lane,
     job: Lane,
@@ -61,6 +66,8 @@ struct Hosts {
     route: Route,
     source: Link,
     destination: Link,
+    /// Who drives this migration, as other drivers see it.
+    owner: Owner,
     /// The guest's UUID, at the latest once the facts are known: from then on it is looked up by nothing else, so that a guest of
     /// the same name is never taken for it.
     uuid: OnceLock<String>,
@@ -76,21 +83,34 @@ struct Hosts {
     /// Statistics that came with the event of a job that ended.
     ended: Mutex<Option<JobStatistics>>,
     call_succeeded: OnceLock<()>,
-    /// The end was asked for: a migrate call that has not been made yet must not be made any more.
-    end_asked: AtomicBool,
     events: Mutex<Option<Subscription>>,
     inbox: Sender<Message>,
 }
 
 impl LibvirtPort {
-    /// A port that answers into `inbox`. Nothing is connected to before the first command. A guest that is known is
-    /// looked up by its UUID from the beginning.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. With the facts that were
+    /// collected before, the guest is looked up by its UUID, and only the hosts of these facts are accepted.
     #[must_use]
-    pub fn new(route: Route, ends: Ends, known: Option<GuestFacts>, inbox: Sender<Message>) -> Self {
-        let (uuid, persistent) = known.map(|guest| (guest.uuid, guest.persistent)).unzip();
+    pub fn new(assignment: Assignment, ends: Ends, inbox: Sender<Message>) -> Self {
+        let Assignment { route, known, owner } = assignment;
+        let source = Link::new(ends.source, Side::Source, &route.guest);
+        let destination = Link::new(ends.destination, Side::Destination, &route.guest);
+        Self::over(Assignment { route, known, owner }, source, destination, inbox)
+    }
+
+    /// The same over links that were made already.
+    fn over(assignment: Assignment, source: Link, destination: Link, inbox: Sender<Message>) -> Self {
+        let Assignment { route, known, owner } = assignment;
+        if let Some(known) = &known {
+            // A link that was just made has no pin that this one could contradict.
+            let _ = source.pin(&known.source.host_uuid);
+            let _ = destination.pin(&known.destination.host_uuid);
+        }
+        let (uuid, persistent) = known.map(|known| (known.guest.uuid, known.guest.persistent)).unzip();
         let hosts = Arc::new(Hosts {
-            source: Link::new(ends.source),
-            destination: Link::new(ends.destination),
+            source,
+            destination,
+            owner,
             uuid: uuid.or_else(|| route.uuid.clone()).map_or_else(OnceLock::new, OnceLock::from),
             route,
             persistent: persistent.map_or_else(OnceLock::new, OnceLock::from),
@@ -100,12 +120,12 @@ impl LibvirtPort {
             claim: Mutex::default(),
             ended: Mutex::new(None),
             call_succeeded: OnceLock::new(),
-            end_asked: AtomicBool::new(false),
             events: Mutex::new(None),
             inbox,
         });
         Self {
             hosts,
+            permits: CallPermits::default(),
             facts: Lane::new("facts"),
             call: Lane::new("migrate-call"),
             job: Lane::new("job"),
@@ -130,41 +150,66 @@ impl Port for LibvirtPort {
                 self.source.run(move || hosts.answer(id, Answer::Settings(hosts.read_settings())));
             }
             Action::ApplySetting(setting) => {
-                self.source.run(move || hosts.answer(id, Answer::Applied(hosts.apply(setting))));
+                let apply = move |hosts: &Hosts| hosts.unless_owned(Side::Source, || hosts.apply(setting));
+                self.source.run(move || hosts.answer(id, Answer::Applied(apply(&hosts))));
             }
             Action::StartMigration => {
-                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.migrate())));
+                let permit = self.permits.issue(id);
+                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.migrate(&permit))));
             }
             // A look that still waits behind a slow one would tell nothing new.
             Action::PollJob => self.job.run_latest(move || hosts.answer(id, Answer::Job(hosts.poll()))),
-            Action::AbortMigration => self.abort.run(move || hosts.answer(id, Answer::Abort(hosts.abort()))),
+            Action::AbortMigration => {
+                // A call that is still being prepared would find nothing that ends it.
+                self.permits.withdraw_last(Withdrawn::Cancelled);
+                let abort = |hosts: &Hosts| hosts.unless_owned(Side::Source, || hosts.abort());
+                self.abort.run(move || hosts.answer(id, Answer::Abort(abort(&hosts))));
+            }
             Action::StartPostcopy => {
-                self.abort.run(move || hosts.answer(id, Answer::Postcopy(hosts.start_postcopy())));
+                let start = |hosts: &Hosts| hosts.unless_owned(Side::Source, || hosts.start_postcopy());
+                self.abort.run(move || hosts.answer(id, Answer::Postcopy(start(&hosts))));
             }
             Action::ResumePostcopy => {
-                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.resume_postcopy())));
+                let permit = self.permits.issue(id);
+                self.call.run(move || hosts.answer(id, Answer::CallReturned(hosts.resume_postcopy(&permit))));
             }
             Action::Observe(side) => {
                 self.lane(side).run_latest(move || hosts.answer(id, Answer::Copy(hosts.observe(side))));
             }
-            Action::Resume(side) => {
-                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.resume(side))));
-            }
-            Action::Destroy(side) => {
-                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.destroy(side))));
-            }
-            Action::Suspend => self.source.run(move || hosts.answer(id, Answer::Acted(hosts.suspend()))),
-            Action::Undefine(side) => {
-                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.undefine(side))));
-            }
+            Action::Resume(side) => self.act(id, side, move |hosts| hosts.resume(side)),
+            Action::Destroy(side) => self.act(id, side, move |hosts| hosts.destroy(side)),
+            Action::Suspend => self.act(id, Side::Source, Hosts::suspend),
+            Action::Undefine(side) => self.act(id, side, move |hosts| hosts.undefine(side)),
             Action::RemoveDisks(disks) => {
                 self.destination.run(move || hosts.answer(id, Answer::Acted(hosts.remove_disks(&disks))));
             }
         }
     }
+
+    fn abandon_call(&mut self, call: CommandId) {
+        self.permits.withdraw(call, Withdrawn::GivenUp);
+    }
+
+    fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
+        let strangers = [Side::Source, Side::Destination].map(|side| self.hosts.link(side).stranger());
+        strangers.into_iter().flatten().chain(self.hosts.release_guest(outcome)).collect()
+    }
 }
 
 impl LibvirtPort {
+    /// What changes a copy is not done to one that another driver works on by now.
+    fn act(
+        &self,
+        id: CommandId,
+        side: Side,
+        act: impl FnOnce(&Hosts) -> Result<(), Failure> + Send + 'static,
+    ) {
+        let hosts = Arc::clone(&self.hosts);
+        self.lane(side).run(move || {
+            hosts.answer(id, Answer::Acted(hosts.unless_owned(side, || act(&hosts))));
+        });
+    }
+
     fn lane(&self, side: Side) -> &Lane {
         match side {
             Side::Source => &self.source,
@@ -245,8 +290,10 @@ impl Hosts {
     fn read_settings(&self) -> Result<Settings, Failure> {
         // The limits of another's job would be taken for the guest's own.
         self.refuse_if_busy()?;
+        // Nothing was changed up to here.
+        let domain = self.domain(Side::Source).map_err(|error| failure(Side::Source, &error))?;
+        self.claim_guest(&domain)?;
         let read = || {
-            let domain = self.domain(Side::Source)?;
             let limit_mib = domain.max_speed_mib_per_s()?;
             Ok(Settings {
                 downtime_limit_ms: domain.max_downtime_ms()?,
@@ -309,7 +356,6 @@ impl Hosts {
 
     /// Asks for the end of the outgoing migration, and of no other job: libvirt would end a backup as readily.
     fn abort(&self) -> Result<(), Failure> {
-        self.end_asked.store(true, Ordering::SeqCst);
         let abort = || {
             let domain = self.domain(Side::Source)?;
             match look::job(&domain)? {

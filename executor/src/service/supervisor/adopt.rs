@@ -52,7 +52,9 @@ impl Supervisor {
             }
             let records = self.store.records(row.id).await?;
             match go_through(&row, &records) {
-                Ok(Left { course, route, account }) => self.drive(row.id, course, route, account),
+                Ok(Left { course, route, account }) => {
+                    self.drive(row.id, course, route, row.began_at_ms, account);
+                }
                 Err((reason, outcome)) => self.give_up_ended(row.id, reason, outcome),
             }
         }
@@ -96,7 +98,8 @@ fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (St
             Ok(Left { course: *course, route, account: Account::default() })
         }
         Resumption::Ended(outcome) => {
-            let reason = "its journal says that it had ended, and the store did not: a write was lost".to_owned();
+            let reason =
+                "its journal says that it had ended, and the store did not: a write was lost".to_owned();
             Err((reason, Some(*outcome)))
         }
     }

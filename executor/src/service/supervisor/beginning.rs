@@ -100,12 +100,12 @@ impl Supervisor {
             return Err(Refused::Busy(id));
         }
         self.hosts.check_both(&order.route.source, &order.route.destination)?;
-        let id = *last + 1;
+        let (id, began_at_ms) = (*last + 1, now_ms());
         let begun = Begun {
             id,
             spec,
             route,
-            began_at_ms: now_ms(),
+            began_at_ms,
             asked_by: order.asked_by,
             target_uri: order.target_uri,
             idempotency_key: order.idempotency_key,
@@ -113,7 +113,7 @@ impl Supervisor {
         // Its number is never given to another, whatever the store says: it may have written more than it says.
         *last = id;
         self.write_beginning(begun).await?;
-        self.drive(id, course, order.route, Account::default());
+        self.drive(id, course, order.route, began_at_ms, Account::default());
         if let Some(tunnel) = order.tunnel {
             tunnel.keep();
         }

@@ -8,6 +8,7 @@ mod beginning;
 mod driver_thread;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,8 @@ use super::store::{Health, Store, Trouble, Write};
 use super::tunnel::{Login, Tunnels};
 use crate::drive::acks::{Ack, Acks};
 use crate::drive::{self, Course, Message};
-use crate::hosts::{Hosts, HostsError, Route};
+use crate::hosts::{Assignment, Hosts, HostsError, Route};
+use crate::owner::Owner;
 use crate::preflight::{self, Preflight};
 
 /// How long a cancel waits for what came of it, before it says that this is being found out.
@@ -77,6 +79,8 @@ pub(super) struct Supervisor {
     draining: Arc<AtomicBool>,
     /// Held while a migration is begun: two for one guest would both be let in otherwise.
     beginning: Arc<tokio::sync::Mutex<i64>>,
+    /// The store's file, by which drivers in other processes know this service.
+    store_file: Arc<Path>,
 }
 
 /// The store from the side of those who drive.
@@ -105,7 +109,13 @@ impl Supervisor {
             count: watch::Sender::new(0),
             draining: Arc::default(),
             beginning: Arc::new(tokio::sync::Mutex::new(last_migration)),
+            store_file: Path::new("").into(),
         }
+    }
+
+    /// The same with its store in this file.
+    pub(super) fn of_store(self, file: &Path) -> Self {
+        Self { store_file: file.into(), ..self }
     }
 
     /// The hosts' facts and what every rule says of them. Nothing is changed.
@@ -218,7 +228,7 @@ impl Supervisor {
     }
 
     /// Drives a migration on a thread of its own.
-    fn drive(&self, id: i64, course: Course, route: Route, account: Account) {
+    fn drive(&self, id: i64, course: Course, route: Route, began_at_ms: i64, account: Account) {
         let (inbox, told) = channel();
         let account = Arc::new(Mutex::new(account));
         let running = Running {
@@ -238,21 +248,27 @@ impl Supervisor {
         };
         let this = self.clone();
         let tunnel = route.tunnel.clone().map(|near_end| (near_end, Login::of_uri(&route.destination)));
+        let began_at_ms = u64::try_from(began_at_ms).unwrap_or(0);
+        let owner = Owner::of_store(&self.store_file, id, began_at_ms);
         let (spec, asked, set) = (course.spec().clone(), route.clone(), self.rules.get());
         // A name may hold anything: what would end a line of the log is written otherwise.
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
             this.run_driver(id, || {
-                let known = course.known_guest();
+                let known = course.known_facts();
                 let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
                 // The hosts are asked when the core asks: one that was begun before has been judged already.
                 let rules = |known: &_| {
                     Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict
                 };
-                let mut port = this.hosts.port(route, known, inbox).map_err(|error| error.to_string())?;
+                let assignment = Assignment { route, known, owner };
+                let mut port = this.hosts.port(assignment, inbox).map_err(|error| error.to_string())?;
                 let driven = drive::drive(course, &mut *port, &told, Box::new(keeper), &rules, None)
                     .map_err(|error| error.to_string())?;
+                for remark in &driven.remarks {
+                    tracing::warn!("{remark}");
+                }
                 if let Some(watch) = watch.filter(|_| driven.outcome.is_some()) {
                     watch.close();
                 }
@@ -279,13 +295,7 @@ impl Supervisor {
         self.note_trouble(id, reason, outcome, None);
     }
 
-    fn note_trouble(
-        &self,
-        migration: i64,
-        why: String,
-        outcome: Option<String>,
-        noted: Option<Ack<String>>,
-    ) {
+    fn note_trouble(&self, migration: i64, why: String, outcome: Option<String>, noted: Option<Ack<String>>) {
         let trouble = Trouble { migration, at_ms: now_ms(), why, outcome, goes_on: false };
         // A store that has stopped keeps nothing; the log says it.
         let _ = self.writes.send(Write::Trouble(trouble, noted));

@@ -54,7 +54,7 @@ impl Ledger {
         let names = |changes: Changes| changes.iter().map(|change| change_name(change).to_owned()).collect();
         LedgerSnapshot {
             guest_was: self.guest_was,
-            cause: self.cause.map(cause_name),
+            cause: self.cause.map(|cause| cause_name(cause).to_owned()),
             undo: names(self.undo),
             not_undone: names(self.not_undone),
             marks: Mark::ALL
@@ -93,11 +93,20 @@ fn changes(names: &[String]) -> (Changes, bool) {
     (set, names.iter().all(|name| known(name).is_some()))
 }
 
-fn cause_name(cause: Cause) -> String {
-    match serde_json::to_value(cause) {
-        Ok(serde_json::Value::String(name)) => name,
-        // A cause is written as one word.
-        Ok(_) | Err(_) => unreachable!("the name of {cause:?} is a string"),
+/// The name by which a cause is written in outcomes as well.
+const fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::OperatorCancelled => "operator_cancelled",
+        Cause::TimedOut => "timed_out",
+        Cause::RulesRefused => "rules_refused",
+        Cause::FactsMissing => "facts_missing",
+        Cause::SettingsUnreadable => "settings_unreadable",
+        Cause::SettingRefused => "setting_refused",
+        Cause::CopyFailed => "copy_failed",
+        Cause::ReplyLost => "reply_lost",
+        Cause::PostcopyLost => "postcopy_lost",
+        Cause::GuestStopped => "guest_stopped",
+        Cause::DriverRestarted => "driver_restarted",
     }
 }
 

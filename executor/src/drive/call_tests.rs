@@ -8,6 +8,7 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Settings};
 use whimbrel_core::{CopyState, Failure, Fault, GuestFacts, GuestRun, HostFacts, Side};
 
+use super::tests::kept_nowhere;
 use super::*;
 
 /// Far more than any of this takes; only a hang reaches it.
@@ -121,7 +122,7 @@ fn begin() -> Run {
     let driving = thread::spawn(move || {
         let course = Course::begin(spec).unwrap();
         let rules = |_: &Facts| Verdict::default();
-        let driven = drive(course, &mut port, &messages, Box::new(Journal::none()), &rules, None).unwrap();
+        let driven = drive(course, &mut port, &messages, kept_nowhere(), &rules, None).unwrap();
         (driven, port)
     });
     assert_eq!(log.recv_timeout(LONG).unwrap(), "call commanded");

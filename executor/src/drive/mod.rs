@@ -21,8 +21,8 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, Facts, Input, Instant, Migration, Observation, Outcome, Output,
-    Request, Spec, SpecError, Takeover, Verdict,
+    Action, Answer, Command, CommandId, Facts, Failure, Fault, Input, Instant, Migration, Observation,
+    Outcome, Output, Request, Spec, SpecError, Takeover, Verdict,
 };
 
 use self::audience::Audience;
@@ -31,6 +31,9 @@ pub use self::permit::{CallPermit, CallPermits, Withdrawn};
 pub use self::reactions::Reactions;
 pub use self::resuming::{Resumption, ResumptionError, examine_again, resume};
 use crate::watch::Watcher;
+
+/// Time between two looks whether the record of a call that waits for it is durable.
+const RECORD_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What stands for the two hosts. It answers each command once, through the sender that it was made with.
 pub trait Port {
@@ -177,6 +180,7 @@ pub fn drive(
         journal_error: None,
         reactions: Reactions::default(),
         remarks: None,
+        withheld: None,
         rules,
     };
     let followed = driver.take(first, port).and_then(|_| driver.follow(port, inbox));
@@ -209,12 +213,15 @@ struct Driver<'r> {
     /// What the port reported when the migration ended.
     remarks: Option<Vec<String>>,
     audience: Option<Audience>,
+    /// The migrate call, which waits for its record.
+    withheld: Option<Command>,
     rules: &'r dyn Fn(&Facts) -> Verdict,
 }
 
 impl Driver<'_> {
     fn follow(&mut self, port: &mut dyn Port, inbox: &Receiver<Message>) -> Result<(), DriveError> {
         while self.migration.view().outcome.is_none() {
+            self.begin_withheld(port)?;
             match inbox.recv_timeout(self.patience()) {
                 Ok(Message::Observed { observation, since }) => {
                     let is_hint = matches!(observation, Observation::Hint(_));
@@ -269,7 +276,11 @@ impl Driver<'_> {
                     }
                     Output::Command(command) => {
                         commands += 1;
-                        port.carry_out(command);
+                        if command.action == Action::StartMigration && !self.is_durable() {
+                            self.withheld = Some(command);
+                        } else {
+                            port.carry_out(command);
+                        }
                     }
                 }
             }
@@ -285,6 +296,37 @@ impl Driver<'_> {
         }
     }
 
+    /// Whether every record so far is durable. A journal that has lost one never is again.
+    fn is_durable(&mut self) -> bool {
+        if self.journal_error.is_some() {
+            return false;
+        }
+        self.journal.settle(Duration::ZERO).unwrap_or_else(|error| {
+            self.journal_error = Some(error);
+            false
+        })
+    }
+
+    /// Makes the migrate call once its record is durable. A driver that is started later must know of it, or it would report
+    /// the guest as untouched; no guest is harmed by a migration that begins later or not at all.
+    fn begin_withheld(&mut self, port: &mut dyn Port) -> Result<(), DriveError> {
+        let Some(command) = self.withheld.take() else { return Ok(()) };
+        if self.migration.awaited_call() != Some(command.id) {
+            return Ok(());
+        }
+        if self.is_durable() {
+            port.carry_out(command);
+        } else if let Some(error) = &self.journal_error {
+            let message = format!("the copy was not begun, because its record cannot be kept: {error}");
+            let failure = Failure::new(Fault::Refused, message);
+            let answer = Answer::CallReturned(Err(failure));
+            self.take(Input::Hypervisor(Observation::Answer { to: command.id, answer }), port)?;
+        } else {
+            self.withheld = Some(command);
+        }
+        Ok(())
+    }
+
     fn now(&self) -> Instant {
         let elapsed_ns = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Instant::from_ns(self.started_at.as_ns().saturating_add(elapsed_ns))
@@ -292,10 +334,11 @@ impl Driver<'_> {
 
     /// Time until the machine's deadline; long when it has none, because every input wakes the loop anyway.
     fn patience(&self) -> Duration {
-        match self.migration.deadline() {
+        let patience = match self.migration.deadline() {
             Some(deadline) => Duration::from_nanos(deadline.as_ns().saturating_sub(self.now().as_ns())),
             None => Duration::from_mins(1),
-        }
+        };
+        if self.withheld.is_some() { patience.min(RECORD_INTERVAL) } else { patience }
     }
 }
 

@@ -58,13 +58,13 @@ pub fn resume(
             }
             None => (Course::adopt(replayed.migration, now.max(last)), None),
         },
-        Left::Read { takeover, last, why } => match &takeover.snapshot.outcome {
-            Some(outcome) => return ended(outcome),
-            None => {
-                let spec = journal::header(text)?.spec;
-                (Course::take_over(spec, *takeover, now.max(last))?, Some(why))
+        Left::Read { takeover, last, why } => {
+            if let Some(outcome) = &takeover.snapshot.outcome {
+                return ended(outcome);
             }
-        },
+            let spec = journal::header(text)?.spec;
+            (Course::take_over(spec, *takeover, now.max(last))?, Some(why))
+        }
     };
     Ok(Resumption::Course { course: Box::new(course), not_replayed })
 }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::Span;
@@ -72,6 +73,13 @@ impl Keep for Keeper {
             }
         }
         kept.unwrap_or_else(|_| stopped()).map_err(KeepError::Store)
+    }
+
+    fn settle(&mut self, bound: Duration) -> Result<bool, KeepError> {
+        let settled = self.acks.finish(Some(bound));
+        let (are_durable, said) = settled.unwrap_or_else(|_| (false, stopped()));
+        said.map_err(KeepError::Store)?;
+        Ok(are_durable)
     }
 
     /// Waits for as long as the store takes: the migration has ended, and only the store's writer knows its end.

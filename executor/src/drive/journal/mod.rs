@@ -41,6 +41,12 @@ pub trait Keep: Send {
     /// When a record is lost for good: the journal has a gap, and ends before it.
     fn append(&mut self, record: &Record, outputs: &[Output], view: View<'_>) -> Result<(), KeepError>;
 
+    /// Waits until every record so far is durable: at most for `bound`. Whether they are.
+    ///
+    /// # Errors
+    /// When a record is lost for good.
+    fn settle(&mut self, bound: Duration) -> Result<bool, KeepError>;
+
     /// No record comes any more: what is not durable yet has a last chance.
     ///
     /// # Errors
@@ -163,7 +169,7 @@ impl Journal {
         said.unwrap_or_else(|_| Err(STOPPED.to_owned())).map_err(incomplete(&self.path))
     }
 
-    fn settle(&self, bound: Duration) -> Result<(), String> {
+    fn ask_disk(&self, bound: Duration) -> Result<(), String> {
         let (ack, said) = sync_channel(1);
         drop(self.disk.send(Ask::Finish(ack)));
         said.recv_timeout(bound).map_err(|_| "the disk does not answer".to_owned())?
@@ -179,7 +185,7 @@ impl Keep for Journal {
         let Some(circumstances) = self.circumstances.take() else { return Ok(()) };
         self.write(header_line(spec, Some(circumstances)), true)?;
         let unwritten = |reason| unwritable(&self.path)(io::Error::other(reason));
-        Ok(self.settle(FIRST_LINE).map_err(unwritten)?)
+        Ok(self.ask_disk(FIRST_LINE).map_err(unwritten)?)
     }
 
     fn append(&mut self, record: &Record, outputs: &[Output], _: View<'_>) -> Result<(), KeepError> {
@@ -190,8 +196,15 @@ impl Keep for Journal {
         Ok(self.write(record_line(record), outputs.iter().any(is_command))?)
     }
 
+    fn settle(&mut self, bound: Duration) -> Result<bool, KeepError> {
+        let settled = self.acks.finish(Some(bound));
+        let (are_durable, said) = settled.unwrap_or_else(|_| (false, Err(STOPPED.to_owned())));
+        said.map_err(incomplete(&self.path))?;
+        Ok(are_durable)
+    }
+
     fn finish(&mut self) -> Result<(), KeepError> {
-        Ok(self.settle(LAST_LINES).map_err(incomplete(&self.path))?)
+        Ok(self.ask_disk(LAST_LINES).map_err(incomplete(&self.path))?)
     }
 }
 

@@ -47,6 +47,7 @@ use super::Desk;
         native::show,
         native::cancel,
         native::react,
+        native::resolve,
         native::outcome,
         native::journal,
         native::audit,
@@ -79,6 +80,7 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/api/v1/migrations/{id}", get(native::show))
         .route("/api/v1/migrations/{id}/cancel", post(native::cancel))
         .route("/api/v1/migrations/{id}/reactions", post(native::react))
+        .route("/api/v1/migrations/{id}/resolve", post(native::resolve))
         .route("/api/v1/migrations/{id}/outcome", get(native::outcome))
         .route("/api/v1/migrations/{id}/journal", get(native::journal))
         .route("/api/v1/migrations/{id}/events", get(stream::of_one))

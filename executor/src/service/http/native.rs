@@ -236,6 +236,17 @@ pub(super) async fn cancel(State(desk): State<Desk>, Number(id): Number) -> Resu
     Ok(cancels::respond(answer, reply))
 }
 
+/// Examine a migration again that ended in doubt, or could not be driven on. Both hosts are observed once more, and what is
+/// known then is settled; no migration is begun. Follow its events to the end.
+#[utoipa::path(post, path = "/api/v1/migrations/{id}/resolve", tag = "migrations", params(("id" = String, Path, description = "Its number")),
+    responses((status = 202, body = Migration, description = "It is being examined"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn resolve(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
+    let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
+    desk.supervisor.resolve(row).await?;
+    Ok((StatusCode::ACCEPTED, Json(read(&desk, id).await?)).into_response())
+}
+
 /// React to the course of a migration. A reaction that was not carried out is an error whose code is the reason.
 #[utoipa::path(post, path = "/api/v1/migrations/{id}/reactions", tag = "migrations", request_body = ReactionWanted,
     params(("id" = String, Path, description = "Its number")),

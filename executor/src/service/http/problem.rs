@@ -347,6 +347,12 @@ impl From<Refused> for Problem {
                 "the service is being drained: it ends when the last migration has, and begins none",
                 "try again when it was started without `--drain`",
             ),
+            Refused::NotInDoubt(_) => Self::new(
+                StatusCode::CONFLICT,
+                "migration.not-in-doubt",
+                "the migration is not examined again",
+                "see its state and its outcome",
+            ),
             Refused::Unreadable(_) => return Self::internal(detail),
         };
         problem.detail(detail)

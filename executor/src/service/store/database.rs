@@ -72,6 +72,7 @@ impl Commit for Database {
         for (index, Numbered { number, write }) in batch.iter().enumerate() {
             let written = match write {
                 Write::Begin(begun, _) => begin(&mut transaction, begun).await,
+                Write::Reopen(id, _) => reopen(&mut transaction, *id).await,
                 Write::Append(append, _) => record(&mut transaction, *number, append).await,
                 Write::Trouble(trouble, _) => set_trouble(&mut transaction, trouble).await,
                 Write::Audit(entry) => audit(&mut transaction, *number, entry).await,
@@ -114,6 +115,11 @@ async fn begin(connection: &mut SqliteConnection, begun: &Begun) -> Result<(), s
         .execute(connection)
         .await
         .map(drop)
+}
+
+async fn reopen(connection: &mut SqliteConnection, id: i64) -> Result<(), sqlx::Error> {
+    let query = "UPDATE migration SET ended_at_ms = NULL, outcome = NULL, trouble = NULL WHERE id = $1";
+    sqlx::query(query).bind(id).execute(connection).await.map(drop)
 }
 
 async fn record(connection: &mut SqliteConnection, number: i64, append: &Append) -> Result<(), sqlx::Error> {

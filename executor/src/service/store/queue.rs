@@ -82,7 +82,7 @@ impl Queue {
 
     pub(super) fn put(&mut self, write: Write) {
         match write {
-            Write::Begin(_, reply) if !self.health.accepts() => {
+            Write::Begin(_, reply) | Write::Reopen(_, reply) if !self.health.accepts() => {
                 let _ = reply.send(Err("it accepts no writes at present; nothing was begun".to_owned()));
             }
             Write::Append(append, ack) => self.put_record(append, ack),
@@ -97,7 +97,7 @@ impl Queue {
                 self.audits.push_back(Numbered { number: self.next.audit, write });
             }
             Write::Flush(reply) => self.flushes.push(reply),
-            Write::Begin(..) | Write::Trouble(..) => {
+            Write::Begin(..) | Write::Reopen(..) | Write::Trouble(..) => {
                 self.waiting.push_back(Numbered { number: 0, write });
             }
         }
@@ -157,7 +157,7 @@ impl Queue {
     pub(super) fn batch(&mut self) -> Vec<Numbered> {
         let is_wanted = |numbered: &Numbered| match &numbered.write {
             // The client has gone, and nothing was begun.
-            Write::Begin(_, reply) => !reply.is_closed(),
+            Write::Begin(_, reply) | Write::Reopen(_, reply) => !reply.is_closed(),
             _ => true,
         };
         let many = self.waiting.len().min(MOST_TOGETHER);
@@ -176,7 +176,7 @@ impl Queue {
         for Numbered { number, write } in batch {
             publish(number, &write);
             match write {
-                Write::Begin(_, reply) => drop(reply.send(Ok(()))),
+                Write::Begin(_, reply) | Write::Reopen(_, reply) => drop(reply.send(Ok(()))),
                 Write::Append(append, ack) => {
                     self.forget(&append);
                     // The driver may be gone.
@@ -219,7 +219,7 @@ impl Queue {
 
     fn drop_bad(&mut self, write: Write, reason: &str) {
         match write {
-            Write::Begin(_, reply) => drop(reply.send(Err(reason.to_owned()))),
+            Write::Begin(_, reply) | Write::Reopen(_, reply) => drop(reply.send(Err(reason.to_owned()))),
             Write::Append(append, ack) => {
                 let migration = append.migration;
                 self.note_gap(migration, format!("a record cannot be written: {reason}"));
@@ -262,15 +262,18 @@ impl Queue {
     pub(super) fn refuse_beginnings(&mut self, reason: &str, were_tried: bool) {
         let (begins, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
-            .partition(|one| matches!(one.write, Write::Begin(..)));
+            .partition(|one| matches!(one.write, Write::Begin(..) | Write::Reopen(..)));
         self.waiting = others;
         for Numbered { write, .. } in begins {
-            let Write::Begin(begun, reply) = write else { continue };
+            let (id, reply) = match write {
+                Write::Begin(begun, reply) => (begun.id, reply),
+                Write::Reopen(id, reply) => (id, reply),
+                _ => continue,
+            };
             let _ = reply.send(Err(format!("it accepts no writes at present ({reason}); nothing was begun")));
             if were_tried {
                 let why = "the store did not accept it in time: nothing was begun".to_owned();
-                let trouble =
-                    Trouble { migration: begun.id, at_ms: now_ms(), why, outcome: None, goes_on: false };
+                let trouble = Trouble { migration: id, at_ms: now_ms(), why, outcome: None, goes_on: false };
                 self.waiting.push_back(Numbered { number: 0, write: Write::Trouble(trouble, None) });
             }
         }

@@ -72,6 +72,8 @@ pub(in crate::service) struct Audit {
 pub(in crate::service) enum Write {
     /// Refused at once while the store does not accept writes.
     Begin(Begun, oneshot::Sender<Result<(), String>>),
+    /// A migration that had ended is driven again. Refused as a beginning is.
+    Reopen(i64, oneshot::Sender<Result<(), String>>),
     /// Kept in memory until it is written, or until it is certain that it never will be.
     Append(Append, Ack<String>),
     /// Kept in memory until it is written; acknowledged where somebody waits for it.

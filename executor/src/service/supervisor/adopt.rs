@@ -79,7 +79,7 @@ fn superseded(row: &MigrationRow, later: &[(i64, String)]) -> Option<i64> {
 }
 
 /// Where the migration stands; or why it cannot be driven on, and its outcome if it had ended.
-fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (String, Option<Outcome>)> {
+fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (String, Option<Box<Outcome>>)> {
     let (route, text) = written(row, records).map_err(|reason| (reason, None))?;
     let mut account = Account::default();
     let resumed = drive::resume(&text, since_begin(row), |_, _, outputs| {
@@ -100,13 +100,13 @@ fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (St
         Resumption::Ended(outcome) => {
             let reason =
                 "its journal says that it had ended, and the store did not: a write was lost".to_owned();
-            Err((reason, Some(*outcome)))
+            Err((reason, Some(outcome)))
         }
     }
 }
 
 /// The route and the journal of a migration, as they are stored.
-fn written(row: &MigrationRow, records: &[(i64, String)]) -> Result<(Route, String), String> {
+pub(super) fn written(row: &MigrationRow, records: &[(i64, String)]) -> Result<(Route, String), String> {
     let spec: Spec =
         serde_json::from_str(&row.spec).map_err(|error| format!("its spec cannot be read: {error}"))?;
     let route: Route =
@@ -121,7 +121,7 @@ fn written(row: &MigrationRow, records: &[(i64, String)]) -> Result<(Route, Stri
 }
 
 /// The present in the migration's own time, by the clock.
-fn since_begin(row: &MigrationRow) -> Instant {
+pub(super) fn since_begin(row: &MigrationRow) -> Instant {
     Instant::from_ms(u64::try_from(now_ms().saturating_sub(row.began_at_ms)).unwrap_or(0))
 }
 

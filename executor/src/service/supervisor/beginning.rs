@@ -18,7 +18,7 @@ use crate::drive::Course;
 use crate::hosts::{HostsError, Route};
 
 /// How long a beginning waits for the store. One that is written later is not begun any more.
-const BEGIN_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const BEGIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request for a migration.
 #[derive(Debug)]
@@ -56,6 +56,9 @@ pub(in crate::service) enum Refused {
     /// The service drives what there is to its end, and then ends.
     #[error("the service is being drained")]
     Draining,
+    /// There is nothing to examine again.
+    #[error("{0}")]
+    NotInDoubt(String),
     /// The store cannot be read.
     #[error("the store cannot be read: {0}")]
     Unreadable(StoreError),

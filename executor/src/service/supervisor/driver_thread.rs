@@ -41,7 +41,7 @@ mod tests {
     use tokio::sync::{mpsc, oneshot};
     use whimbrel_plugins::RuleSet;
 
-    use crate::drive::tests::{kept_nowhere, quiet};
+    use crate::drive::tests::{assigned, kept_nowhere, quiet};
     use crate::drive::{Course, drive};
     use crate::service::account::Account;
     use crate::service::hub::Hub;
@@ -90,7 +90,7 @@ mod tests {
         let this = supervisor.clone();
         let driver = std::thread::spawn(move || {
             this.run_driver(1, || {
-                let mut port = hosts.port(route, None, inbox).unwrap();
+                let mut port = hosts.port(assigned(route), inbox).unwrap();
                 let course = Course::begin(spec).unwrap();
                 let rules = |_: &_| panic!("planted in a rule");
                 drive(course, &mut *port, &messages, kept_nowhere(), &rules, None)

@@ -6,6 +6,7 @@
 mod adopt;
 mod beginning;
 mod driver_thread;
+mod resolving;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -289,7 +290,7 @@ impl Supervisor {
     }
 
     /// Notes the same of a migration that may have ended, with its outcome.
-    fn give_up_ended(&self, id: i64, reason: String, outcome: Option<Outcome>) {
+    fn give_up_ended(&self, id: i64, reason: String, outcome: Option<Box<Outcome>>) {
         tracing::error!(id, reason, "the migration is not driven on");
         let outcome = outcome.map(|outcome| serde_json::to_string(&outcome).unwrap_or_default());
         self.note_trouble(id, reason, outcome, None);

@@ -209,24 +209,27 @@ impl Queue {
             }
         }
         self.in_flight = 0;
-        if let Some(Numbered { write, .. }) = bad {
-            self.drop_bad(write, reason);
+        if let Some(Numbered { number, write }) = bad {
+            self.drop_bad(number, write, reason);
         } else {
             self.refuse_beginnings(reason, true);
         }
         self.count();
     }
 
-    fn drop_bad(&mut self, write: Write, reason: &str) {
+    fn drop_bad(&mut self, number: i64, write: Write, reason: &str) {
         match write {
             Write::Begin(_, reply) | Write::Reopen(_, reply) => drop(reply.send(Err(reason.to_owned()))),
             Write::Append(append, ack) => {
                 let migration = append.migration;
                 self.note_gap(migration, format!("a record cannot be written: {reason}"));
+                // Those before it in its batch can be written.
+                let is_behind = |one: &Numbered| {
+                    one.number > number
+                        && matches!(&one.write, Write::Append(append, _) if append.migration == migration)
+                };
                 let (behind, others): (VecDeque<_>, VecDeque<_>) =
-                    std::mem::take(&mut self.waiting).into_iter().partition(
-                        |one| matches!(&one.write, Write::Append(one, _) if one.migration == migration),
-                    );
+                    std::mem::take(&mut self.waiting).into_iter().partition(is_behind);
                 self.waiting = others;
                 self.forget(&append);
                 self.leave_out(append, ack);

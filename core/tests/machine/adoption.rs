@@ -23,7 +23,7 @@ fn a_restart_before_the_copy_ends_the_migration_and_puts_back_what_was_changed()
             driver.answer_where(
                 |action| *action == Action::CollectFacts,
                 Answer::Facts(Ok(facts(GuestRun::Running))),
-            )
+            );
         },
         |driver| driver.pass_validation(GuestRun::Running),
         |driver| driver.reach_first_change(GuestRun::Running),

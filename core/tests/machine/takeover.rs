@@ -37,7 +37,8 @@ fn of(release: Release, journal: &str) -> String {
             Release::Later => record["spare"] = "not known here".into(),
             Release::Earlier => drop(record.as_object_mut().unwrap().remove("snapshot")),
         }
-        text += &format!("{record}\n");
+        text.push_str(&record.to_string());
+        text.push('\n');
     }
     text
 }

@@ -138,7 +138,9 @@ pub fn replay(
             .map_err(|misuse| at_line(line, &misuse))?
             .collect();
         if migration.view().trail != record.trail {
-            let reason = String::from("the states after this line differ from those that were recorded");
+            let reason = String::from(
+                "the states after this line differ from those that were recorded: another release wrote it, or it is damaged",
+            );
             return Err(JournalError { line, reason });
         }
         each(&record, &migration, &outputs);

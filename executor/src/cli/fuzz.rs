@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
-use whimbrel_sim::fuzz::{Found, Series, as_test, series};
+use whimbrel_sim::fuzz::{Found, Series, Setup, as_test, series_of};
 
 use super::args::{FidelityFormat, Fuzz};
 use super::{CliError, Exit, give, unwritten};
@@ -60,8 +60,10 @@ fn all(arguments: &Fuzz) -> Series {
             .map(|worker| {
                 let mine = parts.iter().enumerate().skip(worker).step_by(threads);
                 scope.spawn(move || {
-                    mine.map(|(place, (first, cases))| (place, series(*first, *cases, MOST_FOUND)))
-                        .collect::<Vec<_>>()
+                    mine.map(|(place, (first, cases))| {
+                        (place, series_of(Setup::WITH_ORACLE, *first, *cases, MOST_FOUND))
+                    })
+                    .collect::<Vec<_>>()
                 })
             })
             .collect();

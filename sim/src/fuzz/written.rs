@@ -30,7 +30,7 @@ pub fn as_test(plan: &Plan) -> String {
         );
     }
     let _ = writeln!(test, "        ],");
-    let _ = writeln!(test, "    }};\n    assert_eq!(run(&plan, false).broken, None);\n}}");
+    let _ = writeln!(test, "    }};\n    assert_eq!(run_with_oracle(&plan, false).broken, None);\n}}");
     test
 }
 

@@ -14,6 +14,7 @@ use whimbrel_plugins::xml::{REDACTED, without_secrets};
 use crate::copying::DiskChoice;
 use crate::drive::{Message, Port};
 use crate::inventory::Inventory;
+use crate::owner::Owner;
 use crate::redacted::Redacted;
 use crate::simulated::SimulatedHosts;
 use crate::uri::{HostUri, Origin, UriError, check_migrate_uri};
@@ -50,6 +51,9 @@ pub struct Route {
     /// The guest's UUID, where it is known already: another guest of its name is not it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
+    /// The identity of a driver that is gone, whose owner tag on the guest may be replaced by ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace_owner: Option<String>,
 }
 
 impl Route {
@@ -81,6 +85,18 @@ impl Route {
             None => self.destination.clone(),
         }
     }
+}
+
+/// What a port is made for.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// Which guest goes which way.
+    pub route: Route,
+    /// The facts that were collected before, where the migration was begun before: only this guest and these hosts are
+    /// accepted.
+    pub known: Option<whimbrel_core::Facts>,
+    /// Who drives it, as other drivers see it.
+    pub owner: Owner,
 }
 
 /// What is asked about a migration that may come.
@@ -239,40 +255,40 @@ impl Hosts {
         }
     }
 
-    /// A port that answers into `inbox`. Nothing is connected to before the first command. With `known`, the facts that were
-    /// collected before, it looks for that guest and no other of its name, and accepts those hosts and no other at their
-    /// addresses. One of a route that was read from a record without its secrets begins no copy.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. One of a route that was read from
+    /// a record without its secrets begins no copy.
     ///
     /// # Errors
     /// When there is no driver for one of the URIs, they need different ones, or memory cannot be sent where the route says.
     pub fn port(
         &self,
-        route: Route,
-        known: Option<whimbrel_core::Facts>,
+        assignment: Assignment,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
-        if !route.is_redacted() {
-            return self.whole_port(route, known, inbox);
+        if !assignment.route.is_redacted() {
+            return self.whole_port(assignment, inbox);
         }
-        let port = self.whole_port(route, known, inbox.clone())?;
+        let port = self.whole_port(assignment, inbox.clone())?;
         Ok(Box::new(Redacted { port, inbox }))
     }
 
     fn whole_port(
         &self,
-        route: Route,
-        known: Option<whimbrel_core::Facts>,
+        assignment: Assignment,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
+        let route = &assignment.route;
         let mut ends = self.check_both(&route.source, &route.destination)?;
         if let Some(uri) = &route.migrate_uri {
             check_migrate_uri(uri, Origin::Operator).map_err(HostsError::MigrateUri)?;
         }
         match &self.simulated {
-            Some(world) if ends.source.is_simulated() => world.port(route, inbox).map_err(HostsError::World),
+            Some(world) if ends.source.is_simulated() => {
+                world.port(assignment.route, inbox).map_err(HostsError::World)
+            }
             _ => {
                 ends.destination = self.check(&route.way_to_destination(), Origin::Operator)?;
-                real::port(route, ends, known, inbox)
+                real::port(assignment, ends, inbox)
             }
         }
     }
@@ -286,7 +302,7 @@ mod real {
 
     use whimbrel_plugins::facts::Facts;
 
-    use super::{Ends, HostsError, Inquiry, Route};
+    use super::{Assignment, Ends, HostsError, Inquiry};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
     use crate::libvirt::{self, LibvirtPort};
@@ -308,12 +324,11 @@ mod real {
 
     #[expect(clippy::unnecessary_wraps, reason = "the same without the driver, where it fails")]
     pub(super) fn port(
-        route: Route,
+        assignment: Assignment,
         ends: Ends,
-        known: Option<whimbrel_core::Facts>,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
-        Ok(Box::new(LibvirtPort::new(route, ends, known, inbox)))
+        Ok(Box::new(LibvirtPort::new(assignment, ends, inbox)))
     }
 }
 
@@ -325,7 +340,7 @@ mod real {
 
     use whimbrel_plugins::facts::Facts;
 
-    use super::{Ends, HostsError, Inquiry, Route};
+    use super::{Assignment, Ends, HostsError, Inquiry};
     use crate::drive::{Message, Port};
     use crate::inventory::Inventory;
     use crate::uri::HostUri;
@@ -344,11 +359,10 @@ mod real {
     }
 
     pub(super) fn port(
-        route: Route,
+        assignment: Assignment,
         _: Ends,
-        _: Option<whimbrel_core::Facts>,
         _: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
-        Err(HostsError::NoDriver(route.source))
+        Err(HostsError::NoDriver(assignment.route.source))
     }
 }

@@ -7,6 +7,7 @@ pub mod hosts;
 pub mod inventory;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
+pub mod owner;
 pub mod preflight;
 pub mod private;
 mod redacted;

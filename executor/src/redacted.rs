@@ -6,7 +6,7 @@
 use std::sync::mpsc::Sender;
 use std::time::Instant as Clock;
 
-use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Observation};
+use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Observation, Outcome};
 
 use crate::drive::{Message, Port};
 
@@ -29,6 +29,10 @@ impl Port for Redacted {
         let observation = Observation::Answer { to: command.id, answer };
         // Without a receiver the migration has ended.
         let _ = self.inbox.send(Message::Observed { observation, since: Clock::now() });
+    }
+
+    fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
+        self.port.finish(outcome)
     }
 
     fn abandon_call(&mut self, call: CommandId) {

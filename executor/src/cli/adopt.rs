@@ -10,12 +10,13 @@ use whimbrel_core::journal::{self, Circumstances, JournalError};
 use whimbrel_core::{Instant, Spec};
 
 use super::args::Adopt;
-use super::migrate::{Driving, exit_of, follow, unix_ms, verdict};
+use super::migrate::{Driving, exit_of, follow, verdict};
 use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
 use crate::copying::DiskChoice;
 use crate::drive::{Course, DriveError, Journal};
 use crate::hosts::Route;
+use crate::owner::{Owner, unix_ms};
 use crate::preflight::Preflight;
 use crate::uri::Origin;
 
@@ -47,12 +48,14 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     } else {
         Course::adopt(replayed.migration, now)
     };
+    // The same owner as the driver that began it.
+    let owner = Owner::of_journal(path, circumstances.began_at_unix_ms);
     // What was begun has been judged already; the hosts are asked about what was not.
     let set = Arc::new(load_set(&arguments.rules)?);
     let rules = &|facts: &_| verdict(&Preflight::new(Arc::clone(&set), &hosts, &spec, &route, true), facts);
     follow(
         &hosts,
-        Driving { route: route.clone(), course, journal: kept, path, format: arguments.format, rules },
+        Driving { route: route.clone(), course, owner, journal: kept, path, format: arguments.format, rules },
     )
 }
 
@@ -73,6 +76,7 @@ fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
         allow_unsafe: false,
         tunnel: None,
         uuid: None,
+        replace_owner: None,
     }
 }
 

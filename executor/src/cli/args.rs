@@ -179,6 +179,10 @@ pub(super) struct Migrate {
     /// Seconds for which a post-copy that lost its connection is resumed again and again.
     #[arg(long, value_name = "S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(super) recovery_patience: u64,
+    /// Take the guest over from a driver that is gone: the owner that the refusal names. Its migration must not be driven
+    /// any more.
+    #[arg(long, value_name = "OWNER")]
+    pub(super) replace_owner: Option<String>,
     /// How results are written.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,

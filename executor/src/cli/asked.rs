@@ -126,6 +126,7 @@ impl Asked {
             allow_unsafe: self.allow_unsafe,
             tunnel: None,
             uuid: None,
+            replace_owner: None,
         }
     }
 

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use whimbrel_core::control::{Change, Mark};
 use whimbrel_core::journal::Circumstances;
@@ -13,7 +12,8 @@ use super::args::Migrate;
 use super::rule::load_set;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
 use crate::drive::{self, Course, Journal};
-use crate::hosts::{Hosts, HostsError, Route};
+use crate::hosts::{Assignment, Hosts, HostsError, Route};
+use crate::owner::{Owner, unix_ms};
 use crate::preflight::{Opinion, Preflight};
 use crate::uri::{self, check_migrate_uri};
 use crate::watch::{self, Format, Origin, picture};
@@ -28,14 +28,16 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         check_migrate_uri(uri, uri::Origin::Operator).map_err(HostsError::MigrateUri)?;
     }
     // Before anything is made and before signals are caught: whoever interrupts a host that is slow to answer, leaves.
-    let route = asked.route(asked.destination_xml()?);
+    let mut route = asked.route(asked.destination_xml()?);
+    route.replace_owner.clone_from(&arguments.replace_owner);
     let spec = spec(arguments);
     let set = Arc::new(load_set(&asked.rules)?);
     let preflight = Preflight::new(set, &hosts, &spec, &route, !asked.no_probe);
     let course = Course::begin(spec).map_err(drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
+    let owner = Owner::of_journal(&path, unix_ms());
     let circumstances = Circumstances {
-        began_at_unix_ms: unix_ms(),
+        began_at_unix_ms: owner.began_at_unix_ms,
         migrate_uri: route.migrate_uri.clone(),
         destination_xml: route.for_record().destination_xml,
         copied_disks: route.disks.copied.clone(),
@@ -43,13 +45,14 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     };
     let journal = Journal::create(&path, circumstances)?;
     let rules = &|facts: &_| verdict(&preflight, facts);
-    follow(&hosts, Driving { route, course, journal, path: &path, format: arguments.format, rules })
+    follow(&hosts, Driving { route, course, owner, journal, path: &path, format: arguments.format, rules })
 }
 
 /// A migration that is driven to its end, from its beginning or from where it was left.
 pub(super) struct Driving<'a> {
     pub(super) route: Route,
     pub(super) course: Course,
+    pub(super) owner: Owner,
     pub(super) journal: Journal,
     pub(super) path: &'a Path,
     pub(super) format: Format,
@@ -58,16 +61,20 @@ pub(super) struct Driving<'a> {
 
 /// Drives it, shows it, and says what came of it.
 pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
-    let Driving { route, course, journal, path, format, rules } = driving;
+    let Driving { route, course, owner, journal, path, format, rules } = driving;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
-    let mut port = hosts.port(route.clone(), course.known_facts(), sender)?;
+    let assignment = Assignment { route: route.clone(), known: course.known_facts(), owner };
+    let mut port = hosts.port(assignment, sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let driven = drive::drive(course, &mut *port, &inbox, Box::new(journal), rules, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
     if exit == Exit::Left {
         say(&how_to_look_after(&route, &driven.migration));
         say(&format!("  go on:   whimbrel adopt {}", path.display()));
+    }
+    for remark in &driven.remarks {
+        say(&format!("warning: {remark}"));
     }
     say(&format!("journal: {}", path.display()));
     if let Some(error) = &driven.journal_error {
@@ -80,12 +87,6 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
         ));
     }
     Ok(exit)
-}
-
-/// Now, in milliseconds since 1970; 0 before it.
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn spec(arguments: &Migrate) -> Spec {

@@ -35,6 +35,14 @@ pub trait Port {
     /// The answer of this migrate call, or call to resume a post-copy, is not awaited any more: if it has not been made yet,
     /// it must not be made. One that was made goes on, and later calls are not concerned. Never blocks.
     fn abandon_call(&mut self, call: CommandId);
+
+    /// The migration has ended, and nothing else is commanded. What marks the guest as being migrated is removed before the
+    /// end is on record, so that the next migration is not refused for it. Returns what the operator has to know. Blocks for
+    /// a few seconds at most.
+    fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
+        let _ = outcome;
+        Vec::new()
+    }
 }
 
 /// What comes in while a migration is driven.
@@ -62,6 +70,8 @@ pub struct Driven {
     pub migration: Migration,
     /// How fast hints were followed by commands.
     pub reactions: Reactions,
+    /// What the port reported at the end, for the operator.
+    pub remarks: Vec<String>,
     /// Why the journal ends early, when it does: the migration is driven on without it.
     pub journal_error: Option<KeepError>,
 }
@@ -149,12 +159,13 @@ pub fn drive(
         journal: Some(journal),
         journal_error: None,
         reactions: Reactions::default(),
+        remarks: None,
         rules,
     };
     driver.take(first, port)?;
     driver.follow(port, inbox)?;
     // An operator who leaves before the call was made must not start a migration by leaving.
-    driver.abandon_unless(None, driver.migration.awaited_call(), port);
+    abandon_unless(None, driver.migration.awaited_call(), port);
     let outcome = driver.migration.view().outcome.cloned();
     if let Some(mut audience) = driver.audience {
         audience.leave();
@@ -163,6 +174,7 @@ pub fn drive(
         outcome,
         migration: driver.migration,
         reactions: driver.reactions,
+        remarks: driver.remarks.unwrap_or_default(),
         journal_error: driver.journal_error,
     })
 }
@@ -175,6 +187,8 @@ struct Driver<'r> {
     journal: Option<Box<dyn Keep>>,
     journal_error: Option<KeepError>,
     reactions: Reactions,
+    /// What the port reported when the migration ended.
+    remarks: Option<Vec<String>>,
     audience: Option<Audience>,
     rules: &'r dyn Fn(&Facts) -> Verdict,
 }
@@ -211,6 +225,11 @@ impl Driver<'_> {
             let now = self.now();
             let call = self.migration.awaited_call();
             let result = self.migration.handle(now, input.clone()).map(Iterator::collect::<Vec<_>>);
+            if self.remarks.is_none()
+                && let Some(outcome) = self.migration.view().outcome
+            {
+                self.remarks = Some(port.finish(outcome));
+            }
             // An input that breaks the protocol is recorded too: it is the one that will be asked for.
             let record = Record { at_ns: now, input, trail: self.migration.view().trail };
             self.keep(&record, result.as_deref().unwrap_or_default());
@@ -219,7 +238,7 @@ impl Driver<'_> {
             }
             let outputs = result?;
             // Before new commands are given: one of them may be a later call.
-            self.abandon_unless(self.migration.awaited_call(), call, port);
+            abandon_unless(self.migration.awaited_call(), call, port);
             for output in outputs {
                 match output {
                     // Whoever watches finds the events in the record.
@@ -237,13 +256,6 @@ impl Driver<'_> {
             }
         }
         Ok(commands)
-    }
-
-    /// Abandons a call unless it is the one that is awaited. One that was answered is abandoned too: it was made.
-    fn abandon_unless(&self, awaited: Option<CommandId>, call: Option<CommandId>, port: &mut dyn Port) {
-        if let Some(call) = call.filter(|call| awaited != Some(*call)) {
-            port.abandon_call(call);
-        }
     }
 
     /// Keeps a record. A full disk must not keep a stopped guest from being resumed: the driving goes on without.
@@ -266,5 +278,12 @@ impl Driver<'_> {
             Some(deadline) => Duration::from_nanos(deadline.as_ns().saturating_sub(self.now().as_ns())),
             None => Duration::from_mins(1),
         }
+    }
+}
+
+/// Abandons a call unless it is the one that is awaited. One that was answered is abandoned too: it was made.
+fn abandon_unless(awaited: Option<CommandId>, call: Option<CommandId>, port: &mut dyn Port) {
+    if let Some(call) = call.filter(|call| awaited != Some(*call)) {
+        port.abandon_call(call);
     }
 }

@@ -1,4 +1,4 @@
-//! What the loop says to its port beside commands: which call is not awaited any more.
+//! What the loop says to its port beside commands: which call is not awaited any more, and that the migration has ended.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -65,6 +65,11 @@ impl Port for Slow {
     fn abandon_call(&mut self, call: CommandId) {
         self.permits.withdraw(call, Withdrawn::GivenUp);
         let _ = self.log.send("call abandoned".to_owned());
+    }
+
+    fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
+        let _ = self.log.send("finished".to_owned());
+        vec![format!("ended {:?}", outcome.ending)]
     }
 }
 
@@ -135,7 +140,9 @@ fn a_call_that_was_given_up_is_not_made_when_its_connection_comes_at_last() {
     let (_, is_made) = run.calls.recv_timeout(LONG).unwrap();
     assert!(!is_made, "the migrate call was made after it was given up");
     drop(port);
-    assert_eq!(run.log.iter().collect::<Vec<_>>(), ["call abandoned"]);
+    let said: Vec<_> = run.log.iter().collect();
+    assert_eq!(said, ["call abandoned", "finished"]);
+    assert_eq!(driven.remarks, [format!("ended {:?}", driven.outcome.unwrap().ending)]);
 }
 
 #[test]

@@ -60,6 +60,8 @@ numbered! {
         OperationAborted = 78,
         /// Authentication was given up.
         AuthCancelled = 79,
+        /// The domain has no metadata of the namespace.
+        NoDomainMetadata = 80,
         /// libvirt considers the migration unsafe for the disks.
         MigrateUnsafe = 81,
         /// The object does not support the operation.
@@ -133,6 +135,7 @@ mod tests {
             (ErrorCode::ConfigUnsupported, virt_sys::VIR_ERR_CONFIG_UNSUPPORTED),
             (ErrorCode::ArgumentUnsupported, virt_sys::VIR_ERR_ARGUMENT_UNSUPPORTED),
             (ErrorCode::NoDomain, virt_sys::VIR_ERR_NO_DOMAIN),
+            (ErrorCode::NoDomainMetadata, virt_sys::VIR_ERR_NO_DOMAIN_METADATA),
             (ErrorCode::NoStoragePool, virt_sys::VIR_ERR_NO_STORAGE_POOL),
             (ErrorCode::NoStorageVolume, virt_sys::VIR_ERR_NO_STORAGE_VOL),
             (ErrorCode::NoSupport, virt_sys::VIR_ERR_NO_SUPPORT),

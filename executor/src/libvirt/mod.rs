@@ -31,7 +31,7 @@ pub use known_hosts::trust;
 pub use parameters::{MigrateFlags, MigrateParameters};
 pub use state::{PausedReason, RunningReason, ShutoffReason, State};
 pub use statistics::{JobOperation, JobStatistics, JobType, ParameterValue};
-pub use sys::{Connection, Domain, Listed, ListedInterface, StoragePool, Subscription, XmlView};
+pub use sys::{Connection, Description, Domain, Listed, ListedInterface, StoragePool, Subscription, XmlView};
 pub use versions::Version;
 
 #[cfg(test)]

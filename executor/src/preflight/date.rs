@@ -1,12 +1,26 @@
-//! The date by which waivers expire.
+//! Dates and times of day in UTC, as people and waivers have them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The date, in UTC, as waivers have it.
+const SECONDS_A_DAY: u64 = 86_400;
+
+/// The date by which waivers expire.
 #[must_use]
 pub fn today() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    date(since.as_secs() / 86_400)
+    date(since_1970_s(SystemTime::now()) / SECONDS_A_DAY)
+}
+
+/// A moment, for people.
+#[must_use]
+pub fn date_of(moment: SystemTime) -> String {
+    let seconds = since_1970_s(moment);
+    let of_day = seconds % SECONDS_A_DAY;
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{} {hour:02}:{minute:02}:{second:02} UTC", date(seconds / SECONDS_A_DAY))
+}
+
+fn since_1970_s(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The day that comes so many days after 1 January 1970. Source: Howard Hinnant, "chrono-Compatible Low-Level Date
@@ -25,7 +39,9 @@ fn date(days: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::date;
+    use std::time::Duration;
+
+    use super::{UNIX_EPOCH, date, date_of};
 
     #[test]
     fn days_become_dates() {
@@ -33,5 +49,11 @@ mod tests {
         assert_eq!(date(19_782), "2024-02-29");
         assert_eq!(date(19_783), "2024-03-01");
         assert_eq!(date(20_453), "2025-12-31");
+    }
+
+    #[test]
+    fn a_moment_has_its_time_of_day() {
+        let moment = UNIX_EPOCH + Duration::from_secs(20_453 * 86_400 + 86_399);
+        assert_eq!(date_of(moment), "2025-12-31 23:59:59 UTC");
     }
 }

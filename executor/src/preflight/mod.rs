@@ -11,7 +11,7 @@ use whimbrel_core::{Facts as Known, Spec, Verdict};
 use whimbrel_plugins::facts::{Facts, Host, Request, StorageCopy};
 use whimbrel_plugins::{Judgement, RuleSet};
 
-pub use self::date::today;
+pub use self::date::{date_of, today};
 use crate::hosts::{Hosts, HostsError, Inquiry, Route};
 
 /// The rules, and what the hosts told for them.

@@ -201,7 +201,8 @@ async fn serve(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<(
     }
     let tunnels = Tunnels::new(&config.run_folder, &path, config.known_hosts.as_deref());
     let supervisor =
-        Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last);
+        Supervisor::new(drivers.clone(), store, hub, asked, tunnels.clone(), rules.clone(), last)
+            .of_store(&path);
     let adopted = supervisor.adopt().await.map_err(refused)?;
     let desk = Desk {
         rules: rules.clone(),

@@ -337,6 +337,7 @@ mod tests {
             allow_unsafe: false,
             tunnel: None,
             uuid: None,
+            replace_owner: None,
         };
         let port = keeper.open(&route).unwrap();
         let idle = keeper.world.next_at();

@@ -19,6 +19,8 @@ impl Hosts {
         // libvirt would wait for another's job to end, and everything that is asked meanwhile would concern that job.
         self.refuse_if_busy()?;
         permit.check()?;
+        // A guest that is off has no settings that were read before.
+        self.claim_guest(&domain)?;
         self.prepare_copies()?;
         self.check_destination()?;
         if let Err(withdrawn) = permit.check() {
@@ -27,6 +29,7 @@ impl Hosts {
             let _ = self.remove_disks(&created);
             return Err(withdrawn);
         }
+        self.refuse_if_owned(Side::Source, &domain)?;
         self.make_call(permit, &connection, &domain, &self.migrate_parameters())
     }
 

@@ -74,6 +74,8 @@ impl Hosts {
             }
             _ => failure(Side::Source, &error),
         })?;
+        // Before rules are asked and anything is changed.
+        self.refuse_if_owned(Side::Source, &domain)?;
         let read = || {
             let uuid = domain.uuid()?;
             let persistent = domain.is_persistent()?;

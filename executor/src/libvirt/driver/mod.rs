@@ -16,7 +16,10 @@ mod lane;
 mod link;
 mod listing;
 mod look;
+mod owner;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
@@ -26,7 +29,7 @@ use std::time::{Duration, Instant as Clock};
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, CopyState, Facts, Failure, Fault, Hint, Observation, Side,
+    Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Outcome, Side,
 };
 
 pub(super) use self::facts::hypervisor;
@@ -40,7 +43,8 @@ use super::{
     Subscription, Suspended,
 };
 use crate::drive::{CallPermits, Message, Port, Withdrawn};
-use crate::hosts::{Ends, Route};
+use crate::hosts::{Assignment, Ends, Route};
+use crate::owner::Owner;
 
 /// The port on real libvirt hosts.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ struct Hosts {
     route: Route,
     source: Link,
     destination: Link,
+    /// Who drives this migration, as other drivers see it.
+    owner: Owner,
     /// The guest's UUID, at the latest once the facts are known: from then on it is looked up by nothing else, so that a guest of
     /// the same name is never taken for it.
     uuid: OnceLock<String>,
@@ -85,9 +91,16 @@ impl LibvirtPort {
     /// A port that answers into `inbox`. Nothing is connected to before the first command. With the facts that were
     /// collected before, the guest is looked up by its UUID, and only the hosts of these facts are accepted.
     #[must_use]
-    pub fn new(route: Route, ends: Ends, known: Option<Facts>, inbox: Sender<Message>) -> Self {
+    pub fn new(assignment: Assignment, ends: Ends, inbox: Sender<Message>) -> Self {
+        let Assignment { route, known, owner } = assignment;
         let source = Link::new(ends.source, Side::Source, &route.guest);
         let destination = Link::new(ends.destination, Side::Destination, &route.guest);
+        Self::over(Assignment { route, known, owner }, source, destination, inbox)
+    }
+
+    /// The same over links that were made already.
+    fn over(assignment: Assignment, source: Link, destination: Link, inbox: Sender<Message>) -> Self {
+        let Assignment { route, known, owner } = assignment;
         if let Some(known) = &known {
             // A link that was just made has no pin that this one could contradict.
             let _ = source.pin(&known.source.host_uuid);
@@ -97,6 +110,7 @@ impl LibvirtPort {
         let hosts = Arc::new(Hosts {
             source,
             destination,
+            owner,
             uuid: uuid.or_else(|| route.uuid.clone()).map_or_else(OnceLock::new, OnceLock::from),
             route,
             persistent: persistent.map_or_else(OnceLock::new, OnceLock::from),
@@ -136,7 +150,8 @@ impl Port for LibvirtPort {
                 self.source.run(move || hosts.answer(id, Answer::Settings(hosts.read_settings())));
             }
             Action::ApplySetting(setting) => {
-                self.source.run(move || hosts.answer(id, Answer::Applied(hosts.apply(setting))));
+                let apply = move |hosts: &Hosts| hosts.unless_owned(Side::Source, || hosts.apply(setting));
+                self.source.run(move || hosts.answer(id, Answer::Applied(apply(&hosts))));
             }
             Action::StartMigration => {
                 let permit = self.permits.issue(id);
@@ -147,10 +162,12 @@ impl Port for LibvirtPort {
             Action::AbortMigration => {
                 // A call that is still being prepared would find nothing that ends it.
                 self.permits.withdraw_last(Withdrawn::Cancelled);
-                self.abort.run(move || hosts.answer(id, Answer::Abort(hosts.abort())));
+                let abort = |hosts: &Hosts| hosts.unless_owned(Side::Source, || hosts.abort());
+                self.abort.run(move || hosts.answer(id, Answer::Abort(abort(&hosts))));
             }
             Action::StartPostcopy => {
-                self.abort.run(move || hosts.answer(id, Answer::Postcopy(hosts.start_postcopy())));
+                let start = |hosts: &Hosts| hosts.unless_owned(Side::Source, || hosts.start_postcopy());
+                self.abort.run(move || hosts.answer(id, Answer::Postcopy(start(&hosts))));
             }
             Action::ResumePostcopy => {
                 let permit = self.permits.issue(id);
@@ -159,16 +176,10 @@ impl Port for LibvirtPort {
             Action::Observe(side) => {
                 self.lane(side).run_latest(move || hosts.answer(id, Answer::Copy(hosts.observe(side))));
             }
-            Action::Resume(side) => {
-                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.resume(side))));
-            }
-            Action::Destroy(side) => {
-                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.destroy(side))));
-            }
-            Action::Suspend => self.source.run(move || hosts.answer(id, Answer::Acted(hosts.suspend()))),
-            Action::Undefine(side) => {
-                self.lane(side).run(move || hosts.answer(id, Answer::Acted(hosts.undefine(side))));
-            }
+            Action::Resume(side) => self.act(id, side, move |hosts| hosts.resume(side)),
+            Action::Destroy(side) => self.act(id, side, move |hosts| hosts.destroy(side)),
+            Action::Suspend => self.act(id, Side::Source, Hosts::suspend),
+            Action::Undefine(side) => self.act(id, side, move |hosts| hosts.undefine(side)),
             Action::RemoveDisks(disks) => {
                 self.destination.run(move || hosts.answer(id, Answer::Acted(hosts.remove_disks(&disks))));
             }
@@ -178,9 +189,27 @@ impl Port for LibvirtPort {
     fn abandon_call(&mut self, call: CommandId) {
         self.permits.withdraw(call, Withdrawn::GivenUp);
     }
+
+    fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
+        let strangers = [Side::Source, Side::Destination].map(|side| self.hosts.link(side).stranger());
+        strangers.into_iter().flatten().chain(self.hosts.release_guest(outcome)).collect()
+    }
 }
 
 impl LibvirtPort {
+    /// What changes a copy is not done to one that another driver works on by now.
+    fn act(
+        &self,
+        id: CommandId,
+        side: Side,
+        act: impl FnOnce(&Hosts) -> Result<(), Failure> + Send + 'static,
+    ) {
+        let hosts = Arc::clone(&self.hosts);
+        self.lane(side).run(move || {
+            hosts.answer(id, Answer::Acted(hosts.unless_owned(side, || act(&hosts))));
+        });
+    }
+
     fn lane(&self, side: Side) -> &Lane {
         match side {
             Side::Source => &self.source,
@@ -261,8 +290,10 @@ impl Hosts {
     fn read_settings(&self) -> Result<Settings, Failure> {
         // The limits of another's job would be taken for the guest's own.
         self.refuse_if_busy()?;
+        // Nothing was changed up to here.
+        let domain = self.domain(Side::Source).map_err(|error| failure(Side::Source, &error))?;
+        self.claim_guest(&domain)?;
         let read = || {
-            let domain = self.domain(Side::Source)?;
             let limit_mib = domain.max_speed_mib_per_s()?;
             Ok(Settings {
                 downtime_limit_ms: domain.max_downtime_ms()?,

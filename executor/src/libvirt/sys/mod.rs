@@ -15,6 +15,7 @@ mod events;
 mod facts;
 mod library;
 mod lists;
+mod metadata;
 mod sinks;
 mod storage;
 mod typed;
@@ -23,6 +24,7 @@ pub use connection::Connection;
 pub use domain::{Domain, XmlView};
 pub use events::Subscription;
 pub use lists::{Listed, ListedInterface};
+pub use metadata::Description;
 pub use storage::StoragePool;
 
 use super::error::{ErrorCode, LibvirtError};

@@ -151,6 +151,11 @@ pub(super) struct Wanted {
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1_000, maximum = 604_800_000)]
     pub(super) recovery_patience_ms: Option<u64>,
+    /// The owner of the guest, as a refusal names it, whose driver is gone and whose migration is not driven any more: the
+    /// guest is taken over from it.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 1024, pattern = "^[!-~]+$")]
+    pub(super) replace_owner: Option<String>,
 }
 
 /// Which disks are copied along.
@@ -225,6 +230,9 @@ impl Wanted {
                 .map_err(|why| Problem::invalid(format!("`migrate_uri`: {why}")))?;
         }
         self.check_definition()?;
+        if self.replace_owner.as_ref().is_some_and(|owner| !is_owner(owner)) {
+            return Err(Problem::invalid("`replace_owner` has 1 to 1024 visible ASCII characters"));
+        }
         if !self.overwrite_disks.is_empty() && !ways.copy_disks {
             return Err(Problem::invalid(
                 "`overwrite_disks` is given without `copy_disks`: no disk is copied",
@@ -242,6 +250,7 @@ impl Wanted {
             allow_unsafe: false,
             tunnel: None,
             uuid: None,
+            replace_owner: self.replace_owner.clone(),
         };
         Ok((spec, route))
     }
@@ -265,6 +274,10 @@ impl Wanted {
         }
         Ok(())
     }
+}
+
+fn is_owner(text: &str) -> bool {
+    (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Whether a migration is only tried.

@@ -249,6 +249,7 @@ pub(super) async fn migrate(
         allow_unsafe: false,
         tunnel: tunnel.as_ref().and_then(Fresh::near_end),
         uuid: Some(guest.uuid),
+        replace_owner: None,
     };
     let target_uri = target_uri(desk.home(), &route.source, &name);
     let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key: None, tunnel };

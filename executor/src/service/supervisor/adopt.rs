@@ -33,7 +33,9 @@ impl Supervisor {
         for row in unfinished {
             let records = self.store.records(row.id).await?;
             match go_through(&row, &records) {
-                Ok(Left { course, route, account }) => self.drive(row.id, course, route, account),
+                Ok(Left { course, route, account }) => {
+                    self.drive(row.id, course, route, row.began_at_ms, account);
+                }
                 Err(reason) => self.give_up(row.id, reason),
             }
         }

@@ -6,6 +6,7 @@
 mod adopt;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -28,7 +29,8 @@ use super::rules::Rules;
 use super::store::{Begun, Store, StoreError, Write};
 use super::tunnel::{Fresh, Login, Tunnels};
 use crate::drive::{self, Course, Message};
-use crate::hosts::{Hosts, HostsError, Route};
+use crate::hosts::{Assignment, Hosts, HostsError, Route};
+use crate::owner::Owner;
 use crate::preflight::{self, Preflight};
 
 /// How long a cancel waits for what came of it, before it says that this is being found out.
@@ -109,6 +111,8 @@ pub(super) struct Supervisor {
     running: Arc<Mutex<HashMap<i64, Running>>>,
     /// Held while a migration is begun: two for one guest would both be let in otherwise.
     beginning: Arc<tokio::sync::Mutex<i64>>,
+    /// The store's file, by which drivers in other processes know this service.
+    store_file: Arc<Path>,
 }
 
 impl Supervisor {
@@ -131,7 +135,13 @@ impl Supervisor {
             rules,
             running: Arc::default(),
             beginning: Arc::new(tokio::sync::Mutex::new(last_migration)),
+            store_file: Path::new("").into(),
         }
+    }
+
+    /// The same with its store in this file.
+    pub(super) fn of_store(self, file: &Path) -> Self {
+        Self { store_file: file.into(), ..self }
     }
 
     /// The hosts' facts and what every rule says of them. Nothing is changed.
@@ -171,12 +181,12 @@ impl Supervisor {
             return Err(Refused::Busy(id));
         }
         self.hosts.check_both(&order.route.source, &order.route.destination)?;
-        let id = *last + 1;
+        let (id, began_at_ms) = (*last + 1, now_ms());
         let begun = Begun {
             id,
             spec,
             route,
-            began_at_ms: now_ms(),
+            began_at_ms,
             asked_by: order.asked_by,
             target_uri: order.target_uri,
             idempotency_key: order.idempotency_key,
@@ -186,7 +196,7 @@ impl Supervisor {
         self.writes.send(Write::Begin(begun, reply)).map_err(|_| stopped())?;
         written.await.map_err(|_| stopped())?.map_err(Refused::Store)?;
         *last = id;
-        self.drive(id, course, order.route, Account::default());
+        self.drive(id, course, order.route, began_at_ms, Account::default());
         if let Some(tunnel) = order.tunnel {
             tunnel.keep();
         }
@@ -285,7 +295,7 @@ impl Supervisor {
     }
 
     /// Drives a migration on a thread of its own.
-    fn drive(&self, id: i64, course: Course, route: Route, account: Account) {
+    fn drive(&self, id: i64, course: Course, route: Route, began_at_ms: i64, account: Account) {
         let (inbox, told) = channel();
         let account = Arc::new(Mutex::new(account));
         let running = Running {
@@ -304,6 +314,8 @@ impl Supervisor {
         };
         let this = self.clone();
         let tunnel = route.tunnel.clone().map(|near_end| (near_end, Login::of_uri(&route.destination)));
+        let began_at_ms = u64::try_from(began_at_ms).unwrap_or(0);
+        let owner = Owner::of_store(&self.store_file, id, began_at_ms);
         let (spec, asked, set) = (course.spec().clone(), route.clone(), self.rules.get());
         // A name may hold anything: what would end a line of the log is written otherwise.
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
@@ -315,12 +327,14 @@ impl Supervisor {
             let rules = |known: &_| {
                 Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict
             };
-            let driven = this.hosts.port(route, known, inbox).map_err(|error| error.to_string()).and_then(
-                |mut port| {
+            let driven = this
+                .hosts
+                .port(Assignment { route, known, owner }, inbox)
+                .map_err(|error| error.to_string())
+                .and_then(|mut port| {
                     drive::drive(course, &mut *port, &told, Box::new(keeper), &rules, None)
                         .map_err(|error| error.to_string())
-                },
-            );
+                });
             match driven {
                 Ok(driven) => {
                     if let Some(watch) = watch.filter(|_| driven.outcome.is_some()) {
@@ -328,6 +342,9 @@ impl Supervisor {
                     }
                     if let Some(error) = driven.journal_error {
                         tracing::error!(%error, "the journal broke off; the migration was driven on without it");
+                    }
+                    for remark in &driven.remarks {
+                        tracing::warn!("{remark}");
                     }
                     tracing::info!(ending = ?driven.outcome.map(|outcome| outcome.ending), "no longer driven");
                 }

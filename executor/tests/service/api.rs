@@ -212,3 +212,16 @@ fn the_history_has_what_the_stream_has() {
     events(&service.address, path, Some("0.0"), |id, data| again.push((id.to_owned(), data)));
     assert_eq!(again, told);
 }
+
+#[test]
+fn an_owner_to_replace_is_checked_and_kept_with_the_request() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &[]);
+    let order = |owner: &str| json!({"guest": "idle", "destination": "sim://beta", "replace_owner": owner});
+    for owner in ["", "a b", "\u{e9}"] {
+        let (status, problem) = service.post("/api/v1/migrations", &order(owner));
+        assert_eq!(status, 422, "{owner:?}: {problem}");
+        assert!(problem.to_string().contains("replace_owner"), "{problem}");
+    }
+    assert_eq!(service.post("/api/v1/migrations", &order("web.journal@5")).0, 202);
+}

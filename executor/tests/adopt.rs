@@ -128,6 +128,18 @@ fn an_adopted_migration_can_be_left_by_its_driver_again_and_again() {
     assert_eq!(adopted.status.code(), Some(0), "{}", err(&adopted));
 }
 
+/// What ended otherwise than in doubt leaves nothing to examine.
+#[test]
+fn only_a_doubt_is_resolved() {
+    let place = Place::new("resolve");
+    let journal = place.path("journal");
+    let mut driver = place.migrate(&journal);
+    assert!(driver.wait().unwrap().success());
+    let refused = place.command("resolve").arg(&journal).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", err(&refused));
+    assert!(err(&refused).contains("did not end in doubt"), "{}", err(&refused));
+}
+
 #[test]
 fn what_cannot_be_adopted_is_told_why() {
     let place = Place::new("refused");

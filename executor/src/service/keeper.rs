@@ -125,7 +125,6 @@ mod tests {
 
     #[test]
     fn a_store_that_hangs_does_not_keep_a_migration_from_its_end() {
-        // Nothing is taken out of this channel, as by a writer whose disk does not return.
         let (writes, mut hung) = unbounded_channel();
         let account: Arc<Mutex<Account>> = Arc::default();
         let keeper = Keeper {
@@ -143,6 +142,15 @@ mod tests {
             let course = Course::begin(spec).unwrap();
             drive(course, &mut *port, &messages, Box::new(keeper), &|_| Verdict::default(), None).unwrap()
         });
+        // No copy begins before its record is durable.
+        loop {
+            let Some(Write::Append(append, ack)) = hung.blocking_recv() else { panic!("the driver goes on") };
+            ack.send(Ok(())).unwrap();
+            if append.line.contains("\"call_made\":true") {
+                break;
+            }
+        }
+        // From here on nothing is taken out of this channel, as by a writer whose disk does not return.
         let patience = Instant::now() + Duration::from_mins(2);
         let outcome = loop {
             if let Some(outcome) = account.lock().unwrap().outcome.clone() {
@@ -161,6 +169,6 @@ mod tests {
             ack.send(Ok(())).unwrap();
         }
         let driven = thread.join().unwrap();
-        assert!(records > 10 && driven.journal_error.is_none());
+        assert!(records > 5 && driven.journal_error.is_none());
     }
 }

@@ -18,6 +18,7 @@ mod kimchi_client;
 mod load;
 mod names;
 mod releases;
+mod resolving;
 mod rules;
 mod tap;
 mod twice;

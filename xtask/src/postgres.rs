@@ -104,7 +104,7 @@ mod tests {
         let source = "let a = \"SELECT 1 \\\n     WHERE $1\"; let b = \"(number > $1)\"; \
                       let c = \"no statement\"; let d = format!(\"UPDATE x SET y WHERE {after}\");";
         assert_eq!(statements(source), ["SELECT 1 WHERE $1", "UPDATE x SET y WHERE (number > $1)"]);
-        let writer = include_str!("../../executor/src/service/store/writer.rs");
+        let writer = include_str!("../../executor/src/service/store/database.rs");
         assert!(statements(writer).len() >= 8, "{:?}", statements(writer));
     }
 }

@@ -3,7 +3,9 @@
 #![cfg(test)]
 
 use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
-use whimbrel_sim::fuzz::{Plan, Setup, Trouble, What, When, as_test, run, series, series_of, series_told_as};
+use whimbrel_sim::fuzz::{
+    Plan, Setup, Trouble, What, When, as_test, run, run_with_oracle, series, series_of, series_told_as,
+};
 use whimbrel_sim::world::Milestone;
 
 #[test]
@@ -135,5 +137,5 @@ fn seed_12_keeps_every_promise() {
             Trouble { when: When::Begin, after_ms: 7, what: What::Request(Request::React(Wish::Pause)) },
         ],
     };
-    assert_eq!(run(&plan, false).broken, None);
+    assert_eq!(run_with_oracle(&plan, false).broken, None);
 }

@@ -14,8 +14,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use self::resuming::{Left, resume};
+use crate::document::ObjectsOnly;
 use crate::migration::{Input, Migration, Output, Snapshot};
 use crate::spec::Spec;
 use crate::time::Instant;
@@ -95,20 +97,23 @@ pub fn header_line(spec: &Spec, circumstances: Option<Circumstances>) -> String 
     written(&Header { schema: SCHEMA.to_string(), spec: spec.clone(), circumstances })
 }
 
-/// Reads the header of a journal.
+/// Reads the header of a journal. Of a later schema, what this release does not know is left out.
 ///
 /// # Errors
-/// When the first line is not one, or of another schema.
+/// When the first line is not one, or of a schema that cannot be read.
 pub fn header(text: &str) -> Result<Header, JournalError> {
     let Some(first) = text.split_inclusive('\n').next().filter(|line| line.ends_with('\n')) else {
         return Err(JournalError { line: 1, reason: String::from("the journal is empty") });
     };
-    let header: Header = read(1, first)?;
-    if !READABLE.contains(&header.schema.as_str()) {
-        let reason = alloc::format!("the journal is a `{}`, and this build reads `{SCHEMA}`", header.schema);
+    let mut value: Value = read(1, first)?;
+    let schema = value.get("schema").and_then(Value::as_str).unwrap_or_default().to_string();
+    if is_later(&schema) {
+        leave_out_unknown(&mut value);
+    } else if !READABLE.contains(&schema.as_str()) {
+        let reason = alloc::format!("the journal is a `{schema}`, and this build reads `{SCHEMA}`");
         return Err(JournalError { line: 1, reason });
     }
-    Ok(header)
+    Header::deserialize(ObjectsOnly(value)).map_err(|error| at_line(1, &error))
 }
 
 /// A record's line, without a line end.
@@ -128,9 +133,15 @@ pub fn replay(
     mut each: impl FnMut(&Record, &Migration, &[Output]),
 ) -> Result<Replayed, JournalError> {
     let (whole, torn) = whole_lines(text);
-    let mut migration = Migration::new(header(whole)?.spec).map_err(|error| at_line(1, &error))?;
+    let Header { schema, spec, .. } = header(whole)?;
+    let takeover = last_takeover(whole);
+    if is_later(&schema) && takeover.is_none() {
+        let reason = alloc::format!("the journal is a `{schema}`, and this build replays `{SCHEMA}`");
+        return Err(JournalError { line: 1, reason });
+    }
+    let mut migration = Migration::new(spec).map_err(|error| at_line(1, &error))?;
     let mut records = 0;
-    let first = last_takeover(whole).unwrap_or(1);
+    let first = takeover.unwrap_or(1);
     for (line, text) in whole.lines().enumerate().skip(first).map(|(index, line)| (index + 1, line)) {
         let record: Record = read(line, text)?;
         let outputs: Vec<_> = migration
@@ -167,6 +178,42 @@ impl fmt::Display for JournalError {
 }
 
 impl core::error::Error for JournalError {}
+
+/// Whether a later release wrote it.
+fn is_later(schema: &str) -> bool {
+    let version = |schema: &str| schema.strip_prefix("whimbrel.journal/")?.parse::<u32>().ok();
+    version(schema) > version(SCHEMA)
+}
+
+/// Leaves out of a header what this release does not know.
+fn leave_out_unknown(header: &mut Value) {
+    let known = Header {
+        schema: String::new(),
+        spec: Spec::new("", "", ""),
+        circumstances: Some(Circumstances {
+            began_at_unix_ms: 0,
+            migrate_uri: None,
+            destination_xml: None,
+            copied_disks: alloc::vec![String::new()],
+            overwritten_disks: alloc::vec![String::new()],
+        }),
+    };
+    if let Ok(known) = serde_json::to_value(known) {
+        retain(header, &known);
+    }
+}
+
+/// Keeps the fields of an object that a known one has, at every depth.
+fn retain(object: &mut Value, known: &Value) {
+    if let (Value::Object(object), Value::Object(known)) = (object, known) {
+        object.retain(|name, _| known.contains_key(name));
+        for (name, value) in object.iter_mut() {
+            if let Some(known) = known.get(name) {
+                retain(value, known);
+            }
+        }
+    }
+}
 
 /// The lines that have their line end, and what is behind them.
 fn whole_lines(text: &str) -> (&str, &str) {

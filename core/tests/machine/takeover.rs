@@ -26,8 +26,14 @@ const RELEASES: [Release; 2] = [Release::Later, Release::Earlier];
 fn of(release: Release, journal: &str) -> String {
     let mut lines = journal.lines();
     let mut header: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
-    if release == Release::Earlier {
-        header["schema"] = "whimbrel.journal/2".into();
+    match release {
+        Release::Earlier => header["schema"] = "whimbrel.journal/2".into(),
+        Release::Later => {
+            header["schema"] = "whimbrel.journal/4".into();
+            header["host"] = "not known here".into();
+            header["spec"]["colour"] = "not known here".into();
+            header["spec"]["ways"]["by_pigeon"] = true.into();
+        }
     }
     let mut text = format!("{header}\n");
     for line in lines {

@@ -13,6 +13,8 @@ const OUTSIDE_REGION_MIB: u32 = 18;
 const MEMORY_MAX_MIB: u32 = 2048;
 /// Disks are `vda` to `vdz`.
 const DISK_LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
+/// The socket of a guest's own monitor, below each host's root.
+pub(crate) const MONITOR: &str = "var/lib/libvirt/monitor";
 /// As the guest's own table of phases.
 const PHASES_MAX: usize = 16;
 /// The guest's phase lengths in ticks of its clock must fit 64 bits with room to spare.
@@ -43,6 +45,8 @@ pub struct GuestSpec {
     pub bridges: Vec<String>,
     /// Its disks, in order: `vda`, `vdb` …; at most 26. The guest's program does not use them.
     pub disks: Vec<GuestDisk>,
+    /// Whether each QEMU of it has a monitor beside libvirt's, for [`Host::monitor`]; at most one guest of a host.
+    pub monitor: bool,
 }
 
 /// A stretch of the guest's own time with one rate of writes.
@@ -67,6 +71,7 @@ impl Default for GuestSpec {
             paused: false,
             bridges: Vec::new(),
             disks: Vec::new(),
+            monitor: false,
         }
     }
 }
@@ -210,13 +215,21 @@ fn domain_xml(spec: &GuestSpec, program: &Path, socket: &Path) -> String {
              <rom enabled='no'/>\n    </interface>\n"
         );
     }
+    let (namespace, more) = if spec.monitor {
+        let namespace = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
+        let argument = |value: &str| format!("    <qemu:arg value='{value}'/>\n");
+        let arguments = argument("-monitor") + &argument(&format!("unix:/{MONITOR},server=on,wait=off"));
+        (namespace, format!("  <qemu:commandline>\n{arguments}  </qemu:commandline>\n"))
+    } else {
+        ("", String::new())
+    };
     format!(
-        "<domain type='qemu'>\n  <name>{}</name>\n  <memory unit='MiB'>{}</memory>\n  <vcpu>1</vcpu>\n  <os>\n    \
+        "<domain type='qemu'{namespace}>\n  <name>{}</name>\n  <memory unit='MiB'>{}</memory>\n  <vcpu>1</vcpu>\n  <os>\n    \
          <type arch='x86_64' machine='pc'>hvm</type>\n    <kernel>{}</kernel>\n    <cmdline>{arguments}</cmdline>\n  \
          </os>\n  <features><acpi/></features>\n  <clock offset='utc'/>\n  <on_reboot>destroy</on_reboot>\n  \
          <on_crash>destroy</on_crash>\n  <devices>\n    <controller type='usb' model='none'/>\n    \
          <memballoon model='none'/>\n{devices}    <serial type='unix'>\n      <source mode='connect' path='{}'/>\n      \
-         <target port='0'/>\n    </serial>\n  </devices>\n</domain>\n",
+         <target port='0'/>\n    </serial>\n  </devices>\n{more}</domain>\n",
         spec.name,
         spec.memory_mib,
         program.display(),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::files::HostIdentity;
+use crate::guest::MONITOR;
 use crate::namespaces::enter;
 use crate::{LabError, processes, shell};
 
@@ -28,6 +30,9 @@ const OTHER_DAEMON: &str = "set -e; mount --make-rprivate /; mkdir /run/libvirt/
     cp /etc/libvirt/qemu.conf .; for d in /var/lib/libvirt /etc/libvirt; do mount -t tmpfs tmpfs $d; done; \
     cp libvirtd.conf qemu.conf /etc/libvirt; cd /; rm -r /run/libvirt/other; mount -t tmpfs tmpfs /run/libvirt; \
     exec libvirtd --daemon --listen --pid-file /run/libvirt/libvirtd.pid";
+
+/// How long a monitor may take to answer.
+const MONITOR_ALLOWED: Duration = Duration::from_secs(30);
 
 /// How much of a daemon's log an error quotes.
 const LOG_TAIL_LINES: usize = 20;
@@ -114,7 +119,12 @@ impl Host {
     pub fn domain_state(&self, guest: &str) -> Result<Option<String>, LabError> {
         match self.virsh(&["domstate", "--reason", guest]) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(LabError::Command { message, .. }) if message.contains("failed to get domain") => Ok(None),
+            // It may end between the two calls that this takes.
+            Err(LabError::Command { message, .. })
+                if message.contains("failed to get domain") || message.contains("Domain not found") =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -215,6 +225,22 @@ impl Host {
         processes::kill_and_wait(self.qemu_pid(guest)?)
     }
 
+    /// Gives a command to the monitor of a guest that was started with [`crate::GuestSpec::monitor`], past libvirt, and gives what the
+    /// monitor printed. A command that writes to a device's port is to the guest's machine as if the guest had written.
+    ///
+    /// # Errors
+    /// [`LabError::Io`] when the monitor does not answer.
+    pub fn monitor(&self, command: &str) -> Result<String, LabError> {
+        let ask = || {
+            let mut stream = UnixStream::connect(self.folder.join(MONITOR))?;
+            stream.set_read_timeout(Some(MONITOR_ALLOWED))?;
+            prompt(&mut stream)?;
+            stream.write_all(format!("{command}\n").as_bytes())?;
+            prompt(&mut stream)
+        };
+        ask().map_err(LabError::io(format!("give `{command}` to a monitor of `{}`", self.name())))
+    }
+
     /// Listens on a TCP port of this host, so that nobody else can, until the answer is dropped.
     ///
     /// # Errors
@@ -271,6 +297,17 @@ impl fmt::Debug for Host {
             .field("uri", &self.uri())
             .finish_non_exhaustive()
     }
+}
+
+/// Reads until the monitor waits for a command.
+fn prompt(stream: &mut UnixStream) -> io::Result<String> {
+    let mut said = Vec::new();
+    let mut byte = [0];
+    while !said.ends_with(b"(qemu) ") {
+        stream.read_exact(&mut byte)?;
+        said.extend_from_slice(&byte);
+    }
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// Moves the calling thread for good into the network namespace of a process.

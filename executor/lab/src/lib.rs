@@ -203,6 +203,23 @@ impl Lab {
         self.network.set_cut(false)
     }
 
+    /// Requests of `alpha`'s daemon reach `beta`'s, and the answers to them are lost. The operator's connections and the
+    /// migration's own are not concerned. It takes away what [`Lab::shape_link`] limits from `beta` to `alpha`.
+    ///
+    /// # Errors
+    /// [`LabError::Command`] when the system refuses, as a kernel without `htb` or `u32` does.
+    pub fn lose_answers(&self) -> Result<(), LabError> {
+        self.network.lose_answers(true)
+    }
+
+    /// Takes back [`Lab::lose_answers`].
+    ///
+    /// # Errors
+    /// [`LabError::Command`] when the system refuses.
+    pub fn restore_answers(&self) -> Result<(), LabError> {
+        self.network.lose_answers(false)
+    }
+
     /// Breaks the connections over which the source's QEMU sends, at once and for both ends.
     ///
     /// # Errors

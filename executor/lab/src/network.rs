@@ -17,6 +17,9 @@ use crate::{LabError, shell};
 /// The bridge of each host that guests' cards can be put on. Its port is the host's `eth1`, and it has no address.
 pub const GUEST_BRIDGE: &str = "br0";
 
+/// Where a daemon listens.
+const DAEMON_PORT: u16 = 16509;
+
 /// The ports of the switch, for faults.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -98,6 +101,21 @@ impl Network {
             port.run("tc", &format!("filter add dev eth0 parent 1: protocol ip {to_peer}"))?;
         }
         Ok(())
+    }
+
+    /// Loses what the second host's daemon sends to the first host, or no longer; what is sent to that daemon arrives.
+    pub(crate) fn lose_answers(&self, lose: bool) -> Result<(), LabError> {
+        let [alpha, beta] = self.hosts;
+        // As for `shape`, whose limit of this direction goes too.
+        let _ = beta.run("tc", "qdisc delete dev eth0 root");
+        if !lose {
+            return Ok(());
+        }
+        beta.run("tc", "qdisc add dev eth0 root handle 1: htb")?;
+        beta.run("tc", "class add dev eth0 parent 1: classid 1:2 htb rate 1mbit")?;
+        beta.run("tc", "qdisc add dev eth0 parent 1:2 blackhole")?;
+        let answers = format!("u32 match ip sport {DAEMON_PORT} 0xffff match ip dst {}/32", alpha.address);
+        beta.run("tc", &format!("filter add dev eth0 parent 1: protocol ip {answers} flowid 1:2"))
     }
 
     /// Breaks the connections from a host to these ports, for both ends.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,14 +29,25 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts a service by a command that enters some place of the lab first. The calling thread has to be in its network.
-    pub(crate) fn start(lab: &Lab, mut place: Command, number: u32, more: &[&str]) -> Self {
+    pub(crate) fn start(lab: &Lab, place: Command, number: u32, more: &[&str]) -> Self {
+        Self::start_with_store(lab, place, &lab.folder().join("store.sqlite"), number, more)
+    }
+
+    /// As [`Service::start`], with its store elsewhere.
+    pub(crate) fn start_with_store(
+        lab: &Lab,
+        mut place: Command,
+        store: &Path,
+        number: u32,
+        more: &[&str],
+    ) -> Self {
         let log = lab.folder().join(format!("service-{number}.log"));
         // Entering another place for processes takes a process of its own: the service ends with that one.
         let mut child = place
             .args(["--pdeathsig", "KILL"])
             .arg(program())
             .args(["serve", "--listen", "127.0.0.1:0", "--no-auth", "--store"])
-            .arg(lab.folder().join("store.sqlite"))
+            .arg(store)
             .args(more)
             .env("XDG_RUNTIME_DIR", lab.folder())
             .stderr(File::create(&log).unwrap())

@@ -5,4 +5,5 @@
 mod harness;
 mod page;
 mod ssh;
+mod store;
 mod tunnel;

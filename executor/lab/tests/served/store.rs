@@ -1,4 +1,4 @@
-//! A store that another program keeps locked while real hosts migrate: what runs reaches its end, nothing
+//! A store that is full, or that another program keeps locked, while real hosts migrate: what runs reaches its end, nothing
 //! is begun twice, and no report is false.
 
 use std::io::{BufRead, BufReader, Write as _};
@@ -29,7 +29,8 @@ const LOCKER: &str = "import sqlite3, sys\n\
     sys.stdin.readline()\n\
     store.execute('ROLLBACK')\n";
 
-/// A lab with a guest, and a service on the source.
+/// A lab with a guest, and a service on the source whose store is on a small file system of its own, which is gone with the
+/// host's mounts.
 struct Stage {
     lab: Lab,
     guest: Guest,
@@ -43,6 +44,8 @@ impl Stage {
         lab.alpha().enter().unwrap();
         let place = lab.folder().join("store");
         std::fs::create_dir(&place).unwrap();
+        let target = place.to_str().unwrap();
+        lab.alpha().run("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", target]).unwrap();
         // What it writes during the copy takes longer to send than a moment: the hand-over can be observed.
         let spec =
             GuestSpec { memory_mib: 128, region_mib: 64, writes_per_second: 4_000, ..GuestSpec::default() };
@@ -76,6 +79,17 @@ impl Stage {
     fn begin(&self, service: &Service) {
         let (status, answer) = service.post("/api/v1/migrations", &self.order());
         assert_eq!(status, 202, "{answer}");
+    }
+
+    fn fill(&self) {
+        let file = self.place.join("fill");
+        let words = ["-c", "cat /dev/zero > \"$0\" || true", file.to_str().unwrap()];
+        self.lab.alpha().run("sh", &words).unwrap();
+    }
+
+    fn make_room(&self) {
+        let file = self.place.join("fill");
+        self.lab.alpha().run("rm", &[file.to_str().unwrap()]).unwrap();
     }
 
     fn locker(&self) -> Locker {
@@ -143,6 +157,10 @@ fn wait_for_phase(service: &Service, phase: &str) {
     service.wait(PATH, |one| one["account"]["phase"] == phase);
 }
 
+fn wait_for_log(service: &Service, wanted: &str) {
+    wait_for(wanted, || std::fs::read_to_string(&service.log).unwrap().contains(wanted));
+}
+
 /// One migration is on record, it was begun so often, and it ended as its outcome says.
 fn assert_recorded(service: &Service, state: &str, calls: usize) {
     let (_, list) = service.get("/api/v1/migrations");
@@ -160,6 +178,66 @@ fn assert_recorded(service: &Service, state: &str, calls: usize) {
     .unwrap();
     assert!(replayed.migration.view().outcome.is_some(), "{text}");
     assert_eq!(begun, calls, "{text}");
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn with_a_full_store_nothing_is_begun_and_what_runs_reaches_its_end() {
+    let mut stage = Stage::new();
+    let service = stage.service();
+    stage.fill();
+    let (status, answer) = service.post("/api/v1/migrations", &stage.order());
+    assert_eq!(status, 503, "{answer}");
+    assert_eq!(service.get("/api/v1/migrations").1["migrations"], json!([]));
+    stage.assert_stays();
+    stage.make_room();
+    wait_for("it accepts orders again", || {
+        service.post("/api/v1/preflight", &stage.order()).0 == 200
+            && service.text("/metrics").1.contains("whimbrel_store_accepts_writes 1")
+    });
+
+    stage.begin(&service);
+    wait_for_phase(&service, "precopy");
+    stage.fill();
+    wait_for_log(&service, "the store does not accept writes");
+    let one = service.wait(PATH, |one| one["state"] != "running");
+    assert_eq!(one["outcome"]["guest"], "destination_running", "{one}");
+    assert_moved(&stage.lab, &stage.guest);
+    stage.make_room();
+    wait_for_log(&service, "the store accepts writes again");
+    assert_recorded(&service, "completed", 1);
+    stage.kill(service);
+    let service = stage.service();
+    assert_recorded(&service, "completed", 1);
+    drop(service);
+    stage.end();
+}
+
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_service_that_is_killed_while_its_store_is_full_does_not_migrate_again() {
+    for phase in ["precopy", "switching_over"] {
+        let mut stage = Stage::new();
+        let service = stage.service();
+        stage.begin(&service);
+        wait_for_phase(&service, phase);
+        stage.fill();
+        let (_, one) = service.get(PATH);
+        assert_eq!(one["account"]["phase"], phase, "the phase was too short: {one}");
+        if phase == "precopy" {
+            // Its end is known to this service only.
+            service.wait(PATH, |one| one["state"] == "completed");
+        }
+        stage.kill(service);
+        stage.make_room();
+        let service = stage.service();
+        let one = service.wait(PATH, |one| one["state"] != "running");
+        assert_eq!(one["outcome"]["guest"], "destination_running", "{one}");
+        assert_recorded(&service, "completed", 1);
+        assert_moved(&stage.lab, &stage.guest);
+        drop(service);
+        stage.end();
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The last words always say where the guest is, why, what was put right, what was not, and what to do. They must never
 //! sound surer than what was observed.
 
-use whimbrel_core::{Advice, Ending, Leftover, Outcome, Spec, Whereabouts};
+use whimbrel_core::{Advice, Ending, Leftover, Outcome, Side, Spec, Whereabouts};
 
 use super::units::{mib, span};
 use super::words::{Names, clean, recovered};
@@ -110,9 +110,22 @@ fn why(outcome: &Outcome) -> Option<String> {
 }
 
 fn unsettled(outcome: &Outcome, names: &Names) -> Option<String> {
+    let Names { guest, source, destination, .. } = names;
+    if may_be_stale(outcome) {
+        return Some(format!(
+            "Not settled: {guest} may have run on {destination} meanwhile. The copy on {source} would be older than its disks then, and \
+             resuming it could destroy its file systems."
+        ));
+    }
     let side = names.side(outcome.unsettled?);
-    let guest = &names.guest;
     Some(format!("Not settled: {side} could not be looked at, or a copy of {guest} may be left there."))
+}
+
+/// Whether the source's copy stands still, and it is not known whether the guest has run on the destination since.
+fn may_be_stale(outcome: &Outcome) -> bool {
+    outcome.ending == Ending::InDoubt
+        && outcome.guest == Whereabouts::SourcePaused
+        && outcome.unsettled == Some(Side::Destination)
 }
 
 fn not_undone(outcome: &Outcome, names: &Names) -> Option<String> {
@@ -149,6 +162,11 @@ fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
     let text = match (outcome.guest, outcome.advice) {
         (Whereabouts::BothRunning, _) => format!(
             "{both}, at once. Two running copies spoil the disks they share; nothing was stopped, because only you can choose which copy is to stay."
+        ),
+        (_, Advice::LookAtBothHosts) if may_be_stale(outcome) => format!(
+            "Find out whether {guest} ran on {destination} (`virsh domstate --reason`, and its log below /var/log/libvirt/qemu there). If it \
+             did, or that cannot be found out, do not resume the copy on {source}: destroy it, and start {guest} from its disks. Only if it \
+             did not, resume it on {source}."
         ),
         (_, Advice::LookAtBothHosts) => {
             format!("{both}. Resume, start or remove nothing until one copy is known to be dead.")

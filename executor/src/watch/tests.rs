@@ -229,6 +229,11 @@ fn every_ending_has_its_words() {
         Outcome { failure: lost(), ..outcome(Ending::Failed, Whereabouts::Nowhere, Some(Cause::ReplyLost)) },
         outcome(Ending::InDoubt, Whereabouts::BothRunning, Some(Cause::ReplyLost)),
         Outcome {
+            unsettled: Some(Side::Destination),
+            advice: Advice::LookAtBothHosts,
+            ..outcome(Ending::InDoubt, Whereabouts::SourcePaused, Some(Cause::ReplyLost))
+        },
+        Outcome {
             unsettled: Some(Side::Source),
             not_undone: vec![
                 whimbrel_core::outcome::Leftover::DowntimeLimit,

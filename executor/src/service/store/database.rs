@@ -6,7 +6,7 @@
 use std::future::Future;
 
 use sqlx::error::ErrorKind;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Executor, Row, SqliteConnection};
 
 use super::StoreError;
 use super::lock::Lock;
@@ -67,15 +67,29 @@ impl Database {
 
 impl Commit for Database {
     async fn commit(&mut self, batch: &[Numbered]) -> Result<(), Failed> {
+        let committed = self.try_commit(batch).await;
+        if committed.is_err() {
+            // SQLite may have ended the transaction by itself, as it does when a commit finds the disk full: then there is none.
+            let _ = self.connection.execute("ROLLBACK").await;
+        }
+        committed
+    }
+}
+
+impl Database {
+    /// In statements of its own: the library counts transactions, and one that SQLite has ended by itself stays in its count.
+    /// Later ones would be savepoints within nothing, which are acknowledged and never committed.
+    async fn try_commit(&mut self, batch: &[Numbered]) -> Result<(), Failed> {
         let store = |error: sqlx::Error| Failed { reason: error.to_string(), bad: None };
-        let mut transaction = self.connection.begin().await.map_err(store)?;
+        let connection = &mut self.connection;
+        connection.execute("BEGIN IMMEDIATE").await.map_err(store)?;
         for (index, Numbered { number, write }) in batch.iter().enumerate() {
             let written = match write {
-                Write::Begin(begun, _) => begin(&mut transaction, begun).await,
-                Write::Reopen(id, _) => reopen(&mut transaction, *id).await,
-                Write::Append(append, _) => record(&mut transaction, *number, append).await,
-                Write::Trouble(trouble, _) => set_trouble(&mut transaction, trouble).await,
-                Write::Audit(entry) => audit(&mut transaction, *number, entry).await,
+                Write::Begin(begun, _) => begin(connection, begun).await,
+                Write::Reopen(id, _) => reopen(connection, *id).await,
+                Write::Append(append, _) => record(connection, *number, append).await,
+                Write::Trouble(trouble, _) => set_trouble(connection, trouble).await,
+                Write::Audit(entry) => audit(connection, *number, entry).await,
                 Write::Flush(_) => Ok(()),
             };
             written.map_err(|error| Failed {
@@ -83,7 +97,7 @@ impl Commit for Database {
                 reason: error.to_string(),
             })?;
         }
-        transaction.commit().await.map_err(store)
+        connection.execute("COMMIT").await.map(drop).map_err(store)
     }
 }
 

@@ -41,6 +41,8 @@ enum Manner {
     Works,
     /// It can hold no more pages than it has.
     Full,
+    /// It ends the transaction of a record by itself, as it does when a commit finds the disk full.
+    RollsBack,
     /// A commit does not return.
     Hangs,
     /// The record with this number never can be written.
@@ -68,6 +70,13 @@ impl Commit for Planted {
         // SQLite does not shrink below what there is: not a page more can be had then.
         let limit = format!("PRAGMA max_page_count = {pages}");
         self.database.connection.execute(limit.as_str()).await.unwrap();
+        let trigger = if matches!(manner, Manner::RollsBack) {
+            "CREATE TEMP TRIGGER IF NOT EXISTS planted BEFORE INSERT ON main.record \
+             BEGIN SELECT RAISE(ROLLBACK, 'planted'); END"
+        } else {
+            "DROP TRIGGER IF EXISTS temp.planted"
+        };
+        self.database.connection.execute(trigger).await.unwrap();
         self.database.commit(batch).await
     }
 }
@@ -238,6 +247,22 @@ async fn a_full_store_loses_nothing_and_begins_nothing_until_there_is_room() {
     assert!(bench.health.accepts() && bench.health.pending() == 0);
     assert!(bench.store.migration(2).await.unwrap().is_none(), "what was refused is not there later");
     bench.begin(3).await.unwrap();
+}
+
+/// What is acknowledged is on the disk, also after SQLite has ended a transaction by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_transaction_that_the_database_ended_by_itself_what_is_acknowledged_is_written() {
+    let bench = Bench::new(Bounds::default()).await;
+    bench.begin(1).await.unwrap();
+    bench.manner.send(Manner::RollsBack).unwrap();
+    bench.append(1, "lost", false).recv().unwrap().unwrap_err();
+    bench.manner.send(Manner::Works).unwrap();
+    for id in 2..5 {
+        bench.begin(id).await.unwrap();
+        bench.append(id, "kept", false).recv().unwrap().unwrap();
+        let kept = bench.store.records(id).await.unwrap();
+        assert_eq!(kept.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>(), ["kept"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,3 +117,24 @@ fn a_doubt_that_the_observations_do_not_justify_is_found() {
     let series = series_of(Setup { told_as: nothing_is_known, ..Setup::WITH_ORACLE }, 0, 1_000, usize::MAX);
     assert!(series.found.iter().any(|found| found.broken == Broken::Claim(Claim::InDoubt)));
 }
+
+/// The last memory arrives as the migration is ended, and the source's QEMU dies then: the guest on the destination is whole,
+/// although it is still reported in post-copy.
+#[test]
+fn a_half_whose_source_is_gone_is_not_called_lost_before_it_misses_memory() {
+    let plan = Plan {
+        seed: 7_509_285,
+        writes_per_second: 0,
+        is_persistent: false,
+        postcopy: true,
+        limits: false,
+        timeout_ms: None,
+        poll_interval_ms: 5_000,
+        troubles: vec![
+            Trouble { when: When::At(Milestone::Copying), after_ms: 0, what: What::Request(POSTCOPY) },
+            Trouble { when: When::At(Milestone::Copying), after_ms: 3, what: What::Request(Request::Cancel) },
+            Trouble { when: When::Begin, after_ms: 3_671, what: What::Guest(true) },
+        ],
+    };
+    assert_eq!(run_with_oracle(&plan, false).broken, None);
+}

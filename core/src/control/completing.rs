@@ -101,6 +101,7 @@ impl Completing {
             | Assessment::Nowhere
             | Assessment::LeftBehind
             | Assessment::Incomplete
+            | Assessment::HalfAlone
             | Assessment::Unclear => Resolving::enter(self.sighting, ledger, orders),
         }
     }

@@ -163,6 +163,7 @@ impl Recovering {
             | Assessment::PostcopyCutOff
             | Assessment::LeftBehind
             | Assessment::Incomplete
+            | Assessment::HalfAlone
             | Assessment::Unclear => {}
             Assessment::SourceRuns
             | Assessment::SourcePaused

@@ -174,7 +174,8 @@ impl Resolving {
             Assessment::PostcopyGoesOn
             | Assessment::PostcopyCutOff
             | Assessment::LeftBehind
-            | Assessment::Incomplete => return Recovering::enter(self.sighting, ledger, orders),
+            | Assessment::Incomplete
+            | Assessment::HalfAlone => return Recovering::enter(self.sighting, ledger, orders),
             Assessment::Nowhere if self.steady >= SURE => {
                 ledger.blame(self.what_failed());
                 return Done::lost(Whereabouts::Nowhere, ledger);
@@ -251,6 +252,7 @@ impl Resolving {
             | Assessment::Nowhere
             | Assessment::LeftBehind
             | Assessment::Incomplete
+            | Assessment::HalfAlone
             | Assessment::Unclear => None,
         }
     }

@@ -226,6 +226,7 @@ pub(super) const fn on_source(assessment: Assessment) -> Option<Whereabouts> {
         | Assessment::Nowhere
         | Assessment::LeftBehind
         | Assessment::Incomplete
+        | Assessment::HalfAlone
         | Assessment::Unclear => None,
     }
 }

@@ -56,6 +56,8 @@ pub enum Assessment {
     LeftBehind,
     /// The half that held the rest of the memory is gone: the destination's copy cannot go on for long.
     Incomplete,
+    /// The half on the destination runs and the source has nothing: whether memory is missing is not known.
+    HalfAlone,
     /// Nothing follows yet: a host did not answer, or the hypervisors have not finished tidying up.
     Unclear,
 }
@@ -149,7 +151,9 @@ impl Sighting {
             }
             (Is::Postcopy | Is::PostcopyFailed, Is::Postcopy | Is::PostcopyFailed) => Assessment::PostcopyCutOff,
             (Is::Postcopy | Is::PostcopyFailed, Is::Absent | Is::Defined) => Assessment::LeftBehind,
-            (Is::Absent | Is::Defined, Is::Postcopy | Is::PostcopyFailed) => Assessment::Incomplete,
+            (Is::Absent | Is::Defined, Is::PostcopyFailed) => Assessment::Incomplete,
+            // It is reported so until its QEMU misses the source; all of its memory may have arrived.
+            (Is::Absent | Is::Defined, Is::Postcopy) => Assessment::HalfAlone,
 
             (Is::Absent | Is::Defined, Is::Absent | Is::Defined) => ledger.assess_off(source, destination),
 

@@ -77,7 +77,7 @@ impl Commit for Database {
 }
 
 impl Database {
-    /// In statements of its own: the library counts transactions, and one that SQLite has ended by itself stays in its count.
+    /// In statements of its own: the library counts transactions, and one that `SQLite` has ended by itself stays in its count.
     /// Later ones would be savepoints within nothing, which are acknowledged and never committed.
     async fn try_commit(&mut self, batch: &[Numbered]) -> Result<(), Failed> {
         let store = |error: sqlx::Error| Failed { reason: error.to_string(), bad: None };

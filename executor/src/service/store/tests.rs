@@ -249,7 +249,7 @@ async fn a_full_store_loses_nothing_and_begins_nothing_until_there_is_room() {
     bench.begin(3).await.unwrap();
 }
 
-/// What is acknowledged is on the disk, also after SQLite has ended a transaction by itself.
+/// What is acknowledged is on the disk, also after `SQLite` has ended a transaction by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_transaction_that_the_database_ended_by_itself_what_is_acknowledged_is_written() {
     let bench = Bench::new(Bounds::default()).await;

@@ -180,6 +180,9 @@ impl Migration {
             Side::Destination => &mut self.seen.1,
         };
         if place.replace(state) != Some(state) {
+            // What has just changed is observed again soon: an end that must be seen several times in a row would else be later
+            // than patience.
+            self.tries = 0;
             self.tell(Event::Seen(side, state));
         }
     }

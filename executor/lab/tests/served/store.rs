@@ -157,10 +157,6 @@ fn wait_for_phase(service: &Service, phase: &str) {
     service.wait(PATH, |one| one["account"]["phase"] == phase);
 }
 
-fn wait_for_log(service: &Service, wanted: &str) {
-    wait_for(wanted, || std::fs::read_to_string(&service.log).unwrap().contains(wanted));
-}
-
 /// One migration is on record, it was begun so often, and it ended as its outcome says.
 fn assert_recorded(service: &Service, state: &str, calls: usize) {
     let (_, list) = service.get("/api/v1/migrations");
@@ -178,39 +174,6 @@ fn assert_recorded(service: &Service, state: &str, calls: usize) {
     .unwrap();
     assert!(replayed.migration.view().outcome.is_some(), "{text}");
     assert_eq!(begun, calls, "{text}");
-}
-
-#[test]
-#[ignore = "needs root and libvirt; run with cargo xtask test"]
-fn with_a_full_store_nothing_is_begun_and_what_runs_reaches_its_end() {
-    let mut stage = Stage::new();
-    let service = stage.service();
-    stage.fill();
-    let (status, answer) = service.post("/api/v1/migrations", &stage.order());
-    assert_eq!(status, 503, "{answer}");
-    assert_eq!(service.get("/api/v1/migrations").1["migrations"], json!([]));
-    stage.assert_stays();
-    stage.make_room();
-    wait_for("it accepts orders again", || {
-        service.post("/api/v1/preflight", &stage.order()).0 == 200
-            && service.text("/metrics").1.contains("whimbrel_store_accepts_writes 1")
-    });
-
-    stage.begin(&service);
-    wait_for_phase(&service, "precopy");
-    stage.fill();
-    wait_for_log(&service, "the store does not accept writes");
-    let one = service.wait(PATH, |one| one["state"] != "running");
-    assert_eq!(one["outcome"]["guest"], "destination_running", "{one}");
-    assert_moved(&stage.lab, &stage.guest);
-    stage.make_room();
-    wait_for_log(&service, "the store accepts writes again");
-    assert_recorded(&service, "completed", 1);
-    stage.kill(service);
-    let service = stage.service();
-    assert_recorded(&service, "completed", 1);
-    drop(service);
-    stage.end();
 }
 
 #[test]
@@ -243,7 +206,8 @@ fn a_service_that_is_killed_while_its_store_is_full_does_not_migrate_again() {
 #[test]
 #[ignore = "needs root and libvirt; run with cargo xtask test"]
 fn a_migration_whose_store_hangs_before_the_copy_is_not_begun_until_it_is_on_record() {
-    for killed in [false, true] {
+    let mut left = vec![true, false];
+    while let Some(killed) = left.last().copied() {
         let mut stage = Stage::new();
         let service = stage.service();
         let mut locker = stage.locker();
@@ -251,7 +215,15 @@ fn a_migration_whose_store_hangs_before_the_copy_is_not_begun_until_it_is_on_rec
         locker.lock();
         let (_, one) = service.get(PATH);
         let phase = &one["account"]["phase"];
-        assert!(phase == "validating" || phase == "preparing", "the lock came too late: {one}");
+        if phase != "validating" && phase != "preparing" {
+            // The lock came too late, which says nothing: once more.
+            locker.release();
+            service.wait(PATH, |one| one["state"] != "running");
+            drop(service);
+            stage.end();
+            continue;
+        }
+        left.pop();
         thread::sleep(Duration::from_secs(4));
         stage.assert_stays();
         if !killed {

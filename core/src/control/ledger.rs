@@ -55,7 +55,7 @@ pub enum Mark {
     /// At the timeout the guest is moved first.
     PostcopyAtTimeout,
     /// The destination was seen with the guest running, or stopped after it had run: the disks may be newer than the memory
-    /// of a source that stands still, which must never run again.
+    /// of a stopped source, which must never run again.
     DestinationRan,
     /// What is known of the migration was inferred from a journal that could not be replayed: nothing is destroyed or
     /// undefined on such knowledge.
@@ -148,7 +148,7 @@ impl Ledger {
             && matches!(there, CopyState::Absent)
     }
 
-    /// Whether a source's copy that stands still, for whatever reason, may be older than the disks. A guest that was paused
+    /// Whether a stopped source's copy, whatever stopped it, may be older than the disks. A guest that was paused
     /// before the migration arrives paused, and has run on the destination only if it was seen to.
     pub(super) const fn may_be_stale(&self, there: CopyState) -> bool {
         self.has(Mark::DestinationRan)

@@ -142,7 +142,7 @@ impl Control {
         Ok((Self { phase, ledger }, orders))
     }
 
-    /// A migration that another release drove, as far as its ledger tells. If the migrate call may have been made, the hosts
+    /// A migration that another release drove, as far as its ledger shows. If the migrate call may have been made, the hosts
     /// are observed first; if not, what was changed is put back, and nothing begins.
     #[must_use]
     pub fn take_over(ledger: Ledger, call_made: bool) -> (Self, Orders) {

@@ -279,7 +279,7 @@ impl Precopy {
             // Seeing the guest arrive proves that the destination which is looked at is the one that is migrated to.
             orders.give(Order::Observe(Side::Destination));
         }
-        // No call would report a switch to post-copy, whoever requested it.
+        // No call would report a switch to post-copy, which another client may have requested.
         if ledger.has(Mark::PostcopyAsked) || self.call == Call::Lost {
             orders.give(Order::Observe(Side::Source));
         }

@@ -145,7 +145,7 @@ impl Sighting {
             }
 
             // A guest that wakes up, or that is paused and resumed, in post-copy is reported as plainly running although its
-            // memory is still on its way: only the source's job tells.
+            // memory is still on its way: only the source's job shows that.
             (Is::Postcopy, Is::Postcopy | Is::Running) | (Is::Migrating, Is::Postcopy) => {
                 Assessment::PostcopyGoesOn
             }

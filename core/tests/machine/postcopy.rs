@@ -265,7 +265,7 @@ fn a_half_is_never_destroyed_because_the_destination_is_said_to_run() {
 }
 
 /// The first request was never answered and is carried out late; the second is refused. The mark of the first stays, so
-/// that the source is still looked at, and a switch is found although no call is out and no hint comes.
+/// that the source is still observed, and a switch is found although no call is out and no hint comes.
 #[test]
 fn a_refused_postcopy_does_not_withdraw_an_earlier_request() {
     let mut driver = in_precopy();

@@ -121,7 +121,7 @@ fn unsettled(outcome: &Outcome, names: &Names) -> Option<String> {
     Some(format!("Not settled: {side} could not be looked at, or a copy of {guest} may be left there."))
 }
 
-/// Whether the source's copy stands still, and it is not known whether the guest has run on the destination since.
+/// Whether the source's copy is stopped, and it is not known whether the guest has run on the destination since.
 fn may_be_stale(outcome: &Outcome) -> bool {
     outcome.ending == Ending::InDoubt
         && outcome.guest == Whereabouts::SourcePaused

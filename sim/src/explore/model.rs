@@ -108,15 +108,15 @@ pub(crate) struct Model {
     pub(crate) postcopy_pending: bool,
     /// Post-copy began at some time: the source's copy is older than the guest.
     pub(crate) postcopy_began: bool,
-    /// The destination's copy ran at some time: the disks are newer than the memory of a source's copy that stands still.
+    /// The destination's copy ran at some time: the disks are newer than the memory of a stopped source's copy.
     pub(crate) ran_there: bool,
-    /// The source's copy was started again from its disks: a destination's copy that stands still is older.
+    /// The source's copy was started again from its disks: a stopped destination's copy is older.
     pub(crate) restarted_here: bool,
     /// The guest was started on the destination from its disks, by somebody else.
     pub(crate) restarted_there: bool,
     /// The guest woke up in post-copy: its destination reports it as plainly running until its memory has arrived.
     pub(crate) woke_up: bool,
-    /// The source's guest stands still for a reason that has nothing to do with the migration.
+    /// The source's guest is stopped for a reason that has nothing to do with the migration.
     pub(crate) halted_here: bool,
     pub(crate) defined_here: bool,
     pub(crate) defined_there: bool,

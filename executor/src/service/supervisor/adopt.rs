@@ -94,7 +94,7 @@ fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (St
         Resumption::Course { course, not_replayed: Some(why) } => {
             let why = named(&why, records);
             tracing::warn!(id = row.id, %why, "the journal cannot be replayed; both hosts are observed");
-            // What was replayed before the journal could not be any more is told again from what is observed.
+            // The account of what was replayed so far is not of this release's states: it begins with what is observed.
             Ok(Left { course: *course, route, account: Account::default() })
         }
         Resumption::Ended(outcome) => {

@@ -1,31 +1,18 @@
 //! A guest that is paused and resumed in post-copy, past libvirt: the destination may be reported as plainly running while
 //! memory of the guest is still on the source, and the source's half must stay until that has arrived.
 
-#![cfg(test)]
-
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Output, Stdio};
+use std::process::Child;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabOptions};
+use whimbrel_lab::{Guest, GuestSpec, Lab, LabOptions};
 
-const LONG: Duration = Duration::from_mins(2);
+use crate::harness::{LONG, adopt_command, finished, kill, migrate_command, state, wait_for};
+
 /// Two observations in a row call for a step, at most a second apart.
 const LOOKS: Duration = Duration::from_millis(2500);
-
-fn program() -> String {
-    std::env::var("WHIMBREL_BIN").expect("WHIMBREL_BIN is the program to test")
-}
-
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < LONG, "it never happened: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
 
 fn start_guest(lab: &Lab) -> Guest {
     let spec = GuestSpec {
@@ -38,18 +25,11 @@ fn start_guest(lab: &Lab) -> Guest {
     lab.start_guest(&spec).unwrap()
 }
 
-fn state(host: &Host) -> String {
-    host.domain_state("guest").unwrap().unwrap_or_else(|| "absent".to_owned())
-}
-
 /// Starts the migration over a slow link, and waits until the guest runs on the destination without most of its memory.
 fn migrate_to_postcopy(lab: &Lab, journal: &Path) -> Child {
     lab.shape_link(Some(16 << 23)).unwrap();
-    let (alpha, beta) = (lab.alpha().uri(), lab.beta().uri());
-    let mut command = lab.operator_command(&program());
-    command.args(["migrate", "guest", beta.as_str(), "--source", alpha.as_str(), "--journal"]);
-    command.arg(journal).args(["--postcopy", "--timeout", "1", "--at-timeout", "postcopy"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let more = ["--postcopy", "--timeout", "1", "--at-timeout", "postcopy"];
+    let child = migrate_command(lab, journal, &more).spawn().unwrap();
     wait_for("the guest is in post-copy", || {
         state(lab.alpha()) == "paused (post-copy)" && state(lab.beta()).starts_with("running")
     });
@@ -70,13 +50,6 @@ fn pause_and_resume(lab: &Lab) -> String {
 fn assert_half_is_there(lab: &Lab, what: &str) {
     assert_eq!(state(lab.alpha()), "paused (post-copy)", "{what}");
     assert!(lab.alpha().qemu_pid("guest").is_ok(), "{what}");
-}
-
-fn finished(child: Child) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    println!("{status}\n{text}");
-    (status.code(), text)
 }
 
 fn assert_arrived(lab: &Lab, guest: &Guest, (code, text): (Option<i32>, String)) {
@@ -106,14 +79,10 @@ fn a_driver_that_finds_the_guest_plainly_running_in_postcopy_leaves_the_other_ha
     let lab = Lab::build(&LabOptions::default()).unwrap();
     let guest = start_guest(&lab);
     let journal = lab.folder().join("journal");
-    let mut child = migrate_to_postcopy(&lab, &journal);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(migrate_to_postcopy(&lab, &journal));
     let reported = pause_and_resume(&lab);
-    let mut adopt = lab.operator_command(&program());
-    adopt.arg("adopt").arg(&journal).stdout(Stdio::piped()).stderr(Stdio::piped());
     let length = fs::metadata(&journal).unwrap().len();
-    let child = adopt.spawn().unwrap();
+    let child = adopt_command(&lab, &journal).spawn().unwrap();
     wait_for("the journal is adopted", || fs::metadata(&journal).unwrap().len() > length);
     thread::sleep(LOOKS);
     assert_half_is_there(&lab, &reported);

@@ -1,31 +1,17 @@
 //! The guest ends on the destination after it has run there, while the source's daemon is down and had no answer: the source
-//! still has a copy that stands still, older than the guest's disks, which must never run again.
-
-#![cfg(test)]
+//! still has a stopped copy, older than the guest's disks, which must never run again.
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Child;
 
 use whimbrel_core::journal;
-use whimbrel_core::{Action, Ending, Output as Said, Whereabouts};
+use whimbrel_core::{Action, Ending, Output, Whereabouts};
 use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabOptions, Snapshot};
 
-const LONG: Duration = Duration::from_mins(2);
-
-fn program() -> String {
-    std::env::var("WHIMBREL_BIN").expect("WHIMBREL_BIN is the program to test")
-}
-
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < LONG, "it never happened: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
+use crate::harness::{
+    LONG, adopt_command, finished, kill, migrate_command, run, state, wait_for, wait_for_copy,
+};
 
 /// A lab whose daemons do not give each other up before the hand-over is over.
 fn lab() -> Lab {
@@ -44,26 +30,12 @@ fn start_guest(lab: &Lab, persistent: bool) -> Guest {
     lab.start_guest(&spec).unwrap()
 }
 
-fn state(host: &Host) -> String {
-    host.domain_state("guest").unwrap().unwrap_or_else(|| "absent".to_owned())
-}
-
-fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
 /// Starts the migration, and loses the destination's answers to the source's daemon once the copy is under way: the
 /// source's daemon sends "finish", the destination starts the guest, and the source's daemon does not learn of it.
 fn migrate_without_answers(lab: &Lab, journal: &Path) -> Child {
-    let (alpha, beta) = (lab.alpha().uri(), lab.beta().uri());
-    let mut command = lab.operator_command(&program());
-    command.args(["migrate", "guest", beta.as_str(), "--source", alpha.as_str(), "--journal"]);
-    command.arg(journal).args(["--bandwidth", "20", "--doubt-patience", "6"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for("the copy is under way", || {
-        fs::read_to_string(journal).is_ok_and(|text| text.contains("\"iteration\":1"))
-    });
+    let more = ["--bandwidth", "20", "--doubt-patience", "6"];
+    let child = migrate_command(lab, journal, &more).spawn().unwrap();
+    wait_for_copy(journal);
     lab.lose_answers().unwrap();
     child
 }
@@ -81,13 +53,6 @@ fn run_there_and_end(lab: &Lab, guest: &Guest) -> Snapshot {
     guest.snapshot()
 }
 
-fn finished(child: Child) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    println!("{status}\n{text}");
-    (status.code(), text)
-}
-
 /// The end is "in doubt", the destination is named, and no host was changed by a command of the migration.
 fn assert_untouched(lab: &Lab, guest: &Guest, ended: &Snapshot, journal: &Path, end: &(Option<i32>, String)) {
     let (code, text) = end;
@@ -99,11 +64,11 @@ fn assert_untouched(lab: &Lab, guest: &Guest, ended: &Snapshot, journal: &Path, 
     let mut acts = Vec::new();
     let replayed = journal::replay(&fs::read_to_string(journal).unwrap(), |_, _, outputs| {
         acts.extend(outputs.iter().filter_map(|output| match output {
-            Said::Command(command) => match command.action {
+            Output::Command(command) => match command.action {
                 Action::Resume(_) | Action::Destroy(_) | Action::Undefine(_) => Some(command.action.clone()),
                 _ => None,
             },
-            Said::Event(_) => None,
+            Output::Event(_) => None,
         }));
     })
     .unwrap();
@@ -158,9 +123,7 @@ fn a_stale_copy_is_not_resumed_by_a_driver_that_never_saw_the_guest_arrive() {
         kill(migrate_without_answers(&lab, &journal));
         let ended = run_there_and_end(&lab, &guest);
         lab.alpha().start_daemon().unwrap();
-        let mut adopt: Command = lab.operator_command(&program());
-        adopt.arg("adopt").arg(&journal).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let end = finished(adopt.spawn().unwrap());
+        let end = run(adopt_command(&lab, &journal));
         assert_untouched(&lab, &guest, &ended, &journal, &end);
         lab.remove_guest("guest").unwrap();
     }

@@ -1,46 +1,16 @@
 //! Another host answers at the destination's address in the middle of a migration: nothing is concluded from what it says
 //! of the guest, and the migration goes on when the destination is back.
 
-#![cfg(test)]
-
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabOptions};
 
-const LONG: Duration = Duration::from_mins(2);
-
-fn program() -> String {
-    std::env::var("WHIMBREL_BIN").expect("WHIMBREL_BIN is the program to test")
-}
-
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < LONG, "it never happened: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
+use crate::harness::{LONG, adopt_command, kill, migrate_command, run, state, wait_for, wait_for_copy};
 
 fn start_guest(lab: &Lab) -> Guest {
     let spec = GuestSpec { memory_mib: 256, region_mib: 192, writes_per_second: 500, ..GuestSpec::default() };
     lab.start_guest(&spec).unwrap()
-}
-
-fn migrate_command(lab: &Lab, journal: &Path, more: &[&str]) -> Command {
-    let (alpha, beta) = (lab.alpha().uri(), lab.beta().uri());
-    let mut command = lab.operator_command(&program());
-    command.args(["migrate", "guest", beta.as_str(), "--source", alpha.as_str(), "--journal"]);
-    command.arg(journal).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// The state of the guest on a host, as libvirt names it.
-fn state(host: &Host) -> String {
-    host.domain_state("guest").unwrap().unwrap_or_else(|| "absent".to_owned())
 }
 
 /// The destination's daemon has been killed, and another host answers in its place.
@@ -51,29 +21,15 @@ fn replace(beta: &Host) {
     assert_eq!(beta.domain_state("guest").unwrap(), None, "the other host has no such guest");
 }
 
-fn finished(child: Child) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    println!("{status}\n{text}");
-    (status.code(), text)
-}
-
 /// `adopt` goes on from this journal, under its own name in a folder of its own.
 fn adopt(lab: &Lab, journal: &Path, folder: &str) -> (Option<i32>, String) {
     let folder = lab.folder().join(folder);
     fs::create_dir(&folder).unwrap();
     let copy = folder.join(journal.file_name().unwrap());
     fs::copy(journal, &copy).unwrap();
-    let mut adopt = lab.operator_command(&program());
-    adopt.arg("adopt").arg(&copy).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (code, text) = finished(adopt.spawn().unwrap());
+    let (code, text) = run(adopt_command(lab, &copy));
     let added = fs::read_to_string(&copy).unwrap().split_off(fs::read_to_string(journal).unwrap().len());
     (code, text + &added)
-}
-
-fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]
@@ -90,7 +46,7 @@ fn a_guest_that_stands_still_is_not_resumed_on_the_word_of_another_host() {
     });
     assert!(state(lab.alpha()).starts_with("paused"), "{}", state(lab.alpha()));
     kill(child);
-    // The destination's daemon dies too, and the guest stands still on the source.
+    // The destination's daemon dies too, and the guest is paused on the source.
     lab.beta().kill_daemon().unwrap();
     wait_for("the source's daemon gives up", || state(lab.alpha()).starts_with("running"));
     lab.alpha().virsh(&["suspend", "guest"]).unwrap();
@@ -128,9 +84,7 @@ fn a_guest_that_arrived_is_not_called_lost_because_another_host_does_not_have_it
     // Its driver dies in pre-copy, and the guest arrives without it.
     let more = ["--bandwidth", "20", "--doubt-patience", "8"];
     let child = migrate_command(&lab, &journal, &more).spawn().unwrap();
-    wait_for("the copy is under way", || {
-        fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"iteration\":1"))
-    });
+    wait_for_copy(&journal);
     kill(child);
     wait_for("the guest has arrived", || state(lab.beta()).starts_with("running"));
     lab.beta().kill_daemon().unwrap();

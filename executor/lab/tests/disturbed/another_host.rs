@@ -86,7 +86,10 @@ fn a_guest_that_arrived_is_not_called_lost_because_another_host_does_not_have_it
     let child = migrate_command(&lab, &journal, &more).spawn().unwrap();
     wait_for_copy(&journal);
     kill(child);
-    wait_for("the guest has arrived", || state(lab.beta()).starts_with("running"));
+    // It runs there a moment before the source's daemon knows.
+    wait_for("the guest has arrived", || {
+        state(lab.beta()).starts_with("running") && state(lab.alpha()) == "absent"
+    });
     lab.beta().kill_daemon().unwrap();
     replace(lab.beta());
     let (code, text) = adopt(&lab, &journal, "another");

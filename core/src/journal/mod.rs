@@ -230,8 +230,7 @@ fn last_takeover(whole: &str) -> Option<usize> {
         text.contains("taken_over")
             && read::<Record>(0, text).is_ok_and(|record| matches!(record.input, Input::TakenOver(_)))
     };
-    let lines: Vec<&str> = whole.lines().collect();
-    lines.iter().rposition(|line| is_one(line))
+    whole.lines().enumerate().filter(|(_, line)| is_one(line)).map(|(index, _)| index).last()
 }
 
 fn read<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, JournalError> {

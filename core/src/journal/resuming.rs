@@ -29,6 +29,8 @@ pub enum Left {
     Replayed(Box<Replayed>),
     /// What could be read of it. It has ended if the takeover's snapshot has an outcome.
     Read {
+        /// The request.
+        spec: Box<Spec>,
         /// What is known of it.
         takeover: Box<Takeover>,
         /// The instant of its last record.
@@ -155,7 +157,8 @@ impl<'s> Reading<'s> {
         if !all_read {
             snapshot.ledger.distrust();
         }
-        Ok(Left::Read { takeover: Box::new(Takeover { facts, originals, snapshot }), last, why })
+        let takeover = Box::new(Takeover { facts, originals, snapshot });
+        Ok(Left::Read { spec: Box::new(spec.clone()), takeover, last, why })
     }
 
     /// How the migration ended, if this release's machine ends with the same inputs. Its states may differ on the way: that it

@@ -177,6 +177,12 @@ impl Migration {
         self.timers.earliest()
     }
 
+    /// The instant of the last input.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
     /// What was found out about the guest and both hosts, once it was.
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {

@@ -41,29 +41,26 @@ pub enum ResumptionError {
 pub fn resume(
     text: &str,
     now: Instant,
-    mut each: impl FnMut(&Record, &Migration, &[Output]),
+    each: impl FnMut(&Record, &Migration, &[Output]),
 ) -> Result<Resumption, ResumptionError> {
-    let mut last = Instant::BEGIN;
-    let left = journal::resume(text, |record, migration, outputs| {
-        last = last.max(record.at_ns);
-        each(record, migration, outputs);
-    })?;
-    let ended = |outcome: &Outcome| Ok(Resumption::Ended(Box::new(outcome.clone())));
-    let (course, not_replayed) = match left {
-        Left::Replayed(replayed) => match replayed.migration.view().outcome {
-            Some(outcome) => return ended(outcome),
-            None if replayed.records == 0 => {
-                let spec = replayed.migration.view().spec.clone();
-                (Course::take_over(spec, replayed.migration.takeover(), now)?, None)
+    let (course, not_replayed) = match journal::resume(text, each)? {
+        Left::Replayed(replayed) => {
+            let (view, last) = (replayed.migration.view(), replayed.migration.now());
+            if let Some(outcome) = view.outcome {
+                return Ok(Resumption::Ended(Box::new(outcome.clone())));
             }
-            None => (Course::adopt(replayed.migration, now.max(last)), None),
-        },
-        Left::Read { takeover, last, why } => {
-            if let Some(outcome) = &takeover.snapshot.outcome {
-                return ended(outcome);
+            let course = if replayed.records == 0 {
+                Course::take_over(view.spec.clone(), replayed.migration.takeover(), now)?
+            } else {
+                Course::adopt(replayed.migration, now.max(last))
+            };
+            (course, None)
+        }
+        Left::Read { spec, takeover, last, why } => {
+            if let Some(outcome) = takeover.snapshot.outcome {
+                return Ok(Resumption::Ended(outcome));
             }
-            let spec = journal::header(text)?.spec;
-            (Course::take_over(spec, *takeover, now.max(last))?, Some(why))
+            (Course::take_over(*spec, *takeover, now.max(last))?, Some(why))
         }
     };
     Ok(Resumption::Course { course: Box::new(course), not_replayed })
@@ -75,15 +72,16 @@ pub fn resume(
 /// # Errors
 /// See [`ResumptionError`].
 pub fn examine_again(text: &str, now: Instant) -> Result<Option<Course>, ResumptionError> {
-    let mut last = Instant::BEGIN;
-    let (takeover, last) = match journal::resume(text, |record, _, _| last = last.max(record.at_ns))? {
-        Left::Replayed(replayed) => (replayed.migration.takeover(), last),
-        Left::Read { takeover, last, .. } => (*takeover, last),
+    let (spec, takeover, last) = match journal::resume(text, |_, _, _| ())? {
+        Left::Replayed(replayed) => {
+            let migration = &replayed.migration;
+            (migration.view().spec.clone(), migration.takeover(), migration.now())
+        }
+        Left::Read { spec, takeover, last, .. } => (*spec, *takeover, last),
     };
     let is_in_doubt = |outcome: &Outcome| outcome.ending == Ending::InDoubt;
     if !takeover.snapshot.outcome.as_deref().is_some_and(is_in_doubt) {
         return Ok(None);
     }
-    let spec = journal::header(text)?.spec;
     Ok(Some(Course::take_over(spec, takeover.examined_again(), now.max(last))?))
 }

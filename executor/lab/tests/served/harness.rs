@@ -1,5 +1,6 @@
 //! A service in a lab, that is killed with its test; and a client for it.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ fn program() -> PathBuf {
 
 /// A service with its files in the lab's folder.
 pub(crate) struct Service {
-    child: Child,
+    child: RefCell<Child>,
     pub(crate) address: String,
     pub(crate) log: PathBuf,
     agent: Agent,
@@ -66,7 +67,7 @@ impl Service {
             thread::sleep(Duration::from_millis(10));
         };
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
-        Self { child, address, log, agent: config.build().into() }
+        Self { child: RefCell::new(child), address, log, agent: config.build().into() }
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {
@@ -75,7 +76,8 @@ impl Service {
     }
 
     pub(crate) fn text(&self, path: &str) -> (u16, String) {
-        let mut response = self.agent.get(format!("{}{path}", self.address)).call().unwrap();
+        let response = self.agent.get(format!("{}{path}", self.address)).call();
+        let mut response = response.unwrap_or_else(|error| self.unreachable(path, &error));
         let mut text = String::new();
         response.body_mut().as_reader().read_to_string(&mut text).unwrap();
         (response.status().as_u16(), text)
@@ -83,7 +85,8 @@ impl Service {
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self.agent.post(format!("{}{path}", self.address));
-        let mut response = request.content_type("application/json").send(body.to_string()).unwrap();
+        let response = request.content_type("application/json").send(body.to_string());
+        let mut response = response.unwrap_or_else(|error| self.unreachable(path, &error));
         let mut text = String::new();
         response.body_mut().as_reader().read_to_string(&mut text).unwrap();
         (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
@@ -106,9 +109,17 @@ impl Service {
         }
     }
 
+    /// Fails, with how the service ended where it did, and with its log.
+    fn unreachable(&self, path: &str, error: &ureq::Error) -> ! {
+        let ended = self.child.borrow_mut().try_wait().unwrap();
+        let log = fs::read_to_string(&self.log).unwrap();
+        panic!("{path}: {error}; the service's end: {ended:?}\n{log}")
+    }
+
     pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let child = self.child.get_mut();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

@@ -5,5 +5,6 @@
 mod harness;
 mod page;
 mod ssh;
+mod stage;
 mod store;
 mod tunnel;

@@ -137,6 +137,34 @@ try {
     for (const one of pages) await one.locator("#standing").getByText(/Cancelled: .web. runs on alpha/).waitFor();
   });
 
+  await step("a tab that joins the stream after a migration began lists it all the same", async () => {
+    const late = await browser.newContext({ reducedMotion: "reduce" });
+    // Keeps a tab from joining until it is let go.
+    await late.addInitScript(() => {
+      const request = navigator.locks.request.bind(navigator.locks);
+      const held = new Promise((go) => { globalThis.letGo = go; });
+      navigator.locks.request = async (name, run) => {
+        if (globalThis.late && name.startsWith("whimbrel tab ")) await held;
+        return request(name, run);
+      };
+    });
+    const one = await late.newPage();
+    await one.goto(first.address);
+    await one.getByText("connected", { exact: true }).waitFor();
+    const two = await late.newPage();
+    await two.goto("about:blank");
+    await two.addInitScript(() => { globalThis.late = true; });
+    await two.goto(first.address);
+    await two.getByRole("button", { name: "Migrate web" }).waitFor();
+    const id = await begin(first.address, "web");
+    await one.getByRole("button", { name: "Watch the migration of web" }).waitFor();
+    await two.evaluate(() => globalThis.letGo());
+    await two.getByRole("button", { name: "Watch the migration of web" }).waitFor({ timeout: 5000 });
+    await post(first.address, `/api/v1/migrations/${id}/cancel`, {});
+    await one.getByRole("button", { name: "Migrate web" }).waitFor();
+    await late.close();
+  });
+
   await step("a service that does not answer: not sent, with what to do; and the answer, when it comes", async () => {
     const one = pages[0];
     await look(one, await begin(first.address, "web"), "web");

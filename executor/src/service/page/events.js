@@ -122,8 +122,6 @@ function hello(to) {
   const say = () => {
     to.postMessage({ hello: { token: token(), lock } });
     if (watched) to.postMessage({ watch: watched.id });
-    // What the hub before did not pass on.
-    watched?.missed();
   };
   if (!LOCKS) say();
   else LOCKS.request(lock, () => new Promise((done) => { release = done; say(); }));

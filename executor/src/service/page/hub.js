@@ -5,7 +5,7 @@
 import { follow } from "./stream.js";
 
 // A page and its hub must be of one build: hubs of other builds have other names.
-export const NAME = "whimbrel events 1";
+export const NAME = "whimbrel events 2";
 const MOST_WAITING = 256;
 // Streams for different tokens. With two, connections are left for everything else.
 const MOST_STREAMS = 2;
@@ -46,6 +46,8 @@ export class Hub {
     tab.stream = stream;
     stream.tabs.add(tab);
     send(tab, { state: stream.connected });
+    // What came before it joined went to the other tabs only.
+    if (stream.connected) send(tab, { missed: true });
   }
 
   open(token) {

@@ -35,8 +35,8 @@ enum Asking {
     Guest {
         job_active: bool,
     },
-    /// The source, while no call would tell of it: a destination says "post-copy" also when the source has given the other
-    /// half up.
+    /// The source, where neither a call nor the destination would show it: a destination says "post-copy" also when the source has
+    /// given the other half up, and one that runs plainly says nothing of it.
     Rest,
 }
 
@@ -154,7 +154,8 @@ impl Postcopy {
         let lost = self.call == Call::Lost;
         match (self.asking, side) {
             (Asking::Guest { job_active }, Side::Destination)
-                if goes_on(state, job_active) && (self.joining || lost) =>
+                // A plainly running guest has woken up, or has arrived with a source that does not notice.
+                if goes_on(state, job_active) && (self.joining || lost || state == CopyState::Running) =>
             {
                 self.ask(Asking::Rest, Order::Observe(Side::Source), orders);
             }
@@ -175,6 +176,8 @@ impl Postcopy {
                     self.doubted = false;
                 } else if lost {
                     return self.look_anew(orders);
+                } else {
+                    self.stall(orders);
                 }
             }
             (Asking::Nothing | Asking::Job | Asking::Guest { .. } | Asking::Rest, _) => {}

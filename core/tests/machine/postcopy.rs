@@ -284,3 +284,23 @@ fn a_refused_postcopy_does_not_withdraw_an_earlier_request() {
     source_shows(&mut driver, CopyState::Postcopy);
     assert_eq!(driver.migration.view().phase, PhaseName::Postcopy);
 }
+
+/// A destination that runs plainly does not show that its source gave the other half up: with a call that never returns and a
+/// job that stays active, only the source does.
+#[test]
+fn a_source_that_gave_up_is_seen_although_the_destination_runs_and_the_call_never_returns() {
+    for (source, follows) in [(CopyState::Postcopy, true), (CopyState::PostcopyFailed, false)] {
+        let mut driver = in_postcopy();
+        while driver.migration.view().phase == PhaseName::Postcopy && driver.now.as_ms() < 3_600_000 {
+            if driver.out.values().any(|action| *action == Action::PollJob) {
+                driver.job(JobState::Active, 3, 100);
+                let there = |action: &Action| *action == Action::Observe(Side::Destination);
+                driver.answer_where(there, Answer::Copy(CopyState::Running));
+                source_shows(&mut driver, source);
+            } else {
+                driver.timer();
+            }
+        }
+        assert_eq!(driver.migration.view().phase == PhaseName::Postcopy, follows, "{source:?}");
+    }
+}

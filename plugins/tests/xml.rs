@@ -1,8 +1,10 @@
 //! libvirt's XML: whatever it holds is read, what is not understood is named, and hostile documents are refused.
 
 use proptest::prelude::*;
-use whimbrel_facts::{Host, Machine};
-use whimbrel_plugins::xml::{XmlError, capabilities, domain, domain_capabilities, node_device, pool};
+use whimbrel_facts::{Attribute, Host, Machine, Scalar};
+use whimbrel_plugins::xml::{
+    XmlError, capabilities, domain, domain_attributes, domain_capabilities, node_device, pool,
+};
 
 const GUEST: &str = "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>web</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>
@@ -54,6 +56,12 @@ fn what_is_not_understood_is_named() {
     assert_eq!(domain(GUEST).unwrap().not_understood, ["commandline", "devices/gadget", "novelty"]);
     // Least of all definitions.
     assert_eq!(domain("<domain/>").unwrap().not_understood, [""; 0]);
+    let lease = "<domain><devices><lease><lockspace>s</lockspace><key>k</key></lease></devices></domain>";
+    assert_eq!(domain(lease).unwrap().not_understood, [""; 0]);
+    for (definition, leases) in [(lease, 1), (GUEST, 0), ("<domain/>", 0)] {
+        let found = domain_attributes(definition).unwrap();
+        assert_eq!(found, [Attribute { path: "guest/leases".to_owned(), value: Scalar::Integer(leases) }]);
+    }
 }
 
 #[test]

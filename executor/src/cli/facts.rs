@@ -111,7 +111,16 @@ fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
         destination_xml: target.is_some(),
         ..Request::default()
     };
-    Ok(Facts { request: Some(request), guest: Some(guest), target, source, destination, ..Facts::default() })
+    let attributes = read(&arguments.domain, xml::domain_attributes)?;
+    Ok(Facts {
+        request: Some(request),
+        guest: Some(guest),
+        target,
+        source,
+        destination,
+        attributes,
+        ..Facts::default()
+    })
 }
 
 /// A host of its capabilities; none when no file tells of it.

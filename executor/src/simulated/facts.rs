@@ -5,8 +5,8 @@
 
 use whimbrel_core::CopyState;
 use whimbrel_plugins::facts::{
-    CpuComparison, Disk, DiskStorage, Domain, Facts, GuestCpu, Host, Identity, Machine, Namesake, Network,
-    NetworkCard, Pool, RunState, Sharing, StorageSide,
+    Attribute, CpuComparison, Disk, DiskStorage, Domain, Facts, GuestCpu, Host, Identity, Machine, Namesake,
+    Network, NetworkCard, Pool, RunState, Scalar, Sharing, StorageSide,
 };
 use whimbrel_sim::versions::Version;
 use whimbrel_sim::world::{GuestId, HostId, HostInventory, World};
@@ -36,11 +36,14 @@ pub(super) fn facts(world: &World, guest: GuestId, [source, destination]: [HostI
         names.into_iter().map(in_words).collect()
     };
     let used: Vec<Vec<String>> = storage.iter().map(users).collect();
+    let mut attributes = copying::users(&storage, &used);
+    // Before those of the storage, as they are sorted. No simulated guest has a lease.
+    attributes.insert(0, Attribute { path: "guest/leases".to_owned(), value: Scalar::Integer(0) });
     Facts {
         guest: Some(domain(world, guest, source)),
         source: Some(host(world, source, guest)),
         destination: Some(there),
-        attributes: copying::users(&storage, &used),
+        attributes,
         storage: Some(storage),
         ..Facts::default()
     }

@@ -4,7 +4,10 @@ mod common;
 
 use common::{Change, EDGES, codes, sound};
 use std::collections::BTreeSet;
-use whimbrel_facts::{Activation, Attribute, Domain, Facts, Finding, Host, MemoryDevice, RunState, Verdict};
+use whimbrel_facts::{
+    Activation, Attribute, Disk, Domain, Facts, Finding, Host, MemoryDevice, RunState, Scalar, StorageCopy,
+    Verdict,
+};
 use whimbrel_rules::{PACKS, Rule};
 
 fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -55,6 +58,33 @@ fn what_is_harmless_passes() {
             ask(&facts).into_iter().filter(|one| one.code == code).map(|one| one.verdict).collect();
         assert_eq!(verdicts, [Verdict::Pass], "{code}");
     }
+}
+
+/// What no second copy can write to needs no lock.
+#[test]
+fn a_lease_is_wanted_only_for_disks_that_both_hosts_write_to() {
+    let without = |change: fn(&mut Facts)| {
+        let mut facts = sound();
+        facts.attributes[0].value = Scalar::Integer(0);
+        change(&mut facts);
+        let found: Vec<_> = ask(&facts).into_iter().filter(|one| one.code == "storage.lease").collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].verdict
+    };
+    let each = |facts: &mut Facts, change: fn(&mut Disk)| {
+        facts.guest.as_mut().unwrap().disks.iter_mut().for_each(change);
+    };
+    assert_eq!(without(|_| {}), Verdict::Unknown);
+    assert_eq!(without(|facts| facts.request.as_mut().unwrap().offline = true), Verdict::Pass);
+    assert_eq!(without(|facts| facts.guest.as_mut().unwrap().disks.clear()), Verdict::Pass);
+    let mut media = sound();
+    media.attributes[0].value = Scalar::Integer(0);
+    each(&mut media, |disk| disk.read_only = true);
+    assert!(ask(&media).iter().any(|one| one.code == "storage.lease" && one.verdict == Verdict::Pass));
+    // One writable disk is enough.
+    assert_eq!(without(|facts| facts.guest.as_mut().unwrap().disks[0].read_only = true), Verdict::Unknown);
+    let copied = without(|facts| facts.request.as_mut().unwrap().storage_copy = StorageCopy::Full);
+    assert_eq!(copied, Verdict::Pass, "a copied disk is not shared");
 }
 
 /// A list with gaps proves nothing absent, and what is on it is there.

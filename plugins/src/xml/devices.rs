@@ -11,7 +11,7 @@ use whimbrel_facts::{
 use super::node::{at, attribute, child, children, kib, number, small};
 
 /// Devices whose state always travels, or that have none.
-const HARMLESS: [&str; 18] = [
+const HARMLESS: [&str; 19] = [
     "emulator",
     "controller",
     "input",
@@ -30,6 +30,8 @@ const HARMLESS: [&str; 18] = [
     "iommu",
     "pstore",
     "crypto",
+    // Counted among the attributes.
+    "lease",
 ];
 
 pub(super) fn read(devices: Node<'_, '_>, guest: &mut Domain, strange: &mut BTreeSet<String>) {

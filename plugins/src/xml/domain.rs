@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use roxmltree::Node;
-use whimbrel_facts::{CpuFeature, Domain, GuestCpu};
+use whimbrel_facts::{Attribute, CpuFeature, Domain, GuestCpu, Scalar};
 
 use super::devices;
 use super::node::{at, attribute, child, children, kib, number, numbers, small, text};
@@ -93,6 +93,18 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     }
     guest.not_understood = strange.into_iter().collect();
     Ok(guest)
+}
+
+/// What a definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`.
+///
+/// # Errors
+/// As [`domain`].
+pub fn domain_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
+    let document = parse(xml, "domain")?;
+    let devices = child(document.root_element(), "devices");
+    let leases = devices.map_or(0, |devices| children(devices, "lease").count());
+    let value = Scalar::Integer(i64::try_from(leases).unwrap_or(i64::MAX));
+    Ok(vec![Attribute { path: "guest/leases".to_owned(), value }])
 }
 
 /// Elements of other namespaces belong to one hypervisor and are named: they pass anything on to it.

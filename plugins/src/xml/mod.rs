@@ -12,7 +12,7 @@ mod node;
 mod secrets;
 
 pub use capabilities::{capabilities, domain_capabilities};
-pub use domain::domain;
+pub use domain::{domain, domain_attributes};
 pub use inventory::{Interface, interface, network, network_device, node_device, pool, uses_open_vswitch};
 pub use secrets::{REDACTED, without_secrets};
 

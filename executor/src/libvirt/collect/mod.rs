@@ -66,6 +66,8 @@ pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
     };
     let (storage, mut attributes) = storage_of(&ends, &guest, expected, inquiry.copy_disks);
     attributes.extend(links.attributes());
+    let beyond = xml::domain_attributes(&definition);
+    attributes.extend(beyond.map_err(|error| at(here)(unreadable("virDomainGetXMLDesc", &error)))?);
     attributes.sort_by(|one, other| one.path.cmp(&other.path));
     let request = Request { live: true, persist_destination: true, ..Request::default() };
     Ok(Facts {

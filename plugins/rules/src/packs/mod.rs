@@ -10,6 +10,7 @@ mod disk;
 mod guest;
 mod guests_own;
 mod identity;
+mod lease;
 mod passthrough;
 mod place;
 mod retarget;
@@ -47,7 +48,7 @@ pub const STORAGE: Pack = Pack {
         FactGroup::Storage,
         FactGroup::Attributes,
     ],
-    rules: &[identity::RULES, copying::RULES, disk::RULES],
+    rules: &[identity::RULES, copying::RULES, disk::RULES, lease::RULES],
 };
 
 /// The request, the network, and a changed definition.

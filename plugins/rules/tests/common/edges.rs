@@ -390,6 +390,8 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
             (disk.kind, disk.protocol, disk.source) = ("network".into(), "nbd".into(), Some("bar".into()));
         }
     }),
+    ("storage.lease", Unknown, |f| f.attributes[0].value = Scalar::Integer(0)),
+    ("storage.lease", Unknown, |f| f.attributes.clear()),
     ("request.postcopy-live", Fail, |f| (r(f).postcopy, r(f).live) = (true, false)),
     ("request.postcopy-live", Fail, |f| {
         r(f).postcopy = true;

@@ -13,9 +13,9 @@ mod edges;
 pub(crate) use edges::EDGES;
 
 use whimbrel_facts::{
-    CpuComparison, CpuFeature, CpuModel, Disk, DiskStorage, Domain, Facts, Finding, GuestCpu, Host, HostCpu,
-    HugePages, Identity, Link, Machine, Network, NetworkCard, NumaNode, Pool, Request, RunState, Sharing,
-    StorageSide,
+    Attribute, CpuComparison, CpuFeature, CpuModel, Disk, DiskStorage, Domain, Facts, Finding, GuestCpu,
+    Host, HostCpu, HugePages, Identity, Link, Machine, Network, NetworkCard, NumaNode, Pool, Request,
+    RunState, Scalar, Sharing, StorageSide,
 };
 
 /// One change of sound facts.
@@ -163,6 +163,7 @@ pub(crate) fn sound() -> Facts {
             storage("vda", "/dev/disk/by-id/wwn-1", "naa.1"),
             storage("vdb", "/dev/disk/by-id/wwn-2", "naa.2"),
         ]),
+        attributes: vec![Attribute { path: "guest/leases".into(), value: Scalar::Integer(2) }],
         ..Facts::default()
     }
 }

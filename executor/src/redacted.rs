@@ -35,6 +35,10 @@ impl Port for Redacted {
         self.port.finish(outcome)
     }
 
+    fn panics(&self) -> Vec<String> {
+        self.port.panics()
+    }
+
     fn abandon_call(&mut self, call: CommandId) {
         self.port.abandon_call(call);
     }

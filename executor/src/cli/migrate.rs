@@ -75,7 +75,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
         say(&how_to_look_after(&route, &driven.migration));
         say(&format!("  go on:   whimbrel adopt {}", path.display()));
     }
-    for remark in &driven.remarks {
+    for remark in driven.remarks.iter().chain(&driven.panics) {
         say(&format!("warning: {remark}"));
     }
     say(&format!("journal: {}", path.display()));

@@ -51,6 +51,11 @@ pub trait Port {
         let _ = outcome;
         Vec::new()
     }
+
+    /// Calls to hosts that panicked, which no answer reports: the machine counts them as replies that are lost.
+    fn panics(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What comes in while a migration is driven.
@@ -80,6 +85,8 @@ pub struct Driven {
     pub reactions: Reactions,
     /// What the port reported at the end, for the operator.
     pub remarks: Vec<String>,
+    /// What [`Port::panics`] reported at the end.
+    pub panics: Vec<String>,
     /// Why the journal ends early, when it does: the migration was driven on without.
     pub journal_error: Option<KeepError>,
 }
@@ -198,6 +205,7 @@ pub fn drive(
         migration: driver.migration,
         reactions: driver.reactions,
         remarks: driver.remarks.unwrap_or_default(),
+        panics: port.panics(),
         journal_error: driver.journal_error.or(last),
     })
 }

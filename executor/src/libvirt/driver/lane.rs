@@ -19,10 +19,14 @@ pub(super) struct Lane {
     queue: Arc<Queue>,
 }
 
+/// What calls that panicked said, over all lanes of a port.
+pub(super) type Panics = Arc<Mutex<Vec<String>>>;
+
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    panics: Panics,
 }
 
 #[derive(Default)]
@@ -41,8 +45,9 @@ enum Kind {
 }
 
 impl Lane {
-    pub(super) fn new(name: &'static str) -> Self {
-        Self { name, queue: Arc::default() }
+    pub(super) fn new(name: &'static str, panics: &Panics) -> Self {
+        let queue = Queue { panics: Arc::clone(panics), ..Queue::default() };
+        Self { name, queue: Arc::new(queue) }
     }
 
     /// Makes this call after those that wait.
@@ -85,6 +90,8 @@ impl Queue {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
                 let text = panics::text(&*panic);
                 tracing::error!(lane = name, text, "a call to a host panicked, and is not answered");
+                let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
+                panics.push(format!("a call to a host panicked (`{name}`): {text}"));
             }
         }
     }
@@ -113,11 +120,11 @@ impl std::fmt::Debug for Queue {
 mod tests {
     use std::sync::mpsc;
 
-    use super::Lane;
+    use super::{Lane, Panics};
 
     #[test]
     fn deeds_are_done_in_order_and_only_the_latest_look() {
-        let lane = Lane::new("test");
+        let lane = Lane::new("test", &Panics::default());
         let (release, held) = mpsc::channel::<()>();
         let (done, results) = mpsc::channel();
         lane.run(move || held.recv().unwrap());
@@ -134,10 +141,12 @@ mod tests {
 
     #[test]
     fn a_lane_goes_on_after_a_call_that_panics() {
-        let lane = Lane::new("test");
+        let panics = Panics::default();
+        let lane = Lane::new("test", &panics);
         let (done, results) = mpsc::channel();
-        lane.run(|| assert_eq!(1, 2, "planted"));
+        lane.run(|| panic!("planted"));
         lane.run(move || done.send("next").unwrap());
         assert_eq!(results.recv().unwrap(), "next");
+        assert_eq!(*panics.lock().unwrap(), ["a call to a host panicked (`test`): planted"]);
     }
 }

@@ -34,7 +34,7 @@ use whimbrel_core::{
 
 pub(super) use self::facts::hypervisor;
 use self::failure::failure;
-use self::lane::Lane;
+use self::lane::{Lane, Panics};
 pub(super) use self::link::Link;
 pub use self::listing::inventory;
 pub(super) use self::look::{is_active as is_active_job, job as job_of};
@@ -52,6 +52,7 @@ pub struct LibvirtPort {
     hosts: Arc<Hosts>,
     /// Withdrawn when the port is dropped: the lane of the call may still be connecting then.
     permits: CallPermits,
+    panics: Panics,
     facts: Lane,
     call: Lane,
     job: Lane,
@@ -107,6 +108,7 @@ impl LibvirtPort {
             let _ = destination.pin(&known.destination.host_uuid);
         }
         let (uuid, persistent) = known.map(|known| (known.guest.uuid, known.guest.persistent)).unzip();
+        let panics = Panics::default();
         let hosts = Arc::new(Hosts {
             source,
             destination,
@@ -126,12 +128,13 @@ impl LibvirtPort {
         Self {
             hosts,
             permits: CallPermits::default(),
-            facts: Lane::new("facts"),
-            call: Lane::new("migrate-call"),
-            job: Lane::new("job"),
-            abort: Lane::new("abort"),
-            source: Lane::new("source"),
-            destination: Lane::new("destination"),
+            panics: Panics::clone(&panics),
+            facts: Lane::new("facts", &panics),
+            call: Lane::new("migrate-call", &panics),
+            job: Lane::new("job", &panics),
+            abort: Lane::new("abort", &panics),
+            source: Lane::new("source", &panics),
+            destination: Lane::new("destination", &panics),
         }
     }
 }
@@ -193,6 +196,10 @@ impl Port for LibvirtPort {
     fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
         let strangers = [Side::Source, Side::Destination].map(|side| self.hosts.link(side).stranger());
         strangers.into_iter().flatten().chain(self.hosts.release_guest(outcome)).collect()
+    }
+
+    fn panics(&self) -> Vec<String> {
+        lock(&self.panics).clone()
     }
 }
 

@@ -21,7 +21,12 @@ impl Supervisor {
                 if let Some(error) = driven.journal_error {
                     tracing::error!(%error, "the journal has a gap; the migration was driven on without");
                 }
-                tracing::info!(ending = ?driven.outcome.map(|outcome| outcome.ending), "no longer driven");
+                let ending = driven.outcome.as_ref().map(|outcome| outcome.ending);
+                tracing::info!(?ending, "no longer driven");
+                // One that was left before its end goes on, and is not closed by a trouble.
+                if let Some(outcome) = driven.outcome.filter(|_| !driven.panics.is_empty()) {
+                    self.give_up_ended(id, driven.panics.join("; "), Some(Box::new(outcome)));
+                }
             }
             Err(why) => {
                 let (ack, noted) = sync_channel(1);
@@ -39,20 +44,25 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use tokio::sync::{mpsc, oneshot};
+    use whimbrel_core::{Command, CommandId, Facts, Verdict};
     use whimbrel_plugins::RuleSet;
 
     use crate::drive::tests::{assigned, kept_nowhere, quiet};
-    use crate::drive::{Course, drive};
+    use crate::drive::{Course, Port, drive};
     use crate::service::account::Account;
     use crate::service::hub::Hub;
     use crate::service::rules::Rules;
-    use crate::service::store::{Begun, Store, Write};
+    use crate::service::store::{Begun, MigrationRow, Store, Write};
     use crate::service::supervisor::{Kept, Running, Supervisor};
     use crate::service::tunnel::Tunnels;
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_driver_that_panics_is_on_record_with_the_text_and_its_guest_is_free() {
-        let folder = std::env::temp_dir().join(format!("whimbrel-panics-{}", std::process::id()));
+    /// A supervisor whose migration 1 is on record, and what `drive` makes of that migration.
+    async fn recorded(
+        name: &str,
+        rules: fn(&Facts) -> Verdict,
+        port_of: fn(Box<dyn Port + Send>) -> Box<dyn Port + Send>,
+    ) -> MigrationRow {
+        let folder = std::env::temp_dir().join(format!("whimbrel-{name}-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let (store, writer) = Store::open(&folder.join("store")).await.unwrap();
         let ((to_store, inbox), hub) = (mpsc::unbounded_channel(), Hub::new());
@@ -72,12 +82,12 @@ mod tests {
         begun.await.unwrap().unwrap();
         let (hosts, spec, route) = quiet();
         let kept = Kept { store: store.clone(), hub, writes: to_store, health, last_migration };
-        let rules = Rules::new(Box::new(|| {
+        let no_rules = Rules::new(Box::new(|| {
             RuleSet::new(Vec::new(), whimbrel_plugins::policy::Policy::default())
                 .map_err(|error| error.to_string())
         }));
         let tunnels = Tunnels::new(&folder, &folder.join("store"), None);
-        let supervisor = Supervisor::new(hosts.clone(), kept, tunnels, rules.unwrap());
+        let supervisor = Supervisor::new(hosts.clone(), kept, tunnels, no_rules.unwrap());
         let (inbox, messages) = channel();
         let running = Running {
             guest: route.guest.clone(),
@@ -90,18 +100,50 @@ mod tests {
         let this = supervisor.clone();
         let driver = std::thread::spawn(move || {
             this.run_driver(1, || {
-                let mut port = hosts.port(assigned(route), inbox).unwrap();
+                let mut port = port_of(hosts.port(assigned(route), inbox).unwrap());
                 let course = Course::begin(spec).unwrap();
-                let rules = |_: &_| panic!("planted in a rule");
                 drive(course, &mut *port, &messages, kept_nowhere(), &rules, None)
                     .map_err(|error| error.to_string())
             });
         });
         driver.join().unwrap();
+        assert_eq!(supervisor.busy("idle", None), None);
+        let (written, flushed) = oneshot::channel();
+        supervisor.writes.send(Write::Flush(written)).unwrap();
+        flushed.await.unwrap();
         let row = store.migration(1).await.unwrap().unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        row
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_driver_that_panics_is_on_record_with_the_text_and_its_guest_is_free() {
+        let row = recorded("driver-panics", |_| panic!("planted in a rule"), |port| port).await;
         assert_eq!(row.trouble.unwrap(), "the driver panicked: planted in a rule");
         assert!(row.ended_at_ms.is_some());
-        assert_eq!(supervisor.busy("idle", None), None);
-        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A port one of whose calls panicked.
+    struct Panicked(Box<dyn Port + Send>);
+
+    impl Port for Panicked {
+        fn carry_out(&mut self, command: Command) {
+            self.0.carry_out(command);
+        }
+
+        fn abandon_call(&mut self, call: CommandId) {
+            self.0.abandon_call(call);
+        }
+
+        fn panics(&self) -> Vec<String> {
+            vec!["planted in a call".to_owned()]
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_call_that_panicked_is_on_record_beside_the_outcome() {
+        let row = recorded("call-panics", |_| Verdict::default(), |port| Box::new(Panicked(port))).await;
+        assert_eq!(row.trouble.unwrap(), "planted in a call");
+        assert!(row.outcome.unwrap().contains("destination_running"));
     }
 }

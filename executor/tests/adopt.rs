@@ -172,6 +172,10 @@ fn a_journal_that_the_disk_cannot_hold_ends_with_a_whole_line_and_its_gap_is_rep
     let journal = place.path("journal");
     let mut migrate = place.command("migrate");
     migrate.args(["guest-001", "sim://beta", "--source", "sim://alpha", "--journal"]).arg(&journal);
+    // The limit is for every file, that of compiled rules too: they are compiled before.
+    let mut check = place.command("check");
+    let checked = check.args(["guest-001", "sim://beta", "--source", "sim://alpha"]).output().unwrap();
+    assert!(checked.status.success(), "{}", err(&checked));
     let output = with_files_of(8, &migrate);
     // A full disk does not keep the guest from arriving.
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));

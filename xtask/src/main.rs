@@ -26,6 +26,7 @@ use xtask::{Tree, tidy};
 
 use error::Error;
 use setup::Purpose;
+use test::Extent;
 
 /// Developers' verbs of Whimbrel.
 #[derive(Debug, Parser)]
@@ -44,6 +45,9 @@ enum Verb {
         /// Leave out the migrations between real hosts
         #[arg(long)]
         fast: bool,
+        /// Add what takes hours: every slice of the exploration, and ten million migrations of the fuzzer
+        #[arg(long, conflicts_with = "fast")]
+        long: bool,
     },
     /// Migrate a guest between two real libvirt hosts on this machine, as a scenario says
     Lab {
@@ -75,7 +79,11 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Setup => setup::run(Purpose::Lab).map(|note| println!("{note}")),
-        Verb::Test { fast } => test::run(fast),
+        Verb::Test { fast, long } => test::run(match (fast, long) {
+            (true, _) => Extent::Fast,
+            (false, true) => Extent::Long,
+            (false, false) => Extent::Usual,
+        }),
         Verb::Lab { scenario, keep } => lab::run(&scenario, keep),
         Verb::Load => service::load(),
         Verb::Pictures => pictures().map(|note| println!("{note}")),

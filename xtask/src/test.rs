@@ -13,17 +13,28 @@ use crate::setup::{self, Purpose};
 use crate::steps::Steps;
 use crate::{go_to_root, tidy};
 
-/// Checks everything, up to the first failure; `fast` leaves out the real hosts.
-pub(crate) fn run(fast: bool) -> Result<(), Error> {
+/// How much is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Nothing that needs real hosts.
+    Fast,
+    /// What every change must pass.
+    Usual,
+    /// What takes hours too. docs/safety.md has the date and the figures of the last run.
+    Long,
+}
+
+/// Checks everything, up to the first failure.
+pub(crate) fn run(extent: Extent) -> Result<(), Error> {
     go_to_root()?;
     let mut steps = Steps::default();
-    let result = all(&mut steps, fast);
+    let result = all(&mut steps, extent);
     println!("\n{}", steps.table());
     result
 }
 
-fn all(steps: &mut Steps, fast: bool) -> Result<(), Error> {
-    let purpose = if fast { Purpose::Build } else { Purpose::Lab };
+fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
+    let purpose = if extent == Extent::Fast { Purpose::Build } else { Purpose::Lab };
     steps.step("setup", "cargo xtask setup", || setup::run(purpose))?;
     steps.job("format", &Job::cargo("fmt --all --check"))?;
     steps.step("tidy", "cargo xtask tidy", tidy)?;
@@ -37,7 +48,15 @@ fn all(steps: &mut Steps, fast: bool) -> Result<(), Error> {
     steps.step("tests, no libvirt", "cargo test -p whimbrel", || tests_of("executor", "", "", &|job| job))?;
     let doc = Job::cargo(&format!("doc --workspace --no-deps {LIBVIRT}"));
     steps.job("documentation", &doc.variable("RUSTDOCFLAGS", "-Dwarnings"))?;
-    if fast { Ok(()) } else { lab(steps) }
+    if extent != Extent::Fast {
+        lab(steps)?;
+    }
+    if extent == Extent::Long {
+        // Through cargo: the last steps may have built this program again.
+        steps.job("explore, long", &Job::cargo("run --release -- explore --long"))?;
+        steps.job("fuzz, long", &Job::cargo("run --release -- fuzz --cases 10000000"))?;
+    }
+    Ok(())
 }
 
 /// Names the feature from anywhere in the workspace.

@@ -47,7 +47,7 @@ pub fn slices() -> [Slice; 12] {
             Scope { faults: 1, requests: 0, hints: false, others: false, ..Scope::everything(1, 0) },
             false,
         ),
-        slice("hints", Scope { restarts: false, ..Scope::everything(0, 1) }, false),
+        slice("hints", Scope { restarts: false, ..Scope::everything(0, 1) }, true),
         slice("requests", PLAIN, false),
         slice("others", Scope { faults: 2, requests: 0, persistent: true, others: true, ..PLAIN }, false),
         slice("others-transient", Scope { faults: 2, requests: 0, others: true, ..PLAIN }, false),

@@ -31,7 +31,7 @@ const PLAIN: Scope = Scope {
 
 /// Every slice, the small ones first.
 #[must_use]
-pub fn slices() -> [Slice; 12] {
+pub fn slices() -> [Slice; 13] {
     let slice = |name, scope, is_long| Slice { name, scope, is_long };
     [
         slice("faults", Scope { faults: 2, requests: 0, persistent: true, ..PLAIN }, false),
@@ -47,10 +47,11 @@ pub fn slices() -> [Slice; 12] {
             Scope { faults: 1, requests: 0, hints: false, others: false, ..Scope::everything(1, 0) },
             false,
         ),
-        slice("hints", Scope { restarts: false, ..Scope::everything(0, 1) }, true),
+        slice("hints", Scope { restarts: false, ..Scope::everything(0, 0) }, false),
         slice("requests", PLAIN, false),
         slice("others", Scope { faults: 2, requests: 0, persistent: true, others: true, ..PLAIN }, false),
         slice("others-transient", Scope { faults: 2, requests: 0, others: true, ..PLAIN }, false),
+        slice("hints-and-requests", Scope { restarts: false, ..Scope::everything(0, 1) }, true),
         slice("two-requests", Scope { faults: 1, requests: 2, host_losses: false, ..PLAIN }, true),
         slice("everything", Scope { hints: false, others: false, ..Scope::everything(1, 1) }, true),
         slice("faults-and-requests", Scope { faults: 2, ..PLAIN }, true),

@@ -86,6 +86,10 @@ pub enum What {
     Pause(bool),
     /// Somebody lets them run again.
     Unpause(bool),
+    /// Somebody ends the migration on its source.
+    Abort,
+    /// Somebody starts the guest from its disks on a host.
+    ColdStart(bool),
 }
 
 const KINDS: u64 = 12;
@@ -129,19 +133,21 @@ impl Plan {
     }
 
     /// The plan of a seed, with a guest that powers off, boots and sleeps when it likes, and with others that pause and
-    /// resume it.
+    /// resume it, end its migration, or start it from its disks.
     #[must_use]
     pub fn with_others(seed: u64) -> Self {
         let mut plan = Self::of(seed);
         let mut random = Random::from_seed(seed ^ OTHERS);
         for _ in 0..random.below(MOST_BY_OTHERS + 1) {
             let side = random.below(2) == 0;
-            let what = match random.below(8) {
+            let what = match random.below(11) {
                 0..4 => What::PowerOff,
                 4 => What::Reboot,
                 5 => What::WakeUp,
                 6 => What::Pause(side),
-                _ => What::Unpause(side),
+                7 => What::Unpause(side),
+                8 => What::Abort,
+                _ => What::ColdStart(side),
             };
             let (when, after_ms) = moment(&mut random);
             plan.troubles.push(Trouble { when, after_ms, what });

@@ -4,7 +4,7 @@
 use whimbrel_core::{
     Ending, GuestRun, Input, Leftover, Outcome, Request, Side, Spec, Verdict, Ways, Whereabouts,
 };
-use whimbrel_oracle::{Actor, Claim, HostId as RecordedHost, Rule, check, check_claim};
+use whimbrel_oracle::{Actor, Claim, Event, History, HostId as RecordedHost, Rule, check, check_claim};
 
 use super::Setup;
 use super::plan::{Plan, What, When};
@@ -98,6 +98,8 @@ struct Course {
     destination: HostId,
     /// Whether one of the troubles takes copies away: then one may be gone since it was looked at last.
     copies_may_die: bool,
+    /// Whether somebody may start the guest from its disks.
+    copies_may_start: bool,
     /// How far a downtime may be off, in ms, when nothing but requests happens; none when something keeps it from being
     /// observed.
     downtime_precision_ms: Option<u64>,
@@ -123,8 +125,10 @@ impl Course {
         if with_journal {
             driver.keep_journal();
         }
-        let takes_copies = |what| matches!(what, What::Guest(_) | What::Host(..) | What::PowerOff);
+        let takes_copies =
+            |what| matches!(what, What::Guest(_) | What::Host(..) | What::PowerOff | What::ColdStart(_));
         let copies_may_die = plan.troubles.iter().any(|trouble| takes_copies(trouble.what));
+        let copies_may_start = plan.troubles.iter().any(|trouble| matches!(trouble.what, What::ColdStart(_)));
         let asks_only = plan.troubles.iter().all(|trouble| matches!(trouble.what, What::Request(_)));
         let downtime_precision_ms = asks_only.then_some(plan.poll_interval_ms + LATENCY_MS);
         let mut course = Self {
@@ -134,6 +138,7 @@ impl Course {
             source,
             destination,
             copies_may_die,
+            copies_may_start,
             downtime_precision_ms,
             told_as: |input| input,
         };
@@ -194,6 +199,8 @@ impl Course {
             What::PowerOff => (Fault::PowerOff(self.guest), None),
             What::Reboot => (Fault::Reboot(self.guest), None),
             What::WakeUp => (Fault::WakeUp(self.guest), None),
+            What::Abort => (Fault::Abort(self.guest, self.source), None),
+            What::ColdStart(side) => (Fault::ColdStart(self.guest, host(side)), None),
             What::Pause(side) => (Fault::Pause(self.guest, host(side)), None),
             What::Unpause(side) => (Fault::Unpause(self.guest, host(side)), None),
             What::Driver(ms) => {
@@ -270,7 +277,8 @@ impl Course {
             _ if outcome.unsettled.is_some() => false,
             Some(Side::Source) => !here && (there || !self.copies_may_die),
             Some(Side::Destination) => !there && (here || !self.copies_may_die),
-            None => said.is_lost() && (here || there),
+            // One that somebody started after the last look is the oracle's matter: it knows what was looked at.
+            None => said.is_lost() && (here || there) && !self.copies_may_start,
         };
         wrong.then_some(Broken::WrongPlace(said))
     }
@@ -290,12 +298,22 @@ impl Course {
         }
         let outcome = self.driver.view().outcome?;
         let ends = [self.source, self.destination].map(World::recorded_host);
+        let may_be_stale = is_spoilt || is_started_by_others_after_hand_over(history);
         let is_false = |claim: &Claim| {
-            let may_be_false = is_spoilt && matches!(claim, Claim::StandsOn(_));
+            let may_be_false = may_be_stale && matches!(claim, Claim::StandsOn(_));
             !may_be_false && check_claim(history, *claim).is_err()
         };
         claims(outcome, ends).into_iter().find(is_false).map(Broken::Claim)
     }
+}
+
+/// Whether somebody else let a copy run after another one had received its memory: the other is stale from then on, without
+/// any sign of it.
+fn is_started_by_others_after_hand_over(history: &History) -> bool {
+    let mut events = history.events().iter().map(|(_, event)| event);
+    let is_hand_over = |event: &Event| matches!(event, Event::MemoryReceived { .. });
+    events.by_ref().any(is_hand_over)
+        && events.any(|event| matches!(event, Event::Started { by: Actor::Other, .. }))
 }
 
 /// What an outcome reports, in the oracle's words.

@@ -7,7 +7,7 @@ use super::guests::Life;
 use super::hosts::Manner;
 use super::job::{Job, Leg, SourceEnd, Stage};
 use super::truth::Doer;
-use super::{GuestId, HostId, JobId, PortId, Told, World};
+use super::{DEFAULT_SETTINGS, GuestId, HostId, JobId, PortId, Told, World};
 use crate::qemu::SourceMigration;
 use whimbrel_core::Request;
 
@@ -50,6 +50,10 @@ pub enum Fault {
     WakeUp(GuestId),
     /// A disk of a guest on a host fails: QEMU stops its CPUs, and the guest can be resumed.
     IoError(GuestId, HostId),
+    /// Somebody ends the guest's migration on a host, as `virsh domjobabort` does.
+    Abort(GuestId, HostId),
+    /// Somebody starts the guest from its disks on a host that has its definition and no copy of it, as high availability does.
+    ColdStart(GuestId, HostId),
 }
 
 /// The moment at which something is to happen.
@@ -154,6 +158,10 @@ impl World {
             Fault::Reboot(guest) => self.record_reboot(guest),
             Fault::WakeUp(guest) => self.wake_up(guest),
             Fault::IoError(guest, host) => self.fail_disk(guest, host),
+            Fault::Abort(guest, host) => {
+                let _ = self.abort(guest, host);
+            }
+            Fault::ColdStart(guest, host) => self.cold_start(guest, host),
         }
     }
 
@@ -299,6 +307,18 @@ impl World {
     fn wake_up(&mut self, guest: GuestId) {
         for copy in &mut self.resident_mut(guest).copies {
             copy.woke_up |= copy.life.runs();
+        }
+    }
+
+    /// Nothing happens where libvirt would refuse it: without a definition, with a copy that is there, or while one is awaited.
+    fn cold_start(&mut self, guest: GuestId, host: HostId) {
+        let resident = self.resident(guest);
+        let is_possible = self.reached(host).is_ok()
+            && resident.defined_on.contains(&host)
+            && resident.copy(host).is_none()
+            && self.jobs_where(|job| job.guest == guest && job.destination == host).is_empty();
+        if is_possible {
+            self.add_copy(guest, host, Life::Running, DEFAULT_SETTINGS, None);
         }
     }
 

@@ -63,6 +63,11 @@ pub const UNLIMITED_BYTES_PER_SECOND: u64 = ((i64::MAX as u64) >> 20) << 20;
 
 /// QEMU's own default, which libvirt leaves alone.
 const DEFAULT_DOWNTIME_LIMIT_MS: u64 = 300;
+/// What a guest's limits are when it is started.
+const DEFAULT_SETTINGS: Settings = Settings {
+    downtime_limit_ms: DEFAULT_DOWNTIME_LIMIT_MS,
+    bandwidth_limit_bytes_per_second: UNLIMITED_BYTES_PER_SECOND,
+};
 
 /// Names a host of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,11 +240,7 @@ impl World {
     pub fn add_guest(&mut self, host: HostId, machine: VirtualMachine) -> GuestId {
         let life = if machine.memory.paused { Life::Paused } else { Life::Running };
         let guest = self.add_guest_that_is_off(host, machine);
-        let settings = Settings {
-            downtime_limit_ms: DEFAULT_DOWNTIME_LIMIT_MS,
-            bandwidth_limit_bytes_per_second: UNLIMITED_BYTES_PER_SECOND,
-        };
-        self.add_copy(guest, host, life, settings, None);
+        self.add_copy(guest, host, life, DEFAULT_SETTINGS, None);
         guest
     }
 

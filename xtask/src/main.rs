@@ -45,7 +45,8 @@ enum Verb {
         /// Leave out the migrations between real hosts
         #[arg(long)]
         fast: bool,
-        /// Add what takes hours: every slice of the exploration, and ten million migrations of the fuzzer
+        /// Add what takes hours: every slice of the exploration, ten million migrations of the fuzzer, and the program without
+        /// libvirt
         #[arg(long, conflicts_with = "fast")]
         long: bool,
     },

@@ -152,7 +152,6 @@ try {
     await one.goto(first.address);
     await one.getByText("connected", { exact: true }).waitFor();
     const two = await late.newPage();
-    await two.goto("about:blank");
     await two.addInitScript(() => { globalThis.late = true; });
     await two.goto(first.address);
     await two.getByRole("button", { name: "Migrate web" }).waitFor();

@@ -277,7 +277,7 @@ impl Course {
             _ if outcome.unsettled.is_some() => false,
             Some(Side::Source) => !here && (there || !self.copies_may_die),
             Some(Side::Destination) => !there && (here || !self.copies_may_die),
-            // One that somebody started after the last look is the oracle's matter: it knows what was looked at.
+            // One that somebody started after the last observation is for the oracle: its history has the observations.
             None => said.is_lost() && (here || there) && !self.copies_may_start,
         };
         wrong.then_some(Broken::WrongPlace(said))

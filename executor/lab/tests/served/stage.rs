@@ -12,6 +12,7 @@ use whimbrel_core::{Action, Output, journal};
 use whimbrel_lab::{Guest, GuestSpec, Lab, LabOptions};
 
 use crate::harness::Service;
+use crate::ssh::assert_moved;
 
 const LONG: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(1);
@@ -124,6 +125,17 @@ impl Stage {
         let mut command = self.lab.alpha().command("python3");
         command.args(["-c", fault.program()]).arg(self.store());
         Prepared::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// The guest has arrived with all of its memory, and its only migration, whose call was made once, is completed.
+    pub(crate) fn assert_completed(&self, service: &Service, path: &str, guest: &Guest) {
+        let (_, one) = service.get(path);
+        assert_eq!(
+            (&one["state"], &one["outcome"]["guest"]),
+            (&json!("completed"), &json!("destination_running"))
+        );
+        assert_recorded(service, path, 1);
+        assert_moved(&self.lab, guest);
     }
 
     /// The guest runs on the source, and no copy of it is anywhere.

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
+use super::lock;
 use crate::panics;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -61,7 +62,7 @@ impl Lane {
     }
 
     fn put(&self, kind: Kind, work: Work) {
-        let mut state = self.queue.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.queue.state);
         if kind == Kind::Look {
             state.waiting.retain(|(kind, _)| *kind == Kind::Deed);
         }
@@ -78,7 +79,7 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        self.queue.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        lock(&self.queue.state).closed = true;
         self.queue.changed.notify_one();
     }
 }
@@ -90,14 +91,13 @@ impl Queue {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
                 let text = panics::text(&*panic);
                 tracing::error!(lane = name, text, "a call to a host panicked, and is not answered");
-                let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
-                panics.push(format!("a call to a host panicked (`{name}`): {text}"));
+                lock(&self.panics).push(format!("a call to a host panicked (`{name}`): {text}"));
             }
         }
     }
 
     fn next(&self) -> Option<Work> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         loop {
             if state.closed {
                 return None;

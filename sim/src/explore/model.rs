@@ -114,6 +114,8 @@ pub(crate) struct Model {
     pub(crate) restarted_here: bool,
     /// The guest was started on the destination from its disks, by somebody else.
     pub(crate) restarted_there: bool,
+    /// Somebody else has begun to migrate the guest.
+    pub(crate) is_moved_by_others: bool,
     /// The guest woke up in post-copy: its destination reports it as plainly running until its memory has arrived.
     pub(crate) woke_up: bool,
     /// The source's guest is stopped for a reason that has nothing to do with the migration.
@@ -152,6 +154,7 @@ impl Model {
             ran_there: false,
             restarted_here: false,
             restarted_there: false,
+            is_moved_by_others: false,
             woke_up: false,
             halted_here: false,
             defined_here: true,

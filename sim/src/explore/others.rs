@@ -2,7 +2,8 @@
 //!
 //! None of it is forbidden to them, so none of it is a violation. What the machine does after it is.
 
-use super::model::{Here, Host, Model, There};
+use super::model::{Here, Host, Model, Stage, There};
+use super::scope::Scope;
 
 impl Model {
     /// libvirt reports a guest that wakes up as running, whatever the migration does (`qemuProcessHandlePMWakeup`).
@@ -66,6 +67,39 @@ impl Model {
             self.there = There::Running;
             self.ran_there = true;
             self.restarted_there = true;
+        }
+        can
+    }
+
+    /// Somebody else's migrate call: the job lock is theirs until it ends, and the call returns to them alone. It takes the same
+    /// steps as ours.
+    pub(super) fn is_migrated_away(&mut self, scope: &Scope) -> bool {
+        let made_disks = self.made_disks;
+        let can = !self.offline && self.source == Host::Up && self.begin(scope);
+        self.has_caller = false;
+        self.is_moved_by_others |= can;
+        // What theirs creates is not ours to remove.
+        self.made_disks = made_disks;
+        can
+    }
+
+    /// A whole migration in one step: our machine gives no command to a destination between its steps that could meet it.
+    pub(super) fn is_migrated_back(&mut self, scope: &Scope) -> bool {
+        let can = self.stage == Stage::None
+            && self.there == There::Running
+            && self.here == Here::Gone
+            && self.source == Host::Up
+            && self.destination == Host::Up
+            && self.is_joined();
+        if can {
+            self.is_moved_by_others = true;
+            self.there = There::Nothing;
+            self.here = Here::Running;
+            self.ran_there = false;
+            self.postcopy_began = false;
+            self.halted_here = false;
+            self.defined_here |= scope.persistent;
+            self.defined_there &= !scope.persistent;
         }
         can
     }

@@ -38,6 +38,10 @@ pub enum Break {
     SourceStarted,
     /// Somebody else starts the guest on the destination from its disks.
     DestinationStarted,
+    /// Somebody else begins to migrate the guest to the destination.
+    MigratedAway,
+    /// Somebody else migrates the guest from the destination back to the source.
+    MigratedBack,
 }
 
 /// Something that is mended.
@@ -52,7 +56,7 @@ pub enum Mend {
 }
 
 impl Break {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::SourceDaemon,
         Self::DestinationDaemon,
         Self::SourceHost,
@@ -69,6 +73,8 @@ impl Break {
         Self::DestinationResumed,
         Self::SourceStarted,
         Self::DestinationStarted,
+        Self::MigratedAway,
+        Self::MigratedBack,
     ];
 }
 
@@ -100,6 +106,8 @@ impl Model {
             Break::SourceResumed => scope.others && next.source_guest_is_resumed(),
             Break::DestinationResumed => scope.others && next.destination_guest_is_resumed(),
             Break::SourceStarted => scope.others && next.source_guest_is_started(),
+            Break::MigratedAway => scope.others && next.is_migrated_away(scope),
+            Break::MigratedBack => scope.others && next.is_migrated_back(scope),
             Break::DestinationStarted => scope.others && next.destination_guest_is_started(),
         };
         can.then_some(next)

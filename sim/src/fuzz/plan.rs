@@ -90,6 +90,8 @@ pub enum What {
     Abort,
     /// Somebody starts the guest from its disks on a host.
     ColdStart(bool),
+    /// Somebody else migrates the guest to the other host; from the source if true.
+    Migrate(bool),
 }
 
 const KINDS: u64 = 12;
@@ -133,21 +135,22 @@ impl Plan {
     }
 
     /// The plan of a seed, with a guest that powers off, boots and sleeps when it likes, and with others that pause and
-    /// resume it, end its migration, or start it from its disks.
+    /// resume it, end its migration, migrate it themselves, or start it from its disks.
     #[must_use]
     pub fn with_others(seed: u64) -> Self {
         let mut plan = Self::of(seed);
         let mut random = Random::from_seed(seed ^ OTHERS);
         for _ in 0..random.below(MOST_BY_OTHERS + 1) {
             let side = random.below(2) == 0;
-            let what = match random.below(11) {
+            let what = match random.below(13) {
                 0..4 => What::PowerOff,
                 4 => What::Reboot,
                 5 => What::WakeUp,
                 6 => What::Pause(side),
                 7 => What::Unpause(side),
                 8 => What::Abort,
-                _ => What::ColdStart(side),
+                9 | 10 => What::ColdStart(side),
+                _ => What::Migrate(side),
             };
             let (when, after_ms) = moment(&mut random);
             plan.troubles.push(Trouble { when, after_ms, what });

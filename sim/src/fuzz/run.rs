@@ -100,6 +100,9 @@ struct Course {
     copies_may_die: bool,
     /// Whether somebody may start the guest from its disks.
     copies_may_start: bool,
+    /// Whether somebody else may migrate the guest: then it may have moved since it was observed last. Where it was observed
+    /// is for the oracle.
+    copies_may_move: bool,
     /// How far a downtime may be off, in ms, when nothing but requests happens; none when something keeps it from being
     /// observed.
     downtime_precision_ms: Option<u64>,
@@ -125,10 +128,15 @@ impl Course {
         if with_journal {
             driver.keep_journal();
         }
-        let takes_copies =
-            |what| matches!(what, What::Guest(_) | What::Host(..) | What::PowerOff | What::ColdStart(_));
+        let takes_copies = |what| {
+            matches!(
+                what,
+                What::Guest(_) | What::Host(..) | What::PowerOff | What::ColdStart(_) | What::Migrate(_)
+            )
+        };
         let copies_may_die = plan.troubles.iter().any(|trouble| takes_copies(trouble.what));
         let copies_may_start = plan.troubles.iter().any(|trouble| matches!(trouble.what, What::ColdStart(_)));
+        let copies_may_move = plan.troubles.iter().any(|trouble| matches!(trouble.what, What::Migrate(_)));
         let asks_only = plan.troubles.iter().all(|trouble| matches!(trouble.what, What::Request(_)));
         let downtime_precision_ms = asks_only.then_some(plan.poll_interval_ms + LATENCY_MS);
         let mut course = Self {
@@ -139,6 +147,7 @@ impl Course {
             destination,
             copies_may_die,
             copies_may_start,
+            copies_may_move,
             downtime_precision_ms,
             told_as: |input| input,
         };
@@ -199,6 +208,7 @@ impl Course {
             What::PowerOff => (Fault::PowerOff(self.guest), None),
             What::Reboot => (Fault::Reboot(self.guest), None),
             What::WakeUp => (Fault::WakeUp(self.guest), None),
+            What::Migrate(side) => (Fault::Migrate(self.guest, host(side), host(!side)), None),
             What::Abort => (Fault::Abort(self.guest, self.source), None),
             What::ColdStart(side) => (Fault::ColdStart(self.guest, host(side)), None),
             What::Pause(side) => (Fault::Pause(self.guest, host(side)), None),
@@ -275,6 +285,7 @@ impl Course {
             _ if outcome.ending == Ending::InDoubt => false,
             // A side that could not be asked is named; what is there may have come to run since.
             _ if outcome.unsettled.is_some() => false,
+            Some(_) if self.copies_may_move => false,
             Some(Side::Source) => !here && (there || !self.copies_may_die),
             Some(Side::Destination) => !there && (here || !self.copies_may_die),
             // One that somebody started after the last observation is for the oracle: its history has the observations.
@@ -300,8 +311,19 @@ impl Course {
         let ends = [self.source, self.destination].map(World::recorded_host);
         let may_be_stale = is_spoilt || is_started_by_others_after_hand_over(history);
         let is_false = |claim: &Claim| {
-            let may_be_false = may_be_stale && matches!(claim, Claim::StandsOn(_));
-            !may_be_false && check_claim(history, *claim).is_err()
+            let is_excused = match *claim {
+                Claim::StandsOn(_) => may_be_stale,
+                // What somebody else's migration leaves on a host is not ours to report.
+                Claim::NoCopyOn(_) | Claim::NotDefinedOn(_) => self.copies_may_move,
+                // A guest that somebody else migrates is reported as migrating by its host, whether or not its CPUs run.
+                Claim::RunsOn(host) | Claim::CopyRunsOn(host) => {
+                    self.copies_may_move && check_claim(history, Claim::StandsOn(host)).is_ok()
+                }
+                // One that is migrated back, and does not run, is taken for what our post-copy left there.
+                Claim::Lost => self.copies_may_move,
+                _ => false,
+            };
+            !is_excused && check_claim(history, *claim).is_err()
         };
         claims(outcome, ends).into_iter().find(is_false).map(Broken::Claim)
     }

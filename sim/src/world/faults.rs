@@ -5,7 +5,7 @@ use whimbrel_core::{Answer, Failure, Fault as FailureClass, Observation};
 use super::agenda::Due;
 use super::guests::Life;
 use super::hosts::Manner;
-use super::job::{Job, Leg, SourceEnd, Stage};
+use super::job::{Job, Leg, MigrateOptions, SourceEnd, Stage};
 use super::truth::Doer;
 use super::{DEFAULT_SETTINGS, GuestId, HostId, JobId, PortId, Told, World};
 use crate::qemu::SourceMigration;
@@ -54,6 +54,9 @@ pub enum Fault {
     Abort(GuestId, HostId),
     /// Somebody starts the guest from its disks on a host that has its definition and no copy of it, as high availability does.
     ColdStart(GuestId, HostId),
+    /// Somebody migrates the guest from the first host to the second, as `virsh migrate` does: refused where libvirt's job
+    /// lock refuses it, and otherwise the holder of that lock.
+    Migrate(GuestId, HostId, HostId),
 }
 
 /// The moment at which something is to happen.
@@ -162,6 +165,7 @@ impl World {
                 let _ = self.abort(guest, host);
             }
             Fault::ColdStart(guest, host) => self.cold_start(guest, host),
+            Fault::Migrate(guest, source, destination) => self.migrate_by_others(guest, source, destination),
         }
     }
 
@@ -320,6 +324,18 @@ impl World {
         if is_possible {
             self.add_copy(guest, host, Life::Running, DEFAULT_SETTINGS, None);
         }
+    }
+
+    /// A guest with a definition takes it along and leaves none behind (`--persistent --undefinesource`).
+    fn migrate_by_others(&mut self, guest: GuestId, source: HostId, destination: HostId) {
+        let moves_definition = self.resident(guest).defined_on.contains(&source);
+        let options = MigrateOptions {
+            persist_destination: moves_definition,
+            undefine_source: moves_definition,
+            ..MigrateOptions::default()
+        };
+        // A refusal is an answer to that caller alone.
+        let _ = self.begin(guest, source, destination, options, None);
     }
 
     fn lose_host(&mut self, host: HostId) {

@@ -6,6 +6,9 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(feature = "xml")]
+#[macro_use]
+extern crate std;
 
 #[macro_use]
 mod contract;
@@ -16,10 +19,14 @@ mod facts;
 mod finding;
 mod host;
 mod inventory;
+#[cfg(feature = "xml")]
+mod printable;
 mod request;
 pub mod sameness;
 mod scalar;
 mod storage;
+#[cfg(feature = "xml")]
+pub mod xml;
 
 pub use device::{CharacterDevice, Disk, Filesystem, Graphics, HostDevice, NetworkCard, SharedMemory, Tpm};
 pub use domain::{CpuFeature, Domain, GuestCpu, MemoryDevice, RunState};
@@ -27,6 +34,8 @@ pub use facts::{Facts, Phase};
 pub use finding::{About, Activation, FactGroup, Finding, Rule, SettingsError, Verdict};
 pub use host::{CpuComparison, CpuModel, Host, HostCpu, HugePages, Machine, Namesake, NumaNode};
 pub use inventory::{Device, Link, Network, Pool};
+#[cfg(feature = "xml")]
+pub use printable::printable;
 pub use request::{Request, StorageCopy};
 pub use scalar::{Attribute, Scalar};
 pub use storage::{DiskStorage, Identity, Sharing, StorageSide};

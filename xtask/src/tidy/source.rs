@@ -13,7 +13,7 @@ const DEBUGGING: &str = concat!("db", "g!");
 const UNSAFE: &str = concat!("un", "safe");
 /// The only places: what talks to C, and what loads compiled packs.
 const FOREIGN: &str = "executor/src/libvirt/sys/";
-const COMPILED: &str = "plugins/src/host/trusted.rs";
+const COMPILED: &str = "plugins/host/src/host/trusted.rs";
 /// The glue of the packs, which is generated: nothing written by hand there is unsafe; and their allocator, which is to be
 /// told that there is one thread.
 const GLUE: &str = "plugins/packs/src/pack.rs";

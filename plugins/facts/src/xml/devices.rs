@@ -1,12 +1,14 @@
 //! The devices of a guest's definition.
 
+use std::prelude::rust_2024::*;
+
 use std::collections::BTreeSet;
 
-use roxmltree::Node;
-use whimbrel_facts::{
+use crate::{
     CharacterDevice, Disk, Domain, Filesystem, Graphics, HostDevice, MemoryDevice, NetworkCard, SharedMemory,
     Tpm,
 };
+use roxmltree::Node;
 
 use super::node::{at, attribute, child, children, kib, number, small};
 
@@ -47,7 +49,7 @@ pub(super) fn read(devices: Node<'_, '_>, guest: &mut Domain, strange: &mut BTre
             "memory" => guest.memory_devices.push(memory(node)),
             "serial" | "parallel" | "console" | "channel" => guest.character_devices.push(character(node)),
             name if HARMLESS.contains(&name) => {}
-            name => drop(strange.insert(crate::host::printable(&format!("devices/{name}")))),
+            name => drop(strange.insert(crate::printable(&format!("devices/{name}")))),
         }
     }
     guest.free_root_ports = free_root_ports(devices);

@@ -17,22 +17,30 @@ pub struct Shipped {
 
 /// Every shipped pack, in the order in which they report.
 pub const SHIPPED: [Shipped; 4] = [
-    Shipped { name: "guest", bytes: include_bytes!("../shipped/guest.wasm"), native: &whimbrel_rules::GUEST },
-    Shipped { name: "hosts", bytes: include_bytes!("../shipped/hosts.wasm"), native: &whimbrel_rules::HOSTS },
+    Shipped {
+        name: "guest",
+        bytes: include_bytes!("../../shipped/guest.wasm"),
+        native: &whimbrel_rules::GUEST,
+    },
+    Shipped {
+        name: "hosts",
+        bytes: include_bytes!("../../shipped/hosts.wasm"),
+        native: &whimbrel_rules::HOSTS,
+    },
     Shipped {
         name: "storage",
-        bytes: include_bytes!("../shipped/storage.wasm"),
+        bytes: include_bytes!("../../shipped/storage.wasm"),
         native: &whimbrel_rules::STORAGE,
     },
     Shipped {
         name: "request",
-        bytes: include_bytes!("../shipped/request.wasm"),
+        bytes: include_bytes!("../../shipped/request.wasm"),
         native: &whimbrel_rules::REQUEST,
     },
 ];
 
 /// The digests of the shipped packs, as they were committed.
-pub const LOCK: &str = include_str!("../shipped/rules.lock");
+pub const LOCK: &str = include_str!("../../shipped/rules.lock");
 
 /// Loads every shipped pack, into a sandbox of their own.
 ///

@@ -4,8 +4,8 @@
 
 use wit_parser::{Resolve, WorldId};
 
-const LIVE: &str = include_str!("../wit/rules.wit");
-const FROZEN: &str = include_str!("../wit/frozen/rules-1.0.0.wit");
+const LIVE: &str = include_str!("../../wit/rules.wit");
+const FROZEN: &str = include_str!("../../wit/frozen/rules-1.0.0.wit");
 
 fn world(text: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
-#[path = "../rules/tests/common/mod.rs"]
+#[path = "../../rules/tests/common/mod.rs"]
 mod common;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Small steps through a document. What is not there is an empty text or none, never an error.
 
+use std::prelude::rust_2024::*;
+
 use roxmltree::Node;
 
 /// The first child of this name.

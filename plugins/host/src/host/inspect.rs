@@ -1,6 +1,7 @@
 //! What a component is, found out without compiling or running anything of it.
 
 use wasmparser::{Parser, Payload};
+use whimbrel_facts::printable;
 use wit_component::DecodedWasm;
 use wit_parser::WorldItem;
 
@@ -101,16 +102,4 @@ fn exports(bytes: &[u8]) -> Result<(), Refusal> {
     let found = if ours.is_empty() { found } else { ours };
     let found = if found.is_empty() { "nothing".to_owned() } else { printable(&found.join(", ")) };
     Err(Refusal::Contract { found })
-}
-
-/// Text of a guest as it may be shown on a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    let safe = |c: char| {
-        let is_control = c.is_control() && c != '\n';
-        // Marks that change the direction of text can make a line read as another one.
-        let is_direction =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if is_control || is_direction { c.escape_unicode().to_string() } else { c.to_string() }
-    };
-    text.chars().map(safe).collect()
 }

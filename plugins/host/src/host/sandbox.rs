@@ -4,7 +4,8 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre,
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder, Trap};
 
 use super::engine::Limits;
-use super::inspect::{CONTRACT, printable};
+use super::inspect::CONTRACT;
+use whimbrel_facts::printable;
 
 /// What a call gave, and what it took.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 //! The document is written again from what was parsed; comments and processing instructions are left out. It must
 //! never be given to a hypervisor where something was taken out: see [`REDACTED`].
 
+use std::prelude::rust_2024::*;
+
 use std::fmt::Write as _;
 
 use roxmltree::{Attribute, Node};

@@ -15,11 +15,11 @@ mod set;
 pub mod shipped;
 mod thin;
 mod toml_file;
-pub mod xml;
 
 pub use set::{INCOMPLETE, Judged, Judgement, RuleSet};
 pub use thin::facts as facts_of_core;
 pub use whimbrel_facts as facts;
+pub use whimbrel_facts::xml;
 
 use whimbrel_core::{Severity, Verdict};
 use whimbrel_facts::{Finding, Verdict as Conclusion};

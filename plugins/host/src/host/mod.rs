@@ -13,7 +13,7 @@ mod trusted;
 
 pub use cache::Cache;
 pub use engine::{Allocation, Host, HostError, Limits};
-pub(crate) use inspect::printable;
+
 pub use inspect::{CONTRACT, Inspection, Refusal, inspect};
 pub use pack::Pack;
 pub use sandbox::{Answer, Stop};

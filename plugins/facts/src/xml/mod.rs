@@ -4,6 +4,8 @@
 //! Documents may come from anybody: those with a document type, too deep or too large are refused before they are
 //! parsed. Nothing here asks a host.
 
+use std::prelude::rust_2024::*;
+
 mod capabilities;
 mod devices;
 mod domain;
@@ -62,7 +64,7 @@ fn parse<'x>(xml: &'x str, wanted: &'static str) -> Result<Document<'x>, XmlErro
     if found == wanted {
         Ok(document)
     } else {
-        Err(XmlError::Other { found: crate::host::printable(found), wanted })
+        Err(XmlError::Other { found: crate::printable(found), wanted })
     }
 }
 

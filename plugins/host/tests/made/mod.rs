@@ -5,7 +5,7 @@
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-const CONTRACT: &str = include_str!("../../wit/rules.wit");
+const CONTRACT: &str = include_str!("../../../wit/rules.wit");
 
 /// What is put into the pack.
 pub(crate) struct Parts<'a> {

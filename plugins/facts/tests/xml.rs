@@ -1,10 +1,10 @@
 //! libvirt's XML: whatever it holds is read, what is not understood is named, and hostile documents are refused.
 
 use proptest::prelude::*;
-use whimbrel_facts::{Attribute, Host, Machine, Scalar};
-use whimbrel_plugins::xml::{
+use whimbrel_facts::xml::{
     XmlError, capabilities, domain, domain_attributes, domain_capabilities, node_device, pool,
 };
+use whimbrel_facts::{Attribute, Host, Machine, Scalar};
 
 const GUEST: &str = "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>web</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>

@@ -1,9 +1,11 @@
 //! A guest's definition.
 
+use std::prelude::rust_2024::*;
+
 use std::collections::BTreeSet;
 
+use crate::{Attribute, CpuFeature, Domain, GuestCpu, Scalar};
 use roxmltree::Node;
-use whimbrel_facts::{Attribute, CpuFeature, Domain, GuestCpu, Scalar};
 
 use super::devices;
 use super::node::{at, attribute, child, children, kib, number, numbers, small, text};
@@ -86,7 +88,7 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     let mut strange: BTreeSet<String> = root
         .children()
         .filter(|node| node.is_element() && !is_known(*node))
-        .map(|node| crate::host::printable(node.tag_name().name()))
+        .map(|node| crate::printable(node.tag_name().name()))
         .collect();
     if let Some(node) = child(root, "devices") {
         devices::read(node, &mut guest, &mut strange);
@@ -180,7 +182,7 @@ fn metadata(root: Node<'_, '_>) -> Vec<String> {
     let kept = child(root, "metadata").into_iter().flat_map(|node| node.children()).filter(Node::is_element);
     let names: BTreeSet<String> = kept
         .map(|node| node.tag_name().namespace().unwrap_or(node.tag_name().name()))
-        .map(crate::host::printable)
+        .map(crate::printable)
         .collect();
     names.into_iter().collect()
 }

@@ -1,7 +1,9 @@
 //! Storage pools, networks and devices of a host.
 
+use std::prelude::rust_2024::*;
+
+use crate::{Device, Link, Network, Pool};
 use roxmltree::Node;
-use whimbrel_facts::{Device, Link, Network, Pool};
 
 use super::node::{at, attribute, bytes, child, children, number, small, text};
 use super::{XmlError, parse};

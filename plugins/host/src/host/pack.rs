@@ -8,8 +8,8 @@ use wasmtime::component::InstancePre;
 use whimbrel_facts::{About, Activation, FactGroup, Facts, Finding, SettingsError};
 
 use super::engine::{HostError, Limits};
-use super::inspect::printable;
 use super::sandbox::{Answer, Stop, call};
+use whimbrel_facts::printable;
 
 /// A pack that can be asked. Cloning shares it.
 #[derive(Clone)]

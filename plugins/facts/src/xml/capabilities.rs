@@ -1,7 +1,9 @@
 //! What a host says that it, and guests on it, can have.
 
+use std::prelude::rust_2024::*;
+
+use crate::{CpuModel, Host, Machine, NumaNode};
 use roxmltree::Node;
-use whimbrel_facts::{CpuModel, Host, Machine, NumaNode};
 
 use super::node::{at, attribute, child, children, kib, number, small, text};
 use super::{XmlError, parse};

@@ -63,6 +63,31 @@ fn a_source_is_not_resumed_after_the_guest_ran_and_powered_off_on_the_destinatio
 }
 
 /// The guest wakes up in post-copy, and libvirt reports it as running; the driver was gone meanwhile.
+/// The destination ran the guest for a moment and lost its power; somebody else then migrated the source's copy, which had been
+/// paused and was older than the disks, to the destination again.
+#[test]
+fn a_copy_that_somebody_else_made_of_a_stale_source_is_not_resumed() {
+    let plan = Plan {
+        seed: 8_856_596,
+        writes_per_second: 0,
+        is_persistent: false,
+        postcopy: false,
+        limits: false,
+        timeout_ms: None,
+        poll_interval_ms: 1_000,
+        troubles: vec![
+            Trouble { when: When::At(Milestone::Started), after_ms: 0, what: What::Host(false, 50) },
+            Trouble {
+                when: When::At(Milestone::Copying),
+                after_ms: 0,
+                what: What::Request(Request::React(Wish::Pause)),
+            },
+            Trouble { when: When::Begin, after_ms: 3_069, what: What::Migrate(true) },
+        ],
+    };
+    assert_eq!(run_with_oracle(&plan, false).broken, None);
+}
+
 #[test]
 fn the_source_half_of_a_post_copy_is_kept_when_the_guest_has_woken_up() {
     let plan = Plan {

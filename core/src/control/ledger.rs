@@ -60,10 +60,28 @@ pub enum Mark {
     /// What is known of the migration was inferred from a journal that could not be replayed: nothing is destroyed or
     /// undefined on such knowledge.
     Inferred,
+    /// The destination was seen without the guest after it had been seen with it: a copy that is there later is somebody else's,
+    /// and may have been made of a source that was older than the disks.
+    DestinationEmptied,
 }
 
+/// One bit for each mark. Three bytes, so that the ledger stays at eight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Marks(u16);
+struct Marks([u8; 3]);
+
+impl Marks {
+    const fn bits(self) -> u32 {
+        let [low, middle, high] = self.0;
+        u32::from_le_bytes([low, middle, high, 0])
+    }
+
+    const fn of(bits: u32) -> Self {
+        let [low, middle, high, _] = bits.to_le_bytes();
+        Self([low, middle, high])
+    }
+}
+
+const _: () = assert!(Mark::ALL.len() <= 24, "every mark has a bit");
 
 impl Ledger {
     pub(super) fn new(plan: Changes, asked: super::Asked) -> Self {
@@ -85,7 +103,7 @@ impl Ledger {
     /// Whether this is true of the migration.
     #[must_use]
     pub const fn has(&self, mark: Mark) -> bool {
-        self.marks.0 & mark.bit() != 0
+        self.marks.bits() & mark.bit() != 0
     }
 
     pub(crate) fn mark(&mut self, mark: Mark) {
@@ -112,6 +130,9 @@ impl Ledger {
         let is_there = !state.is_gone() && state != CopyState::Unknown;
         if side == Side::Destination && is_there {
             self.mark(Mark::DestinationReceives);
+        }
+        if side == Side::Destination && state.is_gone() && self.has(Mark::DestinationReceives) {
+            self.mark(Mark::DestinationEmptied);
         }
         if side == Side::Destination && is_there && state != CopyState::Incoming
             || self.has_stored_definition(side, state)
@@ -188,17 +209,14 @@ impl Ledger {
     }
 
     pub(super) fn set(&mut self, mark: Mark, holds: bool) {
-        if holds {
-            self.marks.0 |= mark.bit();
-        } else {
-            self.marks.0 &= !mark.bit();
-        }
+        let bits = self.marks.bits();
+        self.marks = Marks::of(if holds { bits | mark.bit() } else { bits & !mark.bit() });
     }
 }
 
 impl Mark {
     /// Every mark.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::CancelAsked,
         Self::SwitchoverBegan,
         Self::DestinationReceives,
@@ -215,9 +233,10 @@ impl Mark {
         Self::PostcopyAtTimeout,
         Self::DestinationRan,
         Self::Inferred,
+        Self::DestinationEmptied,
     ];
 
-    const fn bit(self) -> u16 {
-        1 << self as u16
+    const fn bit(self) -> u32 {
+        1 << self as u32
     }
 }

@@ -112,6 +112,10 @@ impl Sighting {
             (Is::Running, Is::Absent) => Assessment::SourceRuns,
             (Is::Running, Is::Defined) if ledger.has(Mark::DefinedThere) => Assessment::SourceRuns,
             (Is::Running, Is::Defined) => Assessment::UndefineDestination,
+            // Ours has ended there before: this one is somebody else's, and not ours to end.
+            (Is::Running, Is::Incoming | Is::Stopped | Is::Paused) if ledger.has(Mark::DestinationEmptied) => {
+                Assessment::SourceRuns
+            }
             (Is::Running, Is::Incoming | Is::Stopped | Is::Paused) => Assessment::DestroyDestination,
             (Is::Running, Is::Running | Is::Migrating | Is::Postcopy | Is::PostcopyFailed) => Assessment::Both,
 
@@ -137,7 +141,7 @@ impl Sighting {
             (Is::Defined, Is::Running) if ledger.has(Mark::TakesDefinition) => Assessment::UndefineSource,
             (Is::Absent | Is::Defined, Is::Running | Is::Migrating) => Assessment::DestinationRuns,
             (Is::Absent | Is::Defined, Is::Stopped | Is::Paused) => {
-                if ledger.is_stopped_by_us(destination) {
+                if ledger.is_stopped_by_us(destination) && !ledger.has(Mark::DestinationEmptied) {
                     Assessment::ResumeDestination
                 } else {
                     Assessment::DestinationPaused
@@ -215,8 +219,8 @@ mod tests {
     fn ledgers() -> std::vec::Vec<Ledger> {
         let asked = |offline| Asked { postcopy: true, offline, at_timeout: AtTimeout::Cancel };
         let mut ledgers = std::vec![];
-        for bits in 0..=255_u8 {
-            let is = |bit: u8| bits & (1 << bit) != 0;
+        for bits in 0..=511_u16 {
+            let is = |bit: u16| bits & (1 << bit) != 0;
             let mut ledger = Ledger::new(Changes::EMPTY, asked(is(0)));
             ledger.note_found(Found {
                 run: if is(1) { GuestRun::Running } else { GuestRun::Paused },
@@ -229,6 +233,7 @@ mod tests {
                 (5, Mark::PostcopyAsked),
                 (6, Mark::PostcopySeen),
                 (7, Mark::DestinationRan),
+                (8, Mark::DestinationEmptied),
             ];
             for (bit, mark) in marks {
                 if is(bit) {
@@ -251,6 +256,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_copy_that_appears_on_an_emptied_destination_is_neither_resumed_nor_destroyed() {
+        for_every_sighting(|_, _, ledger, assessment| {
+            if ledger.has(Mark::DestinationEmptied) {
+                assert_ne!(assessment, Assessment::ResumeDestination);
+                assert_ne!(assessment, Assessment::DestroyDestination);
+            }
+        });
     }
 
     #[test]

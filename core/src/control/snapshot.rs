@@ -142,6 +142,7 @@ const fn mark_name(mark: Mark) -> &'static str {
         Mark::PostcopyAtTimeout => "postcopy_at_timeout",
         Mark::DestinationRan => "destination_ran",
         Mark::Inferred => "inferred",
+        Mark::DestinationEmptied => "destination_emptied",
     }
 }
 

@@ -240,7 +240,7 @@ impl State {
                 if self.model.here == Here::Running {
                     return Err(Violation::TwoRun);
                 }
-                if self.model.restarted_here {
+                if self.model.restarted_here || self.model.is_stale_one_moved {
                     return Err(Violation::StaleResumed);
                 }
                 self.model.there = There::Running;

@@ -116,6 +116,8 @@ pub(crate) struct Model {
     pub(crate) restarted_there: bool,
     /// Somebody else has begun to migrate the guest.
     pub(crate) is_moved_by_others: bool,
+    /// They moved a copy that stood still and was older than the disks.
+    pub(crate) is_stale_one_moved: bool,
     /// The guest woke up in post-copy: its destination reports it as plainly running until its memory has arrived.
     pub(crate) woke_up: bool,
     /// The source's guest is stopped for a reason that has nothing to do with the migration.
@@ -155,6 +157,7 @@ impl Model {
             restarted_here: false,
             restarted_there: false,
             is_moved_by_others: false,
+            is_stale_one_moved: false,
             woke_up: false,
             halted_here: false,
             defined_here: true,

@@ -75,9 +75,11 @@ impl Model {
     /// steps as ours.
     pub(super) fn is_migrated_away(&mut self, scope: &Scope) -> bool {
         let made_disks = self.made_disks;
+        let is_stale = self.here == Here::Paused && self.ran_there;
         let can = !self.offline && self.source == Host::Up && self.begin(scope);
         self.has_caller = false;
         self.is_moved_by_others |= can;
+        self.is_stale_one_moved |= can && is_stale;
         // What theirs creates is not ours to remove.
         self.made_disks = made_disks;
         can

@@ -31,7 +31,7 @@ const PLAIN: Scope = Scope {
 
 /// Every slice, the small ones first.
 #[must_use]
-pub fn slices() -> [Slice; 14] {
+pub fn slices() -> [Slice; 15] {
     let slice = |name, scope, is_long| Slice { name, scope, is_long };
     [
         slice("faults", Scope { faults: 2, requests: 0, persistent: true, ..PLAIN }, false),
@@ -52,6 +52,11 @@ pub fn slices() -> [Slice; 14] {
         slice("others", Scope { faults: 2, requests: 0, persistent: true, others: true, ..PLAIN }, false),
         slice("others-transient", Scope { faults: 2, requests: 0, others: true, ..PLAIN }, false),
         slice("others-and-requests", Scope { others: true, ..PLAIN }, true),
+        slice(
+            "more-others",
+            Scope { faults: 2, others: true, postcopy: false, restarts: false, ..PLAIN },
+            true,
+        ),
         slice("hints-and-requests", Scope { restarts: false, ..Scope::everything(0, 1) }, true),
         slice("two-requests", Scope { faults: 1, requests: 2, host_losses: false, ..PLAIN }, true),
         slice("everything", Scope { hints: false, others: false, ..Scope::everything(1, 1) }, true),

@@ -289,7 +289,7 @@ impl Course {
             Some(Side::Source) => !here && (there || !self.copies_may_die),
             Some(Side::Destination) => !there && (here || !self.copies_may_die),
             // One that somebody started after the last observation is for the oracle: its history has the observations.
-            None => said.is_lost() && (here || there) && !self.copies_may_start,
+            None => said.is_lost() && (here || there) && !self.copies_may_start && !self.copies_may_move,
         };
         wrong.then_some(Broken::WrongPlace(said))
     }
@@ -312,15 +312,14 @@ impl Course {
         let may_be_stale = is_spoilt || is_started_by_others_after_hand_over(history);
         let is_false = |claim: &Claim| {
             let is_excused = match *claim {
-                Claim::StandsOn(_) => may_be_stale,
-                // What somebody else's migration leaves on a host is not ours to report.
-                Claim::NoCopyOn(_) | Claim::NotDefinedOn(_) => self.copies_may_move,
-                // A guest that somebody else migrates is reported as migrating by its host, whether or not its CPUs run.
-                Claim::RunsOn(host) | Claim::CopyRunsOn(host) => {
-                    self.copies_may_move && check_claim(history, Claim::StandsOn(host)).is_ok()
-                }
-                // One that is migrated back, and does not run, is taken for what our post-copy left there.
-                Claim::Lost => self.copies_may_move,
+                Claim::StandsOn(_) => may_be_stale || self.copies_may_move,
+                // Theirs comes and goes, and what it leaves on a host is not ours to report. A copy that is being migrated is
+                // reported as migrating by its host, whether or not its CPUs run.
+                Claim::RunsOn(_)
+                | Claim::CopyRunsOn(_)
+                | Claim::NoCopyOn(_)
+                | Claim::NotDefinedOn(_)
+                | Claim::Lost => self.copies_may_move,
                 _ => false,
             };
             !is_excused && check_claim(history, *claim).is_err()

@@ -1,18 +1,7 @@
-//! The executor: drives real or simulated hypervisors with the migration state machine of `whimbrel-core`.
+//! The `whimbrel` program: its command line, and what it prints and draws.
+//!
+//! It registers the drivers that were built in. Nothing here decides anything about a migration.
 
 pub mod cli;
-pub mod copying;
-pub mod drive;
-pub mod hosts;
-pub mod inventory;
-#[cfg(feature = "libvirt")]
-pub mod libvirt;
-pub mod owner;
-mod panics;
-pub mod preflight;
-pub mod private;
-mod redacted;
-pub mod service;
-pub mod simulated;
-pub mod uri;
+mod drivers;
 pub mod watch;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::job::{Job, is_root};
 
-const STORE: &str = "executor/src/service/store";
+const STORE: &str = "executor/service/src/store";
 /// What holds statements.
 const SOURCES: [&str; 2] = ["mod.rs", "database.rs"];
 /// A server does not run as root: Debian's package has a user for it.
@@ -104,7 +104,7 @@ mod tests {
         let source = "let a = \"SELECT 1 \\\n     WHERE $1\"; let b = \"(number > $1)\"; \
                       let c = \"no statement\"; let d = format!(\"UPDATE x SET y WHERE {after}\");";
         assert_eq!(statements(source), ["SELECT 1 WHERE $1", "UPDATE x SET y WHERE (number > $1)"]);
-        let writer = include_str!("../../executor/src/service/store/database.rs");
+        let writer = include_str!("../../executor/service/src/store/database.rs");
         assert!(statements(writer).len() >= 8, "{:?}", statements(writer));
     }
 }

@@ -14,17 +14,17 @@ use super::args::Adopt;
 use super::migrate::{Driving, exit_of, follow, verdict};
 use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
-use crate::copying::DiskChoice;
-use crate::drive::{self, Course, Journal, Resumption};
-use crate::hosts::Route;
-use crate::owner::{Owner, unix_ms};
-use crate::preflight::Preflight;
-use crate::uri::Origin;
+use whimbrel_drive::copying::DiskChoice;
+use whimbrel_drive::hosts::Route;
+use whimbrel_drive::owner::{Owner, unix_ms};
+use whimbrel_drive::uri::Origin;
+use whimbrel_drive::{Course, Journal, Resumption};
+use whimbrel_preflight::Preflight;
 
 pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     let left = Left::open(arguments)?;
     let unusable = |source| CliError::Resumption { path: arguments.journal.clone(), source };
-    match drive::resume(&left.text, left.now, |_, _, _| ()).map_err(unusable)? {
+    match whimbrel_drive::resume(&left.text, left.now, |_, _, _| ()).map_err(unusable)? {
         Resumption::Ended(outcome) => {
             say("the migration had ended already: `whimbrel replay` shows it");
             Ok(exit_of(&outcome))
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
 pub(super) fn resolve(arguments: &Adopt) -> Result<Exit, CliError> {
     let left = Left::open(arguments)?;
     let unusable = |source| CliError::Resumption { path: arguments.journal.clone(), source };
-    match drive::examine_again(&left.text, left.now).map_err(unusable)? {
+    match whimbrel_drive::examine_again(&left.text, left.now).map_err(unusable)? {
         Some(course) => left.follow(course, arguments),
         None => Err(CliError::NotInDoubt(arguments.journal.clone())),
     }

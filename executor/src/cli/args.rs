@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use whimbrel_core::AtTimeout;
@@ -17,9 +18,9 @@ use super::check::Check;
 use super::facts::FactsVerb;
 use super::rule::args::RuleVerb;
 use super::rule::args::Set;
-use crate::service::Place;
-use crate::service::access::{Group, Role};
 use crate::watch::Format;
+use whimbrel_service::Place;
+use whimbrel_service::access::{Group, Role};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -262,7 +263,7 @@ pub(super) struct Serve {
     #[arg(long)]
     pub(super) drain: bool,
     /// How the address of a destination becomes a URI, which has to be a host or an allowed destination.
-    #[arg(long, value_name = "URI", default_value = crate::service::USUAL_TRANSPORT)]
+    #[arg(long, value_name = "URI", default_value = whimbrel_service::USUAL_TRANSPORT)]
     pub(super) transport: String,
     /// Log each command to a hypervisor as well, with the time to its answer.
     #[arg(long)]
@@ -349,8 +350,23 @@ pub(super) struct Token {
     /// Whose it is; stands in the audit record.
     pub(super) name: String,
     /// What it allows.
-    #[arg(value_enum)]
+    #[arg(value_parser = roles())]
     pub(super) role: Role,
+}
+
+/// Every role, with what it allows.
+fn roles() -> impl TypedValueParser<Value = Role> {
+    let values = Role::ALL.map(|role| {
+        PossibleValue::new(role.name()).help(match role {
+            Role::Look => "Look at everything but the audit record",
+            Role::Operate => "Begin, cancel and react to migrations",
+            Role::Define => {
+                "Give definitions for the destination as well, which name any file and network there"
+            }
+            Role::Administer => "Everything",
+        })
+    });
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Role>())
 }
 
 /// `whimbrel world`.

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use whimbrel_core::{Spec, Ways};
-use whimbrel_plugins::xml::{REDACTED, without_secrets};
+use whimbrel_facts::xml::{REDACTED, without_secrets};
 
 use super::CliError;
 use super::args::{AtTimeoutName, Simulated};
 use super::rule::args::Set;
-use crate::copying::DiskChoice;
-use crate::hosts::Route;
+use whimbrel_drive::copying::DiskChoice;
+use whimbrel_drive::hosts::Route;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option that is given or not")]

@@ -1,13 +1,13 @@
 //! `whimbrel check`: what is known to go wrong with a migration, all at once, before the guest is touched.
 
 use clap::Args;
-use whimbrel_plugins::facts::Facts;
+use whimbrel_facts::Facts;
 
 use super::asked::Asked;
 use super::rule::args::Form;
 use super::rule::{load_set, show};
 use super::{CliError, Exit, simulated};
-use crate::preflight::{self, today};
+use whimbrel_drive::today;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -28,5 +28,5 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
 pub(super) fn collect(asked: &Asked) -> Result<Facts, CliError> {
     let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
     let route = asked.route(asked.destination_xml()?);
-    Ok(preflight::facts(&hosts, &asked.spec(), &route, !asked.no_probe)?)
+    Ok(whimbrel_preflight::facts(&hosts, &asked.spec(), &route, !asked.no_probe)?)
 }

@@ -13,10 +13,10 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::args::{OneMigration, React, ReactionName, ServiceAddress};
 use super::{CliError, Exit, unix};
-use crate::service::UNIX;
-use crate::watch::units::mib;
-use crate::watch::words::clean;
 use whimbrel_core::{CopyState, Whereabouts};
+use whimbrel_drive::wording::units::mib;
+use whimbrel_drive::wording::words::clean;
+use whimbrel_service::UNIX;
 
 /// What to do where a guest runs twice, or nobody knows where it is.
 const IN_DOUBT: &str = "docs/in-doubt.md";

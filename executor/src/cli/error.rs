@@ -12,10 +12,10 @@ use whimbrel_sim::fidelity::RecordingError;
 use whimbrel_sim::fleet::FleetError;
 
 use super::Exit;
-use crate::drive::{DriveError, JournalFileError, ResumptionError};
-use crate::hosts::HostsError;
-use crate::service::access::TokenError;
-use crate::service::{ServiceError, StoreError};
+use whimbrel_drive::hosts::HostsError;
+use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
+use whimbrel_service::access::TokenError;
+use whimbrel_service::{ServiceError, StoreError};
 
 /// A command that could not be carried out.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use whimbrel_core::{Answer, Input, Observation, journal};
-use whimbrel_plugins::facts::{Facts, Host, Request};
-use whimbrel_plugins::xml;
+use whimbrel_facts::xml;
+use whimbrel_facts::{Facts, Host, Request};
 
 use super::asked::Asked;
 use super::rule::document;

@@ -9,7 +9,7 @@ use signal_hook::iterator::Signals;
 use whimbrel_core::Request;
 
 use super::CliError;
-use crate::drive::Message;
+use whimbrel_drive::Message;
 
 /// Turns signals into messages for as long as the process lives.
 pub(super) fn listen(inbox: Sender<Message>) -> Result<(), CliError> {

@@ -11,14 +11,14 @@ use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict}
 use super::args::Migrate;
 use super::rule::load_set;
 use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
-use crate::drive::{self, Course, Journal, KeepError};
-use crate::hosts::{Assignment, Hosts, HostsError, Route};
-use crate::owner::{Owner, unix_ms};
-use crate::preflight::{Opinion, Preflight};
-use crate::uri::{self, check_migrate_uri};
-use crate::watch::closing::headline;
-use crate::watch::words::Names;
 use crate::watch::{self, Format, Origin, picture};
+use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
+use whimbrel_drive::owner::{Owner, unix_ms};
+use whimbrel_drive::uri::{self, check_migrate_uri};
+use whimbrel_drive::wording::closing::headline;
+use whimbrel_drive::wording::words::Names;
+use whimbrel_drive::{Course, Journal, KeepError};
+use whimbrel_preflight::{Opinion, Preflight};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let asked = &arguments.asked;
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let spec = spec(arguments);
     let set = Arc::new(load_set(&asked.rules)?);
     let preflight = Preflight::new(set, &hosts, &spec, &route, !asked.no_probe);
-    let course = Course::begin(spec).map_err(drive::DriveError::from)?;
+    let course = Course::begin(spec).map_err(whimbrel_drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
     let owner = Owner::of_journal(&path, unix_ms());
     let circumstances = Circumstances {
@@ -69,7 +69,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     let assignment = Assignment { route: route.clone(), known: course.known_facts(), owner };
     let mut port = hosts.port(assignment, sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
-    let driven = drive::drive(course, &mut *port, &inbox, Box::new(journal), rules, Some(watcher))?;
+    let driven = whimbrel_drive::drive(course, &mut *port, &inbox, Box::new(journal), rules, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
     if exit == Exit::Left {
         say(&how_to_look_after(&route, &driven.migration));

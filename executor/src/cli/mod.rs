@@ -29,8 +29,8 @@ use std::process::ExitCode;
 
 use self::args::{Arguments, Verb};
 pub use self::error::CliError;
-use crate::{private, service};
 use clap::Parser;
+use whimbrel_drive::private;
 
 /// What the process's exit code tells. The numbers are a promise to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub enum Exit {
 #[must_use]
 pub fn main() -> ExitCode {
     // `ssh` starts this program with its question as the only argument.
-    if let Some(socket) = std::env::var_os(service::SOCKET_VARIABLE) {
-        return if service::answer(&socket).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if let Some(socket) = std::env::var_os(whimbrel_service::SOCKET_VARIABLE) {
+        return if whimbrel_service::answer(&socket).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let arguments = Arguments::parse();
     // What a rule's author makes is for others as well.

@@ -12,11 +12,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::args::{Serve, Token};
 use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
-use crate::hosts::Hosts;
-use crate::private;
-use crate::service::access::Tokens;
-use crate::service::{self, Config};
-use crate::simulated::SCHEME;
+use crate::drivers;
+use whimbrel_drive::private;
+use whimbrel_service::Config;
+use whimbrel_service::access::Tokens;
+use whimbrel_simulated::SCHEME;
 
 pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
     log(arguments.log_commands);
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
         hosts: arguments.host.clone(),
         allow_destinations: arguments.allow_destination.clone(),
         transport: arguments.transport.clone(),
-        drivers: Hosts::new(world),
+        drivers: drivers::hosts(world),
         rules: Box::new(move || load_set(&rules).map_err(|error| error.with_causes())),
         tokens: arguments.tokens.clone(),
         tls: arguments.certificate.clone().zip(arguments.key.clone()),
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
             if folder == super::state_folder() { private::make_own_folder } else { private::make_folder };
         make(folder).map_err(unwritable)?;
     }
-    let drained = service::run(config, |places, adopted| {
+    let drained = whimbrel_service::run(config, |places, adopted| {
         say(&format!("listening at {}; {adopted} migrations adopted", places.join(" and ")));
     })?;
     if let Some(drained) = drained {

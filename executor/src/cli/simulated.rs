@@ -8,8 +8,9 @@ use whimbrel_sim::world::World as SimulatedWorld;
 
 use super::args::{Simulated, World};
 use super::{CliError, Exit};
-use crate::hosts::{Hosts, HostsError};
-use crate::simulated::{SCHEME, SimulatedHosts, built_in_world, scenario_world};
+use crate::drivers;
+use whimbrel_drive::hosts::{Hosts, HostsError};
+use whimbrel_simulated::{SCHEME, SimulatedHosts, built_in_world, scenario_world};
 
 /// The drivers that these URIs need.
 pub(super) fn hosts<'a>(
@@ -18,7 +19,7 @@ pub(super) fn hosts<'a>(
 ) -> Result<Hosts, CliError> {
     let needs_world = uris.into_iter().any(|uri| uri.starts_with(SCHEME));
     let world = if needs_world { Some(connect(arguments)?) } else { None };
-    Ok(Hosts::new(world))
+    Ok(drivers::hosts(world))
 }
 
 /// The world of these arguments: another process's, or one of our own.
@@ -36,7 +37,7 @@ pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError>
 
 pub(super) fn serve(arguments: &World) -> Result<Exit, CliError> {
     let hosts = connect(&arguments.simulated)?;
-    crate::simulated::serve(&hosts, &arguments.socket)
+    whimbrel_simulated::serve(&hosts, &arguments.socket)
         .map_err(|source| CliError::Socket { path: arguments.socket.clone(), source })?;
     Ok(Exit::Done)
 }

@@ -8,8 +8,8 @@ use std::io::Write;
 use whimbrel_core::{Event, Instant, View};
 
 use super::Watcher;
-use super::words::{Names, tell};
-use crate::watch::closing;
+use whimbrel_drive::wording::closing;
+use whimbrel_drive::wording::words::{Names, tell};
 
 /// The migration's time between two lines of progress, in ms.
 const PROGRESS_EVERY_MS: u64 = 5_000;

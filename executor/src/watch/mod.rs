@@ -7,31 +7,23 @@ use std::io::{self, BufWriter};
 
 use clap::ValueEnum;
 use serde::Serialize;
+use whimbrel_core::Output;
 use whimbrel_core::journal::{self, JournalError, Replayed};
-use whimbrel_core::{Event, Instant, Output, View};
 
 #[cfg(test)]
 mod canned;
-pub mod closing;
 pub mod lines;
 pub mod ndjson;
 pub mod picture;
 pub mod report;
 #[cfg(test)]
 mod tests;
-pub(crate) mod units;
-pub(crate) mod words;
 
 pub use lines::Lines;
 pub use ndjson::Ndjson;
 pub use picture::Picture;
 pub use report::JsonReport;
-
-/// Somebody who is told everything, in order.
-pub trait Watcher {
-    /// An event, with the migration as it stands right after it.
-    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>);
-}
+pub use whimbrel_drive::Watcher;
 
 /// Replays a journal before a watcher.
 ///

@@ -10,8 +10,8 @@ use whimbrel_core::{
     CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Reaction, ReactionResult, Spec, View,
 };
 
-use super::closing::describe;
 use super::{Origin, Watcher};
+use whimbrel_drive::wording::closing::describe;
 
 /// Names the form of the document.
 pub const SCHEMA: &str = "whimbrel.report/1";

@@ -11,10 +11,11 @@ use whimbrel_core::{
     Whereabouts,
 };
 
+use super::JsonReport;
 use super::canned::{End, REGRESSING, play, spec};
 use super::picture::{FRAME_MS, PictureState};
-use super::{JsonReport, closing};
 use super::{Lines, Ndjson, Origin, Picture, Watcher};
+use whimbrel_drive::wording::closing;
 
 const CANCELLED: End = End::CancelledAt(15_000);
 

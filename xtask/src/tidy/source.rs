@@ -12,7 +12,7 @@ const PUT_OFF: [&str; 4] =
 const DEBUGGING: &str = concat!("db", "g!");
 const UNSAFE: &str = concat!("un", "safe");
 /// The only places: what talks to C, and what loads compiled packs.
-const FOREIGN: &str = "executor/src/libvirt/sys/";
+const FOREIGN: &str = "executor/libvirt/src/sys/";
 const COMPILED: &str = "plugins/host/src/host/trusted.rs";
 /// The glue of the packs, which is generated: nothing written by hand there is unsafe; and their allocator, which is to be
 /// told that there is one thread.

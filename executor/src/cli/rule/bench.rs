@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use whimbrel_plugins::facts::{Activation, Rule};
+use whimbrel_facts::{Activation, Rule};
 use whimbrel_plugins::host;
 
 use super::args::{Bench, Form};
@@ -68,7 +68,7 @@ struct Row {
 fn measure(
     pack: &host::Pack,
     name: &str,
-    facts: &whimbrel_plugins::facts::Facts,
+    facts: &whimbrel_facts::Facts,
     activations: &[Activation],
 ) -> Result<Row, CliError> {
     let mut times = Vec::with_capacity(CALLS);

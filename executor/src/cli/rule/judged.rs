@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use whimbrel_plugins::facts::Verdict;
+use whimbrel_facts::Verdict;
 use whimbrel_plugins::{Judged, Judgement};
 
 use super::args::Form;

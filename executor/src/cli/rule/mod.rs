@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use whimbrel_plugins::facts::About;
+use whimbrel_facts::About;
 use whimbrel_plugins::host;
 use whimbrel_plugins::lock::{Lock, verify_signature};
 use whimbrel_plugins::shipped::SHIPPED;
@@ -22,7 +22,7 @@ use self::args::{Check, Explain, Form, Inspect, List, RuleVerb, Set, Verify};
 pub(super) use self::judged::show;
 pub(super) use self::set::load as load_set;
 use super::{CliError, Exit};
-use crate::preflight::today;
+use whimbrel_drive::today;
 
 pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
     match verb {
@@ -180,7 +180,7 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
 }
 
 /// Reads facts.
-pub(super) fn facts(path: &Path) -> Result<whimbrel_plugins::facts::Facts, CliError> {
+pub(super) fn facts(path: &Path) -> Result<whimbrel_facts::Facts, CliError> {
     whimbrel_core::document::from_json(&text(path)?)
         .map_err(|error| CliError::Facts { path: path.to_owned(), reason: error.to_string() })
 }

@@ -11,9 +11,9 @@ use whimbrel_core::PhaseName;
 
 use super::plot::{Curve, Level, Plot, Sign};
 use super::state::PictureState;
-use crate::watch::closing;
-use crate::watch::units::{approx, short, span};
-use crate::watch::words::owner;
+use whimbrel_drive::wording::closing;
+use whimbrel_drive::wording::units::{approx, short, span};
+use whimbrel_drive::wording::words::owner;
 
 /// The sign of a regression after which more remained than at the sync before.
 const GAINED: &str = "▲";

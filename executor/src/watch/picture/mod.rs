@@ -21,9 +21,9 @@ use whimbrel_core::{Event, Instant, View};
 
 pub(super) use self::draw::draw;
 pub use self::state::PictureState;
-use super::words::{tell, wrap};
 use super::{Lines, Watcher};
-use crate::watch::closing;
+use whimbrel_drive::wording::closing;
+use whimbrel_drive::wording::words::{tell, wrap};
 
 /// The migration's time between two frames when it passes as real time does: 20 frames a second.
 pub const FRAME_MS: u64 = 50;

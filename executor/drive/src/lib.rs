@@ -1,0 +1,23 @@
+//! Drives migrations with the state machine of `whimbrel-core`: the loop, the port to two hosts, the journal, and what
+//! every kind of host has to offer.
+//!
+//! Drivers of hypervisors implement [`HostDriver`](hosts::HostDriver) in crates of their own, and a program registers those
+//! that it has. Nothing here may name one of them, judge a migration, or wait for a host on the thread of the loop.
+
+pub mod copying;
+mod date;
+pub mod hosts;
+pub mod inventory;
+pub mod owner;
+pub mod panics;
+pub mod private;
+mod redacted;
+pub mod route;
+mod session;
+pub mod uri;
+mod watcher;
+pub mod wording;
+
+pub use date::{date_of, today};
+pub use session::*;
+pub use watcher::Watcher;

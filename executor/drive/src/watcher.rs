@@ -1,0 +1,9 @@
+//! What a migration is shown to while it is driven. A watcher must never change, delay or stop it.
+
+use whimbrel_core::{Event, Instant, View};
+
+/// Somebody who is told everything, in order.
+pub trait Watcher {
+    /// An event, with the migration as it stands right after it.
+    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>);
+}

@@ -1,0 +1,319 @@
+//! The wording of every event, shared by lines and picture.
+//!
+//! Names and messages come from guests and hypervisors: none may reach a terminal with its control characters.
+
+use whimbrel_core::convergence::{Statistics, Sync};
+use whimbrel_core::{CancelAnswer, Event, Finding, PhaseName, Recovery, Severity, Side, Spec, Verdict, View};
+
+use super::units::{mib, seconds};
+
+/// Who takes part, as people call them.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The guest, in backticks.
+    pub guest: String,
+    /// The source's host.
+    pub source: String,
+    /// The destination's host.
+    pub destination: String,
+    /// Whether only the definition of a guest that is off is moved.
+    pub is_offline: bool,
+}
+
+/// Something to be said, with the word under which it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The word under which it stands.
+    pub tag: String,
+    /// The sentence.
+    pub text: String,
+}
+
+impl Names {
+    /// The names in a spec, in backticks where they are the guest's, without control characters.
+    #[must_use]
+    pub fn of(spec: &Spec) -> Self {
+        let (mut source, mut destination) = (host_of(&spec.source), host_of(&spec.destination));
+        if source == destination {
+            (source, destination) = (&spec.source, &spec.destination);
+        }
+        Self {
+            guest: format!("`{}`", clean(&spec.guest)),
+            source: clean(source),
+            destination: clean(destination),
+            is_offline: spec.ways.offline,
+        }
+    }
+
+    /// The host of one side.
+    #[must_use]
+    pub fn side(&self, side: Side) -> &str {
+        match side {
+            Side::Source => &self.source,
+            Side::Destination => &self.destination,
+        }
+    }
+}
+
+impl Told {
+    fn new(tag: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { tag: tag.into(), text: text.into() }
+    }
+
+    /// The line of it, with its time.
+    pub fn line(&self, now: whimbrel_core::Instant) -> String {
+        format!("{:>9} s  {:<8}  {}", seconds(now), self.tag, self.text)
+    }
+}
+
+/// What an event says.
+pub fn tell(event: &Event, names: &Names, view: View<'_>) -> Vec<Told> {
+    let one = |tag: &str, text: String| vec![Told::new(tag, text)];
+    match event {
+        Event::Phase(phase) => one("phase", phase_words(*phase, names)),
+        Event::Judged(verdict) => judged(verdict),
+        Event::Progress(statistics) => one("progress", progress(statistics)),
+        Event::Sync(sync) => vec![Told::new(format!("sync {}", sync.iteration), sync_words(sync, view))],
+        Event::CancelAnswered(answer) => one("cancel", cancel(*answer, names)),
+        Event::Reacted(reaction, result) => one("reaction", format!("{reaction}: {result}")),
+        Event::Seen(side, state) => one("seen", format!("{} on {}: {state}", names.guest, names.side(*side))),
+        Event::Recovered(recovery) => one("put back", recovered(*recovery, names)),
+        Event::Ended(outcome) => one("outcome", outcome.ending.to_string()),
+    }
+}
+
+/// Who has the guest while the migration is in this phase, as a sentence without its full stop.
+pub fn owner(phase: PhaseName, names: &Names) -> String {
+    let Names { guest, source, destination, .. } = names;
+    match phase {
+        PhaseName::Validating | PhaseName::Preparing | PhaseName::Precopy if names.is_offline => {
+            format!("{guest} is off, and defined on {source}")
+        }
+        PhaseName::Validating | PhaseName::Preparing | PhaseName::Precopy => {
+            format!("{guest} is on {source}")
+        }
+        PhaseName::Postcopy => {
+            format!("{guest} runs on {destination}, and its memory follows from {source}")
+        }
+        PhaseName::SwitchingOver => {
+            format!("{guest} stands still on {source} while {destination} takes over")
+        }
+        PhaseName::Completing => {
+            format!("{guest} is said to be on {destination}; both hosts are being looked at")
+        }
+        PhaseName::RollingBack => format!("{guest} stays on {source}"),
+        PhaseName::Resolving => {
+            format!("which host has {guest} is not known yet; both are being looked at, neither is touched")
+        }
+        PhaseName::Recovering => {
+            format!(
+                "{guest} runs on {destination} until it needs memory that is still on {source}: the two are cut off"
+            )
+        }
+        PhaseName::Done => format!("the migration of {guest} is over"),
+    }
+}
+
+/// One recovery, with the names of those concerned.
+pub fn recovered(recovery: Recovery, names: &Names) -> String {
+    match recovery {
+        Recovery::DowntimeLimitRestored | Recovery::BandwidthLimitRestored | Recovery::PostcopyResumed => {
+            recovery.to_string()
+        }
+        Recovery::DisksRemoved => format!("the disks made on {} were removed", names.destination),
+        Recovery::Undefined(side) => {
+            format!("the definition of {} left on {} was dropped", names.guest, names.side(side))
+        }
+        Recovery::Resumed(side) => format!("{} was resumed on {}", names.guest, names.side(side)),
+        Recovery::Destroyed(side) => format!("the copy left on {} was removed", names.side(side)),
+    }
+}
+
+/// The text with control characters written out.
+pub fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            clean.extend(character.escape_default());
+        } else {
+            clean.push(character);
+        }
+    }
+    clean
+}
+
+/// The text cut into lines of at most `width` characters, at spaces where it can be; the lines after the first are
+/// indented by `indent`.
+pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let width = width.max(indent + 8);
+    let mut lines = Vec::new();
+    let mut rest: Vec<char> = text.chars().collect();
+    while rest.len() > width {
+        // A break inside the indentation would not make the line shorter.
+        let space = rest.iter().take(width + 1).rposition(|character| *character == ' ');
+        let end = space.filter(|end| *end > indent).unwrap_or(width);
+        let tail = rest.split_off(end);
+        lines.push(rest.into_iter().collect::<String>().trim_end().to_owned());
+        rest = std::iter::repeat_n(' ', indent).chain(tail.into_iter().skip_while(|c| *c == ' ')).collect();
+    }
+    lines.push(rest.into_iter().collect());
+    lines
+}
+
+fn phase_words(phase: PhaseName, names: &Names) -> String {
+    let (guest, owner) = (&names.guest, owner(phase, names));
+    match phase {
+        PhaseName::Validating => format!("{phase}: {guest} and both hosts are asked, nothing is changed"),
+        PhaseName::Preparing => {
+            format!("{phase}: settings of {guest} are changed, with their undo on record")
+        }
+        PhaseName::Precopy if names.is_offline => {
+            format!(
+                "{phase}: the definition of {guest} is copied to {}, no memory; {owner}",
+                names.destination
+            )
+        }
+        PhaseName::Precopy => format!("{phase}: memory is copied while {owner}"),
+        PhaseName::RollingBack => format!("{phase}: {owner} and what was changed is put back"),
+        PhaseName::Postcopy
+        | PhaseName::SwitchingOver
+        | PhaseName::Completing
+        | PhaseName::Resolving
+        | PhaseName::Recovering => {
+            format!("{phase}: {owner}")
+        }
+        PhaseName::Done => phase.to_string(),
+    }
+}
+
+fn judged(verdict: &Verdict) -> Vec<Told> {
+    if verdict.findings.is_empty() {
+        return vec![Told::new("rules", "nothing stands against it")];
+    }
+    verdict.findings.iter().map(finding).collect()
+}
+
+fn finding(finding: &Finding) -> Told {
+    let severity = match finding.severity {
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    };
+    let Finding { code, message, remediation, .. } = finding;
+    let mend = if remediation.is_empty() { String::new() } else { format!("; mend: {remediation}") };
+    Told::new("rules", clean(&format!("{severity} {code}: {message}{mend}")))
+}
+
+fn progress(statistics: &Statistics) -> String {
+    let remaining = mib(statistics.memory_remaining_bytes);
+    let gap = "";
+    if !statistics.knows_memory() {
+        return format!("{:>9} the hypervisor has not measured the memory yet", "");
+    }
+    let rates = rates(statistics.dirty_rate_bytes_per_second(), statistics.bandwidth_bytes_per_second);
+    let mut parts = vec![format!("{remaining:>9} MiB left {gap:>21} {rates}")];
+    parts.extend(disks(statistics.disk_remaining_bytes));
+    parts.join("; ")
+}
+
+fn sync_words(sync: &Sync, view: View<'_>) -> String {
+    let (remaining, rise) = (mib(sync.memory_remaining_bytes), mib(sync.rise_bytes));
+    let rates = rates(sync.dirty_rate_bytes_per_second, sync.bandwidth_bytes_per_second);
+    let mut parts = vec![format!("{remaining:>9} MiB left, rose by {rise:>9} MiB; {rates}")];
+    if let (Some(low), Some(high)) = (view.convergence.low_water_bytes(), view.convergence.high_water_bytes())
+    {
+        parts.push(format!("low water {:>8}, high {:>8} MiB", mib(low), mib(high)));
+    }
+    parts.extend(disks(sync.disk_remaining_bytes));
+    if sync.unseen > 0 {
+        parts.push(format!("{} before it unseen", sync.unseen));
+    }
+    let mark = if sync.above_previous { "  ^ above the sync before" } else { "" };
+    parts.join("; ") + mark
+}
+
+fn rates(dirty_rate_bytes_per_second: Option<u64>, bandwidth_bytes_per_second: Option<u64>) -> String {
+    match (dirty_rate_bytes_per_second.map(mib), bandwidth_bytes_per_second.map(mib)) {
+        (Some(dirty_rate), Some(bandwidth)) => {
+            format!("dirty rate {dirty_rate:>8}, bandwidth {bandwidth:>8} MiB/s")
+        }
+        (None, Some(bandwidth)) => {
+            format!("dirty rate not measured yet, bandwidth {bandwidth:>8} MiB/s")
+        }
+        (Some(dirty_rate), None) => {
+            format!("dirty rate {dirty_rate:>8} MiB/s, bandwidth not measured yet")
+        }
+        (None, None) => String::from("dirty rate and bandwidth not measured yet"),
+    }
+}
+
+fn disks(remaining_bytes: u64) -> Option<String> {
+    (remaining_bytes > 0).then(|| format!("disk {} MiB left", mib(remaining_bytes)))
+}
+
+fn cancel(answer: CancelAnswer, names: &Names) -> String {
+    let Names { guest, source, destination, .. } = names;
+    match answer {
+        CancelAnswer::Cancelled => format!("cancelled: {guest} is on {source}"),
+        CancelAnswer::TooLate => format!("too late: {guest} was already on {destination}"),
+        CancelAnswer::Refused => {
+            format!("refused: {guest} runs on {destination} already, and there is no way back to {source}")
+        }
+        CancelAnswer::InDoubt => {
+            format!(
+                "in doubt: {guest} is being handed over; both hosts are looked at, then this is answered again"
+            )
+        }
+        CancelAnswer::Unresolved => format!("unresolved: where {guest} runs could not be made sure"),
+    }
+}
+
+/// The host in a URI, or the whole address where there is none.
+fn host_of(address: &str) -> &str {
+    let Some((_, rest)) = address.split_once("://") else { return address };
+    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    if host.is_empty() { address } else { host }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_called_by_their_names() {
+        let addresses =
+            ["qemu+ssh://root@alpha/system", "qemu+tcp://beta:16509/system", "sim://gamma", "delta"];
+        assert_eq!(addresses.map(host_of), ["alpha", "beta", "gamma", "delta"]);
+        assert_eq!(host_of("qemu+tcp://[fe80::1]:16509/system"), "[fe80::1]");
+        assert_eq!(host_of("qemu+tcp://[fe80::1]/system"), "[fe80::1]");
+        assert_eq!(host_of("qemu:///system"), "qemu:///system");
+        let two_ports = Spec::new("web", "qemu+tcp://host:1/system", "qemu+tcp://host:2/system");
+        assert_eq!(Names::of(&two_ports).destination, "qemu+tcp://host:2/system");
+    }
+
+    #[test]
+    fn an_offline_migration_copies_a_definition_and_no_memory() {
+        let mut spec = Spec::new("web", "qemu+tcp://alpha/system", "qemu+tcp://beta/system");
+        spec.ways.offline = true;
+        assert_eq!(
+            phase_words(PhaseName::Precopy, &Names::of(&spec)),
+            "pre-copy: the definition of `web` is copied to beta, no memory; `web` is off, and defined on alpha"
+        );
+    }
+
+    #[test]
+    fn control_characters_never_get_through() {
+        assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+    }
+
+    #[test]
+    fn long_lines_are_cut_at_spaces_and_lose_nothing() {
+        assert_eq!(wrap("one two three four", 12, 2), ["one two", "  three four"]);
+        assert_eq!(wrap("abcdefghijklmnopqrst", 8, 0), ["abcdefgh", "ijklmnop", "qrst"]);
+        assert_eq!(wrap("", 8, 0), [""]);
+    }
+}

@@ -1,0 +1,173 @@
+//! What a host tells of itself, as far as this guest may need it.
+
+use whimbrel_facts::xml;
+use whimbrel_facts::{CpuComparison, Device, Domain as Guest, Host, HugePages, Namesake, RunState};
+
+use super::guest::run_state;
+use super::links::Links;
+use super::unreadable;
+use crate::{Connection, ErrorCode, LibvirtError, PausedReason, State, Version};
+
+/// A host's facts, and its links, which may be known in part. Where `cpu` is given, libvirt there compares it with what it
+/// can give.
+pub(super) fn facts(
+    uri: &str,
+    connection: &Connection,
+    guest: &Guest,
+    cpu: Option<&str>,
+) -> Result<(Host, Links), LibvirtError> {
+    let mut host = Host {
+        uri: uri.to_owned(),
+        name: connection.hostname()?,
+        hypervisor: crate::driver::hypervisor(uri),
+        hypervisor_version: connection.hypervisor_version().map(number).unwrap_or_default(),
+        library_version: connection.library_version().map(number).unwrap_or_default(),
+        free_memory_kib: connection.free_memory_bytes().ok().map(|bytes| bytes >> 10),
+        ..Host::default()
+    };
+    let told = connection.capabilities_xml()?;
+    xml::capabilities(&told, &mut host).map_err(|error| unreadable("virConnectGetCapabilities", &error))?;
+    let asked = connection.domain_capabilities_xml(
+        &guest.emulator,
+        &guest.architecture,
+        &guest.machine,
+        &guest.accelerator,
+    );
+    // A host without the guest's emulator or machine answers with an error; the capabilities have said then which it has.
+    if let Ok(told) = asked {
+        xml::domain_capabilities(&told, &mut host)
+            .map_err(|error| unreadable("virConnectGetDomainCapabilities", &error))?;
+    }
+    let links = inventory(connection, guest, &mut host);
+    host.namesakes = namesakes(connection, guest).ok();
+    host.migrations = incoming(connection).ok();
+    if let Some(cpu) = cpu {
+        compare_cpu(connection, guest, cpu, &mut host);
+    }
+    Ok((host, links))
+}
+
+/// The CPU of a definition, in XML, if libvirt can compare it: one without a model is the hypervisor's own on each host.
+pub(super) fn cpu(definition: &str) -> Option<String> {
+    let parsed = roxmltree::Document::parse(definition).ok()?;
+    let node = parsed.root_element().children().find(|node| node.has_tag_name("cpu"))?;
+    node.children().find(|child| child.has_tag_name("model"))?;
+    definition.get(node.range()).map(str::to_owned)
+}
+
+/// libvirt's own answer decides whether the guest's CPU can run there.
+fn compare_cpu(connection: &Connection, guest: &Guest, cpu: &str, host: &mut Host) {
+    let answer = connection.compare_hypervisor_cpu(
+        &guest.emulator,
+        &guest.architecture,
+        &guest.machine,
+        &guest.accelerator,
+        cpu,
+    );
+    match answer {
+        Ok(0) => host.cpu_comparison = Some(CpuComparison::Incompatible),
+        Ok(1) => host.cpu_comparison = Some(CpuComparison::Identical),
+        Ok(2) => host.cpu_comparison = Some(CpuComparison::Superset),
+        Ok(_) => {}
+        Err(error) => {
+            // Refused for the CPU itself, such as a model that is not known there: that is an answer too.
+            let is_answer = error.code == ErrorCode::CpuIncompatible;
+            host.cpu_comparison = is_answer.then_some(CpuComparison::Incompatible);
+            host.cpu_comparison_reason = error.message;
+        }
+    }
+}
+
+fn inventory(connection: &Connection, guest: &Guest, host: &mut Host) -> Links {
+    host.pools = connection.pools().ok().map(|pools| {
+        let read = |one: &crate::Listed| {
+            let mut pool = xml::pool(&one.xml).ok()?;
+            pool.active = one.is_active;
+            Some(pool)
+        };
+        pools.iter().filter_map(read).collect()
+    });
+    let networks = connection.networks().ok();
+    let uses_ports = |network: &crate::Listed| xml::uses_open_vswitch(&network.xml, "network");
+    let has_ports = networks.iter().flatten().any(|network| uses_ports(network).unwrap_or(true));
+    host.networks = networks.map(|networks| {
+        let read = |one: &crate::Listed| {
+            let mut network = xml::network(&one.xml).ok()?;
+            network.active = one.is_active;
+            Some(network)
+        };
+        networks.iter().filter_map(read).collect()
+    });
+    let told = connection.node_devices().unwrap_or_default();
+    let mut links = Links::of(connection, &told);
+    if has_ports {
+        links.forget_completeness();
+    }
+    // A host always has a device; none at all means that nobody looked for them.
+    if !told.is_empty() {
+        let devices: Vec<Device> = told.iter().filter_map(|xml| xml::node_device(xml).ok()).collect();
+        host.devices = Some(devices);
+    }
+    host.secrets = connection.secrets().ok();
+    host.huge_pages = huge_pages(connection, guest);
+    links
+}
+
+/// Free pages of the sizes that the guest wants.
+fn huge_pages(connection: &Connection, guest: &Guest) -> Option<Vec<HugePages>> {
+    let wanted = guest.huge_pages_kib.iter().copied().filter(|size| *size > 0);
+    wanted
+        .map(|size_kib| {
+            let free = connection.free_pages(u32::try_from(size_kib).ok()?);
+            free.ok().map(|free| HugePages { size_kib, free })
+        })
+        .collect()
+}
+
+fn namesakes(connection: &Connection, guest: &Guest) -> Result<Vec<Namesake>, LibvirtError> {
+    let mut found: Vec<Namesake> = Vec::new();
+    for lookup in [connection.lookup_uuid(&guest.uuid), connection.lookup(&guest.name)] {
+        match lookup {
+            Ok(domain) => {
+                let namesake = Namesake {
+                    name: domain.name()?,
+                    uuid: domain.uuid()?,
+                    state: run_state(domain.state()?).0,
+                };
+                if !found.contains(&namesake) {
+                    found.push(namesake);
+                }
+            }
+            Err(error) if error.code == ErrorCode::NoDomain => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Guests whose memory is on its way in.
+fn incoming(connection: &Connection) -> Result<u32, LibvirtError> {
+    let states = connection.domain_states()?;
+    let incoming = states.iter().filter(|(_, state)| {
+        matches!(state, State::Paused(PausedReason::Migration | PausedReason::Postcopy))
+            && run_state(*state).0 == RunState::Paused
+    });
+    Ok(u32::try_from(incoming.count()).unwrap_or(u32::MAX))
+}
+
+fn number(version: Version) -> u64 {
+    u64::from(version.major) * 1_000_000 + u64::from(version.minor) * 1_000 + u64::from(version.release)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cpu;
+
+    #[test]
+    fn only_a_cpu_with_a_model_is_compared() {
+        let xml = "<domain><name>x</name><cpu mode='custom'><model>qemu64</model></cpu></domain>";
+        assert_eq!(cpu(xml).unwrap(), "<cpu mode='custom'><model>qemu64</model></cpu>");
+        assert_eq!(cpu("<domain><cpu mode='host-passthrough'/></domain>"), None);
+        assert_eq!(cpu("<domain/>"), None);
+    }
+}

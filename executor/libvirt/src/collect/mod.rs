@@ -1,0 +1,139 @@
+//! The facts that rules judge, from two live hosts.
+//!
+//! What a host does not tell stays unknown: a question that fails must never look like an answer. Nothing is changed on
+//! either host, except what the probe for shared storage makes and removes again (see `probe`).
+
+mod disks;
+mod guest;
+mod host;
+mod identity;
+mod links;
+mod probe;
+pub(super) mod users;
+
+use whimbrel_facts::xml;
+use whimbrel_facts::{Attribute, DiskStorage, Domain as Guest, Facts, Request};
+
+use super::driver::Link;
+use super::{Connection, ErrorCode, LibvirtError, XmlView};
+use whimbrel_drive::copying;
+use whimbrel_drive::hosts::{Ends as Uris, Inquiry};
+
+/// A host that did not tell what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("`{uri}` does not tell its facts: {error}")]
+pub struct Untold {
+    /// Which host.
+    pub uri: String,
+    /// Why.
+    #[source]
+    pub error: LibvirtError,
+}
+
+/// Asks both hosts about a guest, and about each other.
+///
+/// # Errors
+/// When a host cannot be reached, the source has no such guest, or the definition for the destination cannot be read.
+pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
+    let name = &inquiry.guest;
+    let (here, there) = (uris.source.as_str(), uris.destination.as_str());
+    let at = |uri: &str| {
+        let uri = uri.to_owned();
+        move |error| Untold { uri, error }
+    };
+    let source = Link::open(&uris.source).map_err(at(here))?;
+    let destination = Link::open(&uris.destination).map_err(at(there))?;
+    let (domain, definition, guest) = find(&source, name).map_err(at(here))?;
+    let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(at(there))?;
+    let expected = target.as_ref().unwrap_or(&guest);
+    let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
+    let (mut of_source, links) = host::facts(here, &source, &guest, None).map_err(at(here))?;
+    of_source.links = links.all();
+    let cpu = host::cpu(expected_xml);
+    let (mut of_destination, mut links) =
+        host::facts(there, &destination, expected, cpu.as_deref()).map_err(at(there))?;
+    if xml::uses_open_vswitch(expected_xml, "domain").unwrap_or(true) {
+        links.forget_completeness();
+    }
+    of_destination.links = links.all();
+    let ends = disks::Ends {
+        source: &source,
+        destination: &destination,
+        domain: &domain,
+        definition: &definition,
+        destination_xml: expected_xml,
+        probe: inquiry.probe,
+    };
+    let (storage, mut attributes) = storage_of(&ends, &guest, expected, inquiry.copy_disks);
+    attributes.extend(links.attributes());
+    let beyond = xml::domain_attributes(&definition);
+    attributes.extend(beyond.map_err(|error| at(here)(unreadable("virDomainGetXMLDesc", &error)))?);
+    attributes.sort_by(|one, other| one.path.cmp(&other.path));
+    let request = Request { live: true, persist_destination: true, ..Request::default() };
+    Ok(Facts {
+        request: Some(request),
+        target,
+        source: Some(of_source),
+        destination: Some(of_destination),
+        storage: Some(storage),
+        attributes,
+        guest: Some(guest),
+        ..Facts::default()
+    })
+}
+
+/// What concerns the disks alone: the guest, its storage on both hosts, and for a copy who uses the destination's files.
+///
+/// # Errors
+/// When a definition cannot be had or read. That a host does not tell something of a disk is no error.
+pub(super) fn storage(
+    [source, destination]: [&Connection; 2],
+    domain: &super::Domain,
+    destination_xml: Option<&str>,
+    probe: bool,
+    copy: bool,
+) -> Result<Facts, LibvirtError> {
+    let definition = domain.xml(XmlView::Current)?;
+    let guest = guest::facts(domain, &definition)?;
+    let target = destination_xml.map(target).transpose()?;
+    let ends = disks::Ends {
+        source,
+        destination,
+        domain,
+        definition: &definition,
+        destination_xml: destination_xml.unwrap_or(&definition),
+        probe,
+    };
+    let (storage, attributes) = storage_of(&ends, &guest, target.as_ref().unwrap_or(&guest), copy);
+    Ok(Facts { guest: Some(guest), target, storage: Some(storage), attributes, ..Facts::default() })
+}
+
+/// The storage of each disk, and for a copy who uses the destination's files.
+fn storage_of(
+    ends: &disks::Ends<'_>,
+    guest: &Guest,
+    target: &Guest,
+    copy: bool,
+) -> (Vec<DiskStorage>, Vec<Attribute>) {
+    let storage = disks::facts(ends, guest, target);
+    let paths: Vec<String> = storage.iter().map(|disk| disk.destination_path.clone()).collect();
+    // Who uses a file matters only where one is to be written.
+    let used = if copy { users::users(ends.destination, &paths, Some(&guest.uuid)).ok() } else { None };
+    let attributes = used.map(|used| copying::users(&storage, &used)).unwrap_or_default();
+    (storage, attributes)
+}
+
+fn find(source: &Connection, name: &str) -> Result<(super::Domain, String, Guest), LibvirtError> {
+    let domain = source.lookup(name)?;
+    let definition = domain.xml(XmlView::Current)?;
+    let guest = guest::facts(&domain, &definition)?;
+    Ok((domain, definition, guest))
+}
+
+fn target(definition: &str) -> Result<Guest, LibvirtError> {
+    xml::domain(definition).map_err(|error| unreadable("virDomainMigrateToURI3", &error))
+}
+
+fn unreadable(call: &'static str, error: &xml::XmlError) -> LibvirtError {
+    LibvirtError { call, code: ErrorCode::XmlError, domain: 0, message: error.to_string() }
+}

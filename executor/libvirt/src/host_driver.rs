@@ -1,0 +1,46 @@
+//! Real hosts as a program registers them.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::Sender;
+
+use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry};
+use whimbrel_drive::inventory::Inventory;
+use whimbrel_drive::uri::HostUri;
+use whimbrel_drive::{Message, Port};
+use whimbrel_facts::Facts;
+
+use crate::LibvirtPort;
+
+/// Hosts that libvirt reaches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LibvirtHosts;
+
+impl HostDriver for LibvirtHosts {
+    fn reaches(&self, uri: &HostUri) -> bool {
+        !uri.is_simulated()
+    }
+
+    fn trust(&self, known_hosts: &Path, script: &Path) -> io::Result<()> {
+        crate::trust(known_hosts, script)
+    }
+
+    fn inventory(&self, uri: &HostUri) -> Result<Inventory, HostsError> {
+        crate::inventory(uri)
+            .map_err(|error| HostsError::Refused { uri: uri.to_string(), reason: error.to_string() })
+    }
+
+    fn facts(&self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError> {
+        crate::collect(inquiry, ends)
+            .map_err(|untold| HostsError::Refused { uri: untold.uri, reason: untold.error.to_string() })
+    }
+
+    fn port(
+        &self,
+        assignment: Assignment,
+        ends: Ends,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
+        Ok(Box::new(LibvirtPort::new(assignment, ends, inbox)))
+    }
+}

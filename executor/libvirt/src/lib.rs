@@ -1,0 +1,40 @@
+//! libvirt from Rust, safely and synchronously.
+//!
+//! A thin layer straight over the C interface: every call blocks its thread, so none belongs on an executor's
+//! thread, and a migration needs a thread of its own plus a second [`Connection`] for polling and aborting.
+//! Set a keep-alive on every remote connection, or a cut network blocks calls (and the dropping of
+//! subscriptions) for as long as TCP likes.
+//!
+//! All `unsafe` is in `sys`; nothing else here may need any. Nothing here decides: no policy, no retry, no
+//! conclusion from an error about where a guest runs.
+
+mod collect;
+mod driver;
+mod error;
+mod event;
+mod host;
+mod host_driver;
+mod known_hosts;
+mod numbered;
+mod parameters;
+mod state;
+mod statistics;
+mod sys;
+pub mod versions;
+mod xml_text;
+
+pub use collect::{Untold, collect};
+pub use driver::{LibvirtPort, inventory};
+pub use error::{ErrorCode, LibvirtError};
+pub use event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle, Resumed, Started, Stopped, Suspended};
+pub use host::host_uuid;
+pub use host_driver::LibvirtHosts;
+pub use known_hosts::trust;
+pub use parameters::{MigrateFlags, MigrateParameters};
+pub use state::{PausedReason, RunningReason, ShutoffReason, State};
+pub use statistics::{JobOperation, JobStatistics, JobType, ParameterValue};
+pub use sys::{Connection, Description, Domain, Listed, ListedInterface, StoragePool, Subscription, XmlView};
+pub use versions::Version;
+
+#[cfg(test)]
+mod tests;

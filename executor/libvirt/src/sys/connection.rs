@@ -1,0 +1,214 @@
+//! A connection to a host.
+//!
+//! Cloning shares it: libvirt's handles may be used by many threads at once, but one blocking call never
+//! holds up another only as far as the daemon has workers, so pollers should open a connection of their own.
+
+use super::{Domain, c_string, check, check_pointer, library, owned_string};
+use crate::error::{ErrorCode, LibvirtError};
+use crate::host;
+use crate::state::State;
+use crate::versions::Version;
+use std::ffi::{c_int, c_uint, c_ulong};
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::Arc;
+use virt_sys::{virConnect, virConnectPtr};
+
+/// A connection to a libvirt daemon, or to libvirt's built-in test driver.
+#[derive(Debug, Clone)]
+pub struct Connection(Arc<Handle>);
+
+/// One reference to libvirt's connection, given back when dropped.
+#[derive(Debug)]
+struct Handle(NonNull<virConnect>);
+
+// SAFETY: libvirt documents its connections as usable from any thread; the object is locked and counted
+// inside.
+unsafe impl Send for Handle {}
+// SAFETY: as above: calls from several threads at once are allowed.
+unsafe impl Sync for Handle {}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: this value owns one reference, given back once. A result below 0 leaves nothing that could
+        // be done.
+        unsafe { virt_sys::virConnectClose(self.0.as_ptr()) };
+    }
+}
+
+impl Connection {
+    /// Opens a connection, such as `qemu:///system` or `qemu+ssh://root@host/system`. The first one in a
+    /// process also starts the thread that delivers events and keep-alives.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports, such as [`ErrorCode::SystemError`] when nobody listens or
+    /// [`ErrorCode::AuthFailed`].
+    pub fn open(uri: &str) -> Result<Self, LibvirtError> {
+        let call = "virConnectOpen";
+        let uri = c_string(call, "the connection URI", uri)?;
+        library::initialise()?;
+        // SAFETY: the URI is a C string that outlives the call; the library is initialised.
+        let raw = unsafe { virt_sys::virConnectOpen(uri.as_ptr()) };
+        Ok(Self(Arc::new(Handle(check_pointer(call, raw)?))))
+    }
+
+    /// The handle for calls of this module.
+    pub(super) fn raw(&self) -> virConnectPtr {
+        self.0.0.as_ptr()
+    }
+
+    /// Asks the daemon for a sign of life after each `interval_s` seconds of silence; after `count`
+    /// unanswered ones the connection is closed. Answers whether the daemon takes part.
+    ///
+    /// # Errors
+    /// When the connection has no such thing, as a local test connection.
+    pub fn set_keep_alive(&self, interval_s: u16, count: u16) -> Result<bool, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`.
+        let result = unsafe {
+            virt_sys::virConnectSetKeepAlive(self.raw(), c_int::from(interval_s), c_uint::from(count))
+        };
+        check("virConnectSetKeepAlive", result).map(|result| result == 0)
+    }
+
+    /// Whether the connection is still open. It does not ask the daemon: without keep-alive a cut link looks
+    /// alive.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn is_alive(&self) -> Result<bool, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`.
+        check("virConnectIsAlive", unsafe { virt_sys::virConnectIsAlive(self.raw()) }).map(|alive| alive == 1)
+    }
+
+    /// The version of libvirt on the other side, not of the library in this process.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn library_version(&self) -> Result<Version, LibvirtError> {
+        let mut number: c_ulong = 0;
+        // SAFETY: the handle is valid as long as `self`; `number` is ours to write.
+        let result = unsafe { virt_sys::virConnectGetLibVersion(self.raw(), &raw mut number) };
+        check("virConnectGetLibVersion", result).map(|_| Version::from_number(number))
+    }
+
+    /// The version of the hypervisor there, such as QEMU's.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn hypervisor_version(&self) -> Result<Version, LibvirtError> {
+        let mut number: c_ulong = 0;
+        // SAFETY: the handle is valid as long as `self`; `number` is ours to write.
+        let result = unsafe { virt_sys::virConnectGetVersion(self.raw(), &raw mut number) };
+        check("virConnectGetVersion", result).map(|_| Version::from_number(number))
+    }
+
+    /// The host name as the daemon sees it.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn hostname(&self) -> Result<String, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
+        unsafe { owned_string("virConnectGetHostname", virt_sys::virConnectGetHostname(self.raw())) }
+    }
+
+    /// The URI in its full form.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn uri(&self) -> Result<String, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
+        unsafe { owned_string("virConnectGetURI", virt_sys::virConnectGetURI(self.raw())) }
+    }
+
+    /// The host's capabilities as XML.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn capabilities_xml(&self) -> Result<String, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
+        unsafe { owned_string("virConnectGetCapabilities", virt_sys::virConnectGetCapabilities(self.raw())) }
+    }
+
+    /// The host's uuid: libvirt refuses to migrate between two connections with the same one.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports, or [`ErrorCode::XmlError`] when the capabilities have none.
+    pub fn host_uuid(&self) -> Result<String, LibvirtError> {
+        host::host_uuid(&self.capabilities_xml()?).map_err(|message| LibvirtError {
+            call: "virConnectGetCapabilities",
+            code: ErrorCode::XmlError,
+            domain: 0,
+            message,
+        })
+    }
+
+    /// Free memory of the host in bytes, as the kernel counts it (caches are not free).
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn free_memory_bytes(&self) -> Result<u64, LibvirtError> {
+        // SAFETY: the handle is valid as long as `self`.
+        let bytes = unsafe { virt_sys::virNodeGetFreeMemory(self.raw()) };
+        if bytes == 0 { Err(super::last_error("virNodeGetFreeMemory")) } else { Ok(bytes) }
+    }
+
+    /// Finds a domain by name.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoDomain`] when there is none.
+    pub fn lookup(&self, name: &str) -> Result<Domain, LibvirtError> {
+        let call = "virDomainLookupByName";
+        let name = c_string(call, "the domain's name", name)?;
+        // SAFETY: the handle is valid as long as `self`, the name outlives the call; the answer is ours.
+        unsafe { Domain::from_raw(call, virt_sys::virDomainLookupByName(self.raw(), name.as_ptr())) }
+    }
+
+    /// Finds a domain by its uuid, which stays the same when it moves or changes its name.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoDomain`] when there is none.
+    pub fn lookup_uuid(&self, uuid: &str) -> Result<Domain, LibvirtError> {
+        let call = "virDomainLookupByUUIDString";
+        let uuid = c_string(call, "the domain's uuid", uuid)?;
+        // SAFETY: the handle is valid as long as `self`, the uuid outlives the call; the answer is ours.
+        unsafe { Domain::from_raw(call, virt_sys::virDomainLookupByUUIDString(self.raw(), uuid.as_ptr())) }
+    }
+
+    /// All domains, running or only defined, in libvirt's order.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn domains(&self) -> Result<Vec<Domain>, LibvirtError> {
+        let call = "virConnectListAllDomains";
+        let mut list = ptr::null_mut();
+        // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
+        let result = unsafe { virt_sys::virConnectListAllDomains(self.raw(), &raw mut list, 0) };
+        let count = usize::try_from(check(call, result)?).unwrap_or(0);
+        if list.is_null() {
+            return Ok(Vec::new());
+        }
+        // SAFETY: on success libvirt allocated this many handles, and a null behind them.
+        let handles = unsafe { slice::from_raw_parts(list, count) };
+        // SAFETY: each handle carries a reference that is ours, taken over once.
+        let domains = handles.iter().filter_map(|raw| unsafe { Domain::from_raw(call, *raw) }.ok()).collect();
+        // SAFETY: the list itself is ours too, from C's allocator, and is not used any more.
+        unsafe { libc::free(list.cast()) };
+        Ok(domains)
+    }
+
+    /// Names and states of all domains. One that vanishes meanwhile is left out.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports.
+    pub fn domain_states(&self) -> Result<Vec<(String, State)>, LibvirtError> {
+        let mut states = Vec::new();
+        for domain in self.domains()? {
+            match domain.state() {
+                Ok(state) => states.push((domain.name()?, state)),
+                Err(error) if error.code == ErrorCode::NoDomain => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(states)
+    }
+}

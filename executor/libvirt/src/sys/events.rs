@@ -1,0 +1,234 @@
+//! Subscriptions to events, and the callbacks behind them.
+//!
+//! libvirt calls back on its event thread, and about a closed connection on any thread. A callback copies
+//! what it is lent and hands it to the subscriber's closure, which should do nothing but put it into a
+//! channel: while it runs, no other event and no keep-alive is handled.
+
+use super::sinks::{Place, Sink, contain, find};
+use super::{Connection, Domain, borrowed_string, check, typed};
+use crate::error::LibvirtError;
+use crate::event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle};
+use crate::statistics::JobStatistics;
+use std::ffi::{c_char, c_int, c_void};
+use std::fmt;
+use std::mem;
+use std::ptr;
+use std::sync::Arc;
+use virt_sys::{virConnectPtr, virDomainPtr, virTypedParameterPtr};
+
+/// Callbacks that are registered until this is dropped; from then on the closure gets no new event. Dropping
+/// asks the daemon, so it may block as any call does, and must not be done inside a callback.
+#[must_use = "events end when the subscription is dropped"]
+pub struct Subscription {
+    connection: Connection,
+    registered: Vec<Registered>,
+    // Dropped after the callbacks have been taken back, because fields are dropped after `drop`.
+    _place: Place,
+}
+
+/// What has to be taken back.
+enum Registered {
+    Domain(c_int),
+    Close,
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Subscription")
+            .field("callbacks", &self.registered.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        for registered in &self.registered {
+            // A failure means that the connection is dead or has told its end; the place in the table ends in
+            // any case.
+            match *registered {
+                Registered::Domain(id) => {
+                    // SAFETY: the connection is open as long as `self`, and the id is one of its
+                    // registrations.
+                    unsafe { virt_sys::virConnectDomainEventDeregisterAny(self.connection.raw(), id) };
+                }
+                Registered::Close => {
+                    // SAFETY: the connection is open as long as `self`, and this function is what it was
+                    // given.
+                    unsafe {
+                        virt_sys::virConnectUnregisterCloseCallback(self.connection.raw(), Some(on_close))
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Hands events of one domain, or of all, to `sink`, in libvirt's order: life cycle, passes of a
+    /// migration, ended jobs. libvirt allows one subscription to each domain, and one to all, on a
+    /// connection.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when there is such a subscription already, or whatever else libvirt reports when it
+    /// does not deliver even the life cycle. Kinds of event that the driver or the daemon does not know are
+    /// left out: events are only hints.
+    pub fn subscribe(
+        &self,
+        domain: Option<&Domain>,
+        sink: impl Fn(DomainEvent) + Send + Sync + 'static,
+    ) -> Result<Subscription, LibvirtError> {
+        let place = Place::new(Sink::Domain(Arc::new(sink)));
+        let mut registered = vec![self.register(domain, Callback::Lifecycle(on_lifecycle), &place)?];
+        for callback in [Callback::Iteration(on_iteration), Callback::JobCompleted(on_job_completed)] {
+            registered.extend(self.register(domain, callback, &place).ok());
+        }
+        Ok(Subscription { connection: self.clone(), registered, _place: place })
+    }
+
+    /// Tells `sink` when the connection is closed by the other side or by a lack of keep-alives. One
+    /// subscriber at a time. Drivers without a daemon accept it and have nothing to tell.
+    ///
+    /// # Errors
+    /// `OperationInvalid` when there is a subscriber already.
+    pub fn subscribe_close(
+        &self,
+        sink: impl Fn(CloseReason) + Send + Sync + 'static,
+    ) -> Result<Subscription, LibvirtError> {
+        let place = Place::new(Sink::Close(Arc::new(sink)));
+        // SAFETY: the handle is valid as long as `self`; the function fits its type and takes any number as
+        // `opaque`.
+        let result = unsafe {
+            virt_sys::virConnectRegisterCloseCallback(self.raw(), Some(on_close), place.opaque(), None)
+        };
+        check("virConnectRegisterCloseCallback", result)?;
+        Ok(Subscription { connection: self.clone(), registered: vec![Registered::Close], _place: place })
+    }
+
+    fn register(
+        &self,
+        domain: Option<&Domain>,
+        callback: Callback,
+        place: &Place,
+    ) -> Result<Registered, LibvirtError> {
+        let (id, function) = callback.generic();
+        let domain = domain.map_or(ptr::null_mut(), Domain::raw);
+        // SAFETY: handles are valid as long as `self` and `domain`; the function is the one that this event
+        // id calls for, and takes any number as `opaque`.
+        let result = unsafe {
+            virt_sys::virConnectDomainEventRegisterAny(
+                self.raw(),
+                domain,
+                id,
+                Some(function),
+                place.opaque(),
+                None,
+            )
+        };
+        check("virConnectDomainEventRegisterAny", result).map(Registered::Domain)
+    }
+}
+
+type GenericFn = unsafe extern "C" fn(virConnectPtr, virDomainPtr, *mut c_void);
+type LifecycleFn = unsafe extern "C" fn(virConnectPtr, virDomainPtr, c_int, c_int, *mut c_void) -> c_int;
+type IterationFn = unsafe extern "C" fn(virConnectPtr, virDomainPtr, c_int, *mut c_void);
+type JobCompletedFn =
+    unsafe extern "C" fn(virConnectPtr, virDomainPtr, virTypedParameterPtr, c_int, *mut c_void);
+
+/// A function together with the event that has its signature, so that the two cannot be mixed up.
+enum Callback {
+    Lifecycle(LifecycleFn),
+    Iteration(IterationFn),
+    JobCompleted(JobCompletedFn),
+}
+
+impl Callback {
+    /// The event id, and the function in the one type that libvirt's registration takes.
+    fn generic(self) -> (c_int, GenericFn) {
+        let (id, function) = match self {
+            Self::Lifecycle(function) => {
+                // SAFETY: between function pointers; libvirt calls it with the signature that this event id
+                // stands for.
+                let function = unsafe { mem::transmute::<LifecycleFn, GenericFn>(function) };
+                (virt_sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, function)
+            }
+            Self::Iteration(function) => {
+                // SAFETY: as above.
+                let function = unsafe { mem::transmute::<IterationFn, GenericFn>(function) };
+                (virt_sys::VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, function)
+            }
+            Self::JobCompleted(function) => {
+                // SAFETY: as above.
+                let function = unsafe { mem::transmute::<JobCompletedFn, GenericFn>(function) };
+                (virt_sys::VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, function)
+            }
+        };
+        (c_int::try_from(id).unwrap_or(c_int::MAX), function)
+    }
+}
+
+unsafe extern "C" fn on_lifecycle(
+    _connection: virConnectPtr,
+    domain: virDomainPtr,
+    event: c_int,
+    detail: c_int,
+    opaque: *mut c_void,
+) -> c_int {
+    let kind = || DomainEventKind::Lifecycle(Lifecycle::from_numbers(event, detail));
+    // SAFETY: libvirt lends the domain for the time of this call.
+    unsafe { deliver(domain, opaque, kind) };
+    0
+}
+
+unsafe extern "C" fn on_iteration(
+    _connection: virConnectPtr,
+    domain: virDomainPtr,
+    iteration: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: libvirt lends the domain for the time of this call.
+    unsafe { deliver(domain, opaque, || DomainEventKind::MigrationIteration(iteration)) };
+}
+
+unsafe extern "C" fn on_job_completed(
+    _connection: virConnectPtr,
+    domain: virDomainPtr,
+    parameters: virTypedParameterPtr,
+    count: c_int,
+    opaque: *mut c_void,
+) {
+    let kind = || {
+        // SAFETY: libvirt lends this many entries for the time of the call, and frees them itself.
+        let parameters = unsafe { typed::read(parameters, count) };
+        DomainEventKind::JobCompleted(Box::new(JobStatistics::from_parameters(None, parameters)))
+    };
+    // SAFETY: libvirt lends the domain for the time of this call.
+    unsafe { deliver(domain, opaque, kind) };
+}
+
+unsafe extern "C" fn on_close(_connection: virConnectPtr, reason: c_int, opaque: *mut c_void) {
+    contain(|| {
+        if let Some(Sink::Close(sink)) = find(opaque) {
+            sink(reason.into());
+        }
+    });
+}
+
+/// Copies what libvirt lends and hands it on.
+///
+/// # Safety
+/// `domain` is a domain handle that lives through this call.
+unsafe fn deliver(domain: virDomainPtr, opaque: *mut c_void, kind: impl FnOnce() -> DomainEventKind) {
+    contain(|| {
+        let Some(Sink::Domain(sink)) = find(opaque) else { return };
+        let mut uuid: [c_char; virt_sys::VIR_UUID_STRING_BUFLEN as usize] = [0; _];
+        // SAFETY: the handle lives; the buffer has the length that libvirt asks for, and starts as an empty
+        // string.
+        unsafe { virt_sys::virDomainGetUUIDString(domain, uuid.as_mut_ptr()) };
+        // SAFETY: NUL-terminated in either case.
+        let domain_uuid = unsafe { borrowed_string(uuid.as_ptr()) };
+        // SAFETY: the handle lives, and keeps its name; null is read as empty.
+        let domain_name = unsafe { borrowed_string(virt_sys::virDomainGetName(domain)) };
+        sink(DomainEvent { domain_name, domain_uuid, kind: kind() });
+    });
+}

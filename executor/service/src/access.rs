@@ -1,0 +1,204 @@
+//! Who may do what: tokens with roles. Only a token's digest is kept, so a file that is read by others lets nobody in.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
+use whimbrel_core::document::ObjectsOnly;
+
+/// What a token allows; each role may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Look at everything but the audit record.
+    Look,
+    /// Begin, cancel and react to migrations.
+    Operate,
+    /// Give definitions for the destination as well, which name any file and network there.
+    Define,
+    /// Everything.
+    Administer,
+}
+
+/// Whoever sent a request.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) name: String,
+    pub(super) role: Role,
+}
+
+/// What the accounts of this machine may do over a Unix socket. The kernel says who connects: root and the service's own user
+/// may do everything; others are let in by the socket's group, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accounts {
+    own: u32,
+    group: Option<Role>,
+}
+
+impl Accounts {
+    pub(super) fn new(group: Option<Role>) -> Self {
+        Self { own: rustix::process::geteuid().as_raw(), group }
+    }
+
+    /// Who this account is, if it is let in.
+    pub(super) fn caller(self, uid: u32) -> Option<Caller> {
+        let role = if uid == 0 || uid == self.own { Some(Role::Administer) } else { self.group };
+        role.map(|role| Caller { name: format!("uid {uid}"), role })
+    }
+}
+
+/// A group of this machine whose members are let in, and what they may do: `GROUP` or `GROUP:ROLE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its number.
+    pub gid: u32,
+    /// What its members may do.
+    pub role: Role,
+}
+
+impl FromStr for Group {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, role) = match text.split_once(':') {
+            Some((name, role)) => (name, role.parse()?),
+            None => (text, Role::Operate),
+        };
+        let gid = name.parse().ok().map_or_else(|| group_id(name), Ok)?;
+        Ok(Self { gid, role })
+    }
+}
+
+/// The number of a group of this machine's own list.
+fn group_id(name: &str) -> Result<u32, String> {
+    let list =
+        std::fs::read_to_string("/etc/group").map_err(|error| format!("cannot read /etc/group: {error}"))?;
+    let found = list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    });
+    found.ok_or_else(|| "/etc/group has no such group; one from elsewhere is given by its number".to_owned())
+}
+
+/// The tokens that let somebody in.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    #[serde(default)]
+    token: Vec<Token>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    name: String,
+    role: Role,
+    sha256: String,
+}
+
+/// Why tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The file cannot be read.
+    #[error("cannot read it")]
+    Unreadable(#[from] std::io::Error),
+    /// It is not what it should be.
+    #[error("it is no list of tokens: {0}")]
+    Malformed(String),
+    /// There is no chance to be had.
+    #[error("the system gives no random numbers")]
+    NoChance,
+}
+
+impl Tokens {
+    /// Reads a file: `[[token]]` with `name`, `role` and `sha256`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds anything else, or nothing.
+    pub fn read(path: &Path) -> Result<Self, TokenError> {
+        let text = std::fs::read_to_string(path)?;
+        let malformed = |error: toml::de::Error| TokenError::Malformed(error.to_string());
+        let file = toml::Deserializer::parse(&text).map_err(malformed)?;
+        let tokens = Self::deserialize(ObjectsOnly(file)).map_err(malformed)?;
+        let digest =
+            |token: &Token| token.sha256.len() == 64 && token.sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        if tokens.token.is_empty() || !tokens.token.iter().all(digest) {
+            let why = "every token needs a name, a role and a sha256 of 64 hexadecimal digits";
+            return Err(TokenError::Malformed(why.to_owned()));
+        }
+        Ok(tokens)
+    }
+
+    /// A new token, and its entry for the file.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn make(name: &str, role: Role) -> Result<(String, String), TokenError> {
+        let mut bytes = [0; 32];
+        SystemRandom::new().fill(&mut bytes).map_err(|_| TokenError::NoChance)?;
+        let token = format!("whimbrel_{}", hexadecimal(&bytes));
+        // A JSON string is a TOML string as well.
+        let name = serde_json::Value::String(name.to_owned());
+        let role = format!("{role:?}").to_lowercase();
+        let entry =
+            format!("[[token]]\nname = {name}\nrole = \"{role}\"\nsha256 = \"{}\"\n", digest_of(&token));
+        Ok((token, entry))
+    }
+
+    /// Whose token it is. Digests are compared, so how long that takes tells nothing about the token.
+    pub(super) fn caller(&self, token: &str) -> Option<Caller> {
+        let digest = digest_of(token);
+        let found = self.token.iter().find(|known| known.sha256.eq_ignore_ascii_case(&digest))?;
+        Some(Caller { name: found.name.clone(), role: found.role })
+    }
+}
+
+impl Role {
+    /// Every role, from the least to the most.
+    pub const ALL: [Self; 4] = [Self::Look, Self::Operate, Self::Define, Self::Administer];
+
+    /// Its name in files, options and documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Operate => "operate",
+            Self::Define => "define",
+            Self::Administer => "administer",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|role| role.name() == text);
+        found.ok_or_else(|| {
+            format!("`{text}` is not a role; roles are {}", Self::ALL.map(Self::name).join(", "))
+        })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn digest_of(token: &str) -> String {
+    hexadecimal(digest(&SHA256, token.as_bytes()).as_ref())
+}
+
+/// Bytes as digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,87 @@
+//! Which guest a name means. A host has a name once; several hosts may each have a guest of it.
+//!
+//! A UUID is one guest, wherever it is seen. It must never be guessed which of two guests was meant, nor which of two running
+//! copies is the right one.
+
+use whimbrel_core::GuestRun;
+
+use whimbrel_drive::inventory::GuestEntry;
+
+/// What a name means, among the guests that have it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    Nobody,
+    /// One guest, where it is in memory, or else where it is only defined.
+    One(GuestEntry),
+    /// One guest of which two copies run: every place where it does.
+    Twice(Vec<GuestEntry>),
+    /// Several guests.
+    Several(Vec<GuestEntry>),
+}
+
+/// Decides it. `found` has the guests of every host that answers, in the hosts' order.
+pub(super) fn meant(found: Vec<GuestEntry>) -> Meant {
+    let mut guests: Vec<GuestEntry> = Vec::new();
+    for copy in &found {
+        match guests.iter_mut().find(|known| known.uuid == copy.uuid) {
+            Some(known) if rank(copy.run) > rank(known.run) => known.clone_from(copy),
+            Some(_) => {}
+            None => guests.push(copy.clone()),
+        }
+    }
+    match guests.pop() {
+        None => Meant::Nobody,
+        Some(guest) if guests.is_empty() => {
+            let running = copies(&found, &guest.uuid);
+            if running.len() > 1 { Meant::Twice(running) } else { Meant::One(guest) }
+        }
+        // Which of them was meant is asked first.
+        Some(_) => Meant::Several(found),
+    }
+}
+
+/// The running copies of a guest, wherever they are.
+pub(super) fn copies(found: &[GuestEntry], uuid: &str) -> Vec<GuestEntry> {
+    let runs = |guest: &&GuestEntry| guest.uuid == uuid && guest.run == GuestRun::Running;
+    found.iter().filter(runs).cloned().collect()
+}
+
+/// A guest is rather where it runs than where it stands still, and rather there than where it is only defined.
+fn rank(run: GuestRun) -> u8 {
+    match run {
+        GuestRun::NotRunning => 0,
+        GuestRun::Paused => 1,
+        GuestRun::Running => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::GuestRun::{self, NotRunning, Paused, Running};
+
+    use super::{GuestEntry, Meant, meant};
+
+    fn guest(uuid: &str, host: &str, run: GuestRun) -> GuestEntry {
+        let (name, uuid, host) = ("web".to_owned(), uuid.to_owned(), host.to_owned());
+        GuestEntry { name, uuid, host, run, memory_bytes: 1, vcpus: 1 }
+    }
+
+    #[test]
+    fn copies_of_one_guest_are_one_and_guests_of_one_name_are_several() {
+        let (off, waits, runs) =
+            (guest("1", "a", NotRunning), guest("1", "b", Paused), guest("1", "c", Running));
+        let other = guest("2", "b", NotRunning);
+        assert_eq!(meant(Vec::new()), Meant::Nobody);
+        assert_eq!(meant(vec![off.clone(), waits.clone()]), Meant::One(waits.clone()));
+        assert_eq!(meant(vec![off.clone(), runs.clone(), waits]), Meant::One(runs.clone()));
+        let two = vec![runs.clone(), other.clone()];
+        assert_eq!(meant(two.clone()), Meant::Several(two));
+        let again = guest("1", "d", Running);
+        assert_eq!(
+            meant(vec![runs.clone(), off.clone(), again.clone()]),
+            Meant::Twice(vec![runs.clone(), again.clone()])
+        );
+        let all = vec![runs, off, again, other];
+        assert_eq!(meant(all.clone()), Meant::Several(all));
+    }
+}

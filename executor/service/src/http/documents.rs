@@ -1,0 +1,434 @@
+//! The documents of the native API: what a client sends, and what it gets.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use whimbrel_core::{AtTimeout, Spec, Ways};
+use whimbrel_facts::xml::{REDACTED, without_secrets};
+
+use super::problem::Problem;
+use super::whole;
+use super::words::{value, word};
+use crate::access::{Caller, Role};
+use crate::account::Account;
+use crate::secret::Password;
+use crate::store::MigrationRow;
+use crate::supervisor::Supervisor;
+use whimbrel_drive::copying::DiskChoice;
+use whimbrel_drive::hosts::Route;
+use whimbrel_drive::uri::{Origin, check_migrate_uri, without_password};
+
+/// A host.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Host {
+    /// How the driver reaches it.
+    pub(super) uri: String,
+    /// Whether it answers.
+    pub(super) reachable: bool,
+    /// Why it does not.
+    pub(super) reason: Option<String>,
+    /// What it calls itself.
+    pub(super) name: Option<String>,
+    /// Kind of hypervisor.
+    pub(super) hypervisor: Option<String>,
+    /// CPU architecture.
+    pub(super) architecture: Option<String>,
+    /// The hypervisor's version.
+    pub(super) hypervisor_version: Option<String>,
+    /// libvirt's version.
+    pub(super) library_version: Option<String>,
+    /// Memory not in use, in bytes.
+    pub(super) free_memory_bytes: Option<u64>,
+}
+
+/// The hosts that this service knows.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct HostList {
+    /// In the order in which they were given.
+    pub(super) hosts: Vec<Host>,
+}
+
+/// A guest.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Guest {
+    /// Its name.
+    pub(super) name: String,
+    /// Its UUID.
+    pub(super) uuid: String,
+    /// The URI of the host that it is on.
+    pub(super) host: String,
+    /// `running`, `paused` or `not_running`.
+    pub(super) run: String,
+    /// Other hosts that run it at the same time, in the list of guests: always an emergency, see `docs/in-doubt.md`.
+    pub(super) also_runs_on: Vec<String>,
+    /// Its memory.
+    pub(super) memory_bytes: u64,
+    /// Virtual CPUs.
+    pub(super) vcpus: u32,
+    /// The migration that works on it.
+    pub(super) migration: Option<String>,
+}
+
+/// The guests of every host that answers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct GuestList {
+    /// By host and name.
+    pub(super) guests: Vec<Guest>,
+    /// Hosts that do not answer: their guests are missing here.
+    pub(super) unreachable: Vec<String>,
+}
+
+/// A migration that is wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
+pub(super) struct Wanted {
+    /// The guest's name.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")]
+    pub(super) guest: String,
+    /// URI of the host that it goes to, or an address, which is reached by the configured transport.
+    #[schema(min_length = 1, max_length = 1024)]
+    pub(super) destination: String,
+    /// URI of the host that it is on. It must be said where several hosts have a guest of this name.
+    #[serde(default)]
+    pub(super) source: Option<String>,
+    /// For the ssh connection to the destination; used once, and kept nowhere.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 1024, pattern = "^[^\\u0000-\\u001f\\u007f]*$", write_only)]
+    pub(super) password: Option<Password>,
+    /// Where the guest's memory is sent, for example `tcp://192.0.2.12`.
+    #[serde(default)]
+    pub(super) migrate_uri: Option<String>,
+    /// Longest pause at the hand-over, in ms.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1, maximum = 2_000_000)]
+    pub(super) downtime_limit_ms: Option<u64>,
+    /// Most bytes a second on the migration link.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1_048_576, maximum = 1_125_899_906_842_624_i64)]
+    pub(super) bandwidth_limit_bytes_per_second: Option<u64>,
+    /// When pre-copy has lasted this long, `at_timeout` happens.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+    pub(super) timeout_ms: Option<u64>,
+    /// `cancel`, `pause` or `postcopy`.
+    #[serde(default)]
+    #[schema(value_type = AtTimeoutWord)]
+    pub(super) at_timeout: AtTimeout,
+    /// Whether the switch to post-copy may be asked for.
+    #[serde(default)]
+    pub(super) postcopy: bool,
+    /// Whether the guest is slowed down when it dirties memory too fast.
+    #[serde(default)]
+    pub(super) auto_converge: bool,
+    /// Whether pages that were sent before are sent as what changed in them.
+    #[serde(default)]
+    pub(super) xbzrle: bool,
+    /// Connections over which memory is sent at once.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1, maximum = 255)]
+    pub(super) parallel_connections: Option<u64>,
+    /// Whether disks are copied along: `true` for every disk that is proven not to be shared, or a list of the disks by
+    /// their targets, such as `["vda"]`.
+    #[serde(default)]
+    pub(super) copy_disks: CopyDisks,
+    /// Paths on the destination that the copy of disks may overwrite, as long as no guest there uses them.
+    #[serde(default)]
+    #[schema(max_items = 64)]
+    pub(super) overwrite_disks: Vec<String>,
+    /// Whether the guest is off, and its definition is all that is moved. No other way beside it.
+    #[serde(default)]
+    pub(super) offline: bool,
+    /// Domain XML for the destination: other paths or networks of the host. The guest must see the same.
+    #[serde(default)]
+    #[schema(min_length = 1)]
+    pub(super) destination_xml: Option<String>,
+    /// For how long both hosts are looked at when it is not known where the guest is; two minutes without it.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1_000, maximum = 86_400_000)]
+    pub(super) doubt_patience_ms: Option<u64>,
+    /// For how long a post-copy that lost its connection is resumed again and again; an hour without it.
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 1_000, maximum = 604_800_000)]
+    pub(super) recovery_patience_ms: Option<u64>,
+    /// The owner of the guest, as a refusal names it, whose driver is gone and whose migration is not driven any more: the
+    /// guest is taken over from it.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 1024, pattern = "^[!-~]+$")]
+    pub(super) replace_owner: Option<String>,
+}
+
+/// Which disks are copied along.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "`copy_disks` is true, false, or a list of disk targets such as [\"vda\"]")]
+pub(super) enum CopyDisks {
+    /// None, or all that are proven not to be shared.
+    Whether(bool),
+    /// These.
+    Named(Vec<String>),
+}
+
+impl Default for CopyDisks {
+    fn default() -> Self {
+        Self::Whether(false)
+    }
+}
+
+impl CopyDisks {
+    fn are_copied(&self) -> bool {
+        !matches!(self, Self::Whether(false))
+    }
+
+    fn named(&self) -> Result<Vec<String>, Problem> {
+        match self {
+            Self::Whether(_) => Ok(Vec::new()),
+            Self::Named(targets) if targets.is_empty() || targets.iter().any(String::is_empty) => {
+                Err(Problem::invalid("`copy_disks` is a list without a disk: wanted targets such as `vda`"))
+            }
+            Self::Named(targets) => Ok(targets.clone()),
+        }
+    }
+}
+
+/// What happens at the timeout.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "stands for the core's own type in the description of the API")]
+pub(super) enum AtTimeoutWord {
+    Cancel,
+    Pause,
+    Postcopy,
+}
+
+impl Wanted {
+    /// The way and the limits, once it is known where the guest is and how the destination is reached.
+    pub(super) fn parts(&self, source: &str, destination: &str) -> Result<(Spec, Route), Problem> {
+        let too_many = |_| Problem::invalid("`parallel_connections` is out of bounds: wanted 1 to 255");
+        let ways = Ways {
+            postcopy: self.postcopy || self.at_timeout == AtTimeout::Postcopy,
+            auto_converge: self.auto_converge,
+            xbzrle: self.xbzrle,
+            parallel_connections: self
+                .parallel_connections
+                .map(u8::try_from)
+                .transpose()
+                .map_err(too_many)?,
+            copy_disks: self.copy_disks.are_copied(),
+            offline: self.offline,
+        };
+        let mut spec = Spec::new(self.guest.as_str(), source, destination);
+        spec.downtime_limit_ms = self.downtime_limit_ms;
+        spec.bandwidth_limit_bytes_per_second = self.bandwidth_limit_bytes_per_second;
+        spec.timeout_ms = self.timeout_ms;
+        spec.at_timeout = self.at_timeout;
+        spec.ways = ways;
+        spec.doubt_patience_ms = self.doubt_patience_ms.unwrap_or(spec.doubt_patience_ms);
+        spec.recovery_patience_ms = self.recovery_patience_ms.unwrap_or(spec.recovery_patience_ms);
+        spec.check().map_err(|error| Problem::invalid(error.to_string()))?;
+        if let Some(uri) = &self.migrate_uri {
+            check_migrate_uri(uri, Origin::Request)
+                .map_err(|why| Problem::invalid(format!("`migrate_uri`: {why}")))?;
+        }
+        self.check_definition()?;
+        if self.replace_owner.as_ref().is_some_and(|owner| !is_owner(owner)) {
+            return Err(Problem::invalid("`replace_owner` has 1 to 1024 visible ASCII characters"));
+        }
+        if !self.overwrite_disks.is_empty() && !ways.copy_disks {
+            return Err(Problem::invalid(
+                "`overwrite_disks` is given without `copy_disks`: no disk is copied",
+            ));
+        }
+        let route = Route {
+            guest: self.guest.clone(),
+            source: source.to_owned(),
+            destination: destination.to_owned(),
+            migrate_uri: self.migrate_uri.clone(),
+            ways,
+            disks: DiskChoice { copied: self.copy_disks.named()?, overwritten: self.overwrite_disks.clone() },
+            no_probe: false,
+            destination_xml: self.destination_xml.clone(),
+            allow_unsafe: false,
+            tunnel: None,
+            uuid: None,
+            replace_owner: self.replace_owner.clone(),
+        };
+        Ok((spec, route))
+    }
+}
+
+impl Wanted {
+    /// Whether the caller may ask for this: a definition can name any file of the destination as a disk.
+    pub(super) fn permit(&self, caller: &Caller) -> Result<(), Problem> {
+        if self.destination_xml.is_some() && caller.role < Role::Define {
+            return Err(Problem::role_too_low(Role::Define, caller.role));
+        }
+        Ok(())
+    }
+
+    fn check_definition(&self) -> Result<(), Problem> {
+        let Some(xml) = &self.destination_xml else { return Ok(()) };
+        without_secrets(xml).map_err(|error| Problem::invalid(format!("`destination_xml`: {error}")))?;
+        if xml.contains(REDACTED) {
+            let why = "`destination_xml`: a secret was taken out of it; send the whole definition";
+            return Err(Problem::invalid(why));
+        }
+        Ok(())
+    }
+}
+
+fn is_owner(text: &str) -> bool {
+    (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a migration is only tried.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DryRun {
+    /// Ask the hosts and the rules, and begin nothing.
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// Which of the guests of one name is meant.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OnHost {
+    /// URI of the host that it is on, as in the list of hosts.
+    #[param(min_length = 1, max_length = 1024)]
+    pub(super) host: Option<String>,
+}
+
+/// Which migrations are listed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Page {
+    /// Those with smaller numbers only.
+    #[param(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+    pub(super) before: Option<i64>,
+    /// At most so many, 1 to 200; 50 without it.
+    #[param(minimum = 1, maximum = 200)]
+    pub(super) limit: Option<i64>,
+}
+
+/// What was found before anything was changed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Preflight {
+    /// Whether nothing stands against the migration.
+    pub(super) allowed: bool,
+    /// Every finding: `pack`, `code`, `verdict` (`pass`, `warn`, `fail` or `unknown`), `subject` (a JSON pointer into the
+    /// facts), `message`, `remediation`, `evidence`, and `waived` where the operator waived it.
+    #[schema(value_type = Vec<Object>)]
+    pub(super) findings: Value,
+    /// Digest of the set of rules that judged.
+    pub(super) rules: String,
+    /// The facts that were judged.
+    #[schema(value_type = Object)]
+    pub(super) facts: Value,
+}
+
+/// A migration.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Migration {
+    /// Its number, as a string.
+    pub(super) id: String,
+    /// `running`, `completed`, `cancelled`, `failed`, `in_doubt` or `arrived_stopped`: the guest was moved to the
+    /// destination and does not run there, though it ran before.
+    pub(super) state: String,
+    /// The guest.
+    pub(super) guest: String,
+    /// URI of the source.
+    pub(super) source: String,
+    /// URI of the destination.
+    pub(super) destination: String,
+    /// Who asked for it.
+    pub(super) asked_by: String,
+    /// When, in ms since 1970.
+    pub(super) began_at_ms: i64,
+    /// When it ended.
+    pub(super) ended_at_ms: Option<i64>,
+    /// Where it stands: phase, owner, numbers, syncs, findings, reactions. Missing in lists of ended ones.
+    #[schema(value_type = Option<Object>)]
+    pub(super) account: Option<Value>,
+    /// How it ended. `downtime_ms` is how long the guest was stopped, as it was observed; `hypervisor_downtime_ms` is what
+    /// the hypervisor reports. Either is null when it is not known.
+    #[schema(value_type = Option<Object>)]
+    pub(super) outcome: Option<Value>,
+    /// The same in plain English.
+    pub(super) description: Option<String>,
+    /// What is wrong with it, when its journal or the store failed: it is no longer driven, or not after a restart.
+    pub(super) trouble: Option<String>,
+}
+
+/// Migrations, the newest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct MigrationList {
+    /// The migrations.
+    pub(super) migrations: Vec<Migration>,
+}
+
+/// A migration's document, with its account where it runs or `whole` is asked for.
+pub(super) async fn migration(
+    supervisor: &Supervisor,
+    row: MigrationRow,
+    whole: bool,
+) -> Result<Migration, Problem> {
+    let running = supervisor.running(row.id);
+    let is_driven = running.is_some();
+    let account = match running {
+        Some(running) => Some(running.account()),
+        None if whole => Some(account_of(supervisor, row.id).await?),
+        None => None,
+    };
+    let spec: Option<Spec> = serde_json::from_str(&row.spec).ok();
+    let route: Option<Route> = serde_json::from_str(&row.route).ok();
+    let outcome: Option<whimbrel_core::Outcome> =
+        row.outcome.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    // One that has ended and whose end the store does not accept yet.
+    let outcome = outcome.or_else(|| account.as_ref().filter(|_| is_driven)?.outcome.clone());
+    let state = match (&outcome, &row.trouble) {
+        (Some(outcome), _) => word(&outcome.ending),
+        // A gap in its journal is no reason to stop driving it.
+        (None, Some(_)) if !is_driven => "in_doubt".to_owned(),
+        (None, _) => "running".to_owned(),
+    };
+    let described = outcome.as_ref().zip(spec.as_ref());
+    let route = route
+        .map(|route| (route.guest, without_password(&route.source), without_password(&route.destination)));
+    let route = route.unwrap_or_default();
+    Ok(Migration {
+        id: row.id.to_string(),
+        state,
+        guest: route.0,
+        source: route.1,
+        destination: route.2,
+        asked_by: row.asked_by,
+        began_at_ms: row.began_at_ms,
+        ended_at_ms: row.ended_at_ms.filter(|_| outcome.is_some() || !is_driven),
+        account: account.map(|account| value(&account)),
+        description: described
+            .map(|(outcome, spec)| whimbrel_drive::wording::closing::describe(outcome, spec)),
+        outcome: outcome.map(|outcome| value(&outcome)),
+        trouble: row.trouble,
+    })
+}
+
+/// The account of a migration that does not run, from its events.
+pub(super) async fn account_of(supervisor: &Supervisor, id: i64) -> Result<Account, Problem> {
+    const TOGETHER: i64 = 1_000;
+    let (mut account, mut place) = (Account::default(), (0, -1));
+    loop {
+        let events = supervisor.store.events_after(Some(id), place, TOGETHER).await?;
+        for event in &events {
+            if let Ok(event) = serde_json::from_str(&event.body) {
+                account.take(&event);
+            }
+            place = (event.number, event.place);
+        }
+        if i64::try_from(events.len()).unwrap_or(TOGETHER) < TOGETHER {
+            return Ok(account);
+        }
+    }
+}

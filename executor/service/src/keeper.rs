@@ -1,0 +1,174 @@
+//! The journal of a migration in the store: its thread waits here until a record is committed, so that the commands
+//! that an input causes are given after it is durable. As everything passes here, each command has its span here too: from
+//! the moment it is given to its answer.
+//!
+//! A store that refuses or hangs must never stop a driver: the wait has a bound ([`COMMIT_WAIT`]), and the store's writer
+//! keeps what is late.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::Span;
+use whimbrel_core::journal::{Record, record_line};
+use whimbrel_core::{Command, CommandId, Event, Input, Observation, Output, Spec, View};
+
+use super::account::Account;
+use super::clock::now_ms;
+use super::metrics::Metrics;
+use super::store::{Append, Write};
+use whimbrel_drive::acks::{Acks, COMMIT_WAIT};
+use whimbrel_drive::{Keep, KeepError};
+
+/// Keeps one migration's records, and its account up to date.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) migration: i64,
+    pub(super) writes: UnboundedSender<Write>,
+    pub(super) account: Arc<Mutex<Account>>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Commands that were not answered yet. What never is ends with the migration.
+    pub(super) commands: HashMap<CommandId, Span>,
+    pub(super) acks: Acks<String>,
+}
+
+impl Keep for Keeper {
+    /// What was asked for is in the store before a migration is driven.
+    fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    fn append(&mut self, record: &Record, outputs: &[Output], view: View<'_>) -> Result<(), KeepError> {
+        let events: Vec<&Event> = outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Event(event) => Some(event),
+                Output::Command(_) => None,
+            })
+            .collect();
+        if let Input::Hypervisor(Observation::Answer { to, .. }) = &record.input {
+            self.commands.remove(to);
+        }
+        let ended = events.iter().any(|event| matches!(event, Event::Ended(_)));
+        let end = view.outcome.filter(|_| ended).map(|outcome| (now_ms(), document(outcome)));
+        let append = Append {
+            migration: self.migration,
+            line: record_line(record),
+            at_ns: i64::try_from(record.at_ns.as_ns()).unwrap_or(i64::MAX),
+            events: events.iter().map(document).collect(),
+            end,
+        };
+        // A writer that has stopped is noticed by the acknowledgement that is missing.
+        let send = |ack| drop(self.writes.send(Write::Append(append, ack)));
+        let kept = self.acks.hand_over(COMMIT_WAIT, send);
+        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            account.take(event);
+            self.metrics.saw(event);
+        }
+        for output in outputs {
+            if let Output::Command(command) = output {
+                self.commands.insert(command.id, span(command));
+            }
+        }
+        kept.unwrap_or_else(|_| stopped()).map_err(KeepError::Store)
+    }
+
+    fn settle(&mut self, bound: Duration) -> Result<bool, KeepError> {
+        let settled = self.acks.finish(Some(bound));
+        let (are_durable, said) = settled.unwrap_or_else(|_| (false, stopped()));
+        said.map_err(KeepError::Store)?;
+        Ok(are_durable)
+    }
+
+    /// Waits for as long as the store takes: the migration has ended, and only the store's writer knows its end.
+    fn finish(&mut self) -> Result<(), KeepError> {
+        let finished = self.acks.finish(None).map(|(_, result)| result);
+        finished.unwrap_or_else(|_| stopped()).map_err(KeepError::Store)
+    }
+}
+
+fn stopped() -> Result<(), String> {
+    Err("its writer has stopped".to_owned())
+}
+
+/// The span of a command, inside that of its migration. What a command holds may be long: its name tells it.
+fn span(command: &Command) -> Span {
+    let whole = format!("{:?}", command.action);
+    let name = whole.split(['(', ' ']).next().unwrap_or_default();
+    tracing::debug_span!("command", id = command.id.0, action = name)
+}
+
+/// What the core's types hold are numbers, strings, lists and maps with string keys: writing them cannot fail.
+fn document(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::mpsc::channel;
+    use std::sync::{Arc, Mutex};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use tokio::sync::mpsc::unbounded_channel;
+    use whimbrel_core::{Verdict, Whereabouts};
+
+    use super::super::account::Account;
+    use super::super::store::Write;
+    use super::Keeper;
+    use whimbrel_drive::acks::Acks;
+    use whimbrel_drive::{Course, drive};
+    use whimbrel_simulated::fixtures::{assigned, quiet};
+
+    #[test]
+    fn a_store_that_hangs_does_not_keep_a_migration_from_its_end() {
+        let (writes, mut hung) = unbounded_channel();
+        let account: Arc<Mutex<Account>> = Arc::default();
+        let keeper = Keeper {
+            migration: 1,
+            writes,
+            account: Arc::clone(&account),
+            metrics: Arc::default(),
+            commands: HashMap::new(),
+            acks: Acks::new(),
+        };
+        let thread = thread::spawn(|| {
+            let (hosts, spec, route) = quiet().unwrap();
+            let (inbox, messages) = channel();
+            let mut port = hosts.port(assigned(route), inbox).unwrap();
+            let course = Course::begin(spec).unwrap();
+            drive(course, &mut *port, &messages, Box::new(keeper), &|_| Verdict::default(), None).unwrap()
+        });
+        // No copy begins before its record is durable.
+        loop {
+            let Some(Write::Append(append, ack)) = hung.blocking_recv() else { panic!("the driver goes on") };
+            ack.send(Ok(())).unwrap();
+            if append.line.contains("\"call_made\":true") {
+                break;
+            }
+        }
+        // From here on nothing is taken out of this channel, as by a writer whose disk does not return.
+        let patience = Instant::now() + Duration::from_mins(2);
+        let outcome = loop {
+            if let Some(outcome) = account.lock().unwrap().outcome.clone() {
+                break outcome;
+            }
+            assert!(Instant::now() < patience, "the driver waits for the store");
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert_eq!(outcome.guest, Whereabouts::DestinationRunning);
+        assert!(!thread.is_finished(), "its end is not in the store yet");
+        let mut records = 0;
+        while let Ok(write) = hung.try_recv() {
+            let Write::Append(append, ack) = write else { continue };
+            records += 1;
+            assert_eq!(append.end.is_some(), hung.is_empty(), "the end is the last");
+            ack.send(Ok(())).unwrap();
+        }
+        let driven = thread.join().unwrap();
+        assert!(records > 5 && driven.journal_error.is_none());
+    }
+}

@@ -1,0 +1,50 @@
+//! Simulated hosts as a program registers them.
+
+use std::sync::mpsc::Sender;
+
+use whimbrel_core::{Failure, Fault};
+use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry};
+use whimbrel_drive::inventory::Inventory;
+use whimbrel_drive::uri::HostUri;
+use whimbrel_drive::{Message, Port};
+use whimbrel_facts::Facts;
+
+use crate::SimulatedHosts;
+
+impl HostDriver for SimulatedHosts {
+    fn reaches(&self, uri: &HostUri) -> bool {
+        uri.is_simulated()
+    }
+
+    fn known_uris(&self) -> Result<Vec<String>, HostsError> {
+        let hosts = self.inventories().map_err(HostsError::World)?;
+        Ok(hosts.into_iter().map(|found| found.host.uri).collect())
+    }
+
+    fn inventory(&self, uri: &HostUri) -> Result<Inventory, HostsError> {
+        let hosts = self.inventories().map_err(HostsError::World)?;
+        hosts.into_iter().find(|found| found.host.uri == uri.as_str()).ok_or_else(|| HostsError::Refused {
+            uri: uri.to_string(),
+            reason: "there is no such simulated host".to_owned(),
+        })
+    }
+
+    fn facts(&self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError> {
+        let refused = |failure: Failure| {
+            let there = failure.fault == Fault::DestinationUnreachable;
+            let uri = if there { &ends.destination } else { &ends.source };
+            HostsError::Refused { uri: uri.to_string(), reason: failure.message }
+        };
+        let told = self.facts_of(inquiry).map_err(HostsError::World)?;
+        told.map(|facts| *facts).map_err(refused)
+    }
+
+    fn port(
+        &self,
+        assignment: Assignment,
+        _: Ends,
+        inbox: Sender<Message>,
+    ) -> Result<Box<dyn Port + Send>, HostsError> {
+        self.open_port(assignment.route, inbox).map_err(HostsError::World)
+    }
+}

@@ -1,0 +1,352 @@
+//! A simulated world on its own thread, with its time tied to the real one.
+//!
+//! The thread is the only owner of the world: it runs it up to the present, tells what happened to those whom it
+//! concerns, takes what was asked, and sleeps until something is going to happen. It decides nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant as Clock};
+
+use whimbrel_core::{Command, CopyState, Failure, Fault, GuestRun};
+use whimbrel_facts::Facts;
+use whimbrel_sim::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
+use whimbrel_sim::world::{
+    Disk, DiskCopy, DiskSet, GuestId, HostId, Life, MigrateOptions, PortId, Told, World,
+};
+
+use super::SCHEME;
+use super::facts::facts;
+use super::port::SimulatedPort;
+use whimbrel_drive::hosts::{Inquiry, Route};
+use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
+use whimbrel_drive::{CallPermit, Message};
+
+/// The thread looks at the time at least this often.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+/// Nothing shorter is slept: what happens meanwhile is told a little later.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
+
+/// What is asked of the world's thread.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Inventory(Sender<Vec<Inventory>>),
+    Facts(Inquiry, Sender<Result<Box<Facts>, Failure>>),
+    Open(Route, Sender<Message>, Sender<Result<PortId, Failure>>),
+    /// A call whose permit was withdrawn before the world came to it is not made, and not answered.
+    CarryOut(PortId, Command, CallPermit),
+    Close(PortId),
+    Pace(u32),
+}
+
+/// A handle to the thread, which ends with the last of them.
+#[derive(Clone, Debug)]
+pub(super) struct Land {
+    asks: Sender<Ask>,
+}
+
+impl Land {
+    pub(super) fn start(world: World, speed: u32) -> io::Result<Self> {
+        let (asks, inbox) = channel();
+        let (speed, began) = (u64::from(speed.max(1)), Clock::now());
+        let keeper = Keeper { world, speed, began, began_ns: 0, inboxes: BTreeMap::new() };
+        thread::Builder::new().name("simulated-world".to_owned()).spawn(move || keeper.run(&inbox))?;
+        Ok(Self { asks })
+    }
+
+    pub(super) fn ask(&self, ask: Ask) {
+        // A world that is gone answers nothing, like a host that is.
+        let _ = self.asks.send(ask);
+    }
+
+    pub(super) fn inventory(&self) -> io::Result<Vec<Inventory>> {
+        let (reply, answer) = channel();
+        self.ask(Ask::Inventory(reply));
+        answer.recv().map_err(|_| gone())
+    }
+
+    pub(super) fn facts(&self, inquiry: &Inquiry) -> io::Result<Result<Box<Facts>, Failure>> {
+        let (reply, answer) = channel();
+        self.ask(Ask::Facts(inquiry.clone(), reply));
+        answer.recv().map_err(|_| gone())
+    }
+
+    pub(super) fn open(&self, route: Route, inbox: Sender<Message>) -> io::Result<SimulatedPort> {
+        let (reply, answer) = channel();
+        self.ask(Ask::Open(route, inbox.clone(), reply));
+        let opened = answer.recv().map_err(|_| gone())?;
+        Ok(SimulatedPort::new(self.clone(), inbox, opened))
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the simulated world has stopped")
+}
+
+struct Keeper {
+    world: World,
+    speed: u64,
+    /// When this speed was set, in real time and in simulated.
+    began: Clock,
+    began_ns: u64,
+    inboxes: BTreeMap<PortId, Sender<Message>>,
+}
+
+impl Keeper {
+    fn run(mut self, asks: &Receiver<Ask>) {
+        loop {
+            self.catch_up();
+            match asks.recv_timeout(self.sleep()) {
+                Ok(ask) => {
+                    self.catch_up();
+                    self.answer(ask);
+                    while let Ok(ask) = asks.try_recv() {
+                        self.answer(ask);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Runs the world up to the present.
+    fn catch_up(&mut self) {
+        let now_ns = self.now_ns();
+        while let Some((port, told)) = self.world.advance(now_ns) {
+            let message = match told {
+                Told::Observed(observation) => Message::Observed { observation, since: Clock::now() },
+                Told::Asked(request) => Message::Asked(request),
+                // Here whoever drives comes and goes by itself.
+                Told::Interrupted { .. } => continue,
+            };
+            if let Some(inbox) = self.inboxes.get(&port) {
+                // Whoever drove this migration may have left: it goes on.
+                let _ = inbox.send(message);
+            }
+        }
+    }
+
+    fn now_ns(&self) -> u64 {
+        let real_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.began_ns.saturating_add(real_ns.saturating_mul(self.speed))
+    }
+
+    fn sleep(&self) -> Duration {
+        let Some(at_ns) = self.world.next_at() else { return LONGEST_SLEEP };
+        let real_ns = at_ns.saturating_sub(self.now_ns()) / self.speed;
+        Duration::from_nanos(real_ns).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Inventory(reply) => {
+                let _ = reply.send(self.inventory());
+            }
+            Ask::Facts(inquiry, reply) => {
+                let _ = reply.send(self.facts(&inquiry));
+            }
+            Ask::Open(route, inbox, reply) => {
+                let opened = self.open(&route);
+                if let Ok(port) = opened {
+                    self.inboxes.insert(port, inbox);
+                }
+                let _ = reply.send(opened);
+            }
+            Ask::Pace(speed) => {
+                self.began_ns = self.now_ns();
+                (self.began, self.speed) = (Clock::now(), u64::from(speed.max(1)));
+            }
+            Ask::CarryOut(port, command, permit) => {
+                if permit.check().is_ok() {
+                    self.world.carry_out(port, command);
+                }
+            }
+            Ask::Close(port) => {
+                self.inboxes.remove(&port);
+                self.world.disconnect(port);
+            }
+        }
+    }
+
+    fn facts(&self, inquiry: &Inquiry) -> Result<Box<Facts>, Failure> {
+        let [source, destination] = self.ends(&inquiry.source, &inquiry.destination)?;
+        let guest = self.guest(&inquiry.guest, None, source, destination)?;
+        Ok(Box::new(facts(&self.world, guest, [source, destination], inquiry.probe)))
+    }
+
+    fn ends(&self, source: &str, destination: &str) -> Result<[HostId; 2], Failure> {
+        Ok([
+            self.host(source).ok_or_else(|| no_host(Fault::SourceUnreachable, source))?,
+            self.host(destination).ok_or_else(|| no_host(Fault::DestinationUnreachable, destination))?,
+        ])
+    }
+
+    fn open(&mut self, route: &Route) -> Result<PortId, Failure> {
+        let [source, destination] = self.ends(&route.source, &route.destination)?;
+        let guest = self.guest(&route.guest, route.uuid.as_deref(), source, destination)?;
+        let options = options(route, &self.world.machine(guest).disks)?;
+        Ok(self.world.connect(guest, source, destination, options))
+    }
+
+    fn host(&self, uri: &str) -> Option<HostId> {
+        let name = uri.strip_prefix(SCHEME)?.trim_end_matches('/');
+        self.world.hosts().find(|host| self.world.inventory(*host).name == name)
+    }
+
+    /// The guest of this name on the source, or where else it is: one that is driven on may have arrived meanwhile.
+    fn guest(
+        &self,
+        name: &str,
+        uuid: Option<&str>,
+        source: HostId,
+        destination: HostId,
+    ) -> Result<GuestId, Failure> {
+        let named = |guest: &GuestId| {
+            let machine = self.world.machine(*guest);
+            machine.name == name && uuid.is_none_or(|uuid| uuid == machine.uuid)
+        };
+        let on = |host| move |guest: &GuestId| self.world.life(*guest, host).is_some();
+        let all = || self.world.guests().filter(named);
+        all()
+            .find(on(source))
+            .or_else(|| all().find(on(destination)))
+            .or_else(|| all().next())
+            .ok_or_else(|| Failure::new(Fault::GuestNotFound, format!("no guest `{name}`")))
+    }
+
+    fn inventory(&self) -> Vec<Inventory> {
+        self.world.hosts().map(|host| self.inventory_of(host)).collect()
+    }
+
+    fn inventory_of(&self, host: HostId) -> Inventory {
+        let inventory = self.world.inventory(host);
+        let uri = format!("{SCHEME}{}", inventory.name);
+        let mut guests: Vec<_> =
+            self.world.guests().filter_map(|guest| self.entry(guest, host, &uri)).collect();
+        guests.sort_by(|one, other| one.name.cmp(&other.name));
+        let used_mib: u64 = guests.iter().map(|guest| guest.memory_bytes >> 20).sum();
+        let host = HostEntry {
+            name: inventory.name.clone(),
+            hypervisor: "QEMU".to_owned(),
+            architecture: inventory.architecture.clone(),
+            hypervisor_version: inventory.qemu.to_string(),
+            library_version: inventory.libvirt.to_string(),
+            free_memory_bytes: Some(inventory.memory_mib.saturating_sub(used_mib) << 20),
+            uri,
+        };
+        Inventory { host, guests }
+    }
+
+    fn entry(&self, guest: GuestId, host: HostId, uri: &str) -> Option<GuestEntry> {
+        let run = match self.world.look(guest, host) {
+            // A copy that receives is no guest yet.
+            CopyState::Absent | CopyState::Unknown | CopyState::Incoming => return None,
+            CopyState::Defined => GuestRun::NotRunning,
+            CopyState::Running => GuestRun::Running,
+            // A migration says nothing of the CPUs: the guest may be stopped for it, and one half of it may run.
+            CopyState::Migrating | CopyState::Postcopy
+                if self.world.life(guest, host).is_some_and(Life::runs) =>
+            {
+                GuestRun::Running
+            }
+            CopyState::Migrating
+            | CopyState::Postcopy
+            | CopyState::Stopped
+            | CopyState::Paused
+            | CopyState::PostcopyFailed => GuestRun::Paused,
+        };
+        let machine = self.world.machine(guest);
+        Some(GuestEntry {
+            name: machine.name.clone(),
+            uuid: machine.uuid.clone(),
+            host: uri.to_owned(),
+            run,
+            memory_bytes: machine.memory.memory_mib << 20,
+            vcpus: machine.vcpus,
+        })
+    }
+}
+
+fn no_host(fault: Fault, uri: &str) -> Failure {
+    Failure::new(fault, format!("no simulated host has the address `{uri}`"))
+}
+
+/// The hypervisor's options for a guest with these disks.
+///
+/// # Errors
+/// When a disk is named that the guest does not have.
+fn options(route: &Route, disks: &[Disk]) -> Result<MigrateOptions, Failure> {
+    let ways = route.ways;
+    let place = |target: &String| {
+        disks
+            .iter()
+            .position(|disk| disk.target == *target)
+            .ok_or_else(|| Failure::new(Fault::Refused, format!("the guest has no disk `{target}`")))
+    };
+    let named: Vec<usize> = route.disks.copied.iter().map(place).collect::<Result<_, _>>()?;
+    let is_overwritten =
+        |(place, disk): (usize, &Disk)| route.disks.overwritten.contains(&disk.path).then_some(place);
+    Ok(MigrateOptions {
+        auto_converge: ways.auto_converge.then(AutoConverge::default),
+        xbzrle: ways.xbzrle.then(Xbzrle::default),
+        channels: ways
+            .parallel_connections
+            .map(|count| Channels { count: u64::from(count), ..Channels::default() }),
+        postcopy: ways.postcopy.then(Postcopy::default),
+        copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
+        named_disks: DiskSet::of(named),
+        overwritten_disks: DiskSet::of(disks.iter().enumerate().filter_map(is_overwritten)),
+        is_offline: ways.offline,
+        is_unsafe: route.allow_unsafe,
+        // The definition goes with the guest: one that stayed behind could be started there by mistake.
+        persist_destination: true,
+        undefine_source: true,
+        ..MigrateOptions::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::{Action, CommandId};
+
+    use super::*;
+    use crate::built_in_world;
+    use whimbrel_drive::Withdrawn;
+    use whimbrel_drive::copying::DiskChoice;
+
+    #[test]
+    fn a_call_whose_permit_was_withdrawn_does_not_reach_the_world() {
+        let mut keeper = Keeper {
+            world: built_in_world(1, 0),
+            speed: 1,
+            began: Clock::now(),
+            began_ns: 0,
+            inboxes: BTreeMap::new(),
+        };
+        let route = Route {
+            guest: "web".to_owned(),
+            source: "sim://alpha".to_owned(),
+            destination: "sim://beta".to_owned(),
+            migrate_uri: None,
+            ways: whimbrel_core::Ways::default(),
+            disks: DiskChoice::default(),
+            no_probe: false,
+            destination_xml: None,
+            allow_unsafe: false,
+            tunnel: None,
+            uuid: None,
+            replace_owner: None,
+        };
+        let port = keeper.open(&route).unwrap();
+        let idle = keeper.world.next_at();
+        let call = |id| Command { id: CommandId(id), action: Action::StartMigration };
+        let withdrawn = CallPermit::default();
+        withdrawn.withdraw(Withdrawn::GivenUp);
+        keeper.answer(Ask::CarryOut(port, call(0), withdrawn));
+        assert_eq!(keeper.world.next_at(), idle, "nothing is going to happen");
+        keeper.answer(Ask::CarryOut(port, call(1), CallPermit::default()));
+        assert_ne!(keeper.world.next_at(), idle, "this one was made");
+    }
+}

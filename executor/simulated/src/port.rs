@@ -1,0 +1,80 @@
+//! The port of one migration in a simulated world.
+
+use std::sync::mpsc::Sender;
+use std::time::Instant as Clock;
+
+use whimbrel_core::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Observation};
+use whimbrel_sim::world::PortId;
+
+use super::land::{Ask, Land};
+use whimbrel_drive::{CallPermit, CallPermits, Message, Port, Withdrawn};
+
+/// A port in a world of this process. The migration goes on when it is dropped, as a real one does.
+#[derive(Debug)]
+pub(super) struct SimulatedPort {
+    land: Land,
+    inbox: Sender<Message>,
+    /// The world's own port, or why the route leads nowhere.
+    opened: Result<PortId, Failure>,
+    permits: CallPermits,
+}
+
+impl SimulatedPort {
+    pub(super) fn new(land: Land, inbox: Sender<Message>, opened: Result<PortId, Failure>) -> Self {
+        Self { land, inbox, opened, permits: CallPermits::default() }
+    }
+}
+
+impl Port for SimulatedPort {
+    fn carry_out(&mut self, command: Command) {
+        match &self.opened {
+            Ok(port) => {
+                let permit = match command.action {
+                    Action::StartMigration | Action::ResumePostcopy => self.permits.issue(command.id),
+                    _ => CallPermit::default(),
+                };
+                self.land.ask(Ask::CarryOut(*port, command, permit));
+            }
+            Err(failure) => {
+                let Some(answer) = refused(&command.action, failure) else { return };
+                let observation = Observation::Answer { to: command.id, answer };
+                // When nobody listens any more, the migration has ended.
+                let _ = self.inbox.send(Message::Observed { observation, since: Clock::now() });
+            }
+        }
+    }
+
+    fn abandon_call(&mut self, call: CommandId) {
+        self.permits.withdraw(call, Withdrawn::GivenUp);
+    }
+}
+
+impl Drop for SimulatedPort {
+    fn drop(&mut self) {
+        if let Ok(port) = self.opened {
+            self.land.ask(Ask::Close(port));
+        }
+    }
+}
+
+/// What a client tells that cannot reach a host, or finds no such guest there.
+fn refused(action: &Action, failure: &Failure) -> Option<Answer> {
+    let failure = failure.clone();
+    Some(match action {
+        Action::EvaluateRules(_) => return None,
+        Action::CollectFacts => Answer::Facts(Err(failure)),
+        Action::ReadSettings => Answer::Settings(Err(failure)),
+        Action::ApplySetting(_) => Answer::Applied(Err(failure)),
+        Action::StartMigration | Action::ResumePostcopy => Answer::CallReturned(Err(failure)),
+        Action::PollJob => Answer::Job(Err(failure)),
+        Action::AbortMigration => Answer::Abort(Err(failure)),
+        Action::StartPostcopy => Answer::Postcopy(Err(failure)),
+        Action::Observe(_) if failure.fault == Fault::GuestNotFound => Answer::Copy(CopyState::Absent),
+        Action::Observe(_) => Answer::Copy(CopyState::Unknown),
+        Action::Resume(_)
+        | Action::Destroy(_)
+        | Action::Suspend
+        | Action::Undefine(_)
+        | Action::RemoveDisks(_) => Answer::Acted(Err(failure)),
+    })
+}

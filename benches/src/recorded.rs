@@ -4,7 +4,9 @@
 //! They are made by the shipped code, never written down by hand as data, so that a bench cannot measure a course that
 //! the machine no longer takes.
 
-use whimbrel_core::control::{Asked, Change, Changes, Control, Found, Signal, Timer};
+use whimbrel_core::control::{
+    Asked, CallSignal, Change, Changes, Control, Found, JobSignal, SettingSignal, SetupSignal, Signal, Timer,
+};
 use whimbrel_core::journal::{self, JournalError};
 use whimbrel_core::{CopyState, GuestRun, Hint, Input, Instant, Misuse, Side, Spec, SpecError, Verdict};
 use whimbrel_sim::{Scenario, ScenarioError, Simulation, simulation};
@@ -86,29 +88,29 @@ pub fn control() -> Control {
 pub fn signals(iterations: usize) -> Vec<Signal> {
     let begin = [
         Signal::Begin,
-        Signal::FactsArrived(Found {
+        Signal::Setup(SetupSignal::FactsArrived(Found {
             run: GuestRun::Running,
             is_persistent: true,
             is_defined_there: false,
             makes_disks: false,
-        }),
-        Signal::Allowed,
-        Signal::SettingsRead,
-        Signal::Applied,
-        Signal::Applied,
+        })),
+        Signal::Setup(SetupSignal::Allowed),
+        Signal::Setup(SetupSignal::SettingsRead),
+        Signal::Setting(SettingSignal::Applied),
+        Signal::Setting(SettingSignal::Applied),
     ];
     let iteration = [
         Signal::Elapsed(Timer::Poll),
-        Signal::JobActive,
+        Signal::Job(JobSignal::Active),
         Signal::Hint(Hint::IterationBegan),
-        Signal::JobActive,
+        Signal::Job(JobSignal::Active),
     ];
     let end = [
         Signal::Hint(Hint::SourceSuspended),
-        Signal::CallSucceeded,
+        Signal::Call(CallSignal::Succeeded),
         Signal::Seen(Side::Source, CopyState::Absent),
         Signal::Seen(Side::Destination, CopyState::Running),
-        Signal::JobGone,
+        Signal::Job(JobSignal::Gone),
     ];
     begin.into_iter().chain(iteration.into_iter().cycle().take(4 * iterations)).chain(end).collect()
 }

@@ -37,7 +37,7 @@ impl Completing {
                 ledger.note_seen(side, state);
                 self.sighting = self.sighting.with(side, state);
             }
-            Signal::JobActive | Signal::JobGone | Signal::JobUnknown => self.numbers_read = true,
+            Signal::Job(_) => self.numbers_read = true,
             Signal::Elapsed(Timer::Reply) => {
                 self.sighting = self.sighting.closed();
                 self.numbers_read = true;
@@ -46,28 +46,11 @@ impl Completing {
             // The answer is given at the end, by what was seen.
             Signal::Cancel => ledger.mark(Mark::CancelAsked),
             Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
-            Signal::Hint(_)
             // Answers to what was asked for before the call returned.
-            | Signal::AbortAccepted
-            | Signal::AbortRefused
-            | Signal::Reacted
-            | Signal::ReactionRefused
-            | Signal::ReactionUnknown
-            | Signal::Elapsed(_) => {}
-            Signal::Begin
-            | Signal::FactsArrived(_)
-            | Signal::FactsMissing
-            | Signal::Allowed
-            | Signal::Refused
-            | Signal::SettingsRead
-            | Signal::SettingsUnreadable
-            | Signal::Applied
-            | Signal::NotApplied
-            | Signal::CallSucceeded
-            | Signal::CallFailed
-            | Signal::CallLost
-            | Signal::Acted
-            | Signal::NotActed => return Err(Unasked { phase: PhaseName::Completing, signal }),
+            Signal::Abort(_) | Signal::Reacted(_) | Signal::Hint(_) | Signal::Elapsed(_) => {}
+            Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Call(_) | Signal::Act(_) => {
+                return Err(Unasked { phase: PhaseName::Completing, signal });
+            }
         }
         Ok(self.conclude(ledger, orders))
     }

@@ -91,28 +91,14 @@ impl Done {
             Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
             // Whatever was still out when the end was reached may be answered after it.
             Signal::Restarted
-            | Signal::FactsArrived(_)
-            | Signal::FactsMissing
-            | Signal::Allowed
-            | Signal::Refused
-            | Signal::SettingsRead
-            | Signal::SettingsUnreadable
-            | Signal::Applied
-            | Signal::NotApplied
-            | Signal::Reacted
-            | Signal::ReactionRefused
-            | Signal::ReactionUnknown
-            | Signal::CallSucceeded
-            | Signal::CallFailed
-            | Signal::CallLost
-            | Signal::JobActive
-            | Signal::JobGone
-            | Signal::JobUnknown
-            | Signal::AbortAccepted
-            | Signal::AbortRefused
+            | Signal::Setup(_)
+            | Signal::Setting(_)
+            | Signal::Reacted(_)
+            | Signal::Call(_)
+            | Signal::Job(_)
+            | Signal::Abort(_)
             | Signal::Seen(..)
-            | Signal::Acted
-            | Signal::NotActed
+            | Signal::Act(_)
             | Signal::Hint(_)
             | Signal::Elapsed(_) => {}
         }

@@ -47,6 +47,7 @@ pub use recovering::Recovering;
 pub use resolving::Resolving;
 pub use rolling_back::RollingBack;
 pub use sighting::{Assessment, Sighting};
+pub use signal::{AbortSignal, ActSignal, CallSignal, JobSignal, ReactionSignal, SettingSignal, SetupSignal};
 pub use signal::{Change, Changes, Found, Order, Orders, Reaction, ReactionResult, Signal, Timer};
 pub use snapshot::LedgerSnapshot;
 pub use switching_over::SwitchingOver;

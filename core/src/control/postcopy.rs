@@ -7,7 +7,7 @@
 
 use super::ledger::Mark;
 use super::precopy::{Abort, Call, Poll, Precopy};
-use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{CallSignal, JobSignal, Order, Orders, ReactionResult, Signal, Timer};
 use super::{Completing, Ledger, Next, Phase, Recovering, Unasked};
 use crate::event::PhaseName;
 use crate::port::{CopyState, Side};
@@ -80,11 +80,13 @@ impl Postcopy {
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         let lost = self.call == Call::Lost;
         match signal {
-            Signal::CallSucceeded => return Ok(Completing::enter(ledger, orders)),
+            Signal::Call(CallSignal::Succeeded) => return Ok(Completing::enter(ledger, orders)),
             // A try to go on that failed at once: the next one has to wait.
-            Signal::CallFailed if self.joining => return Ok(Recovering::wait(orders)),
-            Signal::CallFailed | Signal::CallLost | Signal::Restarted => return Ok(Recovering::look(orders)),
-            Signal::JobGone | Signal::JobUnknown if lost => return Ok(self.look_anew(orders)),
+            Signal::Call(CallSignal::Failed) if self.joining => return Ok(Recovering::wait(orders)),
+            Signal::Call(CallSignal::Failed | CallSignal::Lost) | Signal::Restarted => {
+                return Ok(Recovering::look(orders));
+            }
+            Signal::Job(JobSignal::Gone | JobSignal::Unknown) if lost => return Ok(self.look_anew(orders)),
             // Halves that say they have each other, and nobody who works on them.
             Signal::Elapsed(Timer::Patience) if self.doubted => return Ok(Recovering::look_last_on(orders)),
             // A call may never return.
@@ -96,8 +98,8 @@ impl Postcopy {
                 orders.give(Order::GiveUpCall);
                 return Ok(Recovering::look(orders));
             }
-            Signal::JobActive | Signal::JobGone | Signal::JobUnknown => {
-                let asking = Asking::Guest { job_active: signal == Signal::JobActive };
+            Signal::Job(job) => {
+                let asking = Asking::Guest { job_active: job == JobSignal::Active };
                 self.ask(asking, Order::Observe(Side::Destination), orders);
             }
             Signal::Seen(side, state) => return Ok(self.on_seen((side, state), ledger, orders)),
@@ -121,24 +123,10 @@ impl Postcopy {
             Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
             // Answers to what pre-copy asked last, hints, and timers of a step that is over. A connection that is lost
             // makes the call return.
-            Signal::Reacted
-            | Signal::ReactionRefused
-            | Signal::ReactionUnknown
-            | Signal::AbortAccepted
-            | Signal::AbortRefused
-            | Signal::Hint(_)
-            | Signal::Elapsed(_) => {}
-            Signal::Begin
-            | Signal::FactsArrived(_)
-            | Signal::FactsMissing
-            | Signal::Allowed
-            | Signal::Refused
-            | Signal::SettingsRead
-            | Signal::SettingsUnreadable
-            | Signal::Applied
-            | Signal::NotApplied
-            | Signal::Acted
-            | Signal::NotActed => return Err(Unasked { phase: PhaseName::Postcopy, signal }),
+            Signal::Reacted(_) | Signal::Abort(_) | Signal::Hint(_) | Signal::Elapsed(_) => {}
+            Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Act(_) => {
+                return Err(Unasked { phase: PhaseName::Postcopy, signal });
+            }
         }
         Ok(Phase::Postcopy(self))
     }

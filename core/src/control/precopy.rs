@@ -8,7 +8,10 @@
 //! a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only makes us look.
 
 use super::ledger::Mark;
-use super::signal::{Change, Order, Orders, Reaction, ReactionResult, Signal, Timer};
+use super::signal::{
+    AbortSignal, CallSignal, Change, JobSignal, Order, Orders, Reaction, ReactionResult, ReactionSignal,
+    Signal, Timer,
+};
 use super::{Completing, Ledger, Next, Phase, Postcopy, Resolving, RollingBack, SwitchingOver, Unasked};
 use crate::event::PhaseName;
 use crate::outcome::Cause;
@@ -108,12 +111,12 @@ impl Precopy {
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         let lost = self.call == Call::Lost;
         match signal {
-            Signal::CallSucceeded => return Ok(Completing::enter(ledger, orders)),
-            Signal::CallFailed => {
+            Signal::Call(CallSignal::Succeeded) => return Ok(Completing::enter(ledger, orders)),
+            Signal::Call(CallSignal::Failed) => {
                 ledger.blame(Cause::CopyFailed);
                 return Ok(RollingBack::look(orders));
             }
-            Signal::CallLost => return Ok(Resolving::after_lost_reply(orders)),
+            Signal::Call(CallSignal::Lost) => return Ok(Resolving::after_lost_reply(orders)),
             // Whether the call was made at all is not known either.
             Signal::Restarted => {
                 self.end_reaction(ReactionResult::NotKnown, orders);
@@ -126,7 +129,9 @@ impl Precopy {
                     return Ok(Postcopy::enter(self, ledger, orders));
                 }
             }
-            Signal::JobGone | Signal::JobUnknown if lost => return Ok(Resolving::after_lost_reply(orders)),
+            Signal::Job(JobSignal::Gone | JobSignal::Unknown) if lost => {
+                return Ok(Resolving::after_lost_reply(orders));
+            }
             Signal::Elapsed(Timer::Reply) if lost && self.poll != Poll::None => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
@@ -135,24 +140,24 @@ impl Precopy {
                 return Ok(Resolving::after_lost_reply(orders));
             }
             // While the call is out its return decides, not a look at the job.
-            Signal::JobGone | Signal::JobUnknown => self.on_poll_in_vain(orders),
+            Signal::Job(JobSignal::Gone | JobSignal::Unknown) => self.on_poll_in_vain(orders),
             Signal::Elapsed(Timer::Reply) if self.poll != Poll::None => self.on_poll_in_vain(orders),
-            Signal::JobActive => self.on_job_active(ledger, orders),
+            Signal::Job(JobSignal::Active) => self.on_job_active(ledger, orders),
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
                 self.leave(Cause::OperatorCancelled, ledger, orders);
             }
             Signal::React(reaction) => self.react(reaction, ledger, orders),
-            Signal::Reacted => self.on_reacted(orders),
-            Signal::ReactionRefused => self.on_reaction_refused(ledger, orders),
-            Signal::ReactionUnknown | Signal::Elapsed(Timer::Reaction) => {
+            Signal::Reacted(ReactionSignal::Done) => self.on_reacted(orders),
+            Signal::Reacted(ReactionSignal::Refused) => self.on_reaction_refused(ledger, orders),
+            Signal::Reacted(ReactionSignal::Unknown) | Signal::Elapsed(Timer::Reaction) => {
                 self.end_reaction(ReactionResult::NotKnown, orders);
             }
-            Signal::AbortAccepted => {
+            Signal::Abort(AbortSignal::Accepted) => {
                 self.abort = Abort::Accepted;
                 orders.give(Order::Arm(Timer::AskAgain));
             }
-            Signal::AbortRefused => self.abort = Abort::Refused,
+            Signal::Abort(AbortSignal::Refused) => self.abort = Abort::Refused,
             Signal::Hint(Hint::IterationBegan | Hint::JobEnded) => self.poll_soon(orders),
             // A hint is not believed: the source is looked at.
             Signal::Hint(Hint::PostcopyBegan | Hint::PostcopyFailed) => {
@@ -165,17 +170,9 @@ impl Precopy {
             }
             Signal::Hint(Hint::SourceResumed)
             | Signal::Elapsed(Timer::Reply | Timer::AskAgain | Timer::Patience | Timer::LookAgain) => {}
-            Signal::Begin
-            | Signal::FactsArrived(_)
-            | Signal::FactsMissing
-            | Signal::Allowed
-            | Signal::Refused
-            | Signal::SettingsRead
-            | Signal::SettingsUnreadable
-            | Signal::Applied
-            | Signal::NotApplied
-            | Signal::Acted
-            | Signal::NotActed => return Err(Unasked { phase: PhaseName::Precopy, signal }),
+            Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Act(_) => {
+                return Err(Unasked { phase: PhaseName::Precopy, signal });
+            }
         }
         Ok(Phase::Precopy(self))
     }

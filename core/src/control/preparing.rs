@@ -5,7 +5,9 @@
 //! puts back what is on record. So does a restart of the driver: the copy never begins without a request.
 
 use super::ledger::Mark;
-use super::signal::{Change, Changes, Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{
+    Change, Changes, Order, Orders, ReactionResult, SettingSignal, SetupSignal, Signal, Timer,
+};
 use super::{Done, Ledger, Next, Phase, Precopy, RollingBack, Unasked};
 use crate::event::PhaseName;
 use crate::outcome::Cause;
@@ -34,22 +36,24 @@ impl Preparing {
 
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match (self.step, signal) {
-            (Step::Reading, Signal::SettingsRead) => {
+            (Step::Reading, Signal::Setup(SetupSignal::SettingsRead)) => {
                 ledger.mark(Mark::OriginalsKnown);
                 Ok(self.next(ledger, orders))
             }
-            (Step::Applying(_), Signal::Applied) => Ok(self.next(ledger, orders)),
+            (Step::Applying(_), Signal::Setting(SettingSignal::Applied)) => Ok(self.next(ledger, orders)),
             // What nobody wants to change need not be known; then it cannot be changed later either.
-            (Step::Reading, Signal::SettingsUnreadable | Signal::Elapsed(Timer::Reply))
-                if self.to_apply == Changes::EMPTY =>
-            {
-                Ok(self.next(ledger, orders))
-            }
-            (Step::Reading, Signal::SettingsUnreadable | Signal::Elapsed(Timer::Reply)) => {
+            (
+                Step::Reading,
+                Signal::Setup(SetupSignal::SettingsUnreadable) | Signal::Elapsed(Timer::Reply),
+            ) if self.to_apply == Changes::EMPTY => Ok(self.next(ledger, orders)),
+            (
+                Step::Reading,
+                Signal::Setup(SetupSignal::SettingsUnreadable) | Signal::Elapsed(Timer::Reply),
+            ) => {
                 ledger.blame(Cause::SettingsUnreadable);
                 Ok(Done::untouched(ledger))
             }
-            (Step::Applying(_), Signal::NotApplied | Signal::Elapsed(Timer::Reply)) => {
+            (Step::Applying(_), Signal::Setting(SettingSignal::Unknown) | Signal::Elapsed(Timer::Reply)) => {
                 ledger.blame(Cause::SettingRefused);
                 Ok(RollingBack::restore(ledger, orders))
             }
@@ -77,29 +81,26 @@ impl Preparing {
                 Ok(Phase::Preparing(self))
             }
             (_, Signal::Hint(_) | Signal::Elapsed(_)) => Ok(Phase::Preparing(self)),
-            (Step::Reading, Signal::Applied | Signal::NotApplied)
-            | (Step::Applying(_), Signal::SettingsRead | Signal::SettingsUnreadable)
+            (Step::Reading, Signal::Setting(_))
+            | (
+                Step::Applying(_),
+                Signal::Setup(SetupSignal::SettingsRead | SetupSignal::SettingsUnreadable),
+            )
             | (
                 _,
                 Signal::Begin
-                | Signal::FactsArrived(_)
-                | Signal::FactsMissing
-                | Signal::Allowed
-                | Signal::Refused
-                | Signal::Reacted
-                | Signal::ReactionRefused
-                | Signal::ReactionUnknown
-                | Signal::CallSucceeded
-                | Signal::CallFailed
-                | Signal::CallLost
-                | Signal::JobActive
-                | Signal::JobGone
-                | Signal::JobUnknown
-                | Signal::AbortAccepted
-                | Signal::AbortRefused
+                | Signal::Setup(
+                    SetupSignal::FactsArrived(_)
+                    | SetupSignal::FactsMissing
+                    | SetupSignal::Allowed
+                    | SetupSignal::Refused,
+                )
+                | Signal::Reacted(_)
+                | Signal::Call(_)
+                | Signal::Job(_)
+                | Signal::Abort(_)
                 | Signal::Seen(..)
-                | Signal::Acted
-                | Signal::NotActed,
+                | Signal::Act(_),
             ) => Err(Unasked { phase: PhaseName::Preparing, signal }),
         }
     }

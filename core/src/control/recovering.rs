@@ -113,34 +113,11 @@ impl Recovering {
             // Answers to what an earlier phase asked, hints, and timers of a step that is over.
             (
                 _,
-                Signal::JobActive
-                | Signal::JobGone
-                | Signal::JobUnknown
-                | Signal::AbortAccepted
-                | Signal::AbortRefused
-                | Signal::Reacted
-                | Signal::ReactionRefused
-                | Signal::ReactionUnknown
-                | Signal::Hint(_)
-                | Signal::Elapsed(_),
+                Signal::Job(_) | Signal::Abort(_) | Signal::Reacted(_) | Signal::Hint(_) | Signal::Elapsed(_),
             ) => {}
-            (
-                _,
-                Signal::Begin
-                | Signal::FactsArrived(_)
-                | Signal::FactsMissing
-                | Signal::Allowed
-                | Signal::Refused
-                | Signal::SettingsRead
-                | Signal::SettingsUnreadable
-                | Signal::Applied
-                | Signal::NotApplied
-                | Signal::CallSucceeded
-                | Signal::CallFailed
-                | Signal::CallLost
-                | Signal::Acted
-                | Signal::NotActed,
-            ) => return Err(Unasked { phase: PhaseName::Recovering, signal }),
+            (_, Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Call(_) | Signal::Act(_)) => {
+                return Err(Unasked { phase: PhaseName::Recovering, signal });
+            }
         }
         Ok(Phase::Recovering(self))
     }

@@ -7,7 +7,7 @@
 
 use super::ledger::Mark;
 use super::rolling_back::{Stay, on_source};
-use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{ActSignal, Order, Orders, ReactionResult, Signal, Timer};
 use super::{
     Assessment, Done, Ledger, Next, Phase, Precopy, Recovering, RollingBack, Sighting, Unasked, guard,
 };
@@ -90,13 +90,15 @@ impl Resolving {
             }
             (Doing::Waiting, Signal::Elapsed(Timer::LookAgain)) | (_, Signal::Restarted) => self.look(orders),
             // Whether it was done or not, only a new look tells where the guest is.
-            (Doing::Acting, Signal::Acted) => {
+            (Doing::Acting, Signal::Act(ActSignal::Done)) => {
                 if let Some(recovery) = self.step_called_for(ledger) {
                     orders.give(Order::Tell(recovery));
                 }
                 self.look(orders);
             }
-            (Doing::Acting, Signal::NotActed | Signal::Elapsed(Timer::Reply)) => self.wait(orders),
+            (Doing::Acting, Signal::Act(ActSignal::Unknown) | Signal::Elapsed(Timer::Reply)) => {
+                self.wait(orders);
+            }
             (Doing::Waiting, Signal::Elapsed(Timer::Patience)) => return Ok(self.concede(ledger, orders)),
             (Doing::Looking | Doing::Acting, Signal::Elapsed(Timer::Patience)) => self.last_look = true,
             (_, Signal::Cancel) => {
@@ -113,34 +115,13 @@ impl Resolving {
             // Answers to what an earlier phase asked, hints, and timers of a step that is over.
             (
                 _,
-                Signal::JobActive
-                | Signal::JobGone
-                | Signal::JobUnknown
-                | Signal::AbortAccepted
-                | Signal::AbortRefused
-                | Signal::Reacted
-                | Signal::ReactionRefused
-                | Signal::ReactionUnknown
-                | Signal::Hint(_)
-                | Signal::Elapsed(_),
+                Signal::Job(_) | Signal::Abort(_) | Signal::Reacted(_) | Signal::Hint(_) | Signal::Elapsed(_),
             ) => {}
             (Doing::Waiting | Doing::Acting, Signal::Seen(..))
-            | (Doing::Looking | Doing::Waiting, Signal::Acted | Signal::NotActed)
-            | (
-                _,
-                Signal::Begin
-                | Signal::FactsArrived(_)
-                | Signal::FactsMissing
-                | Signal::Allowed
-                | Signal::Refused
-                | Signal::SettingsRead
-                | Signal::SettingsUnreadable
-                | Signal::Applied
-                | Signal::NotApplied
-                | Signal::CallSucceeded
-                | Signal::CallFailed
-                | Signal::CallLost,
-            ) => return Err(Unasked { phase: PhaseName::Resolving, signal }),
+            | (Doing::Looking | Doing::Waiting, Signal::Act(_))
+            | (_, Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Call(_)) => {
+                return Err(Unasked { phase: PhaseName::Resolving, signal });
+            }
         }
         Ok(Phase::Resolving(self))
     }

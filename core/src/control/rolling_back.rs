@@ -6,7 +6,7 @@
 //! without the guest. What cannot be put back after [`MOST_TRIES`] tries is named in the outcome.
 
 use super::ledger::Mark;
-use super::signal::{Change, Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{ActSignal, Change, Order, Orders, ReactionResult, SettingSignal, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked, guard};
 use crate::event::PhaseName;
 use crate::outcome::{Recovery, Whereabouts};
@@ -87,7 +87,10 @@ impl RollingBack {
                 Ok(Self::looked(sighting.closed(), ledger, orders))
             }
             (Step::Looking(_), Signal::Restarted) => Ok(Self::look(orders)),
-            (Step::Restoring { change, then, .. }, Signal::Applied | Signal::Acted) => {
+            (
+                Step::Restoring { change, then, .. },
+                Signal::Setting(SettingSignal::Applied) | Signal::Act(ActSignal::Done),
+            ) => {
                 ledger.undone(change);
                 if let Some(recovery) = restored(change) {
                     orders.give(Order::Tell(recovery));
@@ -96,7 +99,9 @@ impl RollingBack {
             }
             (
                 Step::Restoring { change, tries, then },
-                Signal::NotApplied | Signal::NotActed | Signal::Elapsed(Timer::Reply),
+                Signal::Setting(SettingSignal::Unknown)
+                | Signal::Act(ActSignal::Unknown)
+                | Signal::Elapsed(Timer::Reply),
             ) => Ok(Self::not_restored(change, tries + 1, then, ledger, orders)),
             (Step::Restoring { change, tries, then }, Signal::Restarted)
             | (
@@ -114,35 +119,13 @@ impl RollingBack {
             // Answers to what pre-copy asked last, hints, and timers of a step that is over.
             (
                 _,
-                Signal::JobActive
-                | Signal::JobGone
-                | Signal::JobUnknown
-                | Signal::AbortAccepted
-                | Signal::AbortRefused
-                | Signal::Reacted
-                | Signal::ReactionRefused
-                | Signal::ReactionUnknown
-                | Signal::Hint(_)
-                | Signal::Elapsed(_),
+                Signal::Job(_) | Signal::Abort(_) | Signal::Reacted(_) | Signal::Hint(_) | Signal::Elapsed(_),
             ) => Ok(Phase::RollingBack(self)),
             (Step::Restoring { .. } | Step::Waiting { .. }, Signal::Seen(..))
-            | (
-                Step::Looking(_) | Step::Waiting { .. },
-                Signal::Applied | Signal::NotApplied | Signal::Acted | Signal::NotActed,
-            )
-            | (
-                _,
-                Signal::Begin
-                | Signal::FactsArrived(_)
-                | Signal::FactsMissing
-                | Signal::Allowed
-                | Signal::Refused
-                | Signal::SettingsRead
-                | Signal::SettingsUnreadable
-                | Signal::CallSucceeded
-                | Signal::CallFailed
-                | Signal::CallLost,
-            ) => Err(Unasked { phase: PhaseName::RollingBack, signal }),
+            | (Step::Looking(_) | Step::Waiting { .. }, Signal::Setting(_) | Signal::Act(_))
+            | (_, Signal::Begin | Signal::Setup(_) | Signal::Call(_)) => {
+                Err(Unasked { phase: PhaseName::RollingBack, signal })
+            }
         }
     }
 

@@ -8,7 +8,8 @@ use crate::facts::GuestRun;
 use crate::outcome::Recovery;
 use crate::port::{CopyState, Hint, Side};
 
-/// What happened, as far as safety is concerned.
+/// What happened, as far as safety is concerned. The answers to one kind of command are a group: a phase in which none of
+/// them means anything refuses or ignores the whole group by name. There is no wildcard over signals anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// The operator asks for the migration.
@@ -19,6 +20,31 @@ pub enum Signal {
     React(Reaction),
     /// Whoever drives the migration was gone: what is out will not be answered any more.
     Restarted,
+    /// Facts, rules or settings were asked for, before anything is changed.
+    Setup(SetupSignal),
+    /// A setting was to be changed or put back.
+    Setting(SettingSignal),
+    /// A reaction was to be carried out.
+    Reacted(ReactionSignal),
+    /// The migrate call returned, or the call that resumes a post-copy.
+    Call(CallSignal),
+    /// The source was asked about the job.
+    Job(JobSignal),
+    /// The job's end was asked for.
+    Abort(AbortSignal),
+    /// One host was looked at.
+    Seen(Side, CopyState),
+    /// A resume, destroy or removal was to be done.
+    Act(ActSignal),
+    /// The hypervisor told something unasked: lost, doubled or late as it may be.
+    Hint(Hint),
+    /// A timer ran out.
+    Elapsed(Timer),
+}
+
+/// What came of the questions that are asked before anything is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SetupSignal {
     /// The facts are there.
     FactsArrived(Found),
     /// The facts could not be collected.
@@ -31,42 +57,66 @@ pub enum Signal {
     SettingsRead,
     /// The settings could not be read.
     SettingsUnreadable,
-    /// The setting that was to be changed is changed.
+}
+
+/// What became of a setting that was to be changed or put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SettingSignal {
+    /// It is changed.
     Applied,
-    /// The setting may or may not be changed.
-    NotApplied,
-    /// The reaction that was asked for is carried out. For post-copy: the hypervisor will try.
-    Reacted,
-    /// The hypervisor refused the reaction: nothing was changed.
-    ReactionRefused,
-    /// The reaction may or may not have been carried out.
-    ReactionUnknown,
-    /// The migrate call returned: the guest is said to be on the destination.
-    CallSucceeded,
-    /// The migrate call returned: it is said to have failed.
-    CallFailed,
-    /// The migrate call's reply was lost.
-    CallLost,
+    /// It may or may not be changed.
+    Unknown,
+}
+
+/// What the hypervisor made of a reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReactionSignal {
+    /// It is carried out. For post-copy: the hypervisor will try.
+    Done,
+    /// The hypervisor refused it: nothing was changed.
+    Refused,
+    /// It may or may not have been carried out.
+    Unknown,
+}
+
+/// How the migrate call returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallSignal {
+    /// The guest is said to be on the destination.
+    Succeeded,
+    /// The migration is said to have failed.
+    Failed,
+    /// The reply was lost.
+    Lost,
+}
+
+/// What a look at the job showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobSignal {
     /// A job works on the source's copy.
-    JobActive,
+    Active,
     /// No job works on the source's copy.
-    JobGone,
-    /// The source could not be asked about the job.
-    JobUnknown,
-    /// The hypervisor will try to end the job.
-    AbortAccepted,
+    Gone,
+    /// The source could not be asked.
+    Unknown,
+}
+
+/// What came of a request to end the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AbortSignal {
+    /// The hypervisor will try.
+    Accepted,
     /// The hypervisor will not, or could not be asked.
-    AbortRefused,
-    /// One host was looked at.
-    Seen(Side, CopyState),
-    /// A resume, destroy or removal is said to have been done.
-    Acted,
+    Refused,
+}
+
+/// What became of a resume, destroy or removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActSignal {
+    /// It is said to have been done.
+    Done,
     /// It may or may not have been done.
-    NotActed,
-    /// The hypervisor told something unasked: lost, doubled or late as it may be.
-    Hint(Hint),
-    /// A timer ran out.
-    Elapsed(Timer),
+    Unknown,
 }
 
 /// What control wants done.

@@ -6,7 +6,7 @@
 
 use super::ledger::Mark;
 use super::preparing::Preparing;
-use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{Order, Orders, ReactionResult, SetupSignal, Signal, Timer};
 use super::{Done, Ledger, Next, Phase, Unasked};
 use crate::event::PhaseName;
 use crate::facts::GuestRun;
@@ -41,13 +41,13 @@ impl Validating {
                 orders.give(Order::Arm(Timer::Reply));
                 Ok(Phase::Validating(Self { step: Step::Facts }))
             }
-            (Step::Facts, Signal::FactsArrived(found)) => {
+            (Step::Facts, Signal::Setup(SetupSignal::FactsArrived(found))) => {
                 ledger.note_found(found);
                 orders.give(Order::EvaluateRules);
                 orders.give(Order::Arm(Timer::Reply));
                 Ok(Phase::Validating(Self { step: Step::Rules }))
             }
-            (Step::Facts, Signal::FactsMissing)
+            (Step::Facts, Signal::Setup(SetupSignal::FactsMissing))
             | (Step::Facts | Step::Rules, Signal::Elapsed(Timer::Reply)) => {
                 ledger.blame(Cause::FactsMissing);
                 Ok(Done::untouched(ledger))
@@ -56,8 +56,10 @@ impl Validating {
                 ledger.blame(Cause::DriverRestarted);
                 Ok(Done::untouched(ledger))
             }
-            (Step::Rules, Signal::Allowed) if may_be_moved(ledger) => Ok(Preparing::enter(ledger, orders)),
-            (Step::Rules, Signal::Refused | Signal::Allowed) => {
+            (Step::Rules, Signal::Setup(SetupSignal::Allowed)) if may_be_moved(ledger) => {
+                Ok(Preparing::enter(ledger, orders))
+            }
+            (Step::Rules, Signal::Setup(SetupSignal::Refused | SetupSignal::Allowed)) => {
                 ledger.blame(Cause::RulesRefused);
                 Ok(Done::untouched(ledger))
             }
@@ -75,28 +77,21 @@ impl Validating {
                 Ok(Phase::Validating(self))
             }
             (Step::Facts | Step::Rules, Signal::Begin)
-            | (Step::NotBegun | Step::Rules, Signal::FactsArrived(_) | Signal::FactsMissing)
-            | (Step::NotBegun | Step::Facts, Signal::Allowed | Signal::Refused)
+            | (
+                Step::NotBegun | Step::Rules,
+                Signal::Setup(SetupSignal::FactsArrived(_) | SetupSignal::FactsMissing),
+            )
+            | (Step::NotBegun | Step::Facts, Signal::Setup(SetupSignal::Allowed | SetupSignal::Refused))
             | (
                 _,
-                Signal::SettingsRead
-                | Signal::SettingsUnreadable
-                | Signal::Applied
-                | Signal::NotApplied
-                | Signal::Reacted
-                | Signal::ReactionRefused
-                | Signal::ReactionUnknown
-                | Signal::CallSucceeded
-                | Signal::CallFailed
-                | Signal::CallLost
-                | Signal::JobActive
-                | Signal::JobGone
-                | Signal::JobUnknown
-                | Signal::AbortAccepted
-                | Signal::AbortRefused
+                Signal::Setup(SetupSignal::SettingsRead | SetupSignal::SettingsUnreadable)
+                | Signal::Setting(_)
+                | Signal::Reacted(_)
+                | Signal::Call(_)
+                | Signal::Job(_)
+                | Signal::Abort(_)
                 | Signal::Seen(..)
-                | Signal::Acted
-                | Signal::NotActed,
+                | Signal::Act(_),
             ) => Err(Unasked { phase: PhaseName::Validating, signal }),
         }
     }

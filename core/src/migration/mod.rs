@@ -22,7 +22,9 @@ use self::desk::{Claim, Desk, Place};
 use self::downtime::Downtime;
 use self::timers::Timers;
 use self::trail::Trail;
-use crate::control::{Change, Control, Done, Mark, Order, Orders, Phase, ReactionResult, Signal, Timer};
+use crate::control::{
+    CallSignal, Change, Control, Done, Mark, Order, Orders, Phase, ReactionResult, Signal, Timer,
+};
 use crate::convergence::Convergence;
 use crate::event::{CancelAnswer, Event, PhaseName};
 use crate::facts::Facts;
@@ -233,7 +235,7 @@ impl Migration {
     fn step(&mut self, signal: Signal) -> Result<(), Misuse> {
         let before = self.control.phase();
         let (control, orders) = self.control.step(signal).map_err(Misuse::Unasked)?;
-        self.has_arrived |= signal == Signal::CallSucceeded;
+        self.has_arrived |= signal == Signal::Call(CallSignal::Succeeded);
         self.enter(control, &orders, before, signal == Signal::Begin);
         Ok(())
     }

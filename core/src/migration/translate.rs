@@ -1,7 +1,10 @@
 //! Between the port's words and control's alphabet.
 
 use super::{Claim, Migration, Misuse, Place};
-use crate::control::{Change, Found, Order, Reaction, Signal};
+use crate::control::{
+    AbortSignal, ActSignal, CallSignal, Change, Found, JobSignal, Order, Reaction, ReactionSignal,
+    SettingSignal, SetupSignal, Signal,
+};
 use crate::event::{Event, PhaseName};
 use crate::facts::{Facts, Verdict};
 use crate::outcome::Leftover;
@@ -106,48 +109,50 @@ impl Migration {
             Answer::Applied(result) | Answer::Acted(result) | Answer::Postcopy(result)
                 if place == Place::Reaction =>
             {
-                match result {
-                    Ok(()) => Signal::Reacted,
-                    Err(failure) if failure.fault == Fault::Refused => Signal::ReactionRefused,
-                    Err(_) => Signal::ReactionUnknown,
-                }
+                Signal::Reacted(match result {
+                    Ok(()) => ReactionSignal::Done,
+                    Err(failure) if failure.fault == Fault::Refused => ReactionSignal::Refused,
+                    Err(_) => ReactionSignal::Unknown,
+                })
             }
             Answer::Facts(Ok(facts)) => {
                 let found = Found::of(&facts, &self.spec);
                 self.facts = Some(facts);
-                Signal::FactsArrived(found)
+                Signal::Setup(SetupSignal::FactsArrived(found))
             }
-            Answer::Facts(Err(failure)) => self.failed(failure, Signal::FactsMissing),
+            Answer::Facts(Err(failure)) => self.failed(failure, Signal::Setup(SetupSignal::FactsMissing)),
             Answer::Verdict(verdict) => {
                 let allows = verdict.allows();
                 // The record has what was looked at; those who are told need the findings.
                 self.tell(Event::Judged(Verdict { basis: None, ..verdict }));
-                if allows { Signal::Allowed } else { Signal::Refused }
+                Signal::Setup(if allows { SetupSignal::Allowed } else { SetupSignal::Refused })
             }
             Answer::Settings(Ok(settings)) => {
                 self.originals = Some(settings);
-                Signal::SettingsRead
+                Signal::Setup(SetupSignal::SettingsRead)
             }
-            Answer::Settings(Err(failure)) => self.failed(failure, Signal::SettingsUnreadable),
-            Answer::Applied(Ok(())) => Signal::Applied,
-            Answer::Applied(Err(failure)) => self.failed(failure, Signal::NotApplied),
-            Answer::CallReturned(Ok(())) => Signal::CallSucceeded,
+            Answer::Settings(Err(failure)) => {
+                self.failed(failure, Signal::Setup(SetupSignal::SettingsUnreadable))
+            }
+            Answer::Applied(Ok(())) => Signal::Setting(SettingSignal::Applied),
+            Answer::Applied(Err(failure)) => self.failed(failure, Signal::Setting(SettingSignal::Unknown)),
+            Answer::CallReturned(Ok(())) => Signal::Call(CallSignal::Succeeded),
             Answer::CallReturned(Err(failure)) => {
                 let lost = failure.fault == Fault::ReplyLost;
-                self.failed(failure, if lost { Signal::CallLost } else { Signal::CallFailed })
+                self.failed(failure, Signal::Call(if lost { CallSignal::Lost } else { CallSignal::Failed }))
             }
             Answer::Job(Ok(report)) => self.measure(report),
-            Answer::Job(Err(_)) => Signal::JobUnknown,
-            Answer::Abort(Ok(())) => Signal::AbortAccepted,
-            Answer::Abort(Err(_)) => Signal::AbortRefused,
+            Answer::Job(Err(_)) => Signal::Job(JobSignal::Unknown),
+            Answer::Abort(Ok(())) => Signal::Abort(AbortSignal::Accepted),
+            Answer::Abort(Err(_)) => Signal::Abort(AbortSignal::Refused),
             Answer::Copy(state) => {
                 let side = if place == Place::Source { Side::Source } else { Side::Destination };
                 self.tell_seen(side, state);
                 Signal::Seen(side, state)
             }
-            Answer::Acted(Ok(())) | Answer::Postcopy(Ok(())) => Signal::Acted,
+            Answer::Acted(Ok(())) | Answer::Postcopy(Ok(())) => Signal::Act(ActSignal::Done),
             Answer::Acted(Err(failure)) | Answer::Postcopy(Err(failure)) => {
-                self.failed(failure, Signal::NotActed)
+                self.failed(failure, Signal::Act(ActSignal::Unknown))
             }
         }
     }
@@ -196,11 +201,11 @@ impl Migration {
     fn measure(&mut self, report: JobReport) -> Signal {
         let statistics = report.statistics.measured(report.state != JobState::Active);
         match report.state {
-            JobState::None => Signal::JobGone,
+            JobState::None => Signal::Job(JobSignal::Gone),
             JobState::Completed => {
                 self.convergence.conclude(self.now, &statistics);
                 self.tell(Event::Progress(statistics));
-                Signal::JobGone
+                Signal::Job(JobSignal::Gone)
             }
             JobState::Active => {
                 let sync = self.convergence.observe(self.now, &statistics);
@@ -208,7 +213,7 @@ impl Migration {
                 if let Some(sync) = sync {
                     self.tell(Event::Sync(sync));
                 }
-                Signal::JobActive
+                Signal::Job(JobSignal::Active)
             }
         }
     }

@@ -9,7 +9,10 @@ use std::fs;
 use std::hash::{Hash as _, Hasher};
 use std::path::Path;
 
-use whimbrel_core::control::{Asked, Change, Changes, Control, Found, Reaction, Signal, Timer};
+use whimbrel_core::control::{
+    AbortSignal, ActSignal, Asked, CallSignal, Change, Changes, Control, Found, JobSignal, Reaction,
+    ReactionSignal, SettingSignal, SetupSignal, Signal, Timer,
+};
 use whimbrel_core::port::{CopyState, Hint, Side};
 use whimbrel_core::{AtTimeout, GuestRun, PhaseName};
 
@@ -99,30 +102,30 @@ fn signals() -> Vec<Signal> {
         Signal::Begin,
         Signal::Cancel,
         Signal::Restarted,
-        Signal::FactsMissing,
-        Signal::Allowed,
-        Signal::Refused,
-        Signal::SettingsRead,
-        Signal::SettingsUnreadable,
-        Signal::Applied,
-        Signal::NotApplied,
-        Signal::Reacted,
-        Signal::ReactionRefused,
-        Signal::ReactionUnknown,
-        Signal::CallSucceeded,
-        Signal::CallFailed,
-        Signal::CallLost,
-        Signal::JobActive,
-        Signal::JobGone,
-        Signal::JobUnknown,
-        Signal::AbortAccepted,
-        Signal::AbortRefused,
-        Signal::Acted,
-        Signal::NotActed,
+        Signal::Setup(SetupSignal::FactsMissing),
+        Signal::Setup(SetupSignal::Allowed),
+        Signal::Setup(SetupSignal::Refused),
+        Signal::Setup(SetupSignal::SettingsRead),
+        Signal::Setup(SetupSignal::SettingsUnreadable),
+        Signal::Setting(SettingSignal::Applied),
+        Signal::Setting(SettingSignal::Unknown),
+        Signal::Reacted(ReactionSignal::Done),
+        Signal::Reacted(ReactionSignal::Refused),
+        Signal::Reacted(ReactionSignal::Unknown),
+        Signal::Call(CallSignal::Succeeded),
+        Signal::Call(CallSignal::Failed),
+        Signal::Call(CallSignal::Lost),
+        Signal::Job(JobSignal::Active),
+        Signal::Job(JobSignal::Gone),
+        Signal::Job(JobSignal::Unknown),
+        Signal::Abort(AbortSignal::Accepted),
+        Signal::Abort(AbortSignal::Refused),
+        Signal::Act(ActSignal::Done),
+        Signal::Act(ActSignal::Unknown),
     ];
     for run in [GuestRun::Running, GuestRun::Paused, GuestRun::NotRunning] {
         let found = Found { run, is_persistent: true, is_defined_there: false, makes_disks: true };
-        signals.push(Signal::FactsArrived(found));
+        signals.push(Signal::Setup(SetupSignal::FactsArrived(found)));
     }
     for reaction in [Reaction::DowntimeLimit, Reaction::Pause, Reaction::Postcopy] {
         signals.push(Signal::React(reaction));
@@ -146,7 +149,7 @@ fn signals() -> Vec<Signal> {
 /// The signal without what it carries, where that makes no other arrow.
 fn name(signal: Signal) -> String {
     match signal {
-        Signal::FactsArrived(_) => "FactsArrived".into(),
+        Signal::Setup(SetupSignal::FactsArrived(_)) => "Setup(FactsArrived)".into(),
         Signal::Seen(..) => "Seen".into(),
         other => format!("{other:?}"),
     }

@@ -1,7 +1,8 @@
 //! The whole state that is explored: control as it ships, what it has out, and the hypervisors; and what each move makes of it.
 
 use whimbrel_core::control::{
-    Asked as Wanted, Change, Changes, Control, Found, Order, Phase, Reaction, Signal,
+    AbortSignal, ActSignal, Asked as Wanted, CallSignal, Change, Changes, Control, Found, JobSignal, Order,
+    Phase, Reaction, ReactionSignal, SettingSignal, SetupSignal, Signal,
 };
 use whimbrel_core::{AtTimeout, CopyState, GuestRun, Side};
 
@@ -84,7 +85,8 @@ impl State {
             }
             Move::Judge(allows) => {
                 next.desk.rules = Asked::No;
-                next.signal(if allows { Signal::Allowed } else { Signal::Refused }, scope)
+                let verdict = if allows { SetupSignal::Allowed } else { SetupSignal::Refused };
+                next.signal(Signal::Setup(verdict), scope)
             }
             Move::CarryOut(place) => next.carry_out(place, scope),
             Move::Deliver(place) => next.deliver(place, scope),
@@ -132,7 +134,7 @@ impl State {
         self.control = control;
         self.desk.keep_wanted(control.phase());
         self.desk.give(&orders);
-        if signal == Signal::Refused && !matches!(control.phase(), Phase::Done(_)) {
+        if signal == Signal::Setup(SetupSignal::Refused) && !matches!(control.phase(), Phase::Done(_)) {
             return Outcome::Bad(Violation::WentOnRefused);
         }
         if orders.iter().any(|order| matches!(order, Order::StartMigration))
@@ -229,31 +231,31 @@ impl State {
     /// An answer arrives.
     fn deliver(&mut self, place: Place, scope: &Scope) -> Outcome {
         let signal = match self.take_answer(place) {
-            Some(Answer::Facts(true)) => Signal::FactsArrived(Found {
+            Some(Answer::Facts(true)) => Signal::Setup(SetupSignal::FactsArrived(Found {
                 run: scope.guest,
                 is_persistent: scope.persistent,
                 is_defined_there: false,
                 makes_disks: scope.disks,
-            }),
-            Some(Answer::Facts(false)) => Signal::FactsMissing,
-            Some(Answer::Settings(true)) => Signal::SettingsRead,
-            Some(Answer::Settings(false)) => Signal::SettingsUnreadable,
-            Some(Answer::Setting(true)) => Signal::Applied,
-            Some(Answer::Setting(false)) => Signal::NotApplied,
-            Some(Answer::Call(Returned::Well)) => Signal::CallSucceeded,
-            Some(Answer::Call(Returned::Failed)) => Signal::CallFailed,
-            Some(Answer::Call(Returned::Lost)) => Signal::CallLost,
-            Some(Answer::Job(JobSeen::Active)) => Signal::JobActive,
-            Some(Answer::Job(JobSeen::Gone)) => Signal::JobGone,
-            Some(Answer::Job(JobSeen::Unknown)) => Signal::JobUnknown,
-            Some(Answer::Abort(true)) => Signal::AbortAccepted,
-            Some(Answer::Abort(false)) => Signal::AbortRefused,
+            })),
+            Some(Answer::Facts(false)) => Signal::Setup(SetupSignal::FactsMissing),
+            Some(Answer::Settings(true)) => Signal::Setup(SetupSignal::SettingsRead),
+            Some(Answer::Settings(false)) => Signal::Setup(SetupSignal::SettingsUnreadable),
+            Some(Answer::Setting(true)) => Signal::Setting(SettingSignal::Applied),
+            Some(Answer::Setting(false)) => Signal::Setting(SettingSignal::Unknown),
+            Some(Answer::Call(Returned::Well)) => Signal::Call(CallSignal::Succeeded),
+            Some(Answer::Call(Returned::Failed)) => Signal::Call(CallSignal::Failed),
+            Some(Answer::Call(Returned::Lost)) => Signal::Call(CallSignal::Lost),
+            Some(Answer::Job(JobSeen::Active)) => Signal::Job(JobSignal::Active),
+            Some(Answer::Job(JobSeen::Gone)) => Signal::Job(JobSignal::Gone),
+            Some(Answer::Job(JobSeen::Unknown)) => Signal::Job(JobSignal::Unknown),
+            Some(Answer::Abort(true)) => Signal::Abort(AbortSignal::Accepted),
+            Some(Answer::Abort(false)) => Signal::Abort(AbortSignal::Refused),
             Some(Answer::Look(side, state)) => Signal::Seen(side, state),
-            Some(Answer::Act(true)) => Signal::Acted,
-            Some(Answer::Act(false)) => Signal::NotActed,
-            Some(Answer::Reaction(Reacted::Done)) => Signal::Reacted,
-            Some(Answer::Reaction(Reacted::Refused)) => Signal::ReactionRefused,
-            Some(Answer::Reaction(Reacted::Unknown)) => Signal::ReactionUnknown,
+            Some(Answer::Act(true)) => Signal::Act(ActSignal::Done),
+            Some(Answer::Act(false)) => Signal::Act(ActSignal::Unknown),
+            Some(Answer::Reaction(Reacted::Done)) => Signal::Reacted(ReactionSignal::Done),
+            Some(Answer::Reaction(Reacted::Refused)) => Signal::Reacted(ReactionSignal::Refused),
+            Some(Answer::Reaction(Reacted::Unknown)) => Signal::Reacted(ReactionSignal::Unknown),
             None => return Outcome::No,
         };
         self.signal(signal, scope)

@@ -1,6 +1,9 @@
 //! The mistakes. Each is the shipped machine with one thing misheard, left out, added or exchanged.
 
-use whimbrel_core::control::{Control, Mark, Order, Orders, Phase, Signal, Timer, Unasked};
+use whimbrel_core::control::{
+    AbortSignal, ActSignal, CallSignal, Control, JobSignal, Mark, Order, Orders, Phase, SettingSignal,
+    SetupSignal, Signal, Timer, Unasked,
+};
 use whimbrel_core::port::{CopyState, Hint, Side};
 
 type Stepped = Result<(Control, Orders), Unasked>;
@@ -119,27 +122,27 @@ pub(crate) const BUGS: &[Bug] = &[
     hears!("the two hosts are mixed up", Seen(Source, state) => Seen(Destination, state), Seen(Destination, state) => Seen(Source, state)),
     hears!("a cancel hides the guest on the destination", control, Seen(Destination, Is::Running) if control.ledger().has(Mark::CancelAsked) => Seen(Destination, Is::Absent)),
     // What is answered is taken for something else.
-    hears!("a refusal by the rules is ignored", Signal::Refused => Signal::Allowed),
-    hears!("a setting that may not be changed is believed to be", Signal::NotApplied => Signal::Applied),
-    hears!("an act that may not be done is believed to be", Signal::NotActed => Signal::Acted),
-    hears!("a job that is gone is taken for one that worked", Signal::JobGone => Signal::CallSucceeded),
-    hears!("a source that cannot be asked is taken for a job that is gone", Signal::JobUnknown => Signal::CallFailed),
-    hears!("an accepted abort is taken for the end", Signal::AbortAccepted => Signal::CallFailed),
-    hears!("a refused abort is taken for success", Signal::AbortRefused => Signal::CallSucceeded),
-    hears!("a hint that the job ended is believed", Signal::Hint(Hint::JobEnded) => Signal::CallFailed),
+    hears!("a refusal by the rules is ignored", Signal::Setup(SetupSignal::Refused) => Signal::Setup(SetupSignal::Allowed)),
+    hears!("a setting that may not be changed is believed to be", Signal::Setting(SettingSignal::Unknown) => Signal::Setting(SettingSignal::Applied)),
+    hears!("an act that may not be done is believed to be", Signal::Act(ActSignal::Unknown) => Signal::Act(ActSignal::Done)),
+    hears!("a job that is gone is taken for one that worked", Signal::Job(JobSignal::Gone) => Signal::Call(CallSignal::Succeeded)),
+    hears!("a source that cannot be asked is taken for a job that is gone", Signal::Job(JobSignal::Unknown) => Signal::Call(CallSignal::Failed)),
+    hears!("an accepted abort is taken for the end", Signal::Abort(AbortSignal::Accepted) => Signal::Call(CallSignal::Failed)),
+    hears!("a refused abort is taken for success", Signal::Abort(AbortSignal::Refused) => Signal::Call(CallSignal::Succeeded)),
+    hears!("a hint that the job ended is believed", Signal::Hint(Hint::JobEnded) => Signal::Call(CallSignal::Failed)),
     hears!("a hint that post-copy began is believed", Signal::Hint(Hint::PostcopyBegan) => Seen(Source, Is::Postcopy)),
-    hears!("a timeout is taken for the end", Elapsed(Timer::GiveUp) => Signal::CallFailed),
+    hears!("a timeout is taken for the end", Elapsed(Timer::GiveUp) => Signal::Call(CallSignal::Failed)),
     // What is said is not heard.
     misses!("an answer that never comes is waited for", Elapsed(Timer::Reply)),
     misses!("nothing ends the doubt", Elapsed(Timer::Patience)),
     misses!("nobody looks again", Elapsed(Timer::LookAgain)),
     misses!("nobody looks at the job", Elapsed(Timer::Poll)),
     // What should be done is left out.
-    skips!("limits are left as they are", Order::Restore(_) => Signal::Applied),
-    skips!("disks are left behind", Order::RemoveDisks => Signal::Acted),
-    skips!("a definition is left behind", Order::Undefine(_) => Signal::Acted),
-    skips!("a copy is left on the destination", Order::Destroy(_) => Signal::Acted),
-    skips!("a stopped guest is left standing", Order::Resume(_) => Signal::Acted),
+    skips!("limits are left as they are", Order::Restore(_) => Signal::Setting(SettingSignal::Applied)),
+    skips!("disks are left behind", Order::RemoveDisks => Signal::Act(ActSignal::Done)),
+    skips!("a definition is left behind", Order::Undefine(_) => Signal::Act(ActSignal::Done)),
+    skips!("a copy is left on the destination", Order::Destroy(_) => Signal::Act(ActSignal::Done)),
+    skips!("a stopped guest is left standing", Order::Resume(_) => Signal::Act(ActSignal::Done)),
     skips!("the destination is not looked at", Order::Observe(Destination) => Seen(Destination, Is::Absent)),
     skips!("the source is not looked at", Order::Observe(Source) => Seen(Source, Is::Stopped)),
     exchanges!("no end is set to the waiting for answers", Order::Arm(Timer::Reply) => None),
@@ -150,15 +153,15 @@ pub(crate) const BUGS: &[Bug] = &[
     exchanges!("limits are put back to what was asked for", Order::Restore(change) => Some(Order::Apply(change))),
     exchanges!("a post-copy that was cut off is begun anew", Order::ResumePostcopy => Some(Order::StartMigration)),
     // Something is done too early.
-    adds!("the source is let run when a reply is lost", (_control, signal) signal == Signal::CallLost, Order::Resume(Source)),
-    adds!("the source is let run when the call fails", (_control, signal) signal == Signal::CallFailed, Order::Resume(Source)),
-    adds!("the source is ended when the call succeeds", (_control, signal) signal == Signal::CallSucceeded, Order::Destroy(Source)),
-    adds!("the destination is ended when the call fails", (_control, signal) signal == Signal::CallFailed, Order::Destroy(Destination)),
-    adds!("the destination is ended when a reply is lost", (_control, signal) signal == Signal::CallLost, Order::Destroy(Destination)),
-    adds!("disks are removed before anybody looked", (_control, signal) matches!(signal, Signal::CallFailed | Signal::CallLost), Order::RemoveDisks),
+    adds!("the source is let run when a reply is lost", (_control, signal) signal == Signal::Call(CallSignal::Lost), Order::Resume(Source)),
+    adds!("the source is let run when the call fails", (_control, signal) signal == Signal::Call(CallSignal::Failed), Order::Resume(Source)),
+    adds!("the source is ended when the call succeeds", (_control, signal) signal == Signal::Call(CallSignal::Succeeded), Order::Destroy(Source)),
+    adds!("the destination is ended when the call fails", (_control, signal) signal == Signal::Call(CallSignal::Failed), Order::Destroy(Destination)),
+    adds!("the destination is ended when a reply is lost", (_control, signal) signal == Signal::Call(CallSignal::Lost), Order::Destroy(Destination)),
+    adds!("disks are removed before anybody looked", (_control, signal) matches!(signal, Signal::Call(CallSignal::Failed | CallSignal::Lost)), Order::RemoveDisks),
     adds!("the copy is begun anew after a restart", (control, signal) signal == Signal::Restarted && matches!(control.phase(), Phase::Precopy(_)), Order::StartMigration),
     adds!("the call is made again when it was given up", (_control, signal) signal == Elapsed(Timer::Patience), Order::StartMigration),
-    adds!("the source is let run when post-copy fails", (control, signal) signal == Signal::CallFailed && matches!(control.phase(), Phase::Postcopy(_)), Order::Resume(Source)),
+    adds!("the source is let run when post-copy fails", (control, signal) signal == Signal::Call(CallSignal::Failed) && matches!(control.phase(), Phase::Postcopy(_)), Order::Resume(Source)),
     adds!("the halves that were cut off are ended", (control, signal) matches!((control.phase(), signal), (Phase::Recovering(_), Seen(Destination, Is::PostcopyFailed))), Order::Destroy(Source)),
     adds!("a cancel ends the destination at once", (_control, signal) signal == Signal::Cancel, Order::Destroy(Destination)),
 ];

@@ -5,11 +5,13 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::{Reaction, ReactionResult};
 use crate::convergence::{Statistics, Sync};
 use crate::facts::Verdict;
 use crate::outcome::{Outcome, Recovery};
 use crate::port::{CopyState, Side};
+use crate::vocabulary::{Reaction, ReactionResult};
+
+pub use crate::vocabulary::PhaseName;
 
 /// Something worth telling. Events never need an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,48 +38,6 @@ pub enum Event {
     Ended(Box<Outcome>),
 }
 
-/// The phases by name, in the order in which a migration that works goes through them; then the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PhaseName {
-    /// Facts are collected and judged. Nothing is changed.
-    Validating,
-    /// Settings are changed, each with its undo on record.
-    Preparing,
-    /// Memory is copied while the guest runs on the source.
-    Precopy,
-    /// The guest runs on the destination, and its memory follows.
-    Postcopy,
-    /// The guest stands still while the rest is copied and the destination takes over.
-    SwitchingOver,
-    /// The call says that the guest is on the destination; both ends are looked at.
-    Completing,
-    /// The guest stays on the source; what was changed is put back.
-    RollingBack,
-    /// The result is not known: both ends are looked at before anything is resumed or destroyed.
-    Resolving,
-    /// A post-copy lost its connection: it is made to go on.
-    Recovering,
-    /// It is over.
-    Done,
-}
-
-impl PhaseName {
-    /// Every phase.
-    pub const ALL: [Self; 10] = [
-        Self::Validating,
-        Self::Preparing,
-        Self::Precopy,
-        Self::Postcopy,
-        Self::SwitchingOver,
-        Self::Completing,
-        Self::RollingBack,
-        Self::Resolving,
-        Self::Recovering,
-        Self::Done,
-    ];
-}
-
 /// The truth about a cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,23 +54,6 @@ pub enum CancelAnswer {
     Unresolved,
 }
 
-impl fmt::Display for PhaseName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Validating => "validating",
-            Self::Preparing => "preparing",
-            Self::Precopy => "pre-copy",
-            Self::Postcopy => "post-copy",
-            Self::SwitchingOver => "switching over",
-            Self::Completing => "completing",
-            Self::RollingBack => "rolling back",
-            Self::Resolving => "resolving",
-            Self::Recovering => "recovering",
-            Self::Done => "done",
-        })
-    }
-}
-
 impl fmt::Display for CancelAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -119,32 +62,6 @@ impl fmt::Display for CancelAnswer {
             Self::Refused => "refused: the guest runs on the destination already, and there is no way back",
             Self::InDoubt => "in doubt: the hand-over is under way and is being resolved",
             Self::Unresolved => "unresolved: where the guest runs could not be made sure",
-        })
-    }
-}
-
-impl fmt::Display for Reaction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DowntimeLimit => "another downtime limit",
-            Self::BandwidthLimit => "another bandwidth limit",
-            Self::Pause => "stopping the guest until it has arrived",
-            Self::Postcopy => "post-copy",
-        })
-    }
-}
-
-impl fmt::Display for ReactionResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Done => "done",
-            Self::Refused => "the hypervisor refused it",
-            Self::NotKnown => "the hypervisor did not answer: it may or may not be done",
-            Self::NotAllowed => "the migration was not begun with it allowed",
-            Self::OutOfBounds => "the value is out of its bounds",
-            Self::Busy => "another reaction is being carried out, or the migration is being left",
-            Self::TooEarly => "the copy has not begun",
-            Self::TooLate => "too late",
         })
     }
 }

@@ -38,12 +38,13 @@ pub mod outcome;
 pub mod port;
 mod spec;
 mod time;
+mod vocabulary;
 
-pub use control::{Reaction, ReactionResult};
-pub use event::{CancelAnswer, Event, PhaseName};
+pub use event::{CancelAnswer, Event};
 pub use facts::{Facts, Finding, GuestFacts, GuestRun, HostFacts, Severity, Verdict};
 pub use migration::{Input, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View, Wish};
 pub use outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery, Whereabouts};
 pub use port::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};
-pub use spec::{AtTimeout, Spec, SpecError, Ways};
+pub use spec::{Spec, SpecError, Ways};
 pub use time::Instant;
+pub use vocabulary::{AtTimeout, PhaseName, Reaction, ReactionResult};

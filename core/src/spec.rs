@@ -6,7 +6,7 @@ use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::{Asked, Change, Changes};
+use crate::vocabulary::{Asked, AtTimeout, Change, Changes};
 
 /// QEMU's own bounds.
 pub(crate) const DOWNTIME_BOUNDS_MS: RangeInclusive<u64> = 1..=2_000_000;
@@ -46,19 +46,6 @@ pub struct Spec {
     /// For how long a post-copy that lost its connection is resumed again and again; 1 s to a week.
     #[serde(default = "default_recovery_patience_ms")]
     pub recovery_patience_ms: u64,
-}
-
-/// What happens when pre-copy has lasted too long.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AtTimeout {
-    /// The migration is cancelled; the guest stays.
-    #[default]
-    Cancel,
-    /// The guest is stopped until it has arrived.
-    Pause,
-    /// The guest is moved first, and its memory after it.
-    Postcopy,
 }
 
 /// The hypervisor's ways to move a guest. Everything is off unless it is asked for.

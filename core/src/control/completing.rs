@@ -4,12 +4,12 @@
 //! clean hand-over goes to [`Resolving`]. Nothing is resumed or destroyed here.
 
 use super::ledger::Mark;
-use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{Order, Orders, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked};
-use crate::event::PhaseName;
 use crate::facts::GuestRun;
 use crate::outcome::Whereabouts;
 use crate::port::Side;
+use crate::vocabulary::{PhaseName, ReactionResult};
 
 /// The guest is said to be on the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

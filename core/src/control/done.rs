@@ -2,11 +2,11 @@
 
 use super::ledger::Mark;
 use super::rolling_back::Stay;
-use super::signal::{Changes, Order, Orders, ReactionResult, Signal};
+use super::signal::{Order, Orders, Signal};
 use super::{Ledger, Next, Phase, Unasked};
-use crate::event::PhaseName;
 use crate::outcome::{Cause, Ending, Whereabouts};
 use crate::port::{CopyState, Side};
+use crate::vocabulary::{Changes, PhaseName, ReactionResult};
 
 /// It is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -57,9 +57,9 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::control::{Asked, Changes, Found, Mark};
+    use crate::control::{Found, Mark};
     use crate::facts::GuestRun;
-    use crate::spec::AtTimeout;
+    use crate::vocabulary::{Asked, AtTimeout, Changes};
 
     fn ledger(postcopy_asked: bool) -> Ledger {
         let asked = Asked { postcopy: true, offline: false, at_timeout: AtTimeout::Cancel };

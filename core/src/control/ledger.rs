@@ -1,10 +1,10 @@
 //! What outlives a phase: what was asked, what was changed, what was seen, why the migration is being left.
 
-use super::signal::{Change, Changes, Found};
+use super::signal::Found;
 use crate::facts::GuestRun;
 use crate::outcome::Cause;
 use crate::port::{CopyState, Side};
-use crate::spec::AtTimeout;
+use crate::vocabulary::{Asked, AtTimeout, Change, Changes};
 
 /// What outlives a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +84,7 @@ impl Marks {
 const _: () = assert!(Mark::ALL.len() <= 24, "every mark has a bit");
 
 impl Ledger {
-    pub(super) fn new(plan: Changes, asked: super::Asked) -> Self {
+    pub(super) fn new(plan: Changes, asked: Asked) -> Self {
         let mut ledger = Self {
             plan,
             undo: Changes::EMPTY,

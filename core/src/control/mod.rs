@@ -48,14 +48,15 @@ pub use resolving::Resolving;
 pub use rolling_back::RollingBack;
 pub use sighting::{Assessment, Sighting};
 pub use signal::{AbortSignal, ActSignal, CallSignal, JobSignal, ReactionSignal, SettingSignal, SetupSignal};
-pub use signal::{Change, Changes, Found, Order, Orders, Reaction, ReactionResult, Signal, Timer};
+pub use signal::{Found, Order, Orders, Signal, Timer};
 pub use snapshot::LedgerSnapshot;
 pub use switching_over::SwitchingOver;
 pub use validating::Validating;
 
-use crate::event::PhaseName;
+pub use crate::vocabulary::{Asked, Change, Changes, Reaction, ReactionResult};
+
 use crate::outcome::Cause;
-use crate::spec::AtTimeout;
+use crate::vocabulary::PhaseName;
 
 /// The whole control state of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,17 +67,6 @@ pub struct Control {
 
 // The exhaustive exploration stores a state in 128 bits.
 const _: () = assert!(size_of::<Control>() <= 16);
-
-/// What was asked for, as far as safety is concerned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Asked {
-    /// Whether the switch to post-copy may be asked for.
-    pub postcopy: bool,
-    /// Whether only the definition of a guest that is off is moved.
-    pub offline: bool,
-    /// What happens when pre-copy has lasted too long.
-    pub at_timeout: AtTimeout,
-}
 
 /// Where a migration stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

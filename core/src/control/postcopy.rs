@@ -7,10 +7,10 @@
 
 use super::ledger::Mark;
 use super::precopy::{Abort, Call, Poll, Precopy};
-use super::signal::{CallSignal, JobSignal, Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{CallSignal, JobSignal, Order, Orders, Signal, Timer};
 use super::{Completing, Ledger, Next, Phase, Recovering, Unasked};
-use crate::event::PhaseName;
 use crate::port::{CopyState, Side};
+use crate::vocabulary::{PhaseName, ReactionResult};
 
 /// The guest runs on the destination, and its memory follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

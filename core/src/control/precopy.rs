@@ -8,14 +8,11 @@
 //! a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only makes us look.
 
 use super::ledger::Mark;
-use super::signal::{
-    AbortSignal, CallSignal, Change, JobSignal, Order, Orders, Reaction, ReactionResult, ReactionSignal,
-    Signal, Timer,
-};
+use super::signal::{AbortSignal, CallSignal, JobSignal, Order, Orders, ReactionSignal, Signal, Timer};
 use super::{Completing, Ledger, Next, Phase, Postcopy, Resolving, RollingBack, SwitchingOver, Unasked};
-use crate::event::PhaseName;
 use crate::outcome::Cause;
 use crate::port::{Hint, Side};
+use crate::vocabulary::{Change, PhaseName, Reaction, ReactionResult};
 
 /// Memory is copied while the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

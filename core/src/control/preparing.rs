@@ -5,12 +5,10 @@
 //! puts back what is on record. So does a restart of the driver: the copy never begins without a request.
 
 use super::ledger::Mark;
-use super::signal::{
-    Change, Changes, Order, Orders, ReactionResult, SettingSignal, SetupSignal, Signal, Timer,
-};
+use super::signal::{Order, Orders, SettingSignal, SetupSignal, Signal, Timer};
 use super::{Done, Ledger, Next, Phase, Precopy, RollingBack, Unasked};
-use crate::event::PhaseName;
 use crate::outcome::Cause;
+use crate::vocabulary::{Change, Changes, PhaseName, ReactionResult};
 
 /// Settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

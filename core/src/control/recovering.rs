@@ -7,11 +7,11 @@
 
 use super::ledger::Mark;
 use super::resolving::SURE;
-use super::signal::{Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{Order, Orders, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Postcopy, Resolving, Sighting, Unasked};
-use crate::event::PhaseName;
 use crate::outcome::{Cause, Whereabouts};
 use crate::port::{CopyState, Side};
+use crate::vocabulary::{PhaseName, ReactionResult};
 
 /// The guest is in two halves that have lost each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

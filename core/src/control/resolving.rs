@@ -7,14 +7,14 @@
 
 use super::ledger::Mark;
 use super::rolling_back::{Stay, on_source};
-use super::signal::{ActSignal, Order, Orders, ReactionResult, Signal, Timer};
+use super::signal::{ActSignal, Order, Orders, Signal, Timer};
 use super::{
     Assessment, Done, Ledger, Next, Phase, Precopy, Recovering, RollingBack, Sighting, Unasked, guard,
 };
-use crate::event::PhaseName;
 use crate::facts::GuestRun;
 use crate::outcome::{Cause, Recovery, Whereabouts};
 use crate::port::{CopyState, Side};
+use crate::vocabulary::{PhaseName, ReactionResult};
 
 /// Looks in a row that must call for the same step before it is taken.
 pub(super) const STEADY: u8 = 2;

@@ -6,11 +6,11 @@
 //! without the guest. What cannot be put back after [`MOST_TRIES`] tries is named in the outcome.
 
 use super::ledger::Mark;
-use super::signal::{ActSignal, Change, Order, Orders, ReactionResult, SettingSignal, Signal, Timer};
+use super::signal::{ActSignal, Order, Orders, SettingSignal, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked, guard};
-use crate::event::PhaseName;
 use crate::outcome::{Recovery, Whereabouts};
 use crate::port::{CopyState, Side};
+use crate::vocabulary::{Change, PhaseName, ReactionResult};
 
 /// Tries to put one thing back before it is named as left over.
 pub(super) const MOST_TRIES: u8 = 3;

@@ -212,8 +212,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{Asked, Changes, Found};
-    use crate::spec::AtTimeout;
+    use crate::control::Found;
+    use crate::vocabulary::{Asked, AtTimeout, Changes};
 
     /// Every ledger that an assessment can tell from another.
     fn ledgers() -> std::vec::Vec<Ledger> {

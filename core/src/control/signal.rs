@@ -2,11 +2,10 @@
 //!
 //! Small on purpose: an explorer enumerates these, and the shell translates them from and to the port.
 
-use serde::{Deserialize, Serialize};
-
 use crate::facts::GuestRun;
 use crate::outcome::Recovery;
 use crate::port::{CopyState, Hint, Side};
+use crate::vocabulary::{Change, Reaction, ReactionResult};
 
 /// What happened, as far as safety is concerned. The answers to one kind of command are a group: a phase in which none of
 /// them means anything refuses or ignores the whole group by name. There is no wildcard over signals anywhere.
@@ -168,42 +167,6 @@ pub enum Order {
     TellCancelRefused,
 }
 
-/// What an operator may do to a migration beside ending it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reaction {
-    /// Change the downtime limit.
-    DowntimeLimit,
-    /// Change the bandwidth limit.
-    BandwidthLimit,
-    /// Stop the guest until it has arrived.
-    Pause,
-    /// Move the guest first, and its memory after it.
-    Postcopy,
-}
-
-/// What became of a reaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReactionResult {
-    /// It is done; for post-copy: the guest runs on the destination.
-    Done,
-    /// The hypervisor refused it.
-    Refused,
-    /// It may or may not be done.
-    NotKnown,
-    /// The migration was not begun with it allowed, or what it would change could not be put back.
-    NotAllowed,
-    /// What was asked for is beyond what the hypervisor takes.
-    OutOfBounds,
-    /// Another one is being carried out, or the migration is being left.
-    Busy,
-    /// There is nothing to react to yet.
-    TooEarly,
-    /// There is nothing to react to any more.
-    TooLate,
-}
-
 /// What the facts say that control has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Found {
@@ -247,66 +210,6 @@ impl Timer {
         Self::LookAgain,
         Self::Poll,
     ];
-}
-
-/// Something that a migration changes and has to put back when the guest stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Change {
-    /// The downtime limit.
-    DowntimeLimit,
-    /// The bandwidth limit.
-    BandwidthLimit,
-    /// The guest's CPUs were stopped.
-    Pause,
-    /// Disks were made on the destination.
-    Disks,
-}
-
-/// A set of changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Changes(u8);
-
-impl Change {
-    /// All of them, in the order in which they are made and put back.
-    pub const ALL: [Self; 4] = [Self::DowntimeLimit, Self::BandwidthLimit, Self::Pause, Self::Disks];
-
-    const fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
-
-impl Changes {
-    /// The set without members.
-    pub const EMPTY: Self = Self(0);
-
-    /// This set and `change`.
-    #[must_use]
-    pub const fn with(self, change: Change) -> Self {
-        Self(self.0 | change.bit())
-    }
-
-    /// This set without `change`.
-    #[must_use]
-    pub const fn without(self, change: Change) -> Self {
-        Self(self.0 & !change.bit())
-    }
-
-    /// Whether `change` is in it.
-    #[must_use]
-    pub const fn has(self, change: Change) -> bool {
-        self.0 & change.bit() != 0
-    }
-
-    /// Its first member.
-    #[must_use]
-    pub fn first(self) -> Option<Change> {
-        Change::ALL.into_iter().find(|&change| self.has(change))
-    }
-
-    /// Its members, in order.
-    pub fn iter(self) -> impl Iterator<Item = Change> {
-        Change::ALL.into_iter().filter(move |&change| self.has(change))
-    }
 }
 
 /// The orders of one step, in the order in which they are to be given. No step gives more than [`Orders::MOST`].

@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Ledger, Mark};
-use super::signal::{Change, Changes};
 use crate::facts::GuestRun;
 use crate::outcome::Cause;
+use crate::vocabulary::{Change, Changes};
 
 /// The ledger of a migration by names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,8 +152,7 @@ mod tests {
     use std::vec;
 
     use super::*;
-    use crate::control::Asked;
-    use crate::spec::AtTimeout;
+    use crate::vocabulary::{Asked, AtTimeout};
 
     fn ledger() -> Ledger {
         let asked = Asked { postcopy: true, offline: false, at_timeout: AtTimeout::Cancel };

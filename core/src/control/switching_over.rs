@@ -8,10 +8,11 @@
 
 use super::ledger::Mark;
 use super::precopy::Precopy;
-use super::signal::{Order, Orders, Reaction, ReactionResult, Signal};
+use super::signal::{Order, Orders, Signal};
 use super::{Ledger, Next, Phase};
 use crate::outcome::Cause;
 use crate::port::Hint;
+use crate::vocabulary::{Reaction, ReactionResult};
 
 /// The guest stands still for the hand-over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

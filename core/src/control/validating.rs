@@ -6,11 +6,11 @@
 
 use super::ledger::Mark;
 use super::preparing::Preparing;
-use super::signal::{Order, Orders, ReactionResult, SetupSignal, Signal, Timer};
+use super::signal::{Order, Orders, SetupSignal, Signal, Timer};
 use super::{Done, Ledger, Next, Phase, Unasked};
-use crate::event::PhaseName;
 use crate::facts::GuestRun;
 use crate::outcome::Cause;
+use crate::vocabulary::{PhaseName, ReactionResult};
 
 /// Facts are collected and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,12 +4,13 @@
 //! happened if that forbids a step, and not to have happened if it would allow one. Answers do not name the host that they are
 //! from, so a copy that was reported running may have been the destination's.
 
-use crate::control::{Change, Control, Found, Ledger, Mark};
+use crate::control::{Control, Found, Ledger, Mark};
 use crate::migration::{Snapshot, Wish};
 use crate::outcome::Cause;
 use crate::port::{Answer, CopyState, Hint, Side};
 use crate::spec::Spec;
 use crate::time::Instant;
+use crate::vocabulary::Change;
 
 /// What was inferred so far.
 pub(super) struct Inference {

@@ -5,10 +5,10 @@
 //! lost or the driver was gone meanwhile, makes the whole figure unknown: this must never turn what was not observed
 //! into a number, and nothing is ever decided by it.
 
-use crate::event::PhaseName;
 use crate::facts::GuestRun;
 use crate::port::{CopyState, Hint, Side};
 use crate::time::Instant;
+use crate::vocabulary::PhaseName;
 
 const NS_PER_MS: u64 = 1_000_000;
 

@@ -7,11 +7,12 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::takeover::Takeover;
-use crate::control::{Reaction, Unasked};
+use crate::control::Unasked;
 use crate::event::Event;
 use crate::port::{Command, CommandId, Observation, Setting};
 use crate::spec;
 use crate::time::Instant;
+use crate::vocabulary::Reaction;
 
 /// Everything that can happen to a migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

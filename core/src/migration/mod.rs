@@ -22,16 +22,15 @@ use self::desk::{Claim, Desk, Place};
 use self::downtime::Downtime;
 use self::timers::Timers;
 use self::trail::Trail;
-use crate::control::{
-    CallSignal, Change, Control, Done, Mark, Order, Orders, Phase, ReactionResult, Signal, Timer,
-};
+use crate::control::{CallSignal, Control, Done, Mark, Order, Orders, Phase, Signal, Timer};
 use crate::convergence::Convergence;
-use crate::event::{CancelAnswer, Event, PhaseName};
+use crate::event::{CancelAnswer, Event};
 use crate::facts::Facts;
 use crate::outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery};
 use crate::port::{Command, CommandId, CopyState, Failure, Setting, Settings, Side};
 use crate::spec::{Spec, SpecError};
 use crate::time::Instant;
+use crate::vocabulary::{Change, PhaseName, ReactionResult};
 
 /// A live migration.
 ///

@@ -2,10 +2,10 @@
 
 use super::{Claim, Migration, Misuse, Place};
 use crate::control::{
-    AbortSignal, ActSignal, CallSignal, Change, Found, JobSignal, Order, Reaction, ReactionSignal,
-    SettingSignal, SetupSignal, Signal,
+    AbortSignal, ActSignal, CallSignal, Found, JobSignal, Order, ReactionSignal, SettingSignal, SetupSignal,
+    Signal,
 };
-use crate::event::{Event, PhaseName};
+use crate::event::Event;
 use crate::facts::{Facts, Verdict};
 use crate::outcome::Leftover;
 use crate::port::{
@@ -13,6 +13,7 @@ use crate::port::{
 };
 use crate::spec::Spec;
 use crate::time::Instant;
+use crate::vocabulary::{Change, PhaseName, Reaction};
 
 impl Migration {
     /// What an observation means to control; `None` when it is an answer that nobody waits for any more.

@@ -33,6 +33,7 @@ pub mod document;
 pub mod event;
 pub mod facts;
 pub mod journal;
+mod listed;
 mod migration;
 pub mod outcome;
 pub mod port;

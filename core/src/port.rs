@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::convergence::Statistics;
 use crate::facts::Facts;
+use crate::listed::listed;
 
 /// Names one command of one migration. Ids grow by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -251,21 +252,14 @@ pub enum Fault {
     Other,
 }
 
-impl CopyState {
+listed! {
     /// Every state.
-    pub const ALL: [Self; 10] = [
-        Self::Running,
-        Self::Migrating,
-        Self::Stopped,
-        Self::Paused,
-        Self::Incoming,
-        Self::Postcopy,
-        Self::PostcopyFailed,
-        Self::Defined,
-        Self::Absent,
-        Self::Unknown,
+    pub const ALL: CopyState = [
+        Running, Migrating, Stopped, Paused, Incoming, Postcopy, PostcopyFailed, Defined, Absent, Unknown,
     ];
+}
 
+impl CopyState {
     /// Whether the host was seen without the guest in its memory.
     #[must_use]
     pub const fn is_gone(self) -> bool {

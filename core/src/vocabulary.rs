@@ -5,6 +5,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::listed::listed;
+
 /// What was asked for, as far as safety is concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Asked {
@@ -55,19 +57,11 @@ pub enum PhaseName {
     Done,
 }
 
-impl PhaseName {
+listed! {
     /// Every phase.
-    pub const ALL: [Self; 10] = [
-        Self::Validating,
-        Self::Preparing,
-        Self::Precopy,
-        Self::Postcopy,
-        Self::SwitchingOver,
-        Self::Completing,
-        Self::RollingBack,
-        Self::Resolving,
-        Self::Recovering,
-        Self::Done,
+    pub const ALL: PhaseName = [
+        Validating, Preparing, Precopy, Postcopy, SwitchingOver, Completing, RollingBack, Resolving,
+        Recovering, Done,
     ];
 }
 
@@ -120,14 +114,18 @@ pub enum Change {
     Disks,
 }
 
+const _: () = assert!(Change::ALL.len() <= 8, "a change has no bit");
+
 /// A set of changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Changes(u8);
 
-impl Change {
+listed! {
     /// All of them, in the order in which they are made and put back.
-    pub const ALL: [Self; 4] = [Self::DowntimeLimit, Self::BandwidthLimit, Self::Pause, Self::Disks];
+    pub const ALL: Change = [DowntimeLimit, BandwidthLimit, Pause, Disks];
+}
 
+impl Change {
     const fn bit(self) -> u8 {
         1 << self as u8
     }

@@ -2,6 +2,7 @@
 
 use super::signal::Found;
 use crate::facts::GuestRun;
+use crate::listed::listed;
 use crate::outcome::Cause;
 use crate::port::{CopyState, Side};
 use crate::vocabulary::{Asked, AtTimeout, Change, Changes};
@@ -214,28 +215,16 @@ impl Ledger {
     }
 }
 
-impl Mark {
+listed! {
     /// Every mark.
-    pub(super) const ALL: [Self; 17] = [
-        Self::CancelAsked,
-        Self::SwitchoverBegan,
-        Self::DestinationReceives,
-        Self::OriginalsKnown,
-        Self::PostcopyAllowed,
-        Self::PostcopyAsked,
-        Self::PostcopySeen,
-        Self::PausedByUs,
-        Self::MakesDisks,
-        Self::TakesDefinition,
-        Self::DefinedThere,
-        Self::Offline,
-        Self::PauseAtTimeout,
-        Self::PostcopyAtTimeout,
-        Self::DestinationRan,
-        Self::Inferred,
-        Self::DestinationEmptied,
+    pub(super) const ALL: Mark = [
+        CancelAsked, SwitchoverBegan, DestinationReceives, OriginalsKnown, PostcopyAllowed, PostcopyAsked,
+        PostcopySeen, PausedByUs, MakesDisks, TakesDefinition, DefinedThere, Offline, PauseAtTimeout,
+        PostcopyAtTimeout, DestinationRan, Inferred, DestinationEmptied,
     ];
+}
 
+impl Mark {
     const fn bit(self) -> u32 {
         1 << self as u32
     }

@@ -3,6 +3,7 @@
 //! Small on purpose: an explorer enumerates these, and the shell translates them from and to the port.
 
 use crate::facts::GuestRun;
+use crate::listed::listed;
 use crate::outcome::Recovery;
 use crate::port::{CopyState, Hint, Side};
 use crate::vocabulary::{Change, Reaction, ReactionResult};
@@ -199,17 +200,9 @@ pub enum Timer {
     Poll,
 }
 
-impl Timer {
+listed! {
     /// All of them, in the order in which they fire when due together.
-    pub const ALL: [Self; 7] = [
-        Self::Reply,
-        Self::Reaction,
-        Self::GiveUp,
-        Self::AskAgain,
-        Self::Patience,
-        Self::LookAgain,
-        Self::Poll,
-    ];
+    pub const ALL: Timer = [Reply, Reaction, GiveUp, AskAgain, Patience, LookAgain, Poll];
 }
 
 /// The orders of one step, in the order in which they are to be given. No step gives more than [`Orders::MOST`].

@@ -2,6 +2,7 @@
 //! answer which comes late can never be taken for the answer to what was asked last.
 
 use crate::control::{Order, Timer};
+use crate::listed::listed;
 use crate::port::{Answer, CommandId, Side};
 
 /// Kinds of commands that can be out at the same time.
@@ -35,7 +36,7 @@ pub(super) enum Claim {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Desk {
-    out: [Option<CommandId>; 11],
+    out: [Option<CommandId>; Place::ALL.len()],
     given: u32,
 }
 
@@ -44,9 +45,7 @@ impl Desk {
     pub(super) fn give(&mut self, place: Place) -> CommandId {
         let id = CommandId(self.given);
         self.given += 1;
-        if let Some(out) = self.out.get_mut(place as usize) {
-            *out = Some(id);
-        }
+        *self.slot(place) = Some(id);
         id
     }
 
@@ -61,9 +60,7 @@ impl Desk {
         if !place.fits(answer) {
             return Claim::WrongKind;
         }
-        if let Some(out) = self.out.get_mut(place as usize) {
-            *out = None;
-        }
+        *self.slot(place) = None;
         Claim::Asked(place)
     }
 
@@ -89,32 +86,29 @@ impl Desk {
 
     fn retire(&mut self, which: impl Fn(Place) -> bool) {
         for place in Place::ALL.into_iter().filter(|&place| which(place)) {
-            if let Some(out) = self.out.get_mut(place as usize) {
-                *out = None;
-            }
+            *self.slot(place) = None;
         }
     }
 
-    fn at(&self, place: Place) -> Option<CommandId> {
-        self.out.get(place as usize).copied().flatten()
+    #[expect(clippy::indexing_slicing, reason = "`listed!` proves that each place is below the length")]
+    const fn at(&self, place: Place) -> Option<CommandId> {
+        self.out[place as usize]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "`listed!` proves that each place is below the length")]
+    const fn slot(&mut self, place: Place) -> &mut Option<CommandId> {
+        &mut self.out[place as usize]
     }
 }
 
-impl Place {
-    const ALL: [Self; 11] = [
-        Self::Facts,
-        Self::Rules,
-        Self::Settings,
-        Self::Setting,
-        Self::Call,
-        Self::Job,
-        Self::Abort,
-        Self::Source,
-        Self::Destination,
-        Self::Act,
-        Self::Reaction,
+listed! {
+    /// Every place.
+    const ALL: Place = [
+        Facts, Rules, Settings, Setting, Call, Job, Abort, Source, Destination, Act, Reaction,
     ];
+}
 
+impl Place {
     /// The place of an order's command; `None` for orders that are no commands.
     pub(super) const fn of(order: Order) -> Option<Self> {
         match order {

@@ -5,20 +5,18 @@ use crate::time::Instant;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
-    due: [Option<Instant>; 7],
+    due: [Option<Instant>; Timer::ALL.len()],
 }
 
 impl Timers {
     pub(super) fn arm(&mut self, timer: Timer, at: Instant) {
-        if let Some(due) = self.due.get_mut(timer as usize) {
-            *due = Some(at);
-        }
+        *self.slot(timer) = Some(at);
     }
 
     /// The first timer that is due, taken off the table.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
         let timer = Timer::ALL.into_iter().find(|&timer| self.at(timer).is_some_and(|at| at <= now))?;
-        self.drop_timer(timer);
+        *self.slot(timer) = None;
         Some(timer)
     }
 
@@ -26,7 +24,7 @@ impl Timers {
     pub(super) fn keep_wanted(&mut self, phase: Phase) {
         for timer in Timer::ALL {
             if !phase.wants(timer) {
-                self.drop_timer(timer);
+                *self.slot(timer) = None;
             }
         }
     }
@@ -40,13 +38,13 @@ impl Timers {
         self.due.iter().flatten().min().copied()
     }
 
-    fn at(&self, timer: Timer) -> Option<Instant> {
-        self.due.get(timer as usize).copied().flatten()
+    #[expect(clippy::indexing_slicing, reason = "`listed!` proves that each timer is below the length")]
+    const fn at(&self, timer: Timer) -> Option<Instant> {
+        self.due[timer as usize]
     }
 
-    fn drop_timer(&mut self, timer: Timer) {
-        if let Some(due) = self.due.get_mut(timer as usize) {
-            *due = None;
-        }
+    #[expect(clippy::indexing_slicing, reason = "`listed!` proves that each timer is below the length")]
+    const fn slot(&mut self, timer: Timer) -> &mut Option<Instant> {
+        &mut self.due[timer as usize]
     }
 }

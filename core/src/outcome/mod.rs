@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::GuestRun;
+use crate::listed::listed;
 use crate::port::{Failure, Fault, Side};
 
 /// How a migration ended.
@@ -99,22 +100,11 @@ pub enum Whereabouts {
     Unknown,
 }
 
-impl Whereabouts {
+listed! {
     /// Every place.
-    pub const ALL: [Self; 13] = [
-        Self::Untouched,
-        Self::SourceRunning,
-        Self::SourcePaused,
-        Self::DestinationRunning,
-        Self::DestinationPaused,
-        Self::SourceOff,
-        Self::DestinationOff,
-        Self::DestinationPostcopy,
-        Self::DestinationIncomplete,
-        Self::LeftBehind,
-        Self::BothRunning,
-        Self::Nowhere,
-        Self::Unknown,
+    pub const ALL: Whereabouts = [
+        Untouched, SourceRunning, SourcePaused, DestinationRunning, DestinationPaused, SourceOff,
+        DestinationOff, DestinationPostcopy, DestinationIncomplete, LeftBehind, BothRunning, Nowhere, Unknown,
     ];
 }
 
@@ -146,28 +136,20 @@ pub enum Cause {
     DriverRestarted,
 }
 
-impl Cause {
+listed! {
     /// Every cause.
-    pub const ALL: [Self; 11] = [
-        Self::OperatorCancelled,
-        Self::TimedOut,
-        Self::RulesRefused,
-        Self::FactsMissing,
-        Self::SettingsUnreadable,
-        Self::SettingRefused,
-        Self::CopyFailed,
-        Self::ReplyLost,
-        Self::PostcopyLost,
-        Self::GuestStopped,
-        Self::DriverRestarted,
+    pub const ALL: Cause = [
+        OperatorCancelled, TimedOut, RulesRefused, FactsMissing, SettingsUnreadable, SettingRefused,
+        CopyFailed, ReplyLost, PostcopyLost, GuestStopped, DriverRestarted,
     ];
 }
 
-impl Ending {
+listed! {
     /// Every ending.
-    pub const ALL: [Self; 5] =
-        [Self::Completed, Self::Cancelled, Self::Failed, Self::InDoubt, Self::ArrivedStopped];
+    pub const ALL: Ending = [Completed, Cancelled, Failed, InDoubt, ArrivedStopped];
+}
 
+impl Ending {
     /// The causes that it may have, for counts of endings by cause.
     #[must_use]
     pub const fn causes(self) -> &'static [Option<Cause>] {

@@ -60,30 +60,26 @@ impl State {
 
     /// A command is carried out although nobody waits for it.
     pub(super) fn carry_out_late(&mut self, command: LateCommand) -> Outcome {
+        if command != LateCommand::Setting && !self.desk.late.take(command) {
+            return Outcome::No;
+        }
         match command {
             LateCommand::Setting => {
                 let Some(order) = self.desk.take_late_setting() else { return Outcome::No };
                 self.set(order);
             }
-            LateCommand::Act(number) => {
-                let Some(act) = self.desk.late.acts().find(|act| act.number() == number) else {
-                    return Outcome::No;
-                };
-                self.desk.late.drop_act(act);
+            LateCommand::Act(act) => {
                 if let Err(violation) = self.act(act) {
                     return Outcome::Bad(violation);
                 }
             }
             LateCommand::Pause => {
-                self.desk.late.drop_pause();
                 self.react(Reaction::Pause);
             }
             LateCommand::Postcopy => {
-                self.desk.late.drop_postcopy();
                 self.react(Reaction::Postcopy);
             }
             LateCommand::Abort => {
-                self.desk.late.drop_abort();
                 self.abort();
             }
         }
@@ -268,19 +264,5 @@ impl State {
             }
         }
         Ok(true)
-    }
-}
-
-impl Act {
-    pub(super) fn number(self) -> u8 {
-        match self {
-            Self::Resume(Side::Source) => 0,
-            Self::Resume(Side::Destination) => 1,
-            Self::Destroy(Side::Source) => 2,
-            Self::Destroy(Side::Destination) => 3,
-            Self::Undefine(Side::Source) => 4,
-            Self::Undefine(Side::Destination) => 5,
-            Self::RemoveDisks => 6,
-        }
     }
 }

@@ -8,6 +8,7 @@ use whimbrel_core::control::{Change, Order, Orders, Phase, Reaction, Timer};
 use whimbrel_core::{CopyState, Side};
 
 use super::model::Returned;
+use super::moves::LateCommand;
 
 /// A question and its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,10 +39,14 @@ pub(crate) enum CallOut {
 
 /// Something that is done to a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Act {
+pub enum Act {
+    /// It is let run.
     Resume(Side),
+    /// It is ended.
     Destroy(Side),
+    /// Its definition is dropped.
     Undefine(Side),
+    /// The disks that the migration made are removed.
     RemoveDisks,
 }
 
@@ -86,85 +91,39 @@ pub(crate) struct Desk {
     pub(crate) act: Option<(Act, Asked<bool>)>,
     pub(crate) reaction: Option<(Reaction, Asked<Reacted>)>,
     /// Acts and requests that nobody waits for any more.
-    pub(crate) late: Late,
+    pub(crate) late: LateSet,
     /// Timers that run, by their place in [`Timer::ALL`].
     pub(crate) armed: u8,
 }
 
-/// Commands that may still be carried out although nobody waits for them.
+/// Commands that may still be carried out although nobody waits for them: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Late(u16);
+pub(crate) struct LateSet(u16);
 
-impl Late {
-    const ACTS: [Act; 7] = [
-        Act::Resume(Side::Source),
-        Act::Resume(Side::Destination),
-        Act::Destroy(Side::Source),
-        Act::Destroy(Side::Destination),
-        Act::Undefine(Side::Source),
-        Act::Undefine(Side::Destination),
-        Act::RemoveDisks,
-    ];
-    const PAUSE: u16 = 1 << 7;
-    const POSTCOPY: u16 = 1 << 8;
-    const ABORT: u16 = 1 << 9;
-
-    pub(crate) fn keep_act(&mut self, act: Act) {
-        if let Some(place) = Self::ACTS.iter().position(|other| *other == act) {
-            self.0 |= 1 << place;
-        }
+impl LateSet {
+    pub(crate) fn keep(&mut self, command: LateCommand) {
+        self.0 |= Self::bit(command);
     }
 
-    pub(crate) fn keep_reaction(&mut self, reaction: Reaction) {
-        match reaction {
-            Reaction::Pause => self.0 |= Self::PAUSE,
-            Reaction::Postcopy => self.0 |= Self::POSTCOPY,
-            // Settings keep their order; see `late_settings`.
-            Reaction::DowntimeLimit | Reaction::BandwidthLimit => {}
-        }
+    /// Takes it off; false if it is not there.
+    pub(crate) fn take(&mut self, command: LateCommand) -> bool {
+        let before = *self;
+        self.0 &= !Self::bit(command);
+        *self != before
     }
 
-    pub(crate) fn keep_abort(&mut self) {
-        self.0 |= Self::ABORT;
-    }
-
-    /// The acts that are late.
-    pub(crate) fn acts(self) -> impl Iterator<Item = Act> {
-        Self::ACTS
+    pub(crate) fn iter(self) -> impl Iterator<Item = LateCommand> {
+        LateCommand::UNORDERED
             .into_iter()
             .enumerate()
             .filter(move |(place, _)| self.0 & (1 << place) != 0)
-            .map(|(_, act)| act)
+            .map(|(_, command)| command)
     }
 
-    pub(crate) const fn has_pause(self) -> bool {
-        self.0 & Self::PAUSE != 0
-    }
-
-    pub(crate) const fn has_postcopy(self) -> bool {
-        self.0 & Self::POSTCOPY != 0
-    }
-
-    pub(crate) const fn has_abort(self) -> bool {
-        self.0 & Self::ABORT != 0
-    }
-
-    pub(crate) fn drop_act(&mut self, act: Act) {
-        if let Some(place) = Self::ACTS.iter().position(|other| *other == act) {
-            self.0 &= !(1 << place);
-        }
-    }
-
-    pub(crate) fn drop_pause(&mut self) {
-        self.0 &= !Self::PAUSE;
-    }
-
-    pub(crate) fn drop_postcopy(&mut self) {
-        self.0 &= !Self::POSTCOPY;
-    }
-
-    pub(crate) fn drop_abort(&mut self) {
-        self.0 &= !Self::ABORT;
+    fn bit(command: LateCommand) -> u16 {
+        let place = LateCommand::UNORDERED.into_iter().position(|other| other == command);
+        assert!(place.is_some(), "{command:?} is not one of those that are carried out in any order");
+        place.map_or(0, |place| 1 << place)
     }
 }
 
@@ -213,7 +172,7 @@ impl Desk {
                 Order::PollJob => self.job = Asked::Out,
                 Order::AbortMigration => {
                     if self.abort == Asked::Out {
-                        self.late.keep_abort();
+                        self.late.keep(LateCommand::Abort);
                     }
                     self.abort = Asked::Out;
                 }
@@ -261,7 +220,7 @@ impl Desk {
         self.give_up(Timer::Reply);
         self.retire_reaction();
         if self.abort == Asked::Out {
-            self.late.keep_abort();
+            self.late.keep(LateCommand::Abort);
         }
         self.abort = Asked::No;
         self.call = CallOut::No;
@@ -309,7 +268,7 @@ impl Desk {
 
     fn retire_act(&mut self) {
         if let Some((act, Asked::Out)) = self.act.take() {
-            self.late.keep_act(act);
+            self.late.keep(LateCommand::Act(act));
         }
     }
 
@@ -321,12 +280,15 @@ impl Desk {
             Some((Reaction::BandwidthLimit, Asked::Out)) => {
                 self.keep_setting(SettingOrder { change: Change::BandwidthLimit, restores: false });
             }
-            Some((reaction, Asked::Out)) => self.late.keep_reaction(reaction),
+            Some((Reaction::Pause, Asked::Out)) => self.late.keep(LateCommand::Pause),
+            Some((Reaction::Postcopy, Asked::Out)) => self.late.keep(LateCommand::Postcopy),
             Some((_, Asked::No | Asked::Answered(_))) | None => {}
         }
     }
 }
 
-fn bit(timer: Timer) -> u8 {
-    Timer::ALL.iter().position(|other| *other == timer).map_or(0, |place| 1 << place)
+const _: () = assert!(Timer::ALL.len() <= 8, "a timer has no bit");
+
+const fn bit(timer: Timer) -> u8 {
+    1 << timer as u8
 }

@@ -31,6 +31,7 @@ mod table;
 mod violation;
 
 pub use course::{Astray, Course, Walk, follow};
+pub use desk::Act;
 pub use hypervisors::Step;
 pub use moves::{LateCommand, Move, Place};
 pub use parting::{Break, Mend};

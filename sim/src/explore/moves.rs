@@ -3,7 +3,7 @@
 use whimbrel_core::control::{Phase, Reaction, Timer};
 use whimbrel_core::{Hint, Side};
 
-use super::desk::{Asked, CallOut};
+use super::desk::{Act, Asked, CallOut};
 use super::hypervisors::Step;
 use super::model::Stage;
 use super::parting::{Break, Mend};
@@ -73,14 +73,30 @@ pub enum Place {
 pub enum LateCommand {
     /// A setting.
     Setting,
-    /// An act, by its number.
-    Act(u8),
+    /// An act.
+    Act(Act),
     /// A pause.
     Pause,
     /// A switch to post-copy.
     Postcopy,
     /// An abort.
     Abort,
+}
+
+impl LateCommand {
+    /// Those that are carried out in any order, each once. Settings keep theirs.
+    pub(crate) const UNORDERED: [Self; 10] = [
+        Self::Act(Act::Resume(Side::Source)),
+        Self::Act(Act::Resume(Side::Destination)),
+        Self::Act(Act::Destroy(Side::Source)),
+        Self::Act(Act::Destroy(Side::Destination)),
+        Self::Act(Act::Undefine(Side::Source)),
+        Self::Act(Act::Undefine(Side::Destination)),
+        Self::Act(Act::RemoveDisks),
+        Self::Pause,
+        Self::Postcopy,
+        Self::Abort,
+    ];
 }
 
 impl Place {
@@ -121,17 +137,8 @@ impl State {
         if self.desk.has_late_setting() {
             each(Move::CarryOutLate(LateCommand::Setting));
         }
-        for act in self.desk.late.acts() {
-            each(Move::CarryOutLate(LateCommand::Act(act.number())));
-        }
-        for (is_late, command) in [
-            (self.desk.late.has_pause(), LateCommand::Pause),
-            (self.desk.late.has_postcopy(), LateCommand::Postcopy),
-            (self.desk.late.has_abort(), LateCommand::Abort),
-        ] {
-            if is_late {
-                each(Move::CarryOutLate(command));
-            }
+        for command in self.desk.late.iter() {
+            each(Move::CarryOutLate(command));
         }
         if self.model.stage != Stage::None {
             for step in Step::ALL {

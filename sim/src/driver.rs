@@ -15,7 +15,7 @@ use crate::world::{DiskCopy, MigrateOptions, PortId, Told, World};
 
 /// One migration that is driven through a port.
 #[derive(Debug)]
-pub(crate) struct Driver {
+pub struct Driver {
     migration: Migration,
     port: PortId,
     rules: fn(&Facts) -> Verdict,
@@ -30,7 +30,7 @@ impl Driver {
     ///
     /// # Errors
     /// When the spec is out of its bounds.
-    pub(crate) fn new(
+    pub fn new(
         world: &World,
         port: PortId,
         spec: Spec,
@@ -40,32 +40,37 @@ impl Driver {
     }
 
     /// Keeps a journal from now on; nothing may have happened yet.
-    pub(crate) fn keep_journal(&mut self) {
+    pub fn keep_journal(&mut self) {
         self.journal = Some(journal::header_line(self.migration.view().spec, None) + "\n");
     }
 
     /// The journal, if one is kept.
-    pub(crate) fn journal(&self) -> Option<&str> {
+    #[must_use]
+    pub fn journal(&self) -> Option<&str> {
         self.journal.as_deref()
     }
 
     /// The machine.
-    pub(crate) fn migration(&self) -> &Migration {
+    #[must_use]
+    pub fn migration(&self) -> &Migration {
         &self.migration
     }
 
     /// The migration as it stands.
-    pub(crate) fn view(&self) -> View<'_> {
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
         self.migration.view()
     }
 
     /// Where it is driven.
-    pub(crate) fn port(&self) -> PortId {
+    #[must_use]
+    pub fn port(&self) -> PortId {
         self.port
     }
 
     /// The instant of the world at which [`Input::Timer`] is to be fed.
-    pub(crate) fn deadline_ns(&self) -> Option<u64> {
+    #[must_use]
+    pub fn deadline_ns(&self) -> Option<u64> {
         self.migration.deadline().map(|deadline| self.begun_ns.saturating_add(deadline.as_ns()))
     }
 
@@ -73,7 +78,7 @@ impl Driver {
     ///
     /// # Errors
     /// Never, unless the world breaks the protocol of the port: a bug.
-    pub(crate) fn tell(
+    pub fn tell(
         &mut self,
         world: &mut World,
         told: Told,
@@ -91,7 +96,7 @@ impl Driver {
     ///
     /// # Errors
     /// As for [`tell`](Self::tell), or when it was begun twice.
-    pub(crate) fn ask(
+    pub fn ask(
         &mut self,
         world: &mut World,
         request: Request,
@@ -105,7 +110,7 @@ impl Driver {
     ///
     /// # Errors
     /// As for [`tell`](Self::tell).
-    pub(crate) fn restart(
+    pub fn restart(
         &mut self,
         world: &mut World,
         back_ns: u64,
@@ -128,7 +133,7 @@ impl Driver {
     ///
     /// # Errors
     /// As for [`tell`](Self::tell).
-    pub(crate) fn feed(
+    pub fn feed(
         &mut self,
         world: &mut World,
         input: Input,
@@ -159,11 +164,12 @@ impl Driver {
 }
 
 /// Nobody looks on.
-pub(crate) fn unwatched(_: Instant, _: &Event, _: View<'_>) {}
+pub fn unwatched(_: Instant, _: &Event, _: View<'_>) {}
 
 /// The ways of a spec as libvirt's flags, with the hypervisor's own parameters. The definition goes with the guest: one
 /// that stayed behind could be started there by mistake.
-pub(crate) fn options_of(ways: Ways) -> MigrateOptions {
+#[must_use]
+pub fn options_of(ways: Ways) -> MigrateOptions {
     let channels = |count: u8| Channels { count: u64::from(count), ..Channels::default() };
     MigrateOptions {
         auto_converge: ways.auto_converge.then(AutoConverge::default),

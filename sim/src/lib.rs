@@ -2,8 +2,8 @@
 //!
 //! [`world`] stands behind the same port as libvirt, so that [`simulation`] drives the very machine that moves real
 //! guests. Inside the world, [`qemu`] copies a [`guest`]'s memory as QEMU's own loop does, and [`scenario`] reads the
-//! files that describe a migration for the simulator and for real hosts alike. [`fidelity`] holds the engines against
-//! recordings of real QEMU.
+//! files that describe a migration for the simulator and for real hosts alike. The crate `whimbrel-verify` holds the
+//! engines against recordings of real QEMU.
 //!
 //! One loop serves every engine: page by page, by counts of pages that are drawn, and by their expectation
 //! ([`qemu::Engine`]). [`batch`] runs them to the end many times over; [`replay`] takes a recording's own counts.
@@ -15,11 +15,8 @@
 
 pub mod batch;
 mod chance;
-mod driver;
-pub mod explore;
-pub mod fidelity;
+pub mod driver;
 pub mod fleet;
-pub mod fuzz;
 pub mod guest;
 pub mod kit;
 mod memory;

@@ -74,7 +74,8 @@ impl Pace {
     }
 
     /// Writes done by an instant of the writer's time, in units of 10^-9.
-    pub(crate) fn writes_by(&self, ns: u64) -> u128 {
+    #[must_use]
+    pub fn writes_by(&self, ns: u64) -> u128 {
         let Some(period_ns) = self.repeats_after_ns else { return self.within(ns) };
         let whole = u128::from(ns / period_ns);
         whole * self.within(period_ns.get()) + self.within(ns % period_ns)

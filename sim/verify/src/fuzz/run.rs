@@ -8,11 +8,11 @@ use whimbrel_oracle::{Actor, Claim, Event, History, HostId as RecordedHost, Rule
 
 use super::Setup;
 use super::plan::{Plan, What, When};
-use crate::driver::{Driver, options_of, unwatched};
-use crate::guest::{Guest, Pattern, Writer};
-use crate::network::{Capacity, Line, Loss};
-use crate::qemu::Engine;
-use crate::world::{
+use whimbrel_sim::driver::{Driver, options_of, unwatched};
+use whimbrel_sim::guest::{Guest, Pattern, Writer};
+use whimbrel_sim::network::{Capacity, Line, Loss};
+use whimbrel_sim::qemu::Engine;
+use whimbrel_sim::world::{
     BANDWIDTH_LIMIT, DOWNTIME_LIMIT, Doer, Fault, GuestId, HostId, HostInventory, IncidentKind, Manner,
     Moment, Told, VirtualMachine, World,
 };
@@ -278,7 +278,8 @@ impl Course {
                 return Some(Broken::Downtime { told_ms, real_ms });
             }
         }
-        let is_whole = |host| self.world.life(self.guest, host).is_some_and(crate::world::Life::is_whole);
+        let is_whole =
+            |host| self.world.life(self.guest, host).is_some_and(whimbrel_sim::world::Life::is_whole);
         let (here, there) = (is_whole(self.source), is_whole(self.destination));
         let said = outcome.guest;
         let wrong = match said.side() {

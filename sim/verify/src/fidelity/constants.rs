@@ -10,8 +10,8 @@ use super::estimates::{mean_of_middle_half, median};
 use super::recording::{Case, Repeat};
 use super::row::{Driver, Transport};
 use super::trace::{STALL_FROM_MS, WINDOW_MS};
-use crate::guest::PAGE_BYTES;
-use crate::qemu::HostConstants;
+use whimbrel_sim::guest::PAGE_BYTES;
+use whimbrel_sim::qemu::HostConstants;
 
 const PAGE_ON_WIRE_BYTES: f64 = 4104.0;
 const NS_PER_MS: f64 = 1e6;

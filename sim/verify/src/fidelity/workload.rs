@@ -6,7 +6,7 @@
 //! slower than the last is given that one.
 
 use super::row::Profile;
-use crate::guest::{Pattern, Writer};
+use whimbrel_sim::guest::{Pattern, Writer};
 
 /// Periods after which a page of a working set has been written again on average, in ms.
 const PERIODS_MS: [u64; 9] = [125, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000];

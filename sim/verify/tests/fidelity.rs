@@ -4,12 +4,12 @@
 
 use std::sync::LazyLock;
 
-use whimbrel_sim::fidelity::{CaseReport, Report, compare, read};
 use whimbrel_sim::qemu::Engine;
+use whimbrel_verify::fidelity::{CaseReport, Report, compare, read};
 
 /// A noisy host, and a quiet one.
-const NOISY: &str = include_str!("data/qemu-7.2-tcg.jsonl");
-const QUIET: &str = include_str!("data/qemu-7.2-quiet.jsonl");
+const NOISY: &str = include_str!("../../tests/data/qemu-7.2-tcg.jsonl");
+const QUIET: &str = include_str!("../../tests/data/qemu-7.2-quiet.jsonl");
 const SEEDS: u64 = 16;
 /// Missed, and named here so that nothing else may join it: an idle guest's destination looks through its zero pages more slowly than the source, and libvirt's return path waits.
 const DOWNTIME_MISSED: [&str; 1] = ["libvirt-idle-512M"];

@@ -12,7 +12,7 @@ use super::pacing::Speeds;
 use super::row::{Driver, Profile, Row, RowChange, RowSetup, Transport};
 use super::run::Run;
 use super::trace::Trace;
-use crate::qemu::SourceConfig;
+use whimbrel_sim::qemu::SourceConfig;
 
 /// What the engine's memory map is practical for, in MiB: 1 TiB.
 const MOST_MEMORY_MIB: u64 = 1 << 20;

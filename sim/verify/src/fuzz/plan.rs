@@ -5,8 +5,8 @@
 
 use whimbrel_core::{Request, Wish};
 
-use crate::random::Random;
-use crate::world::Milestone;
+use whimbrel_sim::random::Random;
+use whimbrel_sim::world::Milestone;
 
 /// One migration and its troubles.
 #[derive(Clone, Debug, PartialEq, Eq)]

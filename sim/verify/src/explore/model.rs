@@ -1,7 +1,7 @@
 //! Two hosts, their daemons and QEMUs, the link, the guest's copies and the migrate call, without time or amounts: what
 //! libvirt may do next, and what it may have done when somebody died.
 //!
-//! It is [`crate::world`] with every number taken out: each step that takes time may take any, so whatever happens between
+//! It is [`whimbrel_sim::world`] with every number taken out: each step that takes time may take any, so whatever happens between
 //! two steps there may happen between two steps here. A test holds the two together.
 
 use whimbrel_core::{CopyState, GuestRun, Side};

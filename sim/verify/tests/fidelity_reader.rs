@@ -1,10 +1,10 @@
 //! The reader of recordings: both formats, and a reason with its line for whatever is no recording.
 
 use proptest::prelude::*;
-use whimbrel_sim::fidelity::read;
+use whimbrel_verify::fidelity::read;
 
-const OLD: &str = include_str!("data/qemu-7.2-tcg.jsonl");
-const NEW: &str = include_str!("data/qemu-7.2-quiet.jsonl");
+const OLD: &str = include_str!("../../tests/data/qemu-7.2-tcg.jsonl");
+const NEW: &str = include_str!("../../tests/data/qemu-7.2-quiet.jsonl");
 const LINE: &str = r#"{"name":"a","cfg":{"ram":64,"append":"m=1 w=256 n=2 c=489000","bw":1048576,"dl":100,"timeout":5},"rate":9.5,"status":"completed","total_ms":700,"down_ms":3,"normal":500,"dup":7,"transferred":99,"syncs":3,"windows":[]}"#;
 
 #[test]

@@ -3,10 +3,10 @@
 //! A set-up that is left alone goes through a batch; one whose limits change, that is switched to post-copy or waits for a
 //! word is stepped to each of these instants.
 
-use crate::batch::{Batch, Outcome};
-use crate::guest::{Guest, Pattern, Writer};
-use crate::qemu::{Engine, EventKind, SourceConfig, SourceMigration, Status};
-use crate::random::Random;
+use whimbrel_sim::batch::{Batch, Outcome};
+use whimbrel_sim::guest::{Guest, Pattern, Writer};
+use whimbrel_sim::qemu::{Engine, EventKind, SourceConfig, SourceMigration, Status};
+use whimbrel_sim::random::Random;
 
 use super::constants::Host;
 use super::recording::{Before, Case, Setup};

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::guest::Pace;
+use whimbrel_sim::guest::Pace;
 
 /// Fastest guest that is believed: what the engine bounds a writer by.
 const MOST_WRITES_PER_S: u64 = 1_000_000_000;

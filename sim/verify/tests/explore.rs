@@ -7,7 +7,7 @@ use proptest::test_runner::RngSeed;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use whimbrel_core::control::Reaction;
 use whimbrel_core::{GuestRun, journal};
-use whimbrel_sim::explore::{Astray, Move, Scope, Violation, Walk};
+use whimbrel_verify::explore::{Astray, Move, Scope, Violation, Walk};
 
 /// The explored machine with two hosts, as far as a clock lets it go.
 struct Explored;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use whimbrel_core::GuestRun;
-use whimbrel_sim::explore::{Bounds, Machine, Scope, explore};
+use whimbrel_verify::explore::{Bounds, Machine, Scope, explore};
 
 use bugs::{BUGS, Bug};
 
@@ -34,7 +34,7 @@ const NETS: [(&str, Scope); 5] = {
 };
 const BOUNDS: Bounds = Bounds { states: 500_000, depth: 1_000, violations: 1 };
 
-/// To write the page anew: `WHIMBREL_WRITE=1 cargo test -p whimbrel-sim --test planted`.
+/// To write the page anew: `WHIMBREL_WRITE=1 cargo test -p whimbrel-verify --test planted`.
 #[test]
 fn every_planted_mistake_is_found() {
     // A guard that stops the machine is a find, not a failure of this test.
@@ -45,7 +45,7 @@ fn every_planted_mistake_is_found() {
     assert!(missed.is_empty(), "not found: {missed:?}");
     assert!(BUGS.len() >= 50, "{} mistakes are planted", BUGS.len());
 
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/planted-bugs.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/planted-bugs.md");
     let page = page(&finds);
     if env::var_os("WHIMBREL_WRITE").is_some() {
         fs::write(&path, &page).unwrap();

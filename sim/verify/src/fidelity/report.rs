@@ -11,7 +11,7 @@ use super::estimates::{count, median};
 use super::recording::{Case, Repeat};
 use super::run::Run;
 use super::targets::{Target, targets};
-use crate::qemu::Engine;
+use whimbrel_sim::qemu::Engine;
 
 /// Syncs by which a simulated migration may lie outside the recorded range: two repeats seldom show the whole range.
 const SYNCS_BESIDE_RANGE: u64 = 1;

@@ -3,10 +3,10 @@
 #![cfg(test)]
 
 use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
-use whimbrel_sim::fuzz::{
+use whimbrel_sim::world::Milestone;
+use whimbrel_verify::fuzz::{
     Plan, Setup, Trouble, What, When, as_test, run, run_with_oracle, series, series_of, series_told_as,
 };
-use whimbrel_sim::world::Milestone;
 
 #[test]
 fn no_promise_is_broken_and_the_same_seeds_give_the_same_bytes() {

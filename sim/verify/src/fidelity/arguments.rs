@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 
 use super::pacing::{Pacing, Speeds};
-use crate::guest::{Content, HOT_SHARE_ONE, MOST_EXPONENT, PAGE_BYTES, Pattern, Writer};
+use whimbrel_sim::guest::{Content, HOT_SHARE_ONE, MOST_EXPONENT, PAGE_BYTES, Pattern, Writer};
 
 /// A guest of the older recordings that was kept from running up to this long makes up for the writes it missed; after
 /// a longer sleep it counts anew. The recordings with a throttle bracket it: sleeps of 15 ms were made up for, of 23 ms

@@ -10,7 +10,7 @@ use super::estimates::{binomial_interval, count, median, quantile, rank_test};
 use super::recording::Case;
 use super::run::Run;
 use super::targets::{PAGES_MAX, TIME_FLOOR_MS, TIME_MAX};
-use crate::qemu::Engine;
+use whimbrel_sim::qemu::Engine;
 
 /// The rate that was asked for.
 pub(super) const AS_ASKED: u64 = 1000;

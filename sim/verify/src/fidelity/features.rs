@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use serde_json::Value;
 
 use super::row::RowSetup;
-use crate::qemu::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceConfig, Xbzrle};
+use whimbrel_sim::qemu::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceConfig, Xbzrle};
 
 /// Capabilities that change neither what is sent nor when.
 const WITHOUT_EFFECT: [&str; 5] =

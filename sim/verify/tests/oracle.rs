@@ -4,8 +4,8 @@
 
 use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
 use whimbrel_oracle::{Claim, Rule};
-use whimbrel_sim::fuzz::{Broken, Plan, Series, Setup, Trouble, What, When, run_with_oracle, series_of};
 use whimbrel_sim::world::Milestone;
+use whimbrel_verify::fuzz::{Broken, Plan, Series, Setup, Trouble, What, When, run_with_oracle, series_of};
 
 /// Migrations of each series; `WHIMBREL_CASES` asks for more.
 fn cases() -> u64 {

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::report::{CaseReport, Summary};
-use crate::qemu::Engine;
+use whimbrel_sim::qemu::Engine;
 
 const PAGES_MEAN: f64 = 0.003;
 /// Error in pages of a single case.

@@ -8,8 +8,8 @@ use std::io;
 use std::path::Path;
 
 use whimbrel_lab::record::{self, Plan, Request};
-use whimbrel_sim::fidelity::{Case, Report, compare, read};
 use whimbrel_sim::qemu::Engine;
+use whimbrel_verify::fidelity::{Case, Report, compare, read};
 
 use crate::error::Error;
 

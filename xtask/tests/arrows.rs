@@ -9,18 +9,19 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use xtask::Tree;
 
 /// Each member, and the members that it may depend on in whatever way.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("whimbrel-core", &[]),
     ("whimbrel-oracle", &[]),
     ("whimbrel-sim", &["whimbrel-core", "whimbrel-oracle"]),
+    ("whimbrel-verify", &["whimbrel-core", "whimbrel-oracle", "whimbrel-sim"]),
     ("whimbrel-facts", &[]),
     ("whimbrel-rules", &["whimbrel-facts"]),
     ("whimbrel-packs", &["whimbrel-facts", "whimbrel-rules"]),
     ("whimbrel-plugins", &["whimbrel-core", "whimbrel-facts", "whimbrel-rules"]),
-    ("whimbrel", &["whimbrel-core", "whimbrel-plugins", "whimbrel-sim"]),
-    ("whimbrel-lab", &["whimbrel-core", "whimbrel-sim"]),
+    ("whimbrel", &["whimbrel-core", "whimbrel-plugins", "whimbrel-sim", "whimbrel-verify"]),
+    ("whimbrel-lab", &["whimbrel-core", "whimbrel-sim", "whimbrel-verify"]),
     ("whimbrel-benches", &["whimbrel", "whimbrel-core", "whimbrel-lab", "whimbrel-plugins", "whimbrel-sim"]),
-    ("xtask", &["whimbrel-core", "whimbrel-lab", "whimbrel-sim"]),
+    ("xtask", &["whimbrel-core", "whimbrel-lab", "whimbrel-sim", "whimbrel-verify"]),
 ];
 /// All that the core is built from.
 const CORE: [&str; 2] = ["serde", "serde_json"];

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use whimbrel_lab::record::{Outcome, Plan, Request, record};
-use whimbrel_sim::fidelity;
+use whimbrel_verify::fidelity;
 
 const PLAN: &str = r#"
 [quiet]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use miette::{Diagnostic, GraphicalReportHandler, NamedSource, SourceSpan};
 use whimbrel_core::journal::JournalError;
 use whimbrel_sim::ScenarioError;
-use whimbrel_sim::fidelity::RecordingError;
 use whimbrel_sim::fleet::FleetError;
+use whimbrel_verify::fidelity::RecordingError;
 
 use super::Exit;
 use whimbrel_drive::hosts::HostsError;

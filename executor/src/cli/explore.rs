@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use whimbrel_core::{Ending, PhaseName, Whereabouts};
-use whimbrel_sim::explore::{Bounds, Coverage, Finding, Slice, explore, follow, slices};
+use whimbrel_verify::explore::{Bounds, Coverage, Finding, Slice, explore, follow, slices};
 
 use super::args::{Explore, FidelityFormat};
 use super::{CliError, Exit, give, say, unwritten};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use serde::Serialize;
-use whimbrel_sim::fidelity::{CaseReport, EdgeReport, Report, Summary, compare, read};
+use whimbrel_verify::fidelity::{CaseReport, EdgeReport, Report, Summary, compare, read};
 
 use super::args::{Fidelity, FidelityFormat};
 use super::{CliError, Exit, give, unwritten};

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
-use whimbrel_sim::fuzz::{Found, Series, Setup, as_test, series_of};
+use whimbrel_verify::fuzz::{Found, Series, Setup, as_test, series_of};
 
 use super::args::{FidelityFormat, Fuzz};
 use super::{CliError, Exit, give, unwritten};
@@ -176,7 +176,7 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use whimbrel_core::{Answer, CopyState, Input, Observation};
-    use whimbrel_sim::fuzz::series_told_as;
+    use whimbrel_verify::fuzz::series_told_as;
 
     use super::violation;
 

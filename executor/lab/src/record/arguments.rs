@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use whimbrel_sim::fidelity::Arguments;
+use whimbrel_verify::fidelity::Arguments;
 
 /// Below the guest's region, in MiB.
 const REGION_STARTS_MIB: u64 = 16;

@@ -2,7 +2,7 @@
 //!
 //! [`Migration`] is fed with [`Input`]s (an operator's request, what a hypervisor answered, a timer) and gives
 //! [`Output`]s (commands for the hypervisors, events for people). It performs nothing itself: a *driver* does, one
-//! for a simulated world and one for libvirt, and neither knows more than [`port`].
+//! for a simulated world and one for libvirt, and neither knows more than [`port`]. Both turn it with the same [`Pump`].
 //!
 //! ```text
 //!              Input                      Output
@@ -37,6 +37,7 @@ mod listed;
 mod migration;
 pub mod outcome;
 pub mod port;
+mod pump;
 mod spec;
 mod time;
 mod vocabulary;
@@ -46,6 +47,7 @@ pub use facts::{Facts, Finding, GuestFacts, GuestRun, HostFacts, Severity, Verdi
 pub use migration::{Input, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View, Wish};
 pub use outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery, Whereabouts};
 pub use port::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};
+pub use pump::{Pump, Sink};
 pub use spec::{Spec, SpecError, Ways};
 pub use time::Instant;
 pub use vocabulary::{AtTimeout, PhaseName, Reaction, ReactionResult};

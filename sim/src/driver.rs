@@ -6,8 +6,8 @@
 
 use whimbrel_core::journal::{self, Record};
 use whimbrel_core::{
-    Action, Answer, Command, Event, Facts, Input, Instant, Migration, Misuse, Observation, Output, Request,
-    Spec, SpecError, Verdict, View, Ways,
+    Action, Answer, Command, CommandId, Event, Facts, Input, Instant, Migration, Misuse, Observation, Output,
+    Pump, Request, Sink, Spec, SpecError, Verdict, View, Ways,
 };
 
 use crate::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
@@ -16,7 +16,7 @@ use crate::world::{DiskCopy, MigrateOptions, PortId, Told, World};
 /// One migration that is driven through a port.
 #[derive(Debug)]
 pub struct Driver {
-    migration: Migration,
+    pump: Pump,
     port: PortId,
     rules: fn(&Facts) -> Verdict,
     /// Kept when somebody wants it.
@@ -36,12 +36,18 @@ impl Driver {
         spec: Spec,
         rules: fn(&Facts) -> Verdict,
     ) -> Result<Self, SpecError> {
-        Ok(Self { migration: Migration::new(spec)?, port, rules, journal: None, begun_ns: world.now_ns() })
+        Ok(Self {
+            pump: Pump::new(Migration::new(spec)?),
+            port,
+            rules,
+            journal: None,
+            begun_ns: world.now_ns(),
+        })
     }
 
     /// Keeps a journal from now on; nothing may have happened yet.
     pub fn keep_journal(&mut self) {
-        self.journal = Some(journal::header_line(self.migration.view().spec, None) + "\n");
+        self.journal = Some(journal::header_line(self.migration().view().spec, None) + "\n");
     }
 
     /// The journal, if one is kept.
@@ -53,13 +59,13 @@ impl Driver {
     /// The machine.
     #[must_use]
     pub fn migration(&self) -> &Migration {
-        &self.migration
+        self.pump.migration()
     }
 
     /// The migration as it stands.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        self.migration.view()
+        self.migration().view()
     }
 
     /// Where it is driven.
@@ -71,7 +77,7 @@ impl Driver {
     /// The instant of the world at which [`Input::Timer`] is to be fed.
     #[must_use]
     pub fn deadline_ns(&self) -> Option<u64> {
-        self.migration.deadline().map(|deadline| self.begun_ns.saturating_add(deadline.as_ns()))
+        self.migration().deadline().map(|deadline| self.begun_ns.saturating_add(deadline.as_ns()))
     }
 
     /// Feeds what the world told of the migration's port.
@@ -124,7 +130,7 @@ impl Driver {
         // A journal that does not replay leaves the migration as it was, and the tests of journals say so.
         let restored = self.journal.as_deref().map(|text| journal::replay(text, |_, _, _| {}));
         if let Some(Ok(restored)) = restored {
-            self.migration = restored.migration;
+            self.pump = Pump::new(restored.migration);
         }
         self.feed(world, Input::Restarted, watch)
     }
@@ -142,24 +148,52 @@ impl Driver {
         let now = Instant::from_ns(world.now_ns().saturating_sub(self.begun_ns));
         let mut input = Some(input);
         while let Some(next) = input.take() {
-            let record = self.journal.is_some().then(|| next.clone());
-            let outputs: Vec<Output> = self.migration.handle(now, next)?.collect();
-            if let (Some(journal), Some(input)) = (&mut self.journal, record) {
-                journal.push_str(&journal::record_line(&Record::of(&self.migration, now, input)));
-                journal.push('\n');
-            }
-            for output in outputs {
-                match output {
-                    Output::Event(event) => watch(now, &event, self.migration.view()),
-                    Output::Command(Command { id, action: Action::EvaluateRules(facts) }) => {
-                        let answer = Answer::Verdict((self.rules)(&facts));
-                        input = Some(Input::Hypervisor(Observation::Answer { to: id, answer }));
-                    }
-                    Output::Command(command) => world.carry_out(self.port, command),
-                }
-            }
+            let journal = self.journal.as_mut();
+            let mut outlet = Outlet { world, port: self.port, journal, watch, asked: None };
+            self.pump.feed(now, next, &mut outlet)?;
+            input = outlet.asked.map(|(to, facts)| {
+                let answer = Answer::Verdict((self.rules)(&facts));
+                Input::Hypervisor(Observation::Answer { to, answer })
+            });
         }
         Ok(())
+    }
+}
+
+/// Where the outputs of one input go.
+struct Outlet<'a, W> {
+    world: &'a mut World,
+    port: PortId,
+    journal: Option<&'a mut String>,
+    watch: &'a mut W,
+    /// What the rules were asked. They need no time: they answer as soon as the pump takes the next input.
+    asked: Option<(CommandId, Box<Facts>)>,
+}
+
+impl<W: FnMut(Instant, &Event, View<'_>)> Sink for Outlet<'_, W> {
+    fn keeps_records(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    fn record(&mut self, record: Record, _: &[Output], _: View<'_>) {
+        if let Some(journal) = &mut self.journal {
+            journal.push_str(&journal::record_line(&record));
+            journal.push('\n');
+        }
+    }
+
+    /// A command of a simulation is on its way to its daemon as soon as it is given.
+    fn abandon_call(&mut self, _: CommandId) {}
+
+    fn event(&mut self, now: Instant, event: Event, view: View<'_>) {
+        (self.watch)(now, &event, view);
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command { id, action: Action::EvaluateRules(facts) } => self.asked = Some((id, facts)),
+            command => self.world.carry_out(self.port, command),
+        }
     }
 }
 

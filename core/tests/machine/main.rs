@@ -13,6 +13,8 @@ mod paths;
 #[cfg(test)]
 mod postcopy;
 #[cfg(test)]
+mod pump;
+#[cfg(test)]
 mod random_answers;
 #[cfg(test)]
 mod reactions;

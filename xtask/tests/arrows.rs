@@ -9,10 +9,11 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use xtask::Tree;
 
 /// Each member, and the members that it may depend on in whatever way.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("whimbrel-core", &[]),
+    ("whimbrel-schedule", &[]),
     ("whimbrel-oracle", &[]),
-    ("whimbrel-sim", &["whimbrel-core", "whimbrel-oracle"]),
+    ("whimbrel-sim", &["whimbrel-core", "whimbrel-oracle", "whimbrel-schedule"]),
     ("whimbrel-verify", &["whimbrel-core", "whimbrel-oracle", "whimbrel-sim"]),
     ("whimbrel-facts", &[]),
     ("whimbrel-rules", &["whimbrel-facts"]),

@@ -2,6 +2,7 @@
 //! the bounds that its documentation gives when it comes from a file.
 
 use whimbrel_core::{AtTimeout, Ways};
+use whimbrel_schedule::Order;
 
 use crate::world;
 
@@ -96,22 +97,6 @@ pub struct Evacuation {
     pub rest_ms: u64,
     /// How each guest is migrated.
     pub migration: FleetMigration,
-}
-
-/// Who goes first. Equals go in the order of the file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Order {
-    /// `listed`: as the file lists them.
-    #[default]
-    Listed,
-    /// `smallest-first`: by their memory.
-    SmallestFirst,
-    /// `largest-first`: by their memory.
-    LargestFirst,
-    /// `quietest-first`: by their writes.
-    QuietestFirst,
-    /// `busiest-first`: by their writes.
-    BusiestFirst,
 }
 
 /// How each guest is migrated.
@@ -217,17 +202,6 @@ impl HostFault {
 impl Spread {
     /// Every spread with its word in the files.
     pub const WORDS: [(&'static str, Self); 2] = [("even", Self::Even), ("packed", Self::Packed)];
-}
-
-impl Order {
-    /// Every order with its word in the files.
-    pub const WORDS: [(&'static str, Self); 5] = [
-        ("listed", Self::Listed),
-        ("smallest-first", Self::SmallestFirst),
-        ("largest-first", Self::LargestFirst),
-        ("quietest-first", Self::QuietestFirst),
-        ("busiest-first", Self::BusiestFirst),
-    ];
 }
 
 impl Default for FleetMigration {

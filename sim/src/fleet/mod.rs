@@ -53,14 +53,13 @@ mod links;
 mod moving;
 mod placement;
 mod report;
-mod schedule;
 mod staging;
 #[cfg(test)]
 mod tests;
 
 pub use description::{
     Evacuation, Fleet, FleetExpectation, FleetFault, FleetMigration, GuestGroup, HostFault, HostGroup,
-    HostPlace, Order, Spread,
+    HostPlace, Spread,
 };
 pub use links::{LinkKind, LinkUse};
 pub use moving::{Evacuating, FleetError, Moved};
@@ -68,3 +67,4 @@ pub use placement::NoRoom;
 pub use report::{
     AtOnce, CauseCount, FleetReport, GuestCounts, IncidentReport, MigrationCounts, Percentiles,
 };
+pub use whimbrel_schedule::Order;

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel_core::{Cause, Ending, Fault, Input, Misuse, Outcome, Request, Spec, Verdict, Whereabouts};
+use whimbrel_schedule::{After, Candidate, Ended, Limits, Schedule, Start, UnderWay};
 
 use super::description::{Fleet, HostPlace};
 use super::placement::NoRoom;
-use super::schedule::{After, Candidate, Ended, Schedule, Start};
 use super::staging::Stage;
 use crate::driver::{Driver, options_of, unwatched};
 use crate::network::NetworkError;
@@ -113,10 +113,17 @@ impl Evacuating {
             Some(stage.world.inventory(host).memory_mib.saturating_sub(stage.world.memory_in_use_mib(host)))
         };
         let rooms = destinations.iter().map(|place| room(place).unwrap_or(0));
+        let limits = Limits {
+            at_once: evacuation.at_once,
+            per_source: evacuation.at_once_per_source,
+            per_destination: evacuation.at_once_per_destination,
+            attempts: evacuation.attempts,
+            rest_ns: evacuation.rest_ms.saturating_mul(1_000_000),
+        };
         let spec = spec(fleet);
         spec.check().map_err(FleetError::Spec)?;
         Ok(Self {
-            schedule: Schedule::new(evacuation, candidates, sources.len(), rooms),
+            schedule: Schedule::new(limits, evacuation.order, candidates, sources.len(), rooms),
             spec,
             destinations,
             leaving,
@@ -173,9 +180,9 @@ impl Evacuating {
     fn start_all(&mut self) -> Result<(), FleetError> {
         while let Some(start) = self.schedule.next(self.stage.world.now_ns()) {
             self.start(start)?;
-            let (all, leave, enter) = self.schedule.under_way();
+            let UnderWay { in_all, from_one, to_one } = self.schedule.under_way();
             let most = self.most_at_once;
-            self.most_at_once = (most.0.max(all), most.1.max(leave), most.2.max(enter));
+            self.most_at_once = (most.0.max(in_all), most.1.max(from_one), most.2.max(to_one));
         }
         Ok(())
     }

@@ -1,54 +1,36 @@
-//! Who is migrated next, and to where. It knows limits, memory and what came out of each migration, and nothing of the
-//! world: what it is not told did not happen.
-//!
-//! A guest takes its memory at the destination from the moment it is started there, as QEMU does, and keeps it wherever a
-//! copy may be left. So no destination is ever given more than it has.
+//! The plan itself: who waits, what is under way, and what each destination has left.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
 
-use super::description::{Evacuation, Order};
+use crate::ended::{After, Ended};
+use crate::order::Order;
 
 /// A guest as the schedule knows it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Candidate {
+pub struct Candidate {
     /// Its host, by its place among the sources.
-    pub(super) source: usize,
-    pub(super) memory_mib: u64,
-    pub(super) writes_per_second: u64,
-}
-
-/// What became of a guest's migration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ended {
-    pub(super) guest: After,
-    /// Whether the source is to be left alone for a while.
-    pub(super) rests_source: bool,
-    /// Whether the destination is.
-    pub(super) rests_destination: bool,
-}
-
-/// Where a guest is after a migration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    /// At the destination.
-    Moved,
-    /// On the source, whole, and may be tried again.
-    MayRetry,
-    /// On the source, and is not to be tried again.
-    Stays,
-    /// A copy may be left at the destination.
-    Unsettled,
+    pub source: usize,
+    /// What it takes at its destination, in MiB.
+    pub memory_mib: u64,
+    /// How many pages it writes a second; only guests among themselves are compared by it, so any other measure of
+    /// unrest will do.
+    pub writes_per_second: u64,
 }
 
 /// Something to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Start {
-    pub(super) guest: usize,
-    pub(super) destination: usize,
+pub struct Start {
+    /// The guest's number.
+    pub guest: usize,
+    /// The destination's number.
+    pub destination: usize,
 }
 
+/// An evacuation as it is planned.
 #[derive(Clone, Debug)]
-pub(super) struct Schedule {
+pub struct Schedule {
     guests: Vec<Waiting>,
     sources: Vec<Source>,
     destinations: Vec<Destination>,
@@ -58,13 +40,30 @@ pub(super) struct Schedule {
     limits: Limits,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    at_once: u64,
-    per_source: u64,
-    per_destination: u64,
-    attempts: u64,
-    rest_ns: u64,
+/// What a schedule keeps to. Where at most 0 migrations may be under way, none is ever started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most migrations at once, in all.
+    pub at_once: u64,
+    /// Most migrations at once that leave one host.
+    pub per_source: u64,
+    /// Most migrations at once that enter one host.
+    pub per_destination: u64,
+    /// How often a guest is started that stays where it was; it is tried once even with 0.
+    pub attempts: u64,
+    /// For how long nothing is sent from or to a host that made a migration fail, in nanoseconds.
+    pub rest_ns: u64,
+}
+
+/// How many migrations are under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// In all.
+    pub in_all: u64,
+    /// The most that leave one host.
+    pub from_one: u64,
+    /// The most that enter one host.
+    pub to_one: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,19 +88,22 @@ struct Destination {
 }
 
 impl Schedule {
-    /// `rooms` are the destinations' free memories in MiB.
-    pub(super) fn new(
-        evacuation: &Evacuation,
+    /// A plan for these guests in this order. `rooms` are the destinations' free memories in MiB. A guest whose source is not
+    /// below `sources` is never started.
+    #[must_use]
+    pub fn new(
+        limits: Limits,
+        order: Order,
         candidates: Vec<Candidate>,
         sources: usize,
-        rooms: impl Iterator<Item = u64>,
+        rooms: impl IntoIterator<Item = u64>,
     ) -> Self {
-        let mut order: Vec<usize> = (0..candidates.len()).collect();
-        order.sort_by_key(|guest| candidates.get(*guest).map(|candidate| key(evacuation.order, candidate)));
+        let mut ranked: Vec<usize> = (0..candidates.len()).collect();
+        ranked.sort_by_key(|guest| candidates.get(*guest).map(|candidate| order.key(candidate)));
         let mut guests: Vec<Waiting> =
             candidates.into_iter().map(|candidate| Waiting { candidate, rank: 0, attempts: 0 }).collect();
         let mut queues = vec![Source::default(); sources];
-        for (rank, guest) in order.iter().enumerate() {
+        for (rank, guest) in ranked.iter().enumerate() {
             let Some(waiting) = guests.get_mut(*guest) else { continue };
             waiting.rank = rank;
             if let Some(source) = queues.get_mut(waiting.candidate.source) {
@@ -113,21 +115,17 @@ impl Schedule {
             guests,
             sources: queues,
             destinations: rooms
+                .into_iter()
                 .map(|free_mib| Destination { free_mib, moving: 0, rests_until_ns: 0 })
                 .collect(),
             moving: 0,
-            limits: Limits {
-                at_once: evacuation.at_once,
-                per_source: evacuation.at_once_per_source,
-                per_destination: evacuation.at_once_per_destination,
-                attempts: evacuation.attempts,
-                rest_ns: evacuation.rest_ms.saturating_mul(1_000_000),
-            },
+            limits,
         }
     }
 
-    /// What is to be started now, if anything may be.
-    pub(super) fn next(&mut self, now_ns: u64) -> Option<Start> {
+    /// What is to be started now, if anything may be. It counts as under way from here on, until it has
+    /// [ended](Self::ended); so the caller starts it, and asks again until there is nothing.
+    pub fn next(&mut self, now_ns: u64) -> Option<Start> {
         if self.moving >= self.limits.at_once {
             return None;
         }
@@ -152,8 +150,11 @@ impl Schedule {
         Some(Start { guest, destination })
     }
 
-    /// Takes what became of a guest that was started.
-    pub(super) fn ended(&mut self, start: Start, ended: Ended, now_ns: u64) {
+    /// Takes what became of a guest that was started; each start ends once.
+    ///
+    /// # Panics
+    /// When more migrations end than were started.
+    pub fn ended(&mut self, start: Start, ended: Ended, now_ns: u64) {
         let Some(waiting) = self.guests.get_mut(start.guest) else { return };
         let rested_ns = now_ns.saturating_add(self.limits.rest_ns);
         let (source, needs_mib) = (waiting.candidate.source, waiting.candidate.memory_mib);
@@ -181,7 +182,8 @@ impl Schedule {
     }
 
     /// The next instant at which a host that is left alone may be used again; none if nobody waits for one.
-    pub(super) fn rested_at(&self, now_ns: u64) -> Option<u64> {
+    #[must_use]
+    pub fn rested_at(&self, now_ns: u64) -> Option<u64> {
         if self.sources.iter().all(|source| source.waiting.is_empty()) {
             return None;
         }
@@ -191,15 +193,19 @@ impl Schedule {
     }
 
     /// How often a guest was started.
-    pub(super) fn attempts(&self, guest: usize) -> u64 {
+    #[must_use]
+    pub fn attempts(&self, guest: usize) -> u64 {
         self.guests.get(guest).map_or(0, |waiting| waiting.attempts)
     }
 
-    /// How many migrations are under way: in all, and the most that leave and enter one host.
-    pub(super) fn under_way(&self) -> (u64, u64, u64) {
-        let leave = self.sources.iter().map(|source| source.moving).max().unwrap_or(0);
-        let enter = self.destinations.iter().map(|destination| destination.moving).max().unwrap_or(0);
-        (self.moving, leave, enter)
+    /// How many migrations are under way.
+    #[must_use]
+    pub fn under_way(&self) -> UnderWay {
+        UnderWay {
+            in_all: self.moving,
+            from_one: self.sources.iter().map(|source| source.moving).max().unwrap_or(0),
+            to_one: self.destinations.iter().map(|destination| destination.moving).max().unwrap_or(0),
+        }
     }
 
     /// The first guest in order that may leave its host and would find so much room.
@@ -216,16 +222,5 @@ impl Schedule {
             Some((self.guests.get(guest)?.rank, guest, place))
         });
         first.min().map(|(_, guest, place)| (guest, place))
-    }
-}
-
-/// What guests are ordered by; the sort keeps equals as they are.
-fn key(order: Order, candidate: &Candidate) -> u64 {
-    match order {
-        Order::Listed => 0,
-        Order::SmallestFirst => candidate.memory_mib,
-        Order::LargestFirst => u64::MAX - candidate.memory_mib,
-        Order::QuietestFirst => candidate.writes_per_second,
-        Order::BusiestFirst => u64::MAX - candidate.writes_per_second,
     }
 }

@@ -11,7 +11,7 @@ use xtask::Tree;
 /// Each member, and the members that it may depend on in whatever way.
 const ARROWS: [(&str, &[&str]); 13] = [
     ("whimbrel-core", &[]),
-    ("whimbrel-schedule", &[]),
+    ("whimbrel-schedule", &["whimbrel-core"]),
     ("whimbrel-oracle", &[]),
     ("whimbrel-sim", &["whimbrel-core", "whimbrel-oracle", "whimbrel-schedule"]),
     ("whimbrel-verify", &["whimbrel-core", "whimbrel-oracle", "whimbrel-sim"]),

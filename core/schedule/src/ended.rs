@@ -1,5 +1,7 @@
 //! What came out of a migration, as far as it matters for who is migrated next.
 
+use whimbrel_core::{Cause, Ending, Fault, Outcome, Whereabouts};
+
 /// What became of a guest's migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -22,4 +24,40 @@ pub enum After {
     Stays,
     /// A copy may be left at the destination.
     Unsettled,
+}
+
+impl Ended {
+    /// What an outcome means for what is started next. A guest of which the outcome does not say that it is whole on its
+    /// source is never tried again.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Self {
+        let fault = outcome.failure.as_ref().map(|failure| failure.fault);
+        let guest = match outcome.guest {
+            Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => After::Moved,
+            Whereabouts::Untouched | Whereabouts::SourceRunning if outcome.unsettled.is_none() => {
+                if outcome.ending == Ending::Failed { After::MayRetry } else { After::Stays }
+            }
+            Whereabouts::Untouched
+            | Whereabouts::SourceRunning
+            | Whereabouts::SourcePaused
+            | Whereabouts::SourceOff
+            | Whereabouts::DestinationOff
+            | Whereabouts::DestinationPostcopy
+            | Whereabouts::DestinationIncomplete
+            | Whereabouts::LeftBehind
+            | Whereabouts::BothRunning
+            | Whereabouts::Nowhere
+            | Whereabouts::Unknown => After::Unsettled,
+        };
+        // A guest that dirties too much is nobody's fault but its own.
+        let blames = guest != After::Moved && outcome.cause != Some(Cause::TimedOut);
+        let source_failed = matches!(fault, Some(Fault::SourceUnreachable | Fault::ReplyLost))
+            || matches!(outcome.cause, Some(Cause::FactsMissing | Cause::SettingsUnreadable))
+                && fault.is_none();
+        Self {
+            guest,
+            rests_source: blames && source_failed,
+            rests_destination: blames && (!source_failed || fault.is_none()),
+        }
+    }
 }

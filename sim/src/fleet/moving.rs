@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use whimbrel_core::{Cause, Ending, Fault, Input, Misuse, Outcome, Request, Spec, Verdict, Whereabouts};
-use whimbrel_schedule::{After, Candidate, Ended, Limits, Schedule, Start, UnderWay};
+use whimbrel_core::{Input, Misuse, Outcome, Request, Spec, Verdict};
+use whimbrel_schedule::{Candidate, Ended, Limits, Schedule, Start, UnderWay};
 
 use super::description::{Fleet, HostPlace};
 use super::placement::NoRoom;
@@ -244,7 +244,7 @@ impl Evacuating {
         }
         self.stage.world.disconnect(port);
         let now_ns = self.stage.world.now_ns();
-        self.schedule.ended(moving.start, what_follows(&outcome), now_ns);
+        self.schedule.ended(moving.start, Ended::of(&outcome), now_ns);
         let (guest, source, destination) = self.ends(moving.start)?;
         let world = &self.stage.world;
         let name = |place| self.stage.host(place).map(|host| world.inventory(host).name.clone());
@@ -281,37 +281,6 @@ impl Evacuating {
     pub(super) fn ends(&self, start: Start) -> Option<(crate::world::GuestId, HostPlace, HostPlace)> {
         let guest = self.stage.guests.get(*self.leaving.get(start.guest)?)?;
         Some((guest.id, guest.placed.host, *self.destinations.get(start.destination)?))
-    }
-}
-
-/// What an outcome means for what is started next.
-fn what_follows(outcome: &Outcome) -> Ended {
-    let fault = outcome.failure.as_ref().map(|failure| failure.fault);
-    let guest = match outcome.guest {
-        Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => After::Moved,
-        Whereabouts::Untouched | Whereabouts::SourceRunning if outcome.unsettled.is_none() => {
-            if outcome.ending == Ending::Failed { After::MayRetry } else { After::Stays }
-        }
-        Whereabouts::Untouched
-        | Whereabouts::SourceRunning
-        | Whereabouts::SourcePaused
-        | Whereabouts::SourceOff
-        | Whereabouts::DestinationOff
-        | Whereabouts::DestinationPostcopy
-        | Whereabouts::DestinationIncomplete
-        | Whereabouts::LeftBehind
-        | Whereabouts::BothRunning
-        | Whereabouts::Nowhere
-        | Whereabouts::Unknown => After::Unsettled,
-    };
-    // A guest that dirties too much is nobody's fault but its own.
-    let blames = guest != After::Moved && outcome.cause != Some(Cause::TimedOut);
-    let source_failed = matches!(fault, Some(Fault::SourceUnreachable | Fault::ReplyLost))
-        || matches!(outcome.cause, Some(Cause::FactsMissing | Cause::SettingsUnreadable)) && fault.is_none();
-    Ended {
-        guest,
-        rests_source: blames && source_failed,
-        rests_destination: blames && (!source_failed || fault.is_none()),
     }
 }
 

@@ -76,7 +76,7 @@ impl World {
 
     /// Sends a word to the other side.
     pub(super) fn send(&mut self, id: JobId, message: Message) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (from, to) = match message {
             Message::Prepare | Message::Finish => (job.source, job.destination),
             Message::Prepared(_) | Message::Finished(_) => (job.destination, job.source),
@@ -87,7 +87,7 @@ impl World {
 
     /// A word arrives, or gets stuck.
     pub(super) fn on_message(&mut self, id: JobId, message: Message) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let Some(job) = self.live_job_mut(id) else { return };
         if job.silent_since.is_some() {
             job.held.push(message);
             return;
@@ -121,8 +121,10 @@ impl World {
                 }
             }
             Chore::ConnectInVain => {
-                let words = "unable to connect to the destination's daemon: connection timed out";
-                self.give_up(id, Failure::new(Fault::DestinationUnreachable, words));
+                if self.live_job(id).is_some() {
+                    let words = "unable to connect to the destination's daemon: connection timed out";
+                    self.give_up(id, Failure::new(Fault::DestinationUnreachable, words));
+                }
             }
             Chore::ResumeInVain => self.resume_in_vain(id),
         }
@@ -168,7 +170,7 @@ impl World {
 
     /// Everything was sent, and the guest stands still.
     pub(super) fn on_all_sent(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         match job.stage {
             Stage::Copying if job.is_driven() => {
                 self.stage(id, Stage::Finishing(Leg::Asked));
@@ -190,7 +192,7 @@ impl World {
     }
 
     fn on_finish(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         if !self.daemon_runs(job.destination) || !job.destination_takes_part {
             return;
         }
@@ -244,7 +246,7 @@ impl World {
 
     /// The destination's daemon tells that the whole memory is there.
     fn finish_postcopy(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         if job.options.persist_destination {
             self.define(job.guest, job.destination);
         }
@@ -254,7 +256,7 @@ impl World {
     /// A post-copy whose daemons have parted comes to its end: each of them tidies up for itself. The source's keeps the
     /// guest's definition, whatever the call had asked for.
     pub(super) fn complete_unattended(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         if job.options.persist_destination {
             self.define(guest, destination);
@@ -265,7 +267,7 @@ impl World {
     }
 
     fn on_finished(&mut self, id: JobId, result: Result<(), Failure>) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let answered = matches!(job.stage, Stage::Finishing(Leg::Answered) | Stage::Postcopy(Leg::Answered));
         if !answered || !job.is_driven() {
             return;
@@ -281,7 +283,7 @@ impl World {
 
     /// The source's copy ends, and with it the call.
     pub(super) fn confirm(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, source, undefine) = (job.guest, job.source, job.options.undefine_source);
         let was_there = job.options.is_offline || self.resident(guest).copy(source).is_some();
         self.conclude(id);
@@ -298,13 +300,14 @@ impl World {
     pub(super) fn give_up(&mut self, id: JobId, failure: Failure) {
         self.let_source_go_on(id);
         self.drop_incoming(id);
+        // Whoever loses the other side by that may have ended the migration.
         self.return_call(id, Err(failure));
         self.end(id);
     }
 
     /// What the migration stopped runs again.
     pub(super) fn let_source_go_on(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, source, ran) = (job.guest, job.source, job.guest_ran);
         if self.resident(guest).life(source) == Some(Life::Stopped) && ran {
             self.set_life(guest, source, Life::Running, Doer::Hypervisor);
@@ -314,7 +317,7 @@ impl World {
 
     /// Whoever waits for the call's return has it.
     pub(super) fn return_call(&mut self, id: JobId, result: Result<(), Failure>) {
-        let caller = self.jobs.get_mut(id.0).and_then(|job| job.caller.take());
+        let caller = self.live_job_mut(id).and_then(|job| job.caller.take());
         if let Some((port, command)) = caller {
             self.on_call_returned(port, command, result);
         }
@@ -322,7 +325,7 @@ impl World {
 
     /// The source's daemon forgets a migration without a word; what the destination still does, it does.
     pub(super) fn leave(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let job = self.expect_job_mut(id);
         job.source_end = SourceEnd::Through;
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let starts = job.stage == Stage::Finishing(Leg::AtWork) && job.destination_takes_part;
@@ -336,6 +339,7 @@ impl World {
 
     /// The migration is over for both daemons.
     pub(super) fn end(&mut self, id: JobId) {
+        // One whose destination's copy was dropped may have come to its end by that.
         let Some(job) = self.jobs.remove(id.0) else { return };
         if let Some(flow) = job.flow {
             self.close_flow(flow);
@@ -354,7 +358,7 @@ impl World {
 
     /// Reaches the next stage, which somebody may be waiting for.
     pub(super) fn stage(&mut self, id: JobId, stage: Stage) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let job = self.expect_job_mut(id);
         job.stage = stage;
         let guest = job.guest;
         self.on_stage(guest, stage);
@@ -367,12 +371,12 @@ impl World {
 
     /// The destination's copy, as long as it has not run.
     fn incoming(&self, id: JobId) -> Option<&Copy> {
-        let job = self.jobs.get(id.0)?;
+        let job = self.expect_job(id);
         self.resident(job.guest).copy(job.destination).filter(|copy| copy.life == Life::Incoming)
     }
 
     fn job_at(&self, id: JobId, stage: Stage) -> Option<&Job> {
-        self.jobs.get(id.0).filter(|job| job.stage == stage)
+        self.live_job(id).filter(|job| job.stage == stage)
     }
 
     fn define(&mut self, guest: GuestId, host: HostId) {

@@ -65,7 +65,7 @@ impl World {
 
     /// What the destination's daemon, and the QEMU that it starts, look at.
     pub(super) fn may_prepare(&self, id: JobId) -> Result<(), Failure> {
-        let Some(job) = self.jobs.get(id.0) else { return Ok(()) };
+        let job = self.expect_job(id);
         let resident = self.resident(job.guest);
         let machine = &resident.machine;
         let here = &self.host(job.destination).inventory;

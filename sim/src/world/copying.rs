@@ -18,7 +18,7 @@ use crate::qemu::{EventKind, HostConstants, SourceConfig, SourceMigration, Statu
 impl World {
     /// The source's QEMU begins to send.
     pub(super) fn start_copying(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, source, destination, options) = (job.guest, job.source, job.destination, job.options);
         let latency_ns = self.mean_delay_ns(source, destination);
         let Some(copy) = self.resident(guest).copy(source) else { return };
@@ -39,10 +39,9 @@ impl World {
         let random = self.random.fork();
         let engine = SourceMigration::start(self.engine, &config, memory, self.now_ns, random);
         let flow = self.open_flow(source, destination, u64::MAX);
-        if let Some(job) = self.jobs.get_mut(id.0) {
-            job.engine = Some(engine);
-            job.flow = flow;
-        }
+        let job = self.expect_job_mut(id);
+        job.engine = Some(engine);
+        job.flow = flow;
         self.flow_jobs.extend(flow.map(|flow| (flow, id)));
         self.stage(id, Stage::Copying);
         self.set_demand(id);
@@ -51,8 +50,9 @@ impl World {
 
     /// Runs the engine to the next thing that it has to tell, or as far as nothing else can happen.
     pub(super) fn on_turn(&mut self, id: JobId, horizon_ns: u64) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
-        if job.turn_at != Some(self.now_ns) {
+        let now_ns = self.now_ns;
+        let Some(job) = self.live_job_mut(id) else { return };
+        if job.turn_at != Some(now_ns) {
             return;
         }
         job.turn_at = None;
@@ -61,7 +61,7 @@ impl World {
             return;
         }
         let Some(engine) = &mut job.engine else { return };
-        match engine.run_to(horizon_ns.max(self.now_ns)) {
+        match engine.run_to(horizon_ns.max(now_ns)) {
             Some(event) => {
                 self.now_ns = self.now_ns.max(event.at_ns);
                 self.on_engine_event(id, event.kind);
@@ -75,7 +75,7 @@ impl World {
     pub(super) fn bring_up(&mut self, id: JobId) {
         loop {
             let now_ns = self.now_ns;
-            let Some(engine) = self.jobs.get_mut(id.0).and_then(|job| job.engine.as_mut()) else { return };
+            let Some(engine) = self.live_job_mut(id).and_then(|job| job.engine.as_mut()) else { return };
             match engine.run_to(now_ns) {
                 Some(event) => self.on_engine_event(id, event.kind),
                 None => return,
@@ -85,9 +85,10 @@ impl World {
 
     /// Notes when the engine has to run next; what was planned before is void.
     pub(super) fn plan_turn(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let now_ns = self.now_ns;
+        let Some(job) = self.live_job_mut(id) else { return };
         let Some(engine) = &job.engine else { return };
-        let next_ns = engine.next_event_at().map(|at_ns| at_ns.max(engine.now_ns() + 1).max(self.now_ns));
+        let next_ns = engine.next_event_at().map(|at_ns| at_ns.max(engine.now_ns() + 1).max(now_ns));
         if job.turn_at != next_ns {
             job.turn_at = next_ns;
             if let Some(at_ns) = next_ns {
@@ -103,13 +104,13 @@ impl World {
         change: impl FnOnce(&mut SourceMigration) -> T,
     ) -> Option<T> {
         self.bring_up(id);
-        let result = self.jobs.get_mut(id.0)?.engine.as_mut().map(change);
+        let result = self.live_job_mut(id)?.engine.as_mut().map(change);
         self.plan_turn(id);
         result
     }
 
     fn on_engine_event(&mut self, id: JobId, event: EventKind) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         match event {
             EventKind::SyncDone { iteration, .. } => {
@@ -145,7 +146,8 @@ impl World {
                 self.hint(guest, source, Hint::PostcopyBegan);
                 self.stage(id, Stage::Postcopy(Leg::Asked));
                 self.set_demand(id);
-                if self.jobs.get(id.0).is_some_and(Job::is_driven) {
+                // The network was shared anew, and the engine may have told of its end.
+                if self.live_job(id).is_some_and(Job::is_driven) {
                     self.send(id, Message::Finish);
                 }
             }
@@ -167,7 +169,7 @@ impl World {
     }
 
     fn cut_off(&mut self, id: JobId, is_cut_off: bool) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let resident = self.resident_mut(guest);
         for (host, life) in [
@@ -182,13 +184,13 @@ impl World {
 
     /// Whether a post-copy has nothing more to send.
     pub(super) fn all_has_arrived(&self, id: JobId) -> bool {
-        let engine = self.jobs.get(id.0).and_then(|job| job.engine.as_ref());
+        let engine = self.expect_job(id).engine.as_ref();
         engine.is_some_and(|engine| engine.status() == Status::Completed)
     }
 
     /// Tells the network how much the migration would send if it could.
     pub(super) fn set_demand(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (Some(engine), Some(flow)) = (&job.engine, job.flow) else { return };
         let guest_stands = !engine.guest_runs();
         let copy = self.resident(job.guest).copy(job.source);
@@ -199,9 +201,7 @@ impl World {
         };
         let limit = if limit == 0 { u64::MAX } else { limit };
         let demand = limit.min(self.host_constants.link_bytes_per_second);
-        if let Some(job) = self.jobs.get_mut(id.0) {
-            job.demand_bytes_per_second = demand;
-        }
+        self.expect_job_mut(id).demand_bytes_per_second = demand;
         // The flow is open as long as its migration is there.
         let _ = self.network.set_demand(flow, demand);
         self.settle();
@@ -235,7 +235,7 @@ impl World {
     /// What an engine's link carries: its share; and where it has all that it wants, everything that the way could
     /// carry, since it sends in bursts.
     pub(super) fn set_engine_link(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let Some(job) = self.live_job(id) else { return };
         let Some(flow) = job.flow.filter(|_| job.engine.is_some()) else { return };
         let (source, destination, demand) = (job.source, job.destination, job.demand_bytes_per_second);
         let rate = self.network.rate(flow).unwrap_or(0);

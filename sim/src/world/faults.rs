@@ -288,7 +288,7 @@ impl World {
         let Some(copy) = self.resident(guest).copy(host).filter(|copy| copy.life == Life::Running) else {
             return;
         };
-        let job = copy.job.filter(|id| self.jobs.get(id.0).is_some_and(|job| job.source == host));
+        let job = copy.job.filter(|id| self.expect_job(*id).source == host);
         self.set_life(guest, host, Life::Paused, Doer::Fault);
         if let Some(id) = job {
             self.change_engine(id, |engine| engine.set_guest_paused(true));
@@ -346,7 +346,7 @@ impl World {
         for id in self.jobs_from(host) {
             self.bring_up(id);
             // Nobody tells the caller: its own keep-alive has to find out.
-            let caller = self.jobs.get_mut(id.0).and_then(|job| job.caller.take());
+            let caller = self.live_job_mut(id).and_then(|job| job.caller.take());
             if let Some((port, to)) = caller {
                 let failure =
                     Failure::new(FailureClass::ReplyLost, "the source's daemon does not answer any more");
@@ -363,9 +363,7 @@ impl World {
             self.on_source_host_lost(id);
         }
         for id in self.jobs_to(host) {
-            if let Some(job) = self.jobs.get_mut(id.0) {
-                job.destination_takes_part = false;
-            }
+            self.expect_job_mut(id).destination_takes_part = false;
         }
         for guest in self.host(host).guests.clone() {
             self.remove_copy(guest, host, Doer::Fault);
@@ -373,7 +371,7 @@ impl World {
     }
 
     fn on_source_host_lost(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let Some(job) = self.live_job_mut(id) else { return };
         job.source_end = SourceEnd::Died;
         job.engine = None;
         let (guest, destination, stage) = (job.guest, job.destination, job.stage);
@@ -384,7 +382,9 @@ impl World {
             self.set_life(guest, destination, cut_off, Doer::Fault);
         }
         self.drop_incoming(id);
-        self.leave(id);
+        if self.live_job(id).is_some() {
+            self.leave(id);
+        }
     }
 
     /// Clients lose their connections: what they wait for longest, the migrate call, is answered by that.

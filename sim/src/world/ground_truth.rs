@@ -115,7 +115,7 @@ impl World {
 
     /// The source's memory, or what it takes to run without the rest, has arrived at the destination.
     pub(super) fn record_memory(&mut self, id: JobId, part: Part) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let mirror_is_complete = job.mirror.as_ref().is_some_and(|mirror| mirror.remaining_bytes() == 0);
         let resident = self.resident(guest);
@@ -129,7 +129,7 @@ impl World {
 
     /// What a destination's copy writes to.
     pub(super) fn storage_there(&self, id: JobId) -> StorageId {
-        let Some(job) = self.jobs.get(id.0) else { return SHARED };
+        let job = self.expect_job(id);
         if !job.copied.is_empty() {
             return StorageId(1 + recorded(job.destination).0);
         }

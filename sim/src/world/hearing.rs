@@ -21,12 +21,10 @@ impl World {
     /// The guest was stopped for the hand-over. libvirt is told, and lets QEMU go on: until then it hears.
     pub(super) fn on_handing_over(&mut self, id: JobId) {
         let from_ns = self.now_ns + self.constants.event_ns + 2 * self.constants.call_ns;
-        if let Some(job) = self.jobs.get_mut(id.0) {
-            job.deaf_from_ns = Some(from_ns);
-        }
+        self.expect_job_mut(id).deaf_from_ns = Some(from_ns);
     }
 
-    /// Whether a migration's source does not hear at the moment.
+    /// Whether a migration's source does not hear at the moment; of one that has ended, it does.
     pub(super) fn is_deaf(&self, id: JobId) -> bool {
         let deaf = |job: &Job| match job.stage {
             Stage::Copying => job.deaf_from_ns.is_some_and(|from_ns| self.now_ns >= from_ns),
@@ -34,7 +32,7 @@ impl World {
             Stage::Confirming => true,
             Stage::Preparing(_) | Stage::Mirroring | Stage::Finishing(_) | Stage::Postcopy(_) => false,
         };
-        self.jobs.get(id.0).is_some_and(deaf)
+        self.live_job(id).is_some_and(deaf)
     }
 
     /// Keeps a command for a QEMU that does not hear; false if it is heard.
@@ -64,18 +62,17 @@ impl World {
         if !self.is_deaf(id) {
             return false;
         }
-        if let Some(job) = self.jobs.get_mut(id.0) {
-            if matches!(command.action, Action::AbortMigration) {
-                job.end_wanted.get_or_insert_with(aborted);
-            }
-            job.unheard.push((port, command.clone()));
+        let job = self.expect_job_mut(id);
+        if matches!(command.action, Action::AbortMigration) {
+            job.end_wanted.get_or_insert_with(aborted);
         }
+        job.unheard.push((port, command.clone()));
         true
     }
 
     /// QEMU has sent everything and hears again. False if it was to end the migration.
     pub(super) fn on_heard(&mut self, id: JobId) -> bool {
-        let Some(job) = self.jobs.get_mut(id.0) else { return true };
+        let job = self.expect_job_mut(id);
         job.deaf_from_ns = None;
         let end_wanted = job.end_wanted.take();
         let unheard = std::mem::take(&mut job.unheard);

@@ -1,11 +1,11 @@
-//! A migration as the two daemons have it: what was asked, how far it has come, and what is under way. Only data: what
-//! happens to it stands in `call` and `parting`.
+//! A migration as the two daemons have it: what was asked, how far it has come, and what is under way. Only data, and how it
+//! is found: what happens to it stands in `call` and `parting`.
 
 use whimbrel_core::{Command, CommandId, Failure};
 
 use super::disks::DiskSet;
 use super::mirror::{DiskCopy, Mirror};
-use super::{GuestId, HostId, PortId};
+use super::{GuestId, HostId, JobId, PortId, World};
 use crate::network::FlowId;
 use crate::qemu::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceMigration, Xbzrle};
 
@@ -137,4 +137,44 @@ impl Job {
     pub(super) fn is_driven(&self) -> bool {
         self.source_end == SourceEnd::Drives
     }
+}
+
+/// Two ways to a migration, because there are two reasons to look for one. The agenda holds names of migrations that have
+/// ended meanwhile, and whatever brings an engine to the present, shares the network anew or ends a copy may end a
+/// migration, this one or another: after that one asks [`live_job`](World::live_job). Everything else is only done with
+/// a migration that is there, and its absence is a mistake of this module's.
+impl World {
+    /// The migration, unless it has ended.
+    pub(super) fn live_job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(id.0)
+    }
+
+    /// As [`live_job`](Self::live_job).
+    pub(super) fn live_job_mut(&mut self, id: JobId) -> Option<&mut Job> {
+        self.jobs.get_mut(id.0)
+    }
+
+    /// The migration, which has not ended.
+    #[track_caller]
+    pub(super) fn expect_job(&self, id: JobId) -> &Job {
+        let Some(job) = self.jobs.get(id.0) else { has_ended(id) };
+        job
+    }
+
+    /// As [`expect_job`](Self::expect_job).
+    #[track_caller]
+    pub(super) fn expect_job_mut(&mut self, id: JobId) -> &mut Job {
+        let Some(job) = self.jobs.get_mut(id.0) else { has_ended(id) };
+        job
+    }
+}
+
+#[cold]
+#[track_caller]
+#[expect(
+    clippy::panic,
+    reason = "a simulation that goes on without its migration would show what no hypervisor does"
+)]
+fn has_ended(id: JobId) -> ! {
+    panic!("the simulated world goes on with {id:?}, a migration that has ended")
 }

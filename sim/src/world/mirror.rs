@@ -53,7 +53,7 @@ const NS_PER_S: u128 = 1_000_000_000;
 impl World {
     /// Makes room at the destination and begins to mirror.
     pub(super) fn start_mirror(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let Some(mode) = job.options.copy_disks else { return };
         let copied = job.copied;
@@ -91,9 +91,7 @@ impl World {
             flow,
             at_ns: self.now_ns,
         };
-        if let Some(job) = self.jobs.get_mut(id.0) {
-            job.mirror = Some(mirror);
-        }
+        self.expect_job_mut(id).mirror = Some(mirror);
         self.stage(id, super::job::Stage::Mirroring);
         self.settle();
         self.plan_mirror_turn(id);
@@ -102,13 +100,10 @@ impl World {
     /// Moves the mirror on by what the link carried since the last turn.
     pub(super) fn on_mirror_turn(&mut self, id: JobId) {
         let now_ns = self.now_ns;
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
-        let Some(mirror) = &mut job.mirror else { return };
-        let rate = if job.silent_since.is_some() {
-            0
-        } else {
-            mirror.flow.and_then(|flow| self.network.rate(flow)).unwrap_or(0)
-        };
+        let job = self.expect_job(id);
+        let flow = job.mirror.as_ref().and_then(|mirror| mirror.flow).filter(|_| job.silent_since.is_none());
+        let rate = flow.and_then(|flow| self.network.rate(flow)).unwrap_or(0);
+        let Some(mirror) = &mut self.expect_job_mut(id).mirror else { return };
         mirror.flow_on(now_ns, rate);
         if mirror.total_bytes - mirror.untouched_bytes > mirror.room_bytes {
             let words = "operation failed: migration of disks failed: no space left on device";
@@ -128,7 +123,7 @@ impl World {
 
     /// Lets go of a mirror's share of the network.
     pub(super) fn stop_mirror(&mut self, id: JobId) {
-        let flow = self.jobs.get_mut(id.0).and_then(|job| job.mirror.as_mut()?.flow.take());
+        let flow = self.expect_job_mut(id).mirror.as_mut().and_then(|mirror| mirror.flow.take());
         if let Some(flow) = flow {
             self.close_flow(flow);
         }
@@ -165,10 +160,8 @@ impl World {
 
     fn plan_mirror_turn(&mut self, id: JobId) {
         let at_ns = self.now_ns + STEP_NS;
-        if let Some(job) = self.jobs.get_mut(id.0) {
-            job.turn_at = Some(at_ns);
-            self.agenda.put(at_ns, Due::Turn(id));
-        }
+        self.expect_job_mut(id).turn_at = Some(at_ns);
+        self.agenda.put(at_ns, Due::Turn(id));
     }
 }
 

@@ -31,7 +31,7 @@ const LOST_DESTINATION: &str = "operation failed: lost connection to the destina
 impl World {
     /// The two daemons have heard nothing from each other for too long.
     pub(super) fn on_silence(&mut self, id: JobId, since_ns: u64) {
-        if self.jobs.get(id.0).is_none_or(|job| job.silent_since != Some(since_ns)) {
+        if self.live_job(id).is_none_or(|job| job.silent_since != Some(since_ns)) {
             return;
         }
         self.destination_loses_source(id);
@@ -40,13 +40,13 @@ impl World {
 
     /// A kernel gives up a connection between two QEMUs that nobody else ended.
     pub(super) fn on_stream_silence(&mut self, id: JobId, since_ns: u64) {
-        if self.jobs.get(id.0).is_some_and(|job| job.silent_since == Some(since_ns)) {
+        if self.live_job(id).is_some_and(|job| job.silent_since == Some(since_ns)) {
             self.change_engine(id, SourceMigration::fail);
         }
     }
 
     pub(super) fn source_loses_destination(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id.0).filter(|job| job.is_driven()) else {
+        let Some(job) = self.live_job_mut(id).filter(|job| job.is_driven()) else {
             return;
         };
         let lost = |words| Failure::new(Fault::Other, words);
@@ -80,15 +80,15 @@ impl World {
     /// The source's daemon wants the copy's end, which QEMU may not hear.
     fn end_copy(&mut self, id: JobId, failure: Failure) {
         self.bring_up(id);
-        if !self.is_deaf(id) {
+        if self.is_deaf(id) {
+            self.expect_job_mut(id).end_wanted.get_or_insert(failure);
+        } else {
             self.change_engine(id, SourceMigration::fail);
-        } else if let Some(job) = self.jobs.get_mut(id.0) {
-            job.end_wanted.get_or_insert(failure);
         }
     }
 
     pub(super) fn destination_loses_source(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         if !self.daemon_runs(job.destination) || !job.destination_takes_part {
             return;
         }
@@ -106,7 +106,7 @@ impl World {
             id,
             Err(Failure::new(Fault::ReplyLost, "the connection to the source's daemon broke")),
         );
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let Some(job) = self.live_job_mut(id) else { return };
         job.source_end = SourceEnd::Died;
         job.is_unattended |= matches!(job.stage, Stage::Postcopy(_));
         let (unheard, is_cut) = (std::mem::take(&mut job.unheard), job.silent_since.is_some());
@@ -118,7 +118,7 @@ impl World {
 
     /// The destination's daemon dies; its QEMU lives on.
     pub(super) fn on_destination_daemon_died(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let Some(job) = self.live_job_mut(id) else { return };
         job.destination_takes_part = false;
         if job.silent_since.is_none() {
             self.source_loses_destination(id);
@@ -127,7 +127,7 @@ impl World {
 
     /// The source's daemon is there again, and finds what it had written down.
     pub(super) fn on_source_daemon_started(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id.0).filter(|job| job.source_end == SourceEnd::Died) else {
+        let Some(job) = self.live_job_mut(id).filter(|job| job.source_end == SourceEnd::Died) else {
             return;
         };
         match job.stage {
@@ -150,12 +150,12 @@ impl World {
 
     /// The destination's daemon is there again. What has not run there yet is ended.
     pub(super) fn on_destination_daemon_started(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0).filter(|job| !job.destination_takes_part) else { return };
+        let Some(job) = self.live_job(id).filter(|job| !job.destination_takes_part) else { return };
         match job.stage {
             Stage::Preparing(_) | Stage::Mirroring | Stage::Copying => self.end_incoming(id),
             Stage::Finishing(_) => {
                 self.end_incoming(id);
-                if self.jobs.get(id.0).is_some_and(|job| job.source_end == SourceEnd::Through) {
+                if self.live_job(id).is_some_and(|job| job.source_end == SourceEnd::Through) {
                     self.end(id);
                 }
             }
@@ -165,7 +165,7 @@ impl World {
 
     /// A QEMU process of a migration is gone, on either side.
     pub(super) fn on_copy_gone(&mut self, id: JobId, host: HostId) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let Some(job) = self.live_job_mut(id) else { return };
         if host == job.source {
             job.engine = None;
             self.on_source_copy_gone(id);
@@ -175,7 +175,7 @@ impl World {
     }
 
     fn on_source_copy_gone(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, destination) = (job.guest, job.destination);
         let gone = Failure::new(Fault::Other, "operation failed: domain is not running");
         match job.stage {
@@ -195,7 +195,7 @@ impl World {
     }
 
     fn on_destination_copy_gone(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0).filter(|job| job.silent_since.is_none()) else { return };
+        let Some(job) = self.live_job(id).filter(|job| job.silent_since.is_none()) else { return };
         match job.stage {
             Stage::Mirroring => {
                 let words = "operation failed: migration of disks failed: connection reset";
@@ -213,7 +213,7 @@ impl World {
     /// daemon ends it when told, or when it notices that nobody is there; QEMU ends when its stream breaks off. A dead
     /// daemon's copy that has everything waits for the daemon.
     pub(super) fn drop_incoming(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, destination) = (job.guest, job.destination);
         let streams = matches!(job.stage, Stage::Mirroring | Stage::Copying);
         let notices = self.daemon_runs(destination) && job.destination_takes_part;
@@ -229,7 +229,7 @@ impl World {
 
     /// The destination's copy ends if it has never run. Its QEMU's end breaks the stream.
     fn end_incoming(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (guest, destination) = (job.guest, job.destination);
         if self.end_incoming_of(guest, destination) {
             self.on_copy_gone(id, destination);
@@ -246,14 +246,14 @@ impl World {
 
     /// The link between the two ends of a migration was cut, or is there again.
     pub(super) fn on_link_changed(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let Some(job) = self.live_job(id) else { return };
         let is_cut = self.link_is_cut(job.source, job.destination);
         if is_cut == job.silent_since.is_some() {
             return;
         }
         let now_ns = self.now_ns;
         let (keep_alive_ns, stream_ns) = (self.constants.keep_alive_ns, self.constants.stream_timeout_ns);
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let job = self.expect_job_mut(id);
         if is_cut {
             job.silent_since = Some(now_ns);
             self.agenda.put(now_ns + keep_alive_ns, Due::Silence(id, now_ns));
@@ -273,7 +273,7 @@ impl World {
     /// Two ends that can reach each other again find out what the other has become meanwhile: whoever knows nothing of a
     /// connection resets it.
     fn find_out(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let (is_driven, takes_part) = (job.is_driven(), job.destination_takes_part);
         let is_there = self.resident(job.guest).life(job.destination).is_some();
         if !is_driven {

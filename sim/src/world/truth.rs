@@ -65,7 +65,7 @@ impl World {
     /// second; none when no memory is being copied.
     #[must_use]
     pub fn share_bytes_per_second(&self, guest: GuestId, source: HostId) -> Option<(u64, u64)> {
-        let job = self.outgoing(guest, source).and_then(|id| self.jobs.get(id.0))?;
+        let job = self.expect_job(self.outgoing(guest, source)?);
         Some((self.network.rate(job.flow?)?, job.demand_bytes_per_second))
     }
 
@@ -149,7 +149,7 @@ impl World {
 
     /// Looks whether the disks of the copy that begins to run are the guest's own.
     pub(super) fn check_disks(&mut self, id: super::JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let guest = job.guest;
         let here = &self.host(job.destination).inventory;
         let disks = &self.resident(guest).machine.disks;

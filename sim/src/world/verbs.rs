@@ -24,7 +24,7 @@ impl World {
             let is_defined = resident.defined_on.contains(&host);
             return if is_defined { CopyState::Defined } else { CopyState::Absent };
         };
-        let leaving = copy.job.and_then(|id| self.jobs.get(id.0)).is_some_and(|job| job.source == host);
+        let leaving = copy.job.is_some_and(|id| self.expect_job(id).source == host);
         match copy.life {
             Life::Incoming => CopyState::Incoming,
             Life::Running | Life::Paused | Life::Stopped if leaving => CopyState::Migrating,
@@ -66,7 +66,7 @@ impl World {
             }
         }
         self.record_setting(guest, host, setting);
-        let Some(id) = job.filter(|id| self.jobs.get(id.0).is_some_and(|job| job.source == host)) else {
+        let Some(id) = job.filter(|id| self.expect_job(*id).source == host) else {
             return Ok(());
         };
         match setting {
@@ -75,8 +75,10 @@ impl World {
             }
             Setting::BandwidthLimitBytesPerSecond(rate) => {
                 let limit = super::copying::engine_limit(rate);
-                self.change_engine(id, |engine| engine.set_max_bandwidth(limit));
-                self.set_demand(id);
+                let is_sending = self.change_engine(id, |engine| engine.set_max_bandwidth(limit)).is_some();
+                if is_sending {
+                    self.set_demand(id);
+                }
             }
         }
         Ok(())
@@ -92,7 +94,7 @@ impl World {
         if let Some(id) = self.outgoing(guest, host) {
             self.bring_up(id);
         }
-        let job = self.outgoing(guest, host).and_then(|id| self.jobs.get(id.0));
+        let job = self.outgoing(guest, host).map(|id| self.expect_job(id));
         Ok(match job {
             Some(job) => JobReport { state: JobState::Active, statistics: statistics(job) },
             None => match self.resident(guest).concluded {
@@ -113,7 +115,7 @@ impl World {
         self.reached(host)?;
         let Some(id) = self.outgoing(guest, host) else { return Err(no_job()) };
         self.bring_up(id);
-        let Some(job) = self.jobs.get(id.0) else { return Err(no_job()) };
+        let Some(job) = self.live_job(id) else { return Err(no_job()) };
         match job.stage {
             Stage::Preparing(_) | Stage::Mirroring => {
                 self.stop_mirror(id);
@@ -136,7 +138,7 @@ impl World {
     pub fn start_postcopy(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
         self.reached(host)?;
         let Some(id) = self.outgoing(guest, host) else { return Err(no_job()) };
-        if self.jobs.get(id.0).is_some_and(|job| job.options.postcopy.is_none()) {
+        if self.expect_job(id).options.postcopy.is_none() {
             return Err(refused(
                 "switching to post-copy requires migration to be started with the post-copy flag",
             ));
@@ -160,9 +162,7 @@ impl World {
         self.reached(source)?;
         let Some(id) = self.outgoing(guest, source) else { return Err(no_job()) };
         if self.link_is_cut(source, destination) {
-            if let Some(job) = self.jobs.get_mut(id.0) {
-                job.connecting = Some(caller);
-            }
+            self.expect_job_mut(id).connecting = Some(caller);
             self.agenda.put(self.now_ns + self.constants.connect_ns, Due::Done(id, Chore::ResumeInVain));
             return Ok(());
         }
@@ -170,7 +170,7 @@ impl World {
             return Err(unreachable());
         }
         self.bring_up(id);
-        let Some(job) = self.jobs.get_mut(id.0).filter(|job| job.destination == destination) else {
+        let Some(job) = self.live_job_mut(id).filter(|job| job.destination == destination) else {
             return Err(no_job());
         };
         let Stage::Postcopy(_) = job.stage else { return Err(refused("the migration is not in post-copy")) };
@@ -186,19 +186,18 @@ impl World {
         if self.change_engine(id, SourceMigration::recover) != Some(true) {
             return Err(refused("QEMU could not resume the migration"));
         }
-        if let Some(job) = self.jobs.get_mut(id.0) {
-            job.caller = Some(caller);
-            job.is_unattended = false;
-            job.source_end = SourceEnd::Drives;
-            job.destination_takes_part = true;
-            job.stage = Stage::Postcopy(Leg::AtWork);
-        }
+        let job = self.expect_job_mut(id);
+        job.caller = Some(caller);
+        job.is_unattended = false;
+        job.source_end = SourceEnd::Drives;
+        job.destination_takes_part = true;
+        job.stage = Stage::Postcopy(Leg::AtWork);
         Ok(())
     }
 
     /// The source's daemon could not reach the destination's.
     pub(super) fn resume_in_vain(&mut self, id: JobId) {
-        let waiting = self.jobs.get_mut(id.0).and_then(|job| job.connecting.take());
+        let waiting = self.live_job_mut(id).and_then(|job| job.connecting.take());
         if let Some((port, to)) = waiting {
             self.on_call_returned(port, to, Err(unreachable()));
         }
@@ -206,7 +205,7 @@ impl World {
 
     /// The source's daemon reaches the destination's after all.
     pub(super) fn connect_to_resume(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id.0) else { return };
+        let Some(job) = self.live_job_mut(id) else { return };
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         if let Some(caller) = job.connecting.take()
             && let Err(failure) = self.resume_postcopy(guest, source, destination, caller)
@@ -302,7 +301,7 @@ impl World {
 
     /// Keeps a migration's last numbers for whoever asks the source's daemon later.
     pub(super) fn conclude(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(id.0) else { return };
+        let job = self.expect_job(id);
         let completed = job.engine.as_ref().is_some_and(|engine| engine.status() == Status::Completed);
         if completed {
             let (guest, concluded) = (job.guest, (job.source, statistics(job)));
@@ -321,7 +320,7 @@ impl World {
     /// The migration that takes a guest away from a host.
     pub(super) fn outgoing(&self, guest: GuestId, host: HostId) -> Option<JobId> {
         let id = self.resident(guest).copy(host)?.job?;
-        self.jobs.get(id.0).filter(|job| job.source == host).map(|_| id)
+        (self.expect_job(id).source == host).then_some(id)
     }
 }
 

@@ -7,11 +7,10 @@
 use whimbrel_core::journal::{self, Record};
 use whimbrel_core::{
     Action, Answer, Command, CommandId, Event, Facts, Input, Instant, Migration, Misuse, Observation, Output,
-    Pump, Request, Sink, Spec, SpecError, Verdict, View, Ways,
+    Pump, Request, Sink, Spec, SpecError, Verdict, View,
 };
 
-use crate::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
-use crate::world::{DiskCopy, MigrateOptions, PortId, Told, World};
+use crate::world::{PortId, Told, World};
 
 /// One migration that is driven through a port.
 #[derive(Debug)]
@@ -199,21 +198,3 @@ impl<W: FnMut(Instant, &Event, View<'_>)> Sink for Outlet<'_, W> {
 
 /// Nobody looks on.
 pub fn unwatched(_: Instant, _: &Event, _: View<'_>) {}
-
-/// The ways of a spec as libvirt's flags, with the hypervisor's own parameters. The definition goes with the guest: one
-/// that stayed behind could be started there by mistake.
-#[must_use]
-pub fn options_of(ways: Ways) -> MigrateOptions {
-    let channels = |count: u8| Channels { count: u64::from(count), ..Channels::default() };
-    MigrateOptions {
-        auto_converge: ways.auto_converge.then(AutoConverge::default),
-        xbzrle: ways.xbzrle.then(Xbzrle::default),
-        channels: ways.parallel_connections.map(channels),
-        postcopy: ways.postcopy.then(Postcopy::default),
-        copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
-        is_offline: ways.offline,
-        persist_destination: true,
-        undefine_source: true,
-        ..MigrateOptions::default()
-    }
-}

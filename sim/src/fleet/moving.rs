@@ -11,7 +11,7 @@ use whimbrel_schedule::{Candidate, Ended, Limits, Schedule, Start, UnderWay};
 use super::description::{Fleet, HostPlace};
 use super::placement::NoRoom;
 use super::staging::Stage;
-use crate::driver::{Driver, options_of, unwatched};
+use crate::driver::{Driver, unwatched};
 use crate::network::NetworkError;
 use crate::qemu::Engine;
 use crate::world::{PortId, Told, World};
@@ -200,7 +200,7 @@ impl Evacuating {
             destination: format!("sim://{}", world.inventory(to).name),
             ..self.spec.clone()
         };
-        let port = world.connect(guest, from, to, options_of(spec.ways));
+        let port = world.connect(guest, from, to, spec.ways.into());
         let mut driver = Driver::new(world, port, spec, |_| Verdict::default()).map_err(FleetError::Spec)?;
         driver.ask(world, Request::Begin, &mut unwatched).map_err(FleetError::Misuse)?;
         let attempt = self.schedule.attempts(start.guest);

@@ -5,7 +5,7 @@ use std::fmt;
 use whimbrel_core::{Facts, Input, Misuse, Outcome, Request, Spec, SpecError, Verdict};
 
 use super::TestBed;
-use crate::driver::{Driver, options_of, unwatched};
+use crate::driver::{Driver, unwatched};
 use crate::world::{GuestId, HostId, MigrateOptions, Moment};
 
 /// After so much virtual time the operator cancels, and after as much again the migration is given up: a test must end.
@@ -82,7 +82,7 @@ impl TestBed {
     /// # Errors
     /// When the spec is out of its bounds, or on a bug; see [`CourseError`].
     pub fn outcome(&mut self, course: &Course) -> Result<Outcome, CourseError> {
-        let options = course.options.unwrap_or_else(|| options_of(course.spec.ways));
+        let options = course.options.unwrap_or_else(|| course.spec.ways.into());
         let uri = |host| format!("sim://{}", self.world.inventory(host).name);
         let spec = Spec {
             guest: self.world.machine(course.guest).name.clone(),

@@ -8,7 +8,7 @@ use whimbrel_oracle::{Actor, Claim, Event, History, HostId as RecordedHost, Rule
 
 use super::Setup;
 use super::plan::{Plan, What, When};
-use whimbrel_sim::driver::{Driver, options_of, unwatched};
+use whimbrel_sim::driver::{Driver, unwatched};
 use whimbrel_sim::guest::{Guest, Pattern, Writer};
 use whimbrel_sim::network::{Capacity, Line, Loss};
 use whimbrel_sim::qemu::Engine;
@@ -122,7 +122,7 @@ impl Course {
         };
         let guest = world.add_guest(source, machine);
         let spec = spec(plan);
-        let port = world.connect(guest, source, destination, options_of(spec.ways));
+        let port = world.connect(guest, source, destination, spec.ways.into());
         #[expect(clippy::unwrap_used, reason = "every plan's spec is within its bounds")]
         let mut driver = Driver::new(&world, port, spec, |_| Verdict::default()).unwrap();
         if with_journal {

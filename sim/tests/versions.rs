@@ -219,6 +219,8 @@ fn libvirt_6_0_lacks_what_came_later() {
 fn versions_are_read_as_both_write_them() {
     assert_eq!(Version::from_number(9_000_000), Ok(Version::new(9, 0, 0)));
     assert_eq!(Version::from_number(7_002_022), Ok(version("7.2.22")));
+    assert_eq!(version("7.2.22").to_number(), 7_002_022);
+    assert_eq!(Version::new(u32::MAX, 999, 999).to_number(), 4_294_967_295_999_999);
     assert_eq!(Version::from_number(1_002_017).unwrap().to_string(), "1.2.17");
     assert_eq!(Version::from_number(0), Ok(Version::new(0, 0, 0)));
     assert_eq!(Version::from_number(u64::MAX), Err(VersionError::Number(u64::MAX)));

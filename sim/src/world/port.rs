@@ -15,7 +15,6 @@ use super::job::MigrateOptions;
 use super::truth::Doer;
 use super::verbs::unreachable;
 use super::{GuestId, HostId, PortId, World};
-use crate::versions::Version;
 
 /// What the world tells whoever drives a migration in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,8 +273,8 @@ impl World {
             host_uuid: inventory.uuid.clone(),
             hypervisor: "QEMU".to_owned(),
             architecture: inventory.architecture.clone(),
-            library_version: number(inventory.libvirt),
-            hypervisor_version: number(inventory.qemu),
+            library_version: inventory.libvirt.to_number(),
+            hypervisor_version: inventory.qemu.to_number(),
             free_memory_bytes: Some(host.free_memory_mib() << 20),
             has_guest: None,
         }
@@ -288,9 +287,4 @@ fn run(life: Option<Life>) -> GuestRun {
         Some(life) if life.runs() => GuestRun::Running,
         Some(_) => GuestRun::Paused,
     }
-}
-
-/// A version in libvirt's encoding.
-fn number(version: Version) -> u64 {
-    u64::from(version.major) * 1_000_000 + u64::from(version.minor) * 1_000 + u64::from(version.micro)
 }

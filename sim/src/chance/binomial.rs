@@ -184,18 +184,9 @@ fn scaled(term: u128, ratio: u128) -> u128 {
 #[expect(clippy::cast_precision_loss, reason = "a check of a distribution needs no more than 52 bits")]
 mod tests {
     use super::*;
+    use crate::chance::of_probability as chance;
 
     const DRAWS: u32 = 40_000;
-
-    fn chance(probability: f64) -> u64 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a probability below one"
-        )]
-        let chance = (probability * 2f64.powi(64)) as u64;
-        chance
-    }
 
     /// Mean, variance and third central moment of the distribution, each within five standard errors of its estimate
     /// (widened by the fourth moment's 3).

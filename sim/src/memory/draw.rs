@@ -243,16 +243,7 @@ fn draw_words_and_zeros(
 #[expect(clippy::cast_precision_loss, reason = "a check of a probability needs no more than 52 bits")]
 mod tests {
     use super::*;
-
-    fn chance(probability: f64) -> u64 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a probability below one"
-        )]
-        let chance = (probability * 2f64.powi(64)) as u64;
-        chance
-    }
+    use crate::chance::of_probability as chance;
 
     /// Every way of drawing has the asked chance, stays inside its range and counts what it did.
     #[test]

@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod owner;
 pub mod panics;
 pub mod private;
+pub mod projection;
 mod redacted;
 pub mod route;
 mod session;

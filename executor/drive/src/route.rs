@@ -68,6 +68,19 @@ impl Route {
         self.destination_xml.as_ref().is_some_and(|xml| xml.contains(REDACTED))
     }
 
+    /// What is asked about this migration.
+    #[must_use]
+    pub fn inquiry(&self) -> Inquiry {
+        Inquiry {
+            guest: self.guest.clone(),
+            source: self.source.clone(),
+            destination: self.way_to_destination(),
+            destination_xml: self.destination_xml.clone(),
+            copy_disks: self.ways.copy_disks,
+            probe: !self.no_probe,
+        }
+    }
+
     /// The URI by which the destination's daemon is reached.
     #[must_use]
     pub fn way_to_destination(&self) -> String {

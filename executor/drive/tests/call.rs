@@ -12,10 +12,8 @@ use whimbrel_core::{CopyState, Failure, Fault, GuestFacts, GuestRun, HostFacts, 
 
 use std::time::Instant as Clock;
 use whimbrel_core::journal::Record;
-use whimbrel_core::{
-    Action, Answer, Command, CommandId, Facts, Observation, Outcome, Output, Request, Spec, Verdict,
-};
-use whimbrel_drive::{CallPermits, Course, Driven, Keep, KeepError, Message, Port, Withdrawn, drive};
+use whimbrel_core::{Action, Answer, Command, CommandId, Facts, Observation, Outcome, Output, Request, Spec};
+use whimbrel_drive::{CallPermits, Course, Driven, Judge, Keep, KeepError, Message, Port, Withdrawn, drive};
 
 /// A journal that is not read.
 struct Nowhere;
@@ -148,12 +146,12 @@ fn begin() -> Run {
     let (said, log) = channel();
     let mut port =
         Slow { inbox: inbox.clone(), permits: CallPermits::default(), release: Some(held), calls, log: said };
+    let judge = Judge::allow_all(inbox.clone());
     let mut spec = Spec::new("web", "test://alpha", "test://beta");
     spec.doubt_patience_ms = 1_000;
     let driving = thread::spawn(move || {
         let course = Course::begin(spec).unwrap();
-        let rules = |_: &Facts| Verdict::default();
-        let driven = drive(course, &mut port, &messages, kept_nowhere(), &rules, None).unwrap();
+        let driven = drive(course, &mut port, &messages, kept_nowhere(), judge, None).unwrap();
         (driven, port)
     });
     assert_eq!(log.recv_timeout(LONG).unwrap(), "call commanded");

@@ -4,27 +4,20 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use whimbrel_core::{Facts as Known, Spec, Verdict};
-use whimbrel_facts::{Facts, Host, Request, StorageCopy};
-use whimbrel_plugins::{Judgement, RuleSet};
+use whimbrel_facts::{Facts, Request, StorageCopy};
+use whimbrel_plugins::RuleSet;
 
 use whimbrel_drive::hosts::{Hosts, HostsError, Inquiry, Route};
 use whimbrel_drive::today;
 
-/// The rules, and what the hosts told for them.
+/// The rules that judge one migration, and what is to be done in it.
 #[derive(Debug)]
 pub struct Preflight {
     set: Arc<RuleSet>,
-    told: Told,
-}
-
-#[derive(Debug)]
-enum Told {
-    /// All that rules can be told.
-    Everything(Box<Facts>),
-    /// The hosts did not tell, and why.
-    Nothing(String),
+    spec: Spec,
+    route: Route,
 }
 
 /// What the rules say.
@@ -37,49 +30,28 @@ pub struct Opinion {
 }
 
 impl Preflight {
-    /// Asks the hosts. Blocks for as long as they take to answer.
+    /// The rules of this set about a migration.
     #[must_use]
-    pub fn new(set: Arc<RuleSet>, hosts: &Hosts, spec: &Spec, route: &Route, probe: bool) -> Self {
-        let told = match facts(hosts, spec, route, probe) {
-            Ok(facts) => Told::Everything(Box::new(facts)),
-            Err(error) => Told::Nothing(error.to_string()),
-        };
-        Self { set, told }
+    pub fn new(set: Arc<RuleSet>, spec: Spec, route: Route) -> Self {
+        Self { set, spec, route }
     }
 
-    /// What the rules say of a migration of which the core knows this much.
+    /// What the rules say of a migration, on the facts that were collected for it. Without them, rules are asked about the
+    /// core's few facts, and that the others are missing is a finding.
     #[must_use]
-    pub fn judge(&self, known: &Known) -> Opinion {
-        let judgement = self.judgement(known);
-        let unknown = match self.told {
-            Told::Everything(_) => judgement.count(whimbrel_facts::Verdict::Unknown),
-            Told::Nothing(_) => 0,
+    pub fn judge(&self, known: &Known, collected: Option<Box<Facts>>) -> Opinion {
+        let collected = collected.map(|facts| with_request(*facts, &self.spec, &self.route));
+        let judgement = match &collected {
+            Some(facts) => self.set.judge(facts, &today()),
+            None => self.set.judge_without(known, "the driver of the hosts does not collect them", &today()),
         };
-        let basis = self.basis(known, &judgement);
+        let count = || judgement.count(whimbrel_facts::Verdict::Unknown);
+        let unknown = collected.as_ref().map_or(0, |_| count());
+        // What was judged, and by which rules, for the journal: they can be evaluated again.
+        let basis = collected.map(|facts| json!({ "set": judgement.set, "facts": facts }));
         let forceful = judgement.findings.into_iter().filter(|one| one.waived.is_none());
         let verdict = whimbrel_plugins::verdict(forceful.map(|one| one.finding));
         Opinion { verdict: Verdict { basis, ..verdict }, unknown }
-    }
-
-    /// What was judged, and by which rules, for the journal: whoever reads it can ask them again.
-    fn basis(&self, known: &Known, judgement: &Judgement) -> Option<Value> {
-        match &self.told {
-            Told::Everything(facts) if is_of(facts, known) => {
-                Some(json!({ "set": judgement.set, "facts": facts }))
-            }
-            Told::Everything(_) | Told::Nothing(_) => None,
-        }
-    }
-
-    fn judgement(&self, known: &Known) -> Judgement {
-        match &self.told {
-            Told::Everything(facts) if is_of(facts, known) => self.set.judge(facts, &today()),
-            Told::Everything(_) => {
-                let why = "another guest has had this name, or another host this address, since the hosts were asked";
-                self.set.judge_without(known, why, &today())
-            }
-            Told::Nothing(why) => self.set.judge_without(known, why, &today()),
-        }
     }
 }
 
@@ -89,17 +61,15 @@ impl Preflight {
 /// # Errors
 /// When a host cannot be asked, or the source has no such guest.
 pub fn facts(hosts: &Hosts, spec: &Spec, route: &Route, probe: bool) -> Result<Facts, HostsError> {
-    let mut facts = hosts.facts(&Inquiry {
-        guest: route.guest.clone(),
-        source: route.source.clone(),
-        destination: route.way_to_destination(),
-        destination_xml: route.destination_xml.clone(),
-        copy_disks: route.ways.copy_disks,
-        probe,
-    })?;
+    let inquiry = Inquiry { probe, ..route.inquiry() };
+    Ok(with_request(hosts.facts(&inquiry)?, spec, route))
+}
+
+/// Facts of two hosts, with what is to be done.
+fn with_request(mut facts: Facts, spec: &Spec, route: &Route) -> Facts {
     facts.request = Some(request(spec, route));
     route.disks.tell(&mut facts);
-    Ok(facts)
+    facts
 }
 
 fn request(spec: &Spec, route: &Route) -> Request {
@@ -122,62 +92,5 @@ fn request(spec: &Spec, route: &Route) -> Request {
         bandwidth_mib_per_second: spec.bandwidth_limit_bytes_per_second.map(|bytes| bytes >> 20),
         downtime_limit_ms: spec.downtime_limit_ms,
         ..Request::default()
-    }
-}
-
-/// A name may have gone to another guest between two queries, and an address to another host; a UUID does not. A host
-/// whose driver reports none cannot be compared.
-fn is_of(facts: &Facts, known: &Known) -> bool {
-    let is_host = |host: &Option<Host>, known: &str| {
-        let found = host.as_ref().map_or("", |host| host.uuid.as_str());
-        found.is_empty() || known.is_empty() || found.eq_ignore_ascii_case(known)
-    };
-    facts.guest.as_ref().is_some_and(|guest| guest.uuid == known.guest.uuid)
-        && is_host(&facts.source, &known.source.host_uuid)
-        && is_host(&facts.destination, &known.destination.host_uuid)
-}
-
-#[cfg(test)]
-mod tests {
-    use whimbrel_core::{GuestFacts, GuestRun, HostFacts};
-    use whimbrel_facts::Domain;
-
-    use super::*;
-
-    #[test]
-    fn facts_of_another_host_at_the_same_address_are_not_those_of_this_migration() {
-        let host = |uuid: &str| HostFacts {
-            uri: "test:///default".to_owned(),
-            hostname: String::new(),
-            host_uuid: uuid.to_owned(),
-            hypervisor: String::new(),
-            architecture: String::new(),
-            library_version: 0,
-            hypervisor_version: 0,
-            free_memory_bytes: None,
-            has_guest: None,
-        };
-        let known = |destination: &str| Known {
-            guest: GuestFacts {
-                name: "web".to_owned(),
-                uuid: "u".to_owned(),
-                run: GuestRun::Running,
-                persistent: true,
-                memory_bytes: 0,
-                job_active: false,
-            },
-            source: host("a"),
-            destination: host(destination),
-            disks_to_make: Vec::new(),
-        };
-        let facts = Facts {
-            guest: Some(Domain { uuid: "u".to_owned(), ..Domain::default() }),
-            source: Some(Host { uuid: "A".to_owned(), ..Host::default() }),
-            destination: Some(Host { uuid: "b".to_owned(), ..Host::default() }),
-            ..Facts::default()
-        };
-        assert!(is_of(&facts, &known("b")));
-        assert!(!is_of(&facts, &known("c")));
-        assert!(is_of(&facts, &known("")), "a host whose driver reports none cannot be compared");
     }
 }

@@ -114,13 +114,13 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use tokio::sync::mpsc::unbounded_channel;
-    use whimbrel_core::{Verdict, Whereabouts};
+    use whimbrel_core::Whereabouts;
 
     use super::super::account::Account;
     use super::super::store::Write;
     use super::Keeper;
     use whimbrel_drive::acks::Acks;
-    use whimbrel_drive::{Course, drive};
+    use whimbrel_drive::{Course, Judge, drive};
     use whimbrel_simulated::fixtures::{assigned, quiet};
 
     #[test]
@@ -138,9 +138,10 @@ mod tests {
         let thread = thread::spawn(|| {
             let (hosts, spec, route) = quiet().unwrap();
             let (inbox, messages) = channel();
+            let judge = Judge::allow_all(inbox.clone());
             let mut port = hosts.port(assigned(route), inbox).unwrap();
             let course = Course::begin(spec).unwrap();
-            drive(course, &mut *port, &messages, Box::new(keeper), &|_| Verdict::default(), None).unwrap()
+            drive(course, &mut *port, &messages, Box::new(keeper), judge, None).unwrap()
         });
         // No copy begins before its record is durable.
         loop {

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
-use whimbrel_core::{Command, CopyState, Failure, Fault, GuestRun};
+use whimbrel_core::{Answer, Command, CopyState, Failure, Fault, GuestRun, Observation};
 use whimbrel_facts::Facts;
 use whimbrel_sim::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
 use whimbrel_sim::world::{
@@ -50,7 +50,7 @@ impl Land {
     pub(super) fn start(world: World, speed: u32) -> io::Result<Self> {
         let (asks, inbox) = channel();
         let (speed, began) = (u64::from(speed.max(1)), Clock::now());
-        let keeper = Keeper { world, speed, began, began_ns: 0, inboxes: BTreeMap::new() };
+        let keeper = Keeper { world, speed, began, began_ns: 0, clients: BTreeMap::new() };
         thread::Builder::new().name("simulated-world".to_owned()).spawn(move || keeper.run(&inbox))?;
         Ok(Self { asks })
     }
@@ -84,13 +84,21 @@ fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the simulated world has stopped")
 }
 
+/// Who drives a migration through a port.
+struct Client {
+    inbox: Sender<Message>,
+    guest: GuestId,
+    ends: [HostId; 2],
+    probe: bool,
+}
+
 struct Keeper {
     world: World,
     speed: u64,
     /// When this speed was set, in real time and in simulated.
     began: Clock,
     began_ns: u64,
-    inboxes: BTreeMap<PortId, Sender<Message>>,
+    clients: BTreeMap<PortId, Client>,
 }
 
 impl Keeper {
@@ -115,16 +123,26 @@ impl Keeper {
     fn catch_up(&mut self) {
         let now_ns = self.now_ns();
         while let Some((port, told)) = self.world.advance(now_ns) {
+            // Whoever drove this migration may have left: it goes on.
+            let Some(client) = self.clients.get(&port) else { continue };
             let message = match told {
-                Told::Observed(observation) => Message::Observed { observation, since: Clock::now() },
+                Told::Observed(observation) => self.observed(client, observation),
                 Told::Asked(request) => Message::Asked(request),
                 // Here whoever drives comes and goes by itself.
                 Told::Interrupted { .. } => continue,
             };
-            if let Some(inbox) = self.inboxes.get(&port) {
-                // Whoever drove this migration may have left: it goes on.
-                let _ = inbox.send(message);
+            let _ = client.inbox.send(message);
+        }
+    }
+
+    /// With the facts of the machine come those that rules judge, of the same moment.
+    fn observed(&self, client: &Client, observation: Observation) -> Message {
+        match observation {
+            Observation::Answer { to, answer: Answer::Facts(Ok(known)) } => {
+                let collected = facts(&self.world, client.guest, client.ends, client.probe);
+                Message::Collected { to, known, collected: Box::new(collected) }
             }
+            observation => Message::Observed { observation, since: Clock::now() },
         }
     }
 
@@ -148,10 +166,7 @@ impl Keeper {
                 let _ = reply.send(self.facts(&inquiry));
             }
             Ask::Open(route, inbox, reply) => {
-                let opened = self.open(&route);
-                if let Ok(port) = opened {
-                    self.inboxes.insert(port, inbox);
-                }
+                let opened = self.open(&route, inbox);
                 let _ = reply.send(opened);
             }
             Ask::Pace(speed) => {
@@ -164,7 +179,7 @@ impl Keeper {
                 }
             }
             Ask::Close(port) => {
-                self.inboxes.remove(&port);
+                self.clients.remove(&port);
                 self.world.disconnect(port);
             }
         }
@@ -183,11 +198,14 @@ impl Keeper {
         ])
     }
 
-    fn open(&mut self, route: &Route) -> Result<PortId, Failure> {
+    fn open(&mut self, route: &Route, inbox: Sender<Message>) -> Result<PortId, Failure> {
         let [source, destination] = self.ends(&route.source, &route.destination)?;
         let guest = self.guest(&route.guest, route.uuid.as_deref(), source, destination)?;
         let options = options(route, &self.world.machine(guest).disks)?;
-        Ok(self.world.connect(guest, source, destination, options))
+        let port = self.world.connect(guest, source, destination, options);
+        let client = Client { inbox, guest, ends: [source, destination], probe: !route.no_probe };
+        self.clients.insert(port, client);
+        Ok(port)
     }
 
     fn host(&self, uri: &str) -> Option<HostId> {
@@ -323,7 +341,7 @@ mod tests {
             speed: 1,
             began: Clock::now(),
             began_ns: 0,
-            inboxes: BTreeMap::new(),
+            clients: BTreeMap::new(),
         };
         let route = Route {
             guest: "web".to_owned(),
@@ -339,7 +357,7 @@ mod tests {
             uuid: None,
             replace_owner: None,
         };
-        let port = keeper.open(&route).unwrap();
+        let port = keeper.open(&route, channel().0).unwrap();
         let idle = keeper.world.next_at();
         let call = |id| Command { id: CommandId(id), action: Action::StartMigration };
         let withdrawn = CallPermit::default();

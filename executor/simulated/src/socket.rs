@@ -14,7 +14,7 @@ use std::time::Instant as Clock;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{Command, CommandId, Failure, Observation, Request};
+use whimbrel_core::{Command, CommandId, Facts as KnownFacts, Failure, Observation, Request};
 use whimbrel_facts::Facts;
 
 use super::SimulatedHosts;
@@ -43,6 +43,7 @@ enum Instruction {
 #[serde(rename_all = "snake_case")]
 enum Word {
     Observed(Observation),
+    Collected { to: CommandId, known: Box<KnownFacts>, collected: Box<Facts> },
     Asked(Request),
 }
 
@@ -90,6 +91,7 @@ pub(super) fn open(socket: &Path, route: &Route, inbox: Sender<Message>) -> io::
             let Ok(word) = line.and_then(|line| read(&line)) else { return };
             let message = match word {
                 Word::Observed(observation) => Message::Observed { observation, since: Clock::now() },
+                Word::Collected { to, known, collected } => Message::Collected { to, known, collected },
                 Word::Asked(request) => Message::Asked(request),
             };
             if inbox.send(message).is_err() {
@@ -145,6 +147,9 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
                 for message in told {
                     let word = match message {
                         Message::Observed { observation, .. } => Word::Observed(observation),
+                        Message::Collected { to, known, collected } => {
+                            Word::Collected { to, known, collected }
+                        }
                         Message::Asked(request) => Word::Asked(request),
                         Message::Leave => continue,
                     };

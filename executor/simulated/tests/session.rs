@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use whimbrel_core::journal::{self, Record, header_line, record_line};
-use whimbrel_core::{Action, Command, CommandId, Ending, Outcome, Output, Spec, Verdict, View, Whereabouts};
+use whimbrel_core::{Action, Command, CommandId, Ending, Outcome, Output, Spec, View, Whereabouts};
 
-use whimbrel_drive::{Course, Driven, Keep, KeepError, Port, drive};
+use whimbrel_drive::{Course, Driven, Judge, Keep, KeepError, Port, drive};
 use whimbrel_simulated::fixtures::{assigned, quiet};
 
 /// Keeps every record but one, in memory.
@@ -47,9 +47,10 @@ impl Keep for Failing {
 fn driven(keep: Failing) -> Driven {
     let (hosts, spec, route) = quiet().unwrap();
     let (inbox, messages) = channel();
+    let judge = Judge::allow_all(inbox.clone());
     let mut port = hosts.port(assigned(route), inbox).unwrap();
     let course = Course::begin(spec).unwrap();
-    drive(course, &mut *port, &messages, Box::new(keep), &|_| Verdict::default(), None).unwrap()
+    drive(course, &mut *port, &messages, Box::new(keep), judge, None).unwrap()
 }
 
 #[test]
@@ -147,11 +148,12 @@ fn a_migration_begins_when_its_record_is_durable_and_not_before() {
         let (say, kept) = channel();
         let (asked, is_asked) = channel();
         let driving = thread::spawn(move || {
+            let judge = Judge::allow_all(inbox.clone());
             let port = hosts.port(assigned(route), inbox).unwrap();
             let mut port = Counted { port, calls: counted };
             let keep = Box::new(Slow { kept, state: Ok(false), asked });
             let course = Course::begin(spec).unwrap();
-            drive(course, &mut port, &messages, keep, &|_| Verdict::default(), None).unwrap()
+            drive(course, &mut port, &messages, keep, judge, None).unwrap()
         });
         // More than once: it waits for the record again and again.
         for _ in 0..3 {

@@ -11,7 +11,7 @@ use whimbrel_core::journal::{self, Circumstances, Header, JournalError};
 use whimbrel_core::{Instant, Spec};
 
 use super::args::Adopt;
-use super::migrate::{Driving, exit_of, follow, verdict};
+use super::migrate::{Driving, exit_of, follow};
 use super::rule::load_set;
 use super::{CliError, Exit, say, simulated};
 use whimbrel_drive::copying::DiskChoice;
@@ -80,12 +80,11 @@ impl Left {
         hosts.check(&route.destination, Origin::Operator)?;
         hosts.check(&route.source, Origin::Operator)?;
         let set = Arc::new(load_set(&arguments.rules)?);
-        let rules =
-            &|facts: &_| verdict(&Preflight::new(Arc::clone(&set), &hosts, &spec, &route, true), facts);
+        let preflight = Preflight::new(set, spec, route.clone());
         let (path, format) = (&arguments.journal, arguments.format);
         // The same owner as the driver that began it.
         let owner = Owner::of_journal(path, circumstances.began_at_unix_ms);
-        follow(&hosts, Driving { route: route.clone(), course, owner, journal, path, format, rules })
+        follow(&hosts, Driving { route, course, owner, journal, path, format, preflight })
     }
 }
 

@@ -208,9 +208,13 @@ impl CliError {
             )
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
-            Self::Drive(DriveError::Journal(_) | DriveError::Misuse(_) | DriveError::PortGone) => {
-                Exit::InDoubt
-            }
+            Self::Drive(
+                DriveError::Journal(_)
+                | DriveError::Misuse(_)
+                | DriveError::Rules(_)
+                | DriveError::JudgedTwice
+                | DriveError::PortGone,
+            ) => Exit::InDoubt,
             Self::Signals(_)
             | Self::Misuse(_)
             | Self::Fleet(FleetError::Misuse(_) | FleetError::Network(_))
@@ -269,7 +273,9 @@ impl CliError {
                 "a service works with this store already: talk to that one, stop it first (its migrations go on, and are \
                  adopted), or name another file with --store",
             ),
-            Self::Drive(DriveError::Misuse(_) | DriveError::PortGone) => Some(
+            Self::Drive(
+                DriveError::Misuse(_) | DriveError::Rules(_) | DriveError::JudgedTwice | DriveError::PortGone,
+            ) => Some(
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
             Self::NoRule(_) => Some("`whimbrel rule list` names them all"),

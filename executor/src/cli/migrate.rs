@@ -17,7 +17,8 @@ use whimbrel_drive::owner::{Owner, unix_ms};
 use whimbrel_drive::uri::{self, check_migrate_uri};
 use whimbrel_drive::wording::closing::headline;
 use whimbrel_drive::wording::words::Names;
-use whimbrel_drive::{Course, Journal, KeepError};
+use whimbrel_drive::{Course, Journal, Judge, KeepError};
+use whimbrel_facts::Facts as Collected;
 use whimbrel_preflight::{Opinion, Preflight};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
@@ -29,12 +30,11 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     if let Some(uri) = &asked.migrate_uri {
         check_migrate_uri(uri, uri::Origin::Operator).map_err(HostsError::MigrateUri)?;
     }
-    // Before anything is made and before signals are caught: whoever interrupts a host that is slow to answer, leaves.
     let mut route = asked.route(asked.destination_xml()?);
     route.replace_owner.clone_from(&arguments.replace_owner);
     let spec = spec(arguments);
     let set = Arc::new(load_set(&asked.rules)?);
-    let preflight = Preflight::new(set, &hosts, &spec, &route, !asked.no_probe);
+    let preflight = Preflight::new(set, spec.clone(), route.clone());
     let course = Course::begin(spec).map_err(whimbrel_drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
     let owner = Owner::of_journal(&path, unix_ms());
@@ -46,8 +46,10 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
         overwritten_disks: route.disks.overwritten.clone(),
     };
     let journal = Journal::create(&path, circumstances)?;
-    let rules = &|facts: &_| verdict(&preflight, facts);
-    follow(&hosts, Driving { route, course, owner, journal, path: &path, format: arguments.format, rules })
+    follow(
+        &hosts,
+        Driving { route, course, owner, journal, path: &path, format: arguments.format, preflight },
+    )
 }
 
 /// A migration that is driven to its end, from its beginning or from where it was left.
@@ -58,18 +60,19 @@ pub(super) struct Driving<'a> {
     pub(super) journal: Journal,
     pub(super) path: &'a Path,
     pub(super) format: Format,
-    pub(super) rules: &'a dyn Fn(&Facts) -> Verdict,
+    pub(super) preflight: Preflight,
 }
 
 /// Drives it, shows it, and says what came of it.
 pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
-    let Driving { route, course, owner, journal, path, format, rules } = driving;
+    let Driving { route, course, owner, journal, path, format, preflight } = driving;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
     let assignment = Assignment { route: route.clone(), known: course.known_facts(), owner };
+    let judge = Judge::new(sender.clone(), move |known, collected| verdict(&preflight, known, collected));
     let mut port = hosts.port(assignment, sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
-    let driven = whimbrel_drive::drive(course, &mut *port, &inbox, Box::new(journal), rules, Some(watcher))?;
+    let driven = whimbrel_drive::drive(course, &mut *port, &inbox, Box::new(journal), judge, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
     if exit == Exit::Left {
         say(&how_to_look_after(&route, &driven.migration));
@@ -117,8 +120,8 @@ fn spec(arguments: &Migrate) -> Spec {
 }
 
 /// What the rules say, for the core; that some could not tell is for people.
-pub(super) fn verdict(preflight: &Preflight, known: &Facts) -> Verdict {
-    let Opinion { verdict, unknown } = preflight.judge(known);
+fn verdict(preflight: &Preflight, known: &Facts, collected: Option<Box<Collected>>) -> Verdict {
+    let Opinion { verdict, unknown } = preflight.judge(known, collected);
     if unknown > 0 {
         say(&format!("preflight: {unknown} findings are unknown; `whimbrel check` names them"));
     }

@@ -7,22 +7,26 @@
 pub mod acks;
 mod audience;
 mod journal;
+mod judge;
+mod outlets;
 mod permit;
 mod reactions;
 mod resuming;
 
-use std::collections::VecDeque;
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant as Clock};
 
-use whimbrel_core::journal::Record;
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, Facts, Failure, Fault, Input, Instant, Migration, Observation,
-    Outcome, Output, Request, Spec, SpecError, Takeover, Verdict,
+    Answer, Command, CommandId, Facts, Input, Instant, Migration, Observation, Outcome, Pump, Request, Spec,
+    SpecError, Takeover,
 };
+use whimbrel_facts::Facts as Collected;
 
 use self::audience::Audience;
 pub use self::journal::{Journal, JournalFileError, Keep, KeepError};
+pub use self::judge::Judge;
+use self::outlets::Outlets;
 pub use self::permit::{CallPermit, CallPermits, Withdrawn};
 pub use self::reactions::Reactions;
 pub use self::resuming::{Resumption, ResumptionError, examine_again, resume};
@@ -64,6 +68,15 @@ pub enum Message {
         /// When it came to know.
         since: Clock,
     },
+    /// A port has collected the facts: an answer to the command that asks for them.
+    Collected {
+        /// The command.
+        to: CommandId,
+        /// The facts of the machine, taken from the others.
+        known: Box<Facts>,
+        /// The facts that rules judge.
+        collected: Box<Collected>,
+    },
     /// An operator asks for something.
     Asked(Request),
     /// An operator wants to leave; the migration goes on without us.
@@ -99,6 +112,12 @@ pub enum DriveError {
     /// The port broke the protocol.
     #[error("the driver broke the protocol")]
     Misuse(#[from] whimbrel_core::Misuse),
+    /// No thread could be started for the rules. Nothing has been changed.
+    #[error("no thread could be started to evaluate the rules")]
+    Rules(#[source] io::Error),
+    /// The machine asked for a second verdict, or for one of a migration that was begun before: a bug.
+    #[error("the rules were to be evaluated a second time")]
+    JudgedTwice,
     /// The port went away without answering.
     #[error("the driver stopped without an answer")]
     PortGone,
@@ -167,79 +186,93 @@ pub fn drive(
     port: &mut dyn Port,
     inbox: &Receiver<Message>,
     mut journal: Box<dyn Keep>,
-    rules: &dyn Fn(&Facts) -> Verdict,
+    judge: Judge,
     watcher: Option<Box<dyn Watcher + Send>>,
 ) -> Result<Driven, DriveError> {
     let Course { migration, now, first } = course;
-    if matches!(first, Input::Operator(Request::Begin)) {
+    let begins = matches!(first, Input::Operator(Request::Begin));
+    if begins {
         journal.begin(migration.view().spec)?;
     }
     let mut driver = Driver {
-        audience: watcher.map(|watcher| Audience::new(migration.clone(), watcher)),
-        migration,
+        outlets: Outlets {
+            port,
+            journal,
+            journal_error: None,
+            audience: watcher.map(|watcher| Audience::new(migration.clone(), watcher)),
+            remarks: None,
+            withheld: None,
+            to_judge: None,
+        },
+        pump: Pump::new(migration),
         started: Clock::now(),
         started_at: now,
-        journal,
-        journal_error: None,
         reactions: Reactions::default(),
-        remarks: None,
-        withheld: None,
-        rules,
+        collected: None,
+        // A migration that was begun before has been judged already.
+        judge: Some(judge).filter(|_| begins),
     };
-    let followed = driver.take(first, port).and_then(|_| driver.follow(port, inbox));
+    let followed = driver.take(first).and_then(|_| driver.follow(inbox));
     // An operator who leaves before the call was made must not start a migration by leaving.
-    abandon_unless(None, driver.migration.awaited_call(), port);
-    let outcome = driver.migration.view().outcome.cloned();
-    if let Some(mut audience) = driver.audience {
+    driver.pump.leave(&mut driver.outlets);
+    let Driver { outlets, pump, reactions, .. } = driver;
+    let Outlets { port, mut journal, journal_error, audience, remarks, .. } = outlets;
+    if let Some(mut audience) = audience {
         audience.leave();
     }
     // After an error too: the record that shows it is the last one.
-    let last = driver.journal.finish().err();
+    let last = journal.finish().err();
     followed?;
+    let migration = pump.into_migration();
     Ok(Driven {
-        outcome,
-        migration: driver.migration,
-        reactions: driver.reactions,
-        remarks: driver.remarks.unwrap_or_default(),
+        outcome: migration.view().outcome.cloned(),
+        migration,
+        reactions,
+        remarks: remarks.unwrap_or_default(),
         panics: port.panics(),
-        journal_error: driver.journal_error.or(last),
+        journal_error: journal_error.or(last),
     })
 }
 
-struct Driver<'r> {
-    migration: Migration,
+struct Driver<'p> {
+    pump: Pump,
+    outlets: Outlets<'p>,
     started: Clock,
     /// The instant at which that was.
     started_at: Instant,
-    journal: Box<dyn Keep>,
-    journal_error: Option<KeepError>,
     reactions: Reactions,
-    /// What the port reported when the migration ended.
-    remarks: Option<Vec<String>>,
-    audience: Option<Audience>,
-    /// The migrate call, which waits for its record.
-    withheld: Option<Command>,
-    rules: &'r dyn Fn(&Facts) -> Verdict,
+    /// What the port collected for the rules.
+    collected: Option<Box<Collected>>,
+    /// Evaluates the rules, until it does.
+    judge: Option<Judge>,
 }
 
 impl Driver<'_> {
-    fn follow(&mut self, port: &mut dyn Port, inbox: &Receiver<Message>) -> Result<(), DriveError> {
-        while self.migration.view().outcome.is_none() {
-            self.begin_withheld(port)?;
+    fn follow(&mut self, inbox: &Receiver<Message>) -> Result<(), DriveError> {
+        while self.pump.migration().view().outcome.is_none() {
+            if let Some(input) = self.outlets.begin_withheld(self.pump.migration()) {
+                self.take(input)?;
+                continue;
+            }
             match inbox.recv_timeout(self.patience()) {
                 Ok(Message::Observed { observation, since }) => {
                     let is_hint = matches!(observation, Observation::Hint(_));
-                    let commands = self.take(Input::Hypervisor(observation), port)?;
+                    let commands = self.take(Input::Hypervisor(observation))?;
                     if is_hint && commands > 0 {
                         self.reactions.record(since.elapsed());
                     }
                 }
+                Ok(Message::Collected { to, known, collected }) => {
+                    self.collected = Some(collected);
+                    let answer = Answer::Facts(Ok(known));
+                    self.take(Input::Hypervisor(Observation::Answer { to, answer }))?;
+                }
                 Ok(Message::Asked(request)) => {
-                    self.take(Input::Operator(request), port)?;
+                    self.take(Input::Operator(request))?;
                 }
                 Ok(Message::Leave) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.take(Input::Timer, port)?;
+                    self.take(Input::Timer)?;
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(DriveError::PortGone),
             }
@@ -247,88 +280,14 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Gives one input to the machine and its outputs to whom they concern; returns how many commands there were.
-    fn take(&mut self, input: Input, port: &mut dyn Port) -> Result<usize, DriveError> {
-        let mut inputs = VecDeque::from([input]);
-        let mut commands = 0;
-        while let Some(input) = inputs.pop_front() {
-            let now = self.now();
-            let call = self.migration.awaited_call();
-            let result = self.migration.handle(now, input.clone()).map(Iterator::collect::<Vec<_>>);
-            if self.remarks.is_none()
-                && let Some(outcome) = self.migration.view().outcome
-            {
-                self.remarks = Some(port.finish(outcome));
-            }
-            // An input that breaks the protocol is recorded too: it is the one that will be asked for.
-            let record = Record::of(&self.migration, now, input);
-            self.keep(&record, result.as_deref().unwrap_or_default());
-            if let Some(audience) = &self.audience {
-                audience.tell(record);
-            }
-            let outputs = result?;
-            // Before new commands are given: one of them may be a later call.
-            abandon_unless(self.migration.awaited_call(), call, port);
-            for output in outputs {
-                match output {
-                    // Whoever watches finds the events in the record.
-                    Output::Event(_) => {}
-                    // The rules are pure: they are asked here and now.
-                    Output::Command(Command { id, action: Action::EvaluateRules(facts) }) => {
-                        let answer = Answer::Verdict((self.rules)(&facts));
-                        inputs.push_back(Input::Hypervisor(Observation::Answer { to: id, answer }));
-                    }
-                    Output::Command(command) => {
-                        commands += 1;
-                        if command.action == Action::StartMigration && !self.is_durable() {
-                            self.withheld = Some(command);
-                        } else {
-                            port.carry_out(command);
-                        }
-                    }
-                }
-            }
+    /// Gives one input to the machine; returns how many commands there were.
+    fn take(&mut self, input: Input) -> Result<usize, DriveError> {
+        let commands = self.pump.feed(self.now(), input, &mut self.outlets)?;
+        if let Some((id, known)) = self.outlets.to_judge.take() {
+            let judge = self.judge.take().ok_or(DriveError::JudgedTwice)?;
+            judge.start(id, known, self.collected.take()).map_err(DriveError::Rules)?;
         }
         Ok(commands)
-    }
-
-    /// Keeps a record. A full disk must not keep a stopped guest from being resumed: the driving goes on with a gap, and
-    /// the journal is given the later records too, so that it can record the end of the migration.
-    fn keep(&mut self, record: &Record, outputs: &[Output]) {
-        if let Err(error) = self.journal.append(record, outputs, self.migration.view()) {
-            self.journal_error.get_or_insert(error);
-        }
-    }
-
-    /// Whether every record so far is durable. A journal that has lost one never is again.
-    fn is_durable(&mut self) -> bool {
-        if self.journal_error.is_some() {
-            return false;
-        }
-        self.journal.settle(Duration::ZERO).unwrap_or_else(|error| {
-            self.journal_error = Some(error);
-            false
-        })
-    }
-
-    /// Makes the migrate call once its record is durable. A driver that is started later must know of it, or it would report
-    /// the guest as untouched; no guest is harmed by a migration that begins later or not at all.
-    fn begin_withheld(&mut self, port: &mut dyn Port) -> Result<(), DriveError> {
-        let Some(command) = self.withheld.take() else { return Ok(()) };
-        if self.migration.awaited_call() != Some(command.id) {
-            return Ok(());
-        }
-        if self.is_durable() {
-            port.carry_out(command);
-        } else if let Some(error) = &self.journal_error {
-            let message = format!("the copy was not begun, because its record cannot be kept: {error}");
-            let failure = Failure::new(Fault::Refused, message);
-            let answer = Answer::CallReturned(Err(failure));
-            self.take(Input::Hypervisor(Observation::Answer { to: command.id, answer }), port)?;
-        } else {
-            self.withheld = Some(command);
-        }
-        Ok(())
     }
 
     fn now(&self) -> Instant {
@@ -338,17 +297,10 @@ impl Driver<'_> {
 
     /// Time until the machine's deadline; long when it has none, because every input wakes the loop anyway.
     fn patience(&self) -> Duration {
-        let patience = match self.migration.deadline() {
+        let patience = match self.pump.migration().deadline() {
             Some(deadline) => Duration::from_nanos(deadline.as_ns().saturating_sub(self.now().as_ns())),
             None => Duration::from_mins(1),
         };
-        if self.withheld.is_some() { patience.min(RECORD_INTERVAL) } else { patience }
-    }
-}
-
-/// Abandons a call unless it is the one that is awaited. One that was answered is abandoned too: it was made.
-fn abandon_unless(awaited: Option<CommandId>, call: Option<CommandId>, port: &mut dyn Port) {
-    if let Some(call) = call.filter(|call| awaited != Some(*call)) {
-        port.abandon_call(call);
+        if self.outlets.withheld.is_some() { patience.min(RECORD_INTERVAL) } else { patience }
     }
 }

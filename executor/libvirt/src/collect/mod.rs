@@ -11,6 +11,7 @@ mod links;
 mod probe;
 pub(super) mod users;
 
+use whimbrel_core::Side;
 use whimbrel_facts::xml;
 use whimbrel_facts::{Attribute, DiskStorage, Domain as Guest, Facts, Request};
 
@@ -35,31 +36,47 @@ pub struct Untold {
 /// # Errors
 /// When a host cannot be reached, the source has no such guest, or the definition for the destination cannot be read.
 pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
-    let name = &inquiry.guest;
-    let (here, there) = (uris.source.as_str(), uris.destination.as_str());
-    let at = |uri: &str| {
-        let uri = uri.to_owned();
-        move |error| Untold { uri, error }
+    let uri = |side| match side {
+        Side::Source => uris.source.to_string(),
+        Side::Destination => uris.destination.to_string(),
     };
-    let source = Link::open(&uris.source).map_err(at(here))?;
-    let destination = Link::open(&uris.destination).map_err(at(there))?;
-    let (domain, definition, guest) = find(&source, name).map_err(at(here))?;
-    let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(at(there))?;
+    let at = |side| move |error| Untold { uri: uri(side), error };
+    let source = Link::open(&uris.source).map_err(at(Side::Source))?;
+    let destination = Link::open(&uris.destination).map_err(at(Side::Destination))?;
+    let domain = source.lookup(&inquiry.guest).map_err(at(Side::Source))?;
+    between(inquiry, [&source, &destination], &domain).map_err(|(side, error)| at(side)(error))
+}
+
+/// The same over connections that are there already.
+///
+/// # Errors
+/// With the side that does not report what it has to.
+pub(super) fn between(
+    inquiry: &Inquiry,
+    [source, destination]: [&Connection; 2],
+    domain: &super::Domain,
+) -> Result<Facts, (Side, LibvirtError)> {
+    let (here, there) = (inquiry.source.as_str(), inquiry.destination.as_str());
+    let at = |side| move |error| (side, error);
+    let (of_here, of_there) = (at(Side::Source), at(Side::Destination));
+    let definition = domain.xml(XmlView::Current).map_err(of_here)?;
+    let guest = guest::facts(domain, &definition).map_err(of_here)?;
+    let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(of_there)?;
     let expected = target.as_ref().unwrap_or(&guest);
     let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
-    let (mut of_source, links) = host::facts(here, &source, &guest, None).map_err(at(here))?;
+    let (mut of_source, links) = host::facts(here, source, &guest, None).map_err(of_here)?;
     of_source.links = links.all();
     let cpu = host::cpu(expected_xml);
     let (mut of_destination, mut links) =
-        host::facts(there, &destination, expected, cpu.as_deref()).map_err(at(there))?;
+        host::facts(there, destination, expected, cpu.as_deref()).map_err(of_there)?;
     if xml::uses_open_vswitch(expected_xml, "domain").unwrap_or(true) {
         links.forget_completeness();
     }
     of_destination.links = links.all();
     let ends = disks::Ends {
-        source: &source,
-        destination: &destination,
-        domain: &domain,
+        source,
+        destination,
+        domain,
         definition: &definition,
         destination_xml: expected_xml,
         probe: inquiry.probe,
@@ -67,7 +84,7 @@ pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
     let (storage, mut attributes) = storage_of(&ends, &guest, expected, inquiry.copy_disks);
     attributes.extend(links.attributes());
     let beyond = xml::domain_attributes(&definition);
-    attributes.extend(beyond.map_err(|error| at(here)(unreadable("virDomainGetXMLDesc", &error)))?);
+    attributes.extend(beyond.map_err(|error| of_here(unreadable("virDomainGetXMLDesc", &error)))?);
     attributes.sort_by(|one, other| one.path.cmp(&other.path));
     let request = Request { live: true, persist_destination: true, ..Request::default() };
     Ok(Facts {
@@ -121,13 +138,6 @@ fn storage_of(
     let used = if copy { users::users(ends.destination, &paths, Some(&guest.uuid)).ok() } else { None };
     let attributes = used.map(|used| copying::users(&storage, &used)).unwrap_or_default();
     (storage, attributes)
-}
-
-fn find(source: &Connection, name: &str) -> Result<(super::Domain, String, Guest), LibvirtError> {
-    let domain = source.lookup(name)?;
-    let definition = domain.xml(XmlView::Current)?;
-    let guest = guest::facts(&domain, &definition)?;
-    Ok((domain, definition, guest))
 }
 
 fn target(definition: &str) -> Result<Guest, LibvirtError> {

@@ -3,40 +3,69 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use whimbrel_core::{Facts, Failure, Fault, GuestFacts, GuestRun, HostFacts, Side};
+use whimbrel_core::{Facts, Failure, Fault, GuestRun, Side};
+use whimbrel_drive::copying::request;
+use whimbrel_drive::projection::machine_facts;
+use whimbrel_facts::Facts as Collected;
 
 use super::failure::failure;
-use super::{Hosts, look, unreachable};
-use crate::{Connection, ErrorCode, LibvirtError, State, Version, XmlView, host_uuid};
+use super::{Hosts, unreachable};
+use crate::collect;
+use crate::{Connection, Domain, ErrorCode, LibvirtError, State};
 
 impl Hosts {
-    pub(super) fn collect_facts(self: &Arc<Self>) -> Result<Box<Facts>, Failure> {
+    /// Queries both hosts once, for the machine and for the rules.
+    pub(super) fn collect_facts(self: &Arc<Self>) -> Result<(Box<Facts>, Box<Collected>), Failure> {
         let (source, destination) = self.connect_both();
         let (here, there) = (source?, destination?);
-        // Pinned before anything else is asked, and by the connections that everything below is asked over.
-        let source = self.pinned_facts(Side::Source, &self.route.source, &here)?;
-        let mut destination = self.pinned_facts(Side::Destination, &self.route.destination, &there)?;
-        let guest = self.guest_facts(&here)?;
-        let disks_to_make = self.disks_to_make();
-        destination.has_guest =
-            find_guest(&there, &guest).map_err(|error| failure(Side::Destination, &error))?;
-        Ok(Box::new(Facts { guest, source, destination, disks_to_make }))
+        // Pinned before anything else is queried, and by the connections that everything below is queried over.
+        self.pin(Side::Source, &here)?;
+        self.pin(Side::Destination, &there)?;
+        let guest = self.find_guest(&here)?;
+        // Before rules are evaluated and anything is changed.
+        self.refuse_if_owned(Side::Source, &guest)?;
+        let collected = collect::between(&self.route.inquiry(), [&here, &there], &guest)
+            .map_err(|(side, error)| failure(side, &error))?;
+        let known = machine_facts(&collected, &self.route, self.disks_to_make(&collected))?;
+        let _ = self.uuid.set(known.guest.uuid.clone());
+        let _ = self.persistent.set(known.guest.persistent);
+        self.subscribe(&here, &guest);
+        Ok((known, Box::new(collected)))
     }
 
-    /// The facts of a host, which from now on is the only one that its link accepts.
-    fn pinned_facts(&self, side: Side, uri: &str, connection: &Connection) -> Result<HostFacts, Failure> {
-        let facts = host_facts(uri, connection).and_then(|facts| {
-            self.link(side).pin(&facts.host_uuid)?;
-            Ok(facts)
-        });
-        facts.map_err(|error| failure(side, &error))
+    /// From now on this host is the only one that the link accepts. One without a UUID cannot be told from another.
+    fn pin(&self, side: Side, connection: &Connection) -> Result<(), Failure> {
+        let uuid = match connection.host_uuid() {
+            Ok(uuid) => uuid,
+            Err(error) if error.code == ErrorCode::XmlError => String::new(),
+            Err(error) => return Err(failure(side, &error)),
+        };
+        self.link(side).pin(&uuid).map_err(|error| failure(side, &error))
     }
 
     /// The files that the migration would create on the destination. A plan that cannot be made is for the rules to
     /// refuse in their words; the migrate call plans again and refuses it as well.
-    fn disks_to_make(&self) -> Vec<String> {
-        let copied = self.plan_copies().unwrap_or_default();
+    fn disks_to_make(&self, collected: &Collected) -> Vec<String> {
+        let copied = if self.route.ways.copy_disks {
+            let facts = Collected { request: Some(request(true)), ..collected.clone() };
+            self.route.disks.plan(&facts).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         self.note_disks_to_make(&copied)
+    }
+
+    fn find_guest(&self, source: &Connection) -> Result<Domain, Failure> {
+        let found = match self.uuid.get() {
+            Some(uuid) => source.lookup_uuid(uuid),
+            None => source.lookup(&self.route.guest),
+        };
+        found.map_err(|error| match error.code {
+            ErrorCode::NoDomain => {
+                Failure::new(Fault::GuestNotFound, no_such_guest(&self.route.guest, source))
+            }
+            _ => failure(Side::Source, &error),
+        })
     }
 
     /// Connects to both at the same time; a host that does not answer costs its patience once.
@@ -62,70 +91,6 @@ impl Hosts {
             };
         (wait(source), wait(destination))
     }
-
-    fn guest_facts(self: &Arc<Self>, source: &Connection) -> Result<GuestFacts, Failure> {
-        let found = match self.uuid.get() {
-            Some(uuid) => source.lookup_uuid(uuid),
-            None => source.lookup(&self.route.guest),
-        };
-        let domain = found.map_err(|error| match error.code {
-            ErrorCode::NoDomain => {
-                Failure::new(Fault::GuestNotFound, no_such_guest(&self.route.guest, source))
-            }
-            _ => failure(Side::Source, &error),
-        })?;
-        // Before rules are asked and anything is changed.
-        self.refuse_if_owned(Side::Source, &domain)?;
-        let read = || {
-            let uuid = domain.uuid()?;
-            let persistent = domain.is_persistent()?;
-            let state = domain.state()?;
-            let job = look::job(&domain)?;
-            let xml = domain.xml(XmlView::Current)?;
-            Ok((uuid, persistent, state, job, xml))
-        };
-        let (uuid, persistent, state, job, xml) =
-            read().map_err(|error: LibvirtError| failure(Side::Source, &error))?;
-        let _ = self.uuid.set(uuid.clone());
-        let _ = self.persistent.set(persistent);
-        self.subscribe(source, &domain);
-        Ok(GuestFacts {
-            name: self.route.guest.clone(),
-            uuid,
-            run: guest_run(state),
-            persistent,
-            memory_bytes: memory_bytes(&xml).unwrap_or(0),
-            job_active: job.as_ref().is_some_and(look::is_active),
-        })
-    }
-}
-
-/// Without the guest on it.
-fn host_facts(uri: &str, connection: &Connection) -> Result<HostFacts, LibvirtError> {
-    let capabilities = connection.capabilities_xml()?;
-    Ok(HostFacts {
-        uri: uri.to_owned(),
-        hostname: connection.hostname()?,
-        host_uuid: host_uuid(&capabilities).unwrap_or_default(),
-        hypervisor: hypervisor(uri),
-        architecture: architecture(&capabilities).unwrap_or_default(),
-        library_version: number(connection.library_version()?),
-        hypervisor_version: number(connection.hypervisor_version()?),
-        free_memory_bytes: connection.free_memory_bytes().ok(),
-        has_guest: None,
-    })
-}
-
-/// Whether the destination has a guest of this UUID or name.
-fn find_guest(destination: &Connection, guest: &GuestFacts) -> Result<Option<GuestRun>, LibvirtError> {
-    for lookup in [destination.lookup_uuid(&guest.uuid), destination.lookup(&guest.name)] {
-        match lookup {
-            Ok(domain) => return Ok(Some(guest_run(domain.state()?))),
-            Err(error) if error.code == ErrorCode::NoDomain => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
 }
 
 pub(super) fn guest_run(state: State) -> GuestRun {
@@ -176,10 +141,6 @@ pub(super) fn text_of(xml: &str, element: &str) -> Option<String> {
     let document = roxmltree::Document::parse(xml).ok()?;
     let found = document.root_element().children().find(|node| node.has_tag_name(element))?;
     Some(found.text()?.trim().to_owned())
-}
-
-fn number(version: Version) -> u64 {
-    u64::from(version.major) * 1_000_000 + u64::from(version.minor) * 1_000 + u64::from(version.release)
 }
 
 #[cfg(test)]

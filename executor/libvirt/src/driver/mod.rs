@@ -147,7 +147,7 @@ impl Port for LibvirtPort {
             // The rules are asked by the driving loop; a port has no part in it.
             Action::EvaluateRules(_) => {}
             Action::CollectFacts => {
-                self.facts.run(move || hosts.answer(id, Answer::Facts(hosts.collect_facts())));
+                self.facts.run(move || hosts.answer_facts(id));
             }
             Action::ReadSettings => {
                 self.source.run(move || hosts.answer(id, Answer::Settings(hosts.read_settings())));
@@ -243,6 +243,15 @@ impl Hosts {
 
     fn answer(&self, to: CommandId, answer: Answer) {
         self.tell(Observation::Answer { to, answer });
+    }
+
+    fn answer_facts(self: &Arc<Self>, to: CommandId) {
+        match self.collect_facts() {
+            Ok((known, collected)) => {
+                let _ = self.inbox.send(Message::Collected { to, known, collected });
+            }
+            Err(failure) => self.answer(to, Answer::Facts(Err(failure))),
+        }
     }
 
     fn tell(&self, observation: Observation) {

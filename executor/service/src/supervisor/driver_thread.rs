@@ -53,7 +53,7 @@ mod tests {
     use crate::store::{Begun, MigrationRow, Store, Write};
     use crate::supervisor::{Kept, Running, Supervisor};
     use crate::tunnel::Tunnels;
-    use whimbrel_drive::{Course, Port, drive};
+    use whimbrel_drive::{Course, Judge, Port, drive};
     use whimbrel_simulated::fixtures::{NoJournal, assigned, quiet};
 
     /// A supervisor whose migration 1 is on record, and what `drive` makes of that migration.
@@ -100,9 +100,10 @@ mod tests {
         let this = supervisor.clone();
         let driver = std::thread::spawn(move || {
             this.run_driver(1, || {
+                let judge = Judge::new(inbox.clone(), move |facts, _| rules(facts));
                 let mut port = port_of(hosts.port(assigned(route), inbox).unwrap());
                 let course = Course::begin(spec).unwrap();
-                drive(course, &mut *port, &messages, Box::new(NoJournal), &rules, None)
+                drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None)
                     .map_err(|error| error.to_string())
             });
         });

@@ -36,7 +36,7 @@ use super::tunnel::{Login, Tunnels};
 use whimbrel_drive::acks::{Ack, Acks};
 use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
 use whimbrel_drive::owner::Owner;
-use whimbrel_drive::{Course, Message};
+use whimbrel_drive::{Course, Judge, Message};
 use whimbrel_preflight::Preflight;
 
 /// How long a cancel waits for what came of it, before it says that this is being found out.
@@ -259,13 +259,13 @@ impl Supervisor {
             this.run_driver(id, || {
                 let known = course.known_facts();
                 let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
-                // The hosts are asked when the core asks: one that was begun before has been judged already.
-                let rules = |known: &_| {
-                    Preflight::new(Arc::clone(&set), &this.hosts, &spec, &asked, PROBE).judge(known).verdict
-                };
+                let preflight = Preflight::new(set, spec, asked);
+                let judge = Judge::new(inbox.clone(), move |known, collected| {
+                    preflight.judge(known, collected).verdict
+                });
                 let assignment = Assignment { route, known, owner };
                 let mut port = this.hosts.port(assignment, inbox).map_err(|error| error.to_string())?;
-                let driven = whimbrel_drive::drive(course, &mut *port, &told, Box::new(keeper), &rules, None)
+                let driven = whimbrel_drive::drive(course, &mut *port, &told, Box::new(keeper), judge, None)
                     .map_err(|error| error.to_string())?;
                 for remark in &driven.remarks {
                     tracing::warn!("{remark}");

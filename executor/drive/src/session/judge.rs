@@ -1,0 +1,63 @@
+//! The rules, which judge a migration before anything is changed, on a thread of their own.
+//!
+//! The loop must never wait for them: a cancel and the timeout of the verdict are handled while they are evaluated. The
+//! verdict is an answer like any other, by the id of its command.
+
+use std::fmt;
+use std::io;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Instant as Clock;
+
+use whimbrel_core::{Answer, CommandId, Facts, Observation, Verdict};
+use whimbrel_facts::Facts as Collected;
+
+use super::Message;
+
+type Evaluate = dyn FnOnce(&Facts, Option<Box<Collected>>) -> Verdict + Send;
+
+/// What judges one migration, and where its verdict goes. It is used once, and its end of the inbox is dropped with it.
+pub struct Judge {
+    evaluate: Box<Evaluate>,
+    inbox: Sender<Message>,
+}
+
+impl Judge {
+    /// Rules whose verdict goes to `inbox`, which is the loop's. They are given the facts of the machine and, where the port
+    /// collected them, the facts from which those were taken; they may block.
+    pub fn new(
+        inbox: Sender<Message>,
+        evaluate: impl FnOnce(&Facts, Option<Box<Collected>>) -> Verdict + Send + 'static,
+    ) -> Self {
+        Self { evaluate: Box::new(evaluate), inbox }
+    }
+
+    /// No rules at all: every migration is allowed. For tests.
+    #[must_use]
+    pub fn allow_all(inbox: Sender<Message>) -> Self {
+        Self::new(inbox, |_, _| Verdict::default())
+    }
+
+    /// Evaluates them on a new thread. One that panics gives no verdict, which the machine's timeout notices.
+    pub(super) fn start(
+        self,
+        id: CommandId,
+        known: Box<Facts>,
+        collected: Option<Box<Collected>>,
+    ) -> io::Result<()> {
+        let Self { evaluate, inbox } = self;
+        let run = move || {
+            let answer = Answer::Verdict(evaluate(&known, collected));
+            let observation = Observation::Answer { to: id, answer };
+            // Without a receiver the migration has ended, by a cancel or a timeout.
+            let _ = inbox.send(Message::Observed { observation, since: Clock::now() });
+        };
+        thread::Builder::new().name("rules".to_owned()).spawn(run).map(drop)
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! Where the outputs of a migration go: its commands to the port, its records to the journal and to those who watch.
+//!
+//! Nothing here waits, and nothing is decided.
+
+use std::time::Duration;
+
+use whimbrel_core::journal::Record;
+use whimbrel_core::{
+    Action, Answer, Command, CommandId, Facts, Failure, Fault, Input, Migration, Observation, Outcome,
+    Output, Sink, View,
+};
+
+use super::audience::Audience;
+use super::{Keep, KeepError, Port};
+
+pub(super) struct Outlets<'p> {
+    pub(super) port: &'p mut dyn Port,
+    pub(super) journal: Box<dyn Keep>,
+    pub(super) journal_error: Option<KeepError>,
+    pub(super) audience: Option<Audience>,
+    /// What the port reported when the migration ended.
+    pub(super) remarks: Option<Vec<String>>,
+    /// The migrate call, which waits for its record.
+    pub(super) withheld: Option<Command>,
+    /// What the rules are to judge.
+    pub(super) to_judge: Option<(CommandId, Box<Facts>)>,
+}
+
+impl Sink for Outlets<'_> {
+    fn ended(&mut self, outcome: &Outcome) {
+        self.remarks = Some(self.port.finish(outcome));
+    }
+
+    /// A full disk must not keep a stopped guest from being resumed: the driving goes on with a gap, and the journal is given
+    /// the later records too, so that it can record the end of the migration.
+    fn record(&mut self, record: Record, outputs: &[Output], view: View<'_>) {
+        if let Err(error) = self.journal.append(&record, outputs, view) {
+            self.journal_error.get_or_insert(error);
+        }
+        if let Some(audience) = &self.audience {
+            audience.tell(record);
+        }
+    }
+
+    fn abandon_call(&mut self, call: CommandId) {
+        self.port.abandon_call(call);
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command { id, action: Action::EvaluateRules(facts) } => self.to_judge = Some((id, facts)),
+            command if command.action == Action::StartMigration && !self.is_durable() => {
+                self.withheld = Some(command);
+            }
+            command => self.port.carry_out(command),
+        }
+    }
+}
+
+impl Outlets<'_> {
+    /// Whether every record so far is durable. A journal that has lost one never is again.
+    fn is_durable(&mut self) -> bool {
+        if self.journal_error.is_some() {
+            return false;
+        }
+        self.journal.settle(Duration::ZERO).unwrap_or_else(|error| {
+            self.journal_error = Some(error);
+            false
+        })
+    }
+
+    /// Makes the migrate call once its record is durable, or returns why it cannot be made. A driver that is started later
+    /// must know of it, or it would report the guest as untouched; no guest is harmed by a migration that begins later or not
+    /// at all.
+    pub(super) fn begin_withheld(&mut self, migration: &Migration) -> Option<Input> {
+        let command = self.withheld.take()?;
+        if migration.awaited_call() != Some(command.id) {
+            return None;
+        }
+        if self.is_durable() {
+            self.port.carry_out(command);
+            return None;
+        }
+        let Some(error) = &self.journal_error else {
+            self.withheld = Some(command);
+            return None;
+        };
+        let message = format!("the copy was not begun, because its record cannot be kept: {error}");
+        let answer = Answer::CallReturned(Err(Failure::new(Fault::Refused, message)));
+        Some(Input::Hypervisor(Observation::Answer { to: command.id, answer }))
+    }
+}

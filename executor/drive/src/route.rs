@@ -3,7 +3,7 @@
 //! Nothing here connects to anything.
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::Ways;
+use whimbrel_core::{Spec, Ways};
 use whimbrel_facts::xml::{REDACTED, without_secrets};
 
 use crate::copying::DiskChoice;
@@ -47,7 +47,38 @@ pub struct Route {
     pub replace_owner: Option<String>,
 }
 
+/// Whether a definition for the destination can be used: readable, and with its secrets.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_definition(xml: &str) -> Result<(), String> {
+    without_secrets(xml).map_err(|error| error.to_string())?;
+    if xml.contains(REDACTED) {
+        return Err("a secret was taken out of it, as in a record: give the whole definition".to_owned());
+    }
+    Ok(())
+}
+
 impl Route {
+    /// The route of a migration with this spec, and nothing asked for beyond it.
+    #[must_use]
+    pub fn of(spec: &Spec) -> Self {
+        Self {
+            guest: spec.guest.clone(),
+            source: spec.source.clone(),
+            destination: spec.destination.clone(),
+            migrate_uri: None,
+            ways: spec.ways,
+            disks: DiskChoice::default(),
+            no_probe: false,
+            destination_xml: None,
+            allow_unsafe: false,
+            tunnel: None,
+            uuid: None,
+            replace_owner: None,
+        }
+    }
+
     /// What was asked for, without what was found out on the way.
     #[must_use]
     pub fn as_asked(self) -> Self {

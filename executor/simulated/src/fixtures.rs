@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use whimbrel_core::journal::Record;
 use whimbrel_core::{Output, Spec, View};
-use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::{Assignment, Hosts, Route};
 use whimbrel_drive::owner::Owner;
 use whimbrel_drive::{Keep, KeepError};
@@ -22,20 +21,7 @@ pub fn quiet() -> io::Result<(Hosts, Spec, Route)> {
     let hosts = SimulatedHosts::start(built_in_world(1, 0), 200)?;
     let hosts = Hosts::new(vec![Arc::new(hosts)]);
     let spec = Spec::new("idle", "sim://alpha", "sim://beta");
-    let route = Route {
-        guest: spec.guest.clone(),
-        source: spec.source.clone(),
-        destination: spec.destination.clone(),
-        migrate_uri: None,
-        ways: spec.ways,
-        disks: DiskChoice::default(),
-        no_probe: false,
-        destination_xml: None,
-        allow_unsafe: false,
-        tunnel: None,
-        uuid: None,
-        replace_owner: None,
-    };
+    let route = Route::of(&spec);
     Ok((hosts, spec, route))
 }
 

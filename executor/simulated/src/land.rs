@@ -332,7 +332,6 @@ mod tests {
     use super::*;
     use crate::built_in_world;
     use whimbrel_drive::Withdrawn;
-    use whimbrel_drive::copying::DiskChoice;
 
     #[test]
     fn a_call_whose_permit_was_withdrawn_does_not_reach_the_world() {
@@ -343,20 +342,7 @@ mod tests {
             began_ns: 0,
             clients: BTreeMap::new(),
         };
-        let route = Route {
-            guest: "web".to_owned(),
-            source: "sim://alpha".to_owned(),
-            destination: "sim://beta".to_owned(),
-            migrate_uri: None,
-            ways: whimbrel_core::Ways::default(),
-            disks: DiskChoice::default(),
-            no_probe: false,
-            destination_xml: None,
-            allow_unsafe: false,
-            tunnel: None,
-            uuid: None,
-            replace_owner: None,
-        };
+        let route = Route::of(&whimbrel_core::Spec::new("web", "sim://alpha", "sim://beta"));
         let port = keeper.open(&route, channel().0).unwrap();
         let idle = keeper.world.next_at();
         let call = |id| Command { id: CommandId(id), action: Action::StartMigration };

@@ -8,10 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use whimbrel_core::journal::{self, Record, header_line, record_line};
-use whimbrel_core::{Action, Command, CommandId, Ending, Outcome, Output, Spec, View, Whereabouts};
+use whimbrel_core::{
+    Action, Command, CommandId, Ending, Outcome, Output, Request, Spec, Verdict, View, Whereabouts,
+};
 
-use whimbrel_drive::{Course, Driven, Judge, Keep, KeepError, Port, drive};
-use whimbrel_simulated::fixtures::{assigned, quiet};
+use whimbrel_drive::{Course, Driven, Judge, Keep, KeepError, Message, Port, drive};
+use whimbrel_simulated::fixtures::{NoJournal, assigned, quiet};
 
 /// Keeps every record but one, in memory.
 struct Failing {
@@ -171,4 +173,26 @@ fn a_migration_begins_when_its_record_is_durable_and_not_before() {
             assert!(outcome.failure.unwrap().message.contains("was not begun"));
         }
     }
+}
+
+/// Neither the queries of the hosts nor the rules keep the loop from a cancel.
+#[test]
+fn a_cancel_is_answered_while_the_rules_are_evaluated() {
+    let (hosts, spec, route) = quiet().unwrap();
+    let (inbox, messages) = channel();
+    let operator = inbox.clone();
+    let (release, held) = channel::<()>();
+    // The rules ask for nothing, and the operator cancels as soon as they have begun. Their verdict comes after the end.
+    let judge = Judge::new(inbox.clone(), move |_, collected| {
+        assert!(collected.is_some(), "the port collects what rules judge");
+        operator.send(Message::Asked(Request::Cancel)).unwrap();
+        held.recv().unwrap_err();
+        Verdict::default()
+    });
+    let mut port = hosts.port(assigned(route), inbox).unwrap();
+    let course = Course::begin(spec).unwrap();
+    let driven = drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();
+    let outcome = driven.outcome.unwrap();
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Cancelled, Whereabouts::Untouched));
+    drop(release);
 }

@@ -90,22 +90,14 @@ impl Left {
 
 fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
     Route {
-        guest: spec.guest.clone(),
-        source: spec.source.clone(),
-        destination: spec.destination.clone(),
         migrate_uri: circumstances.migrate_uri.clone(),
-        ways: spec.ways,
         disks: DiskChoice {
             copied: circumstances.copied_disks.clone(),
             overwritten: circumstances.overwritten_disks.clone(),
         },
-        no_probe: false,
         destination_xml: circumstances.destination_xml.clone(),
-        // A migration that has not begun yet is refused by libvirt then, as it was not proved anew.
-        allow_unsafe: false,
-        tunnel: None,
-        uuid: None,
-        replace_owner: None,
+        // libvirt's doubts are not overruled: nothing was proved again.
+        ..Route::of(spec)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use whimbrel_core::{Spec, Ways};
-use whimbrel_facts::xml::{REDACTED, without_secrets};
+use whimbrel_drive::route::check_definition;
 
 use super::CliError;
 use super::args::{AtTimeoutName, Simulated};
@@ -104,29 +104,19 @@ impl Asked {
     pub(super) fn destination_xml(&self) -> Result<Option<String>, CliError> {
         let Some(path) = &self.xml else { return Ok(None) };
         let text = read(path)?;
-        let unusable = |reason: String| CliError::Facts { path: path.clone(), reason };
-        let readable = without_secrets(&text).map_err(|error| unusable(error.to_string()));
-        if text.contains(REDACTED) {
-            return Err(unusable("a secret was taken out of it: only a record has it so".to_owned()));
-        }
-        readable.map(|_| Some(text))
+        check_definition(&text).map_err(|reason| CliError::Facts { path: path.clone(), reason })?;
+        Ok(Some(text))
     }
 
     /// Which guest goes which way, with the definition that was read for the destination.
     pub(super) fn route(&self, destination_xml: Option<String>) -> Route {
         Route {
-            guest: self.domain.clone(),
-            source: self.source.clone(),
-            destination: self.dest.clone(),
             migrate_uri: self.migrate_uri.clone(),
-            ways: self.ways(),
             disks: self.disks(),
             no_probe: self.no_probe,
             destination_xml,
             allow_unsafe: self.allow_unsafe,
-            tunnel: None,
-            uuid: None,
-            replace_owner: None,
+            ..Route::of(&self.spec())
         }
     }
 

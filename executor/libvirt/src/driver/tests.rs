@@ -50,18 +50,10 @@ fn port(owner: Owner, replace_owner: Option<String>) -> (LibvirtPort, Receiver<M
     let (inbox, answers) = channel();
     let uri = || HostUri::parse(DEFAULT, Origin::Operator).unwrap();
     let route = Route {
-        guest: "test".to_owned(),
-        source: DEFAULT.to_owned(),
-        destination: DEFAULT.to_owned(),
-        migrate_uri: None,
-        ways: whimbrel_core::Ways::default(),
-        disks: whimbrel_drive::copying::DiskChoice::default(),
         no_probe: true,
-        destination_xml: None,
-        allow_unsafe: false,
-        tunnel: None,
         uuid: Some(test_guest().uuid().unwrap()),
         replace_owner,
+        ..Route::of(&whimbrel_core::Spec::new("test", DEFAULT, DEFAULT))
     };
     let link = |side| Link::new(uri(), side, "test").opened_by(slow);
     let assignment = Assignment { route, known: None, owner };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use whimbrel_core::{AtTimeout, Spec, Ways};
-use whimbrel_facts::xml::{REDACTED, without_secrets};
+use whimbrel_drive::route::check_definition;
 
 use super::problem::Problem;
 use super::whole;
@@ -239,18 +239,11 @@ impl Wanted {
             ));
         }
         let route = Route {
-            guest: self.guest.clone(),
-            source: source.to_owned(),
-            destination: destination.to_owned(),
             migrate_uri: self.migrate_uri.clone(),
-            ways,
             disks: DiskChoice { copied: self.copy_disks.named()?, overwritten: self.overwrite_disks.clone() },
-            no_probe: false,
             destination_xml: self.destination_xml.clone(),
-            allow_unsafe: false,
-            tunnel: None,
-            uuid: None,
             replace_owner: self.replace_owner.clone(),
+            ..Route::of(&spec)
         };
         Ok((spec, route))
     }
@@ -267,12 +260,7 @@ impl Wanted {
 
     fn check_definition(&self) -> Result<(), Problem> {
         let Some(xml) = &self.destination_xml else { return Ok(()) };
-        without_secrets(xml).map_err(|error| Problem::invalid(format!("`destination_xml`: {error}")))?;
-        if xml.contains(REDACTED) {
-            let why = "`destination_xml`: a secret was taken out of it; send the whole definition";
-            return Err(Problem::invalid(why));
-        }
-        Ok(())
+        check_definition(xml).map_err(|why| Problem::invalid(format!("`destination_xml`: {why}")))
     }
 }
 

@@ -30,7 +30,6 @@ use crate::secret::Password;
 use crate::store::MigrationRow;
 use crate::supervisor::Order;
 use crate::tunnel::Fresh;
-use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::inventory::GuestEntry;
 
@@ -238,18 +237,9 @@ pub(super) async fn migrate(
     let tunnel = desk.let_in(&guest.host, &destination, password).await?;
     let spec = Spec::new(name.as_str(), guest.host.as_str(), destination.as_str());
     let route = Route {
-        guest: name.clone(),
-        source: guest.host,
-        destination: destination.to_string(),
-        migrate_uri: None,
-        ways: spec.ways,
-        disks: DiskChoice::default(),
-        no_probe: false,
-        destination_xml: None,
-        allow_unsafe: false,
         tunnel: tunnel.as_ref().and_then(Fresh::near_end),
         uuid: Some(guest.uuid),
-        replace_owner: None,
+        ..Route::of(&spec)
     };
     let target_uri = target_uri(desk.home(), &route.source, &name);
     let order = Order { spec, route, asked_by: caller.name, target_uri, idempotency_key: None, tunnel };

@@ -9,10 +9,10 @@
 //! conclusion from an error about where a guest runs.
 
 mod collect;
+mod documents;
 mod driver;
 mod error;
 mod event;
-mod host;
 mod host_driver;
 mod known_hosts;
 mod numbered;
@@ -27,7 +27,6 @@ pub use collect::{Untold, collect};
 pub use driver::{LibvirtPort, inventory};
 pub use error::{ErrorCode, LibvirtError};
 pub use event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle, Resumed, Started, Stopped, Suspended};
-pub use host::host_uuid;
 pub use host_driver::LibvirtHosts;
 pub use known_hosts::trust;
 pub use parameters::{MigrateFlags, MigrateParameters};

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use whimbrel_facts::xml::{
-    XmlError, capabilities, domain, domain_attributes, domain_capabilities, node_device, pool,
+    XmlError, capabilities, cpu_with_model, domain, domain_attributes, domain_capabilities, named_storage,
+    network_disk, node_device, pool, root_attributes, storage_device,
 };
 use whimbrel_facts::{Attribute, Host, Machine, Scalar};
 
@@ -116,6 +117,31 @@ fn hosts_are_read_for_what_they_say() {
         <devnode type='link'>/dev/disk/by-id/wwn-0x5000</devnode><capability type='storage'><serial>s</serial></capability></device>";
     let device = node_device(device).unwrap();
     assert_eq!((device.address.as_str(), device.wwid.as_str()), ("/dev/sda", "0x5000"));
+}
+
+#[test]
+fn parts_of_documents_are_read_by_themselves() {
+    let guest = "<domain><name>x</name><os><nvram> /var/lib/x.fd </nvram></os><cpu mode='custom'><model>a</model></cpu>\
+        <devices><disk><source file='/srv//a.raw'/><backingStore><source file='/srv/base.qcow2'/></backingStore></disk>\
+        <disk><source pool='p' volume='v'/></disk>\
+        <disk type='network'><source protocol='rbd' name='pool/image'><host name='m2' port='6789'/>\
+        <host name='m1' port='6789'/></source><target dev='vda'/></disk></devices></domain>";
+    let named = named_storage(guest).unwrap();
+    assert_eq!(named.paths, ["/var/lib/x.fd", "/srv//a.raw", "/srv/base.qcow2"]);
+    assert_eq!(named.volumes, [("p".to_owned(), "v".to_owned())]);
+    let cpu = "<cpu mode='custom'><model>a</model></cpu>";
+    assert_eq!(cpu_with_model(guest).unwrap().as_deref(), Some(cpu));
+    assert_eq!(cpu_with_model("<domain><cpu mode='host-passthrough'/></domain>"), Ok(None));
+    let disk = network_disk(guest, "vda").unwrap().unwrap();
+    assert_eq!((disk.kind.as_str(), disk.value.as_str()), ("rbd", "m1:6789,m2:6789 pool/image"));
+    assert_eq!(network_disk(guest, "vdb"), Ok(None));
+    let device = "<device><devnode>/dev/sdb</devnode><capability type='storage'><block>/dev/sdb</block>\
+        <serial>S1</serial><size>4096</size></capability></device>";
+    let device = storage_device(device).unwrap().unwrap();
+    assert_eq!((device.names.len(), device.serial.as_str(), device.bytes), (2, "S1", Some(4096)));
+    assert_eq!(storage_device("<device><capability type='net'/></device>"), Ok(None));
+    let attributes = root_attributes("<o:x xmlns:o='urn:o' o:id='a' id='b'><y id='c'/></o:x>").unwrap();
+    assert_eq!(attributes, [("id".to_owned(), "b".to_owned())]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! What no compiler and no lint holds: sizes, words and paths that do not belong, links that lead nowhere,
-//! promises without a test.
+//! What no compiler and no lint holds: sizes, words and paths that do not belong, XML that is parsed without a guard,
+//! links that lead nowhere, promises without a test.
 
 mod links;
+mod parsing;
 mod promises;
 mod source;
 mod text;
@@ -40,8 +41,12 @@ pub fn complaints(tree: &Tree) -> Vec<Complaint> {
         };
         text::check(path, text, &mut tell);
         match ending(path) {
-            "rs" => source::check(path, text, &mut tell),
+            "rs" => {
+                source::check(path, text, &mut tell);
+                parsing::check_source(path, text, &mut tell);
+            }
             "md" => links::check(tree, path, text, &mut tell),
+            "toml" => parsing::check_manifest(path, text, &mut tell),
             _ => {}
         }
     }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use whimbrel_facts::xml;
 use whimbrel_facts::{Disk, DiskStorage, Domain as Guest, Sharing, StorageSide};
 
-use super::identity::{Devices, network};
+use super::identity::Devices;
 use super::probe::{self, Place, Seen};
 use crate::{Connection, Domain};
 
@@ -59,8 +60,10 @@ pub(super) fn facts(ends: &Ends<'_>, guest: &Guest, target: &Guest) -> Vec<DiskS
         let is_layer = disk_of(&storage.target) != storage.target;
         match disk.map(|disk| disk.kind.as_str()) {
             Some("network") if !is_layer => {
-                storage.source.identities.extend(network(ends.definition, &storage.target));
-                storage.destination.identities.extend(network(ends.destination_xml, &storage.target));
+                // The comparison of identities knows servers that are another machine on each host.
+                let network = |xml| xml::network_disk(xml, &storage.target).ok().flatten();
+                storage.source.identities.extend(network(ends.definition));
+                storage.destination.identities.extend(network(ends.destination_xml));
             }
             Some(_) if is_device(&storage.source_path) || is_device(&storage.destination_path) => {
                 devices.ask(ends, storage);

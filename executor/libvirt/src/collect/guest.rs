@@ -1,14 +1,12 @@
 //! What its host tells of a guest, beyond its definition.
 
-use whimbrel_facts::xml;
 use whimbrel_facts::{Domain as Guest, RunState};
 
-use super::unreadable;
-use crate::{Domain, LibvirtError, PausedReason, State};
+use crate::{Domain, LibvirtError, PausedReason, State, documents};
 
 /// The guest of this definition, as it is now.
 pub(super) fn facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtError> {
-    let mut guest = xml::domain(definition).map_err(|error| unreadable("virDomainGetXMLDesc", &error))?;
+    let mut guest = documents::guest(definition)?;
     let state = domain.state()?;
     (guest.state, guest.state_reason) = run_state(state);
     guest.persistent = domain.is_persistent().ok();

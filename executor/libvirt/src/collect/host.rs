@@ -5,7 +5,7 @@ use whimbrel_facts::{CpuComparison, Device, Domain as Guest, Host, HugePages, Na
 
 use super::guest::run_state;
 use super::links::Links;
-use super::unreadable;
+use crate::documents::unreadable;
 use crate::{Connection, ErrorCode, LibvirtError, PausedReason, State, Version};
 
 /// A host's facts, and its links, which may be known in part. Where `cpu` is given, libvirt there compares it with what it
@@ -45,14 +45,6 @@ pub(super) fn facts(
         compare_cpu(connection, guest, cpu, &mut host);
     }
     Ok((host, links))
-}
-
-/// The CPU of a definition, in XML, if libvirt can compare it: one without a model is the hypervisor's own on each host.
-pub(super) fn cpu(definition: &str) -> Option<String> {
-    let parsed = roxmltree::Document::parse(definition).ok()?;
-    let node = parsed.root_element().children().find(|node| node.has_tag_name("cpu"))?;
-    node.children().find(|child| child.has_tag_name("model"))?;
-    definition.get(node.range()).map(str::to_owned)
 }
 
 /// libvirt's own answer decides whether the guest's CPU can run there.
@@ -157,17 +149,4 @@ fn incoming(connection: &Connection) -> Result<u32, LibvirtError> {
 
 fn number(version: Version) -> u64 {
     u64::from(version.major) * 1_000_000 + u64::from(version.minor) * 1_000 + u64::from(version.release)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cpu;
-
-    #[test]
-    fn only_a_cpu_with_a_model_is_compared() {
-        let xml = "<domain><name>x</name><cpu mode='custom'><model>qemu64</model></cpu></domain>";
-        assert_eq!(cpu(xml).unwrap(), "<cpu mode='custom'><model>qemu64</model></cpu>");
-        assert_eq!(cpu("<domain><cpu mode='host-passthrough'/></domain>"), None);
-        assert_eq!(cpu("<domain/>"), None);
-    }
 }

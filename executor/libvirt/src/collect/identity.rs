@@ -1,7 +1,7 @@
 //! What distinguishes a piece of storage from every other, as each host reports it: names of devices that follow from the device
-//! itself, keys that libvirt's pools have, and the servers and names of disks over the network.
+//! itself, and keys that libvirt's pools have. Disks over the network are named by their definition.
 
-use roxmltree::{Document, Node};
+use whimbrel_facts::xml::{self, StorageDevice};
 use whimbrel_facts::{DiskStorage, Identity, StorageSide};
 
 use super::disks::Ends;
@@ -31,10 +31,10 @@ impl Devices {
 /// A block device: what its host's device manager calls it identifies it.
 fn block_device(connection: &Connection, devices: &[String], path: &str, side: &mut StorageSide) {
     side.identities.extend(named(path));
-    if let Some(found) = devices.iter().find_map(|xml| device(xml, path)) {
+    if let Some(found) = device(devices, path) {
         side.exists = Some(true);
         side.size_bytes = side.size_bytes.or(found.bytes);
-        side.identities.extend(found.identities);
+        side.identities.extend(identities(&found));
     } else if let Ok(Some(bytes)) = connection.volume_bytes(path) {
         side.exists = Some(true);
         side.size_bytes = side.size_bytes.or(Some(bytes));
@@ -48,48 +48,22 @@ fn block_device(connection: &Connection, devices: &[String], path: &str, side: &
 
 /// Every name by which a block device of this path is known among these node devices, the path among them.
 pub(super) fn names_of(devices: &[String], path: &str) -> Vec<String> {
-    let mut names = devices
-        .iter()
-        .filter_map(|xml| names(&Document::parse(xml).ok()?.root_element()))
-        .find(|names| names.iter().any(|name| name == path))
-        .unwrap_or_default();
+    let mut names = device(devices, path).map(|device| device.names).unwrap_or_default();
     names.push(path.to_owned());
     names
 }
 
-/// The names of a storage device; none for another kind.
-fn names(device: &Node<'_, '_>) -> Option<Vec<String>> {
-    let text = |node: Node<'_, '_>| node.text().map(|text| text.trim().to_owned());
-    let capability = device.children().find(|node| node.attribute("type") == Some("storage"))?;
-    let links = device.children().filter(|node| node.has_tag_name("devnode"));
-    let block = capability.children().filter(|node| node.has_tag_name("block"));
-    Some(links.chain(block).filter_map(text).collect())
+/// The block device that has this path among its names. A node device that cannot be read is not it.
+fn device(node_devices: &[String], path: &str) -> Option<StorageDevice> {
+    let mut devices = node_devices.iter().filter_map(|xml| xml::storage_device(xml).ok().flatten());
+    devices.find(|device| device.names.iter().any(|name| name == path))
 }
 
-struct BlockDevice {
-    bytes: Option<u64>,
-    identities: Vec<Identity>,
-}
-
-/// The device that has this path among its names, out of its node device.
-fn device(node_device: &str, path: &str) -> Option<BlockDevice> {
-    let parsed = Document::parse(node_device).ok()?;
-    let root = parsed.root_element();
-    let child = |node: Node<'_, '_>, name: &str| {
-        let found = node.children().find(|child| child.has_tag_name(name))?;
-        found.text().map(|text| text.trim().to_owned())
-    };
-    let capability = root.children().find(|node| node.attribute("type") == Some("storage"))?;
-    let names = names(&root)?;
-    if !names.iter().any(|name| name == path) {
-        return None;
-    }
-    let mut identities: Vec<Identity> = names.iter().flat_map(|name| named(name)).collect();
-    if let Some(value) = child(capability, "serial").filter(|serial| !serial.is_empty()) {
-        identities.push(Identity { kind: "serial".to_owned(), value });
-    }
-    let bytes = child(capability, "size").and_then(|text| text.parse().ok());
-    Some(BlockDevice { bytes, identities })
+/// What the names of a device and its serial identify.
+fn identities(device: &StorageDevice) -> Vec<Identity> {
+    let serial = Some(&device.serial).filter(|serial| !serial.is_empty());
+    let serial = serial.map(|value| Identity { kind: "serial".to_owned(), value: value.clone() });
+    device.names.iter().flat_map(|name| named(name)).chain(serial).collect()
 }
 
 /// The identities in a device's name. Only names that follow from the device itself count, not those in the order of
@@ -126,26 +100,6 @@ fn plain(value: &str) -> String {
     value.trim_start_matches("0x").to_ascii_lowercase()
 }
 
-/// A disk over the network is what its definition names: its servers and its name on them. A server that is another
-/// machine on each host (`localhost`, a socket, none) stays in it: the comparison of identities knows those.
-pub(super) fn network(definition: &str, target: &str) -> Option<Identity> {
-    let parsed = Document::parse(definition).ok()?;
-    let disk = parsed.descendants().filter(|node| node.has_tag_name("disk")).find(|disk| {
-        let is_it = |node: Node<'_, '_>| node.has_tag_name("target") && node.attribute("dev") == Some(target);
-        disk.children().any(is_it)
-    })?;
-    let source = disk.children().find(|node| node.has_tag_name("source"))?;
-    let host = |node: Node<'_, '_>| {
-        let part = |name| node.attribute(name).unwrap_or_default().to_owned();
-        format!("{}:{}", part("name") + &part("socket"), part("port"))
-    };
-    let mut hosts: Vec<String> =
-        source.children().filter(|node| node.has_tag_name("host")).map(host).collect();
-    hosts.sort();
-    let value = format!("{} {}", hosts.join(","), source.attribute("name").unwrap_or_default());
-    Some(Identity { kind: source.attribute("protocol")?.to_owned(), value })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,11 +110,13 @@ mod tests {
 
     #[test]
     fn a_lun_is_what_its_names_say() {
-        let found = device(LUN, "/dev/sdb").unwrap();
+        let devices = [LUN.to_owned()];
+        let found = device(&devices, "/dev/sdb").unwrap();
+        let identified = identities(&found);
         let identities: Vec<_> =
-            found.identities.iter().map(|one| (one.kind.as_str(), one.value.as_str())).collect();
+            identified.iter().map(|one| (one.kind.as_str(), one.value.as_str())).collect();
         assert_eq!((identities, found.bytes), (vec![("wwid", "600508b1001c"), ("serial", "S1")], Some(4096)));
-        assert!(device(LUN, "/dev/sdc").is_none());
+        assert!(device(&devices, "/dev/sdc").is_none());
     }
 
     #[test]
@@ -176,15 +132,5 @@ mod tests {
         let path = "/dev/disk/by-path/ip-192.0.2.1:3260-iscsi-iqn.2026-11.x:disks-lun-1";
         assert_eq!(identities_of(path), ["iscsi 192.0.2.1:3260 iqn.2026-11.x:disks/1"]);
         assert_eq!(names_of(&[LUN.to_owned()], "/dev/sdb").len(), 4);
-    }
-
-    #[test]
-    fn a_network_disk_is_its_servers_and_its_name() {
-        let xml = "<domain><devices><disk type='network'><source protocol='rbd' name='pool/image'>\
-                   <host name='m2' port='6789'/><host name='m1' port='6789'/></source><target dev='vda'/></disk>\
-                   </devices></domain>";
-        let found = network(xml, "vda").unwrap();
-        assert_eq!((found.kind.as_str(), found.value.as_str()), ("rbd", "m1:6789,m2:6789 pool/image"));
-        assert!(network(xml, "vdb").is_none());
     }
 }

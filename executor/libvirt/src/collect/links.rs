@@ -27,7 +27,7 @@ impl Links {
         Self::from_lists(connection.interfaces().unwrap_or_default(), node_devices)
     }
 
-    fn from_lists(interfaces: Vec<ListedInterface>, node_devices: &[String]) -> Self {
+    pub(super) fn from_lists(interfaces: Vec<ListedInterface>, node_devices: &[String]) -> Self {
         // A host always has a loopback device; none at all means that nothing was listed.
         let mut links = Self { is_complete: !interfaces.is_empty(), ..Self::default() };
         for device in node_devices {

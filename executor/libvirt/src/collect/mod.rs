@@ -6,6 +6,8 @@
 mod disks;
 mod guest;
 mod host;
+#[cfg(test)]
+mod hostile;
 mod identity;
 mod links;
 mod probe;
@@ -15,8 +17,9 @@ use whimbrel_core::Side;
 use whimbrel_facts::xml;
 use whimbrel_facts::{Attribute, DiskStorage, Domain as Guest, Facts, Request};
 
+use super::documents::unreadable;
 use super::driver::Link;
-use super::{Connection, ErrorCode, LibvirtError, XmlView};
+use super::{Connection, LibvirtError, XmlView};
 use whimbrel_drive::copying;
 use whimbrel_drive::hosts::{Ends as Uris, Inquiry};
 
@@ -66,7 +69,8 @@ pub(super) fn between(
     let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
     let (mut of_source, links) = host::facts(here, source, &guest, None).map_err(of_here)?;
     of_source.links = links.all();
-    let cpu = host::cpu(expected_xml);
+    // libvirt cannot compare a CPU without a model: that is the hypervisor's own on each host.
+    let cpu = xml::cpu_with_model(expected_xml).ok().flatten();
     let (mut of_destination, mut links) =
         host::facts(there, destination, expected, cpu.as_deref()).map_err(of_there)?;
     if xml::uses_open_vswitch(expected_xml, "domain").unwrap_or(true) {
@@ -142,8 +146,4 @@ fn storage_of(
 
 fn target(definition: &str) -> Result<Guest, LibvirtError> {
     xml::domain(definition).map_err(|error| unreadable("virDomainMigrateToURI3", &error))
-}
-
-fn unreadable(call: &'static str, error: &xml::XmlError) -> LibvirtError {
-    LibvirtError { call, code: ErrorCode::XmlError, domain: 0, message: error.to_string() }
 }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use roxmltree::Document;
+use whimbrel_facts::xml;
 
 use super::identity::names_of;
+use crate::documents::unreadable;
 use crate::{Connection, ErrorCode, LibvirtError, XmlView};
 
 /// For each path the guests that use it, in the words of a message. The guest of this UUID is left out.
@@ -56,29 +57,13 @@ pub(crate) fn users(
 
 /// Every path that a definition names anywhere: disks and the layers below them, firmware, kernels. Volumes are looked up.
 fn used_paths(connection: &Connection, definition: &str) -> Result<Vec<String>, LibvirtError> {
-    let (mut paths, volumes) = named_in(definition).ok_or_else(|| {
-        LibvirtError::refused("virDomainGetXMLDesc", "a definition cannot be read".to_owned())
-    })?;
-    for (pool, volume) in volumes {
+    let named = xml::named_storage(definition).map_err(|error| unreadable("virDomainGetXMLDesc", &error))?;
+    let mut paths: Vec<String> = named.paths.iter().map(|path| plain(path)).collect();
+    for (pool, volume) in named.volumes {
         paths.extend(connection.volume_path(&pool, &volume)?.map(|path| plain(&path)));
         paths.push(format!("{pool}/{volume}"));
     }
     Ok(paths)
-}
-
-/// The paths, and the volumes by pool and name.
-#[expect(clippy::type_complexity, reason = "two lists for one reader")]
-fn named_in(definition: &str) -> Option<(Vec<String>, Vec<(String, String)>)> {
-    let document = Document::parse(definition).ok()?;
-    let (mut paths, mut volumes) = (Vec::new(), Vec::new());
-    for node in document.descendants().filter(roxmltree::Node::is_element) {
-        let texts = node.attributes().map(|one| one.value()).chain(node.text().map(str::trim));
-        paths.extend(texts.filter(|text| text.starts_with('/')).map(plain));
-        if let (Some(pool), Some(volume)) = (node.attribute("pool"), node.attribute("volume")) {
-            volumes.push((pool.to_owned(), volume.to_owned()));
-        }
-    }
-    Some((paths, volumes))
 }
 
 /// A path without empty and `.` parts, and a logical volume by one of its two names.
@@ -108,14 +93,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_of_a_definition_counts() {
-        let xml = "<domain><os><nvram>/var/lib/x.fd</nvram></os><devices>\
-                   <disk><source file='/srv//a/./b.raw'/><backingStore><source file='/srv/base.qcow2'/></backingStore>\
-                   </disk><disk><source pool='p' volume='v'/></disk><disk><source dev='/dev/mapper/vg--1-lv'/></disk>\
-                   </devices></domain>";
-        let (paths, volumes) = named_in(xml).unwrap();
-        assert_eq!(paths, ["/var/lib/x.fd", "/srv/a/b.raw", "/srv/base.qcow2", "/dev/vg-1/lv"]);
-        assert_eq!(volumes, [("p".to_owned(), "v".to_owned())]);
-        assert!(named_in("<domain").is_none());
+    fn one_file_has_one_name() {
+        for (named, name) in [
+            ("/srv//a/./b.raw", "/srv/a/b.raw"),
+            ("/dev/mapper/vg--1-lv", "/dev/vg-1/lv"),
+            ("/dev/mapper/mpatha", "/dev/mapper/mpatha"),
+            ("pool/volume", "pool/volume"),
+        ] {
+            assert_eq!(plain(named), name);
+        }
     }
 }

@@ -51,12 +51,9 @@ impl Hosts {
         }
         let failed = |error: &LibvirtError| failure(Side::Destination, error);
         let destination = self.destination.connection().map_err(|error| failed(&error))?;
-        let host = match destination.host_uuid() {
-            Ok(uuid) => uuid,
-            // Its capabilities name none: then its URI stands for it.
-            Err(error) if error.code == ErrorCode::XmlError => self.route.destination.clone(),
-            Err(error) => return Err(failed(&error)),
-        };
+        let uuid = destination.host_uuid().map_err(|error| failed(&error))?;
+        // Its capabilities name none: then its URI stands for it.
+        let host = uuid.unwrap_or_else(|| self.route.destination.clone());
         let paths = copied.iter().map(|disk| users::plain(&disk.path)).collect();
         let claim = Claim::new(&host, paths).map_err(|path| {
             Failure::new(

@@ -122,38 +122,12 @@ pub(crate) fn hypervisor(uri: &str) -> String {
     scheme.split('+').next().unwrap_or_default().to_ascii_uppercase()
 }
 
-pub(super) fn architecture(capabilities_xml: &str) -> Option<String> {
-    let document = roxmltree::Document::parse(capabilities_xml).ok()?;
-    let host = document.root_element().children().find(|node| node.has_tag_name("host"))?;
-    let cpu = host.children().find(|node| node.has_tag_name("cpu"))?;
-    let arch = cpu.children().find(|node| node.has_tag_name("arch"))?;
-    arch.text().map(str::to_owned)
-}
-
-/// libvirt always writes `<memory>` in KiB when it prints a domain.
-pub(super) fn memory_bytes(domain_xml: &str) -> Option<u64> {
-    let kib: u64 = text_of(domain_xml, "memory")?.parse().ok()?;
-    Some(kib.saturating_mul(1024))
-}
-
-/// The text of an element right below the root.
-pub(super) fn text_of(xml: &str, element: &str) -> Option<String> {
-    let document = roxmltree::Document::parse(xml).ok()?;
-    let found = document.root_element().children().find(|node| node.has_tag_name(element))?;
-    Some(found.text()?.trim().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn xml_is_read_for_what_it_says() {
-        let xml = "<domain><name>x</name><memory unit='KiB'> 262144 </memory></domain>";
-        assert_eq!(memory_bytes(xml), Some(256 << 20));
-        let caps = "<capabilities><host><cpu><arch>x86_64</arch></cpu></host></capabilities>";
-        assert_eq!(architecture(caps).as_deref(), Some("x86_64"));
-        assert_eq!(memory_bytes("<domain/>"), None);
+    fn a_uri_names_its_kind_of_hypervisor() {
         assert_eq!(hypervisor("qemu+tcp://beta/system"), "QEMU");
         assert_eq!(hypervisor("qemu:///system"), "QEMU");
     }

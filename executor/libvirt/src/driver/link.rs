@@ -148,12 +148,7 @@ impl Link {
 fn reach(uri: &HostUri) -> Result<Reached, LibvirtError> {
     within_patience(uri, |uri| {
         let connection = open_blocking(uri)?;
-        let host = match connection.host_uuid() {
-            Ok(host) => Some(host),
-            // Its capabilities name none.
-            Err(error) if error.code == ErrorCode::XmlError => None,
-            Err(error) => return Err(error),
-        };
+        let host = connection.host_uuid()?;
         Ok(Reached { connection, host })
     })
 }

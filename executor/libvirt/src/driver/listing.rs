@@ -1,8 +1,8 @@
 //! A host and its guests, as its daemon lists them. Nothing is changed.
 
-use super::facts::{architecture, guest_run, hypervisor, memory_bytes, text_of};
+use super::facts::{guest_run, hypervisor};
 use super::link::Link;
-use crate::{Domain, LibvirtError, XmlView};
+use crate::{Domain, LibvirtError, XmlView, documents};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
 use whimbrel_drive::uri::HostUri;
 
@@ -13,12 +13,11 @@ use whimbrel_drive::uri::HostUri;
 pub fn inventory(uri: &HostUri) -> Result<Inventory, LibvirtError> {
     let connection = Link::open(uri)?;
     let uri = uri.as_str();
-    let capabilities = connection.capabilities_xml()?;
     let host = HostEntry {
         uri: uri.to_owned(),
         name: connection.hostname()?,
         hypervisor: hypervisor(uri),
-        architecture: architecture(&capabilities).unwrap_or_default(),
+        architecture: documents::host(&connection.capabilities_xml()?)?.architecture,
         hypervisor_version: connection.hypervisor_version()?.to_string(),
         library_version: connection.library_version()?.to_string(),
         free_memory_bytes: connection.free_memory_bytes().ok(),
@@ -31,13 +30,14 @@ pub fn inventory(uri: &HostUri) -> Result<Inventory, LibvirtError> {
 }
 
 fn guest(domain: &Domain, host: &str) -> Result<GuestEntry, LibvirtError> {
-    let xml = domain.xml(XmlView::Current)?;
+    // A guest whose definition is refused is there all the same; its size is not known.
+    let told = documents::guest(&domain.xml(XmlView::Current)?).unwrap_or_default();
     Ok(GuestEntry {
         name: domain.name()?,
         uuid: domain.uuid()?,
         host: host.to_owned(),
         run: guest_run(domain.state()?),
-        memory_bytes: memory_bytes(&xml).unwrap_or(0),
-        vcpus: text_of(&xml, "vcpu").and_then(|text| text.parse().ok()).unwrap_or(0),
+        memory_bytes: told.memory_kib.saturating_mul(1024),
+        vcpus: told.cpus_maximum,
     })
 }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use whimbrel_core::{Ending, Failure, Fault, Outcome, Side};
+use whimbrel_facts::xml;
 
 use super::Hosts;
 use super::failure::failure;
@@ -186,10 +187,10 @@ fn written(owner: &Owner) -> String {
 
 /// A tag that cannot be read is another driver's all the same.
 fn read(element: &str, ours: &Owner) -> Tag {
-    let document = roxmltree::Document::parse(element).ok();
-    let root = document.as_ref().map(roxmltree::Document::root_element);
-    let attribute = |name| root.and_then(|root| root.attribute(name)).unwrap_or("unknown").to_owned();
-    let number = |name| root.and_then(|root| root.attribute(name)?.parse().ok()).unwrap_or(0);
+    let attributes = xml::root_attributes(element).unwrap_or_default();
+    let found = |name| attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+    let attribute = |name| found(name).unwrap_or("unknown").to_owned();
+    let number = |name| found(name).and_then(|value| value.parse().ok()).unwrap_or(0);
     let owner = Owner {
         id: attribute("id"),
         record: attribute("record"),
@@ -206,6 +207,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::documents::hostile;
 
     #[test]
     fn a_tag_is_read_as_it_was_written() {
@@ -220,6 +222,18 @@ mod tests {
         let ours = Owner::of_journal(Path::new("/tmp/a.journal"), 5);
         for element in ["<owner/>", "<later><x/></later>", "not XML"] {
             assert!(matches!(read(element, &ours), Tag::Other(owner) if owner.id == "unknown"), "{element}");
+        }
+        let later = "<later id='a'><x/></later>";
+        assert!(matches!(read(later, &ours), Tag::Other(owner) if owner.id == "a"), "it can be replaced");
+    }
+
+    #[test]
+    fn a_hostile_tag_is_another_drivers() {
+        let ours = Owner::of_journal(Path::new("/tmp/a.journal"), 5);
+        let element = written(&ours).replace("/>", ">@</owner>");
+        assert_eq!(read(&element, &ours), Tag::Ours);
+        for (kind, element) in hostile(&element) {
+            assert!(matches!(read(&element, &ours), Tag::Other(owner) if owner.id == "unknown"), "{kind}");
         }
     }
 }

@@ -4,8 +4,8 @@
 //! holds up another only as far as the daemon has workers, so pollers should open a connection of their own.
 
 use super::{Domain, c_string, check, check_pointer, library, owned_string};
+use crate::documents;
 use crate::error::{ErrorCode, LibvirtError};
-use crate::host;
 use crate::state::State;
 use crate::versions::Version;
 use std::ffi::{c_int, c_uint, c_ulong};
@@ -129,17 +129,14 @@ impl Connection {
         unsafe { owned_string("virConnectGetCapabilities", virt_sys::virConnectGetCapabilities(self.raw())) }
     }
 
-    /// The host's uuid: libvirt refuses to migrate between two connections with the same one.
+    /// The host's uuid in lower case, which libvirt refuses to migrate between two connections with; none where the
+    /// capabilities name none.
     ///
     /// # Errors
-    /// Whatever libvirt reports, or [`ErrorCode::XmlError`] when the capabilities have none.
-    pub fn host_uuid(&self) -> Result<String, LibvirtError> {
-        host::host_uuid(&self.capabilities_xml()?).map_err(|message| LibvirtError {
-            call: "virConnectGetCapabilities",
-            code: ErrorCode::XmlError,
-            domain: 0,
-            message,
-        })
+    /// Whatever libvirt reports, or [`ErrorCode::XmlError`] when the capabilities cannot be read.
+    pub fn host_uuid(&self) -> Result<Option<String>, LibvirtError> {
+        let uuid = documents::host(&self.capabilities_xml()?)?.uuid;
+        Ok(Some(uuid).filter(|uuid| !uuid.is_empty()))
     }
 
     /// Free memory of the host in bytes, as the kernel counts it (caches are not free).

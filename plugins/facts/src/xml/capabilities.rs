@@ -8,14 +8,15 @@ use roxmltree::Node;
 use super::node::{at, attribute, child, children, kib, number, small, text};
 use super::{XmlError, parse};
 
-/// Adds what `<capabilities>` tells to what is known of a host.
+/// Adds what `<capabilities>` tells to what is known of a host. Its UUID is written in lower case: two connections with
+/// the same one lead to the same host.
 ///
 /// # Errors
 /// When it is not the XML of capabilities, or hostile.
 pub fn capabilities(xml: &str, host: &mut Host) -> Result<(), XmlError> {
     let document = parse(xml, "capabilities")?;
     let Some(node) = child(document.root_element(), "host") else { return Ok(()) };
-    host.uuid = text(node, &["uuid"]).unwrap_or_default();
+    host.uuid = text(node, &["uuid"]).unwrap_or_default().to_ascii_lowercase();
     if let Some(cpu) = child(node, "cpu") {
         host.architecture = text(cpu, &["arch"]).unwrap_or_default();
         host.cpu.model = text(cpu, &["model"]).unwrap_or_default();

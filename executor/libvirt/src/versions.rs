@@ -31,6 +31,12 @@ impl Version {
         let part = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         Self::new(part(number / 1_000_000), part(number / 1_000 % 1_000), part(number % 1_000))
     }
+
+    /// Writes libvirt's encoding, as [`from_number`](Self::from_number) reads it. Only the first part can be above 999 in it.
+    #[must_use]
+    pub fn to_number(self) -> u64 {
+        u64::from(self.major) * 1_000_000 + u64::from(self.minor) * 1_000 + u64::from(self.release)
+    }
 }
 
 impl fmt::Display for Version {
@@ -198,6 +204,9 @@ mod tests {
         assert_eq!(Version::from_number(1_002_017), Version::new(1, 2, 17));
         assert_eq!(Version::from_number(7_002_022).to_string(), "7.2.22");
         assert!(Version::from_number(u64::MAX) > NEW);
+        for number in [0, 9_000_000, 7_002_022, 4_294_967_295_999_999] {
+            assert_eq!(Version::from_number(number).to_number(), number);
+        }
     }
 
     #[test]

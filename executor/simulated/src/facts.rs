@@ -8,7 +8,6 @@ use whimbrel_facts::{
     Attribute, CpuComparison, Disk, DiskStorage, Domain, Facts, GuestCpu, Host, Identity, Machine, Namesake,
     Network, NetworkCard, Pool, RunState, Scalar, Sharing, StorageSide,
 };
-use whimbrel_sim::versions::Version;
 use whimbrel_sim::world::{GuestId, HostId, HostInventory, World};
 
 use super::SCHEME;
@@ -117,8 +116,8 @@ fn host(world: &World, host: HostId, guest: GuestId) -> Host {
         name: inventory.name.clone(),
         uuid: inventory.uuid.clone(),
         hypervisor: "QEMU".to_owned(),
-        hypervisor_version: number(inventory.qemu),
-        library_version: number(inventory.libvirt),
+        hypervisor_version: inventory.qemu.to_number(),
+        library_version: inventory.libvirt.to_number(),
         architecture: inventory.architecture.clone(),
         cpus: Some(inventory.cpus),
         memory_kib: Some(inventory.memory_mib << 10),
@@ -221,11 +220,6 @@ const fn is_busy(look: CopyState) -> bool {
         look,
         CopyState::Migrating | CopyState::Incoming | CopyState::Postcopy | CopyState::PostcopyFailed
     )
-}
-
-/// A version in libvirt's encoding.
-fn number(version: Version) -> u64 {
-    u64::from(version.major) * 1_000_000 + u64::from(version.minor) * 1_000 + u64::from(version.micro)
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub(super) fn facts(
         uri: uri.to_owned(),
         name: connection.hostname()?,
         hypervisor: crate::driver::hypervisor(uri),
-        hypervisor_version: connection.hypervisor_version().map(number).unwrap_or_default(),
-        library_version: connection.library_version().map(number).unwrap_or_default(),
+        hypervisor_version: connection.hypervisor_version().map(Version::to_number).unwrap_or_default(),
+        library_version: connection.library_version().map(Version::to_number).unwrap_or_default(),
         free_memory_kib: connection.free_memory_bytes().ok().map(|bytes| bytes >> 10),
         ..Host::default()
     };
@@ -145,8 +145,4 @@ fn incoming(connection: &Connection) -> Result<u32, LibvirtError> {
             && run_state(*state).0 == RunState::Paused
     });
     Ok(u32::try_from(incoming.count()).unwrap_or(u32::MAX))
-}
-
-fn number(version: Version) -> u64 {
-    u64::from(version.major) * 1_000_000 + u64::from(version.minor) * 1_000 + u64::from(version.release)
 }

@@ -11,10 +11,7 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::{Answer, Command, CopyState, Failure, Fault, GuestRun, Observation};
 use whimbrel_facts::Facts;
-use whimbrel_sim::qemu::{AutoConverge, Channels, Postcopy, Xbzrle};
-use whimbrel_sim::world::{
-    Disk, DiskCopy, DiskSet, GuestId, HostId, Life, MigrateOptions, PortId, Told, World,
-};
+use whimbrel_sim::world::{Disk, DiskSet, GuestId, HostId, Life, MigrateOptions, PortId, Told, World};
 
 use super::SCHEME;
 use super::facts::facts;
@@ -296,7 +293,6 @@ fn no_host(fault: Fault, uri: &str) -> Failure {
 /// # Errors
 /// When a disk is named that the guest does not have.
 fn options(route: &Route, disks: &[Disk]) -> Result<MigrateOptions, Failure> {
-    let ways = route.ways;
     let place = |target: &String| {
         disks
             .iter()
@@ -307,21 +303,10 @@ fn options(route: &Route, disks: &[Disk]) -> Result<MigrateOptions, Failure> {
     let is_overwritten =
         |(place, disk): (usize, &Disk)| route.disks.overwritten.contains(&disk.path).then_some(place);
     Ok(MigrateOptions {
-        auto_converge: ways.auto_converge.then(AutoConverge::default),
-        xbzrle: ways.xbzrle.then(Xbzrle::default),
-        channels: ways
-            .parallel_connections
-            .map(|count| Channels { count: u64::from(count), ..Channels::default() }),
-        postcopy: ways.postcopy.then(Postcopy::default),
-        copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
         named_disks: DiskSet::of(named),
         overwritten_disks: DiskSet::of(disks.iter().enumerate().filter_map(is_overwritten)),
-        is_offline: ways.offline,
         is_unsafe: route.allow_unsafe,
-        // The definition goes with the guest: one that stayed behind could be started there by mistake.
-        persist_destination: true,
-        undefine_source: true,
-        ..MigrateOptions::default()
+        ..MigrateOptions::from(route.ways)
     })
 }
 

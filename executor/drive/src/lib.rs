@@ -14,6 +14,7 @@ pub mod private;
 pub mod projection;
 mod redacted;
 pub mod route;
+pub mod running;
 mod session;
 pub mod uri;
 mod watcher;

@@ -2,10 +2,11 @@
 //!
 //! What the machine cannot do without is never made up: where it is unknown, the facts are missing.
 
-use whimbrel_core::{Facts, Failure, Fault, GuestFacts, GuestRun, HostFacts, Side};
-use whimbrel_facts::{Domain, Facts as Collected, Host, RunState};
+use whimbrel_core::{Facts, Failure, Fault, GuestFacts, HostFacts, Side};
+use whimbrel_facts::{Domain, Facts as Collected, Host};
 
 use crate::route::Route;
+use crate::running::guest_run;
 
 /// The machine's part of the facts. `disks_to_make` are the paths that the migration would create on the destination.
 ///
@@ -23,7 +24,7 @@ pub fn machine_facts(
     let mut there = host(destination, &route.destination);
     let namesakes = destination.namesakes.as_ref();
     let namesakes = namesakes.ok_or_else(|| unknown(Side::Destination, "whether it has the guest"))?;
-    there.has_guest = namesakes.first().map(|found| run_of(found.state));
+    there.has_guest = namesakes.first().map(|found| guest_run(found.state));
     Ok(Box::new(Facts {
         guest: guest_facts(guest, route)?,
         source: host(source, &route.source),
@@ -36,7 +37,7 @@ fn guest_facts(guest: &Domain, route: &Route) -> Result<GuestFacts, Failure> {
     Ok(GuestFacts {
         name: route.guest.clone(),
         uuid: guest.uuid.clone(),
-        run: run_of(guest.state),
+        run: guest_run(guest.state),
         persistent: guest
             .persistent
             .ok_or_else(|| unknown(Side::Source, "whether the guest is persistent"))?,
@@ -60,17 +61,6 @@ fn host(collected: &Host, uri: &str) -> HostFacts {
         hypervisor_version: collected.hypervisor_version,
         free_memory_bytes: collected.free_memory_kib.map(|kib| kib.saturating_mul(1024)),
         has_guest: None,
-    }
-}
-
-/// A guest that is reported as neither running nor off stands still as far as anybody knows: it is never taken for one that
-/// runs, nor for one that may be moved without its memory.
-#[must_use]
-pub const fn run_of(state: RunState) -> GuestRun {
-    match state {
-        RunState::Running => GuestRun::Running,
-        RunState::Paused | RunState::Crashed | RunState::Unknown => GuestRun::Paused,
-        RunState::Off => GuestRun::NotRunning,
     }
 }
 

@@ -4,6 +4,7 @@
 //! number.
 
 use super::numbered::numbered;
+use whimbrel_facts::RunState;
 
 numbered! {
     /// Why a domain runs (`virDomainRunningReason`).
@@ -135,6 +136,26 @@ impl State {
         }
     }
 
+    /// What the guest does, in the words of the facts. Whoever has to know whether a guest runs asks this; `PausedReason`
+    /// and the like say why.
+    ///
+    /// * Running: its virtual processors run, or wait for the host (`Blocked`), or run the guest's own shutdown.
+    /// * Paused: they stand still, by whomever, and its memory is kept.
+    /// * Off: there is no process.
+    /// * Crashed: they stand still because the guest failed; the process is kept, and nothing should resume it.
+    /// * Unknown: libvirt does not say, or in a word of a later version. Nothing follows from it: it must never be taken
+    ///   for a guest that runs, nor for one that is off.
+    #[must_use]
+    pub fn run_state(self) -> RunState {
+        match self {
+            Self::Running(_) | Self::Blocked | Self::ShuttingDown => RunState::Running,
+            Self::Paused(_) | Self::GuestSuspended => RunState::Paused,
+            Self::Shutoff(_) => RunState::Off,
+            Self::Crashed => RunState::Crashed,
+            Self::Unknown { .. } => RunState::Unknown,
+        }
+    }
+
     /// Whether there is a process that holds the guest's memory. An unknown state counts as one, to be on the
     /// safe side.
     #[must_use]
@@ -145,7 +166,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::{PausedReason, RunningReason, ShutoffReason, State};
+    use super::{PausedReason, RunState, RunningReason, ShutoffReason, State};
 
     #[test]
     fn the_states_of_a_migration_have_names() {
@@ -156,6 +177,15 @@ mod tests {
         assert_eq!(State::from_numbers(1, 6), State::Running(RunningReason::MigrationCanceled));
         assert_eq!(State::from_numbers(1, 11), State::Running(RunningReason::PostcopyFailed));
         assert_eq!(State::from_numbers(5, 4), State::Shutoff(ShutoffReason::Migrated));
+    }
+
+    #[test]
+    fn a_guest_that_crashed_or_is_of_an_unknown_state_does_not_run() {
+        let run = |state| State::from_numbers(state, 0).run_state();
+        assert_eq!([1, 2, 4].map(run), [RunState::Running; 3]);
+        assert_eq!([3, 7].map(run), [RunState::Paused; 2]);
+        assert_eq!([5, 6].map(run), [RunState::Off, RunState::Crashed]);
+        assert_eq!([0, 8, -1, i32::MAX].map(run), [RunState::Unknown; 4]);
     }
 
     #[test]

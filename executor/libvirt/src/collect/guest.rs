@@ -1,6 +1,6 @@
 //! What its host tells of a guest, beyond its definition.
 
-use whimbrel_facts::{Domain as Guest, RunState};
+use whimbrel_facts::Domain as Guest;
 
 use crate::{Domain, LibvirtError, PausedReason, State, documents};
 
@@ -8,7 +8,7 @@ use crate::{Domain, LibvirtError, PausedReason, State, documents};
 pub(super) fn facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtError> {
     let mut guest = documents::guest(definition)?;
     let state = domain.state()?;
-    (guest.state, guest.state_reason) = run_state(state);
+    (guest.state, guest.state_reason) = (state.run_state(), reason(state).to_owned());
     guest.persistent = domain.is_persistent().ok();
     guest.autostart = domain.autostart().ok();
     guest.managed_save = domain.has_managed_save().ok();
@@ -30,19 +30,20 @@ pub(super) fn facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtE
     Ok(guest)
 }
 
-/// A state in the contract's words, and its reason where rules know one.
-pub(super) fn run_state(state: State) -> (RunState, String) {
-    let (state, reason) = match state {
-        State::Running(_) | State::Blocked | State::ShuttingDown => (RunState::Running, ""),
-        State::Paused(PausedReason::IoError) => (RunState::Paused, "io-error"),
-        State::Paused(PausedReason::Migration) => (RunState::Paused, "migration"),
-        State::Paused(PausedReason::Postcopy) => (RunState::Paused, "post-copy"),
-        State::Paused(PausedReason::PostcopyFailed) => (RunState::Paused, "post-copy-failed"),
-        State::Paused(PausedReason::Unknown) => (RunState::Paused, ""),
-        State::Paused(_) | State::GuestSuspended => (RunState::Paused, "other"),
-        State::Shutoff(_) => (RunState::Off, ""),
-        State::Crashed => (RunState::Crashed, "crashed"),
-        State::Unknown { .. } => (RunState::Unknown, ""),
-    };
-    (state, reason.to_owned())
+/// Why a guest is in its state, in the words that rules know; empty where there is nothing to say, or libvirt does not.
+fn reason(state: State) -> &'static str {
+    match state {
+        State::Paused(PausedReason::IoError) => "io-error",
+        State::Paused(PausedReason::Migration) => "migration",
+        State::Paused(PausedReason::Postcopy) => "post-copy",
+        State::Paused(PausedReason::PostcopyFailed) => "post-copy-failed",
+        State::Paused(PausedReason::Unknown) => "",
+        State::Paused(_) | State::GuestSuspended => "other",
+        State::Crashed => "crashed",
+        State::Running(_)
+        | State::Blocked
+        | State::ShuttingDown
+        | State::Shutoff(_)
+        | State::Unknown { .. } => "",
+    }
 }

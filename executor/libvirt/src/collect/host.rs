@@ -1,9 +1,8 @@
 //! What a host tells of itself, as far as this guest may need it.
 
 use whimbrel_facts::xml;
-use whimbrel_facts::{CpuComparison, Device, Domain as Guest, Host, HugePages, Namesake, RunState};
+use whimbrel_facts::{CpuComparison, Device, Domain as Guest, Host, HugePages, Namesake};
 
-use super::guest::run_state;
 use super::links::Links;
 use crate::documents::unreadable;
 use crate::{Connection, ErrorCode, LibvirtError, PausedReason, State, Version};
@@ -124,7 +123,7 @@ fn namesakes(connection: &Connection, guest: &Guest) -> Result<Vec<Namesake>, Li
                 let namesake = Namesake {
                     name: domain.name()?,
                     uuid: domain.uuid()?,
-                    state: run_state(domain.state()?).0,
+                    state: domain.state()?.run_state(),
                 };
                 if !found.contains(&namesake) {
                     found.push(namesake);
@@ -142,7 +141,6 @@ fn incoming(connection: &Connection) -> Result<u32, LibvirtError> {
     let states = connection.domain_states()?;
     let incoming = states.iter().filter(|(_, state)| {
         matches!(state, State::Paused(PausedReason::Migration | PausedReason::Postcopy))
-            && run_state(*state).0 == RunState::Paused
     });
     Ok(u32::try_from(incoming.count()).unwrap_or(u32::MAX))
 }

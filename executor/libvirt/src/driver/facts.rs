@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use whimbrel_core::{Facts, Failure, Fault, GuestRun, Side};
+use whimbrel_core::{Facts, Failure, Fault, Side};
 use whimbrel_drive::copying::request;
 use whimbrel_drive::projection::machine_facts;
 use whimbrel_facts::Facts as Collected;
@@ -11,7 +11,7 @@ use whimbrel_facts::Facts as Collected;
 use super::failure::failure;
 use super::{Hosts, unreachable};
 use crate::collect;
-use crate::{Connection, Domain, ErrorCode, LibvirtError, State};
+use crate::{Connection, Domain, ErrorCode, LibvirtError};
 
 impl Hosts {
     /// Queries both hosts once, for the machine and for the rules.
@@ -90,14 +90,6 @@ impl Hosts {
                 Err(_) => Err(Failure::new(unreachable(side), "the attempt to connect broke off")),
             };
         (wait(source), wait(destination))
-    }
-}
-
-pub(super) fn guest_run(state: State) -> GuestRun {
-    match state {
-        State::Running(_) | State::Blocked | State::ShuttingDown => GuestRun::Running,
-        State::Paused(_) | State::Crashed | State::GuestSuspended | State::Unknown { .. } => GuestRun::Paused,
-        State::Shutoff(_) => GuestRun::NotRunning,
     }
 }
 

@@ -1,9 +1,10 @@
 //! A host and its guests, as its daemon lists them. Nothing is changed.
 
-use super::facts::{guest_run, hypervisor};
+use super::facts::hypervisor;
 use super::link::Link;
 use crate::{Domain, LibvirtError, XmlView, documents};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
+use whimbrel_drive::running::guest_run;
 use whimbrel_drive::uri::HostUri;
 
 /// Asks a host. Blocks, for ten seconds at most when it does not let us in.
@@ -36,7 +37,7 @@ fn guest(domain: &Domain, host: &str) -> Result<GuestEntry, LibvirtError> {
         name: domain.name()?,
         uuid: domain.uuid()?,
         host: host.to_owned(),
-        run: guest_run(domain.state()?),
+        run: guest_run(domain.state()?.run_state()),
         memory_bytes: told.memory_kib.saturating_mul(1024),
         vcpus: told.cpus_maximum,
     })

@@ -37,13 +37,28 @@ fn reason(state: State) -> &'static str {
         State::Paused(PausedReason::Migration) => "migration",
         State::Paused(PausedReason::Postcopy) => "post-copy",
         State::Paused(PausedReason::PostcopyFailed) => "post-copy-failed",
+        State::Crashed | State::Paused(PausedReason::Crashed) => "crashed",
         State::Paused(PausedReason::Unknown) => "",
         State::Paused(_) | State::GuestSuspended => "other",
-        State::Crashed => "crashed",
         State::Running(_)
         | State::Blocked
         | State::ShuttingDown
         | State::Shutoff(_)
         | State::Unknown { .. } => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_is_named_whether_the_guest_is_paused_for_it_or_kept() {
+        // `VIR_DOMAIN_PAUSED_CRASHED`, and `VIR_DOMAIN_CRASHED`.
+        for (state, number) in [(3, 10), (6, 0), (6, 1)] {
+            assert_eq!(reason(State::from_numbers(state, number)), "crashed", "{state} {number}");
+        }
+        assert_eq!(reason(State::from_numbers(3, 1)), "other");
+        assert_eq!(reason(State::from_numbers(3, 0)), "", "libvirt does not say");
     }
 }

@@ -21,5 +21,5 @@ mod order;
 mod plan;
 
 pub use ended::{After, Ended};
-pub use order::Order;
-pub use plan::{Candidate, Limits, Schedule, Start, UnderWay};
+pub use order::{Candidate, Order};
+pub use plan::{Limits, Schedule, Start, UnderWay};

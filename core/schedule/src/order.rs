@@ -1,6 +1,16 @@
 //! In which order guests leave.
 
-use crate::plan::Candidate;
+/// A guest as the schedule knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Its host, by its place among the sources.
+    pub source: usize,
+    /// What it takes at its destination, in MiB.
+    pub memory_mib: u64,
+    /// How many pages it writes a second; only guests among themselves are compared by it, so any other measure of
+    /// unrest will do.
+    pub writes_per_second: u64,
+}
 
 /// Who goes first. Equals go in the order in which they are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -5,19 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::ended::{After, Ended};
-use crate::order::Order;
-
-/// A guest as the schedule knows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidate {
-    /// Its host, by its place among the sources.
-    pub source: usize,
-    /// What it takes at its destination, in MiB.
-    pub memory_mib: u64,
-    /// How many pages it writes a second; only guests among themselves are compared by it, so any other measure of
-    /// unrest will do.
-    pub writes_per_second: u64,
-}
+use crate::order::{Candidate, Order};
 
 /// Something to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,13 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{LabError, LabOptions, ssh};
+use crate::{LabError, LabOptions};
+
+/// Root's password on every host of a lab.
+pub const PASSWORD: &str = "wren-and-whimbrel";
+/// As `crypt` keeps it (SHA-512).
+const PASSWORD_DIGEST: &str =
+    "$6$whimbrel$3vMUKgPusV.CIWpEN/Z2LIUp9XxVDCCuOur5FxUBdQoxHia7gBYtRv8SBc.PFknt5dovpvPdLxfwAXG6DMhiz/";
 
 /// Writes everything that `Holder::host` mounts.
 pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) -> Result<(), LabError> {
@@ -29,11 +35,7 @@ pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) ->
     let user = "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin";
     put(folder, "etc/passwd", &at_home(&with_lines("/etc/passwd", &[user])?, &folder.join("root")))?;
     // Nobody but root, and root with the lab's own password; the machine's passwords are not for its guests' hosts.
-    put(
-        folder,
-        "etc/shadow",
-        &format!("root:{}:20000:0:99999:7:::\nsshd:!:20000::::::\n", ssh::PASSWORD_DIGEST),
-    )?;
+    put(folder, "etc/shadow", &format!("root:{}:20000:0:99999:7:::\nsshd:!:20000::::::\n", PASSWORD_DIGEST))?;
     put(folder, "var/log/btmp", "")?;
     put(folder, "etc/group", &with_lines("/etc/group", &["libvirt-qemu:x:64055:", "kvm:x:64056:"])?)
 }

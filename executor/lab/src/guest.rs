@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::console::Console;
+use crate::host::MONITOR;
 use crate::{GuestDisk, Host, LabError, Snapshot};
 
 /// Where the region starts, and what firmware keeps at the top of memory.
@@ -13,8 +14,6 @@ const OUTSIDE_REGION_MIB: u32 = 18;
 const MEMORY_MAX_MIB: u32 = 2048;
 /// Disks are `vda` to `vdz`.
 const DISK_LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
-/// The socket of a guest's own monitor, below each host's root.
-pub(crate) const MONITOR: &str = "var/lib/libvirt/monitor";
 /// As the guest's own table of phases.
 const PHASES_MAX: usize = 16;
 /// The guest's phase lengths in ticks of its clock must fit 64 bits with room to spare.

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::files::HostIdentity;
-use crate::guest::MONITOR;
 use crate::namespaces::enter;
 use crate::{LabError, processes, shell};
 
@@ -31,6 +30,8 @@ const OTHER_DAEMON: &str = "set -e; mount --make-rprivate /; mkdir /run/libvirt/
     cp libvirtd.conf qemu.conf /etc/libvirt; cd /; rm -r /run/libvirt/other; mount -t tmpfs tmpfs /run/libvirt; \
     exec libvirtd --daemon --listen --pid-file /run/libvirt/libvirtd.pid";
 
+/// The socket of a guest's own monitor, below each host's root.
+pub(crate) const MONITOR: &str = "var/lib/libvirt/monitor";
 /// How long a monitor may take to answer.
 const MONITOR_ALLOWED: Duration = Duration::from_secs(30);
 

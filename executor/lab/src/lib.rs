@@ -35,10 +35,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use error::LabError;
+pub use files::PASSWORD as SSH_PASSWORD;
 pub use guest::{Guest, GuestSpec, Phase};
 pub use host::{Host, OccupiedPort};
 pub use network::GUEST_BRIDGE;
-pub use ssh::PASSWORD as SSH_PASSWORD;
 pub use storage::{GuestDisk, ImageFormat, STORAGE};
 pub use witness::Snapshot;
 

@@ -9,12 +9,6 @@ use std::path::{Path, PathBuf};
 
 use crate::{Host, LabError, files, shell};
 
-/// Root's password on every host of a lab.
-pub const PASSWORD: &str = "wren-and-whimbrel";
-/// As `crypt` keeps it (SHA-512).
-pub(crate) const PASSWORD_DIGEST: &str =
-    "$6$whimbrel$3vMUKgPusV.CIWpEN/Z2LIUp9XxVDCCuOur5FxUBdQoxHia7gBYtRv8SBc.PFknt5dovpvPdLxfwAXG6DMhiz/";
-
 /// Debian's package puts it here; the daemon starts itself anew and wants its whole path.
 const DAEMON: &str = "/usr/sbin/sshd";
 

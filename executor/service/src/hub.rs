@@ -7,10 +7,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
-use super::store::EventRow;
-
 /// Events that wait for a slow listener.
 const KEPT: usize = 1_024;
+
+/// An event as it was told.
+#[derive(Clone, Debug)]
+pub(super) struct EventRow {
+    pub(super) number: i64,
+    pub(super) place: i64,
+    pub(super) migration: i64,
+    pub(super) at_ns: i64,
+    pub(super) body: String,
+}
+
+impl EventRow {
+    /// Its `id`, as clients see it and give it back.
+    pub(super) fn id(&self) -> String {
+        format!("{}.{}", self.number, self.place)
+    }
+}
 
 /// Where events are told. Clones are the same place.
 #[derive(Clone, Debug)]

@@ -15,7 +15,6 @@ use whimbrel_sim::world::{Disk, DiskSet, GuestId, HostId, Life, MigrateOptions, 
 
 use super::SCHEME;
 use super::facts::facts;
-use super::port::SimulatedPort;
 use whimbrel_drive::hosts::{Inquiry, Route};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
 use whimbrel_drive::{CallPermit, Message};
@@ -69,11 +68,11 @@ impl Land {
         answer.recv().map_err(|_| gone())
     }
 
-    pub(super) fn open(&self, route: Route, inbox: Sender<Message>) -> io::Result<SimulatedPort> {
+    /// The world's own port, or why the route leads nowhere.
+    pub(super) fn open(&self, route: Route, inbox: Sender<Message>) -> io::Result<Result<PortId, Failure>> {
         let (reply, answer) = channel();
-        self.ask(Ask::Open(route, inbox.clone(), reply));
-        let opened = answer.recv().map_err(|_| gone())?;
-        Ok(SimulatedPort::new(self.clone(), inbox, opened))
+        self.ask(Ask::Open(route, inbox, reply));
+        answer.recv().map_err(|_| gone())
     }
 }
 

@@ -98,7 +98,7 @@ impl SimulatedHosts {
     /// When the world's thread or process is gone.
     pub fn open_port(&self, route: Route, inbox: Sender<Message>) -> io::Result<Box<dyn Port + Send>> {
         match &self.0 {
-            Place::Here(land) => Ok(Box::new(land.open(route, inbox)?)),
+            Place::Here(land) => Ok(Box::new(port::SimulatedPort::open(land.clone(), route, inbox)?)),
             Place::Elsewhere(socket) => Ok(Box::new(socket::open(socket, &route, inbox)?)),
         }
     }

@@ -1,5 +1,6 @@
 //! The port of one migration in a simulated world.
 
+use std::io;
 use std::sync::mpsc::Sender;
 use std::time::Instant as Clock;
 
@@ -7,6 +8,7 @@ use whimbrel_core::{Action, Answer, Command, CommandId, CopyState, Failure, Faul
 use whimbrel_sim::world::PortId;
 
 use super::land::{Ask, Land};
+use whimbrel_drive::hosts::Route;
 use whimbrel_drive::{CallPermit, CallPermits, Message, Port, Withdrawn};
 
 /// A port in a world of this process. The migration goes on when it is dropped, as a real one does.
@@ -20,8 +22,9 @@ pub(super) struct SimulatedPort {
 }
 
 impl SimulatedPort {
-    pub(super) fn new(land: Land, inbox: Sender<Message>, opened: Result<PortId, Failure>) -> Self {
-        Self { land, inbox, opened, permits: CallPermits::default() }
+    pub(super) fn open(land: Land, route: Route, inbox: Sender<Message>) -> io::Result<Self> {
+        let opened = land.open(route, inbox.clone())?;
+        Ok(Self { land, inbox, opened, permits: CallPermits::default() })
     }
 }
 

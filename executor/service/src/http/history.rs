@@ -68,7 +68,7 @@ pub(super) async fn history(
     let most = usize::try_from(MOST_EVENTS).unwrap_or(usize::MAX);
     let more = rows.len() > most;
     rows.truncate(most);
-    let event = |row: crate::store::EventRow| PastEvent {
+    let event = |row: crate::hub::EventRow| PastEvent {
         id: row.id(),
         migration: row.migration.to_string(),
         at_ns: row.at_ns,

@@ -16,7 +16,8 @@ use tokio::sync::broadcast::error::RecvError;
 use super::extract::Number;
 use super::problem::Problem;
 use crate::Desk;
-use crate::store::{EventRow, Store};
+use crate::hub::EventRow;
+use crate::store::Store;
 
 /// Read from the store at a time.
 const TOGETHER: i64 = 256;

@@ -30,6 +30,7 @@ use self::lock::Lock;
 use self::queue::Bounds;
 pub(super) use self::write::{Append, Audit, Begun, Trouble, Write};
 pub(super) use self::writer::Writer;
+use super::hub::EventRow;
 use whimbrel_drive::private;
 
 /// Connections that read, each on a thread of its own.
@@ -77,23 +78,6 @@ pub(super) struct MigrationRow {
     pub(super) ended_at_ms: Option<i64>,
     pub(super) outcome: Option<String>,
     pub(super) trouble: Option<String>,
-}
-
-/// An event as it was told.
-#[derive(Clone, Debug)]
-pub(super) struct EventRow {
-    pub(super) number: i64,
-    pub(super) place: i64,
-    pub(super) migration: i64,
-    pub(super) at_ns: i64,
-    pub(super) body: String,
-}
-
-impl EventRow {
-    /// Its `id`, as clients see it and give it back.
-    pub(super) fn id(&self) -> String {
-        format!("{}.{}", self.number, self.place)
-    }
 }
 
 /// The reading half.

@@ -11,12 +11,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
-use super::EventRow;
 use super::database::{Commit, Database, Failed, Greatest, Numbered};
 use super::health::Health;
 use super::queue::{Bounds, Queue};
 use super::write::Write;
-use crate::hub::Hub;
+use crate::hub::{EventRow, Hub};
 
 /// A commit that takes longer hangs: nothing is begun then until it has returned.
 const HANGS: Duration = Duration::from_secs(3);

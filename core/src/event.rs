@@ -5,7 +5,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::convergence::{Statistics, Sync};
+use crate::convergence::{Statistics, SyncReport};
 use crate::facts::Verdict;
 use crate::outcome::{Outcome, Recovery};
 use crate::port::{CopyState, Side};
@@ -23,8 +23,8 @@ pub enum Event {
     Judged(Verdict),
     /// A look at the job's numbers.
     Progress(Statistics),
-    /// A dirty-bitmap sync was seen, with its regression.
-    Sync(Sync),
+    /// A dirty-bitmap sync was seen, with its regression and what all syncs up to it come to.
+    Sync(SyncReport),
     /// What came of a cancel. [`CancelAnswer::InDoubt`] and [`CancelAnswer::Refused`] are followed by a final answer
     /// when the migration has ended.
     CancelAnswered(CancelAnswer),

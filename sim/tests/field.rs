@@ -7,6 +7,7 @@
 
 #![cfg(test)]
 
+use whimbrel_core::convergence::SyncReport;
 use whimbrel_core::{Ending, Event, Verdict};
 use whimbrel_sim::batch::{Batch, Outcome};
 use whimbrel_sim::qemu::Engine;
@@ -48,7 +49,7 @@ fn run_with_seed(name: &str, seed: u64) -> Run {
     let mut simulation = Simulation::new(&scenario, conditions, |_| Verdict::default()).unwrap();
     let mut syncs = Vec::new();
     let watch = |_, event: &Event, _: whimbrel_core::View<'_>| {
-        if let Event::Sync(sync) = event {
+        if let Event::Sync(SyncReport { sync, .. }) = event {
             let since_ns = sync.at.as_ns().saturating_sub(PREPARED_NS);
             syncs.push((since_ns as f64 / 1e9, sync.memory_remaining_bytes as f64 / MIB));
         }

@@ -69,7 +69,7 @@ fn the_built_in_scenarios_end_as_they_say() {
         simulation.run(|| None, |_, _, _| {}).unwrap();
         let view = simulation.migration().view();
         assert_eq!(scenario.differences(view, Some(&simulation.incidents())), Vec::<String>::new(), "{name}");
-        assert!(view.convergence.regressions() > 0, "{name} shows a saw-tooth");
+        assert!(view.convergence.totals().regressions > 0, "{name} shows a saw-tooth");
     }
 }
 

@@ -5,6 +5,7 @@ use crate::control::{
     AbortSignal, ActSignal, CallSignal, Found, JobSignal, Order, ReactionSignal, SettingSignal, SetupSignal,
     Signal,
 };
+use crate::convergence::SyncReport;
 use crate::event::Event;
 use crate::facts::{Facts, Verdict};
 use crate::outcome::Leftover;
@@ -212,7 +213,8 @@ impl Migration {
                 let sync = self.convergence.observe(self.now, &statistics);
                 self.tell(Event::Progress(statistics));
                 if let Some(sync) = sync {
-                    self.tell(Event::Sync(sync));
+                    let totals = Some(self.convergence.totals());
+                    self.tell(Event::Sync(SyncReport { sync, totals }));
                 }
                 Signal::Job(JobSignal::Active)
             }

@@ -49,7 +49,7 @@ fn a_migration_that_works() {
             PhaseName::Done
         ]
     );
-    assert_eq!(driver.migration.view().convergence.gains(), 1);
+    assert_eq!(driver.migration.view().convergence.totals().gains, 1);
     assert_eq!(driver.migration.deadline(), None, "nothing is waited for after the end");
 }
 

@@ -117,7 +117,7 @@ fn a_guest_that_dirties_memory_moves_and_its_regressions_are_seen() {
     let run = run(&lab, &busy);
     assert_eq!(outcome(&run).ending, Ending::Completed, "{}", run.output);
     let rises =
-        run.events.iter().filter(|(_, event)| matches!(event, Event::Sync(sync) if sync.rise_bytes > 0));
+        run.events.iter().filter(|(_, event)| matches!(event, Event::Sync(seen) if seen.sync.rise_bytes > 0));
     assert!(rises.count() >= 2, "{}", run.output);
     assert_sound(&lab, &run, lab.beta());
     assert_as_simulated(&busy, &run);

@@ -3,14 +3,13 @@
 //! The same fold serves a migration that runs, one that was driven before a restart, and one that ended long ago. It
 //! must never conclude anything that the events do not say.
 
+use std::collections::VecDeque;
+
 use serde::Serialize;
-use whimbrel_core::convergence::{Statistics, Sync};
+use whimbrel_core::convergence::{SYNCS_KEPT, Statistics, Sync, SyncReport, SyncTotals};
 use whimbrel_core::{
     CancelAnswer, CopyState, Event, Finding, Outcome, PhaseName, Reaction, ReactionResult, Recovery, Side,
 };
-
-/// Syncs that are kept for drawing; older ones are in the events.
-const SYNCS_KEPT: usize = 2_048;
 
 /// Who owns the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,13 +41,11 @@ pub(super) struct Account {
     pub(super) phase: Option<PhaseName>,
     pub(super) owner: Owner,
     pub(super) statistics: Option<Statistics>,
-    pub(super) low_water_bytes: Option<u64>,
-    pub(super) high_water_bytes: Option<u64>,
-    /// Syncs at which the remaining memory rose.
-    pub(super) regressions: u64,
-    /// Syncs at which more remained than at the sync before.
-    pub(super) gains: u64,
-    pub(super) syncs: Vec<Sync>,
+    /// As the last sync's event has them.
+    #[serde(flatten)]
+    pub(super) totals: SyncTotals,
+    /// The last [`SYNCS_KEPT`], for drawing; older ones are in the events.
+    pub(super) syncs: VecDeque<Sync>,
     pub(super) findings: Vec<Finding>,
     pub(super) cancel_answer: Option<CancelAnswer>,
     pub(super) reactions: Vec<Reacted>,
@@ -68,7 +65,7 @@ impl Account {
             }
             Event::Judged(verdict) => self.findings.clone_from(&verdict.findings),
             Event::Progress(statistics) => self.statistics = Some(*statistics),
-            Event::Sync(sync) => self.sync(*sync),
+            Event::Sync(seen) => self.sync(seen),
             Event::CancelAnswered(answer) => self.cancel_answer = Some(*answer),
             Event::Reacted(reaction, result) => {
                 self.reactions.push(Reacted { reaction: *reaction, result: *result });
@@ -87,19 +84,13 @@ impl Account {
         }
     }
 
-    fn sync(&mut self, sync: Sync) {
-        self.regressions += u64::from(sync.rise_bytes > 0);
-        self.gains += u64::from(sync.above_previous);
-        // The first sync marks the whole memory: it says nothing about the guest.
-        if !self.syncs.is_empty() {
-            let remaining = sync.memory_remaining_bytes;
-            self.low_water_bytes = Some(self.low_water_bytes.map_or(remaining, |low| low.min(remaining)));
-            self.high_water_bytes = Some(self.high_water_bytes.map_or(remaining, |high| high.max(remaining)));
-        }
+    fn sync(&mut self, SyncReport { sync, totals }: &SyncReport) {
+        // An event that an earlier release stored has none: then the core's fold is made up for here.
+        self.totals = totals.unwrap_or_else(|| self.totals.with(sync));
         if self.syncs.len() == SYNCS_KEPT {
-            self.syncs.remove(1);
+            self.syncs.pop_front();
         }
-        self.syncs.push(sync);
+        self.syncs.push_back(*sync);
     }
 }
 
@@ -113,5 +104,63 @@ fn owner(phase: PhaseName) -> Option<Owner> {
         PhaseName::Postcopy | PhaseName::Recovering => Some(Owner::Destination),
         PhaseName::Completing | PhaseName::Resolving => Some(Owner::BeingFoundOut),
         PhaseName::Done => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn sync(iteration: u64, remaining: u64, rise: u64, totals: Option<Value>) -> Event {
+        let mut sync = json!({
+            "at": iteration, "iteration": iteration, "unseen": 0, "memory_remaining_bytes": remaining,
+            "disk_remaining_bytes": 0, "rise_bytes": rise, "above_previous": rise > remaining,
+        });
+        if let Some(totals) = totals {
+            sync["totals"] = totals;
+        }
+        serde_json::from_value(json!({ "sync": sync })).unwrap()
+    }
+
+    #[test]
+    fn the_totals_are_those_of_the_event() {
+        let totals = json!({
+            "syncs_seen": 70, "syncs_unseen": 4, "regressions": 60, "gains": 9, "low_water_bytes": 5,
+            "high_water_bytes": 900,
+        });
+        let mut account = Account::default();
+        account.take(&sync(75, 100, 50, Some(totals.clone())));
+        let document = serde_json::to_value(&account).unwrap();
+        for (name, total) in totals.as_object().unwrap() {
+            assert_eq!(&document[name], total, "{name}");
+        }
+        assert_eq!(document["syncs"][0]["iteration"], 75);
+    }
+
+    #[test]
+    fn events_that_an_earlier_release_stored_are_counted_by_the_cores_fold() {
+        let mut account = Account::default();
+        for (iteration, remaining, rise) in [(1, 1000, 0), (2, 400, 300), (3, 500, 550), (4, 30, 10)] {
+            account.take(&sync(iteration, remaining, rise, None));
+        }
+        let SyncTotals { regressions, gains, low_water_bytes, high_water_bytes, .. } = account.totals;
+        assert_eq!((regressions, gains), (3, 1));
+        assert_eq!((low_water_bytes, high_water_bytes), (Some(30), Some(500)));
+        // Its journal was replayed, and it was driven on by this release.
+        let whole = account.totals.with(&account.syncs[3]);
+        account.take(&sync(5, 20, 0, Some(serde_json::to_value(whole).unwrap())));
+        assert_eq!(account.totals, whole);
+    }
+
+    #[test]
+    fn the_syncs_that_are_kept_are_the_last() {
+        let mut account = Account::default();
+        for iteration in 1..=SYNCS_KEPT as u64 + 7 {
+            account.take(&sync(iteration, 10, 0, None));
+        }
+        assert_eq!((account.syncs.len(), account.syncs[0].iteration), (SYNCS_KEPT, 8));
+        assert_eq!(account.totals.syncs_seen, SYNCS_KEPT as u64 + 7);
     }
 }

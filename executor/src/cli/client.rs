@@ -58,7 +58,7 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
             mib(bytes)
         )),
         field(account, "regressions"),
-        field(account, "syncs").as_array().map_or(0, Vec::len)
+        syncs_seen(account)
     ))?;
     for words in seen(account) {
         print(&words)?;
@@ -71,6 +71,12 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// How many syncs were seen; a service of an earlier release only lists the last ones.
+fn syncs_seen(account: &Value) -> u64 {
+    let listed = || field(account, "syncs").as_array().map_or(0, Vec::len);
+    field(account, "syncs_seen").as_u64().unwrap_or_else(|| listed() as u64)
 }
 
 /// What each end was seen to do, in the last look at it; and what follows where both ran.

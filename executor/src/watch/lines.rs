@@ -48,7 +48,7 @@ impl<W: Write> Watcher for Lines<W> {
             self.write(&closing::heading(view.spec));
             Names::of(view.spec)
         });
-        for told in tell(event, &names, view) {
+        for told in tell(event, &names) {
             self.write(&told.line(now));
         }
         if let Event::Ended(outcome) = event {

@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use serde::Serialize;
-use whimbrel_core::convergence::Sync;
+use whimbrel_core::convergence::{Sync, SyncTotals};
 use whimbrel_core::{
     CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Reaction, ReactionResult, Spec, View,
 };
@@ -91,7 +91,7 @@ pub struct JsonReport<W: Write> {
     cancel_answers: Vec<At<CancelAnswer>>,
     reactions: Vec<At<Reacted>>,
     syncs: Vec<Sync>,
-    counts: Counts,
+    looks: u64,
 }
 
 impl<W: Write> JsonReport<W> {
@@ -105,11 +105,13 @@ impl<W: Write> JsonReport<W> {
             cancel_answers: Vec::new(),
             reactions: Vec::new(),
             syncs: Vec::new(),
-            counts: Counts::default(),
+            looks: 0,
         }
     }
 
     fn report(&self, outcome: &Outcome, view: View<'_>) -> Report {
+        let SyncTotals { syncs_seen, syncs_unseen, regressions, gains, low_water_bytes, high_water_bytes } =
+            view.convergence.totals();
         Report {
             schema: SCHEMA,
             origin: self.origin.clone(),
@@ -121,13 +123,9 @@ impl<W: Write> JsonReport<W> {
             cancel_answers: self.cancel_answers.clone(),
             reactions: self.reactions.clone(),
             syncs: self.syncs.clone(),
-            low_water_bytes: view.convergence.low_water_bytes(),
-            high_water_bytes: view.convergence.high_water_bytes(),
-            counts: Counts {
-                regressions: view.convergence.regressions(),
-                gains: view.convergence.gains(),
-                ..self.counts
-            },
+            low_water_bytes,
+            high_water_bytes,
+            counts: Counts { looks: self.looks, syncs: syncs_seen, syncs_unseen, regressions, gains },
         }
     }
 }
@@ -137,12 +135,8 @@ impl<W: Write> Watcher for JsonReport<W> {
         match event {
             Event::Phase(phase) => self.phases.push(At { at_ns: now, what: *phase }),
             Event::Judged(verdict) => self.findings.extend_from_slice(&verdict.findings),
-            Event::Progress(_) => self.counts.looks += 1,
-            Event::Sync(sync) => {
-                self.counts.syncs += 1;
-                self.counts.syncs_unseen += sync.unseen;
-                self.syncs.push(*sync);
-            }
+            Event::Progress(_) => self.looks += 1,
+            Event::Sync(seen) => self.syncs.push(seen.sync),
             Event::CancelAnswered(answer) => {
                 self.cancel_answers.push(At { at_ns: now, what: *answer });
             }

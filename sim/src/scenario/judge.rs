@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use whimbrel_core::convergence::SyncTotals;
 use whimbrel_core::{Ending, Outcome, View, Whereabouts};
 
 use super::expect::{INCIDENTS, PLACES, RECOVERIES, RESULTS};
@@ -21,7 +22,7 @@ impl Scenario {
             all.extend(unless_equal("the result", &expect.result, &result, |it| word(&RESULTS, it)));
             all.extend(unless_equal("where the guest is", &expect.guest_on, &place, |it| word(&PLACES, it)));
         }
-        let (regressions, gains) = (view.convergence.regressions(), view.convergence.gains());
+        let SyncTotals { regressions, gains, .. } = view.convergence.totals();
         all.extend(at_least("regressions", expect.regressions_at_least, regressions));
         all.extend(at_least("gains", expect.gains_at_least, gains));
         let iterations = view.convergence.latest().map_or(0, |(_, statistics)| statistics.iteration);

@@ -2,8 +2,8 @@
 //!
 //! Names and messages come from guests and hypervisors: none may reach a terminal with its control characters.
 
-use whimbrel_core::convergence::{Statistics, Sync};
-use whimbrel_core::{CancelAnswer, Event, Finding, PhaseName, Recovery, Severity, Side, Spec, Verdict, View};
+use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
+use whimbrel_core::{CancelAnswer, Event, Finding, PhaseName, Recovery, Severity, Side, Spec, Verdict};
 
 use super::units::{mib, seconds};
 
@@ -67,13 +67,13 @@ impl Told {
 }
 
 /// What an event says.
-pub fn tell(event: &Event, names: &Names, view: View<'_>) -> Vec<Told> {
+pub fn tell(event: &Event, names: &Names) -> Vec<Told> {
     let one = |tag: &str, text: String| vec![Told::new(tag, text)];
     match event {
         Event::Phase(phase) => one("phase", phase_words(*phase, names)),
         Event::Judged(verdict) => judged(verdict),
         Event::Progress(statistics) => one("progress", progress(statistics)),
-        Event::Sync(sync) => vec![Told::new(format!("sync {}", sync.iteration), sync_words(sync, view))],
+        Event::Sync(seen) => vec![Told::new(format!("sync {}", seen.sync.iteration), sync_words(seen))],
         Event::CancelAnswered(answer) => one("cancel", cancel(*answer, names)),
         Event::Reacted(reaction, result) => one("reaction", format!("{reaction}: {result}")),
         Event::Seen(side, state) => one("seen", format!("{} on {}: {state}", names.guest, names.side(*side))),
@@ -215,12 +215,11 @@ fn progress(statistics: &Statistics) -> String {
     parts.join("; ")
 }
 
-fn sync_words(sync: &Sync, view: View<'_>) -> String {
+fn sync_words(SyncReport { sync, totals }: &SyncReport) -> String {
     let (remaining, rise) = (mib(sync.memory_remaining_bytes), mib(sync.rise_bytes));
     let rates = rates(sync.dirty_rate_bytes_per_second, sync.bandwidth_bytes_per_second);
     let mut parts = vec![format!("{remaining:>9} MiB left, rose by {rise:>9} MiB; {rates}")];
-    if let (Some(low), Some(high)) = (view.convergence.low_water_bytes(), view.convergence.high_water_bytes())
-    {
+    if let Some(SyncTotals { low_water_bytes: Some(low), high_water_bytes: Some(high), .. }) = *totals {
         parts.push(format!("low water {:>8}, high {:>8} MiB", mib(low), mib(high)));
     }
     parts.extend(disks(sync.disk_remaining_bytes));

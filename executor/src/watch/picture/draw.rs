@@ -91,11 +91,11 @@ fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
 }
 
 fn regressions(state: &PictureState) -> String {
-    let times = if state.regressions == 1 { "regression" } else { "regressions" };
-    match state.gains {
-        0 => format!("{} {times}", state.regressions),
-        1 => format!("{} {times}, 1 gain", state.regressions),
-        gains => format!("{} {times}, {gains} gains", state.regressions),
+    let times = if state.totals.regressions == 1 { "regression" } else { "regressions" };
+    match state.totals.gains {
+        0 => format!("{} {times}", state.totals.regressions),
+        1 => format!("{} {times}, 1 gain", state.totals.regressions),
+        gains => format!("{} {times}, {gains} gains", state.totals.regressions),
     }
 }
 
@@ -111,10 +111,11 @@ fn alarm(state: &PictureState, pen: Pen) -> Style {
 fn memory(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
     let window = state.window();
     let level = |bytes: Option<u64>, name| bytes.map(|bytes| Level { height: approx(bytes), name });
-    let levels: Vec<_> = [level(state.high_water_bytes, "high"), level(state.low_water_bytes, "low")]
-        .into_iter()
-        .flatten()
-        .collect();
+    let levels: Vec<_> =
+        [level(state.totals.high_water_bytes, "high"), level(state.totals.low_water_bytes, "low")]
+            .into_iter()
+            .flatten()
+            .collect();
     let (title, right) = memory_legend(state, area.width >= 100);
     two_ends(&title, &right, area, area.y, Style::new(), buf);
     // Where signs would stand shoulder to shoulder, only those that matter most are shown.
@@ -142,13 +143,13 @@ fn memory(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
 /// What stands above the curve of the memory: the signs on the left, the water marks on the right.
 fn memory_legend(state: &PictureState, wide: bool) -> (Vec<String>, Vec<String>) {
     let mut left = vec![String::from(if wide { "Memory left to copy" } else { "Memory left" })];
-    if state.regressions > state.gains {
+    if state.totals.regressions > state.totals.gains {
         left.push(format!("{ROSE} rise"));
     }
-    if state.gains > 0 {
+    if state.totals.gains > 0 {
         left.push(format!("{GAINED} {}", if wide { "gain: above the sync before" } else { "gain" }));
     }
-    let (Some(high), Some(low)) = (state.high_water_bytes, state.low_water_bytes) else {
+    let (Some(high), Some(low)) = (state.totals.high_water_bytes, state.totals.low_water_bytes) else {
         return (left, Vec::new());
     };
     let (high, low) = (short(approx(high)), short(approx(low)));

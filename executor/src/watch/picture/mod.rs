@@ -109,7 +109,7 @@ impl<B: Backend> Picture<B> {
             self.insert(&closing::heading(view.spec))?;
         }
         if milestone {
-            for told in tell(event, &self.state.names, view) {
+            for told in tell(event, &self.state.names) {
                 self.insert(&told.line(now))?;
             }
         }

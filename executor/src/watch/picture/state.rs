@@ -1,6 +1,6 @@
 //! What the picture shows: gathered from events, bounded in size, drawn elsewhere.
 
-use whimbrel_core::convergence::Statistics;
+use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
 use whimbrel_core::{Event, Instant, Outcome, PhaseName, View};
 
 use super::series::Series;
@@ -27,16 +27,13 @@ pub struct PictureState {
     pub(super) dirty_rate: Series,
     pub(super) bandwidth: Series,
     pub(super) marks: Vec<Mark>,
-    pub(super) low_water_bytes: Option<u64>,
-    pub(super) high_water_bytes: Option<u64>,
-    pub(super) regressions: u64,
-    pub(super) gains: u64,
+    pub(super) totals: SyncTotals,
     pub(super) downtime_limit_ms: Option<u64>,
     pub(super) cancel_asked: bool,
     pub(super) stopped_since: Option<Instant>,
     pub(super) outcome: Option<Outcome>,
-    syncs: u64,
-    second_sync_s: f64,
+    /// The end of the first pass, or the first sync that was seen after it.
+    second_sync_s: Option<f64>,
 }
 
 /// A regression on the curve.
@@ -67,19 +64,15 @@ impl PictureState {
         self.now = now;
         self.cancel_asked = view.cancel_asked;
         self.stopped_since = view.stopped_since;
-        self.low_water_bytes = view.convergence.low_water_bytes();
-        self.high_water_bytes = view.convergence.high_water_bytes();
-        self.regressions = view.convergence.regressions();
-        self.gains = view.convergence.gains();
+        self.totals = view.convergence.totals();
         match event {
             Event::Phase(phase) => self.phase = Some(*phase),
             Event::Progress(statistics) => self.look(now, statistics),
-            Event::Sync(sync) => {
-                self.syncs += 1;
-                if self.syncs == 2 {
-                    self.second_sync_s = at_s(now);
+            Event::Sync(SyncReport { sync, .. }) => {
+                if self.totals.syncs_seen > 1 {
+                    self.second_sync_s.get_or_insert(at_s(now));
                 }
-                if sync.rise_bytes > 0 && self.syncs > 1 {
+                if sync.rise_bytes > 0 {
                     let bytes = approx(sync.memory_remaining_bytes);
                     self.mark(Mark { at_s: at_s(now), bytes, gained: sync.above_previous });
                 }
@@ -101,10 +94,12 @@ impl PictureState {
         let last_s = points.last().map_or(0.0, |point| point.0);
         let whole = points.iter().map(|point| point.1).fold(0.0, f64::max);
         let mut window = Window { from_s: begin_s, to_s: last_s.max(begin_s + 1.0), most_bytes: whole };
-        if self.syncs >= SYNCS_TO_ZOOM {
-            let lead_s = (last_s - self.second_sync_s) * FIRST_PASS_SHARE / (1.0 - FIRST_PASS_SHARE);
-            window.from_s = begin_s.max(self.second_sync_s - lead_s);
-            let high = approx(self.high_water_bytes.unwrap_or(0)) * 1.15;
+        if let Some(second_sync_s) = self.second_sync_s
+            && self.totals.syncs_seen >= SYNCS_TO_ZOOM
+        {
+            let lead_s = (last_s - second_sync_s) * FIRST_PASS_SHARE / (1.0 - FIRST_PASS_SHARE);
+            window.from_s = begin_s.max(second_sync_s - lead_s);
+            let high = approx(self.totals.high_water_bytes.unwrap_or(0)) * 1.15;
             window.most_bytes = whole.min(high);
         }
         window

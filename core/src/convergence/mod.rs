@@ -4,11 +4,15 @@
 //! an iteration) and falls between two of them: a saw-tooth. Progress is therefore measured at syncs, and every rise
 //! is kept and shown. This module never decides about the guest's safety: control does, and does not ask it.
 
+mod totals;
+
 use alloc::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
+
+pub use totals::{SyncReport, SyncTotals};
 
 /// QEMU measures no dirty rate over less than this.
 const FIRST_RATE_MS: u64 = 1_000;
@@ -83,10 +87,7 @@ pub struct Convergence {
     latest: Option<(Instant, Statistics)>,
     concluded: bool,
     syncs: VecDeque<Sync>,
-    low_water_bytes: Option<u64>,
-    high_water_bytes: Option<u64>,
-    regressions: u64,
-    gains: u64,
+    totals: SyncTotals,
 }
 
 impl Convergence {
@@ -114,7 +115,7 @@ impl Convergence {
             dirty_rate_bytes_per_second: statistics.dirty_rate_bytes_per_second(),
             bandwidth_bytes_per_second: statistics.bandwidth_bytes_per_second,
         };
-        self.keep(sync, previous.is_none());
+        self.keep(sync);
         Some(sync)
     }
 
@@ -143,44 +144,18 @@ impl Convergence {
         self.syncs.iter()
     }
 
-    /// Least remaining memory at any sync after the first pass: how close the copy has come.
+    /// What all syncs come to that were seen, those that are no longer kept included.
     #[must_use]
-    pub fn low_water_bytes(&self) -> Option<u64> {
-        self.low_water_bytes
+    pub fn totals(&self) -> SyncTotals {
+        self.totals
     }
 
-    /// Most remaining memory at any sync after the first pass: how far it was thrown back.
-    #[must_use]
-    pub fn high_water_bytes(&self) -> Option<u64> {
-        self.high_water_bytes
-    }
-
-    /// Syncs at which the remaining memory rose over what was left just before.
-    #[must_use]
-    pub fn regressions(&self) -> u64 {
-        self.regressions
-    }
-
-    /// Syncs at which more remained than at the sync before: the guest gained on the copy.
-    #[must_use]
-    pub fn gains(&self) -> u64 {
-        self.gains
-    }
-
-    fn keep(&mut self, sync: Sync, first: bool) {
+    fn keep(&mut self, sync: Sync) {
         if self.syncs.len() == SYNCS_KEPT {
             self.syncs.pop_front();
         }
         self.syncs.push_back(sync);
-        self.regressions += u64::from(sync.rise_bytes > 0);
-        self.gains += u64::from(sync.above_previous);
-        if first {
-            // The first sync marks the whole memory dirty: it says nothing about the guest.
-            return;
-        }
-        let remaining = sync.memory_remaining_bytes;
-        self.low_water_bytes = Some(self.low_water_bytes.map_or(remaining, |low| low.min(remaining)));
-        self.high_water_bytes = Some(self.high_water_bytes.map_or(remaining, |high| high.max(remaining)));
+        self.totals = self.totals.with(&sync);
     }
 }
 
@@ -253,9 +228,10 @@ mod tests {
             .collect();
         assert_eq!(syncs.len(), 4);
         assert_eq!(syncs.iter().map(|sync| sync.rise_bytes).collect::<std::vec::Vec<_>>(), [0, 300, 550, 10]);
-        assert_eq!(curve.regressions(), 3);
-        assert_eq!(curve.gains(), 1, "only the third sync lies above the one before");
-        assert_eq!((curve.low_water_bytes(), curve.high_water_bytes()), (Some(30), Some(600)));
+        let totals = curve.totals();
+        assert_eq!((totals.syncs_seen, totals.syncs_unseen, totals.regressions), (4, 0, 3));
+        assert_eq!(totals.gains, 1, "only the third sync lies above the one before");
+        assert_eq!((totals.low_water_bytes, totals.high_water_bytes), (Some(30), Some(600)));
     }
 
     #[test]
@@ -273,6 +249,7 @@ mod tests {
         curve.observe(Instant::BEGIN, &look(1, 10));
         let sync = curve.observe(Instant::BEGIN, &look(5, 8)).unwrap();
         assert_eq!(sync.unseen, 3);
+        assert_eq!(curve.totals().syncs_unseen, 3);
     }
 
     #[test]
@@ -311,11 +288,13 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_syncs_is_bounded() {
+    fn memory_of_syncs_is_bounded_and_totals_are_of_all() {
         let mut curve = Convergence::default();
         for iteration in 1..=2 * SYNCS_KEPT as u64 {
             curve.observe(Instant::BEGIN, &look(iteration, iteration));
         }
         assert_eq!(curve.syncs().len(), SYNCS_KEPT);
+        assert_eq!(curve.totals().syncs_seen, 2 * SYNCS_KEPT as u64);
+        assert_eq!(curve.totals().low_water_bytes, Some(2));
     }
 }

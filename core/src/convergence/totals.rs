@@ -1,0 +1,89 @@
+//! What all syncs come to: the one fold of them. Whoever shows a migration shows this and counts nothing itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::Sync;
+
+/// What the syncs come to that were seen so far, since the migration began or was taken over from a driver whose journal does
+/// not replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncTotals {
+    /// Syncs that were seen.
+    pub syncs_seen: u64,
+    /// Syncs that happened between two looks and were not seen.
+    pub syncs_unseen: u64,
+    /// Syncs at which the remaining memory rose over what was left just before.
+    pub regressions: u64,
+    /// Syncs at which more remained than at the sync before: the guest gained on the copy.
+    pub gains: u64,
+    /// Least remaining memory at any sync after the first pass: how close the copy has come.
+    pub low_water_bytes: Option<u64>,
+    /// Most remaining memory at any sync after the first pass: how far it was thrown back.
+    pub high_water_bytes: Option<u64>,
+}
+
+/// A sync with what all syncs up to it come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncReport {
+    /// The sync.
+    #[serde(flatten)]
+    pub sync: Sync,
+    /// The totals after it; `None` in an event that an earlier release wrote.
+    #[serde(default)]
+    pub totals: Option<SyncTotals>,
+}
+
+impl SyncTotals {
+    /// These totals after one more sync.
+    #[must_use]
+    pub fn with(self, sync: &Sync) -> Self {
+        let remaining = sync.memory_remaining_bytes;
+        // The first sync marks the whole memory dirty: it says nothing about the guest.
+        let is_first = self.syncs_seen == 0;
+        let mark = |water: Option<u64>, of: fn(u64, u64) -> u64| {
+            if is_first { None } else { Some(water.map_or(remaining, |water| of(water, remaining))) }
+        };
+        Self {
+            syncs_seen: self.syncs_seen + 1,
+            syncs_unseen: self.syncs_unseen.saturating_add(sync.unseen),
+            regressions: self.regressions + u64::from(sync.rise_bytes > 0),
+            gains: self.gains + u64::from(sync.above_previous),
+            low_water_bytes: mark(self.low_water_bytes, u64::min),
+            high_water_bytes: mark(self.high_water_bytes, u64::max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    const SYNC: Sync = Sync {
+        at: Instant::BEGIN,
+        iteration: 2,
+        unseen: 1,
+        memory_remaining_bytes: 4096,
+        disk_remaining_bytes: 0,
+        rise_bytes: 4096,
+        above_previous: true,
+        dirty_rate_bytes_per_second: None,
+        bandwidth_bytes_per_second: Some(1 << 20),
+    };
+
+    #[test]
+    fn the_document_of_a_sync_only_gains_the_totals() {
+        let totals = SyncTotals::default().with(&SYNC);
+        let written = serde_json::to_value(SyncReport { sync: SYNC, totals: Some(totals) }).unwrap();
+        let mut fields = written.as_object().unwrap().clone();
+        assert_eq!(fields.remove("totals"), Some(serde_json::to_value(totals).unwrap()));
+        assert_eq!(serde_json::Value::Object(fields), serde_json::to_value(SYNC).unwrap());
+    }
+
+    #[test]
+    fn a_sync_of_an_earlier_release_has_no_totals_rather_than_zeros() {
+        let earlier = serde_json::to_string(&SYNC).unwrap();
+        let read: SyncReport = serde_json::from_str(&earlier).unwrap();
+        assert_eq!(read, SyncReport { sync: SYNC, totals: None });
+    }
+}

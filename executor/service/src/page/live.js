@@ -8,6 +8,8 @@ const $ = (id) => document.getElementById(id);
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
 const POINTS_KEPT = 4000;
+// Before the first sync.
+const NO_SYNC = { regressions: 0, gains: 0, low_water_bytes: null, high_water_bytes: null };
 
 let present = null;
 
@@ -57,7 +59,7 @@ export async function open(id, ended) {
 
 // As it was before its first event.
 function reset(live) {
-  Object.assign(live, { points: [], rates: [], syncs: [], low: null, high: null, phase: null, seen: {}, owner: "source", now: null, numbers: undefined, outcome: null, dirty: false });
+  Object.assign(live, { points: [], rates: [], totals: NO_SYNC, phase: null, seen: {}, owner: "source", now: null, numbers: undefined, outcome: null, dirty: false });
   for (const place of ["story", "syncs", "findings", "standing"]) $(place).replaceChildren();
 }
 
@@ -90,19 +92,17 @@ function look(live, at, numbers) {
 }
 
 function sync(live, at, what) {
-  const first = live.syncs.length === 0;
-  live.syncs.push({ at, ...what });
+  live.totals = what.totals ?? earlier(live.migration);
   live.points.push({ at, memory: what.memory_remaining_bytes, disk: what.disk_remaining_bytes, rise: what.rise_bytes > 0, gain: what.above_previous });
-  if (!first) {
-    live.low = Math.min(live.low ?? Infinity, what.memory_remaining_bytes);
-    live.high = Math.max(live.high ?? 0, what.memory_remaining_bytes);
-  }
   const row = $("syncs").insertRow();
   for (const text of [what.iteration, duration(Math.round(at * 1000)), bytes(what.memory_remaining_bytes), bytes(what.disk_remaining_bytes),
     bytes(what.rise_bytes), rate(what.dirty_rate_bytes_per_second), rate(what.bandwidth_bytes_per_second)]) row.insertCell().textContent = text;
 }
 
 const OWNER_OF = { switching_over: "handing_over", postcopy: "destination", recovering: "destination", completing: "being_found_out", resolving: "being_found_out" };
+
+// Events that an earlier release stored have no totals: those of its document, or nothing where it has none of them either.
+const earlier = ({ account }) => (account?.syncs_seen > 0 ? account : null);
 
 function phase(live, name) {
   live.phase = name;
@@ -150,20 +150,20 @@ function standing({ phase, seen }) {
 }
 
 function draw(live) {
-  const { numbers, syncs, points, rates } = live;
+  const { numbers, points, rates, totals } = live;
+  const { low_water_bytes: low, high_water_bytes: high } = totals ?? NO_SYNC;
   if (!live.outcome) {
     $("standing").textContent = standing(live);
     $("doubt").hidden = live.phase !== "resolving";
   }
-  const regressions = syncs.filter((one) => one.rise_bytes > 0).length;
   const figures = [
     ["Guest owned by", OWNERS[live.owner] ?? live.owner],
     ...["source", "destination"].filter((side) => live.seen[side]).map((side) => [`Seen on the ${side}`, plain(live.seen[side])]),
     ["Memory left", bytes(numbers?.memory_remaining_bytes)],
     ["Disk left", bytes(numbers?.disk_remaining_bytes)],
     ["Iteration", numbers?.iteration ?? "none yet"],
-    ["Regressions", `${regressions}, of which ${syncs.filter((one) => one.above_previous).length} above the sync before`],
-    ["Low and high water", live.low === null ? "none yet" : `${bytes(live.low)}, ${bytes(live.high)}`],
+    ["Regressions", totals ? `${totals.regressions}, of which ${totals.gains} above the sync before` : "not known"],
+    ["Low and high water", low === null ? (totals ? "none yet" : "not known") : `${bytes(low)}, ${bytes(high)}`],
     ["Dirty rate", rate(rates.at(-1)?.dirty)],
     ["Bandwidth", rate(rates.at(-1)?.bandwidth)],
     ["Expected downtime", duration(numbers?.downtime_ms)],
@@ -182,9 +182,9 @@ function draw(live) {
   const only = (wanted) => points.map((point) => (wanted(point) ? point.memory / GIB : null));
   const mark = (level) => at.map(() => (level === null ? null : level / GIB));
   live.charts.remaining.setData([at, points.map((point) => point.memory / GIB), points.map((point) => point.disk / GIB),
-    only((point) => point.rise && !point.gain), only((point) => point.gain), mark(live.low), mark(live.high)]);
+    only((point) => point.rise && !point.gain), only((point) => point.gain), mark(low), mark(high)]);
   live.charts.rates.setData([rates.map((one) => one.at), rates.map((one) => product(one.dirty, 1 / MIB)), rates.map((one) => product(one.bandwidth, 1 / MIB))]);
-  $("remaining-words").textContent = `${bytes(numbers?.memory_remaining_bytes)} of memory left after ${numbers?.iteration ?? 0} syncs, with ${regressions} regressions.`;
+  $("remaining-words").textContent = `${bytes(numbers?.memory_remaining_bytes)} of memory left after ${numbers?.iteration ?? 0} syncs, with ${totals?.regressions ?? "an unknown number of"} regressions.`;
   $("rates-words").textContent = `Dirty rate: ${rate(rates.at(-1)?.dirty)}; bandwidth: ${rate(rates.at(-1)?.bandwidth)}.`;
 }
 

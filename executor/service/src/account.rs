@@ -95,7 +95,7 @@ impl Account {
 }
 
 /// Who owns the guest in a phase; none where that depends on how the phase was come to.
-fn owner(phase: PhaseName) -> Option<Owner> {
+pub(super) fn owner(phase: PhaseName) -> Option<Owner> {
     match phase {
         PhaseName::Validating | PhaseName::Preparing | PhaseName::Precopy | PhaseName::RollingBack => {
             Some(Owner::Source)

@@ -3,5 +3,6 @@
 //! It must never say more than was observed, and no text of a guest or hypervisor reaches a terminal unchecked.
 
 pub mod closing;
+pub mod phases;
 pub mod units;
 pub mod words;

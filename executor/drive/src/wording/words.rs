@@ -3,8 +3,9 @@
 //! Names and messages come from guests and hypervisors: none may reach a terminal with its control characters.
 
 use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
-use whimbrel_core::{CancelAnswer, Event, Finding, PhaseName, Recovery, Severity, Side, Spec, Verdict};
+use whimbrel_core::{CancelAnswer, Event, Finding, Recovery, Severity, Side, Spec, Verdict};
 
+use super::phases;
 use super::units::{mib, seconds};
 
 /// Who takes part, as people call them.
@@ -70,7 +71,7 @@ impl Told {
 pub fn tell(event: &Event, names: &Names) -> Vec<Told> {
     let one = |tag: &str, text: String| vec![Told::new(tag, text)];
     match event {
-        Event::Phase(phase) => one("phase", phase_words(*phase, names)),
+        Event::Phase(phase) => one("phase", phases::told(*phase, names)),
         Event::Judged(verdict) => judged(verdict),
         Event::Progress(statistics) => one("progress", progress(statistics)),
         Event::Sync(seen) => vec![Told::new(format!("sync {}", seen.sync.iteration), sync_words(seen))],
@@ -79,38 +80,6 @@ pub fn tell(event: &Event, names: &Names) -> Vec<Told> {
         Event::Seen(side, state) => one("seen", format!("{} on {}: {state}", names.guest, names.side(*side))),
         Event::Recovered(recovery) => one("put back", recovered(*recovery, names)),
         Event::Ended(outcome) => one("outcome", outcome.ending.to_string()),
-    }
-}
-
-/// Who has the guest while the migration is in this phase, as a sentence without its full stop.
-pub fn owner(phase: PhaseName, names: &Names) -> String {
-    let Names { guest, source, destination, .. } = names;
-    match phase {
-        PhaseName::Validating | PhaseName::Preparing | PhaseName::Precopy if names.is_offline => {
-            format!("{guest} is off, and defined on {source}")
-        }
-        PhaseName::Validating | PhaseName::Preparing | PhaseName::Precopy => {
-            format!("{guest} is on {source}")
-        }
-        PhaseName::Postcopy => {
-            format!("{guest} runs on {destination}, and its memory follows from {source}")
-        }
-        PhaseName::SwitchingOver => {
-            format!("{guest} stands still on {source} while {destination} takes over")
-        }
-        PhaseName::Completing => {
-            format!("{guest} is said to be on {destination}; both hosts are being looked at")
-        }
-        PhaseName::RollingBack => format!("{guest} stays on {source}"),
-        PhaseName::Resolving => {
-            format!("which host has {guest} is not known yet; both are being looked at, neither is touched")
-        }
-        PhaseName::Recovering => {
-            format!(
-                "{guest} runs on {destination} until it needs memory that is still on {source}: the two are cut off"
-            )
-        }
-        PhaseName::Done => format!("the migration of {guest} is over"),
     }
 }
 
@@ -158,32 +127,6 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     }
     lines.push(rest.into_iter().collect());
     lines
-}
-
-fn phase_words(phase: PhaseName, names: &Names) -> String {
-    let (guest, owner) = (&names.guest, owner(phase, names));
-    match phase {
-        PhaseName::Validating => format!("{phase}: {guest} and both hosts are asked, nothing is changed"),
-        PhaseName::Preparing => {
-            format!("{phase}: settings of {guest} are changed, with their undo on record")
-        }
-        PhaseName::Precopy if names.is_offline => {
-            format!(
-                "{phase}: the definition of {guest} is copied to {}, no memory; {owner}",
-                names.destination
-            )
-        }
-        PhaseName::Precopy => format!("{phase}: memory is copied while {owner}"),
-        PhaseName::RollingBack => format!("{phase}: {owner} and what was changed is put back"),
-        PhaseName::Postcopy
-        | PhaseName::SwitchingOver
-        | PhaseName::Completing
-        | PhaseName::Resolving
-        | PhaseName::Recovering => {
-            format!("{phase}: {owner}")
-        }
-        PhaseName::Done => phase.to_string(),
-    }
 }
 
 fn judged(verdict: &Verdict) -> Vec<Told> {
@@ -292,16 +235,6 @@ mod tests {
         assert_eq!(host_of("qemu:///system"), "qemu:///system");
         let two_ports = Spec::new("web", "qemu+tcp://host:1/system", "qemu+tcp://host:2/system");
         assert_eq!(Names::of(&two_ports).destination, "qemu+tcp://host:2/system");
-    }
-
-    #[test]
-    fn an_offline_migration_copies_a_definition_and_no_memory() {
-        let mut spec = Spec::new("web", "qemu+tcp://alpha/system", "qemu+tcp://beta/system");
-        spec.ways.offline = true;
-        assert_eq!(
-            phase_words(PhaseName::Precopy, &Names::of(&spec)),
-            "pre-copy: the definition of `web` is copied to beta, no memory; `web` is off, and defined on alpha"
-        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // One migration as it happens, or as it happened: drawn from its events, which are the same in both cases.
 
-import { abort_command, bytes, duration, plain, rate, sentence, OWNERS, PHASES } from "./words.js";
+import { PHASES } from "./phases.js";
+import { abort_command, bytes, duration, plain, rate, sentence, OWNERS } from "./words.js";
 import { ask, command, read, Problem, Unanswered } from "./service.js";
 import { watch } from "./events.js";
 
@@ -99,14 +100,12 @@ function sync(live, at, what) {
     bytes(what.rise_bytes), rate(what.dirty_rate_bytes_per_second), rate(what.bandwidth_bytes_per_second)]) row.insertCell().textContent = text;
 }
 
-const OWNER_OF = { switching_over: "handing_over", postcopy: "destination", recovering: "destination", completing: "being_found_out", resolving: "being_found_out" };
-
 // Events that an earlier release stored have no totals: those of its document, or nothing where it has none of them either.
 const earlier = ({ account }) => (account?.syncs_seen > 0 ? account : null);
 
 function phase(live, name) {
   live.phase = name;
-  if (name !== "done") live.owner = OWNER_OF[name] ?? "source";
+  live.owner = PHASES[name]?.owner ?? live.owner;
 }
 
 function findings(list) {
@@ -145,7 +144,7 @@ function tell(at, words) {
 
 // What it stands at; the worst that can be seen is said first.
 function standing({ phase, seen }) {
-  const words = PHASES[phase] ?? "";
+  const words = PHASES[phase]?.description ?? "";
   return seen.source === "running" && seen.destination === "running" ? `TWO COPIES RUN: end neither before you have read what to do; ${words}` : words;
 }
 

@@ -1,4 +1,6 @@
-// Numbers and states in words. Nothing here looks at the page.
+// Numbers and states in words. Nothing here looks at the page. The words of the phases are the program's: it makes phases.js.
+
+import { PHASES } from "./phases.js";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
@@ -23,19 +25,6 @@ export function duration(ms) {
   if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
 }
-
-export const PHASES = {
-  validating: "checking: nothing is changed",
-  preparing: "preparing: settings are changed, each with its undo on record",
-  precopy: "copying to the destination; the guest stays on the source meanwhile",
-  postcopy: "the guest runs on the destination, and its memory follows",
-  switching_over: "handing over: the guest stands still",
-  completing: "making sure where the guest is",
-  rolling_back: "the guest stays on the source; what was changed is put back",
-  resolving: "in doubt: both hosts are looked at before anything is done",
-  recovering: "post-copy lost its connection: it is made to go on",
-  done: "over",
-};
 
 export const OWNERS = {
   source: "the source",
@@ -78,7 +67,7 @@ export const plain = (word) => String(word).replaceAll("_", " ");
 export function sentence(event) {
   const [[kind, what]] = Object.entries(event);
   switch (kind) {
-    case "phase": return PHASES[what] ?? plain(what);
+    case "phase": return PHASES[what]?.description ?? plain(what);
     case "judged": return what.findings.length === 0 ? "no rule stands against it" : `${what.findings.length} findings`;
     case "sync":
       if (what.above_previous) return `sync ${what.iteration}: ${bytes(what.memory_remaining_bytes)} left, more than at the sync before`;

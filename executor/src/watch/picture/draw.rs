@@ -12,8 +12,8 @@ use whimbrel_core::PhaseName;
 use super::plot::{Curve, Level, Plot, Sign};
 use super::state::PictureState;
 use whimbrel_drive::wording::closing;
+use whimbrel_drive::wording::phases::owner;
 use whimbrel_drive::wording::units::{approx, short, span};
-use whimbrel_drive::wording::words::owner;
 
 /// The sign of a regression after which more remained than at the sync before.
 const GAINED: &str = "▲";

@@ -14,7 +14,10 @@ mod driver;
 mod error;
 mod event;
 mod host_driver;
+mod hypervisor;
+mod job;
 mod known_hosts;
+mod link;
 mod numbered;
 mod parameters;
 mod state;
@@ -37,3 +40,8 @@ pub use versions::Version;
 
 #[cfg(test)]
 mod tests;
+
+/// What a mutex holds, also after a thread has panicked with it: nothing here is left half-changed.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -22,9 +22,9 @@ pub(super) fn facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtE
             disk.busy = job.ok().map(str::to_owned);
         }
     }
-    let job = crate::driver::job_of(domain);
+    let job = crate::job::job(domain);
     guest.job = job.ok().map(|job| match job {
-        Some(job) if crate::driver::is_active_job(&job) => "active".to_owned(),
+        Some(job) if crate::job::is_active(&job) => "active".to_owned(),
         _ => String::new(),
     });
     Ok(guest)

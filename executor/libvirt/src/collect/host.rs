@@ -18,7 +18,7 @@ pub(super) fn facts(
     let mut host = Host {
         uri: uri.to_owned(),
         name: connection.hostname()?,
-        hypervisor: crate::driver::hypervisor(uri),
+        hypervisor: crate::hypervisor::hypervisor(uri),
         hypervisor_version: connection.hypervisor_version().map(Version::to_number).unwrap_or_default(),
         library_version: connection.library_version().map(Version::to_number).unwrap_or_default(),
         free_memory_kib: connection.free_memory_bytes().ok().map(|bytes| bytes >> 10),

@@ -18,8 +18,8 @@ use whimbrel_facts::xml;
 use whimbrel_facts::{Attribute, DiskStorage, Domain as Guest, Facts, Request};
 
 use super::documents::unreadable;
-use super::driver::Link;
 use super::{Connection, LibvirtError, XmlView};
+use crate::link::Link;
 use whimbrel_drive::copying;
 use whimbrel_drive::hosts::{Ends as Uris, Inquiry};
 

@@ -5,7 +5,7 @@ use whimbrel_core::{Failure, Fault, Side};
 
 use super::Hosts;
 use super::failure::{call_failure, failure};
-use super::lock;
+use crate::lock;
 use crate::{Connection, Domain, MigrateFlags, MigrateParameters, versions};
 use whimbrel_drive::CallPermit;
 

@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 
 use whimbrel_core::{Failure, Fault, Side};
 
+use super::Hosts;
 use super::claims::Claim;
 use super::failure::failure;
-use super::{Hosts, lock};
 use crate::collect::{self, users};
+use crate::lock;
 use crate::xml_text::escaped;
-use crate::{Connection, ErrorCode, LibvirtError};
+use crate::{Connection, LibvirtError};
 use whimbrel_drive::copying::{CopiedDisk, request};
 
 impl Hosts {

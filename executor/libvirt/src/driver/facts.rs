@@ -35,11 +35,7 @@ impl Hosts {
 
     /// From now on this host is the only one that the link accepts. One without a UUID cannot be told from another.
     fn pin(&self, side: Side, connection: &Connection) -> Result<(), Failure> {
-        let uuid = match connection.host_uuid() {
-            Ok(uuid) => uuid,
-            Err(error) if error.code == ErrorCode::XmlError => String::new(),
-            Err(error) => return Err(failure(side, &error)),
-        };
+        let uuid = connection.host_uuid().map_err(|error| failure(side, &error))?.unwrap_or_default();
         self.link(side).pin(&uuid).map_err(|error| failure(side, &error))
     }
 
@@ -106,21 +102,4 @@ fn no_such_guest(name: &str, source: &Connection) -> String {
         return format!("no guest `{name}`, and no other guest runs there");
     }
     format!("no guest `{name}`; running there: {}", there.join(", "))
-}
-
-/// The driver part of a connection URI names the kind of hypervisor.
-pub(crate) fn hypervisor(uri: &str) -> String {
-    let scheme = uri.split(':').next().unwrap_or_default();
-    scheme.split('+').next().unwrap_or_default().to_ascii_uppercase()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_uri_names_its_kind_of_hypervisor() {
-        assert_eq!(hypervisor("qemu+tcp://beta/system"), "QEMU");
-        assert_eq!(hypervisor("qemu:///system"), "QEMU");
-    }
 }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::lock;
+use crate::lock;
 use whimbrel_drive::panics;
 
 type Work = Box<dyn FnOnce() + Send>;

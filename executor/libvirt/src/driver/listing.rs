@@ -1,7 +1,7 @@
 //! A host and its guests, as its daemon lists them. Nothing is changed.
 
-use super::facts::hypervisor;
-use super::link::Link;
+use crate::hypervisor::hypervisor;
+use crate::link::Link;
 use crate::{Domain, LibvirtError, XmlView, documents};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
 use whimbrel_drive::running::guest_run;

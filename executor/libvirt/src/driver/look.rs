@@ -3,9 +3,8 @@
 use whimbrel_core::{CopyState, Side};
 
 use super::Hosts;
-use crate::{
-    Domain, ErrorCode, JobOperation, JobStatistics, JobType, LibvirtError, PausedReason, RunningReason, State,
-};
+use crate::job::{is_active, job};
+use crate::{Domain, ErrorCode, JobOperation, JobStatistics, JobType, PausedReason, RunningReason, State};
 
 impl Hosts {
     /// Looks at the copy on one host. What cannot be seen is not known: no failure is taken for an absence.
@@ -31,31 +30,9 @@ impl Hosts {
     }
 }
 
-/// The job that works on a guest. One that is off has none: libvirt answers such a query with an error, which must not be
-/// taken for a failure. Source: libvirt, `qemuDomainGetJobStats`, "domain is not running".
-///
-/// # Errors
-/// Whatever libvirt reports about a guest that is not off.
-pub(crate) fn job(domain: &Domain) -> Result<Option<JobStatistics>, LibvirtError> {
-    match domain.job_statistics() {
-        Err(error) if error.code == ErrorCode::OperationInvalid => {
-            if domain.state()?.is_active() {
-                Err(error)
-            } else {
-                Ok(None)
-            }
-        }
-        job => job,
-    }
-}
-
 /// Whether this is a job that sends the guest away.
 pub(super) fn is_outgoing(job: &JobStatistics) -> bool {
     is_active(job) && job.operation.is_none_or(|operation| operation == JobOperation::MigrationOut)
-}
-
-pub(crate) fn is_active(job: &JobStatistics) -> bool {
-    matches!(job.job, Some(JobType::Bounded | JobType::Unbounded))
 }
 
 const fn is_half(state: State) -> bool {

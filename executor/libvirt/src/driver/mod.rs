@@ -13,7 +13,6 @@ mod copies;
 mod facts;
 mod failure;
 mod lane;
-mod link;
 mod listing;
 mod look;
 mod owner;
@@ -23,7 +22,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::convergence::Statistics;
@@ -32,16 +31,16 @@ use whimbrel_core::{
     Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Outcome, Side,
 };
 
-pub(super) use self::facts::hypervisor;
 use self::failure::failure;
 use self::lane::{Lane, Panics};
-pub(super) use self::link::Link;
 pub use self::listing::inventory;
-pub(super) use self::look::{is_active as is_active_job, job as job_of};
 use super::{
     Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
     Subscription, Suspended,
 };
+use crate::job::{is_active, job};
+use crate::link::Link;
+use crate::lock;
 use whimbrel_drive::hosts::{Assignment, Ends, Route};
 use whimbrel_drive::owner::Owner;
 use whimbrel_drive::{CallPermits, Message, Port, Withdrawn};
@@ -336,7 +335,7 @@ impl Hosts {
         }
         let statistics = self
             .domain(Side::Source)
-            .and_then(|domain| look::job(&domain))
+            .and_then(|domain| job(&domain))
             .map_err(|error| failure(Side::Source, &error))?;
         Ok(match statistics {
             Some(statistics) if look::is_outgoing(&statistics) => {
@@ -374,7 +373,7 @@ impl Hosts {
     fn abort(&self) -> Result<(), Failure> {
         let abort = || {
             let domain = self.domain(Side::Source)?;
-            match look::job(&domain)? {
+            match job(&domain)? {
                 Some(job) if look::is_outgoing(&job) => domain.abort_job().map(|()| true),
                 Some(_) | None => Ok(false),
             }
@@ -384,10 +383,10 @@ impl Hosts {
     }
 
     fn refuse_if_busy(&self) -> Result<(), Failure> {
-        let job = self.domain(Side::Source).and_then(|domain| look::job(&domain));
+        let job = self.domain(Side::Source).and_then(|domain| job(&domain));
         let job = job.map_err(|error| failure(Side::Source, &error))?;
         match job {
-            Some(job) if look::is_active(&job) => {
+            Some(job) if is_active(&job) => {
                 Err(Failure::new(Fault::Refused, "another job has begun to work on the guest"))
             }
             Some(_) | None => Ok(()),
@@ -396,10 +395,6 @@ impl Hosts {
 }
 
 /// A lock that a panicking thread held is still good: what it guards is replaced whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn unreachable(side: Side) -> Fault {
     match side {
         Side::Source => Fault::SourceUnreachable,

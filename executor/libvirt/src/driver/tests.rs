@@ -5,9 +5,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use whimbrel_core::{Ending, Failure};
 
-use super::link::Reached;
 use super::*;
 use crate::Description;
+use crate::link::Reached;
 use whimbrel_drive::uri::{HostUri, Origin};
 
 const DEFAULT: &str = "test:///default";

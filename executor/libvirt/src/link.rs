@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use whimbrel_core::Side;
 
-use super::lock;
+use crate::lock;
 use crate::{Connection, ErrorCode, LibvirtError, known_hosts};
 use whimbrel_drive::uri::HostUri;
 
@@ -36,18 +36,18 @@ pub(crate) struct Link {
 }
 
 /// Opens a connection within [`CONNECT_PATIENCE`] and reads which host it leads to.
-pub(super) type Opener = fn(&HostUri) -> Result<Reached, LibvirtError>;
+pub(crate) type Opener = fn(&HostUri) -> Result<Reached, LibvirtError>;
 
 /// A connection, and the UUID of the host that it leads to; `None` where its driver reports none.
 #[derive(Clone, Debug)]
-pub(super) struct Reached {
-    pub(super) connection: Connection,
-    pub(super) host: Option<String>,
+pub(crate) struct Reached {
+    pub(crate) connection: Connection,
+    pub(crate) host: Option<String>,
 }
 
 impl Link {
     /// The link to the host of `guest` on this side. Nothing is connected to yet.
-    pub(super) fn new(uri: HostUri, side: Side, guest: &str) -> Self {
+    pub(crate) fn new(uri: HostUri, side: Side, guest: &str) -> Self {
         Self {
             uri,
             role: format!("the {side} of `{guest}`"),
@@ -60,12 +60,12 @@ impl Link {
 
     /// The same, opened otherwise.
     #[cfg(test)]
-    pub(super) fn opened_by(self, open: Opener) -> Self {
+    pub(crate) fn opened_by(self, open: Opener) -> Self {
         Self { open, ..self }
     }
 
     /// The URI that it opens.
-    pub(super) fn uri(&self) -> &HostUri {
+    pub(crate) fn uri(&self) -> &HostUri {
         &self.uri
     }
 
@@ -73,7 +73,7 @@ impl Link {
     ///
     /// # Errors
     /// When another host was pinned before.
-    pub(super) fn pin(&self, host: &str) -> Result<(), LibvirtError> {
+    pub(crate) fn pin(&self, host: &str) -> Result<(), LibvirtError> {
         let pinned = self.pin.get_or_init(|| host.to_ascii_lowercase());
         if pinned.eq_ignore_ascii_case(host) { Ok(()) } else { Err(self.another_host(Some(host), pinned)) }
     }
@@ -82,7 +82,7 @@ impl Link {
     ///
     /// # Errors
     /// When the host cannot be reached, or another host answers.
-    pub(super) fn connection(&self) -> Result<Connection, LibvirtError> {
+    pub(crate) fn connection(&self) -> Result<Connection, LibvirtError> {
         if let Some(connection) = self.present() {
             return Ok(connection);
         }
@@ -93,7 +93,7 @@ impl Link {
     }
 
     /// The connection that is there, if it is alive and leads to the pinned host.
-    pub(super) fn present(&self) -> Option<Connection> {
+    pub(crate) fn present(&self) -> Option<Connection> {
         let present = lock(&self.present).clone()?;
         // It may have been made before the host was pinned.
         let is_good = present.connection.is_alive() == Ok(true) && self.verify(&present).is_ok();
@@ -105,12 +105,12 @@ impl Link {
     ///
     /// # Errors
     /// As [`connection`](Self::connection).
-    pub(super) fn separate(&self) -> Result<Connection, LibvirtError> {
+    pub(crate) fn separate(&self) -> Result<Connection, LibvirtError> {
         self.reach_pinned().map(|reached| reached.connection)
     }
 
     /// The last host that answered here without being the pinned one, in words for the operator.
-    pub(super) fn stranger(&self) -> Option<String> {
+    pub(crate) fn stranger(&self) -> Option<String> {
         lock(&self.stranger).clone()
     }
 

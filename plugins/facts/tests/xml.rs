@@ -157,6 +157,8 @@ fn hostile_documents_are_refused() {
     assert!(domain(&hidden).is_err());
     let large = format!("<domain><name>{}</name></domain>", "a".repeat(17 << 20));
     assert!(matches!(domain(&large), Err(XmlError::TooLarge(_))));
+    let many = format!("<domain>{}</domain>", "<a/>".repeat((1 << 20) + 1));
+    assert!(matches!(domain(&many), Err(XmlError::Malformed(_))));
     assert!(matches!(domain("<network/>"), Err(XmlError::Other { wanted: "domain", .. })));
     for broken in ["", "<", "<domain>", "text", "<domain></network>"] {
         assert!(matches!(domain(broken), Err(XmlError::Malformed(_))), "{broken}");

@@ -6,6 +6,7 @@ use whimbrel_core::PhaseName;
 use super::words::Names;
 
 /// Who has the guest while the migration is in this phase, as a sentence without its full stop.
+#[must_use]
 pub fn owner(phase: PhaseName, names: &Names) -> String {
     let Names { guest, source, destination, .. } = names;
     match phase {

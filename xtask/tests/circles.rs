@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use xtask::Tree;
 
@@ -45,7 +46,8 @@ fn imports(tree: &Tree, source: &str, exports: &BTreeMap<&str, &str>) -> Imports
     let files: Vec<_> = tree
         .texts()
         .filter_map(|(path, text)| Some((path.strip_prefix(source)?, text)))
-        .filter(|(path, _)| path.ends_with(".rs") && !matches!(*path, "lib.rs" | "main.rs"))
+        .filter(|(path, _)| Path::new(path).extension().is_some_and(|end| end == "rs"))
+        .filter(|(path, _)| !matches!(*path, "lib.rs" | "main.rs"))
         .collect();
     let module_of = |path: &str| path.split(['/', '.']).next().unwrap_or_default().to_owned();
     let modules: BTreeSet<String> = files.iter().map(|(path, _)| module_of(path)).collect();

@@ -35,7 +35,7 @@ pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) ->
     let user = "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin";
     put(folder, "etc/passwd", &at_home(&with_lines("/etc/passwd", &[user])?, &folder.join("root")))?;
     // Nobody but root, and root with the lab's own password; the machine's passwords are not for its guests' hosts.
-    put(folder, "etc/shadow", &format!("root:{}:20000:0:99999:7:::\nsshd:!:20000::::::\n", PASSWORD_DIGEST))?;
+    put(folder, "etc/shadow", &format!("root:{PASSWORD_DIGEST}:20000:0:99999:7:::\nsshd:!:20000::::::\n"))?;
     put(folder, "var/log/btmp", "")?;
     put(folder, "etc/group", &with_lines("/etc/group", &["libvirt-qemu:x:64055:", "kvm:x:64056:"])?)
 }

@@ -25,6 +25,12 @@ pub struct Acks<E> {
 #[derive(Debug)]
 pub struct Stopped;
 
+impl<E> Default for Acks<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<E> Acks<E> {
     /// Nothing is handed over yet.
     #[must_use]
@@ -34,6 +40,9 @@ impl<E> Acks<E> {
 
     /// Hands a record over with what acknowledges it, and waits until it is durable: at most for `bound`, and not at all
     /// while an earlier one is late.
+    ///
+    /// # Errors
+    /// [`Stopped`] when nobody acknowledges any more.
     pub fn hand_over(
         &mut self,
         bound: Duration,
@@ -50,6 +59,9 @@ impl<E> Acks<E> {
     }
 
     /// Waits until all are durable: at most for `bound`, where there is one. Whether they are.
+    ///
+    /// # Errors
+    /// As for [`hand_over`](Self::hand_over).
     pub fn finish(&mut self, bound: Option<Duration>) -> Result<(bool, Result<(), E>), Stopped> {
         let result = self.wait(bound)?;
         Ok((self.waiting.is_empty(), result))

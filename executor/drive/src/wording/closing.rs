@@ -65,6 +65,7 @@ fn figures(outcome: &Outcome) -> Option<String> {
 }
 
 /// Where the guest is: one sentence with its full stop.
+#[must_use]
 pub fn headline(outcome: &Outcome, names: &Names) -> String {
     let Names { guest, source, destination, .. } = names;
     match outcome.guest {

@@ -8,6 +8,7 @@ use whimbrel_core::Instant;
 const MIB: u64 = 1 << 20;
 
 /// Mebibytes with one decimal, for example `432.0`. What is less than a tenth, but not nothing, is `<0.1`.
+#[must_use]
 pub fn mib(bytes: u64) -> String {
     if bytes > 0 && bytes < MIB / 10 {
         return String::from("<0.1");
@@ -16,6 +17,7 @@ pub fn mib(bytes: u64) -> String {
 }
 
 /// Bytes in the unit that fits, at most seven characters wide, for example `1.5 GiB`.
+#[must_use]
 pub fn short(bytes: f64) -> String {
     let (scale, unit) = scale_of(bytes);
     let scaled = bytes / scale;
@@ -24,6 +26,7 @@ pub fn short(bytes: f64) -> String {
 }
 
 /// The next round amount from `bytes` upwards: an end for an axis.
+#[must_use]
 pub fn round_up(bytes: f64) -> f64 {
     let (scale, _) = scale_of(bytes);
     let scaled = (bytes / scale).max(1.0);
@@ -34,12 +37,14 @@ pub fn round_up(bytes: f64) -> f64 {
 }
 
 /// Seconds since the beginning with three decimals, without their unit.
+#[must_use]
 pub fn seconds(now: Instant) -> String {
     let ms = now.as_ms();
     format!("{}.{:03}", ms / 1000, ms % 1000)
 }
 
 /// A span for prose: `42 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`.
+#[must_use]
 pub fn span(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
@@ -51,6 +56,7 @@ pub fn span(ms: u64) -> String {
 
 /// The nearest `f64`.
 #[expect(clippy::cast_precision_loss, reason = "for people and pictures; exact below 8 PiB")]
+#[must_use]
 pub fn approx(number: u64) -> f64 {
     number as f64
 }

@@ -62,12 +62,14 @@ impl Told {
     }
 
     /// The line of it, with its time.
+    #[must_use]
     pub fn line(&self, now: whimbrel_core::Instant) -> String {
         format!("{:>9} s  {:<8}  {}", seconds(now), self.tag, self.text)
     }
 }
 
 /// What an event says.
+#[must_use]
 pub fn tell(event: &Event, names: &Names) -> Vec<Told> {
     let one = |tag: &str, text: String| vec![Told::new(tag, text)];
     match event {
@@ -84,6 +86,7 @@ pub fn tell(event: &Event, names: &Names) -> Vec<Told> {
 }
 
 /// One recovery, with the names of those concerned.
+#[must_use]
 pub fn recovered(recovery: Recovery, names: &Names) -> String {
     match recovery {
         Recovery::DowntimeLimitRestored | Recovery::BandwidthLimitRestored | Recovery::PostcopyResumed => {
@@ -99,6 +102,7 @@ pub fn recovered(recovery: Recovery, names: &Names) -> String {
 }
 
 /// The text with control characters written out.
+#[must_use]
 pub fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
@@ -113,6 +117,7 @@ pub fn clean(text: &str) -> String {
 
 /// The text cut into lines of at most `width` characters, at spaces where it can be; the lines after the first are
 /// indented by `indent`.
+#[must_use]
 pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     let width = width.max(indent + 8);
     let mut lines = Vec::new();

@@ -38,13 +38,13 @@ fn reason(state: State) -> &'static str {
         State::Paused(PausedReason::Postcopy) => "post-copy",
         State::Paused(PausedReason::PostcopyFailed) => "post-copy-failed",
         State::Crashed | State::Paused(PausedReason::Crashed) => "crashed",
-        State::Paused(PausedReason::Unknown) => "",
-        State::Paused(_) | State::GuestSuspended => "other",
-        State::Running(_)
+        State::Paused(PausedReason::Unknown)
+        | State::Running(_)
         | State::Blocked
         | State::ShuttingDown
         | State::Shutoff(_)
         | State::Unknown { .. } => "",
+        State::Paused(_) | State::GuestSuspended => "other",
     }
 }
 

@@ -61,18 +61,18 @@ pub(super) fn between(
 ) -> Result<Facts, (Side, LibvirtError)> {
     let (here, there) = (inquiry.source.as_str(), inquiry.destination.as_str());
     let at = |side| move |error| (side, error);
-    let (of_here, of_there) = (at(Side::Source), at(Side::Destination));
-    let definition = domain.xml(XmlView::Current).map_err(of_here)?;
-    let guest = guest::facts(domain, &definition).map_err(of_here)?;
-    let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(of_there)?;
+    let (source_failed, destination_failed) = (at(Side::Source), at(Side::Destination));
+    let definition = domain.xml(XmlView::Current).map_err(source_failed)?;
+    let guest = guest::facts(domain, &definition).map_err(source_failed)?;
+    let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(destination_failed)?;
     let expected = target.as_ref().unwrap_or(&guest);
     let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
-    let (mut of_source, links) = host::facts(here, source, &guest, None).map_err(of_here)?;
+    let (mut of_source, links) = host::facts(here, source, &guest, None).map_err(source_failed)?;
     of_source.links = links.all();
     // libvirt cannot compare a CPU without a model: that is the hypervisor's own on each host.
     let cpu = xml::cpu_with_model(expected_xml).ok().flatten();
     let (mut of_destination, mut links) =
-        host::facts(there, destination, expected, cpu.as_deref()).map_err(of_there)?;
+        host::facts(there, destination, expected, cpu.as_deref()).map_err(destination_failed)?;
     if xml::uses_open_vswitch(expected_xml, "domain").unwrap_or(true) {
         links.forget_completeness();
     }
@@ -88,7 +88,7 @@ pub(super) fn between(
     let (storage, mut attributes) = storage_of(&ends, &guest, expected, inquiry.copy_disks);
     attributes.extend(links.attributes());
     let beyond = xml::domain_attributes(&definition);
-    attributes.extend(beyond.map_err(|error| of_here(unreadable("virDomainGetXMLDesc", &error)))?);
+    attributes.extend(beyond.map_err(|error| source_failed(unreadable("virDomainGetXMLDesc", &error)))?);
     attributes.sort_by(|one, other| one.path.cmp(&other.path));
     let request = Request { live: true, persist_destination: true, ..Request::default() };
     Ok(Facts {

@@ -40,7 +40,9 @@ pub(super) async fn of_one(
     let live = desk.supervisor.hub.listen(Some(id));
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
     let place = place.unwrap_or((0, -1));
-    let is_over = row.ended_at_ms.is_some() && desk.supervisor.running(id).is_none();
+    // Its outcome is committed with its last event, a moment before its driver is gone. Without one it ended in trouble.
+    let is_over =
+        row.ended_at_ms.is_some() && (row.outcome.is_some() || desk.supervisor.running(id).is_none());
     let nothing_left = is_over && desk.supervisor.store.events_after(Some(id), place, 1).await?.is_empty();
     if nothing_left {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -50,7 +50,7 @@ pub fn slices() -> [Slice; 15] {
         slice("hints", Scope { restarts: false, ..Scope::everything(0, 0) }, false),
         slice("requests", PLAIN, false),
         slice("others", Scope { faults: 2, requests: 0, persistent: true, others: true, ..PLAIN }, false),
-        slice("others-transient", Scope { faults: 2, requests: 0, others: true, ..PLAIN }, false),
+        slice("others-transient", Scope { faults: 2, requests: 0, others: true, ..PLAIN }, true),
         slice("others-and-requests", Scope { others: true, ..PLAIN }, true),
         slice(
             "more-others",

@@ -3,8 +3,6 @@
 //! Top-level modules are compared, by the paths that begin with `crate::` (and `super::` at the top). What the parts of one
 //! module import of each other is its own business.
 
-#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -7,7 +7,6 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use whimbrel_core::AtTimeout;
@@ -16,6 +15,7 @@ use whimbrel_sim::qemu::Engine;
 use super::asked::Asked;
 use super::check::Check;
 use super::facts::FactsVerb;
+use super::roles::roles;
 use super::rule::args::RuleVerb;
 use super::rule::args::Set;
 use crate::watch::Format;
@@ -352,21 +352,6 @@ pub(super) struct Token {
     /// What it allows.
     #[arg(value_parser = roles())]
     pub(super) role: Role,
-}
-
-/// Every role, with what it allows.
-fn roles() -> impl TypedValueParser<Value = Role> {
-    let values = Role::ALL.map(|role| {
-        PossibleValue::new(role.name()).help(match role {
-            Role::Look => "Look at everything but the audit record",
-            Role::Operate => "Begin, cancel and react to migrations",
-            Role::Define => {
-                "Give definitions for the destination as well, which name any file and network there"
-            }
-            Role::Administer => "Everything",
-        })
-    });
-    PossibleValuesParser::new(values).try_map(|name| name.parse::<Role>())
 }
 
 /// `whimbrel world`.

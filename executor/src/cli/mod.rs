@@ -17,6 +17,7 @@ mod fuzz;
 mod interrupt;
 mod migrate;
 mod replay;
+mod roles;
 mod rule;
 mod serve;
 mod simulate;

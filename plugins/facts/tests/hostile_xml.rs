@@ -88,7 +88,7 @@ fn what_only_looks_hostile_is_read() {
         format!("{}{}", "<a>".repeat(100), "</a>".repeat(100)),
     ] {
         for (name, document, takes) in READERS {
-            assert!(takes(&document.replace('@', &inner)), "{name}: {:.40}", inner);
+            assert!(takes(&document.replace('@', &inner)), "{name}: {inner:.40}");
         }
     }
 }

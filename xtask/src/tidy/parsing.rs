@@ -47,7 +47,7 @@ mod tests {
     fn told(path: &str, text: &str) -> usize {
         let mut told = 0;
         let mut tell = |_: Option<usize>, _: String| told += 1;
-        if path.ends_with(".toml") {
+        if std::path::Path::new(path).extension().is_some_and(|end| end == "toml") {
             check_manifest(path, text, &mut tell);
         } else {
             check_source(path, text, &mut tell);

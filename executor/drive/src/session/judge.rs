@@ -5,14 +5,19 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Instant as Clock;
 
-use whimbrel_core::{Answer, CommandId, Facts, Observation, Verdict};
+use whimbrel_core::{Answer, CommandId, Facts, Finding, Observation, Severity, Verdict};
 use whimbrel_facts::Facts as Collected;
 
 use super::Message;
+use crate::panics;
+
+/// The code of the finding that says that there was no verdict.
+const PANICKED: &str = "rules.panicked";
 
 type Evaluate = dyn FnOnce(&Facts, Option<Box<Collected>>) -> Verdict + Send;
 
@@ -38,7 +43,7 @@ impl Judge {
         Self::new(inbox, |_, _| Verdict::default())
     }
 
-    /// Evaluates them on a new thread. One that panics gives no verdict, which the machine's timeout notices.
+    /// Evaluates them on a new thread. Where they panic, the verdict refuses: nothing may begin that was not judged.
     pub(super) fn start(
         self,
         id: CommandId,
@@ -47,13 +52,24 @@ impl Judge {
     ) -> io::Result<()> {
         let Self { evaluate, inbox } = self;
         let run = move || {
-            let answer = Answer::Verdict(evaluate(&known, collected));
+            let verdict = catch_unwind(AssertUnwindSafe(|| evaluate(&known, collected)));
+            let answer = Answer::Verdict(verdict.unwrap_or_else(|panic| refusal(panics::text(&*panic))));
             let observation = Observation::Answer { to: id, answer };
             // Without a receiver the migration has ended, by a cancel or a timeout.
             let _ = inbox.send(Message::Observed { observation, since: Clock::now() });
         };
         thread::Builder::new().name("rules".to_owned()).spawn(run).map(drop)
     }
+}
+
+fn refusal(panic: &str) -> Verdict {
+    let finding = Finding {
+        code: PANICKED.to_owned(),
+        severity: Severity::Error,
+        message: format!("the evaluation of the rules panicked: {panic}"),
+        remediation: "this is a bug: report it with the text; the guest is untouched".to_owned(),
+    };
+    Verdict { findings: vec![finding], basis: None }
 }
 
 impl fmt::Debug for Judge {

@@ -119,9 +119,27 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_driver_that_panics_is_on_record_with_the_text_and_its_guest_is_free() {
-        let row = recorded("driver-panics", |_| panic!("planted in a rule"), |port| port).await;
-        assert_eq!(row.trouble.unwrap(), "the driver panicked: planted in a rule");
+        let row = recorded("driver-panics", |_| Verdict::default(), |_| Box::new(Panicking)).await;
+        assert_eq!(row.trouble.unwrap(), "the driver panicked: planted in a port");
         assert!(row.ended_at_ms.is_some());
+    }
+
+    /// A port that breaks when it is given anything to do.
+    struct Panicking;
+
+    impl Port for Panicking {
+        fn carry_out(&mut self, _: Command) {
+            panic!("planted in a port");
+        }
+
+        fn abandon_call(&mut self, _: CommandId) {}
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn rules_that_panic_refuse_the_migration_with_the_text() {
+        let row = recorded("rules-panic", |_| panic!("planted in a rule"), |port| port).await;
+        let outcome = row.outcome.unwrap();
+        assert!(outcome.contains("rules_refused") && outcome.contains("untouched"), "{outcome}");
     }
 
     /// A port one of whose calls panicked.

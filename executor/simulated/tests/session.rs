@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use whimbrel_core::journal::{self, Record, header_line, record_line};
 use whimbrel_core::{
-    Action, Command, CommandId, Ending, Outcome, Output, Request, Spec, Verdict, View, Whereabouts,
+    Action, Cause, Command, CommandId, Ending, Outcome, Output, Request, Spec, Verdict, View, Whereabouts,
 };
 
 use whimbrel_drive::{Course, Driven, Judge, Keep, KeepError, Message, Port, drive};
@@ -195,4 +195,16 @@ fn a_cancel_is_answered_while_the_rules_are_evaluated() {
     let outcome = driven.outcome.unwrap();
     assert_eq!((outcome.ending, outcome.guest), (Ending::Cancelled, Whereabouts::Untouched));
     drop(release);
+}
+
+#[test]
+fn rules_that_panic_refuse_the_migration() {
+    let (hosts, spec, route) = quiet().unwrap();
+    let (inbox, messages) = channel();
+    let judge = Judge::new(inbox.clone(), |_, _| panic!("planted in a rule"));
+    let mut port = hosts.port(assigned(route), inbox).unwrap();
+    let course = Course::begin(spec).unwrap();
+    let driven = drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();
+    let outcome = driven.outcome.unwrap();
+    assert_eq!((outcome.cause, outcome.guest), (Some(Cause::RulesRefused), Whereabouts::Untouched));
 }

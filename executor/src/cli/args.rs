@@ -129,7 +129,7 @@ pub(super) struct Explore {
     /// Only this slice; may be given several times. Otherwise all that take a minute or less each.
     #[arg(long, value_name = "NAME")]
     pub(super) slice: Vec<String>,
-    /// The long slices too: half an hour more, and up to 12 GiB of memory.
+    /// The long slices too: an hour more, and up to 12 GiB of memory.
     #[arg(long)]
     pub(super) long: bool,
     /// Most states of a slice; about 60 bytes of memory each.

@@ -135,13 +135,6 @@ mod tests {
         fn abandon_call(&mut self, _: CommandId) {}
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn rules_that_panic_refuse_the_migration_with_the_text() {
-        let row = recorded("rules-panic", |_| panic!("planted in a rule"), |port| port).await;
-        let outcome = row.outcome.unwrap();
-        assert!(outcome.contains("rules_refused") && outcome.contains("untouched"), "{outcome}");
-    }
-
     /// A port one of whose calls panicked.
     struct Panicked(Box<dyn Port + Send>);
 

@@ -141,6 +141,7 @@ fn a_filter_that_is_not_supported_is_refused_and_never_ignored() {
         "tasks?_=1764412800000",
         "tasks?status=(",
         "tasks?target_uri=(%3F!web)",
+        "tasks?status=running%7D",
         "tasks?status=running&target_uri=%5B",
         "vms?memory=1024",
         "vms?name=*",

@@ -252,6 +252,17 @@ pub enum Fault {
     Other,
 }
 
+impl Fault {
+    /// The host on this side does not answer, or does not report what it has to.
+    #[must_use]
+    pub const fn unreachable(side: Side) -> Self {
+        match side {
+            Side::Source => Self::SourceUnreachable,
+            Side::Destination => Self::DestinationUnreachable,
+        }
+    }
+}
+
 listed! {
     /// Every state.
     pub const ALL: CopyState = [

@@ -1,14 +1,14 @@
 //! The one loop around a [`Migration`]: an input is handled and recorded, and then its outputs go to whom they concern.
 //!
 //! Simulations and executors drive with it, so that the order in which things take effect stands in one place. A driver
-//! waits for what happens next, hands it in by [`Pump::feed`], and does what its [`Sink`] is told:
+//! waits for what happens next, hands it in by [`Pump::feed`], and carries out what reaches its [`Sink`]:
 //!
 //! ```text
-//!  input ─▶ handle ─▶ end told, once ─▶ record ─▶ call abandoned ─▶ events and commands, in order
+//!  input ─▶ handle ─▶ end reported, once ─▶ record ─▶ call abandoned ─▶ events and commands, in order
 //! ```
 //!
 //! The rules are no exception: [`Action::EvaluateRules`](crate::port::Action::EvaluateRules) is a command like any other,
-//! and whoever has the rules answers it by its id, at once or later. An answer that is known at once must be kept until
+//! and the owner of the rules answers it by its id, at once or later. An answer that is known at once must be kept until
 //! `feed` has returned: the sink is lent to the pump, and cannot feed it.
 //!
 //! The pump must never wait, read a clock, perform IO, or answer a command itself. It decides nothing: what is done is the
@@ -23,23 +23,23 @@ use crate::outcome::Outcome;
 use crate::port::{Command, CommandId};
 use crate::time::Instant;
 
-/// Where a [`Pump`] puts what comes out of a migration. Nothing here can be refused: a sink that cannot do what it is told
+/// Where a [`Pump`] puts what comes out of a migration. Nothing here can be refused: a sink that cannot do something
 /// answers the command with the failure, or keeps what went wrong for its owner.
 pub trait Sink {
-    /// Whether [`record`](Self::record) is to be called. A record costs a copy of its input: one that nobody keeps need not
+    /// Whether [`record`](Self::record) is to be called. A record costs a copy of its input: one that is not kept need not
     /// be made.
     fn keeps_records(&self) -> bool {
         true
     }
 
-    /// The migration has ended: told once, with the input that ended it, and before the record of that input. What marks
+    /// The migration has ended: called once, with the input that ended it, and before the record of that input. What marks
     /// the guest as being migrated can be removed before its end is on record.
     fn ended(&mut self, outcome: &Outcome) {
         let _ = outcome;
     }
 
     /// An input was taken, with these outputs. Called before the commands are given, so that a journal is ahead of what is
-    /// done; and also for an input that is a [`Misuse`], without outputs, because it is the one that will be asked for.
+    /// done; and also for an input that is a [`Misuse`], without outputs, because it is the one that a report of the bug needs.
     fn record(&mut self, record: Record, outputs: &[Output], view: View<'_>);
 
     /// The answer of this call is not awaited any more: if it has not been made yet, it must not be made. One that was made
@@ -47,7 +47,7 @@ pub trait Sink {
     /// well.
     fn abandon_call(&mut self, call: CommandId);
 
-    /// Something to be told to people. A sink that finds the events in the records need not listen.
+    /// Something to be shown to people. A sink that finds the events in the records need not listen.
     fn event(&mut self, now: Instant, event: Event, view: View<'_>) {
         let _ = (now, event, view);
     }
@@ -60,16 +60,16 @@ pub trait Sink {
 #[derive(Clone, Debug)]
 pub struct Pump {
     migration: Migration,
-    has_told_end: bool,
+    has_reported_end: bool,
     /// Empty between two inputs; kept for its room.
     outputs: Vec<Output>,
 }
 
 impl Pump {
-    /// Drives a migration from where it stands. Of one that has ended already the end is told with the next input.
+    /// Drives a migration from where it stands. Of one that has ended already the end is reported with the next input.
     #[must_use]
     pub const fn new(migration: Migration) -> Self {
-        Self { migration, has_told_end: false, outputs: Vec::new() }
+        Self { migration, has_reported_end: false, outputs: Vec::new() }
     }
 
     /// The machine.
@@ -92,10 +92,10 @@ impl Pump {
         let call = self.migration.awaited_call();
         let recorded = sink.keeps_records().then(|| input.clone());
         let taken = self.migration.handle(now, input).map(|outputs| self.outputs.extend(outputs));
-        if !self.has_told_end
+        if !self.has_reported_end
             && let Some(outcome) = self.migration.view().outcome
         {
-            self.has_told_end = true;
+            self.has_reported_end = true;
             sink.ended(outcome);
         }
         if let Some(input) = recorded {
@@ -120,8 +120,8 @@ impl Pump {
         Ok(commands)
     }
 
-    /// Whoever drives goes away, and feeds nothing more. A call that has not been made yet is not made: nobody must start a
-    /// migration by leaving.
+    /// The driver leaves, and feeds nothing more. A call that has not been made yet is not made: no migration may
+    /// start because its driver leaves.
     pub fn leave(&self, sink: &mut impl Sink) {
         if let Some(call) = self.migration.awaited_call() {
             sink.abandon_call(call);

@@ -1,4 +1,4 @@
-//! The words that what was asked for, control and the events have in common. This file uses none of theirs, so that they need
+//! The types that a spec, control and the events have in common. This file uses none of theirs, so that they need
 //! not use each other's.
 
 use core::fmt;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::listed::listed;
 
-/// What was asked for, as far as safety is concerned.
+/// The part of a spec that safety depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Asked {
     /// Whether the switch to post-copy may be asked for.

@@ -45,7 +45,7 @@ pub trait HostDriver: fmt::Debug + Send + Sync {
     /// When the host cannot be asked.
     fn inventory(&self, uri: &HostUri) -> Result<Inventory, HostsError>;
 
-    /// What rules are told of a guest and both hosts.
+    /// The facts of a guest and both hosts, for the rules.
     ///
     /// # Errors
     /// When a host cannot be asked, or the source has no such guest.
@@ -117,7 +117,7 @@ impl Hosts {
     }
 
     /// Lets every connection that this process makes over ssh trust the host keys of this file only. `script` is made for
-    /// transports that are told by a program.
+    /// transports that take a program.
     ///
     /// # Errors
     /// When the script cannot be written.
@@ -177,7 +177,7 @@ impl Hosts {
         Ok(uris?.concat())
     }
 
-    /// What rules are told of a guest and both hosts. Blocks for as long as the hosts take to answer.
+    /// The facts of a guest and both hosts, for the rules. Blocks for as long as the hosts take to answer.
     ///
     /// # Errors
     /// When a host cannot be asked, or the source has no such guest.

@@ -65,9 +65,5 @@ fn host(collected: &Host, uri: &str) -> HostFacts {
 }
 
 fn unknown(side: Side, what: &str) -> Failure {
-    let (fault, host) = match side {
-        Side::Source => (Fault::SourceUnreachable, "source"),
-        Side::Destination => (Fault::DestinationUnreachable, "destination"),
-    };
-    Failure::new(fault, format!("the {host} does not report {what}"))
+    Failure::new(Fault::unreachable(side), format!("the {side} does not report {what}"))
 }

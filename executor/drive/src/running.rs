@@ -3,7 +3,7 @@
 use whimbrel_core::GuestRun;
 use whimbrel_facts::RunState;
 
-/// What the core is told of a guest in this state.
+/// What the core takes a guest in this state for.
 ///
 /// A guest that crashed, or whose state has no name, is in memory for all that is known, and is not known to run: it is
 /// `Paused`. So a migration of it that fails never resumes it, for the core resumes only what it has seen running; its

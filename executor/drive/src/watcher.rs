@@ -2,7 +2,7 @@
 
 use whimbrel_core::{Event, Instant, View};
 
-/// Somebody who is told everything, in order.
+/// Receives every event, in order.
 pub trait Watcher {
     /// An event, with the migration as it stands right after it.
     fn saw(&mut self, now: Instant, event: &Event, view: View<'_>);

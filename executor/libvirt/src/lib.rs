@@ -41,7 +41,7 @@ pub use versions::Version;
 #[cfg(test)]
 mod tests;
 
-/// What a mutex holds, also after a thread has panicked with it: nothing here is left half-changed.
+/// A lock that a panicking thread held is still good: what it guards is replaced whole.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -55,7 +55,7 @@ impl Preflight {
     }
 }
 
-/// The facts that rules judge, from both hosts, with what is asked for. Blocks for as long as they take to answer. With
+/// The facts that rules judge, from both hosts, with what is to be done. Blocks for as long as they take to answer. With
 /// `probe`, shared storage may be proved by a file that is made and removed again.
 ///
 /// # Errors

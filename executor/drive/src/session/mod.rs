@@ -61,9 +61,9 @@ pub trait Port {
 /// What comes in while a migration is driven.
 #[derive(Debug)]
 pub enum Message {
-    /// A port tells something.
+    /// A port reports something.
     Observed {
-        /// What it tells.
+        /// What it reports.
         observation: Observation,
         /// When it came to know.
         since: Clock,
@@ -115,7 +115,7 @@ pub enum DriveError {
     /// No thread could be started for the rules. Nothing has been changed.
     #[error("no thread could be started to evaluate the rules")]
     Rules(#[source] io::Error),
-    /// The machine asked for a second verdict, or for one of a migration that was begun before: a bug.
+    /// The machine requested a second verdict, or for one of a migration that was begun before: a bug.
     #[error("the rules were to be evaluated a second time")]
     JudgedTwice,
     /// The port went away without answering.

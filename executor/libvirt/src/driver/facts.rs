@@ -1,4 +1,4 @@
-//! The facts about the guest and both hosts, as libvirt tells them. Nothing is changed.
+//! The facts about the guest and both hosts, as libvirt reports them. Nothing is changed.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -8,8 +8,8 @@ use whimbrel_drive::copying::request;
 use whimbrel_drive::projection::machine_facts;
 use whimbrel_facts::Facts as Collected;
 
+use super::Hosts;
 use super::failure::failure;
-use super::{Hosts, unreachable};
 use crate::collect;
 use crate::{Connection, Domain, ErrorCode, LibvirtError};
 
@@ -24,8 +24,11 @@ impl Hosts {
         let guest = self.find_guest(&here)?;
         // Before rules are evaluated and anything is changed.
         self.refuse_if_owned(Side::Source, &guest)?;
-        let collected = collect::between(&self.route.inquiry(), [&here, &there], &guest)
+        let mut collected = collect::between(&self.route.inquiry(), [&here, &there], &guest)
             .map_err(|(side, error)| failure(side, &error))?;
+        if self.route.ways.copy_disks {
+            collected.request = Some(request(true));
+        }
         let known = machine_facts(&collected, &self.route, self.disks_to_make(&collected))?;
         let _ = self.uuid.set(known.guest.uuid.clone());
         let _ = self.persistent.set(known.guest.persistent);
@@ -42,13 +45,9 @@ impl Hosts {
     /// The files that the migration would create on the destination. A plan that cannot be made is for the rules to
     /// refuse in their words; the migrate call plans again and refuses it as well.
     fn disks_to_make(&self, collected: &Collected) -> Vec<String> {
-        let copied = if self.route.ways.copy_disks {
-            let facts = Collected { request: Some(request(true)), ..collected.clone() };
-            self.route.disks.plan(&facts).unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        self.note_disks_to_make(&copied)
+        let is_copied = self.route.ways.copy_disks;
+        let copied = is_copied.then(|| self.route.disks.plan(collected).unwrap_or_default());
+        self.note_disks_to_make(&copied.unwrap_or_default())
     }
 
     fn find_guest(&self, source: &Connection) -> Result<Domain, Failure> {
@@ -79,11 +78,11 @@ impl Hosts {
                     let told = failure(side, &error);
                     let fault = match told.fault {
                         Fault::AuthenticationFailed | Fault::AddressNotResolved => told.fault,
-                        _ => unreachable(side),
+                        _ => Fault::unreachable(side),
                     };
                     Err(Failure::new(fault, told.message))
                 }
-                Err(_) => Err(Failure::new(unreachable(side), "the attempt to connect broke off")),
+                Err(_) => Err(Failure::new(Fault::unreachable(side), "the attempt to connect broke off")),
             };
         (wait(source), wait(destination))
     }

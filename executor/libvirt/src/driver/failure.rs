@@ -2,7 +2,6 @@
 
 use whimbrel_core::{Failure, Fault, Side};
 
-use super::unreachable;
 use crate::{Connection, ErrorCode, LibvirtError};
 
 /// A failure of a short call to one host.
@@ -43,7 +42,7 @@ fn fault(side: Side, error: &LibvirtError) -> Fault {
         _ if says("unused port") || says("Address already in use") => Fault::PortUnavailable,
         _ if says("already exists") || says("already active") => Fault::GuestExists,
         ErrorCode::NoConnect | ErrorCode::Rpc | ErrorCode::SystemError | ErrorCode::InvalidConnection => {
-            unreachable(side)
+            Fault::unreachable(side)
         }
         ErrorCode::OperationInvalid | ErrorCode::OperationTimeout | ErrorCode::ResourceBusy => Fault::Refused,
         _ => Fault::Other,

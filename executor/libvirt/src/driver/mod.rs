@@ -393,11 +393,3 @@ impl Hosts {
         }
     }
 }
-
-/// A lock that a panicking thread held is still good: what it guards is replaced whole.
-fn unreachable(side: Side) -> Fault {
-    match side {
-        Side::Source => Fault::SourceUnreachable,
-        Side::Destination => Fault::DestinationUnreachable,
-    }
-}

@@ -116,7 +116,6 @@ fn has_lone_bracket(pattern: &str) -> bool {
                 }
             }
             (c, Some(end)) if c == end => closed_by = None,
-            (_, Some(_)) => {}
             ('[', None) => closed_by = Some(']'),
             ('{', None) => closed_by = Some('}'),
             (']' | '}', None) => return true,

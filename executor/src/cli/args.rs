@@ -77,9 +77,9 @@ pub(super) enum Verb {
     /// Cancel a migration of a service, and tell what really came of it.
     Cancel(OneMigration),
     /// React to the course of a migration of a service.
-    React(React),
+    Tune(Tune),
     /// Serve a simulated world on a Unix socket, for other processes to migrate guests in.
-    World(World),
+    SimServer(SimServer),
     /// Go through a migration again from its journal, step by step.
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
@@ -182,10 +182,10 @@ pub(super) struct Migrate {
     pub(super) asked: Asked,
     /// Seconds for which both hosts are looked at when it is not known where the guest is.
     #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(super) doubt_patience: u64,
+    pub(super) resolve_timeout: u64,
     /// Seconds for which a post-copy that lost its connection is resumed again and again.
     #[arg(long, value_name = "S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=604_800))]
-    pub(super) recovery_patience: u64,
+    pub(super) postcopy_recovery_timeout: u64,
     /// Take the guest over from a driver that is gone: the owner that the refusal names. Its migration must not be driven
     /// any more.
     #[arg(long, value_name = "OWNER")]
@@ -218,7 +218,7 @@ pub(super) struct Adopt {
 #[command(next_help_heading = "Simulated hosts (sim://)")]
 #[expect(clippy::struct_field_names, reason = "a field is named as its option")]
 pub(super) struct Simulated {
-    /// Simulated seconds that pass in each real one: 1, or as the world of --sim-world goes already.
+    /// Simulated seconds that pass in each real one: 1, or as the world of --sim-server goes already.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(super) sim_speed: Option<u32>,
     /// Hosts, guest and faults of this scenario file or built-in scenario, instead of the built-in world.
@@ -230,9 +230,9 @@ pub(super) struct Simulated {
     /// So many guests more in the built-in world, called guest-001 and so on.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999))]
     pub(super) sim_guests: u32,
-    /// The world that `whimbrel world` serves on this Unix socket, instead of one in this process.
+    /// The world that `whimbrel sim-server` serves on this Unix socket, instead of one in this process.
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests"])]
-    pub(super) sim_world: Option<PathBuf>,
+    pub(super) sim_server: Option<PathBuf>,
 }
 
 /// `whimbrel serve`.
@@ -317,14 +317,14 @@ pub(super) struct OneMigration {
     pub(super) service: ServiceAddress,
 }
 
-/// `whimbrel react`.
+/// `whimbrel tune`.
 #[derive(Clone, Debug, Args)]
-pub(super) struct React {
+pub(super) struct Tune {
     /// The migration's number.
     pub(super) migration: u64,
     /// What is to be done.
     #[arg(value_enum)]
-    pub(super) reaction: ReactionName,
+    pub(super) adjustment: AdjustmentName,
     /// The new limit: ms for `downtime`, MiB/s for `bandwidth`.
     pub(super) value: Option<u64>,
     #[command(flatten)]
@@ -333,7 +333,7 @@ pub(super) struct React {
 
 /// The reactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ReactionName {
+pub(super) enum AdjustmentName {
     /// Another downtime limit.
     Downtime,
     /// Another bandwidth limit.
@@ -354,9 +354,9 @@ pub(super) struct Token {
     pub(super) role: Role,
 }
 
-/// `whimbrel world`.
+/// `whimbrel sim-server`.
 #[derive(Debug, Args)]
-pub(super) struct World {
+pub(super) struct SimServer {
     /// The Unix socket, which must not exist yet.
     pub(super) socket: PathBuf,
     #[command(flatten)]

@@ -145,9 +145,9 @@ pub enum CliError {
         /// What to do.
         remedy: String,
     },
-    /// A reaction that is not one.
+    /// An adjustment with a value that it does not take, or without one that it needs.
     #[error("{0}")]
-    Reaction(&'static str),
+    Adjustment(&'static str),
     /// Standard output cannot be written to.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -194,7 +194,7 @@ impl CliError {
                 | HostsError::Mixed(..),
             )
             | Self::JournalFile(_)
-            | Self::Reaction(_)
+            | Self::Adjustment(_)
             | Self::Service(
                 ServiceError::Unprotected(_)
                 | ServiceError::Open(_)
@@ -305,7 +305,7 @@ impl CliError {
             | Self::Token(_)
             | Self::Unanswered(_)
             | Self::Refused { .. }
-            | Self::Reaction(_)
+            | Self::Adjustment(_)
             | Self::Output(_)
             | Self::Socket { .. }
             | Self::Misuse(_) => None,

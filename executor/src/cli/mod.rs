@@ -16,6 +16,7 @@ mod fleet;
 mod fuzz;
 mod interrupt;
 mod migrate;
+mod removed;
 mod replay;
 mod roles;
 mod rule;
@@ -33,38 +34,38 @@ pub use self::error::CliError;
 use clap::Parser;
 use whimbrel_drive::private;
 
-/// What the process's exit code tells. The numbers are a promise to scripts.
+/// The meaning of the exit code. Scripts depend on the numbers, so they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: it is done.
+    /// 0: success.
     Done,
-    /// 1: something went wrong that has no number of its own; nothing was done to a guest.
+    /// 1: an error without a number of its own; no guest was touched.
     Unexpected,
-    /// 2: the arguments or a file that they name cannot be used.
+    /// 2: invalid arguments, or an unusable file named by them.
     BadInput,
     /// 3: the migration failed, and the guest is on the source.
     StayedOnSource,
     /// 4: the migration was cancelled, and the guest is on the source.
     Cancelled,
-    /// 5: it is not known where the guest is, or it is in neither host's memory.
+    /// 5: the guest's location is unknown, or the guest is in neither host's memory.
     InDoubt,
-    /// 6: the operator left, and the migration goes on.
-    Left,
-    /// 7: a rule refuses the migration; nothing was changed.
+    /// 6: the operator detached; the migration continues.
+    Detached,
+    /// 7: a rule refused the migration; nothing was changed.
     Refused,
-    /// 8: the guest was moved to the destination and does not run there, though it ran before.
+    /// 8: the guest was moved to the destination and is not running there, although it was running before.
     ArrivedStopped,
 }
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    // `ssh` starts this program with its question as the only argument.
+    // `ssh` starts this program as its askpass helper, with its question as the only argument.
     if let Some(socket) = std::env::var_os(whimbrel_service::SOCKET_VARIABLE) {
         return if whimbrel_service::answer(&socket).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let arguments = Arguments::parse();
-    // What a rule's author makes is for others as well.
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| removed::explained(error).exit());
+    // The files of a new rule are made to be shared.
     if !matches!(arguments.verb, Verb::Rule(_)) {
         private::restrict_new_files();
     }
@@ -79,8 +80,8 @@ pub fn main() -> ExitCode {
         Verb::Show(arguments) => client::show(&arguments),
         Verb::Watch(arguments) => client::watch(&arguments),
         Verb::Cancel(arguments) => client::cancel(&arguments),
-        Verb::React(arguments) => client::react(&arguments),
-        Verb::World(arguments) => simulated::serve(&arguments),
+        Verb::Tune(arguments) => client::tune(&arguments),
+        Verb::SimServer(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
         Verb::Rule(verb) => rule::run(&verb),
@@ -105,38 +106,38 @@ impl Exit {
             Self::StayedOnSource => 3,
             Self::Cancelled => 4,
             Self::InDoubt => 5,
-            Self::Left => 6,
+            Self::Detached => 6,
             Self::Refused => 7,
             Self::ArrivedStopped => 8,
         }
     }
 }
 
-/// Says something to the person at the terminal.
+/// Writes a message to standard error.
 fn say(text: &str) {
-    // Nobody is left to be told when standard error is closed.
+    // There is no other place for a message when standard error is closed.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Where this program keeps what outlives it, for this user.
+/// This user's folder for files that outlive the process.
 fn state_folder() -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
     state.unwrap_or_default().join("whimbrel")
 }
 
-/// Where this program keeps what goes when the machine does, for this user.
+/// This user's folder for files that do not outlive a reboot.
 fn run_folder() -> PathBuf {
     let user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     user.unwrap_or_else(|| PathBuf::from("/run")).join("whimbrel")
 }
 
-/// Writes a result to standard output. A reader that went away has seen enough.
+/// Writes a result to standard output. A closed pipe is no error: its reader needed no more.
 fn give(result: &str) -> Result<(), CliError> {
     given(io::stdout().write_all(result.as_bytes()))
 }
 
-/// What came of writing to standard output.
+/// The result of writing to standard output; a closed pipe counts as success.
 fn given(written: io::Result<()>) -> Result<(), CliError> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(error)),

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -251,6 +252,82 @@ fn help_is_for_people() {
     ]
     .map(|arguments| out(&whimbrel(arguments)));
     assert_snapshot!(texts.join("\n----\n"));
+}
+
+/// The options of a verb's help under each heading.
+fn groups_of(verb: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let help = out(&whimbrel(&[verb, "--help"]));
+    let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut heading = String::new();
+    for line in help.lines() {
+        let option = line.trim_start().split([' ', '=', '[']).find(|word| word.starts_with("--"));
+        if let Some(title) = line.strip_suffix(':').filter(|title| !title.starts_with(' ')) {
+            title.clone_into(&mut heading);
+        } else if let Some(option) =
+            option.filter(|_| line.starts_with("      --") || line.starts_with("  -"))
+        {
+            groups.entry(heading.clone()).or_default().insert(option.trim_end_matches(',').to_owned());
+        }
+    }
+    groups
+}
+
+#[test]
+fn options_are_listed_under_the_heading_that_they_belong_to() {
+    let set = |names: &str| names.split(' ').map(|name| format!("--{name}")).collect::<BTreeSet<_>>();
+    let shared = [
+        ("Options", set("help")),
+        ("Rules", set("pack no-builtin-packs policy locked max-pack-size no-cache")),
+        ("Simulated hosts (sim://)", set("sim-speed sim-scenario sim-seed sim-guests sim-server")),
+    ];
+    let own = [
+        (
+            "migrate",
+            vec![
+                (
+                    "Migration",
+                    set(
+                        "source migrate-uri bandwidth downtime postcopy auto-converge xbzrle parallel offline xml \
+                         replace-owner",
+                    ),
+                ),
+                ("Storage", set("copy-disks overwrite-disk unsafe no-probe")),
+                ("Timeouts", set("timeout at-timeout resolve-timeout postcopy-recovery-timeout")),
+                ("Output", set("format journal")),
+            ],
+        ),
+        (
+            "check",
+            vec![
+                (
+                    "Migration",
+                    set(
+                        "source migrate-uri bandwidth downtime postcopy auto-converge xbzrle parallel offline xml",
+                    ),
+                ),
+                ("Storage", set("copy-disks overwrite-disk unsafe no-probe")),
+                ("Timeouts", set("timeout at-timeout")),
+                ("Output", set("format")),
+            ],
+        ),
+        ("adopt", vec![("Output", set("format"))]),
+        (
+            "serve",
+            vec![
+                ("Hosts", set("host allow-destination transport ssh-known-hosts")),
+                ("Access", set("listen allow-group no-auth tokens certificate key rate")),
+                ("Operation", set("store drain log-commands")),
+            ],
+        ),
+    ];
+    for (verb, groups) in own {
+        let expected: BTreeMap<_, _> = groups
+            .into_iter()
+            .chain(shared.clone())
+            .map(|(title, names)| (title.to_owned(), names))
+            .collect();
+        assert_eq!(groups_of(verb), expected, "{verb}");
+    }
 }
 
 #[test]

@@ -24,18 +24,32 @@ use whimbrel_service::access::{Group, Role};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done: the migration completed, or the simulation ended as its scenario expects
-  1  something unexpected, or a simulation that ended otherwise than its scenario expects; no guest was touched
-  2  the arguments, or a file that they name, cannot be used
+  0  success: the migration completed, or the simulation ended as its scenario expects
+  1  unexpected error, or a simulation that did not end as its scenario expects; no guest was touched
+  2  invalid arguments, or an unusable file named by them
   3  the migration failed; the guest is on the source
   4  the migration was cancelled; the guest is on the source
-  5  it is not known where the guest is, or it is in neither host's memory
-  6  the operator left; the migration goes on
-  7  a rule refuses the migration (`check`, `rule check`); nothing was changed
-  8  the guest was moved to the destination and does not run there, though it ran before
-101  a guard stopped the engine before an unsafe step, or it is broken: look at both hosts";
+  5  the guest's location is unknown, or the guest is in neither host's memory
+  6  detached; the migration continues
+  7  a rule refused the migration (`check`, `rule check`); nothing was changed
+  8  the guest was moved to the destination and is not running there, although it was running before
+101  a safety check stopped the engine before an unsafe step, or the engine is faulty: check both hosts";
 
-/// Moves running virtual machines between libvirt hosts, and simulates it.
+/// Headings of groups of options. Each option names its own: clap's `next_help_heading` on a flattened struct would also
+/// apply to the options that follow it.
+pub(super) mod heading {
+    pub(in crate::cli) const MIGRATION: &str = "Migration";
+    pub(in crate::cli) const STORAGE: &str = "Storage";
+    pub(in crate::cli) const TIMEOUTS: &str = "Timeouts";
+    pub(in crate::cli) const RULES: &str = "Rules";
+    pub(in crate::cli) const OUTPUT: &str = "Output";
+    pub(in crate::cli) const SIMULATED: &str = "Simulated hosts (sim://)";
+    pub(in crate::cli) const HOSTS: &str = "Hosts";
+    pub(in crate::cli) const ACCESS: &str = "Access";
+    pub(in crate::cli) const OPERATION: &str = "Operation";
+}
+
+/// Live migration of virtual machines between libvirt hosts, and a simulator of it.
 #[derive(Debug, Parser)]
 #[command(name = "whimbrel", version, after_help = EXIT_CODES)]
 pub(super) struct Arguments {
@@ -45,131 +59,131 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Simulate a migration in virtual time; needs no hypervisor.
+    /// Simulate a migration or a fleet in virtual time, without a hypervisor.
     Simulate(Simulate),
-    /// Migrate a running guest from one libvirt host to another, or between simulated hosts.
+    /// Migrate a guest between two libvirt hosts, or between two simulated hosts.
     ///
-    /// Ctrl-C asks for the end and tells what came of it; a second Ctrl-C leaves the migration running.
+    /// Ctrl-C cancels the migration and reports the verified result; a second Ctrl-C detaches, and the migration continues.
     #[command(after_help = EXIT_CODES)]
     Migrate(Migrate),
-    /// Go on with a migration that `migrate` left or did not live to see the end of, from its journal.
+    /// Resume a migration that `migrate` abandoned, from its journal.
     ///
-    /// Both hosts are looked at before anything is done. A journal that is still being kept is refused.
+    /// Both hosts are queried before any command is sent. A journal that another process is still writing is refused.
     #[command(after_help = EXIT_CODES)]
     Adopt(Adopt),
-    /// Examine a migration once more that ended in doubt, from its journal.
+    /// Query both hosts again for a migration that ended in doubt, from its journal.
     ///
-    /// Both hosts are observed again. What is known then is settled as it would have been: a guest that the migration paused is
-    /// resumed where that is safe, and settings are put back. A journal that did not end in doubt is refused.
+    /// The migration then ends as it would have with those observations: a guest that it paused is resumed where that is safe,
+    /// and settings are restored. A journal that did not end in doubt is refused.
     #[command(after_help = EXIT_CODES)]
     Resolve(Adopt),
-    /// Serve the HTTP API, Kimchi's routes, the page and metrics. Without hosts, on simulated ones.
+    /// Run the service: HTTP API, Kimchi's routes, web page and metrics. Without --host, on simulated hosts.
     Serve(Serve),
-    /// Make a token for `serve`: the token itself goes to standard error, its entry to standard output.
+    /// Create a token for `serve`: the token on standard error, its entry for the tokens file on standard output.
     Token(Token),
-    /// List a service's migrations, the newest first.
+    /// List the migrations of a service, newest first.
     List(ServiceAddress),
     /// Show one migration of a service.
     Show(OneMigration),
-    /// Follow a migration of a service to its end: a JSON document for each event.
+    /// Follow a migration of a service to its end, with one JSON document per event.
     #[command(after_help = EXIT_CODES)]
     Watch(OneMigration),
-    /// Cancel a migration of a service, and tell what really came of it.
+    /// Cancel a migration of a service, and report the verified result.
     Cancel(OneMigration),
-    /// React to the course of a migration of a service.
+    /// Change the limits of a running migration of a service, pause its guest, or switch to post-copy.
     Tune(Tune),
-    /// Serve a simulated world on a Unix socket, for other processes to migrate guests in.
+    /// Run simulated hosts behind a Unix socket, for other processes to migrate guests between.
     SimServer(SimServer),
-    /// Go through a migration again from its journal, step by step.
+    /// Replay a migration from its journal.
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
     Fidelity(Fidelity),
-    /// Ask every rule about a migration, and change nothing.
+    /// Evaluate every rule for a migration, without changing anything.
     #[command(after_help = EXIT_CODES)]
     Check(Check),
-    /// Write down the facts that rules judge.
+    /// Write the facts that rules evaluate, as JSON.
     #[command(subcommand)]
     Facts(FactsVerb),
-    /// Write, try, pin and ask rules.
+    /// Create, build, test, pin and evaluate rules.
     #[command(subcommand)]
     Rule(RuleVerb),
-    /// Explore everything that may happen to a migration, and show that the guest is safe in all of it.
+    /// Check the safety of the guest in every reachable state of a migration, by exhaustive exploration.
     ///
-    /// The control machine is the one that moves real guests. Hosts, daemons and QEMUs die and come back, replies are
-    /// lost, delayed and overtaken, requests come at any moment, and whoever drives dies between any two steps.
+    /// The control machine is the one that migrates real guests. Hosts, daemons and QEMU processes crash and restart; replies
+    /// are lost, delayed and reordered; requests arrive at any moment; the driver crashes between any two steps.
     #[command(after_help = EXPLORE_EXIT_CODES)]
     Explore(Explore),
-    /// Run migrations in the simulator with troubles that chance draws, and look for a broken promise.
+    /// Run randomized fault injection in the simulator, and check invariants.
     Fuzz(Fuzz),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Fuzz {
-    /// Migrations.
+    /// Number of migrations.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
     pub(super) cases: u64,
-    /// The first seed; each migration has the next one.
+    /// First seed; each migration uses the next one.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
-    /// Write violations as journals for `replay` into this folder.
+    /// Folder for the journals of violations, which `replay` reads.
     #[arg(long, value_name = "FOLDER")]
     pub(super) journals: Option<PathBuf>,
-    /// How results are written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: FidelityFormat,
 }
 
 const EXPLORE_EXIT_CODES: &str = "\
 Exit codes:
-  0  nothing went wrong, and every phase and end was met
-  1  a violation was found, or something was never met";
+  0  no violation, and every phase and end was reached
+  1  a violation was found, or a phase or end was never reached";
 
 #[derive(Debug, Args)]
 pub(super) struct Explore {
-    /// Only this slice; may be given several times. Otherwise all that take a minute or less each.
+    /// Slice to explore; may be repeated. Without it, all that take a minute or less each.
     #[arg(long, value_name = "NAME")]
     pub(super) slice: Vec<String>,
-    /// The long slices too: an hour more, and up to 12 GiB of memory.
+    /// Include the long slices: one more hour, and up to 12 GiB of memory.
     #[arg(long)]
     pub(super) long: bool,
-    /// Most states of a slice; about 60 bytes of memory each.
+    /// Maximum number of states per slice, about 60 bytes of memory each.
     #[arg(long, value_name = "N", default_value_t = 120_000_000)]
     pub(super) states: usize,
-    /// Write violations as journals for `replay` into this folder.
+    /// Folder for the journals of violations, which `replay` reads.
     #[arg(long, value_name = "FOLDER")]
     pub(super) journals: Option<PathBuf>,
-    /// How results are written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: FidelityFormat,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
-    /// A scenario file, a fleet file, or the name of a built-in scenario: see --list.
+    /// Scenario file, fleet file, or name of a built-in scenario (see --list).
     #[arg(default_value = "regression")]
     pub(super) scenario: String,
-    /// List the built-in scenarios, and do nothing else.
+    /// List the built-in scenarios and exit.
     #[arg(long, exclusive = true)]
     pub(super) list: bool,
-    /// What keeps account of the simulated guest's dirty pages: page without it, lumped for fleets.
+    /// Dirty-page model of the simulator; page by default, lumped for fleets.
     #[arg(long, value_enum)]
     pub(super) engine: Option<EngineName>,
-    /// The seed of all chance, instead of the scenario's.
+    /// Seed of the random numbers; the scenario's by default.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
-    /// Write the migration's journal to this new file.
+    /// New file for the migration's journal.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
-    /// How results are written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
-    /// Simulated seconds a second; 0 is as fast as possible. On a terminal 8, elsewhere 0.
+    /// Simulated seconds per second, 0 for as fast as possible; 8 by default on a terminal, otherwise 0.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) speed: Option<u32>,
 }
 
 impl Simulate {
-    /// An option that was given and that only a single migration has.
+    /// An option that was given, but applies to a single migration only.
     pub(super) fn single_only(&self) -> Option<&'static str> {
         let journal = self.journal.is_some().then_some("--journal");
         journal.or(self.speed.is_some().then_some("--speed"))
@@ -180,33 +194,35 @@ impl Simulate {
 pub(super) struct Migrate {
     #[command(flatten)]
     pub(super) asked: Asked,
-    /// Seconds for which both hosts are looked at when it is not known where the guest is.
-    #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    /// Time limit for determining where the guest is when that is in doubt, in seconds; both hosts are queried until then.
+    #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400),
+          help_heading = heading::TIMEOUTS)]
     pub(super) resolve_timeout: u64,
-    /// Seconds for which a post-copy that lost its connection is resumed again and again.
-    #[arg(long, value_name = "S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    /// Time limit for resuming a post-copy that lost its connection, in seconds; resuming is retried until then.
+    #[arg(long, value_name = "S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=604_800),
+          help_heading = heading::TIMEOUTS)]
     pub(super) postcopy_recovery_timeout: u64,
-    /// Take the guest over from a driver that is gone: the owner that the refusal names. Its migration must not be driven
-    /// any more.
-    #[arg(long, value_name = "OWNER")]
+    /// Take over the guest from a driver that no longer runs: the owner named by the refusal. No process may still be driving
+    /// that migration.
+    #[arg(long, value_name = "OWNER", help_heading = heading::MIGRATION)]
     pub(super) replace_owner: Option<String>,
-    /// How results are written.
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format.
+    #[arg(long, value_enum, default_value_t, help_heading = heading::OUTPUT)]
     pub(super) format: Format,
-    /// Write the journal to this new file, instead of one under $XDG_STATE_HOME/whimbrel.
-    #[arg(long, value_name = "FILE")]
+    /// New file for the journal; by default one under $XDG_STATE_HOME/whimbrel.
+    #[arg(long, value_name = "FILE", help_heading = heading::OUTPUT)]
     pub(super) journal: Option<PathBuf>,
 }
 
 /// `whimbrel adopt`.
 #[derive(Debug, Args)]
 pub(super) struct Adopt {
-    /// The journal; it is continued.
+    /// Journal of the migration; it is continued.
     pub(super) journal: PathBuf,
-    /// How results are written, from here on.
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format of the continued part.
+    #[arg(long, value_enum, default_value_t, help_heading = heading::OUTPUT)]
     pub(super) format: Format,
-    /// For a migration that was not judged yet: rules beside the shipped ones, and what the operator decided about them.
+    // Needed only for a migration that was not validated yet.
     #[command(flatten)]
     pub(super) rules: Set,
     #[command(flatten)]
@@ -215,95 +231,97 @@ pub(super) struct Adopt {
 
 /// The world behind `sim://` hosts.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Simulated hosts (sim://)")]
 #[expect(clippy::struct_field_names, reason = "a field is named as its option")]
 pub(super) struct Simulated {
-    /// Simulated seconds that pass in each real one: 1, or as the world of --sim-server goes already.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    /// Simulated seconds per second; 1 by default, or the current speed of --sim-server.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000),
+          help_heading = heading::SIMULATED)]
     pub(super) sim_speed: Option<u32>,
-    /// Hosts, guest and faults of this scenario file or built-in scenario, instead of the built-in world.
-    #[arg(long, value_name = "SCENARIO")]
+    /// Scenario file or built-in scenario with the hosts, guest and faults, instead of the built-in world.
+    #[arg(long, value_name = "SCENARIO", help_heading = heading::SIMULATED)]
     pub(super) sim_scenario: Option<String>,
-    /// The seed of all chance in the built-in world.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Seed of the random numbers of the built-in world.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = heading::SIMULATED)]
     pub(super) sim_seed: u64,
-    /// So many guests more in the built-in world, called guest-001 and so on.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999))]
+    /// Number of extra guests in the built-in world, named guest-001 and so on.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999),
+          help_heading = heading::SIMULATED)]
     pub(super) sim_guests: u32,
-    /// The world that `whimbrel sim-server` serves on this Unix socket, instead of one in this process.
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests"])]
+    /// Unix socket of a running `whimbrel sim-server`, instead of simulated hosts in this process.
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests"],
+          help_heading = heading::SIMULATED)]
     pub(super) sim_server: Option<PathBuf>,
 }
 
 /// `whimbrel serve`.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// URI of a host, as often as there are hosts; the first is "this host" for Kimchi's routes.
-    #[arg(long, value_name = "URI")]
+    /// URI of a host; may be repeated. The first one is "this host" for Kimchi's routes.
+    #[arg(long, value_name = "URI", help_heading = heading::HOSTS)]
     pub(super) host: Vec<String>,
-    /// Where to listen: ADDRESS:PORT, or unix:PATH for a socket of root, this user and --allow-group. May be given several
-    /// times. Addresses beyond this machine only with a certificate and tokens.
-    #[arg(long, value_name = "PLACE", default_value = "127.0.0.1:8006")]
+    /// Listening address: ADDRESS:PORT, or unix:PATH for a socket of root, this user and --allow-group; may be repeated.
+    /// Addresses other than loopback require a certificate and tokens.
+    #[arg(long, value_name = "PLACE", default_value = "127.0.0.1:8006", help_heading = heading::ACCESS)]
     pub(super) listen: Vec<Place>,
-    /// Let the members of this group in at Unix sockets, for what the role allows: `operate` without it.
-    #[arg(long, value_name = "GROUP[:ROLE]")]
+    /// Group whose members may connect to Unix sockets, with the permissions of the role; `operator` by default.
+    #[arg(long, value_name = "GROUP[:ROLE]", help_heading = heading::ACCESS)]
     pub(super) allow_group: Option<Group>,
-    /// Serve real hosts at an address of this machine without tokens: every account of it may then do everything.
-    #[arg(long, conflicts_with = "tokens")]
+    /// Serve real hosts on a loopback address without tokens: every account of this machine then has all permissions.
+    #[arg(long, conflicts_with = "tokens", help_heading = heading::ACCESS)]
     pub(super) no_auth: bool,
-    /// The store's file, instead of one under $XDG_STATE_HOME/whimbrel.
-    #[arg(long, value_name = "FILE")]
+    /// File of the store; by default one under $XDG_STATE_HOME/whimbrel.
+    #[arg(long, value_name = "FILE", help_heading = heading::OPERATION)]
     pub(super) store: Option<PathBuf>,
-    /// Let guests go to hosts like this one too, beside those of --host: a URI in whose host `*` stands for a part between two
-    /// dots. May be given several times.
-    #[arg(long, value_name = "PATTERN")]
+    /// Further destinations, besides those of --host: a URI in whose host `*` stands for a part between two dots; may be
+    /// repeated.
+    #[arg(long, value_name = "PATTERN", help_heading = heading::HOSTS)]
     pub(super) allow_destination: Vec<String>,
-    /// Adopt the migrations of the store, begin none, and end when the last of them has ended: before an upgrade or a
+    /// Adopt the migrations of the store, start none, and exit when the last of them has ended: before an upgrade or a
     /// rollback, see docs/deprecation.md.
-    #[arg(long)]
+    #[arg(long, help_heading = heading::OPERATION)]
     pub(super) drain: bool,
-    /// How the address of a destination becomes a URI, which has to be a host or an allowed destination.
-    #[arg(long, value_name = "URI", default_value = whimbrel_service::USUAL_TRANSPORT)]
+    /// URI template for a destination given by its address; the result must be a host or an allowed destination.
+    #[arg(long, value_name = "URI", default_value = whimbrel_service::USUAL_TRANSPORT, help_heading = heading::HOSTS)]
     pub(super) transport: String,
-    /// Log each command to a hypervisor as well, with the time to its answer.
-    #[arg(long)]
+    /// Log each command to a hypervisor too, with the time to its answer.
+    #[arg(long, help_heading = heading::OPERATION)]
     pub(super) log_commands: bool,
-    /// The known ssh host keys for connections with a password, instead of those of this user and this machine.
-    #[arg(long, value_name = "FILE")]
+    /// Known ssh host keys for connections with a password; by default those of this user and this machine.
+    #[arg(long, value_name = "FILE", help_heading = heading::HOSTS)]
     pub(super) ssh_known_hosts: Option<PathBuf>,
-    /// Let in only those who have a token of this file: see `whimbrel token`.
-    #[arg(long, value_name = "FILE")]
+    /// Tokens file (see `whimbrel token`); requests without one of its tokens are refused.
+    #[arg(long, value_name = "FILE", help_heading = heading::ACCESS)]
     pub(super) tokens: Option<PathBuf>,
-    /// The certificate chain, in PEM: TLS.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    /// Certificate chain for TLS, in PEM.
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = heading::ACCESS)]
     pub(super) certificate: Option<PathBuf>,
-    /// The certificate's key, in PEM.
-    #[arg(long, value_name = "FILE", requires = "certificate")]
+    /// Private key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate", help_heading = heading::ACCESS)]
     pub(super) key: Option<PathBuf>,
-    /// Requests a second that one address may send.
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Maximum number of requests per second from one address.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+          help_heading = heading::ACCESS)]
     pub(super) rate: u32,
-    /// Rules beside the shipped ones, and what the operator decided about them. They are loaded anew on SIGHUP and when
-    /// the API is asked to; what cannot be loaded changes nothing.
+    // Loaded again on SIGHUP and on request of the API; what cannot be loaded changes nothing.
     #[command(flatten)]
     pub(super) rules: Set,
     #[command(flatten)]
     pub(super) simulated: Simulated,
 }
 
-/// Where a service is, and how to be let in.
+/// The address of a service, and the credentials for it.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ServiceAddress {
-    /// The service's address, or unix:PATH for its socket.
+    /// Address of the service, or unix:PATH for its socket.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8006")]
     pub(super) service: String,
-    /// Certificates, in PEM, of those who vouch for a service with https.
+    /// CA bundle used to verify an https service, in PEM.
     #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
     pub(super) ca: PathBuf,
-    /// A file that holds the token.
+    /// File that contains the token.
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
-    /// Write the service's own document.
+    /// Print the service's JSON document.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -311,7 +329,7 @@ pub(super) struct ServiceAddress {
 /// One migration of a service.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OneMigration {
-    /// Its number.
+    /// Number of the migration.
     pub(super) migration: u64,
     #[command(flatten)]
     pub(super) service: ServiceAddress,
@@ -320,36 +338,36 @@ pub(super) struct OneMigration {
 /// `whimbrel tune`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Tune {
-    /// The migration's number.
+    /// Number of the migration.
     pub(super) migration: u64,
-    /// What is to be done.
+    /// Adjustment.
     #[arg(value_enum)]
     pub(super) adjustment: AdjustmentName,
-    /// The new limit: ms for `downtime`, MiB/s for `bandwidth`.
+    /// New limit, in ms for `downtime`, in MiB/s for `bandwidth`.
     pub(super) value: Option<u64>,
     #[command(flatten)]
     pub(super) service: ServiceAddress,
 }
 
-/// The reactions.
+/// What can be adjusted while a migration runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum AdjustmentName {
-    /// Another downtime limit.
+    /// Set the maximum downtime.
     Downtime,
-    /// Another bandwidth limit.
+    /// Set the bandwidth limit.
     Bandwidth,
-    /// The guest stands still until it has arrived.
+    /// Pause the guest until it is on the destination.
     Pause,
-    /// The guest is moved first, and its memory after it.
+    /// Switch to post-copy: the guest runs on the destination before all of its memory is there.
     Postcopy,
 }
 
 /// `whimbrel token`.
 #[derive(Debug, Args)]
 pub(super) struct Token {
-    /// Whose it is; stands in the audit record.
+    /// Name of the token's holder, for the audit record.
     pub(super) name: String,
-    /// What it allows.
+    /// Permissions of the token.
     #[arg(value_parser = roles())]
     pub(super) role: Role,
 }
@@ -357,7 +375,7 @@ pub(super) struct Token {
 /// `whimbrel sim-server`.
 #[derive(Debug, Args)]
 pub(super) struct SimServer {
-    /// The Unix socket, which must not exist yet.
+    /// Path of the Unix socket; it must not exist yet.
     pub(super) socket: PathBuf,
     #[command(flatten)]
     pub(super) simulated: Simulated,
@@ -365,37 +383,37 @@ pub(super) struct SimServer {
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// The journal.
+    /// Journal to replay.
     pub(super) journal: PathBuf,
-    /// How results are written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Fidelity {
-    /// The recorded migrations, a JSON object a line.
+    /// File with the recorded migrations, one JSON object per line.
     pub(super) runs: PathBuf,
-    /// What keeps account of the simulated guest's dirty pages.
+    /// Dirty-page model of the simulator.
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,
-    /// Simulated migrations a case.
+    /// Number of simulated migrations per case.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(super) seeds: u64,
-    /// How results are written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: FidelityFormat,
 }
 
-/// What happens when a copy has lasted too long.
+/// The action at the time limit of pre-copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum AtTimeoutName {
-    /// The migration is cancelled; the guest stays.
+    /// Cancel the migration; the guest stays on the source.
     #[default]
     Cancel,
-    /// The guest is stopped until it has arrived.
+    /// Pause the guest until it is on the destination.
     Pause,
-    /// The guest is moved first, and its memory after it.
+    /// Switch to post-copy: the guest runs on the destination before all of its memory is there.
     Postcopy,
 }
 
@@ -409,15 +427,15 @@ impl From<AtTimeoutName> for AtTimeout {
     }
 }
 
-/// The simulator's engines.
+/// Dirty-page models of the simulator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum EngineName {
-    /// A bit for each page: exact to the page.
+    /// One bit per page: exact.
     #[default]
     Page,
-    /// Counts of pages that are alike, drawn: costs the same whatever the memory.
+    /// Random draws of counts of similar pages: cost independent of the memory size.
     Lumped,
-    /// Expectations of the same counts: fastest, without chance.
+    /// Expected values of the same counts: fastest, deterministic.
     Mean,
 }
 
@@ -431,10 +449,10 @@ impl From<EngineName> for Engine {
     }
 }
 
-/// In which form a comparison is shown.
+/// Output formats of a comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum FidelityFormat {
-    /// For people: a table.
+    /// Table for people.
     #[default]
     Text,
     /// One JSON document.

@@ -1,8 +1,9 @@
-//! `whimbrel check`: what is known to go wrong with a migration, all at once, before the guest is touched.
+//! `whimbrel check`: every known obstacle to a migration in one report, before the guest is touched.
 
 use clap::Args;
 use whimbrel_facts::Facts;
 
+use super::args::heading;
 use super::asked::Asked;
 use super::rule::args::Form;
 use super::rule::{load_set, show};
@@ -13,8 +14,8 @@ use whimbrel_drive::today;
 pub(super) struct Check {
     #[command(flatten)]
     asked: Asked,
-    /// How results are written.
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format.
+    #[arg(long, value_enum, default_value_t, help_heading = heading::OUTPUT)]
     format: Form,
 }
 
@@ -24,7 +25,7 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
     show(&set.judge(&facts, &today()), arguments.format)
 }
 
-/// The facts that rules judge, from both hosts.
+/// The facts of both hosts that rules evaluate.
 pub(super) fn collect(asked: &Asked) -> Result<Facts, CliError> {
     let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
     let route = asked.route(asked.destination_xml()?);

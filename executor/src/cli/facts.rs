@@ -1,4 +1,4 @@
-//! `whimbrel facts`: the exact input of the rules, from files or from two live hosts.
+//! `whimbrel facts`: the exact input of the rules, from files, a journal or two hosts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,51 +13,51 @@ use super::asked::Asked;
 use super::rule::document;
 use super::{CliError, Exit};
 
-/// Where the facts come from.
+/// The sources of facts.
 #[derive(Debug, Subcommand)]
 pub(super) enum FactsVerb {
-    /// From libvirt's XML in files. What the files do not say stays unknown.
+    /// Read facts from libvirt's XML in files. What the files do not contain stays unknown.
     FromXml(Box<FromXml>),
-    /// From the journal of a migration: what the rules looked at before it began.
+    /// Read facts from the journal of a migration: the input of the rules before it started.
     FromJournal(FromJournal),
-    /// From two hosts, live or simulated.
+    /// Collect facts from two hosts, real or simulated.
     Collect(Box<Asked>),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct FromXml {
-    /// The guest's definition.
+    /// Domain XML of the guest.
     #[arg(long, value_name = "FILE")]
     domain: PathBuf,
-    /// The definition given for the destination, if there is one.
+    /// Domain XML for the destination, if it differs.
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
-    /// Capabilities of the source.
+    /// Capabilities XML of the source.
     #[arg(long, value_name = "FILE")]
     source_capabilities: Option<PathBuf>,
-    /// Domain capabilities of the source; may be given several times.
+    /// Domain capabilities XML of the source; may be repeated.
     #[arg(long, value_name = "FILE")]
     source_domain_capabilities: Vec<PathBuf>,
-    /// Capabilities of the destination.
+    /// Capabilities XML of the destination.
     #[arg(long, value_name = "FILE")]
     destination_capabilities: Option<PathBuf>,
-    /// Domain capabilities of the destination; may be given several times.
+    /// Domain capabilities XML of the destination; may be repeated.
     #[arg(long, value_name = "FILE")]
     destination_domain_capabilities: Vec<PathBuf>,
-    /// Storage pools of the destination.
+    /// XML of a storage pool of the destination; may be repeated.
     #[arg(long, value_name = "FILE")]
     pool: Vec<PathBuf>,
-    /// Networks of the destination.
+    /// XML of a network of the destination; may be repeated.
     #[arg(long, value_name = "FILE")]
     network: Vec<PathBuf>,
-    /// Node devices of the destination.
+    /// XML of a node device of the destination; may be repeated.
     #[arg(long, value_name = "FILE")]
     device: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct FromJournal {
-    /// The journal, as `whimbrel migrate` wrote it.
+    /// Journal, as written by `whimbrel migrate`.
     journal: PathBuf,
 }
 
@@ -81,7 +81,8 @@ fn from_journal(path: &Path) -> Result<Value, CliError> {
         }
     })
     .map_err(|source| CliError::Journal { path: path.to_owned(), source })?;
-    let reason = "its rules were asked about no more than the migration needs itself";
+    let reason =
+        "it does not contain the facts that the rules evaluated, only those that the migration itself needs";
     found.ok_or_else(|| CliError::Facts { path: path.to_owned(), reason: reason.to_owned() })
 }
 
@@ -123,7 +124,7 @@ fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
     })
 }
 
-/// A host of its capabilities; none when no file tells of it.
+/// A host from its capabilities; none when no file describes it.
 fn host(
     capabilities: Option<&PathBuf>,
     of_domains: &[PathBuf],
@@ -140,12 +141,12 @@ fn host(
     for path in of_domains {
         read(path, |text| xml::domain_capabilities(text, &mut host))?;
     }
-    // Domain capabilities tell of one machine type each: that another is not among them says nothing.
+    // Each domain capabilities file describes one machine type: the absence of another proves nothing.
     host.machines.take_if(|machines| !lists_all && machines.iter().all(|one| one.name != machine));
     Ok(Some(host))
 }
 
-/// What files of one kind tell; not known when there are none.
+/// The content of all files of one kind; unknown when there are none.
 fn some<T>(
     paths: &[PathBuf],
     parse: impl Fn(&str) -> Result<T, xml::XmlError>,

@@ -1,7 +1,7 @@
-//! Those who watch a migration: a live picture on a terminal, plain lines, documents for machines.
+//! Output of a migration while it runs: a live picture on a terminal, plain lines, or documents for machines.
 //!
-//! A watcher shows what it is told and nothing else; it must never change, delay or stop a migration. When its
-//! terminal or pipe breaks it falls silent.
+//! A watcher shows the events that it receives and nothing else; it must never change, delay or stop a migration. After its
+//! terminal or pipe breaks it writes nothing more.
 
 use std::io::{self, BufWriter};
 
@@ -25,10 +25,10 @@ pub use picture::Picture;
 pub use report::JsonReport;
 pub use whimbrel_drive::Watcher;
 
-/// Replays a journal before a watcher.
+/// Replays a journal, and passes its events to a watcher.
 ///
 /// # Errors
-/// When it is no journal, or goes another way than was recorded.
+/// When it is not a journal, or the replay differs from what was recorded.
 pub fn replay(text: &str, watcher: &mut dyn Watcher) -> Result<Replayed, JournalError> {
     journal::replay(text, |record, migration, outputs| {
         for output in outputs {
@@ -39,25 +39,25 @@ pub fn replay(text: &str, watcher: &mut dyn Watcher) -> Result<Replayed, Journal
     })
 }
 
-/// In which form a migration is shown on standard output.
+/// The output formats of a migration on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people: a live picture on a terminal, lines elsewhere.
+    /// Live picture on a terminal, otherwise plain lines.
     #[default]
     Text,
     /// One JSON document at the end.
     Json,
-    /// One JSON document a line: a header, then every event as it happens.
+    /// One JSON document per line: a header, then every event as it happens.
     Ndjson,
 }
 
-/// Where the numbers come from, when a simulation made them. It is repeated in documents for machines.
+/// The source of simulated numbers, which documents for machines repeat so that a run can be reproduced.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Origin {
     /// The simulator's engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
-    /// The seed of its chance.
+    /// The seed of its random numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }

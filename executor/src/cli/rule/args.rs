@@ -4,26 +4,28 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What is done with rules.
+use crate::cli::args::heading;
+
+/// Operations on rules.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum RuleVerb {
     /// List the rules with their titles.
     List(List),
-    /// Make a folder with a new rule that builds and passes its tests.
+    /// Create a folder with a new rule that builds and passes its tests.
     New(New),
     /// Build a pack from its source into a component.
     Build(Build),
-    /// Ask a pack about facts in files, and compare with the expected findings.
+    /// Evaluate a pack on facts in files, and compare the result with the expected findings.
     Test(Test),
-    /// Look through a component without running it.
+    /// Show size, digest, imports and exports of a component without running it.
     Inspect(Inspect),
-    /// Ask the rules about facts in a file.
+    /// Evaluate the rules on facts in a file.
     Check(Check),
-    /// Tell what a rule is for and how to mend what it finds.
+    /// Explain the purpose of a rule, and how to fix what it reports.
     Explain(Explain),
-    /// Measure what the rules take, in fuel and time.
+    /// Measure the cost of the rules, in fuel and time.
     Bench(Bench),
-    /// Write the JSON Schema of all settings.
+    /// Print the JSON Schema of all settings.
     Schema(Set),
     /// Write a lock file that pins the packs by digest.
     Lock(Lock),
@@ -31,26 +33,26 @@ pub(in crate::cli) enum RuleVerb {
     Verify(Verify),
 }
 
-/// Which packs, and how they are asked.
+/// The packs, and the operator's decisions about them.
 #[derive(Clone, Debug, Default, Args)]
 pub(in crate::cli) struct Set {
-    /// A pack beside the shipped ones; may be given several times.
-    #[arg(long = "pack", value_name = "FILE")]
+    /// Pack to use besides the built-in ones; may be repeated.
+    #[arg(long = "pack", value_name = "FILE", help_heading = heading::RULES)]
     pub(in crate::cli) packs: Vec<PathBuf>,
-    /// Leave out the shipped packs.
-    #[arg(long, requires = "packs")]
+    /// Use only the packs of --pack.
+    #[arg(long, requires = "packs", help_heading = heading::RULES)]
     pub(in crate::cli) no_builtin_packs: bool,
-    /// The operator's decisions: settings, severities, waivers.
-    #[arg(long, value_name = "FILE")]
+    /// Policy file of the operator: settings, severities, waivers.
+    #[arg(long, value_name = "FILE", help_heading = heading::RULES)]
     pub(in crate::cli) policy: Option<PathBuf>,
-    /// Refuse packs that this lock file does not pin.
-    #[arg(long, value_name = "FILE")]
+    /// Lock file; packs that it does not pin are refused.
+    #[arg(long, value_name = "FILE", help_heading = heading::RULES)]
     pub(in crate::cli) locked: Option<PathBuf>,
-    /// Most bytes of a component; engines of other languages are large.
-    #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Maximum size of a pack, in MiB; packs that contain a language runtime need more.
+    #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = heading::RULES)]
     pub(in crate::cli) max_pack_size: u16,
-    /// Compile packs anew, and keep nothing.
-    #[arg(long)]
+    /// Compile packs without reading or writing the cache.
+    #[arg(long, help_heading = heading::RULES)]
     pub(in crate::cli) no_cache: bool,
 }
 
@@ -58,70 +60,70 @@ pub(in crate::cli) struct Set {
 pub(in crate::cli) struct List {
     #[command(flatten)]
     pub(in crate::cli) set: Set,
-    /// How results are written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(in crate::cli) format: Form,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct New {
-    /// The pack's name, which is also the folder's: lower-case letters, digits and hyphens.
+    /// Name of the pack and of its folder: lower-case letters, digits and hyphens.
     pub(in crate::cli) name: String,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
-    /// The folder of the package.
+    /// Folder of the package.
     #[arg(default_value = ".")]
     pub(in crate::cli) folder: PathBuf,
-    /// Features of the package to build with.
+    /// Cargo features of the package.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(in crate::cli) features: String,
-    /// Where the component is written; without it, to pack.wasm in the folder.
+    /// Output file; pack.wasm in the folder by default.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Test {
-    /// A folder with pack.wasm and, below cases/, pairs NAME.facts.json and NAME.expected.json.
+    /// Folder with pack.wasm and, below cases/, pairs of NAME.facts.json and NAME.expected.json.
     #[arg(default_value = ".")]
     pub(in crate::cli) folder: PathBuf,
-    /// The component, if it is another than pack.wasm.
+    /// Component to test; pack.wasm in the folder by default.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) pack: Option<PathBuf>,
-    /// Write what the pack says now as what is expected.
+    /// Store the current findings as the expected ones.
     #[arg(long)]
     pub(in crate::cli) bless: bool,
-    /// Most bytes of a component.
+    /// Maximum size of the pack, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(in crate::cli) max_pack_size: u16,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Inspect {
-    /// The component. It may be anybody's: nothing of it is run.
+    /// Component to inspect. It may be untrusted: no part of it is run.
     pub(in crate::cli) file: PathBuf,
-    /// How results are written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(in crate::cli) format: Form,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Check {
-    /// The facts, as `whimbrel facts` writes them.
+    /// Facts, as written by `whimbrel facts`.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) facts: PathBuf,
     #[command(flatten)]
     pub(in crate::cli) set: Set,
-    /// How results are written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(in crate::cli) format: Form,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Bench {
-    /// Ask this rule alone.
+    /// Code of the only rule to measure.
     #[arg(long, value_name = "CODE")]
     pub(in crate::cli) rule: Option<String>,
     #[command(flatten)]
@@ -130,7 +132,7 @@ pub(in crate::cli) struct Bench {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Explain {
-    /// The rule's code, for example storage.identity.
+    /// Code of the rule, for example storage.identity.
     pub(in crate::cli) code: String,
     #[command(flatten)]
     pub(in crate::cli) set: Set,
@@ -140,30 +142,30 @@ pub(in crate::cli) struct Explain {
 pub(in crate::cli) struct Lock {
     #[command(flatten)]
     pub(in crate::cli) set: Set,
-    /// Where it is written; without it, to standard output.
+    /// Output file; standard output by default.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Verify {
-    /// The lock file.
+    /// Lock file to compare with.
     #[arg(long, value_name = "FILE", required_unless_present = "signature")]
     pub(in crate::cli) lock: Option<PathBuf>,
-    /// A signature of the one pack given, as minisign writes it.
+    /// Signature of the one pack given, in minisign's format.
     #[arg(long, value_name = "FILE", requires = "keys")]
     pub(in crate::cli) signature: Option<PathBuf>,
-    /// A public key that may have made the signature; may be given several times.
+    /// Accepted public key of the signer; may be repeated.
     #[arg(long = "key", value_name = "FILE")]
     pub(in crate::cli) keys: Vec<PathBuf>,
     #[command(flatten)]
     pub(in crate::cli) set: Set,
 }
 
-/// In which form results are written.
+/// Output formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Form {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
     /// One JSON document.

@@ -54,7 +54,7 @@ fn simulate_without_arguments_shows_a_regression_and_completes() {
     let output = whimbrel(&["simulate"]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let text = out(&output);
-    assert!(text.contains("above the sync before"), "{text}");
+    assert!(text.contains("above the previous sync"), "{text}");
     assert!(text.contains("Completed: `whimbrel` runs on beta."), "{text}");
     assert_eq!(err(&output), "");
 }
@@ -108,7 +108,7 @@ fn a_journal_is_replayed_to_the_same_words() {
     let replayed = whimbrel(&["replay", journal.path()]);
     assert_eq!(replayed.status.code(), Some(0), "{}", err(&replayed));
     assert_eq!(out(&simulated), out(&replayed));
-    assert!(err(&replayed).contains("every state is the one that was recorded"), "{}", err(&replayed));
+    assert!(err(&replayed).contains("every state matches the record"), "{}", err(&replayed));
 
     let again = whimbrel(&["simulate", "converges", "--journal", journal.path()]);
     assert_eq!(again.status.code(), Some(2), "a journal that exists is not overwritten");
@@ -124,7 +124,7 @@ fn a_journal_that_is_torn_forged_or_foreign_is_named() {
     let torn = Scratch::with("torn", text.get(..text.len() * 2 / 3).unwrap());
     let output = whimbrel(&["replay", torn.path()]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-    assert!(err(&output).contains("torn") && err(&output).contains("look at both hosts"), "{}", err(&output));
+    assert!(err(&output).contains("torn") && err(&output).contains("check both hosts"), "{}", err(&output));
 
     let forged = Scratch::with("forged", &text.replace("\"running\"", "\"paused\""));
     let output = whimbrel(&["replay", forged.path()]);

@@ -104,7 +104,7 @@ fn what_is_not_as_expected_and_what_cannot_be_done_have_their_exit_codes() {
     let journal = File::new("journal", FLEET).simulate(&["--journal", "journal.ndjson"]);
     assert_eq!(journal.status.code(), Some(2));
     assert!(
-        text(&journal.stderr).contains("`--journal` is for a single migration"),
+        text(&journal.stderr).contains("`--journal` applies to a single migration"),
         "{}",
         text(&journal.stderr)
     );

@@ -46,7 +46,7 @@ fn an_exploration_that_is_cut_short_says_so() {
     assert_eq!(told["is_exhaustive"], false);
     let output = whimbrel(&["explore", "--slice", "faults", "--states", "1000"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("not met whole"), "{text}");
+    assert!(text.contains("incomplete"), "{text}");
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn shipped_packs_are_listed_explained_and_pinned() {
     let rules = json(&whimbrel(&["rule", "list", "--format", "json"]));
     assert!(rules["rules"].as_array().unwrap().len() >= 70);
     let explained = whimbrel(&["rule", "explain", "storage.identity"]);
-    assert!(text(&explained).contains("Why: ") && text(&explained).contains("Mend: "));
+    assert!(text(&explained).contains("Rationale: ") && text(&explained).contains("Fix: "));
     let unknown = whimbrel(&["rule", "explain", "no.such"]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(text(&unknown).contains("rule list"), "{}", text(&unknown));

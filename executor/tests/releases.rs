@@ -157,7 +157,7 @@ fn every_journal_of_migrate_is_adopted() {
         // Where the guest is, whatever the answer; 2 is a journal that cannot be used.
         assert!(matches!(adopted.status.code(), Some(0 | 3 | 4 | 5)), "{name}: {}", err(&adopted));
         assert_eq!(
-            err(&adopted).contains("had ended already"),
+            err(&adopted).contains("has already ended"),
             journal.is_ended(),
             "{name}: {}",
             err(&adopted)

@@ -1,4 +1,4 @@
-//! An outcome in words: what a line or a description repeats of it. Nothing is concluded here.
+//! An outcome in words, for lines and descriptions. Nothing is concluded here.
 
 use core::fmt;
 
@@ -41,18 +41,18 @@ impl fmt::Display for Ending {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OperatorCancelled => "an operator asked for the end",
-            Self::TimedOut => "pre-copy lasted longer than the timeout allows",
-            Self::RulesRefused => "a rule stands against it",
-            Self::FactsMissing => "the guest or a host could not be asked",
+            Self::OperatorCancelled => "cancelled by operator",
+            Self::TimedOut => "pre-copy exceeded its time limit",
+            Self::RulesRefused => "a validation rule failed",
+            Self::FactsMissing => "the guest or a host could not be queried",
             Self::SettingsUnreadable => "the guest's settings could not be read, so nothing was changed",
             Self::SettingRefused => "a setting could not be changed",
-            Self::CopyFailed => "the hypervisor gave up the copy",
+            Self::CopyFailed => "the hypervisor aborted the copy",
             Self::ReplyLost => "the reply to the migrate call was lost",
-            Self::PostcopyLost => "post-copy lost its connection, and could not be resumed",
-            Self::GuestStopped => "the guest stopped after it had been moved to the destination",
+            Self::PostcopyLost => "post-copy lost its connection and could not be resumed",
+            Self::GuestStopped => "the guest stopped after it was moved to the destination",
             Self::DriverRestarted => {
-                "the driver stopped before the copy began, and a restart begins no migration"
+                "the driver stopped before the copy started, and a restarted driver starts no migration"
             }
         })
     }
@@ -63,8 +63,8 @@ impl fmt::Display for Leftover {
         match self {
             Self::DowntimeLimit => f.write_str("the downtime limit"),
             Self::BandwidthLimit => f.write_str("the bandwidth limit"),
-            Self::Paused => f.write_str("the guest, which was stopped"),
-            Self::Disks => f.write_str("the disks that were made on the destination"),
+            Self::Paused => f.write_str("the guest, which was paused"),
+            Self::Disks => f.write_str("the disks that were created on the destination"),
             Self::Definition(side) => write!(f, "the guest's definition on the {side}"),
         }
     }
@@ -74,25 +74,25 @@ impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nothing => "nothing needs to be done",
-            Self::MendThenRetry => "mend what is named above, then migrate again",
-            Self::Retry => "migrate again when the hosts can reach each other",
+            Self::MendThenRetry => "fix the problems listed above and retry",
+            Self::Retry => "retry when the hosts can reach each other",
             Self::AllowMore => {
-                "the guest dirties memory faster than the link carries it: allow more bandwidth or downtime, or try at a quieter hour"
+                "the guest dirties memory faster than the link transfers it: allow more bandwidth or downtime, or retry when the guest is less busy"
             }
             Self::LookAtBothHosts => {
-                "look at the guest on both hosts first; resume, start or destroy nothing until one copy is known to be dead"
+                "check the guest on both hosts first; do not resume, start or destroy anything until one copy is known to be dead"
             }
             Self::ResumePostcopy => {
-                "end neither copy: the guest needs both; let the migration go on when the hosts can reach each other"
+                "destroy neither copy: the guest needs both; resume the migration when the hosts can reach each other"
             }
             Self::StartAnew => {
-                "end what is left of the guest, then start it anew from its disks: a part of its memory is lost"
+                "destroy what is left of the guest, then cold-boot it from its disks: a part of its memory is lost"
             }
             Self::ResumeGuest => {
                 "find out why the guest is paused (`virsh domstate --reason`; after an I/O error `virsh domblkerror`), then resume it where it is (`virsh resume`)"
             }
             Self::FindOut => {
-                "find out whether the guest ended or somebody took it to a third host, and start it only when no host runs it"
+                "find out whether the guest was shut down or another operator moved it to a third host, and start it only when no host runs it"
             }
         })
     }
@@ -101,12 +101,12 @@ impl fmt::Display for Advice {
 impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DowntimeLimitRestored => f.write_str("the downtime limit was put back"),
-            Self::BandwidthLimitRestored => f.write_str("the bandwidth limit was put back"),
+            Self::DowntimeLimitRestored => f.write_str("the downtime limit was restored"),
+            Self::BandwidthLimitRestored => f.write_str("the bandwidth limit was restored"),
             Self::Resumed(side) => write!(f, "the guest was resumed on the {side}"),
             Self::Destroyed(side) => write!(f, "the copy left on the {side} was removed"),
-            Self::Undefined(side) => write!(f, "the definition left on the {side} was dropped"),
-            Self::DisksRemoved => f.write_str("the disks made on the destination were removed"),
+            Self::Undefined(side) => write!(f, "the definition left on the {side} was removed"),
+            Self::DisksRemoved => f.write_str("the disks created on the destination were removed"),
             Self::PostcopyResumed => f.write_str("post-copy was resumed"),
         }
     }

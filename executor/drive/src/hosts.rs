@@ -88,19 +88,19 @@ pub enum HostsError {
     #[error("{0}")]
     MigrateUri(&'static str),
     /// A simulated host without a simulated world.
-    #[error("`{0}` is a simulated host, and no simulated world runs here")]
+    #[error("`{0}` is a simulated host, and this process has no simulated hosts")]
     NoWorld(String),
     /// The URI needs the libvirt driver.
     #[error("this build cannot connect to `{0}`: the libvirt driver is not built in")]
     NoDriver(String),
     /// One end is simulated and the other is not.
-    #[error("a guest cannot go from `{0}` to `{1}`: one of them is simulated")]
+    #[error("cannot migrate from `{0}` to `{1}`: only one of them is simulated")]
     Mixed(String, String),
     /// The simulated world is gone.
     #[error("the simulated world does not answer")]
     World(#[source] io::Error),
     /// The host does not answer, or refuses.
-    #[error("cannot ask `{uri}`: {reason}")]
+    #[error("cannot query `{uri}`: {reason}")]
     Refused {
         /// Which host.
         uri: String,

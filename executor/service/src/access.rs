@@ -80,7 +80,9 @@ fn group_id(name: &str) -> Result<u32, String> {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
     });
-    found.ok_or_else(|| "/etc/group has no such group; one from elsewhere is given by its number".to_owned())
+    found.ok_or_else(|| {
+        "/etc/group has no such group; give a group of another source by its number".to_owned()
+    })
 }
 
 /// The tokens that let somebody in.
@@ -103,13 +105,13 @@ struct Token {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
-    #[error("cannot read it")]
+    #[error("cannot read the file")]
     Unreadable(#[from] std::io::Error),
     /// It is not what it should be.
-    #[error("it is no list of tokens: {0}")]
+    #[error("the file is not a list of tokens: {0}")]
     Malformed(String),
     /// There is no chance to be had.
-    #[error("the system gives no random numbers")]
+    #[error("the operating system provides no random numbers")]
     NoChance,
 }
 

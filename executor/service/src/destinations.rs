@@ -28,10 +28,10 @@ pub(super) enum NotThere {
     #[error(transparent)]
     Uri(#[from] UriError),
     /// What was written as the user is no name.
-    #[error("the user is not a name of letters, digits, `.`, `_` and `-`")]
+    #[error("the user name may contain only letters, digits, `.`, `_` and `-`")]
     User,
     /// The operator did not approve it.
-    #[error("`{0}` is not a host of this service, and no approved destination")]
+    #[error("`{0}` is neither a host of this service nor an allowed destination")]
     NotAllowed(Box<HostUri>),
 }
 

@@ -102,16 +102,16 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// Reachable from elsewhere, without what keeps others out.
-    #[error("`{0}` can be reached from other machines, which needs TLS and tokens")]
+    #[error("`{0}` is reachable from other machines, which needs TLS and tokens")]
     Unprotected(SocketAddr),
     /// Reachable by every account of this machine.
-    #[error("every account of this machine can connect to `{0}` and move guests of real hosts")]
+    #[error("every account of this machine could connect to `{0}` and migrate guests of real hosts")]
     Open(SocketAddr),
     /// No host was given.
-    #[error("no host was given")]
+    #[error("no host was specified")]
     NoHost,
     /// The transport has no place for the address.
-    #[error("the transport `{0}` does not hold `{{host}}`")]
+    #[error("the transport `{0}` does not contain `{{host}}`")]
     Transport(String),
     /// A host that there is no driver for.
     #[error(transparent)]
@@ -142,7 +142,7 @@ pub enum ServiceError {
     #[error("cannot use the certificate or its key")]
     Tls(#[source] io::Error),
     /// The address or the socket cannot be listened at.
-    #[error("cannot listen at `{place}`")]
+    #[error("cannot listen on `{place}`")]
     Listen {
         /// Where.
         place: String,
@@ -150,7 +150,7 @@ pub enum ServiceError {
         source: io::Error,
     },
     /// The system refuses something.
-    #[error("the system refuses")]
+    #[error("the operating system refused a request")]
     System(#[from] io::Error),
 }
 
@@ -245,7 +245,7 @@ async fn serve(
     if !supervisor.settle(LAST_WRITES).await {
         tracing::error!(
             writes = supervisor.health.pending(),
-            "the store did not accept what waits for it: migrations whose records are missing are adopted from what is on \
+            "the store did not accept all pending writes: migrations whose records are missing are adopted from what is on \
              record, after both hosts were queried"
         );
     }
@@ -329,7 +329,7 @@ impl Desk {
                 Err(error) => tracing::warn!(
                     host = uri,
                     reason = %error,
-                    "a host cannot be reached: its guests are missing until it answers; it is asked again with each look"
+                    "a host is unreachable: its guests are missing until it answers; it is queried again with each request"
                 ),
             }
         }

@@ -1,6 +1,6 @@
-//! The rules that the next migration is judged by, and how they are loaded anew while the service runs.
+//! The rules that validate the next migration, and their reload while the service runs.
 //!
-//! A migration keeps the set that it began with. What cannot be loaded must never take the place of what can.
+//! A migration keeps the set that it started with. A set that cannot be loaded must never replace one that works.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use whimbrel_plugins::RuleSet;
 use whimbrel_plugins::reload::Current;
 
-/// Loads the rules from wherever the operator keeps them, or says why that fails.
+/// Loads the rules from the operator's files, or returns the reason why that fails.
 pub type Load = Box<dyn Fn() -> Result<RuleSet, String> + Send + Sync>;
 
-/// The set in force. Clones are the same.
+/// The active set. Clones share it.
 #[derive(Clone)]
 pub(super) struct Rules(Arc<Inner>);
 
@@ -32,14 +32,14 @@ impl Rules {
         self.0.current.get()
     }
 
-    /// Loads them anew; whether they differ. Blocks for as long as a compiler takes.
+    /// Reloads them; returns whether they differ. Blocks for as long as compilation takes.
     pub(super) fn reload(&self) -> Result<bool, String> {
         let differ = self.0.current.replace(|| (self.0.load)());
         match &differ {
-            Ok(true) => tracing::info!(set = self.get().digest(), "new rules are in force"),
-            Ok(false) => tracing::info!("the rules were loaded anew, and are the same"),
+            Ok(true) => tracing::info!(set = self.get().digest(), "new rules are active"),
+            Ok(false) => tracing::info!("the rules were reloaded and are unchanged"),
             Err(reason) => {
-                tracing::error!(reason, "the rules cannot be loaded anew; those before stay in force");
+                tracing::error!(reason, "rule reload failed; the previous rules remain active");
             }
         }
         differ

@@ -1,8 +1,8 @@
-//! `whimbrel adopt`: a migration that its driver left behind, driven on from its journal. `whimbrel resolve`: one that ended in
-//! doubt, examined once more.
+//! `whimbrel adopt`: a migration that its driver abandoned, resumed from its journal. `whimbrel resolve`: one that ended in doubt,
+//! resolved again.
 //!
-//! Both observe both hosts before they command anything, and begin no migration. They must never drive what is still being
-//! driven: the journal is locked, by `migrate` too.
+//! Both query both hosts before the first command, and start no migration. They must never drive what another process still
+//! drives: the journal is locked, by `migrate` too.
 
 use std::fs;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     let unusable = |source| CliError::Resumption { path: arguments.journal.clone(), source };
     match whimbrel_drive::resume(&left.text, left.now, |_, _, _| ()).map_err(unusable)? {
         Resumption::Ended(outcome) => {
-            say("the migration had ended already: `whimbrel replay` shows it");
+            say("the migration has already ended: `whimbrel replay` shows it");
             Ok(exit_of(&outcome))
         }
         Resumption::Course { course, not_replayed } => {
             if let Some(why) = not_replayed {
                 say(&format!(
-                    "warning: the journal cannot be replayed ({why}): both hosts are observed, and nothing is destroyed or \
-                     undefined that the journal does not account for"
+                    "warning: the journal cannot be replayed ({why}): both hosts are queried, and nothing is destroyed or undefined \
+                     that is not on record in the journal"
                 ));
             }
             left.follow(*course, arguments)
@@ -63,7 +63,7 @@ struct Left {
 impl Left {
     fn open(arguments: &Adopt) -> Result<Self, CliError> {
         let path = &arguments.journal;
-        // A file that is not there must not be made, nor one that cannot be read be called unwritable.
+        // First: a missing file must not be created, and an unreadable one must not be reported as unwritable.
         fs::metadata(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
         let (journal, text) = Journal::adopt(path)?;
         let unusable = |source| CliError::Journal { path: path.clone(), source };
@@ -96,13 +96,13 @@ fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
             overwritten: circumstances.overwritten_disks.clone(),
         },
         destination_xml: circumstances.destination_xml.clone(),
-        // libvirt's doubts are not overruled: nothing was proved again.
+        // libvirt's storage check is not overridden: shared storage was not proven again.
         ..Route::of(spec)
     }
 }
 
 fn undrivable() -> JournalError {
-    let reason =
-        "it does not say when and how the migration was driven; only a journal of `migrate` does".to_owned();
+    let reason = "it does not record when and how the migration was driven; only a journal of `migrate` does"
+        .to_owned();
     JournalError { line: 1, reason }
 }

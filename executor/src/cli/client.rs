@@ -1,6 +1,6 @@
-//! `whimbrel list`, `show`, `watch`, `cancel` and `tune`: a service's clients on the command line.
+//! `whimbrel list`, `show`, `watch`, `cancel` and `tune`: clients of a service.
 //!
-//! What they write with `--format json` is the service's own document.
+//! With `--json` they print the service's own document.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -18,13 +18,13 @@ use whimbrel_drive::wording::units::mib;
 use whimbrel_drive::wording::words::clean;
 use whimbrel_service::UNIX;
 
-/// What to do where a guest runs twice, or nobody knows where it is.
+/// The document for a guest that runs twice, or whose location is unknown.
 const IN_DOUBT: &str = "docs/in-doubt.md";
-/// Longer than the service waits for what comes of a cancel.
+/// Longer than the service waits for the result of a cancel.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Between two attempts to go on following.
+/// Between two attempts to continue following.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Attempts until a service that is gone is given up: one that is started again is back by then.
+/// Attempts before a service counts as gone: a restarted one is back by then.
 const MOST_ATTEMPTS: u32 = 60;
 
 pub(super) fn list(address: &ServiceAddress) -> Result<Exit, CliError> {
@@ -53,8 +53,8 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
         "phase {}, guest owned by {}; {}, {} regressions in {} syncs",
         text(field(account, "phase")).replace('_', " "),
         text(field(account, "owner")).replace('_', " "),
-        left.map_or("memory left not measured yet".to_owned(), |bytes| format!(
-            "{} MiB of memory left",
+        left.map_or("remaining memory not measured yet".to_owned(), |bytes| format!(
+            "{} MiB of memory remaining",
             mib(bytes)
         )),
         field(account, "regressions"),
@@ -73,17 +73,17 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// How many syncs were seen; a service of an earlier release only lists the last ones.
+/// The number of syncs; a service of an earlier release only lists the last ones.
 fn syncs_seen(account: &Value) -> u64 {
     let listed = || field(account, "syncs").as_array().map_or(0, Vec::len);
     field(account, "syncs_seen").as_u64().unwrap_or_else(|| listed() as u64)
 }
 
-/// What each end was seen to do, in the last look at it; and what follows where both ran.
+/// The last observation of each host; and the consequence where both copies ran.
 fn seen(account: &Value) -> Vec<String> {
     let [source, destination] = ["seen_on_source", "seen_on_destination"]
         .map(|name| serde_json::from_value::<CopyState>(field(account, name).clone()).ok());
-    let said = |state: Option<CopyState>| state.map_or("not looked at".to_owned(), |state| state.to_string());
+    let said = |state: Option<CopyState>| state.map_or("not queried".to_owned(), |state| state.to_string());
     if source.or(destination).is_none() {
         return Vec::new();
     }
@@ -91,7 +91,7 @@ fn seen(account: &Value) -> Vec<String> {
         vec![format!("seen on the source: {}; on the destination: {}", said(source), said(destination))];
     // A migration that still works on the source's copy is no second guest.
     if (source, destination) == (Some(CopyState::Running), Some(CopyState::Running)) {
-        lines.push(format!("two copies run: end neither before you have read {IN_DOUBT}"));
+        lines.push(format!("two copies run: destroy neither before reading {IN_DOUBT}"));
     }
     lines
 }
@@ -104,7 +104,7 @@ pub(super) fn cancel(arguments: &OneMigration) -> Result<Exit, CliError> {
     } else {
         print(&text(field(&document, "description")))?;
         for done in field(&document, "recovery").as_array().into_iter().flatten() {
-            print(&format!("put right: {}", text(done)))?;
+            print(&format!("restored: {}", text(done)))?;
         }
     }
     Ok(match field(&document, "answer").as_str() {
@@ -137,7 +137,7 @@ pub(super) fn tune(arguments: &Tune) -> Result<Exit, CliError> {
     Ok(if field(&document, "result") == "done" { Exit::Done } else { Exit::Unexpected })
 }
 
-/// Follows a migration to its end; one line of JSON for each event. A service that goes away is waited for.
+/// Follows a migration to its end, with one line of JSON per event. It reconnects to a service that restarts.
 pub(super) fn watch(arguments: &OneMigration) -> Result<Exit, CliError> {
     let client = Client::new(&arguments.service)?;
     let path = format!("/api/v1/migrations/{}/events", arguments.migration);
@@ -181,26 +181,26 @@ fn field<'a>(document: &'a Value, name: &str) -> &'a Value {
     document.get(name).unwrap_or(&Value::Null)
 }
 
-/// A field in words; what comes over a network must not command the terminal.
+/// A field as text, without control characters: a service must not be able to control the terminal.
 fn text(value: &Value) -> String {
     clean(value.as_str().unwrap_or("none"))
 }
 
 fn print(words: &str) -> Result<Exit, CliError> {
-    // Whoever reads may have gone: nothing is left to do then.
+    // A closed pipe is no error: its reader needed no more.
     match writeln!(io::stdout(), "{words}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
         _ => Ok(Exit::Done),
     }
 }
 
-/// The authorities that vouch for a service.
+/// The certificate authorities that verify a service.
 fn roots(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
     let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
     let pem = std::fs::read(path).map_err(unreadable)?;
     let certificate = |item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        // Whatever else is in the file vouches for nobody.
+        // Other items of the file verify no service.
         Ok(_) | Err(_) => None,
     };
     Ok(parse_pem(&pem).filter_map(certificate).collect())
@@ -226,7 +226,7 @@ struct Client {
 
 impl Client {
     fn new(address: &ServiceAddress) -> Result<Self, CliError> {
-        // Fails when there is one already, which is as good.
+        // Fails only when one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let roots = if address.service.starts_with("https:") { roots(&address.ca)? } else { Vec::new() };
         let config = Agent::config_builder()
@@ -286,7 +286,7 @@ impl Client {
         document(self.send("GET", path, None)?)
     }
 
-    /// Sends a command. A document that has the field `result` says what became of it, also where it is an error.
+    /// Sends a command. A document with the field `result` is its result, also with an error status.
     fn command(&self, path: &str, body: &Value, result: &str) -> Result<Value, CliError> {
         let (status, body) = self.exchange("POST", path, None, Some(body))?;
         let document = document(body);
@@ -306,7 +306,7 @@ impl Client {
             if let Some(rest) = line.strip_prefix("id: ") {
                 id = Some(rest.to_owned());
             } else if let Some(rest) = line.strip_prefix("data: ") {
-                // A line that was cut off comes again.
+                // An incomplete line is sent again after the next connection.
                 let Ok(data) = serde_json::from_str::<Value>(rest) else { return Ok(None) };
                 last.clone_from(&id);
                 print(rest)?;
@@ -327,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_migration_of_a_service_exits_as_one_of_our_own() {
+    fn a_migration_of_a_service_has_the_exit_code_of_a_local_one() {
         for ending in Ending::ALL {
             for guest in Whereabouts::ALL {
                 let outcome = Outcome {

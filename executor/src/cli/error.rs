@@ -1,4 +1,4 @@
-//! What went wrong, for the person who typed the command.
+//! Errors of the command line, with causes, hints and exit codes.
 
 use std::fmt::Write as _;
 use std::io;
@@ -17,7 +17,7 @@ use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
 use whimbrel_service::access::TokenError;
 use whimbrel_service::{ServiceError, StoreError};
 
-/// A command that could not be carried out.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// A file that cannot be read.
@@ -47,14 +47,14 @@ pub enum CliError {
         /// The file's text, to show them in.
         text: String,
     },
-    /// A scenario whose limits no migration can follow.
-    #[error("the scenario asks for what no migration can follow")]
+    /// A scenario whose limits are out of bounds.
+    #[error("the limits of the scenario are out of bounds")]
     Spec(#[from] whimbrel_core::SpecError),
     /// A fleet that cannot be simulated.
     #[error("the fleet cannot be simulated")]
     Fleet(#[from] FleetError),
-    /// An option that only a single migration has, with a fleet's file.
-    #[error("`{option}` is for a single migration, and the file describes a fleet")]
+    /// An option for a single migration, with a fleet file.
+    #[error("`{option}` applies to a single migration, and the file describes a fleet")]
     NotForFleets {
         /// The option.
         option: &'static str,
@@ -67,8 +67,8 @@ pub enum CliError {
         /// The line and the reason.
         source: JournalError,
     },
-    /// A journal from which a migration cannot go on.
-    #[error("cannot go on from `{}`", path.display())]
+    /// A journal from which a migration cannot be resumed.
+    #[error("cannot resume from `{}`", path.display())]
     Resumption {
         /// The file.
         path: PathBuf,
@@ -79,9 +79,9 @@ pub enum CliError {
     #[error("the migration of `{}` did not end in doubt", .0.display())]
     NotInDoubt(PathBuf),
     /// A slice of the exploration that does not exist.
-    #[error("there is no such slice; there are {}", names.join(", "))]
+    #[error("unknown slice; the slices are {}", names.join(", "))]
     Slice {
-        /// Those that exist.
+        /// The existing ones.
         names: Vec<&'static str>,
     },
     /// Recorded migrations that cannot be read.
@@ -108,7 +108,7 @@ pub enum CliError {
         /// The place and the reason.
         reason: String,
     },
-    /// Rules that cannot be asked as they are given.
+    /// Rules that cannot be evaluated.
     #[error("{0}")]
     Rules(String),
     /// A code that no rule has.
@@ -117,11 +117,11 @@ pub enum CliError {
     /// A pack that does not build.
     #[error("the pack cannot be built")]
     Build(#[source] whimbrel_plugins::build::BuildError),
-    /// A host that cannot be asked.
+    /// A host that cannot be queried.
     #[error(transparent)]
     Hosts(#[from] HostsError),
-    /// The simulated world could not be set going.
-    #[error("cannot start the simulated world")]
+    /// The simulated hosts could not be started.
+    #[error("cannot start the simulated hosts")]
     World(#[source] io::Error),
     /// A Unix socket that cannot be served on.
     #[error("cannot serve on `{}`", path.display())]
@@ -131,14 +131,14 @@ pub enum CliError {
         /// Why.
         source: io::Error,
     },
-    /// The service could not be started, or ended early.
+    /// The service could not be started, or stopped early.
     #[error(transparent)]
     Service(#[from] ServiceError),
     /// A service does not answer.
     #[error("the service does not answer: {0}")]
     Unanswered(String),
-    /// A service refuses.
-    #[error("the service refuses: {what}; {remedy}")]
+    /// A service refused a request.
+    #[error("the service refused the request: {what}; {remedy}")]
     Refused {
         /// What happened.
         what: String,
@@ -154,19 +154,19 @@ pub enum CliError {
     /// A token could not be made.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The migration could not be driven on.
-    #[error("the migration is no longer followed")]
+    /// The migration could not be driven to its end.
+    #[error("the driver stopped before the end of the migration")]
     Drive(#[from] DriveError),
     /// Signals could not be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
-    /// The simulated world broke the protocol of the port.
-    #[error("the simulated world broke the protocol")]
+    /// The simulator broke the protocol of the port.
+    #[error("the simulator broke the protocol of the port")]
     Misuse(#[from] whimbrel_core::Misuse),
 }
 
 impl CliError {
-    /// The exit code that tells this error.
+    /// The exit code for this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -207,7 +207,7 @@ impl CliError {
                 | ServiceError::Store { source: StoreError::Driven, .. },
             )
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
-            // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
+            // The hypervisors may continue without a driver: a script must not take this for a failure that left the guest alone.
             Self::Drive(
                 DriveError::Journal(_)
                 | DriveError::Misuse(_)
@@ -257,31 +257,32 @@ impl CliError {
         match self {
             Self::Hosts(error) | Self::Service(ServiceError::Hosts(error)) => hint_on(error),
             Self::NotInDoubt(_) => Some(
-                "`whimbrel replay` shows how it ended; one that has not ended is continued by `whimbrel adopt`",
+                "`whimbrel replay` shows how it ended; `whimbrel adopt` continues one that has not ended",
             ),
-            Self::JournalFile(JournalFileError::Kept(_)) => Some(
-                "the migration is being driven: end that process first, by Ctrl-C twice, which leaves it",
-            ),
+            Self::JournalFile(JournalFileError::Kept(_)) => {
+                Some("the migration is being driven: detach that process first, with Ctrl-C twice")
+            }
             Self::Service(ServiceError::Unprotected(_)) => Some(
-                "give --certificate, --key and --tokens, or listen at 127.0.0.1 and let ssh forward the port",
+                "set --certificate, --key and --tokens, or listen on 127.0.0.1 and forward the port with ssh",
             ),
             Self::Service(ServiceError::Open(_)) => Some(
-                "give --tokens FILE (`whimbrel token` makes one), listen at --listen unix:PATH, which is for root and this user, \
+                "set --tokens FILE (`whimbrel token` creates an entry), listen on --listen unix:PATH, which is for root and this user, \
                  or accept it with --no-auth",
             ),
             Self::Service(ServiceError::Store { source: StoreError::Driven, .. }) => Some(
-                "a service works with this store already: talk to that one, stop it first (its migrations go on, and are \
-                 adopted), or name another file with --store",
+                "another service uses this store: use that one, stop it first (its migrations continue, and are adopted), or \
+                 set another file with --store",
             ),
             Self::Drive(
                 DriveError::Misuse(_) | DriveError::Rules(_) | DriveError::JudgedTwice | DriveError::PortGone,
             ) => Some(
-                "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
+                "the guest may be on either host, and the hypervisors may continue the migration: check it with `virsh domjobinfo` and \
+                 `virsh list` on both hosts",
             ),
-            Self::NoRule(_) => Some("`whimbrel rule list` names them all"),
+            Self::NoRule(_) => Some("`whimbrel rule list` lists all rules"),
             Self::Build(whimbrel_plugins::build::BuildError::NoCompiler) => Some(
-                "`rustup target add wasm32-unknown-unknown` brings what is missing; on Debian `apt-get install rustc-web \
-                 rust-web-src` does",
+                "install the target with `rustup target add wasm32-unknown-unknown`, or on Debian with `apt-get install rustc-web \
+                 rust-web-src`",
             ),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
@@ -316,13 +317,13 @@ impl CliError {
 fn hint_on(error: &HostsError) -> Option<&'static str> {
     match error {
         HostsError::Uri(_) => Some(
-            "write it as qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
+            "use qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
         ),
         HostsError::NoDriver(_) => Some(
             "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
              `apt-get install libvirt-dev pkg-config`)",
         ),
-        HostsError::Mixed(..) => Some("give two simulated hosts, or two real ones"),
+        HostsError::Mixed(..) => Some("use two simulated hosts, or two real ones"),
         HostsError::MigrateUri(_)
         | HostsError::NoWorld(_)
         | HostsError::World(_)
@@ -330,7 +331,7 @@ fn hint_on(error: &HostsError) -> Option<&'static str> {
     }
 }
 
-/// Every mistake in the file, shown in its line.
+/// Every mistake in the file, shown at its line.
 fn scenario(error: &ScenarioError, text: &str) -> String {
     let handler = GraphicalReportHandler::new().with_links(false);
     let file = Arc::new(NamedSource::new(error.file_name(), text.to_owned()));

@@ -1,4 +1,4 @@
-//! `whimbrel explore`: the shipped control machine against everything that may happen, slice by slice.
+//! `whimbrel explore`: exhaustive exploration of the shipped control machine, slice by slice.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,9 +13,9 @@ use super::args::{Explore, FidelityFormat};
 use super::{CliError, Exit, give, say, unwritten};
 
 const SCHEMA: &str = "whimbrel.explore/1";
-/// No way through is longer.
+/// No path through a slice is longer.
 const MOST_DEPTH: u32 = 1_000;
-/// One would do; a few show whether they have one cause.
+/// One is enough to fail; a few show whether they have the same cause.
 const MOST_VIOLATIONS: usize = 8;
 
 pub(super) fn run(arguments: &Explore) -> Result<Exit, CliError> {
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Explore) -> Result<Exit, CliError> {
     give(&written)?;
     let missing = if arguments.slice.is_empty() { document.never_met() } else { Vec::new() };
     for what in &missing {
-        say(&format!("error: never met: {what}; what was shown of it was shown of nothing"));
+        say(&format!("error: never reached: {what}; the result says nothing about it"));
     }
     Ok(if document.violations.is_empty() && missing.is_empty() { Exit::Done } else { Exit::Unexpected })
 }
@@ -70,7 +70,7 @@ fn explore_slice(slice: &Slice, arguments: &Explore) -> Result<Explored, CliErro
     Ok(explored)
 }
 
-/// A violation with its way, and its journal where the shipped machine can go that way by the clock.
+/// A violation with its path, and its journal where the shipped machine can follow that path in time.
 fn violated(slice: &Slice, finding: &Finding, folder: Option<&Path>) -> Result<Violated, CliError> {
     let what = finding.violation.to_string();
     let course = follow(&slice.scope, &finding.way).ok();
@@ -93,13 +93,13 @@ struct Document {
     transitions: u64,
     /// Of the deepest slice.
     depth: u32,
-    /// Ways from the beginning to an end, shortest ones only, of all slices.
+    /// Shortest paths from the start to an end, of all slices.
     interleavings: f64,
-    /// The longest fair way to an end once nothing goes wrong any more.
+    /// The longest fair path to an end after the last fault.
     longest_calm_way: u32,
-    /// Whether every slice was met whole.
+    /// Whether every slice was explored completely.
     is_exhaustive: bool,
-    /// The chance that two states of one slice were taken for one, by the birthday bound of their fingerprints.
+    /// The probability that two states of one slice had the same fingerprint, by the birthday bound.
     confusion_chance: f64,
     violations: Vec<Violated>,
     seconds: f64,
@@ -159,7 +159,7 @@ impl Document {
             slice.ends.iter().for_each(|(end, count)| *ends.entry(end.clone()).or_default() += count);
             slice.phases.iter().for_each(|(phase, count)| *phases.entry(phase.clone()).or_default() += count);
         }
-        #[expect(clippy::cast_precision_loss, reason = "a chance needs no more digits")]
+        #[expect(clippy::cast_precision_loss, reason = "a probability needs no more digits")]
         let confusion = |slice: &Explored| (slice.unique_states as f64).powi(2) / 2_f64.powi(65);
         Self {
             schema: SCHEMA,
@@ -178,7 +178,7 @@ impl Document {
         }
     }
 
-    /// Phases and endings that no slice has met.
+    /// Phases and endings that no slice has reached.
     fn never_met(&self) -> Vec<String> {
         let phases = PhaseName::ALL.into_iter().map(|phase| phase.to_string());
         let phases =
@@ -198,10 +198,10 @@ impl Document {
         let _ = writeln!(
             text,
             "{:20} {:>12} {:>14} {:>6} {:>10} {:>6} {:>8}",
-            "slice", "states", "transitions", "depth", "ways", "calm", "seconds"
+            "slice", "states", "transitions", "depth", "paths", "calm", "seconds"
         );
         for slice in &self.slices {
-            let whole = if slice.is_exhaustive { "" } else { "  not met whole" };
+            let whole = if slice.is_exhaustive { "" } else { "  incomplete" };
             let _ = writeln!(
                 text,
                 "{:20} {:>12} {:>14} {:>6} {:>10.1e} {:>6} {:>8.1}{whole}",
@@ -217,7 +217,7 @@ impl Document {
         let _ = writeln!(
             text,
             "{:20} {:>12} {:>14} {:>6} {:>10.1e} {:>6} {:>8.1}\n",
-            "in all",
+            "total",
             self.unique_states,
             self.transitions,
             self.depth,
@@ -230,8 +230,8 @@ impl Document {
         }
         let _ = writeln!(
             text,
-            "\nonce nothing goes wrong any more, every state ends within {} steps\n\
-             two states were taken for one with a chance of {:.1e}",
+            "\nafter the last fault, every state ends within {} steps\n\
+             probability that two states had the same fingerprint: {:.1e}",
             self.longest_calm_way, self.confusion_chance
         );
         for violated in &self.violations {
@@ -240,7 +240,7 @@ impl Document {
                 let _ = writeln!(text, "    {what}");
             }
             if let Some(journal) = &violated.journal {
-                let _ = writeln!(text, "    see it with: whimbrel replay {journal}");
+                let _ = writeln!(text, "    replay: whimbrel replay {journal}");
             }
         }
         if self.violations.is_empty() {
@@ -256,7 +256,7 @@ const fn ending_name(ending: Ending) -> &'static str {
         Ending::Cancelled => "cancelled",
         Ending::Failed => "failed",
         Ending::InDoubt => "in doubt",
-        // The explored machine has none: the shell around it makes it of a completed one.
+        // The explored machine has no such end: the shell around it derives it from a completed one.
         Ending::ArrivedStopped => "arrived, but not running",
     }
 }

@@ -1,4 +1,4 @@
-//! `whimbrel fidelity`: recorded migrations of real QEMU beside what the simulator makes of them.
+//! `whimbrel fidelity`: the simulator compared with recorded migrations of real QEMU.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use super::args::{Fidelity, FidelityFormat};
 use super::{CliError, Exit, give, unwritten};
 
 const SCHEMA: &str = "whimbrel.fidelity/1";
-/// What stands where there is no number.
+/// Placeholder for a missing number.
 const NONE: &str = "-";
 
 pub(super) fn run(arguments: &Fidelity) -> Result<Exit, CliError> {

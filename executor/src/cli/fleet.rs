@@ -1,4 +1,4 @@
-//! `whimbrel simulate` with a fleet's file: many migrations in one world, and what came of them.
+//! `whimbrel simulate` with a fleet file: many migrations in one world, and their outcomes.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ use whimbrel_drive::wording::units::{approx, short, span};
 const SCHEMA: &str = "whimbrel.fleet/1";
 const ENDED_SCHEMA: &str = "whimbrel.fleet-migration/1";
 
-/// Simulates the fleet of a file's text; nothing if the text is not a fleet's.
+/// Simulates the fleet in a file's text; `None` if the text is not a fleet.
 pub(super) fn run(arguments: &Simulate, text: &str) -> Option<Result<Exit, CliError>> {
     Fleet::is_described_by(text).then(|| simulate(arguments, text))
 }
@@ -49,7 +49,7 @@ fn simulate(arguments: &Simulate, text: &str) -> Result<Exit, CliError> {
     given(written)?;
     let unmet = fleet.expect.unmet(&report);
     for what in &unmet {
-        say(&format!("error: the fleet `{}` ends otherwise than it expects: {what}", fleet.name));
+        say(&format!("error: the fleet `{}` did not end as expected: {what}", fleet.name));
     }
     Ok(if unmet.is_empty() { Exit::Done } else { Exit::Unexpected })
 }

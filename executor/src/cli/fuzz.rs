@@ -1,4 +1,4 @@
-//! `whimbrel fuzz`: complete migrations in the simulator, with troubles that chance draws.
+//! `whimbrel fuzz`: complete migrations in the simulator, with randomized fault injection.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,10 +13,10 @@ use super::{CliError, Exit, give, unwritten};
 use crate::watch::{self, Lines};
 
 const SCHEMA: &str = "whimbrel.fuzz/1";
-/// Seeds that one thread takes at a time. The digest is of these parts in order, so that it does not tell how many
-/// threads there were.
+/// Seeds that one thread takes at a time. The digest covers these parts in order, so it does not depend on the number of
+/// threads.
 const PART: u64 = 10_000;
-/// One would do; a few show whether they have one cause.
+/// One is enough to fail; a few show whether they have the same cause.
 const MOST_FOUND: usize = 8;
 
 pub(super) fn run(arguments: &Fuzz) -> Result<Exit, CliError> {
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Fuzz) -> Result<Exit, CliError> {
     Ok(if document.violations.is_empty() { Exit::Done } else { Exit::Unexpected })
 }
 
-/// Every part, by as many threads as there are processors.
+/// Runs all parts, with one thread per processor.
 fn all(arguments: &Fuzz) -> Series {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let parts: Vec<(u64, u64)> = (0..arguments.cases.div_ceil(PART))
@@ -67,7 +67,7 @@ fn all(arguments: &Fuzz) -> Series {
                 })
             })
             .collect();
-        // A run that differs from its replay panics, and so does this: nothing that was found could be believed.
+        // A run that differs from its replay panics, and so does this: no result could be trusted.
         workers
             .into_iter()
             .flat_map(|worker| match worker.join() {
@@ -107,17 +107,17 @@ fn violation(found: &Found, folder: Option<&Path>) -> Result<Violation, CliError
     })
 }
 
-/// What happened, as `whimbrel replay` would tell it.
+/// The lines that `whimbrel replay` would print.
 fn timeline(journal: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut lines = Lines::new(&mut out);
     let replayed = watch::replay(journal, &mut lines);
     drop(lines);
-    let mut told: Vec<String> = String::from_utf8_lossy(&out).lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = String::from_utf8_lossy(&out).lines().map(str::to_owned).collect();
     if let Err(error) = replayed {
-        told.push(format!("the journal does not replay: {error}"));
+        lines.push(format!("the journal does not replay: {error}"));
     }
-    told
+    lines
 }
 
 #[derive(Serialize)]
@@ -125,7 +125,7 @@ struct Document {
     schema: &'static str,
     first_seed: u64,
     cases: u64,
-    /// Migrations that were run twice, and went the same way.
+    /// Migrations that were run twice, with the same result.
     replayed: u64,
     log_hash: String,
     cases_per_second: f64,
@@ -138,9 +138,9 @@ struct Violation {
     seed: u64,
     what: String,
     troubles_drawn: usize,
-    /// Those that are needed.
+    /// The minimal set of faults.
     troubles: Vec<String>,
-    /// The plan as a test in Rust, to be pasted.
+    /// The plan as source of a test in Rust.
     test: String,
     /// What happened, line by line.
     timeline: Vec<String>,
@@ -153,7 +153,7 @@ impl Document {
         // Writing into a string does not fail.
         let _ = writeln!(
             text,
-            "{} migrations from seed {} on, {:.0} a second; {} of them twice, with the same bytes\nlog hash {}",
+            "{} migrations from seed {}, {:.0} per second; {} of them run twice, with identical bytes\nlog hash {}",
             self.cases, self.first_seed, self.cases_per_second, self.replayed, self.log_hash
         );
         for violation in &self.violations {
@@ -163,7 +163,7 @@ impl Document {
             }
             let _ = writeln!(text, "\n{}", violation.test);
             if let Some(journal) = &violation.journal {
-                let _ = writeln!(text, "    see it with: whimbrel replay {journal}");
+                let _ = writeln!(text, "    replay: whimbrel replay {journal}");
             }
         }
         if self.violations.is_empty() {
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_violation_is_told_as_a_test_and_a_timeline() {
-        // A driver that takes copies that run for absent ones.
+        // A driver that reports running copies as absent.
         let lie = |input| match input {
             Input::Hypervisor(Observation::Answer { to, answer: Answer::Copy(CopyState::Running) }) => {
                 Input::Hypervisor(Observation::Answer { to, answer: Answer::Copy(CopyState::Absent) })

@@ -1,5 +1,5 @@
-//! Ctrl-C while a guest is on its way: the first asks for the end, the second leaves. A terminal that goes away leaves
-//! at once: its guest is not to be called back for that.
+//! Ctrl-C during a migration: the first cancels, the second detaches. A hang-up of the terminal detaches immediately: a lost
+//! terminal is no request to cancel.
 
 use std::sync::mpsc::Sender;
 use std::thread;

@@ -1,4 +1,4 @@
-//! `whimbrel migrate`: a running guest from one host to another.
+//! `whimbrel migrate`: one guest from one host to another.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use whimbrel_preflight::{Opinion, Preflight};
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let asked = &arguments.asked;
     let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
-    // The destination was typed; the source may be the usual one, whose driver is a later worry.
+    // The destination first: the operator typed it, while the source may be the default, so its error is the more useful one.
     hosts.check(&asked.dest, uri::Origin::Operator)?;
     hosts.check(&asked.source, uri::Origin::Operator)?;
     if let Some(uri) = &asked.migrate_uri {
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     )
 }
 
-/// A migration that is driven to its end, from its beginning or from where it was left.
+/// A migration to be driven to its end, from its start or from its journal.
 pub(super) struct Driving<'a> {
     pub(super) route: Route,
     pub(super) course: Course,
@@ -63,7 +63,7 @@ pub(super) struct Driving<'a> {
     pub(super) preflight: Preflight,
 }
 
-/// Drives it, shows it, and says what came of it.
+/// Drives the migration, shows it, and reports the result.
 pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
     let Driving { route, course, owner, journal, path, format, preflight } = driving;
     let (sender, inbox) = mpsc::channel();
@@ -76,7 +76,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     let exit = driven.outcome.as_ref().map_or(Exit::Detached, exit_of);
     if exit == Exit::Detached {
         say(&how_to_look_after(&route, &driven.migration));
-        say(&format!("  go on:   whimbrel adopt {}", path.display()));
+        say(&format!("  resume:  whimbrel adopt {}", path.display()));
     }
     for remark in driven.remarks.iter().chain(&driven.panics) {
         say(&format!("warning: {remark}"));
@@ -94,22 +94,20 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     Ok(exit)
 }
 
-/// What a journal without its last records means: what happened, where the guest is, what to do.
+/// The warning for a journal without its last records: what happened, where the guest is, what to do.
 fn journal_gap(error: &KeepError, outcome: Option<&Outcome>, spec: &Spec) -> String {
     let (guest, to_do) = match outcome {
         Some(outcome) => (
             headline(outcome, &Names::of(spec)),
-            "keep this output, which the journal cannot show; do not give the journal to `whimbrel adopt`, as the \
-             migration is over",
+            "keep this output, which is not in the journal; do not use the journal with `whimbrel adopt`, because the \
+             migration has ended",
         ),
         None => (
-            "where the guest is was not found out: the migration was left before its end.".to_owned(),
-            "check both hosts as shown above; `whimbrel adopt` would go on from an earlier state than the real one",
+            "unknown: the driver detached before the end of the migration.".to_owned(),
+            "check both hosts as shown above; `whimbrel adopt` would continue from an earlier state than the real one",
         ),
     };
-    format!(
-        "warning: {error}\n  guest:   {guest}\n  to do:   {to_do}, and make room on the disk or replace it"
-    )
+    format!("warning: {error}\n  guest:   {guest}\n  to do:   {to_do}; free space on the disk or replace it")
 }
 
 fn spec(arguments: &Migrate) -> Spec {
@@ -119,16 +117,16 @@ fn spec(arguments: &Migrate) -> Spec {
     spec
 }
 
-/// What the rules say, for the core; that some could not tell is for people.
+/// The verdict of the rules for the core; unknown findings, which do not refuse, are reported to the operator only.
 fn verdict(preflight: &Preflight, known: &Facts, collected: Option<Box<Collected>>) -> Verdict {
     let Opinion { verdict, unknown } = preflight.judge(known, collected);
     if unknown > 0 {
-        say(&format!("preflight: {unknown} findings are unknown; `whimbrel check` names them"));
+        say(&format!("preflight: {unknown} findings are unknown; `whimbrel check` lists them"));
     }
     verdict
 }
 
-/// The code that tells this outcome.
+/// The exit code for this outcome.
 pub(super) fn exit_of(outcome: &Outcome) -> Exit {
     match (outcome.ending, outcome.guest) {
         (Ending::Completed, _) => Exit::Done,
@@ -140,38 +138,38 @@ pub(super) fn exit_of(outcome: &Outcome) -> Exit {
     }
 }
 
-/// What an operator who leaves needs to know: what goes on without us, and what will not be done any more.
+/// What an operator who detaches needs to know: what continues without a driver, and what will no longer be done.
 fn how_to_look_after(route: &Route, migration: &Migration) -> String {
     let Route { guest: domain, source, destination: dest, .. } = route;
     let phase = migration.view().phase;
     let what = match phase {
         PhaseName::Validating | PhaseName::Preparing => {
-            format!("left: no copy of `{domain}` was begun; it is on the source")
+            format!("detached: no copy of `{domain}` was started; it is on the source")
         }
         PhaseName::Precopy | PhaseName::SwitchingOver if migration.view().cancel_asked => format!(
-            "left: the end was asked for and has not come; until it does, the source's libvirt daemon drives the \
-             migration of `{domain}` on"
+            "detached: the cancel has not completed; until it does, the source's libvirt daemon continues the migration of \
+             `{domain}`"
         ),
         PhaseName::Precopy if !migration.control().ledger().has(Mark::DestinationReceives) => format!(
-            "left: if the copy of `{domain}` had begun, the source's libvirt daemon drives it on; if not, it is not begun \
-             any more"
+            "detached: if the copy of `{domain}` had started, the source's libvirt daemon continues it; if not, it will not be \
+             started"
         ),
         PhaseName::Precopy | PhaseName::SwitchingOver => {
-            format!("left: the migration of `{domain}` goes on, driven by the source's libvirt daemon")
+            format!("detached: the source's libvirt daemon continues the migration of `{domain}`")
         }
         PhaseName::Postcopy | PhaseName::Recovering => format!(
-            "left: `{domain}` runs on the destination and needs its memory on the source: end neither copy; the \
-             daemons go on as long as they reach each other"
+            "detached: `{domain}` runs on the destination and needs its memory on the source: destroy neither copy; the \
+             daemons continue as long as they reach each other"
         ),
         PhaseName::Completing | PhaseName::RollingBack | PhaseName::Resolving | PhaseName::Done => {
             format!(
-                "left: the copy of `{domain}` has ended, and where it runs was still being made sure ({phase})"
+                "detached: the copy of `{domain}` has ended, and its location was still being verified ({phase})"
             )
         }
     };
     let mut text = format!(
         "{what}\n  \
-         look:    virsh -c {source} domjobinfo {domain}\n  \
+         status:  virsh -c {source} domjobinfo {domain}\n  \
          cancel:  virsh -c {source} domjobabort {domain}\n  \
          where:   virsh -c {source} domstate {domain} --reason; virsh -c {dest} domstate {domain} --reason"
     );
@@ -179,11 +177,11 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
         let what = match change {
             Change::DowntimeLimit => "the downtime limit stays changed; see `virsh migrate-setmaxdowntime`",
             Change::BandwidthLimit => "the bandwidth limit stays changed; see `virsh migrate-setspeed`",
-            Change::Pause => "the guest was stopped for the migration; see `virsh resume`",
+            Change::Pause => "the guest was paused for the migration; see `virsh resume`",
             Change::Disks => "disks were created on the destination; see `virsh vol-delete`",
         };
         // Writing into a string does not fail.
-        let _ = write!(text, "\n  put back, should `{domain}` stay on the source: {what}");
+        let _ = write!(text, "\n  to restore, if `{domain}` stays on the source: {what}");
     }
     text
 }

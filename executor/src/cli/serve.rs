@@ -1,4 +1,4 @@
-//! `whimbrel serve`, and `whimbrel token`, which makes what lets others in.
+//! `whimbrel serve`, and `whimbrel token`, which creates tokens for its clients.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -63,18 +63,18 @@ pub(super) fn token(arguments: &Token) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// What happens is logged on standard error. A command is a span: it is logged when it is answered.
+/// Logs to standard error. A command is a span: it is logged when its answer arrives.
 fn log(commands: bool) {
     let (level, spans) = if commands { (Level::DEBUG, FmtSpan::CLOSE) } else { (Level::INFO, FmtSpan::NONE) };
-    let of_ours = Targets::new().with_default(Level::INFO).with_target("whimbrel", level);
+    let targets = Targets::new().with_default(Level::INFO).with_target("whimbrel", level);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_span_events(spans);
-    tracing_subscriber::registry().with(lines).with(of_ours).init();
+    tracing_subscriber::registry().with(lines).with(targets).init();
 }
 
-/// A file under the user's state directory.
+/// The default store, in the user's state directory.
 fn usual_store() -> PathBuf {
     super::state_folder().join("service.sqlite")
 }

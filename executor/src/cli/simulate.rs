@@ -1,4 +1,4 @@
-//! `whimbrel simulate`: one migration in virtual time. Files of fleets are `fleet`'s business.
+//! `whimbrel simulate`: one migration in virtual time. The module `fleet` simulates fleet files.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,7 +20,7 @@ use super::args::Simulate;
 use super::{CliError, Exit, fleet, give, say, stdout_is_terminal};
 use crate::watch::{self, Format, Origin, picture};
 
-/// Simulated seconds a second on a terminal: a migration of a minute is watched in less than ten seconds.
+/// Simulated seconds per second on a terminal: a migration of one minute takes less than ten seconds.
 const WATCHED_SPEED: u32 = 8;
 
 pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
@@ -68,7 +68,7 @@ fn read(name: &str) -> Result<String, CliError> {
     }
 }
 
-/// The first Ctrl-C is the operator's cancel; a second one ends the process, for a simulation leaves nothing behind.
+/// The first Ctrl-C is the operator's cancel; a second one ends the process, because a simulation leaves nothing behind.
 fn listen() -> Result<Arc<AtomicBool>, CliError> {
     let asked_before = Arc::new(AtomicBool::new(false));
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -93,12 +93,12 @@ fn judge(scenario: &Scenario, simulation: &Simulation) -> Exit {
     if differences.is_empty() {
         return Exit::Done;
     }
-    let told = differences.join("\n  ");
-    say(&format!("error: the scenario `{}` expects something else:\n  {told}", scenario.name));
+    let differences = differences.join("\n  ");
+    say(&format!("error: the scenario `{}` did not end as expected:\n  {differences}", scenario.name));
     Exit::Unexpected
 }
 
-/// The built-in scenarios, one a line with what it shows.
+/// The built-in scenarios, one per line with its description.
 fn list() -> Result<Exit, CliError> {
     let widest = Scenario::built_in_names().map(str::len).max().unwrap_or(0);
     let mut lines = String::new();
@@ -112,7 +112,7 @@ fn list() -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// Holds virtual time back, so that people can watch it.
+/// Slows virtual time down for a live picture.
 struct Pace {
     speed: u32,
     started: Clock,

@@ -1,4 +1,4 @@
-//! The world behind `sim://` hosts, as the arguments describe it; and `whimbrel sim-server`, which serves one.
+//! The simulated hosts (`sim://`) of the arguments, and `whimbrel sim-server`, which runs them for other processes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::drivers;
 use whimbrel_drive::hosts::{Hosts, HostsError};
 use whimbrel_simulated::{SCHEME, SimulatedHosts, built_in_world, scenario_world};
 
-/// The drivers that these URIs need.
+/// The drivers for these URIs.
 pub(super) fn hosts<'a>(
     arguments: &Simulated,
     uris: impl IntoIterator<Item = &'a String>,
@@ -22,7 +22,7 @@ pub(super) fn hosts<'a>(
     Ok(drivers::hosts(world))
 }
 
-/// The world of these arguments: another process's, or one of our own.
+/// The simulated hosts of these arguments: of another process, or started in this one.
 pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError> {
     let Some(socket) = &arguments.sim_server else {
         let speed = arguments.sim_speed.unwrap_or(1);

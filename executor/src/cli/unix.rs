@@ -1,4 +1,4 @@
-//! HTTP to a service behind a Unix socket.
+//! HTTP to a service over a Unix socket.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,10 +12,10 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error};
 
-/// What stands for the service in requests: the name of this machine, which it answers to.
+/// The service's address in requests over a socket: the service accepts this name of its own machine.
 pub(super) const ADDRESS: &str = "http://localhost";
 
-/// A client that goes through this socket, whatever the address.
+/// A client that connects to this socket, whatever the address.
 pub(super) fn agent(config: Config, socket: PathBuf) -> Agent {
     Agent::with_parts(config, Socket(socket), DefaultResolver::default())
 }
@@ -57,7 +57,7 @@ impl Transport for Connection {
         Ok(amount > 0)
     }
 
-    /// Whether it can be used for another request: a new connection costs nothing here.
+    /// Never reused: a new connection to a local socket costs little.
     fn is_open(&mut self) -> bool {
         false
     }

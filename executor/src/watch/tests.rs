@@ -156,7 +156,7 @@ fn the_picture_leaves_the_scrollback_and_ends_with_words_below() {
     play(&REGRESSING, End::Completes, u64::MAX, &mut picture);
     let backend = picture.backend();
     let scrollback = text(backend.scrollback());
-    assert!(scrollback.contains("pre-copy: memory is copied while `web` is on alpha"), "{scrollback}");
+    assert!(scrollback.contains("pre-copy: copying memory while `web` is on alpha"), "{scrollback}");
     assert!(text(backend.buffer()).contains("Memory left"));
     assert!(below.text().starts_with("Completed: `web` runs on beta."));
     assert!(below.text().ends_with(".\n"));

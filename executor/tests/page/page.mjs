@@ -136,7 +136,7 @@ try {
     await page.getByRole("button", { name: "Cancel the migration" }).click();
     const answer = page.locator("#answer");
     await answer.getByText(/The cancel: cancelled: the guest is on the source/).waitFor();
-    assert.match(await answer.textContent(), /bandwidth limit was put back/);
+    assert.match(await answer.textContent(), /bandwidth limit was restored/);
     await page.locator("#standing").getByText(/Cancelled: `build` runs on alpha/).waitFor();
     await shot(page, "cancelled");
   });

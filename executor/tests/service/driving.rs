@@ -47,7 +47,7 @@ fn a_service_that_cannot_listen_drives_nothing() {
     let second = whimbrel(&["serve", "--listen", address, "--store", other.to_str().unwrap()]);
     let said = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.contains("cannot listen at") && !other.exists(), "{said}");
+    assert!(said.contains("cannot listen on") && !other.exists(), "{said}");
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn a_service_that_is_stopped_while_its_store_is_locked_says_what_it_could_not_wr
     let locked = stage.lock();
     service.wait_for_log("the store does not accept writes");
     assert_eq!(service.process.terminate().code(), Some(0));
-    service.wait_for_log("the store did not accept what waits for it");
+    service.wait_for_log("the store did not accept all pending writes");
     locked.release();
     let service = stage.service(&[]);
     let one = service.wait("/api/v1/migrations/1", |one| one["state"] != "running");

@@ -109,7 +109,7 @@ fn the_command_line_shows_cancels_and_follows() {
     let (code, out) = run(&["cancel", "1"]);
     assert_eq!(code, Some(0), "{out}");
     assert!(
-        out.contains("cancelled: the guest is on the source\nput right: the bandwidth limit was put back"),
+        out.contains("cancelled: the guest is on the source\nrestored: the bandwidth limit was restored"),
         "{out}"
     );
     let (code, out) = run(&["watch", "1"]);

@@ -62,7 +62,7 @@ fn a_cancel_answers_with_what_happened_and_what_was_put_right() {
     service.wait(&format!("/api/v1/migrations/{id}"), |one| one["account"]["phase"] == "precopy");
     let (status, answer) = service.ask("DELETE", &format!("/plugins/kimchi/tasks/{id}"), &[], None);
     assert_eq!((status, &answer["answer"]), (200, &json!("cancelled")), "{answer}");
-    assert_eq!(answer["recovery"], json!(["the bandwidth limit was put back"]));
+    assert_eq!(answer["recovery"], json!(["the bandwidth limit was restored"]));
     assert_eq!(answer["status"], "failed");
     let (_, again) = service.ask("DELETE", &format!("/plugins/kimchi/tasks/{id}"), &[], None);
     assert_eq!(again["answer"], "cancelled", "{again}");

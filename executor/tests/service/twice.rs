@@ -36,7 +36,7 @@ fn a_guest_that_runs_twice_is_told_and_is_not_migrated() {
     service.wait("/api/v1/migrations/1", |one| one["state"] == "in_doubt");
     let said = show(&service);
     assert!(
-        said.contains("was seen running on BOTH alpha and beta.\nIt took "),
+        said.contains("was seen running on BOTH alpha and beta.\nTotal time "),
         "each matter has its line: {said}"
     );
     assert!(!said.contains("\\n"), "{said}");

@@ -116,7 +116,7 @@ pub enum DriveError {
     #[error("no thread could be started to evaluate the rules")]
     Rules(#[source] io::Error),
     /// The machine requested a second verdict, or for one of a migration that was begun before: a bug.
-    #[error("the rules were to be evaluated a second time")]
+    #[error("a second evaluation of the rules was requested")]
     JudgedTwice,
     /// The port went away without answering.
     #[error("the driver stopped without an answer")]

@@ -85,7 +85,7 @@ impl Outlets<'_> {
             self.withheld = Some(command);
             return None;
         };
-        let message = format!("the copy was not begun, because its record cannot be kept: {error}");
+        let message = format!("the copy was not started, because its record cannot be saved: {error}");
         let answer = Answer::CallReturned(Err(Failure::new(Fault::Refused, message)));
         Some(Input::Hypervisor(Observation::Answer { to: command.id, answer }))
     }

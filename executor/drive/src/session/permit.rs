@@ -36,11 +36,11 @@ impl CallPermit {
         match self.0.get() {
             None => Ok(()),
             Some(Withdrawn::Cancelled) => {
-                Err(Failure::new(Fault::Aborted, "the end was requested before the migrate call was made"))
+                Err(Failure::new(Fault::Aborted, "the cancel was requested before the migrate call was made"))
             }
             Some(Withdrawn::GivenUp) => Err(Failure::new(
                 Fault::Refused,
-                "the migrate call was given up before it was made, and was not made",
+                "the migrate call was abandoned before it was made, and was not made",
             )),
         }
     }

@@ -90,7 +90,7 @@ pub struct HostUri {
 
 /// Why a text is no URI that may be opened. It shows the text without what may be a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{shown}` is not a libvirt connection URI that can be used: {reason}")]
+#[error("`{shown}` is not a usable libvirt connection URI: {reason}")]
 pub struct UriError {
     shown: String,
     /// What is wrong with it.
@@ -104,7 +104,7 @@ pub enum Reason {
     #[error("{0}")]
     Malformed(&'static str),
     /// It holds a password, which would be written down.
-    #[error("it holds a password; give the password apart, or use keys")]
+    #[error("it contains a password; supply the password separately, or use keys")]
     Password,
     /// The driver is none that guests are migrated with.
     #[error("`{0}` is not one of the drivers `qemu`, `test` and `sim`")]
@@ -113,10 +113,10 @@ pub enum Reason {
     #[error("`{0}` is not one of the transports `ssh`, `tls`, `tcp`, `unix`, `libssh` and `libssh2`")]
     Transport(String),
     /// The transport or a parameter names a program.
-    #[error("`{0}` names a program to run, which no URI may")]
+    #[error("`{0}` names a program to run, which is not allowed in a URI")]
     Program(String),
     /// A parameter that is not known, or that is never allowed.
-    #[error("the parameter `{0}` is not one that can be used")]
+    #[error("the parameter `{0}` is not supported")]
     Parameter(String),
     /// A parameter is given twice.
     #[error("the parameter `{0}` is given twice")]
@@ -125,7 +125,7 @@ pub enum Reason {
     #[error("the parameter `{0}` cannot have this value")]
     Value(&'static str),
     /// A parameter that only the operator may give.
-    #[error("the parameter `{0}` cannot come with a request; the operator can give it with `--host`")]
+    #[error("the parameter `{0}` is not accepted in a request; the operator can set it with `--host`")]
     NotFromRequest(&'static str),
 }
 

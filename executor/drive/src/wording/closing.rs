@@ -1,41 +1,41 @@
-//! First and last words: what was asked for, and what came of it, in plain English.
+//! The heading and the summary of a migration, in plain English.
 //!
-//! The last words always say where the guest is, why, what was put right, what was not, and what to do. They must never
-//! sound surer than what was observed.
+//! The summary always states where the guest is, the cause, what was restored, what was not, and what to do. It must never
+//! claim more than was observed.
 
 use whimbrel_core::{Advice, Ending, Leftover, Outcome, Side, Spec, Whereabouts};
 
 use super::units::{mib, span};
 use super::words::{Names, clean, recovered};
 
-/// What was asked for, on one line.
+/// The requested migration and its limits, on one line.
 #[must_use]
 pub fn heading(spec: &Spec) -> String {
     let Names { guest, source, destination, is_offline } = Names::of(spec);
     let limits = [
         spec.downtime_limit_ms.map(|ms| format!(", downtime limit {}", span(ms))),
         spec.bandwidth_limit_bytes_per_second.map(|rate| format!(", bandwidth limit {} MiB/s", mib(rate))),
-        spec.timeout_ms.map(|ms| format!(", pre-copy for at most {}", span(ms))),
+        spec.timeout_ms.map(|ms| format!(", pre-copy time limit {}", span(ms))),
     ];
     let limits: String = limits.into_iter().flatten().collect();
     let what = if is_offline { "moving the definition of" } else { "migrating" };
     format!("{what} {guest} from {source} to {destination}{limits}")
 }
 
-/// The closing words: one sentence or two a line, each line one matter, without a line end after the last.
+/// The summary: one subject per line, in one or two sentences, without a line end after the last.
 #[must_use]
 pub fn describe(outcome: &Outcome, spec: &Spec) -> String {
     let names = Names::of(spec);
     let mut lines = vec![format!("{}: {}", capital(&outcome.ending.to_string()), headline(outcome, &names))];
     if spec.ways.offline && outcome.guest == Whereabouts::DestinationOff {
-        lines.push("Only the definition was moved: disks stay where they are.".to_owned());
+        lines.push("Only the definition was moved: the disks stay where they are.".to_owned());
     }
     lines.extend(figures(outcome).map(|figures| format!("{}.", capital(&figures))));
     lines.extend(why(outcome));
     if !outcome.recovered.is_empty() {
-        let put_right: Vec<_> =
+        let restored: Vec<_> =
             outcome.recovered.iter().map(|recovery| recovered(*recovery, &names)).collect();
-        lines.push(format!("Put right: {}.", put_right.join("; ")));
+        lines.push(format!("Restored: {}.", restored.join("; ")));
     }
     lines.extend(unsettled(outcome, &names));
     lines.extend(not_undone(outcome, &names));
@@ -43,7 +43,7 @@ pub fn describe(outcome: &Outcome, spec: &Spec) -> String {
     lines.join("\n")
 }
 
-/// Total time and downtime where they mean something, as a fragment.
+/// Total time and downtime, as a fragment; none for a guest that was not touched.
 fn figures(outcome: &Outcome) -> Option<String> {
     if outcome.guest == Whereabouts::Untouched {
         return None;
@@ -51,16 +51,18 @@ fn figures(outcome: &Outcome) -> Option<String> {
     let total = span(outcome.total_ms);
     Some(match (outcome.downtime_ms, outcome.hypervisor_downtime_ms.map(span)) {
         (Some(ms), Some(by_hypervisor)) => {
-            format!("it took {total}, with {} of downtime (the hypervisor reports {by_hypervisor})", span(ms))
+            format!("total time {total}, downtime {} (the hypervisor reports {by_hypervisor})", span(ms))
         }
-        (Some(ms), None) => format!("it took {total}, with {} of downtime", span(ms)),
+        (Some(ms), None) => format!("total time {total}, downtime {}", span(ms)),
         (None, Some(by_hypervisor)) if outcome.ending == Ending::ArrivedStopped => format!(
-            "it took {total}; the guest is still stopped, so its downtime has not ended (the hypervisor reports {by_hypervisor})"
+            "total time {total}; the guest is still stopped, so its downtime has not ended (the hypervisor reports {by_hypervisor})"
         ),
         (None, Some(by_hypervisor)) => {
-            format!("it took {total}; the downtime was not observed (the hypervisor reports {by_hypervisor})")
+            format!(
+                "total time {total}; the downtime was not observed (the hypervisor reports {by_hypervisor})"
+            )
         }
-        (None, None) => format!("it took {total}"),
+        (None, None) => format!("total time {total}"),
     })
 }
 
@@ -69,7 +71,7 @@ fn figures(outcome: &Outcome) -> Option<String> {
 pub fn headline(outcome: &Outcome, names: &Names) -> String {
     let Names { guest, source, destination, .. } = names;
     match outcome.guest {
-        Whereabouts::Untouched => format!("{guest} is on {source} as it was; nothing was done to it."),
+        Whereabouts::Untouched => format!("{guest} is on {source}; nothing was done to it."),
         Whereabouts::SourceRunning => format!("{guest} runs on {source}."),
         Whereabouts::SourcePaused => format!("{guest} is on {source}, paused."),
         Whereabouts::DestinationRunning => format!("{guest} runs on {destination}."),
@@ -77,35 +79,35 @@ pub fn headline(outcome: &Outcome, names: &Names) -> String {
         Whereabouts::SourceOff => format!("{guest} is off, and defined on {source}."),
         Whereabouts::DestinationOff => format!("{guest} is off, and defined on {destination}."),
         Whereabouts::DestinationPostcopy => format!(
-            "{guest} runs on {destination} until it needs memory that is still on {source}: the two are cut off."
+            "{guest} runs on {destination} until it needs memory that is still on {source}: the connection between them is lost."
         ),
         Whereabouts::DestinationIncomplete => format!(
-            "{guest} is lost: it is on {destination} without the memory that {source} still had, and that is gone."
+            "{guest} is lost: it is on {destination} without the memory that was still on {source}, and that memory is gone."
         ),
         Whereabouts::LeftBehind => format!(
-            "{guest} is lost: {destination} has it no more, and what is left on {source} is older than what it did since."
+            "{guest} is lost: it is no longer on {destination}, and the copy left on {source} is older than what it did since."
         ),
         Whereabouts::BothRunning => {
             format!("ALARM! {guest} was seen running on BOTH {source} and {destination}.")
         }
         Whereabouts::Nowhere => {
-            format!("{guest} runs nowhere; neither {source} nor {destination} has it in memory.")
+            format!("{guest} is in the memory of neither {source} nor {destination}.")
         }
         Whereabouts::Unknown => {
-            format!("whether {guest} is on {source} or on {destination} could not be found out.")
+            format!("could not determine whether {guest} is on {source} or on {destination}.")
         }
     }
 }
 
 fn why(outcome: &Outcome) -> Option<String> {
-    let own_words = outcome.failure.as_ref().map(|failure| clean(failure.message.trim()));
-    let own_words = own_words.filter(|message| !message.is_empty());
-    match (outcome.cause, own_words) {
-        (Some(cause), Some(words)) => {
-            Some(format!("Why: {cause}. In the hypervisor's own words: \"{words}\"."))
+    let message = outcome.failure.as_ref().map(|failure| clean(failure.message.trim()));
+    let message = message.filter(|message| !message.is_empty());
+    match (outcome.cause, message) {
+        (Some(cause), Some(message)) => {
+            Some(format!("Cause: {cause}. The hypervisor reports: \"{message}\"."))
         }
-        (Some(cause), None) => Some(format!("Why: {cause}.")),
-        (None, Some(words)) => Some(format!("In the hypervisor's own words: \"{words}\".")),
+        (Some(cause), None) => Some(format!("Cause: {cause}.")),
+        (None, Some(message)) => Some(format!("The hypervisor reports: \"{message}\".")),
         (None, None) => None,
     }
 }
@@ -114,12 +116,12 @@ fn unsettled(outcome: &Outcome, names: &Names) -> Option<String> {
     let Names { guest, source, destination, .. } = names;
     if may_be_stale(outcome) {
         return Some(format!(
-            "Not settled: {guest} may have run on {destination} meanwhile. The copy on {source} would be older than its disks then, and \
-             resuming it could destroy its file systems."
+            "Unverified: {guest} may have run on {destination} in the meantime. The copy on {source} would then be older than its disks, \
+             and resuming it could destroy its file systems."
         ));
     }
     let side = names.side(outcome.unsettled?);
-    Some(format!("Not settled: {side} could not be looked at, or a copy of {guest} may be left there."))
+    Some(format!("Unverified: {side} could not be queried, or a copy of {guest} may be left there."))
 }
 
 /// Whether the source's copy is stopped, and it is not known whether the guest has run on the destination since.
@@ -139,47 +141,47 @@ fn not_undone(outcome: &Outcome, names: &Names) -> Option<String> {
         .iter()
         .map(|leftover| match leftover {
             Leftover::DowntimeLimit | Leftover::BandwidthLimit => {
-                format!("{leftover} of {guest}; set it by hand")
+                format!("{leftover} of {guest}; set it manually")
             }
-            Leftover::Paused => format!("{guest}, which was stopped; resume it where it is whole"),
+            Leftover::Paused => format!("{guest}, which was paused; resume it where it is complete"),
             Leftover::Disks => format!(
-                "files for disks on {destination} ({}); remove those that no guest uses once {guest} is not there",
+                "disk files on {destination} ({}); remove those that no guest uses once {guest} is not there",
                 outcome.disks_left.join(", ")
             ),
             Leftover::Definition(side) => {
                 format!(
-                    "the definition of {guest} on {}; drop it, or a second copy can be started",
+                    "the definition of {guest} on {}; undefine it, or a second copy can be started",
                     names.side(*side)
                 )
             }
         })
         .collect();
-    Some(format!("Not put back: {}.", what.join("; ")))
+    Some(format!("Not restored: {}.", what.join("; ")))
 }
 
 fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
     let Names { guest, source, destination, .. } = names;
-    let both = format!("Look at {guest} on {source} and on {destination} before anything else");
+    let both = format!("Check {guest} on {source} and on {destination} before anything else");
     let text = match (outcome.guest, outcome.advice) {
         (Whereabouts::BothRunning, _) => format!(
-            "{both}, at once. Two running copies spoil the disks they share; nothing was stopped, because only you can choose which copy is to stay."
+            "{both}, immediately. Two running copies corrupt the disks that they share; nothing was stopped, because only an operator can choose which copy to keep."
         ),
         (_, Advice::LookAtBothHosts) if may_be_stale(outcome) => format!(
             "Find out whether {guest} ran on {destination} (`virsh domstate --reason`, and its log below /var/log/libvirt/qemu there). If it \
-             did, or that cannot be found out, do not resume the copy on {source}: destroy it, and start {guest} from its disks. Only if it \
-             did not, resume it on {source}."
+             did, or if that cannot be determined, do not resume the copy on {source}: destroy it, and cold-boot {guest} from its disks. \
+             Resume it on {source} only if it did not."
         ),
         (_, Advice::LookAtBothHosts) => {
-            format!("{both}. Resume, start or remove nothing until one copy is known to be dead.")
+            format!("{both}. Do not resume, start or remove anything until one copy is known to be dead.")
         }
         (_, Advice::ResumePostcopy) => format!(
-            "End neither copy of {guest}: it needs both. Mend the way between {source} and {destination}, then let the migration go on with `virsh migrate --postcopy-resume`."
+            "Destroy neither copy of {guest}: it needs both. Repair the connection between {source} and {destination}, then resume the migration with `virsh migrate --postcopy-resume`."
         ),
         (_, Advice::StartAnew) => {
-            format!("Look at both hosts, end what is left of {guest}, and start it anew from its disks.")
+            format!("Check both hosts, destroy what is left of {guest}, and cold-boot it from its disks.")
         }
         (_, Advice::FindOut) => format!(
-            "Neither {source} nor {destination} has {guest} in memory. Find out whether it ended or somebody took it to a third host, and start it only when no host runs it."
+            "Neither {source} nor {destination} has {guest} in memory. Find out whether it was shut down or another operator moved it to a third host, and start it only when no host runs it."
         ),
         (guest_is, Advice::ResumeGuest) => {
             let side = names.side(guest_is.side()?);
@@ -188,20 +190,20 @@ fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
             )
         }
         (Whereabouts::DestinationPaused, Advice::Nothing) => {
-            format!("Resume {guest} on {destination} if it is to run.")
+            format!("Resume {guest} on {destination} if it should run.")
         }
         (Whereabouts::SourcePaused, Advice::Nothing) => {
-            format!("Resume {guest} on {source} if it is to run.")
+            format!("Resume {guest} on {source} if it should run.")
         }
         (_, Advice::Nothing) => {
             let side = names.side(outcome.unsettled?);
-            format!("Look at {side} for a copy of {guest}; if it does not run, remove it.")
+            format!("Check {side} for a copy of {guest}; if it does not run, remove it.")
         }
         (_, advice @ (Advice::MendThenRetry | Advice::Retry | Advice::AllowMore)) => {
             format!("{}.", capital(&advice.to_string()))
         }
     };
-    Some(format!("What to do: {text}"))
+    Some(format!("To do: {text}"))
 }
 
 fn capital(text: &str) -> String {

@@ -1,11 +1,10 @@
-//! The wording of the phases: the one place of it. With names, for whoever knows the guest and its hosts; without them for the
-//! page, which names both above it.
+//! The only wording of the phases: with names for terminals and logs, without names for the page, whose heading has them.
 
 use whimbrel_core::PhaseName;
 
 use super::words::Names;
 
-/// Who has the guest while the migration is in this phase, as a sentence without its full stop.
+/// Where the guest is during this phase, as a sentence without its full stop.
 #[must_use]
 pub fn owner(phase: PhaseName, names: &Names) -> String {
     let Names { guest, source, destination, .. } = names;
@@ -17,43 +16,42 @@ pub fn owner(phase: PhaseName, names: &Names) -> String {
             format!("{guest} is on {source}")
         }
         PhaseName::Postcopy => {
-            format!("{guest} runs on {destination}, and its memory follows from {source}")
+            format!("{guest} runs on {destination}; the rest of its memory is being copied from {source}")
         }
         PhaseName::SwitchingOver => {
-            format!("{guest} stands still on {source} while {destination} takes over")
+            format!("{guest} is stopped on {source} while {destination} takes over")
         }
         PhaseName::Completing => {
-            format!("{guest} is said to be on {destination}; both hosts are being looked at")
+            format!("libvirt reports {guest} on {destination}; verifying both hosts")
         }
         PhaseName::RollingBack => format!("{guest} stays on {source}"),
         PhaseName::Resolving => {
-            format!("which host has {guest} is not known yet; both are being looked at, neither is touched")
+            format!(
+                "the location of {guest} is not known yet; both hosts are being queried, and neither is changed"
+            )
         }
         PhaseName::Recovering => {
             format!(
-                "{guest} runs on {destination} until it needs memory that is still on {source}: the two are cut off"
+                "{guest} runs on {destination} until it needs memory that is still on {source}: the connection between them is lost"
             )
         }
-        PhaseName::Done => format!("the migration of {guest} is over"),
+        PhaseName::Done => format!("the migration of {guest} has ended"),
     }
 }
 
-/// What happens in this phase, with who has the guest.
-pub(super) fn told(phase: PhaseName, names: &Names) -> String {
+/// The line for entering this phase: what happens in it, and where the guest is.
+pub(super) fn entered(phase: PhaseName, names: &Names) -> String {
     let (guest, owner) = (&names.guest, owner(phase, names));
     match phase {
-        PhaseName::Validating => format!("{phase}: {guest} and both hosts are asked, nothing is changed"),
+        PhaseName::Validating => format!("{phase}: querying {guest} and both hosts; nothing is changed"),
         PhaseName::Preparing => {
-            format!("{phase}: settings of {guest} are changed, with their undo on record")
+            format!("{phase}: changing settings of {guest}; the undo of each is on record")
         }
         PhaseName::Precopy if names.is_offline => {
-            format!(
-                "{phase}: the definition of {guest} is copied to {}, no memory; {owner}",
-                names.destination
-            )
+            format!("{phase}: copying the definition of {guest} to {}, no memory; {owner}", names.destination)
         }
-        PhaseName::Precopy => format!("{phase}: memory is copied while {owner}"),
-        PhaseName::RollingBack => format!("{phase}: {owner} and what was changed is put back"),
+        PhaseName::Precopy => format!("{phase}: copying memory while {owner}"),
+        PhaseName::RollingBack => format!("{phase}: {owner}, and all changes are being undone"),
         PhaseName::Postcopy
         | PhaseName::SwitchingOver
         | PhaseName::Completing
@@ -65,20 +63,20 @@ pub(super) fn told(phase: PhaseName, names: &Names) -> String {
     }
 }
 
-/// What happens in this phase, without a name, as a sentence without its full stop.
+/// What happens in this phase, without names, as a sentence without its full stop.
 #[must_use]
 pub const fn description(phase: PhaseName) -> &'static str {
     match phase {
-        PhaseName::Validating => "checking: nothing is changed",
-        PhaseName::Preparing => "preparing: settings are changed, each with its undo on record",
-        PhaseName::Precopy => "copying to the destination; the guest stays on the source meanwhile",
-        PhaseName::Postcopy => "the guest runs on the destination, and its memory follows",
-        PhaseName::SwitchingOver => "handing over: the guest stands still",
-        PhaseName::Completing => "making sure where the guest is",
-        PhaseName::RollingBack => "the guest stays on the source; what was changed is put back",
-        PhaseName::Resolving => "in doubt: both hosts are looked at before anything is done",
-        PhaseName::Recovering => "post-copy lost its connection: it is made to go on",
-        PhaseName::Done => "over",
+        PhaseName::Validating => "validating: nothing is changed",
+        PhaseName::Preparing => "preparing: changing settings; the undo of each is on record",
+        PhaseName::Precopy => "copying to the destination; the guest stays on the source",
+        PhaseName::Postcopy => "the guest runs on the destination; the rest of its memory is being copied",
+        PhaseName::SwitchingOver => "switching over: the guest is stopped",
+        PhaseName::Completing => "verifying where the guest is",
+        PhaseName::RollingBack => "the guest stays on the source; all changes are being undone",
+        PhaseName::Resolving => "in doubt: both hosts are being queried before anything is changed",
+        PhaseName::Recovering => "post-copy lost its connection: resuming it",
+        PhaseName::Done => "ended",
     }
 }
 
@@ -92,8 +90,8 @@ mod tests {
         let mut spec = Spec::new("web", "qemu+tcp://alpha/system", "qemu+tcp://beta/system");
         spec.ways.offline = true;
         assert_eq!(
-            told(PhaseName::Precopy, &Names::of(&spec)),
-            "pre-copy: the definition of `web` is copied to beta, no memory; `web` is off, and defined on alpha"
+            entered(PhaseName::Precopy, &Names::of(&spec)),
+            "pre-copy: copying the definition of `web` to beta, no memory; `web` is off, and defined on alpha"
         );
     }
 }

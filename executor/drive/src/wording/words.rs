@@ -1,6 +1,6 @@
 //! The wording of every event, shared by lines and picture.
 //!
-//! Names and messages come from guests and hypervisors: none may reach a terminal with its control characters.
+//! Names and messages come from guests and hypervisors: control characters in them must never reach a terminal.
 
 use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
 use whimbrel_core::{CancelAnswer, Event, Finding, Recovery, Severity, Side, Spec, Verdict};
@@ -8,7 +8,7 @@ use whimbrel_core::{CancelAnswer, Event, Finding, Recovery, Severity, Side, Spec
 use super::phases;
 use super::units::{mib, seconds};
 
-/// Who takes part, as people call them.
+/// The names of the guest and its hosts, as people use them.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// The guest, in backticks.
@@ -68,40 +68,40 @@ impl Told {
     }
 }
 
-/// What an event says.
+/// The log lines of an event.
 #[must_use]
 pub fn tell(event: &Event, names: &Names) -> Vec<Told> {
     let one = |tag: &str, text: String| vec![Told::new(tag, text)];
     match event {
-        Event::Phase(phase) => one("phase", phases::told(*phase, names)),
+        Event::Phase(phase) => one("phase", phases::entered(*phase, names)),
         Event::Judged(verdict) => judged(verdict),
         Event::Progress(statistics) => one("progress", progress(statistics)),
         Event::Sync(seen) => vec![Told::new(format!("sync {}", seen.sync.iteration), sync_words(seen))],
         Event::CancelAnswered(answer) => one("cancel", cancel(*answer, names)),
         Event::Reacted(reaction, result) => one("reaction", format!("{reaction}: {result}")),
         Event::Seen(side, state) => one("seen", format!("{} on {}: {state}", names.guest, names.side(*side))),
-        Event::Recovered(recovery) => one("put back", recovered(*recovery, names)),
+        Event::Recovered(recovery) => one("restored", recovered(*recovery, names)),
         Event::Ended(outcome) => one("outcome", outcome.ending.to_string()),
     }
 }
 
-/// One recovery, with the names of those concerned.
+/// One recovery, with the names of guest and host.
 #[must_use]
 pub fn recovered(recovery: Recovery, names: &Names) -> String {
     match recovery {
         Recovery::DowntimeLimitRestored | Recovery::BandwidthLimitRestored | Recovery::PostcopyResumed => {
             recovery.to_string()
         }
-        Recovery::DisksRemoved => format!("the disks made on {} were removed", names.destination),
+        Recovery::DisksRemoved => format!("the disks created on {} were removed", names.destination),
         Recovery::Undefined(side) => {
-            format!("the definition of {} left on {} was dropped", names.guest, names.side(side))
+            format!("the definition of {} left on {} was removed", names.guest, names.side(side))
         }
         Recovery::Resumed(side) => format!("{} was resumed on {}", names.guest, names.side(side)),
         Recovery::Destroyed(side) => format!("the copy left on {} was removed", names.side(side)),
     }
 }
 
-/// The text with control characters written out.
+/// The text with control characters escaped.
 #[must_use]
 pub fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
@@ -136,7 +136,7 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
 
 fn judged(verdict: &Verdict) -> Vec<Told> {
     if verdict.findings.is_empty() {
-        return vec![Told::new("rules", "nothing stands against it")];
+        return vec![Told::new("rules", "all checks passed")];
     }
     verdict.findings.iter().map(finding).collect()
 }
@@ -147,8 +147,8 @@ fn finding(finding: &Finding) -> Told {
         Severity::Error => "error",
     };
     let Finding { code, message, remediation, .. } = finding;
-    let mend = if remediation.is_empty() { String::new() } else { format!("; mend: {remediation}") };
-    Told::new("rules", clean(&format!("{severity} {code}: {message}{mend}")))
+    let fix = if remediation.is_empty() { String::new() } else { format!("; fix: {remediation}") };
+    Told::new("rules", clean(&format!("{severity} {code}: {message}{fix}")))
 }
 
 fn progress(statistics: &Statistics) -> String {
@@ -172,9 +172,9 @@ fn sync_words(SyncReport { sync, totals }: &SyncReport) -> String {
     }
     parts.extend(disks(sync.disk_remaining_bytes));
     if sync.unseen > 0 {
-        parts.push(format!("{} before it unseen", sync.unseen));
+        parts.push(format!("{} before it missed", sync.unseen));
     }
-    let mark = if sync.above_previous { "  ^ above the sync before" } else { "" };
+    let mark = if sync.above_previous { "  ^ above the previous sync" } else { "" };
     parts.join("; ") + mark
 }
 
@@ -203,14 +203,14 @@ fn cancel(answer: CancelAnswer, names: &Names) -> String {
         CancelAnswer::Cancelled => format!("cancelled: {guest} is on {source}"),
         CancelAnswer::TooLate => format!("too late: {guest} was already on {destination}"),
         CancelAnswer::Refused => {
-            format!("refused: {guest} runs on {destination} already, and there is no way back to {source}")
+            format!("refused: {guest} already runs on {destination} and cannot return to {source}")
         }
         CancelAnswer::InDoubt => {
             format!(
-                "in doubt: {guest} is being handed over; both hosts are looked at, then this is answered again"
+                "in doubt: the switchover of {guest} is in progress; both hosts are queried, then this is answered again"
             )
         }
-        CancelAnswer::Unresolved => format!("unresolved: where {guest} runs could not be made sure"),
+        CancelAnswer::Unresolved => format!("unresolved: could not determine where {guest} runs"),
     }
 }
 

@@ -46,7 +46,7 @@ fn a_tunnel_of_keys_is_made_anew_and_the_end_is_settled() {
     assert_eq!((&one["state"], &outcome["guest"]), (&json!("failed"), &json!("source_running")), "{one}");
     assert_eq!(outcome["unsettled"], Value::Null, "{one}");
     let log = fs::read_to_string(&service.log).unwrap();
-    assert!(log.contains("the tunnel had broken, and was made anew"), "{log}");
+    assert!(log.contains("the tunnel broke and was re-established"), "{log}");
     let mut again = order(&lab);
     again["bandwidth_limit_bytes_per_second"] = Value::Null;
     assert_eq!(service.post("/api/v1/migrations", &again).0, 202);
@@ -72,9 +72,9 @@ fn a_tunnel_of_a_password_that_breaks_ends_with_where_the_guest_is() {
     assert_eq!(outcome["guest"], "source_running", "{one}");
     assert_eq!(outcome["unsettled"], "destination", "nobody could look there any more: {one}");
     let words = one["description"].as_str().unwrap();
-    assert!(words.contains("`guest` runs on ") && words.contains("Not settled: "), "{words}");
+    assert!(words.contains("`guest` runs on ") && words.contains("Unverified: "), "{words}");
     let log = fs::read_to_string(&service.log).unwrap();
-    assert!(log.contains("the password is not kept, and no key lets us in"), "{log}");
+    assert!(log.contains("the password is not kept, and no key is accepted"), "{log}");
     let state = lab.alpha().domain_state("guest").unwrap().unwrap();
     assert!(state.starts_with("running"), "{state}");
     let seen = guest.wait_for_scan_after(&guest.snapshot(), std::time::Duration::from_mins(2)).unwrap();

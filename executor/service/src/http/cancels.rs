@@ -63,17 +63,17 @@ pub(super) fn problem(answer: CancelAnswer) -> Option<Problem> {
     let (code, guest, remedy) = match answer {
         CancelAnswer::Cancelled | CancelAnswer::InDoubt => return None,
         CancelAnswer::TooLate => {
-            ("too_late", "on the destination", "to have it back on the source, migrate it there")
+            ("too_late", "on the destination", "to return it to the source, migrate it there")
         }
         CancelAnswer::Refused => (
             "refused",
-            "running on the destination while its memory follows from the source",
-            "wait for the end: both hosts and the network between them are needed until then",
+            "running on the destination while the rest of its memory is copied from the source",
+            "wait until the migration has ended: both hosts and the network between them are needed until then",
         ),
         CancelAnswer::Unresolved => (
             "unresolved",
-            "not known: see `migration`",
-            "do what docs/in-doubt.md says, which this service has at /page/in-doubt.md",
+            "unknown: see `migration`",
+            "follow docs/in-doubt.md, which this service has at /page/in-doubt.md",
         ),
     };
     let problem = Problem::new(status(answer), code, "the migration was not cancelled", remedy);

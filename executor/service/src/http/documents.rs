@@ -1,4 +1,4 @@
-//! The documents of the native API: what a client sends, and what it gets.
+//! The documents of the native API: requests and responses.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,13 +21,13 @@ use whimbrel_drive::uri::{Origin, check_migrate_uri, without_password};
 /// A host.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Host {
-    /// How the driver reaches it.
+    /// The connection URI.
     pub(super) uri: String,
     /// Whether it answers.
     pub(super) reachable: bool,
-    /// Why it does not.
+    /// Why it does not answer.
     pub(super) reason: Option<String>,
-    /// What it calls itself.
+    /// Its own host name.
     pub(super) name: Option<String>,
     /// Kind of hypervisor.
     pub(super) hypervisor: Option<String>,
@@ -37,11 +37,11 @@ pub(super) struct Host {
     pub(super) hypervisor_version: Option<String>,
     /// libvirt's version.
     pub(super) library_version: Option<String>,
-    /// Memory not in use, in bytes.
+    /// Free memory, in bytes.
     pub(super) free_memory_bytes: Option<u64>,
 }
 
-/// The hosts that this service knows.
+/// The hosts of this service.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct HostList {
     /// In the order in which they were given.
@@ -61,11 +61,11 @@ pub(super) struct Guest {
     pub(super) run: String,
     /// Other hosts that run it at the same time, in the list of guests: always an emergency, see `docs/in-doubt.md`.
     pub(super) also_runs_on: Vec<String>,
-    /// Its memory.
+    /// Its memory, in bytes.
     pub(super) memory_bytes: u64,
     /// Virtual CPUs.
     pub(super) vcpus: u32,
-    /// The migration that works on it.
+    /// The migration that runs for it.
     pub(super) migration: Option<String>,
 }
 
@@ -74,11 +74,11 @@ pub(super) struct Guest {
 pub(super) struct GuestList {
     /// By host and name.
     pub(super) guests: Vec<Guest>,
-    /// Hosts that do not answer: their guests are missing here.
+    /// Hosts that do not answer; their guests are missing here.
     pub(super) unreachable: Vec<String>,
 }
 
-/// A migration that is wanted.
+/// A request for a migration.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
@@ -86,28 +86,28 @@ pub(super) struct Wanted {
     /// The guest's name.
     #[schema(min_length = 1, max_length = 255, pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")]
     pub(super) guest: String,
-    /// URI of the host that it goes to, or an address, which is reached by the configured transport.
+    /// URI of the destination, or an address, which is reached with the configured transport.
     #[schema(min_length = 1, max_length = 1024)]
     pub(super) destination: String,
-    /// URI of the host that it is on. It must be said where several hosts have a guest of this name.
+    /// URI of the source. Required where several hosts have a guest of this name.
     #[serde(default)]
     pub(super) source: Option<String>,
-    /// For the ssh connection to the destination; used once, and kept nowhere.
+    /// Password for the ssh connection to the destination; used once, and not stored.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 1024, pattern = "^[^\\u0000-\\u001f\\u007f]*$", write_only)]
     pub(super) password: Option<Password>,
-    /// Where the guest's memory is sent, for example `tcp://192.0.2.12`.
+    /// Address that receives the guest's memory, for example `tcp://192.0.2.12`.
     #[serde(default)]
     pub(super) migrate_uri: Option<String>,
-    /// Longest pause at the hand-over, in ms.
+    /// Maximum downtime, in ms.
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1, maximum = 2_000_000)]
     pub(super) downtime_limit_ms: Option<u64>,
-    /// Most bytes a second on the migration link.
+    /// Maximum bandwidth of the migration, in bytes per second.
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1_048_576, maximum = 1_125_899_906_842_624_i64)]
     pub(super) bandwidth_limit_bytes_per_second: Option<u64>,
-    /// When pre-copy has lasted this long, `at_timeout` happens.
+    /// Time limit for pre-copy, in ms; `at_timeout` is the action at the limit.
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub(super) timeout_ms: Option<u64>,
@@ -115,50 +115,50 @@ pub(super) struct Wanted {
     #[serde(default)]
     #[schema(value_type = AtTimeoutWord)]
     pub(super) at_timeout: AtTimeout,
-    /// Whether the switch to post-copy may be asked for.
+    /// Whether a switch to post-copy is allowed.
     #[serde(default)]
     pub(super) postcopy: bool,
-    /// Whether the guest is slowed down when it dirties memory too fast.
+    /// Whether the guest's CPUs are throttled when it dirties memory too fast.
     #[serde(default)]
     pub(super) auto_converge: bool,
-    /// Whether pages that were sent before are sent as what changed in them.
+    /// Whether XBZRLE delta compression is enabled.
     #[serde(default)]
     pub(super) xbzrle: bool,
-    /// Connections over which memory is sent at once.
+    /// Number of parallel connections.
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1, maximum = 255)]
     pub(super) parallel_connections: Option<u64>,
-    /// Whether disks are copied along: `true` for every disk that is proven not to be shared, or a list of the disks by
-    /// their targets, such as `["vda"]`.
+    /// The disks to copy: `true` for every disk that is proven not to be shared, or a list of disks by their targets, such as
+    /// `["vda"]`.
     #[serde(default)]
     pub(super) copy_disks: CopyDisks,
-    /// Paths on the destination that the copy of disks may overwrite, as long as no guest there uses them.
+    /// Paths on the destination that the copy of disks may overwrite, unless a guest there uses them.
     #[serde(default)]
     #[schema(max_items = 64)]
     pub(super) overwrite_disks: Vec<String>,
-    /// Whether the guest is off, and its definition is all that is moved. No other way beside it.
+    /// Whether only the definition of a guest that is off is migrated. Excludes the other features.
     #[serde(default)]
     pub(super) offline: bool,
-    /// Domain XML for the destination: other paths or networks of the host. The guest must see the same.
+    /// Domain XML for the destination, with other paths or networks of the host. The guest must see the same devices.
     #[serde(default)]
     #[schema(min_length = 1)]
     pub(super) destination_xml: Option<String>,
-    /// For how long both hosts are looked at when it is not known where the guest is; two minutes without it.
+    /// Time limit for determining where the guest is when that is in doubt, in ms; two minutes by default.
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1_000, maximum = 86_400_000)]
     pub(super) doubt_patience_ms: Option<u64>,
-    /// For how long a post-copy that lost its connection is resumed again and again; an hour without it.
+    /// Time limit for resuming a post-copy that lost its connection, in ms; one hour by default.
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1_000, maximum = 604_800_000)]
     pub(super) recovery_patience_ms: Option<u64>,
-    /// The owner of the guest, as a refusal names it, whose driver is gone and whose migration is not driven any more: the
-    /// guest is taken over from it.
+    /// Takes over the guest from a driver that no longer runs: the owner named by the refusal. No process may still be driving
+    /// that migration.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 1024, pattern = "^[!-~]+$")]
     pub(super) replace_owner: Option<String>,
 }
 
-/// Which disks are copied along.
+/// The disks to copy.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "`copy_disks` is true, false, or a list of disk targets such as [\"vda\"]")]
 pub(super) enum CopyDisks {
@@ -183,14 +183,14 @@ impl CopyDisks {
         match self {
             Self::Whether(_) => Ok(Vec::new()),
             Self::Named(targets) if targets.is_empty() || targets.iter().any(String::is_empty) => {
-                Err(Problem::invalid("`copy_disks` is a list without a disk: wanted targets such as `vda`"))
+                Err(Problem::invalid("`copy_disks` is a list without a disk: name targets such as `vda`"))
             }
             Self::Named(targets) => Ok(targets.clone()),
         }
     }
 }
 
-/// What happens at the timeout.
+/// The action at the time limit.
 #[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "stands for the core's own type in the description of the API")]
@@ -201,9 +201,9 @@ pub(super) enum AtTimeoutWord {
 }
 
 impl Wanted {
-    /// The way and the limits, once it is known where the guest is and how the destination is reached.
+    /// The spec and the route, once the guest's host and the URI of the destination are known.
     pub(super) fn parts(&self, source: &str, destination: &str) -> Result<(Spec, Route), Problem> {
-        let too_many = |_| Problem::invalid("`parallel_connections` is out of bounds: wanted 1 to 255");
+        let too_many = |_| Problem::invalid("`parallel_connections` is out of bounds: 1 to 255");
         let ways = Ways {
             postcopy: self.postcopy || self.at_timeout == AtTimeout::Postcopy,
             auto_converge: self.auto_converge,
@@ -250,7 +250,7 @@ impl Wanted {
 }
 
 impl Wanted {
-    /// Whether the caller may ask for this: a definition can name any file of the destination as a disk.
+    /// Whether the caller may send this: a definition can name any file of the destination as a disk.
     pub(super) fn permit(&self, caller: &Caller) -> Result<(), Problem> {
         if self.destination_xml.is_some() && caller.role < Role::Define {
             return Err(Problem::role_too_low(Role::Define, caller.role));
@@ -268,51 +268,51 @@ fn is_owner(text: &str) -> bool {
     (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a migration is only tried.
+/// Whether the request is a dry run.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DryRun {
-    /// Ask the hosts and the rules, and begin nothing.
+    /// Query the hosts and evaluate the rules, without starting the migration.
     #[serde(default)]
     pub(super) dry_run: bool,
 }
 
-/// Which of the guests of one name is meant.
+/// Selects one of several guests of the same name.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OnHost {
-    /// URI of the host that it is on, as in the list of hosts.
+    /// URI of its host, as in the list of hosts.
     #[param(min_length = 1, max_length = 1024)]
     pub(super) host: Option<String>,
 }
 
-/// Which migrations are listed.
+/// The page of the list.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
-    /// Those with smaller numbers only.
+    /// Only migrations with smaller numbers.
     #[param(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub(super) before: Option<i64>,
-    /// At most so many, 1 to 200; 50 without it.
+    /// Maximum number of migrations, 1 to 200; 50 by default.
     #[param(minimum = 1, maximum = 200)]
     pub(super) limit: Option<i64>,
 }
 
-/// What was found before anything was changed.
+/// The result of the rules, before anything is changed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Preflight {
-    /// Whether nothing stands against the migration.
+    /// Whether the rules allow the migration.
     pub(super) allowed: bool,
     /// Every finding: `pack`, `code`, `verdict` (`pass`, `warn`, `fail` or `unknown`), `subject` (a JSON pointer into the
     /// facts), `message`, `remediation`, `evidence`, and `waived` where the operator waived it.
     #[schema(value_type = Vec<Object>)]
     pub(super) findings: Value,
-    /// Digest of the set of rules that judged.
+    /// Digest of the set of rules that was evaluated.
     pub(super) rules: String,
-    /// The facts that were judged.
+    /// The facts that were evaluated.
     #[schema(value_type = Object)]
     pub(super) facts: Value,
 }
@@ -323,7 +323,7 @@ pub(super) struct Migration {
     /// Its number, as a string.
     pub(super) id: String,
     /// `running`, `completed`, `cancelled`, `failed`, `in_doubt` or `arrived_stopped`: the guest was moved to the
-    /// destination and does not run there, though it ran before.
+    /// destination and is not running there, although it was running before.
     pub(super) state: String,
     /// The guest.
     pub(super) guest: String,
@@ -331,13 +331,13 @@ pub(super) struct Migration {
     pub(super) source: String,
     /// URI of the destination.
     pub(super) destination: String,
-    /// Who asked for it.
+    /// The caller that requested it.
     pub(super) asked_by: String,
     /// When, in ms since 1970.
     pub(super) began_at_ms: i64,
     /// When it ended.
     pub(super) ended_at_ms: Option<i64>,
-    /// Where it stands: phase, owner, numbers, syncs, findings, reactions. Missing in lists of ended ones.
+    /// Its state: phase, owner, statistics, syncs, findings, adjustments. Missing in lists of ended ones.
     #[schema(value_type = Option<Object>)]
     pub(super) account: Option<Value>,
     /// How it ended. `downtime_ms` is how long the guest was stopped, as it was observed; `hypervisor_downtime_ms` is what
@@ -346,7 +346,7 @@ pub(super) struct Migration {
     pub(super) outcome: Option<Value>,
     /// The same in plain English.
     pub(super) description: Option<String>,
-    /// What is wrong with it, when its journal or the store failed: it is no longer driven, or not after a restart.
+    /// The problem, when its journal or the store failed: it is no longer driven, or will not be after a restart.
     pub(super) trouble: Option<String>,
 }
 
@@ -357,7 +357,7 @@ pub(super) struct MigrationList {
     pub(super) migrations: Vec<Migration>,
 }
 
-/// A migration's document, with its account where it runs or `whole` is asked for.
+/// A migration's document, with its account where it runs or where `whole` is set.
 pub(super) async fn migration(
     supervisor: &Supervisor,
     row: MigrationRow,
@@ -374,11 +374,11 @@ pub(super) async fn migration(
     let route: Option<Route> = serde_json::from_str(&row.route).ok();
     let outcome: Option<whimbrel_core::Outcome> =
         row.outcome.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    // One that has ended and whose end the store does not accept yet.
+    // A migration may have ended whose end the store has not accepted yet.
     let outcome = outcome.or_else(|| account.as_ref().filter(|_| is_driven)?.outcome.clone());
     let state = match (&outcome, &row.trouble) {
         (Some(outcome), _) => word(&outcome.ending),
-        // A gap in its journal is no reason to stop driving it.
+        // A migration with a gap in its journal is still driven.
         (None, Some(_)) if !is_driven => "in_doubt".to_owned(),
         (None, _) => "running".to_owned(),
     };

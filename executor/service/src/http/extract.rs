@@ -48,8 +48,8 @@ pub(super) async fn read_body<T: DeserializeOwned>(request: Request) -> Result<T
         return Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "request.slow",
-            "the request's body did not come in time",
-            "send it at once",
+            "the request's body did not arrive in time",
+            "send the body without delay",
         ));
     };
     let bytes = read.map_err(|_| too_large())?;
@@ -67,8 +67,8 @@ fn too_large() -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "request.too-large",
-        "the request's body is too large, or broke off",
-        "send at most 64 KiB",
+        "the request's body is too large, or incomplete",
+        "send at most 64 KiB, and the whole body",
     )
 }
 

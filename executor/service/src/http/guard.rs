@@ -125,22 +125,22 @@ fn identify(desk: &Desk, request: &Request, peer: Peer) -> Result<Caller, Proble
             StatusCode::TOO_MANY_REQUESTS,
             "request.too-many",
             "too many requests from this address",
-            "ask less often; follow events instead of asking again and again",
+            "send fewer requests; follow events instead of polling",
         ));
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let needs_token = desk.tokens.is_some() && matches!(peer, Peer::Address(_));
     // A client that needs no token may do everything: a foreign name for our address is a foreign page.
     if !needs_token && !is_local(host) {
-        return Err(forbidden("host.foreign", "the request is addressed to a name that is not this host's"));
+        return Err(forbidden("host.foreign", "the request names a host that is not this machine"));
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && is_foreign(headers, host) {
-        return Err(forbidden("origin.foreign", "the request comes from another site's page"));
+        return Err(forbidden("origin.foreign", "the request comes from a page of another site"));
     }
     if let Peer::Account(uid) = peer {
         return desk.accounts.caller(uid).ok_or_else(|| {
-            forbidden("account.not-allowed", "this account is not let in")
+            forbidden("account.not-allowed", "this account has no access")
                 .detail(format!("the account with number {uid} is neither root nor this service's user"))
         });
     }
@@ -200,13 +200,18 @@ fn unauthorised() -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
         "token.missing",
-        "there is no token, or it is not known",
+        "missing or unknown token",
         "send `Authorization: Bearer TOKEN`",
     )
 }
 
 fn forbidden(code: &'static str, title: &'static str) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, code, title, "ask an administrator, or use the service's own address")
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        code,
+        title,
+        "use the service's own address; an administrator can grant access to an account",
+    )
 }
 
 fn hardened(mut response: Response) -> Response {

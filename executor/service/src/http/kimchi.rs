@@ -1,9 +1,9 @@
-//! The routes of Kimchi that a migration needs; our own progress stands beside its fields. Its errors are documents with
-//! `code` and `reason`.
+//! The routes of Kimchi that a migration needs, with the service's own progress as additional fields. Errors are documents
+//! with `code` and `reason`.
 //!
-//! "This host", which Kimchi knows only one of, is the first that the service was given. Kimchi's client finds its
-//! migration by a filter on the task's `target_uri`, takes the guest's name out of that address, and may delete the guest
-//! of that name: an address here must never name a guest of this host for a migration of another one.
+//! Kimchi knows a single host, "this host": the first of the service. Kimchi's client finds its migration by a filter on the
+//! task's `target_uri`, takes the guest's name out of that address, and may delete the guest of that name: an address must
+//! never name a guest of this host for a migration from another host.
 
 use axum::body::Body;
 use axum::extract::{Extension, FromRequest, Request, State};
@@ -33,16 +33,16 @@ use crate::tunnel::Fresh;
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::inventory::GuestEntry;
 
-/// What comes before every route of Kimchi's plug-in.
+/// Prefix of every route of Kimchi's plug-in.
 const ROOT: &str = "/plugins/kimchi";
 /// Tasks in a list at most, beside those that run.
 const MOST_TASKS: i64 = 200;
-/// What guests can be filtered by.
+/// Fields by which guests can be filtered.
 const VM_FILTERS: [&str; 3] = ["name", "uuid", "state"];
-/// What tasks can be filtered by.
+/// Fields by which tasks can be filtered.
 const TASK_FILTERS: [&str; 4] = ["id", "status", "message", "target_uri"];
 
-/// A guest in Kimchi's words.
+/// A guest in Kimchi's format.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Vm {
     /// Its name.
@@ -55,53 +55,53 @@ pub(super) struct Vm {
     memory: u64,
     /// Virtual CPUs.
     cpus: u32,
-    /// Our own: the task that works on it.
+    /// Not in Kimchi: the task that runs for it.
     task: Option<String>,
 }
 
-/// A task in Kimchi's words.
+/// A task in Kimchi's format.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Task {
     /// Its number.
     id: String,
     /// `running`, `finished` or `failed`.
     status: String,
-    /// What it is at, or how it ended.
+    /// Its phase, or how it ended.
     message: String,
     /// The guest's own route, its name unescaped, and `/migrate`. It begins with `/plugins/kimchi/vms/` for guests of
     /// this host only.
     target_uri: String,
-    /// Our own: the whole migration.
+    /// Not in Kimchi: the whole migration.
     migration: Migration,
 }
 
-/// Kimchi's call.
+/// The body of Kimchi's request.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Migrate {
-    /// Address of the host that the guest goes to; `remote_host` is its later name.
+    /// Address of the destination; `remote_host` is the later name of this field.
     #[serde(alias = "remote_host")]
     #[schema(min_length = 1, max_length = 1024, pattern = "[!-~]")]
     destination: String,
-    /// Who connects.
+    /// The account for the connection.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._][A-Za-z0-9._-]*$")]
     user: Option<String>,
-    /// For the ssh connection; used once, and kept nowhere.
+    /// Password for the ssh connection; used once, and not stored.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 1024, pattern = "^[^\\u0000-\\u001f\\u007f]*$", write_only)]
     password: Option<Password>,
-    /// Memory over RDMA, which is not offered: it must be false.
+    /// Migration over RDMA, which is not supported: it must be false.
     #[serde(default)]
     enable_rdma: bool,
 }
 
-/// An error in Kimchi's words.
+/// An error in Kimchi's format.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct KimchiError {
-    /// Status and its words, for example `404 Not Found`.
+    /// Status and its phrase, for example `404 Not Found`.
     code: String,
-    /// A code of ours, and what happened.
+    /// The problem's code, and what happened.
     reason: String,
 }
 
@@ -125,7 +125,7 @@ impl IntoResponse for Unkind {
     }
 }
 
-/// The body of Kimchi's call, whatever the client says of its kind.
+/// The body of Kimchi's request, whatever its content type.
 pub(super) struct Call(Migrate);
 
 impl<S: Sync> FromRequest<S> for Call {
@@ -136,7 +136,7 @@ impl<S: Sync> FromRequest<S> for Call {
     }
 }
 
-/// Every route, with a slash at its end and without one.
+/// Every route, with and without a slash at its end.
 pub(super) fn routes() -> Router<Desk> {
     let routes = [
         ("/vms", get(vms)),
@@ -150,7 +150,7 @@ pub(super) fn routes() -> Router<Desk> {
     })
 }
 
-/// Errors that were found before a route of Kimchi's was reached are put into its words too.
+/// Rewrites errors that occurred before one of Kimchi's routes was reached into its format too.
 pub(super) async fn own_words(request: Request, next: Next) -> Response {
     let is_ours = request.uri().path().starts_with(ROOT);
     let mut response = next.run(request).await;
@@ -223,13 +223,18 @@ pub(super) async fn migrate(
 ) -> Result<Response, Unkind> {
     let GuestName(name) = name?;
     let Migrate { destination: address, user, password, enable_rdma } = call;
-    // As the schema says: blanks, of whatever alphabet, name no host.
+    // As in the schema: an address needs a visible ASCII character, so that blanks of any alphabet are refused.
     if !address.bytes().any(|byte| byte.is_ascii_graphic()) {
-        Err(Problem::bad_request("`remote_host` is empty: name the host that the guest goes to"))?;
+        Err(Problem::bad_request("`remote_host` is empty: set it to the address of the destination"))?;
     }
     if enable_rdma {
-        let remedy = "leave `enable_rdma` out: memory goes over TCP";
-        Err(Problem::new(StatusCode::CONFLICT, "rdma.not-offered", "memory cannot go over RDMA", remedy))?;
+        let remedy = "omit `enable_rdma`: memory is sent over TCP";
+        Err(Problem::new(
+            StatusCode::CONFLICT,
+            "rdma.not-offered",
+            "migration over RDMA is not supported",
+            remedy,
+        ))?;
     }
     let guest = desk.find_alone(&name, Some(desk.home())).await?;
     let password = password.filter(|password| !password.is_empty());
@@ -261,9 +266,9 @@ pub(super) async fn tasks(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec
     let filters = requested.compile()?;
     let mut tasks = Vec::new();
     for (target, row) in rows {
-        // What is known without reading the migration is asked first: most tasks are filtered out by it.
+        // First the fields that are known without reading the migration: they exclude most tasks.
         if filters.pass(&[("id", &row.id.to_string()), ("target_uri", &target)]) {
-            let task = told(target, migration(&desk.supervisor, row, false).await?);
+            let task = task_of(target, migration(&desk.supervisor, row, false).await?);
             if filters.pass(&[("status", &task.status), ("message", &task.message)]) {
                 tasks.push(task);
             }
@@ -272,7 +277,7 @@ pub(super) async fn tasks(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec
     Ok(Json(tasks))
 }
 
-/// What can be a task, with the address that it works on.
+/// The rows that can be tasks, with their addresses.
 async fn listed(desk: &Desk) -> Result<Vec<(String, MigrationRow)>, Problem> {
     let mut rows = desk.supervisor.store.migrations(i64::MAX, MOST_TASKS).await?;
     let oldest = rows.last().map_or(0, |row| row.id);
@@ -298,8 +303,8 @@ pub(super) async fn one_task(
     Ok(Json(task(&desk, id?.0).await?))
 }
 
-/// Cancel a task. Answers with what came of it and what was restored, beside the task. One that was not cancelled is an
-/// error (409) that has all of this too.
+/// Cancel a task. Returns the task with the result and what was restored. A task that was not cancelled is an error (409)
+/// with the same fields.
 #[utoipa::path(delete, path = "/plugins/kimchi/tasks/{id}", tag = "kimchi", params(("id" = String, Path, description = "Its number")),
     responses((status = 200, body = Object, description = "`cancelled`"), (status = 202, body = Object, description = "`in_doubt`: not known yet"),
         (status = 409, body = Object, description = "`too_late`, `refused` or `unresolved`"), (status = "default", body = KimchiError)))]
@@ -329,10 +334,10 @@ pub(super) async fn end_task(
 
 async fn task(desk: &Desk, id: i64) -> Result<Task, Problem> {
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
-    Ok(told(target(desk, &row), read(desk, id).await?))
+    Ok(task_of(target(desk, &row), read(desk, id).await?))
 }
 
-fn told(target_uri: String, migration: Migration) -> Task {
+fn task_of(target_uri: String, migration: Migration) -> Task {
     let status = match migration.state.as_str() {
         "running" => "running",
         "completed" => "finished",

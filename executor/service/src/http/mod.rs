@@ -1,5 +1,5 @@
-//! HTTP: the native API, Kimchi's routes, the page, metrics. Requests in, documents out; nothing here decides anything
-//! about a migration.
+//! HTTP: the native API, Kimchi's routes, the page, metrics. Requests in, documents out; no decision about a migration is
+//! made here.
 
 mod cancels;
 mod documents;
@@ -29,12 +29,12 @@ pub(super) use self::guard::{Peer, Rates};
 pub(super) use self::problem::Problem;
 use super::Desk;
 
-/// Every route, as a machine reads it.
+/// The machine-readable description of every route.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Whimbrel",
-        description = "Live migrations that can be watched, reacted to and cancelled.",
+        description = "Live migrations that can be followed, tuned and cancelled.",
         license(name = "Apache-2.0 OR MIT")
     ),
     paths(
@@ -68,7 +68,7 @@ use super::Desk;
 )]
 struct Description;
 
-/// The whole service over HTTP.
+/// The routes and the middleware of the service.
 pub(super) fn router(desk: Desk) -> Router {
     Router::new()
         .route("/api/v1/openapi.json", get(description))
@@ -113,7 +113,7 @@ async fn metrics(State(desk): State<Desk>) -> Response {
         .into_response()
 }
 
-/// Whether the service is there and its store answers.
+/// Whether the service runs and its store answers.
 #[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem, content_type = "application/problem+json")))]
 async fn health(State(desk): State<Desk>) -> Result<&'static str, Problem> {
     desk.supervisor.store.last_event().await?;
@@ -121,19 +121,14 @@ async fn health(State(desk): State<Desk>) -> Result<&'static str, Problem> {
 }
 
 async fn nothing_here() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "route.unknown",
-        "there is nothing at this address",
-        "see /api/v1/openapi.json",
-    )
+    Problem::new(StatusCode::NOT_FOUND, "route.unknown", "unknown address", "see /api/v1/openapi.json")
 }
 
 async fn not_so() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method.not-allowed",
-        "this address does not take that method",
+        "this address does not accept that method",
         "see /api/v1/openapi.json",
     )
 }

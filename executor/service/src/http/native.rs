@@ -1,4 +1,4 @@
-//! The native API, version 1: hosts, guests, preflight, migrations, reactions.
+//! The native API, version 1: hosts, guests, preflight, migrations, adjustments.
 
 use std::time::Duration;
 
@@ -30,12 +30,12 @@ use whimbrel_drive::hosts::Route;
 use whimbrel_drive::inventory::GuestEntry;
 use whimbrel_drive::uri::without_password;
 
-/// How long a reader of the audit record waits for what is on its way into the store.
+/// How long a reader of the audit record waits for entries on their way into the store.
 const LAST_ENTRIES: Duration = Duration::from_secs(2);
 /// Characters of an idempotency key at most.
 const MOST_KEY: usize = 255;
 
-/// The hosts that this service knows.
+/// The hosts of this service.
 #[utoipa::path(get, path = "/api/v1/hosts", tag = "hosts",
     responses((status = 200, body = HostList), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn hosts(State(desk): State<Desk>) -> Json<HostList> {
@@ -90,7 +90,7 @@ fn document(guest: GuestEntry, supervisor: &Supervisor) -> Guest {
     }
 }
 
-/// One guest. Where several hosts have a guest of this name, `host` says which.
+/// One guest. Where several hosts have a guest of this name, `host` selects one.
 #[utoipa::path(get, path = "/api/v1/guests/{name}", tag = "guests", params(OnHost, ("name" = String, Path, description = "The guest's name", min_length = 1, max_length = 255,
         pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")),
     responses((status = 200, body = Guest), (status = "default", body = Problem, content_type = "application/problem+json")))]
@@ -100,7 +100,7 @@ pub(super) async fn guest(
     query: Result<Query<OnHost>, QueryRejection>,
 ) -> Result<Json<Guest>, Problem> {
     let Query(OnHost { host }) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
-    // Whoever may look may not make this service connect to anywhere.
+    // The role of a viewer must not suffice to make this service connect to an arbitrary host.
     if let Some(uri) = host.as_ref().filter(|uri| !desk.hosts.contains(uri)) {
         return Err(Problem::no_host(uri));
     }
@@ -108,7 +108,7 @@ pub(super) async fn guest(
     Ok(Json(document(found, &desk.supervisor)))
 }
 
-/// Ask the hosts and the rules; nothing is changed. Every finding at once.
+/// Query the hosts and evaluate the rules, without changing anything. Returns all findings.
 #[utoipa::path(post, path = "/api/v1/preflight", tag = "migrations", request_body = Wanted,
     responses((status = 200, body = Preflight), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn preflight(
@@ -121,7 +121,7 @@ pub(super) async fn preflight(
 
 async fn try_out(desk: &Desk, caller: &Caller, wanted: Wanted) -> Result<Preflight, Problem> {
     wanted.permit(caller)?;
-    // The tunnel ends with this question.
+    // The tunnel is closed when this request ends.
     let (spec, route, _tunnel) = parts(desk, wanted).await?;
     let (facts, judgement) = desk.supervisor.preflight(spec, route).await?;
     Ok(Preflight {
@@ -132,7 +132,7 @@ async fn try_out(desk: &Desk, caller: &Caller, wanted: Wanted) -> Result<Preflig
     })
 }
 
-/// What is asked for, with the tunnel that its password opened.
+/// The requested spec and route, with the tunnel that the password opened.
 async fn parts(desk: &Desk, mut wanted: Wanted) -> Result<(Spec, Route, Option<Fresh>), Problem> {
     check_name(&wanted.guest)?;
     let password = wanted.password.take().filter(|password| !password.is_empty());
@@ -147,10 +147,10 @@ async fn parts(desk: &Desk, mut wanted: Wanted) -> Result<(Spec, Route, Option<F
     Ok((spec, route, tunnel))
 }
 
-/// Begin a migration. With `Idempotency-Key`, a request that is sent twice begins one.
+/// Start a migration. With `Idempotency-Key`, a request that is sent twice starts one migration.
 #[utoipa::path(post, path = "/api/v1/migrations", tag = "migrations", request_body = Wanted,
     params(DryRun, ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    responses((status = 202, body = Migration, description = "It was begun, or had been with the same key"), (status = 200, body = Preflight, description = "A dry run"),
+    responses((status = 202, body = Migration, description = "It was started, now or before with the same key"), (status = 200, body = Preflight, description = "A dry run"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn begin(
     State(desk): State<Desk>,
@@ -165,7 +165,7 @@ pub(super) async fn begin(
     }
     wanted.permit(&caller)?;
     let idempotency_key = key(&headers)?;
-    // A key that is known is answered even when the guest has moved on meanwhile.
+    // A known key is answered even when the guest has been migrated in the meantime.
     let known = match &idempotency_key {
         Some(key) => desk.supervisor.store.migration_by_key(key).await?,
         None => None,
@@ -227,7 +227,7 @@ pub(super) async fn read(desk: &Desk, id: i64) -> Result<Migration, Problem> {
     migration(&desk.supervisor, row, true).await
 }
 
-/// Cancel a migration. The status says what came of it, and the body where the guest is and what was restored.
+/// Cancel a migration. The status is the result; the body contains where the guest is and what was restored.
 #[utoipa::path(post, path = "/api/v1/migrations/{id}/cancel", tag = "migrations", params(("id" = String, Path, description = "Its number")),
     responses((status = 200, body = CancelReply, description = "`cancelled`"), (status = 202, body = CancelReply, description = "`in_doubt`: not known yet; follow the events"),
         (status = 409, body = CancelRefused, content_type = "application/problem+json", description = "`too_late`, `refused` or `unresolved`: not cancelled, or not known to be"), (status = "default", body = Problem, content_type = "application/problem+json")))]
@@ -236,10 +236,10 @@ pub(super) async fn cancel(State(desk): State<Desk>, Number(id): Number) -> Resu
     Ok(cancels::respond(answer, reply))
 }
 
-/// Examine a migration again that ended in doubt, or could not be driven on. Both hosts are observed once more, and what is
-/// known then is settled; no migration is begun. Follow its events to the end.
+/// Resolve a migration again that ended in doubt, or could not be driven further. Both hosts are queried again, and the
+/// migration ends with those observations; no migration is started. Follow its events to the end.
 #[utoipa::path(post, path = "/api/v1/migrations/{id}/resolve", tag = "migrations", params(("id" = String, Path, description = "Its number")),
-    responses((status = 202, body = Migration, description = "It is being examined"),
+    responses((status = 202, body = Migration, description = "It is being resolved"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn resolve(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
@@ -247,11 +247,11 @@ pub(super) async fn resolve(State(desk): State<Desk>, Number(id): Number) -> Res
     Ok((StatusCode::ACCEPTED, Json(read(&desk, id).await?)).into_response())
 }
 
-/// React to the course of a migration. A reaction that was not carried out is an error whose code is the reason.
+/// Adjust a running migration. An adjustment that was not made is an error whose code is the reason.
 #[utoipa::path(post, path = "/api/v1/migrations/{id}/reactions", tag = "migrations", request_body = ReactionWanted,
     params(("id" = String, Path, description = "Its number")),
-    responses((status = 200, body = ReactionAnswer, description = "It was done"), (status = 202, body = ReactionAnswer, description = "It was sent, and the hypervisor has not answered yet"),
-        (status = 409, body = ReactionRefused, description = "It was not carried out", content_type = "application/problem+json"),
+    responses((status = 200, body = ReactionAnswer, description = "It was made"), (status = 202, body = ReactionAnswer, description = "It was sent, and the hypervisor has not answered yet"),
+        (status = 409, body = ReactionRefused, description = "It was not made", content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn react(
     State(desk): State<Desk>,
@@ -263,8 +263,8 @@ pub(super) async fn react(
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "reaction.out-of-bounds",
-            "the hypervisor has no such value, and the migration goes on as before",
-            "a downtime limit is 1 to 2000000 ms, a bandwidth limit at least 1048576 bytes a second",
+            "the value is out of the hypervisor's bounds, and the migration continues unchanged",
+            "set a downtime limit of 1 to 2000000 ms, or a bandwidth limit of at least 1048576 bytes per second",
         ));
     }
     let result = desk.supervisor.react(id, wish).await;
@@ -279,11 +279,11 @@ pub(super) async fn outcome(State(desk): State<Desk>, Number(id): Number) -> Res
     match read(&desk, id).await?.outcome {
         Some(outcome) => Ok(Json(outcome).into_response()),
         None => Err(Problem::new(
-            // The migration is there; it has not come so far.
+            // The migration exists, but has not ended.
             StatusCode::CONFLICT,
             "migration.no-outcome",
             "the migration has no outcome yet",
-            "follow its events, or ask again later",
+            "follow its events, or retry later",
         )),
     }
 }
@@ -312,12 +312,12 @@ pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Res
     Ok((headers, text).into_response())
 }
 
-/// Who asked for what, the newest first. For administrators.
+/// The audit record of requests, newest first. For administrators.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "service",
     responses((status = 200, body = Vec<Audit>), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn audit(State(desk): State<Desk>) -> Result<Json<Vec<Audit>>, Problem> {
-    // Whoever looks sees what was asked before, though entries are written when there is time.
-    // Entries that still wait are missing in the answer, which a store that hangs must not hold up.
+    // Entries are written with delay: wait for the pending ones, so that a reader sees every earlier request. The wait has a
+    // bound, because a store that hangs must not block the answer; entries that are still pending are missing then.
     desk.supervisor.settle(LAST_ENTRIES).await;
     Ok(Json(desk.supervisor.store.audits(500).await?))
 }

@@ -1,4 +1,4 @@
-//! Errors as problem documents (RFC 9457): a code, what happened, where the guest is, what to do.
+//! Errors as problem documents (RFC 9457): a code, what happened, where the guest is, and what to do.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,25 +16,25 @@ use whimbrel_drive::hosts::HostsError;
 use whimbrel_drive::inventory::GuestEntry;
 use whimbrel_drive::uri::without_password;
 
-/// Where a problem's code is explained.
+/// Prefix of the URI that identifies a kind of problem.
 const TYPES: &str = "https://whimbrel.invalid/problems/";
 
 /// A problem.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Problem {
-    /// Names the kind of problem, as a URI that is not looked up.
+    /// Identifies the kind of problem, as a URI that is not meant to be fetched.
     r#type: String,
     /// The status of the answer.
     status: u16,
-    /// Stable name, for example `guest.busy`.
+    /// Stable name of the kind of problem, for example `guest.busy`.
     pub(crate) code: &'static str,
     /// What happened.
     title: &'static str,
-    /// More about it.
+    /// The details of this case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) detail: Option<String>,
-    /// Where the guest is, as far as this request is concerned.
+    /// Effect of this request on the guest, or where the guest is.
     guest: &'static str,
     /// What to do.
     remedy: &'static str,
@@ -53,7 +53,7 @@ impl Problem {
             code,
             title,
             detail: None,
-            guest: "where it was: this request did nothing to it",
+            guest: "unchanged by this request",
             remedy,
         }
     }
@@ -63,7 +63,7 @@ impl Problem {
         self
     }
 
-    /// Where the guest is, when this request could have changed that.
+    /// Sets where the guest is, when this request could have changed that.
     pub(crate) fn guest(mut self, guest: &'static str) -> Self {
         self.guest = guest;
         self
@@ -73,7 +73,7 @@ impl Problem {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// In Kimchi's words: what a client written for it shows.
+    /// The text that a client written for Kimchi shows.
     pub(crate) fn reason(&self) -> String {
         let detail = self.detail.as_deref().unwrap_or(self.title);
         format!("{}: {detail}", self.code)
@@ -83,30 +83,30 @@ impl Problem {
         Self::new(
             StatusCode::NOT_FOUND,
             "guest.unknown",
-            "there is no such guest",
-            "list the guests and look for a mistake in the name",
+            "guest not found",
+            "list the guests and check the name",
         )
-        .detail(format!("no guest `{}` on any host that answers", name.escape_debug()))
+        .detail(format!("no guest `{}` on any reachable host", name.escape_debug()))
     }
 
-    /// Two copies of one guest run. That is an emergency of its own, and no question of which was meant.
+    /// Two copies of one guest run: an emergency, and not an ambiguous name.
     pub(crate) fn running_twice(copies: &[GuestEntry]) -> Self {
         let (name, uuid) = copies.first().map_or(("", ""), |copy| (copy.name.as_str(), copy.uuid.as_str()));
         let places: Vec<_> = copies.iter().map(|copy| format!("`{}`", copy.host.escape_debug())).collect();
         let (name, uuid) = (name.escape_debug(), uuid.escape_debug());
         Self {
-            guest: "running on more than one host at once: this request did nothing to it",
+            guest: "running on more than one host at once; unchanged by this request",
             ..Self::new(
                 StatusCode::CONFLICT,
                 "guest.running_twice",
-                "the guest runs on more than one host, and its copies spoil the disks that they share",
-                "suspend one copy at once and end none, as docs/in-doubt.md says, which this service has at /page/in-doubt.md",
+                "the guest runs on more than one host, and its copies corrupt the disks that they share",
+                "suspend one copy immediately and destroy none; follow docs/in-doubt.md, which this service has at /page/in-doubt.md",
             )
         }
         .detail(format!("`{name}` with UUID {uuid} runs on {}", places.join(" and on ")))
     }
 
-    /// Several guests have the name.
+    /// Guests on several hosts have the name.
     pub(crate) fn ambiguous(guests: &[GuestEntry]) -> Self {
         let place = |guest: &GuestEntry| {
             let (uuid, host) = (guest.uuid.escape_debug(), guest.host.escape_debug());
@@ -118,27 +118,22 @@ impl Problem {
             StatusCode::CONFLICT,
             "guest.ambiguous",
             "more than one host has a guest of this name",
-            "say which: put the host's URI into the request as `source`, or into the address as `?host=URI`",
+            "select one: put the host's URI into the request as `source`, or into the address as `?host=URI`",
         )
         .detail(format!("`{}` is {}", name.escape_debug(), places.join("; and ")))
     }
 
     pub(crate) fn no_host(uri: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "host.unknown",
-            "this service has no such host",
-            "list the hosts and look for a mistake in the URI",
-        )
-        .detail(format!("no host `{}`", without_password(uri).escape_debug()))
+        Self::new(StatusCode::NOT_FOUND, "host.unknown", "host not found", "list the hosts and check the URI")
+            .detail(format!("no host `{}`", without_password(uri).escape_debug()))
     }
 
     pub(crate) fn no_migration() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "migration.unknown",
-            "there is no such migration",
-            "list the migrations",
+            "migration not found",
+            "list the migrations and check the number",
         )
     }
 
@@ -147,18 +142,18 @@ impl Problem {
             StatusCode::FORBIDDEN,
             "role.too-low",
             "the caller's role does not allow this",
-            "ask an administrator for a token or an account with that role",
+            "use a token or an account with that role; an administrator can create one",
         )
         .detail(format!("`{needed}` is needed, and the caller has `{role}`"))
     }
 
-    /// The tunnel that a password opens is on this machine, and the source's daemon has to go through it.
+    /// The tunnel that a password opens is on this machine, and the source's daemon must be able to use it.
     pub(crate) fn password_elsewhere(source: &str) -> Self {
         Self::new(
             StatusCode::CONFLICT,
             "password.source-elsewhere",
-            "a password works for guests of this machine only",
-            "run a service on the source, or set up keys between the hosts and leave the password out",
+            "a password can only be used for guests of this machine",
+            "run a service on the source, or set up keys between the hosts and omit the password",
         )
         .detail(format!("`{}` is reached over the network", source.escape_debug()))
     }
@@ -167,18 +162,18 @@ impl Problem {
         Self::new(
             StatusCode::CONFLICT,
             "password.not-ssh",
-            "a password is for ssh, and the destination is reached otherwise",
-            "write the destination as an address or as qemu+ssh://USER@HOST/system, or leave the password out",
+            "a password requires ssh, and the destination is not reached over ssh",
+            "write the destination as an address or as qemu+ssh://USER@HOST/system, or omit the password",
         )
-        .detail(format!("`{}` is no ssh connection to a host", destination.escape_debug()))
+        .detail(format!("`{}` is not an ssh connection to a host", destination.escape_debug()))
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "request.malformed",
-            "the request cannot be read",
-            "correct it as the API's description says",
+            "malformed request",
+            "correct the request according to /api/v1/openapi.json",
         )
         .detail(detail)
     }
@@ -187,8 +182,8 @@ impl Problem {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "request.invalid",
-            "the request asks for what cannot be",
-            "correct the field that is named",
+            "invalid request",
+            "correct the field named in `detail`",
         )
         .detail(detail)
     }
@@ -196,9 +191,9 @@ impl Problem {
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "service.broken",
-            "the service could not do this",
-            "see its log; migrations that run are not harmed by it",
+            "internal",
+            "internal error",
+            "see the log of the service; running migrations are not affected",
         )
         .detail(detail)
     }
@@ -208,7 +203,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        // Kimchi's routes put it into their own words.
+        // Kimchi's routes rewrite it into their own format.
         let problem = Extension(self.clone());
         (status, kind, problem, Json(self)).into_response()
     }
@@ -232,14 +227,14 @@ impl From<HostsError> for Problem {
                 // Whether a host can be used is this service's state, not the request's form.
                 StatusCode::CONFLICT,
                 "host.unusable",
-                "a host cannot be used",
+                "unusable host",
                 "write it as qemu+ssh://HOST/system, or sim://HOST for a simulated host",
             ),
             HostsError::World(_) | HostsError::Refused { .. } => Self::new(
                 StatusCode::BAD_GATEWAY,
-                "host.silent",
+                "host.unreachable",
                 "a host does not answer",
-                "see to it that its daemon runs and that this service reaches it",
+                "check that libvirtd is running there and reachable from this service",
             ),
         }
         .detail(detail)
@@ -255,9 +250,9 @@ impl From<NotThere> for Problem {
             NotThere::NotAllowed(_) => Self::new(
                 StatusCode::FORBIDDEN,
                 "destination.not-allowed",
-                "this service migrates no guests to that destination",
-                "choose one of the hosts in /api/v1/hosts, or start the service with `--host URI` or \
-                 `--allow-destination PATTERN` for it",
+                "this destination is not allowed",
+                "choose one of the hosts in /api/v1/hosts, or restart the service with `--host URI` or \
+                 `--allow-destination PATTERN` for this one",
             )
             .detail(detail),
         }
@@ -271,39 +266,39 @@ impl From<TunnelError> for Problem {
             TunnelError::KeyUnknown { .. } => Self::new(
                 StatusCode::CONFLICT,
                 "host-key.unknown",
-                "the destination's ssh host key is not known, so it may be another machine",
+                "unknown ssh host key: the destination may be another machine",
                 "read the key's fingerprint at the destination itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), \
                  compare it with what ssh-keyscan gives, and add that line to the known hosts of this service",
             ),
             TunnelError::KeyChanged(_) => Self::new(
                 StatusCode::CONFLICT,
                 "host-key.changed",
-                "the destination shows another ssh host key than before: it is another machine, or was set up anew",
-                "find out which; only then replace its line in the known hosts of this service",
+                "changed ssh host key: the destination is another machine, or was reinstalled",
+                "find out which of the two; only then replace its line in the known hosts of this service",
             ),
             TunnelError::Refused(_) => Self::new(
                 StatusCode::CONFLICT,
                 "password.refused",
-                "the destination does not let this account in with this password",
-                "check the account and its password, and whether the destination's ssh daemon takes passwords",
+                "the destination refused this account and password",
+                "check the account and its password, and whether the destination's sshd accepts passwords",
             ),
             TunnelError::NoKey(_) => Self::new(
                 StatusCode::CONFLICT,
                 "key.refused",
-                "the destination lets no key of this service's user in",
-                "let one in (ssh-copy-id, as the user that the service runs as), or give the account's password",
+                "the destination refused every key of this service's user",
+                "install one (ssh-copy-id, as the user that the service runs as), or supply the account's password",
             ),
             TunnelError::NoDaemon(_) => Self::new(
                 StatusCode::BAD_GATEWAY,
                 "host.no-daemon",
-                "ssh let us in, and no libvirt daemon is there",
-                "see to it that libvirt's daemon runs on the destination",
+                "ssh login succeeded, but libvirtd is not reachable",
+                "check that libvirtd is running on the destination",
             ),
             TunnelError::Unreachable { .. } => Self::new(
                 StatusCode::BAD_GATEWAY,
-                "host.silent",
+                "host.unreachable",
                 "a host does not answer",
-                "see to it that its ssh daemon runs and that this service reaches it",
+                "check that sshd is running there and reachable from this service",
             ),
             TunnelError::Machine(source) => return Self::internal(format!("{detail}: {source}")),
         };
@@ -318,8 +313,8 @@ impl From<Refused> for Problem {
             Refused::Busy(_) => Self::new(
                 StatusCode::CONFLICT,
                 "guest.busy",
-                "the guest is being migrated already",
-                "wait for that migration, or cancel it",
+                "the guest is already being migrated",
+                "wait until that migration has ended, or cancel it",
             ),
             Refused::KeyReused(_) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -331,27 +326,27 @@ impl From<Refused> for Problem {
             Refused::Hosts(error) => return error.into(),
             Refused::Silent => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
-                "host.silent",
+                "host.unreachable",
                 "the hosts did not answer in time",
-                "see to it that their daemons run and that this service reaches them",
+                "check that libvirtd is running on both hosts and reachable from this service",
             ),
             Refused::Store(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store.not-accepting",
-                "the service's store accepts no writes, so no migration is begun",
-                "make room on the disk of the store, or end the program that keeps it locked; then try again",
+                "the store of the service accepts no writes, so no migration was started",
+                "free space on the disk of the store, or stop the program that keeps it locked; then retry",
             ),
             Refused::Draining => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "service.draining",
-                "the service is being drained: it ends when the last migration has, and begins none",
-                "try again when it was started without `--drain`",
+                "the service is being drained: it starts no migration, and exits when the last one has ended",
+                "retry after it was restarted without `--drain`",
             ),
             Refused::NotInDoubt(_) => Self::new(
                 StatusCode::CONFLICT,
                 "migration.not-in-doubt",
-                "the migration is not examined again",
-                "see its state and its outcome",
+                "the migration cannot be resolved again",
+                "read its state and its outcome",
             ),
             Refused::Unreadable(_) => return Self::internal(detail),
         };

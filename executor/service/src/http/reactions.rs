@@ -1,4 +1,4 @@
-//! The documents of reactions: what is requested, and its result. A result that is not `done` is never a success.
+//! The documents of adjustments (`reactions` in the API): the request and its result. Only the result `done` is a success.
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -15,12 +15,12 @@ use super::problem::Problem;
 use super::whole;
 use super::words::word;
 
-/// A requested reaction: a document with the reaction's own name, and no other.
+/// A requested adjustment: a document with exactly one of the known names.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 pub(super) struct ReactionWanted(pub(super) Wish);
 
-/// The document before it is known that it names exactly one.
+/// The document before the check that it names exactly one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -66,7 +66,7 @@ impl TryFrom<Fields> for ReactionWanted {
     }
 }
 
-/// By hand: what is derived would let other names stand beside the reaction's own, and those are refused.
+/// Written by hand: a derived schema would allow several names in one document, which are refused.
 impl PartialSchema for ReactionWanted {
     fn schema() -> RefOr<Schema> {
         let limit = |name: &str, unit: &str, from: f64, to: f64| {
@@ -81,17 +81,18 @@ impl PartialSchema for ReactionWanted {
         let plain = |name: &str| closed().property(name, closed()).required(name);
         let rates = (f64::from(1 << 20), 2.0_f64.powi(50));
         OneOfBuilder::new()
-            .description(Some("A requested reaction: a document with the reaction's own name, and no other."))
+            .description(Some("A requested adjustment: a document with exactly one of these names."))
             .item(
-                limit("downtime_limit", "ms", 1.0, 2_000_000.0)
-                    .description(Some("Another downtime limit, in ms.")),
+                limit("downtime_limit", "ms", 1.0, 2_000_000.0).description(Some("Maximum downtime, in ms.")),
             )
             .item(
                 limit("bandwidth_limit", "bytes_per_second", rates.0, rates.1)
-                    .description(Some("Another bandwidth limit, at least 1 MiB/s.")),
+                    .description(Some("Bandwidth limit, at least 1 MiB/s.")),
             )
-            .item(plain("pause").description(Some("The guest stands still until it has arrived.")))
-            .item(plain("postcopy").description(Some("The guest is moved first, and its memory after it.")))
+            .item(plain("pause").description(Some("Pause the guest until it is on the destination.")))
+            .item(plain("postcopy").description(Some(
+                "Switch to post-copy: the guest runs on the destination before all of its memory is there.",
+            )))
             .into()
     }
 }
@@ -104,7 +105,7 @@ fn closed() -> ObjectBuilder {
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
-/// The result of a reaction.
+/// The result of an adjustment.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ReactionAnswer {
     /// `done` (200) or `not_known` (202).
@@ -113,7 +114,7 @@ pub(super) struct ReactionAnswer {
     description: String,
 }
 
-/// A reaction that was not carried out: a problem whose code is the result.
+/// An adjustment that was not made: a problem whose code is the result.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ReactionRefused {
     /// With `code`: `refused`, `not_allowed`, `out_of_bounds`, `busy`, `too_early` or `too_late`.
@@ -125,12 +126,12 @@ pub(super) struct ReactionRefused {
     description: String,
 }
 
-/// The answer: 200 when it was done, 202 when the hypervisor's answer is overdue, 409 when it was not carried out.
+/// The answer: 200 when it was done, 202 when the hypervisor's answer is overdue, 409 when it was not made.
 pub(super) fn respond(result: ReactionResult) -> Response {
     let (name, description) = (word(&result), result.to_string());
     let refused = |code, remedy| {
-        let problem = Problem::new(StatusCode::CONFLICT, code, "the reaction was not carried out", remedy)
-            .detail(format!("{description}; the migration goes on as before"));
+        let problem = Problem::new(StatusCode::CONFLICT, code, "the adjustment was not made", remedy)
+            .detail(format!("{description}; the migration continues unchanged"));
         let refused = ReactionRefused { problem, result: name.clone(), description: description.clone() };
         (StatusCode::CONFLICT, [(header::CONTENT_TYPE, "application/problem+json")], Json(refused))
             .into_response()
@@ -144,10 +145,10 @@ pub(super) fn respond(result: ReactionResult) -> Response {
         }
         ReactionResult::Refused => refused("refused", "read the hypervisor's log on the source"),
         ReactionResult::NotAllowed => {
-            refused("not_allowed", "begin the migration with it allowed, or choose another reaction")
+            refused("not_allowed", "start the migration with it allowed, or choose another adjustment")
         }
-        ReactionResult::OutOfBounds => refused("out_of_bounds", "choose a value that the hypervisor takes"),
-        ReactionResult::Busy => refused("busy", "wait until the reaction before it has been answered"),
+        ReactionResult::OutOfBounds => refused("out_of_bounds", "choose a value that the hypervisor accepts"),
+        ReactionResult::Busy => refused("busy", "wait until the previous adjustment has been answered"),
         ReactionResult::TooEarly => refused("too_early", "wait until memory is being copied"),
         ReactionResult::TooLate => refused("too_late", "read the migration's outcome"),
     }

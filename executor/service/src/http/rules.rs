@@ -1,4 +1,4 @@
-//! The rules that are in force: which they are, and loading them anew.
+//! The active rules, and their reload.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,12 +10,12 @@ use whimbrel_plugins::RuleSet;
 use super::problem::Problem;
 use crate::Desk;
 
-/// The set of rules that the next migration begins with.
+/// The set of rules that the next migration starts with.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Rules {
-    /// Digest of the packs and of what the operator decided about them.
+    /// Digest of the packs and of the operator's policy.
     set: String,
-    /// In the order in which they are asked.
+    /// In the order of evaluation.
     packs: Vec<Pack>,
 }
 
@@ -32,24 +32,24 @@ struct Pack {
     rules: Vec<String>,
 }
 
-/// What came of loading the rules anew.
+/// The result of a reload of the rules.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Reloaded {
-    /// Whether they differ from those before.
+    /// Whether they differ from the previous ones.
     changed: bool,
-    /// The rules in force now.
+    /// The active rules.
     rules: Rules,
 }
 
-/// The rules that the next migration is judged by.
+/// The rules that validate the next migration.
 #[utoipa::path(get, path = "/api/v1/rules", tag = "rules",
     responses((status = 200, body = Rules), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn show(State(desk): State<Desk>) -> Json<Rules> {
     Json(document(&desk.rules.get()))
 }
 
-/// Load the rules anew. When they cannot be used, those before stay in force; a migration keeps the set that it began
-/// with either way. For administrators.
+/// Reload the rules. When they cannot be used, the previous ones remain active; a migration keeps the set that it started
+/// with in either case. For administrators.
 #[utoipa::path(post, path = "/api/v1/rules/reload", tag = "rules",
     responses((status = 200, body = Reloaded), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn reload(State(desk): State<Desk>) -> Result<Json<Reloaded>, Problem> {
@@ -59,8 +59,8 @@ pub(super) async fn reload(State(desk): State<Desk>) -> Result<Json<Reloaded>, P
         Problem::new(
             StatusCode::CONFLICT,
             "rules.unusable",
-            "the rules cannot be loaded anew; those before stay in force",
-            "mend what is named, then load them again",
+            "rule reload failed; the previous rules remain active",
+            "fix the problem named in `detail`, then reload",
         )
         .detail(reason)
     })?;

@@ -77,7 +77,9 @@ pub(super) fn place(id: &str) -> Result<(i64, i64), Problem> {
         (plain(number) && plain(place)).then_some(())?;
         Some((number.parse().ok()?, place.parse().ok()?))
     });
-    parsed.ok_or_else(|| Problem::bad_request("an event's id is `NUMBER.PLACE`, as this service gave it"))
+    parsed.ok_or_else(|| {
+        Problem::bad_request("an event's id has the form `NUMBER.PLACE`, as sent by this service")
+    })
 }
 
 /// Refuses the id of an event that is not in the store: a client that came from another store would wait for events that
@@ -90,7 +92,7 @@ pub(super) async fn known(desk: &Desk, seen: (i64, i64)) -> Result<(i64, i64), P
         StatusCode::CONFLICT,
         "events.unknown-id",
         "this service has no event with that id: its store was replaced",
-        "read the state again, and follow the events without an id",
+        "read the state again, then follow the events without an id",
     ))
 }
 

@@ -42,10 +42,10 @@ const BUSY: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refuses.
-    #[error("the database refuses: {0}")]
+    #[error("the database reports an error: {0}")]
     Database(#[from] sqlx::Error),
     /// It was written by a later version of this program.
-    #[error("the database has schema {found}, and this build knows {known}")]
+    #[error("the database has schema {found}, and this build supports {known}")]
     TooNew {
         /// Its schema.
         found: i64,
@@ -59,7 +59,7 @@ pub enum StoreError {
     #[error("it cannot be locked")]
     Lock(#[source] io::Error),
     /// Others can read it.
-    #[error("it cannot be kept to this user")]
+    #[error("its access cannot be restricted to this user")]
     Private(#[source] io::Error),
     /// The writer has stopped.
     #[error("the store's writer has stopped")]

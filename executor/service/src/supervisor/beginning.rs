@@ -36,7 +36,7 @@ pub(crate) struct Order {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     /// The guest is being migrated already.
-    #[error("the guest is being migrated already, by migration {0}")]
+    #[error("the guest is already being migrated, by migration {0}")]
     Busy(i64),
     /// The same key came with another request before.
     #[error("the idempotency key was used for another request, migration {0}")]
@@ -51,7 +51,7 @@ pub(crate) enum Refused {
     #[error("the hosts did not answer in time")]
     Silent,
     /// The store does not keep it.
-    #[error("the store does not keep it: {0}")]
+    #[error("the migration was not stored: {0}")]
     Store(String),
     /// The service drives what there is to its end, and then ends.
     #[error("the service is being drained")]
@@ -85,7 +85,9 @@ impl Supervisor {
             return Err(Refused::Draining);
         }
         if !self.health.accepts() {
-            return Err(Refused::Store("it accepts no writes at present; nothing was begun".to_owned()));
+            return Err(Refused::Store(
+                "the store accepts no writes at present; nothing was started".to_owned(),
+            ));
         }
         let mut last = self.beginning.lock().await;
         let on_record = order.route.for_record();
@@ -125,13 +127,13 @@ impl Supervisor {
 
     async fn write_beginning(&self, begun: Begun) -> Result<(), Refused> {
         let (id, (reply, written)) = (begun.id, oneshot::channel());
-        let stopped = || Refused::Store("its writer has stopped".to_owned());
+        let stopped = || Refused::Store("the writer of the store has stopped".to_owned());
         self.writes.send(Write::Begin(begun, reply)).map_err(|_| stopped())?;
         if let Ok(written) = timeout(BEGIN_PATIENCE, written).await {
             return written.map_err(|_| stopped())?.map_err(Refused::Store);
         }
         // It may be written yet. The request is over: it must not begin some time later.
-        let why = "the store did not accept it in time: nothing was begun".to_owned();
+        let why = "the store did not accept it in time: nothing was started".to_owned();
         self.note_trouble(id, why.clone(), None, None);
         Err(Refused::Store(why))
     }

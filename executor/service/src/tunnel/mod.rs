@@ -35,25 +35,25 @@ const QUESTION: &str = "question";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TunnelError {
     /// The destination's key is not known.
-    #[error("the ssh host key of `{host}` is not known here: {said}")]
+    #[error("the ssh host key of `{host}` is not among the known hosts: {said}")]
     KeyUnknown { host: String, said: String },
     /// The destination shows another key than the known one.
-    #[error("`{0}` shows another ssh host key than the one that is known")]
+    #[error("the ssh host key of `{0}` differs from the known one")]
     KeyChanged(String),
     /// The password does not let us in.
-    #[error("`{0}` does not take this password")]
+    #[error("`{0}` refused the password")]
     Refused(String),
     /// No key of this service's user lets us in.
-    #[error("`{0}` takes no key of this service's user")]
+    #[error("`{0}` refused every key of this service's user")]
     NoKey(String),
     /// Nobody answers, or not in time.
-    #[error("there is no ssh connection to `{host}`: {said}")]
+    #[error("cannot connect to `{host}` over ssh: {said}")]
     Unreachable { host: String, said: String },
     /// There is no libvirt daemon to be reached there.
-    #[error("no libvirt daemon has a socket on `{0}`")]
+    #[error("no libvirt daemon has its socket on `{0}`")]
     NoDaemon(String),
     /// This machine has no `ssh`, or no place for a tunnel.
-    #[error("no tunnel can be made on this machine")]
+    #[error("cannot create a tunnel on this machine")]
     Machine(#[from] io::Error),
 }
 

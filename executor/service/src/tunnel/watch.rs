@@ -53,18 +53,18 @@ impl Tunnels {
     fn mend(&self, login: &Login, near_end: &Path) -> bool {
         match self.remake(login, near_end) {
             Ok(()) => {
-                tracing::warn!(host = login.host(), "the tunnel had broken, and was made anew");
+                tracing::warn!(host = login.host(), "the tunnel broke and was re-established");
                 true
             }
             Err(error @ (TunnelError::Unreachable { .. } | TunnelError::NoDaemon(_))) => {
-                tracing::warn!(%error, "the tunnel has broken, and cannot be made anew yet");
+                tracing::warn!(%error, "the tunnel broke and cannot be re-established yet");
                 true
             }
             Err(error) => {
                 tracing::warn!(
                     %error,
-                    "the tunnel has broken, and cannot be made anew: the password is not kept, and no key lets us in; \
-                     what comes of the migration is told by its outcome"
+                    "the tunnel broke and cannot be re-established: the password is not kept, and no key is accepted; \
+                     the migration's outcome reports the result"
                 );
                 false
             }

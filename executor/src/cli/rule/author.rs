@@ -28,7 +28,7 @@ pub(super) fn new(name: &str) -> Result<Exit, CliError> {
     let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(known) {
         let reason = format!(
-            "`{}` is not a name: lower-case letters, digits and hyphens make one",
+            "`{}` is not a valid name: use lower-case letters, digits and hyphens, and begin with a letter",
             name.escape_debug()
         );
         return Err(CliError::Rules(reason));
@@ -44,7 +44,7 @@ pub(super) fn new(name: &str) -> Result<Exit, CliError> {
     }
     write(&folder.join("wit/rules.wit"), CONTRACT.as_bytes())?;
     Ok(print(&format!(
-        "made `{name}`\n  build it:  whimbrel rule build {name}\n  try it:    whimbrel rule test {name}\n"
+        "created `{name}`\n  build:  whimbrel rule build {name}\n  test:   whimbrel rule test {name}\n"
     )))
 }
 
@@ -53,14 +53,14 @@ pub(super) fn build(arguments: &Build) -> Result<Exit, CliError> {
     let component =
         build::build(folder, &arguments.features, shared_target().as_deref()).map_err(CliError::Build)?;
     let out: PathBuf = arguments.out.clone().unwrap_or_else(|| folder.join("pack.wasm"));
-    // What cannot be loaded is said now, not when it is wanted.
+    // An unusable component is reported now, and not at its first use.
     host::inspect(&component, usize::MAX)
         .map_err(|error| CliError::Pack { path: out.clone(), reason: error.to_string() })?;
     write(&out, &component)?;
     Ok(print(&format!("{}: {} bytes, sha256 {}\n", out.display(), component.len(), host::digest(&component))))
 }
 
-/// All packs are built in one folder of the user's, so that the library is built once and not for every pack.
+/// All packs share one target folder of the user, so the library is built once and not for every pack.
 fn shared_target() -> Option<PathBuf> {
     if std::env::var_os("CARGO_TARGET_DIR").is_some() {
         return None;

@@ -1,4 +1,4 @@
-//! What rules take. Fuel is exact; times are this machine's.
+//! The cost of rules. Fuel is exact; times depend on the machine.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use whimbrel_plugins::host;
 use super::args::{Bench, Form};
 use super::{CliError, Exit, document, facts, load_set, print};
 
-/// Calls that are measured, after as many that are not.
+/// Measured calls, after the same number of unmeasured ones to warm up.
 const CALLS: usize = 200;
 
 pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {

@@ -1,4 +1,4 @@
-//! What the rules found, for people and for machines.
+//! The findings of the rules, for people and for machines.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use whimbrel_plugins::{Judged, Judgement};
 use super::args::Form;
 use super::{CliError, Exit, document, print};
 
-/// Shows every finding, and tells whether the migration may begin.
+/// Shows every finding; the exit code is whether the migration is allowed.
 pub(in crate::cli) fn show(judgement: &Judgement, form: Form) -> Result<Exit, CliError> {
     match form {
         Form::Json => {

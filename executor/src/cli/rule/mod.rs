@@ -1,4 +1,4 @@
-//! `whimbrel rule …`: everything that is done with rules but migrating.
+//! `whimbrel rule …`: operations on rules other than migrations.
 
 pub(super) mod args;
 mod author;
@@ -114,7 +114,7 @@ fn explain(arguments: &Explain) -> Result<Exit, CliError> {
         let rule = about.rules.iter().find(|rule| rule.code == arguments.code)?.clone();
         Some((about, rule))
     };
-    // What the shipped rules are for is known without loading them.
+    // The texts of the built-in rules are known without loading their packs.
     let shipped = || SHIPPED.iter().find_map(|pack| find(pack.native.about()));
     let found = if arguments.set.packs.is_empty() {
         shipped()
@@ -127,7 +127,7 @@ fn explain(arguments: &Explain) -> Result<Exit, CliError> {
     let needs: Vec<&str> = about.needs.iter().map(|group| group.name()).collect();
     let settings = if rule.settings_schema.is_empty() { "none" } else { rule.settings_schema.as_str() };
     Ok(print(&format!(
-        "{}: {}\n\nWhy: {}.\nMend: {}.\nPack: {} {}; it sees {}.\nSettings: {settings}\n",
+        "{}: {}\n\nRationale: {}.\nFix: {}.\nPack: {} {}; its facts: {}.\nSettings: {settings}\n",
         rule.code,
         rule.title,
         rule.rationale,
@@ -156,15 +156,15 @@ fn schema(set: &Set) -> Result<Exit, CliError> {
 }
 
 fn verify(arguments: &Verify) -> Result<Exit, CliError> {
-    let mut told = String::new();
+    let mut report = String::new();
     if let Some(path) = &arguments.signature {
         let [pack] = arguments.set.packs.as_slice() else {
-            return Err(CliError::Rules("a signature belongs to one pack: give it with `--pack`".to_owned()));
+            return Err(CliError::Rules("a signature belongs to one pack: set it with `--pack`".to_owned()));
         };
         let keys = arguments.keys.iter().map(|key| text(key)).collect::<Result<Vec<_>, _>>()?;
         let by = verify_signature(&read(pack)?, &text(path)?, &keys).map_err(CliError::Rules)?;
         let key = arguments.keys.get(by).map_or("a key".into(), |key| key.to_string_lossy());
-        told.extend(["signed by ", &key, "\n"]);
+        report.extend(["signed by ", &key, "\n"]);
     }
     if let Some(path) = &arguments.lock {
         let lock = Lock::parse(&text(path)?).map_err(CliError::Rules)?;
@@ -174,9 +174,9 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
             return Err(CliError::Rules(wrong.join("; ")));
         }
         // Writing into a string does not fail.
-        let _ = writeln!(told, "{} packs are as `{}` pins them", set.packs().count(), path.display());
+        let _ = writeln!(report, "{} packs match `{}`", set.packs().count(), path.display());
     }
-    Ok(print(&told))
+    Ok(print(&report))
 }
 
 /// Reads facts.
@@ -197,7 +197,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     fs::write(path, bytes).map_err(|source| CliError::Unwritable { path: PathBuf::from(path), source })
 }
 
-/// Writes data to standard output. A reader that has gone away has what it wanted.
+/// Writes data to standard output. A closed pipe is no error: its reader needed no more.
 pub(super) fn print(text: &str) -> Exit {
     let _ = io::stdout().lock().write_all(text.as_bytes());
     Exit::Done

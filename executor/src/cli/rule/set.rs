@@ -9,7 +9,7 @@ use whimbrel_plugins::shipped;
 use super::args::Set;
 use super::{CliError, read, text};
 
-/// Loads the packs, and what the operator decided about them.
+/// Loads the packs and the operator's policy.
 pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
     let cache = if arguments.no_cache { None } else { Cache::usual() };
     let mut packs = Vec::new();
@@ -18,7 +18,7 @@ pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
         packs.extend(shipped.map_err(|error| CliError::Rules(error.to_string()))?);
     }
     if !arguments.packs.is_empty() {
-        // Made only where it is needed: setting up a sandbox takes longer than loading a pack into it.
+        // Created only where it is needed: setting up a sandbox takes longer than loading a pack into it.
         let host = host(arguments.max_pack_size, cache)?;
         for path in &arguments.packs {
             let loaded = host.load(&read(path)?);
@@ -41,10 +41,10 @@ pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
     RuleSet::new(packs, policy).map_err(|error| CliError::Rules(error.to_string()))
 }
 
-/// A host that takes components of so many MiB.
+/// A sandbox host that accepts components of up to this size, in MiB.
 pub(super) fn host(largest_mib: u16, cache: Option<Cache>) -> Result<Host, CliError> {
     let mut limits = Limits { component_bytes: usize::from(largest_mib) << 20, ..Limits::default() };
-    // A pack with an interpreter inside starts by setting that up.
+    // A pack with an interpreter needs fuel and memory to initialise it.
     if limits.component_bytes > Limits::default().component_bytes {
         limits.fuel = 2_000_000_000;
         limits.memory_bytes = Limits::MEMORY_BYTES_MOST;

@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Test) -> Result<Exit, CliError> {
         let share = judgement.fuel.saturating_mul(100) / fuel_most.max(1);
         if wanted == found {
             passed += 1;
-            print(&format!("pass  {name}  {} fuel ({share} % of what it may use)\n", judgement.fuel));
+            print(&format!("pass  {name}  {} fuel ({share} % of its limit)\n", judgement.fuel));
         } else {
             failed += 1;
             print(&format!("FAIL  {name}\n  expected {wanted}\n  found    {found}\n"));
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Test) -> Result<Exit, CliError> {
     Ok(if failed == 0 && passed > 0 { Exit::Done } else { Exit::Unexpected })
 }
 
-/// What is compared: which rule said what about which fact. Words may be improved without breaking a test.
+/// The compared part of findings: rule, verdict and subject. Messages can be improved without breaking a test.
 fn findings(judgement: &Judgement) -> Value {
     let of = |one: &whimbrel_plugins::Judged| {
         let finding = &one.finding;

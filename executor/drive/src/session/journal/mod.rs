@@ -61,7 +61,7 @@ pub enum KeepError {
     #[error(transparent)]
     File(#[from] JournalFileError),
     /// In a store.
-    #[error("the store did not keep every record: {0}")]
+    #[error("the store did not save every record: {0}")]
     Store(String),
 }
 
@@ -87,10 +87,10 @@ pub enum JournalFileError {
         source: io::Error,
     },
     /// Somebody keeps it.
-    #[error("the journal `{}` is being kept by another process", .0.display())]
+    #[error("another process is writing the journal `{}`", .0.display())]
     Kept(PathBuf),
     /// Its last records are missing.
-    #[error("the journal `{}` lacks the last records: {reason}", path.display())]
+    #[error("the last records are missing in the journal `{}`: {reason}", path.display())]
     Incomplete {
         /// The file.
         path: PathBuf,

@@ -1,14 +1,14 @@
 //! Which disks a migration copies, and what that may overwrite on the destination.
 //!
-//! The rules say the same before the start (`storage.copy-of-shared`, `storage.copy-unproven`, `storage.overwrite`). This
+//! The rules check the same before the start (`storage.copy-of-shared`, `storage.copy-unproven`, `storage.overwrite`). This
 //! is checked again by the driver that makes the migrate call, on facts collected right before it, because a rule can be waived
-//! and a file can appear meanwhile. It must never let a copy begin because something is not known.
+//! and a file can appear meanwhile. It must never allow a copy because something is unknown.
 
 use serde::{Deserialize, Serialize};
 use whimbrel_facts::sameness::{Sameness, of_storage};
 use whimbrel_facts::{Attribute, Disk, DiskStorage, Domain, Facts, Request, Scalar, StorageCopy};
 
-/// What the operator says of the disks of a migration that copies disks.
+/// The operator's choice for a migration that copies disks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiskChoice {
@@ -36,13 +36,13 @@ pub struct CopiedDisk {
 }
 
 impl DiskChoice {
-    /// Whether nothing was said.
+    /// Whether no choice was made.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Puts into the facts which disks are copied, for rules.
+    /// Adds the copied disks to the facts, for rules.
     pub fn tell(&self, facts: &mut Facts) {
         let Facts { request: Some(request), guest: Some(guest), storage: Some(storage), attributes, .. } =
             facts
@@ -59,7 +59,7 @@ impl DiskChoice {
                 value: Scalar::Boolean(true),
             });
             if request.copied_disks.is_empty() {
-                // An empty list means all disks to libvirt, and none is to be copied.
+                // libvirt takes an empty list for all disks, and none must be copied.
                 request.storage_copy = StorageCopy::None;
             }
         } else {
@@ -75,10 +75,10 @@ impl DiskChoice {
     /// The disks to copy. `facts` are those of [`Hosts::facts`](crate::hosts::Hosts::facts) for a copy of disks.
     ///
     /// # Errors
-    /// Why the copy must not begin, for an operator.
+    /// The reason why the copy must not start, for an operator.
     pub fn plan(&self, facts: &Facts) -> Result<Vec<CopiedDisk>, String> {
         let (Some(guest), Some(storage)) = (&facts.guest, &facts.storage) else {
-            return Err("nothing is known of the guest's disks, so none is copied".to_owned());
+            return Err("the guest's disks are unknown, so none is copied".to_owned());
         };
         let targets = if self.copied.is_empty() { automatic(guest, storage) } else { self.copied.clone() };
         targets.iter().map(|target| self.planned(facts, guest, storage, target)).collect()
@@ -97,7 +97,7 @@ impl DiskChoice {
             return Err(format!("disk `{target}` is read-only, shareable or empty and is not copied"));
         }
         let found = storage.iter().find(|one| one.target == target);
-        let found = found.ok_or_else(|| format!("nothing is known of the storage of disk `{target}`"))?;
+        let found = found.ok_or_else(|| format!("the storage of disk `{target}` is unknown"))?;
         match of_storage(found) {
             Sameness::Same => {
                 return Err(format!(
@@ -106,7 +106,7 @@ impl DiskChoice {
             }
             Sameness::Unknown if self.copied.is_empty() => {
                 return Err(format!(
-                    "whether the hosts share disk `{target}` is not known: name the disks to copy (`--copy-disks={target}`)"
+                    "it is not known whether the hosts share disk `{target}`: name the disks to copy (`--copy-disks={target}`)"
                 ));
             }
             Sameness::Unknown | Sameness::Different => {}
@@ -119,7 +119,7 @@ impl DiskChoice {
         }
         let known = format!("storage/{target}/destination/users-known");
         if !facts.attributes.iter().any(|one| one.path == known) {
-            return Err(format!("which guests of the destination use `{path}` is not known"));
+            return Err(format!("it is not known which guests of the destination use `{path}`"));
         }
         let is_new = found.destination.exists == Some(false);
         if !is_new && !self.overwritten.iter().any(|allowed| allowed == path) {
@@ -142,8 +142,8 @@ impl DiskChoice {
     }
 }
 
-/// Every disk that may be copied unless it is shared. One of which that is not known is among them: it is refused later,
-/// by its name, instead of being left out in silence.
+/// Every disk that may be copied unless it is shared. Disks whose sharing is unknown are included: they are refused later by
+/// name, instead of being omitted silently.
 fn automatic(guest: &Domain, storage: &[DiskStorage]) -> Vec<String> {
     let is_shared = |disk: &Disk| {
         storage.iter().find(|one| one.target == disk.target).map(of_storage) == Some(Sameness::Same)
@@ -156,7 +156,7 @@ fn can_be_copied(disk: &Disk) -> bool {
     disk.source.is_some() && !disk.read_only && !disk.shareable
 }
 
-/// Attributes that say who uses the destination's path of each disk, for [`DiskChoice::plan`] and for rules.
+/// Attributes with the users of the destination's path of each disk, for [`DiskChoice::plan`] and for rules.
 #[must_use]
 pub fn users(storage: &[DiskStorage], of_each: &[Vec<String>]) -> Vec<Attribute> {
     let mut attributes = Vec::new();
@@ -171,7 +171,7 @@ pub fn users(storage: &[DiskStorage], of_each: &[Vec<String>]) -> Vec<Attribute>
     attributes
 }
 
-/// A request for a copy of disks, where nothing else of it matters.
+/// A request with or without a copy of disks, and defaults otherwise.
 #[must_use]
 pub fn request(copy: bool) -> Request {
     let storage_copy = if copy { StorageCopy::Full } else { StorageCopy::None };
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!((plan[0].target.as_str(), plan[0].is_new, plan[0].format.as_str()), ("vda", true, "raw"));
         let unknown = facts(|_, storage| storage.sharing = Sharing::Unknown);
         assert!(DiskChoice::default().plan(&unknown).unwrap_err().contains("not known"));
-        // Naming the disk says that it is known.
+        // Naming the disk asserts that it is known.
         assert!(named().plan(&unknown).is_ok());
     }
 

@@ -23,7 +23,7 @@ fn since_1970_s(moment: SystemTime) -> u64 {
     moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// The day that comes so many days after 1 January 1970. Source: Howard Hinnant, "chrono-Compatible Low-Level Date
+/// The date this many days after 1 January 1970. Source: Howard Hinnant, "chrono-Compatible Low-Level Date
 /// Algorithms", `civil_from_days`.
 fn date(days: u64) -> String {
     let days = days + 719_468;

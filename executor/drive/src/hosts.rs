@@ -1,4 +1,5 @@
-//! The drivers that a program has, by the URIs of their hosts: what is on a host, and ports through which guests are moved.
+//! The drivers that a program has, by the URIs of their hosts: inventories of hosts, and ports through which guests are
+//! migrated.
 //!
 //! Drivers are registered by the program. Nothing here names one of them or decides anything about a migration.
 
@@ -21,7 +22,7 @@ pub trait HostDriver: fmt::Debug + Send + Sync {
     /// Whether a host at this URI is of this kind.
     fn reaches(&self, uri: &HostUri) -> bool;
 
-    /// URIs of the hosts that the driver knows by itself.
+    /// URIs of the hosts that the driver knows without configuration.
     ///
     /// # Errors
     /// When it cannot find out.
@@ -42,13 +43,13 @@ pub trait HostDriver: fmt::Debug + Send + Sync {
     /// A host and its guests.
     ///
     /// # Errors
-    /// When the host cannot be asked.
+    /// When the host cannot be queried.
     fn inventory(&self, uri: &HostUri) -> Result<Inventory, HostsError>;
 
     /// The facts of a guest and both hosts, for the rules.
     ///
     /// # Errors
-    /// When a host cannot be asked, or the source has no such guest.
+    /// When a host cannot be queried, or the source has no such guest.
     fn facts(&self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError>;
 
     /// A port that answers into `inbox`. Nothing is connected to before the first command.
@@ -78,7 +79,7 @@ pub struct Hosts {
     drivers: Vec<Arc<dyn HostDriver>>,
 }
 
-/// Why a host cannot be asked.
+/// Why a host cannot be queried.
 #[derive(Debug, thiserror::Error)]
 pub enum HostsError {
     /// It is not a URI that may be opened.
@@ -96,7 +97,7 @@ pub enum HostsError {
     /// One end is simulated and the other is not.
     #[error("cannot migrate from `{0}` to `{1}`: only one of them is simulated")]
     Mixed(String, String),
-    /// The simulated world is gone.
+    /// The simulated world does not answer.
     #[error("the simulated world does not answer")]
     World(#[source] io::Error),
     /// The host does not answer, or refuses.
@@ -104,7 +105,7 @@ pub enum HostsError {
     Refused {
         /// Which host.
         uri: String,
-        /// In the driver's words.
+        /// The driver's message.
         reason: String,
     },
 }
@@ -116,7 +117,7 @@ impl Hosts {
         Self { drivers }
     }
 
-    /// Lets every connection that this process makes over ssh trust the host keys of this file only. `script` is made for
+    /// Makes every ssh connection of this process trust the host keys of this file only. `script` is made for
     /// transports that take a program.
     ///
     /// # Errors
@@ -162,16 +163,16 @@ impl Hosts {
     /// A host and its guests. Blocks for as long as the host takes to answer.
     ///
     /// # Errors
-    /// When the host cannot be asked.
+    /// When the host cannot be queried.
     pub fn inventory(&self, uri: &str) -> Result<Inventory, HostsError> {
         let uri = HostUri::parse(uri, Origin::Operator)?;
         self.driver(&uri)?.inventory(&uri)
     }
 
-    /// URIs of the hosts that drivers know by themselves: the simulated ones.
+    /// URIs of the hosts that drivers know without configuration: the simulated ones.
     ///
     /// # Errors
-    /// When the simulated world is gone.
+    /// When the simulated world does not answer.
     pub fn known_uris(&self) -> Result<Vec<String>, HostsError> {
         let uris: Result<Vec<_>, _> = self.drivers.iter().map(|driver| driver.known_uris()).collect();
         Ok(uris?.concat())
@@ -180,14 +181,14 @@ impl Hosts {
     /// The facts of a guest and both hosts, for the rules. Blocks for as long as the hosts take to answer.
     ///
     /// # Errors
-    /// When a host cannot be asked, or the source has no such guest.
+    /// When a host cannot be queried, or the source has no such guest.
     pub fn facts(&self, inquiry: &Inquiry) -> Result<Facts, HostsError> {
         let (driver, ends) = self.both(&inquiry.source, &inquiry.destination)?;
         driver.facts(inquiry, &ends)
     }
 
-    /// A port that answers into `inbox`. Nothing is connected to before the first command. One of a route that was read from
-    /// a record without its secrets begins no copy.
+    /// A port that answers into `inbox`. Nothing is connected to before the first command. A port of a route that was read
+    /// from a record without its secrets starts no copy.
     ///
     /// # Errors
     /// When there is no driver for one of the URIs, they need different ones, or memory cannot be sent where the route says.

@@ -1,6 +1,6 @@
-//! What a host tells about itself and its guests when it is asked: plain data, the same for real and simulated hosts.
+//! A host's report about itself and its guests: plain data, the same for real and simulated hosts.
 //!
-//! Nothing here asks anybody; the drivers do.
+//! Nothing here queries a host; the drivers do.
 
 use serde::{Deserialize, Serialize};
 use whimbrel_core::GuestRun;
@@ -8,9 +8,9 @@ use whimbrel_core::GuestRun;
 /// A host, as it answered last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostEntry {
-    /// How a driver reaches it.
+    /// The connection URI.
     pub uri: String,
-    /// What it calls itself.
+    /// Its own host name.
     pub name: String,
     /// Kind of hypervisor, for example `QEMU`.
     pub hypervisor: String,
@@ -20,7 +20,7 @@ pub struct HostEntry {
     pub hypervisor_version: String,
     /// libvirt's version.
     pub library_version: String,
-    /// Memory not in use, in bytes, where the host tells it.
+    /// Free memory, in bytes, where the host reports it.
     pub free_memory_bytes: Option<u64>,
 }
 

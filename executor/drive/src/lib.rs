@@ -1,8 +1,8 @@
-//! Drives migrations with the state machine of `whimbrel-core`: the loop, the port to two hosts, the journal, and what
-//! every kind of host has to offer.
+//! Drives migrations with the state machine of `whimbrel-core`: the loop, the port to two hosts, the journal, and the
+//! interface that every kind of host implements.
 //!
 //! Drivers of hypervisors implement [`HostDriver`](hosts::HostDriver) in crates of their own, and a program registers those
-//! that it has. Nothing here may name one of them, judge a migration, or wait for a host on the thread of the loop.
+//! that it has. Nothing here may name one of them, validate a migration, or wait for a host on the thread of the loop.
 
 pub mod copying;
 mod date;

@@ -1,4 +1,4 @@
-//! What a panic says. It must never be taken for an answer: it only says that there is none.
+//! The text of a panic. It must never be taken for an answer: it only shows that there is none.
 
 use std::any::Any;
 

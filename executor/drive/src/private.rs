@@ -8,12 +8,12 @@ use std::path::Path;
 
 use rustix::fs::Mode;
 
-/// Whatever group and others may do.
+/// All permissions of group and others.
 const OTHERS: u32 = 0o077;
 const FILE: u32 = 0o600;
 const FOLDER: u32 = 0o700;
 
-/// From now on nothing that this process makes can be opened by others, whichever library makes it.
+/// Sets the umask, so that others can open no new file of this process, whichever library creates it.
 pub fn restrict_new_files() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }

@@ -1,6 +1,6 @@
 //! The facts of the machine, taken from the facts that rules judge: hosts are queried once, and both are about one moment.
 //!
-//! What the machine cannot do without is never made up: where it is unknown, the facts are missing.
+//! A fact that the machine requires is never made up: where it is unknown, the facts are missing.
 
 use whimbrel_core::{Facts, Failure, Fault, GuestFacts, HostFacts, Side};
 use whimbrel_facts::{Domain, Facts as Collected, Host};

@@ -1,7 +1,7 @@
 //! The port of a migration whose definition for the destination is on record without its secrets.
 //!
-//! It is driven on after a restart as any other: its copy is watched, and both hosts are observed. What it must never
-//! do is begin the copy, which would give the guest another password than the operator said, or none.
+//! It is driven after a restart as any other: its copy is followed, and both hosts are observed. It must never start the
+//! copy, which would give the guest a different password than the operator's, or none.
 
 use std::sync::mpsc::Sender;
 use std::time::Instant as Clock;
@@ -10,11 +10,11 @@ use whimbrel_core::{Action, Answer, Command, CommandId, Failure, Fault, Observat
 
 use crate::session::{Message, Port};
 
-/// What is answered to the command that begins the copy.
-const WHY: &str = "the copy was not begun: its definition for the destination holds secrets, which are not on record; \
-                   begin the migration again with the definition";
+/// The answer to the command that starts the copy.
+const WHY: &str = "the copy was not started: its definition for the destination contains secrets, which are not on record; \
+                   start the migration again with the definition";
 
-/// Passes every command on but the one that begins the copy.
+/// Passes on every command except the one that starts the copy.
 pub(crate) struct Redacted {
     pub(crate) port: Box<dyn Port + Send>,
     pub(crate) inbox: Sender<Message>,

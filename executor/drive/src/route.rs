@@ -1,6 +1,4 @@
-//! Which guest goes which way, and what is asked about that: plain data.
-//!
-//! Nothing here connects to anything.
+//! The route of a guest, and the queries about it: plain data. Nothing here connects to a host.
 
 use serde::{Deserialize, Serialize};
 use whimbrel_core::{Spec, Ways};
@@ -10,7 +8,7 @@ use crate::copying::DiskChoice;
 use crate::owner::Owner;
 use crate::uri::HostUri;
 
-/// Which guest goes which way.
+/// A guest, its source and destination, and how the migration reaches them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// The guest's name on the source.
@@ -19,30 +17,30 @@ pub struct Route {
     pub source: String,
     /// URI of the destination; the source's daemon must reach it too.
     pub destination: String,
-    /// Where QEMU's data goes, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
+    /// Address that receives QEMU's data, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
     pub migrate_uri: Option<String>,
-    /// In which of the hypervisor's ways the guest is moved.
+    /// The hypervisor's features that the migration uses.
     pub ways: Ways,
-    /// Which disks are copied, if [`ways`](Self::ways) says that disks are, and what that may overwrite.
+    /// Which disks are copied, if [`ways`](Self::ways) includes disks, and what the copy may overwrite.
     #[serde(default, skip_serializing_if = "DiskChoice::is_empty")]
     pub disks: DiskChoice,
-    /// Whether the probe for shared storage is left out, by which a file is made and removed again.
+    /// Whether the probe for shared storage, which creates and removes a file, is skipped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_probe: bool,
-    /// The domain XML that the destination is to use instead of the source's: other paths, networks, names of devices on
-    /// the host. What the guest sees of them must be the same.
+    /// The domain XML that the destination uses instead of the source's, with other paths, networks or host devices. The guest
+    /// must see the same devices.
     pub destination_xml: Option<String>,
-    /// Overrules the hypervisor's own doubts about shared storage. Whoever sets it has proved the sharing.
+    /// Overrides the hypervisor's own check of shared storage. The caller must have proven the sharing.
     #[serde(default)]
     pub allow_unsafe: bool,
-    /// A socket on this machine that leads to the destination's daemon, where its URI alone would not let us in. The
-    /// source's daemon goes through it too, so it has to be on this machine as well.
+    /// A socket on this machine that is forwarded to the destination's daemon, where its URI alone does not suffice to log in.
+    /// The source's daemon uses it too, so it must be on this machine as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<String>,
-    /// The guest's UUID, where it is known already: another guest of its name is not it.
+    /// The guest's UUID, where it is known: another guest of the same name is a different one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// The identity of a driver that is gone, whose owner tag on the guest may be replaced by ours.
+    /// The identity of a driver that no longer runs, whose owner tag on the guest may be replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace_owner: Option<String>,
 }
@@ -50,17 +48,17 @@ pub struct Route {
 /// Whether a definition for the destination can be used: readable, and with its secrets.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it cannot be used.
 pub fn check_definition(xml: &str) -> Result<(), String> {
     without_secrets(xml).map_err(|error| error.to_string())?;
     if xml.contains(REDACTED) {
-        return Err("a secret was taken out of it, as in a record: give the whole definition".to_owned());
+        return Err("it has a redacted secret, as in a record: supply the complete definition".to_owned());
     }
     Ok(())
 }
 
 impl Route {
-    /// The route of a migration with this spec, and nothing asked for beyond it.
+    /// The route of a migration with this spec, and no further options.
     #[must_use]
     pub fn of(spec: &Spec) -> Self {
         Self {
@@ -79,13 +77,13 @@ impl Route {
         }
     }
 
-    /// What was asked for, without what was found out on the way.
+    /// The requested route, without what was determined since.
     #[must_use]
     pub fn as_asked(self) -> Self {
         Self { tunnel: None, uuid: None, ..self }
     }
 
-    /// As it is written down: without the secrets of the definition. One that cannot be read is left out whole.
+    /// The route for records: without the secrets of the definition. A definition that cannot be parsed is omitted completely.
     #[must_use]
     pub fn for_record(&self) -> Self {
         let redact =
@@ -93,13 +91,13 @@ impl Route {
         Self { destination_xml: self.destination_xml.as_ref().map(redact), ..self.clone() }
     }
 
-    /// Whether its definition is not the whole one: no copy can be begun with it.
+    /// Whether its definition is incomplete: no copy can be started with it.
     #[must_use]
     pub fn is_redacted(&self) -> bool {
         self.destination_xml.as_ref().is_some_and(|xml| xml.contains(REDACTED))
     }
 
-    /// What is asked about this migration.
+    /// The query for the facts of this migration.
     #[must_use]
     pub fn inquiry(&self) -> Inquiry {
         Inquiry {
@@ -122,19 +120,18 @@ impl Route {
     }
 }
 
-/// What a port is made for.
+/// The migration that a port is created for.
 #[derive(Clone, Debug)]
 pub struct Assignment {
-    /// Which guest goes which way.
+    /// The guest and its hosts.
     pub route: Route,
-    /// The facts that were collected before, where the migration was begun before: only this guest and these hosts are
-    /// accepted.
+    /// The facts collected by an earlier driver of this migration, if any: only this guest and these hosts are accepted.
     pub known: Option<whimbrel_core::Facts>,
-    /// Who drives it, as other drivers see it.
+    /// The identity of this driver for others.
     pub owner: Owner,
 }
 
-/// What is asked about a migration that may come.
+/// A query for the facts of a possible migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inquiry {
     /// The guest's name on the source.
@@ -145,8 +142,8 @@ pub struct Inquiry {
     pub destination: String,
     /// The domain XML that the destination is to use instead of the source's.
     pub destination_xml: Option<String>,
-    /// Whether disks are to be copied: then it is asked who uses the destination's files.
+    /// Whether disks are copied: then the users of the destination's files are queried too.
     pub copy_disks: bool,
-    /// Whether shared storage may be proved by a file that is made and removed again.
+    /// Whether the probe for shared storage may create and remove a file.
     pub probe: bool,
 }

@@ -1,4 +1,4 @@
-//! What a migration is shown to while it is driven. A watcher must never change, delay or stop it.
+//! The observer of a migration while it is driven. A watcher must never change, delay or stop it.
 
 use whimbrel_core::{Event, Instant, View};
 

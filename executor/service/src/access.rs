@@ -1,4 +1,4 @@
-//! Who may do what: tokens with roles. Only a token's digest is kept, so a file that is read by others lets nobody in.
+//! Access control: tokens with roles. Only a token's digest is stored, so a file that others can read grants no access.
 
 use std::fmt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use whimbrel_core::document::ObjectsOnly;
 
-/// What a token allows; each role may do what those before it may.
+/// The permissions of a token; each role includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Role {
@@ -23,15 +23,15 @@ pub enum Role {
     Admin,
 }
 
-/// Whoever sent a request.
+/// The sender of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) name: String,
     pub(super) role: Role,
 }
 
-/// What the accounts of this machine may do over a Unix socket. The kernel says who connects: root and the service's own user
-/// may do everything; others are let in by the socket's group, if there is one.
+/// The permissions of this machine's accounts over a Unix socket. The kernel identifies the account: root and the service's own
+/// user have all permissions; others have access through the socket's group, if one is set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Accounts {
     own: u32,
@@ -43,19 +43,19 @@ impl Accounts {
         Self { own: rustix::process::geteuid().as_raw(), group }
     }
 
-    /// Who this account is, if it is let in.
+    /// The caller for this account, if it has access.
     pub(super) fn caller(self, uid: u32) -> Option<Caller> {
         let role = if uid == 0 || uid == self.own { Some(Role::Admin) } else { self.group };
         role.map(|role| Caller { name: format!("uid {uid}"), role })
     }
 }
 
-/// A group of this machine whose members are let in, and what they may do: `GROUP` or `GROUP:ROLE`.
+/// A group of this machine whose members have access, and their role: `GROUP` or `GROUP:ROLE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Its number.
     pub gid: u32,
-    /// What its members may do.
+    /// The role of its members.
     pub role: Role,
 }
 
@@ -85,7 +85,7 @@ fn group_id(name: &str) -> Result<u32, String> {
     })
 }
 
-/// The tokens that let somebody in.
+/// The accepted tokens.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
@@ -110,7 +110,7 @@ pub enum TokenError {
     /// It is not what it should be.
     #[error("the file is not a list of tokens: {0}")]
     Malformed(String),
-    /// There is no chance to be had.
+    /// No random numbers are available.
     #[error("the operating system provides no random numbers")]
     NoChance,
 }
@@ -149,7 +149,7 @@ impl Tokens {
         Ok((token, entry))
     }
 
-    /// Whose token it is. Digests are compared, so how long that takes tells nothing about the token.
+    /// The caller with this token. Digests are compared, so the duration reveals nothing about the token.
     pub(super) fn caller(&self, token: &str) -> Option<Caller> {
         let digest = digest_of(token);
         let found = self.token.iter().find(|known| known.sha256.eq_ignore_ascii_case(&digest))?;

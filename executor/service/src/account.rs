@@ -1,7 +1,7 @@
-//! A migration as its events tell it: where it stands, who owns the guest, how the copy goes.
+//! The projection of a migration's events: its phase, the owner of the guest, the state of the copy.
 //!
 //! The same fold serves a migration that runs, one that was driven before a restart, and one that ended long ago. It
-//! must never conclude anything that the events do not say.
+//! must never conclude anything that the events do not contain.
 
 use std::collections::VecDeque;
 
@@ -18,17 +18,17 @@ pub(super) enum Owner {
     /// The source.
     #[default]
     Source,
-    /// It is being handed over.
+    /// The switchover is in progress.
     HandingOver,
     /// The destination.
     Destination,
-    /// It is being found out.
+    /// It is being determined.
     BeingFoundOut,
-    /// It could not be found out, or the guest is lost: see the outcome.
+    /// It could not be determined, or the guest is lost: see the outcome.
     SeeOutcome,
 }
 
-/// What came of a reaction.
+/// The result of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Reacted {
     pub(super) reaction: Reaction,

@@ -1,5 +1,5 @@
-//! The time of day, where people need it. Nothing that drives a migration may depend on it, except to find out how much
-//! time has passed while nobody did.
+//! The time of day, where people need it. Nothing that drives a migration may depend on it, except to determine how much
+//! time has passed without a driver.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! What came of the migrations that a service adopted to drive them to their end.
+//! The outcomes of the migrations that a draining service adopted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use whimbrel_core::Outcome;
 use super::store::StoreError;
 use super::supervisor::Supervisor;
 
-/// How many ended in which way.
+/// Counts of endings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
     endings: BTreeMap<String, usize>,

@@ -1,13 +1,13 @@
-//! Which guest a name means. A host has a name once; several hosts may each have a guest of it.
+//! Resolving a guest's name. A name is unique on a host; several hosts may each have a guest of that name.
 //!
-//! A UUID is one guest, wherever it is seen. It must never be guessed which of two guests was meant, nor which of two running
-//! copies is the right one.
+//! A UUID is one guest, wherever it is seen. Neither the intended one of two guests nor the right one of two running copies must
+//! ever be guessed.
 
 use whimbrel_core::GuestRun;
 
 use whimbrel_drive::inventory::GuestEntry;
 
-/// What a name means, among the guests that have it.
+/// The result for a name, among the guests that have it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meant {
     Nobody,
@@ -35,7 +35,7 @@ pub(super) fn meant(found: Vec<GuestEntry>) -> Meant {
             let running = copies(&found, &guest.uuid);
             if running.len() > 1 { Meant::Twice(running) } else { Meant::One(guest) }
         }
-        // Which of them was meant is asked first.
+        // The ambiguity is reported before copies that run twice.
         Some(_) => Meant::Several(found),
     }
 }
@@ -46,7 +46,7 @@ pub(super) fn copies(found: &[GuestEntry], uuid: &str) -> Vec<GuestEntry> {
     found.iter().filter(runs).cloned().collect()
 }
 
-/// A guest is rather where it runs than where it stands still, and rather there than where it is only defined.
+/// The host where the guest runs takes precedence over one where it is paused, and that over one where it is only defined.
 fn rank(run: GuestRun) -> u8 {
     match run {
         GuestRun::NotRunning => 0,

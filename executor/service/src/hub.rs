@@ -1,6 +1,6 @@
-//! Events on their way from the writer to those who listen, as they are committed.
+//! Broadcast of events from the writer to listeners, as they are committed.
 //!
-//! A listener that is too slow loses its place here and reads on in the store: nobody holds up anybody.
+//! A listener that is too slow loses its place here and continues from the store: no listener delays another.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::broadcast::{Receiver, Sender, channel};
 /// Events that wait for a slow listener.
 const KEPT: usize = 1_024;
 
-/// An event as it was told.
+/// An event as it was published.
 #[derive(Clone, Debug)]
 pub(super) struct EventRow {
     pub(super) number: i64,
@@ -27,7 +27,7 @@ impl EventRow {
     }
 }
 
-/// Where events are told. Clones are the same place.
+/// The broadcast channels. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Hub {
     all: Sender<Arc<EventRow>>,
@@ -46,7 +46,7 @@ impl Hub {
         places.entry(id).or_insert_with(|| channel(KEPT).0).subscribe()
     }
 
-    /// No event of this migration comes any more: its listeners have read all there is.
+    /// No event of this migration follows: its listeners can end.
     pub(super) fn close(&self, migration: i64) {
         self.by_migration.lock().unwrap_or_else(PoisonError::into_inner).remove(&migration);
     }
@@ -54,14 +54,14 @@ impl Hub {
     pub(super) fn publish(&self, event: EventRow) {
         let event = Arc::new(event);
         let mut places = self.by_migration.lock().unwrap_or_else(PoisonError::into_inner);
-        // A place that nobody listens at is not kept: there are more migrations than listeners.
+        // A channel without listeners is dropped: there are more migrations than listeners.
         if let Some(place) = places.get(&event.migration)
             && place.send(Arc::clone(&event)).is_err()
         {
             places.remove(&event.migration);
         }
         drop(places);
-        // Nobody may listen to all of them.
+        // There may be no listener to all migrations.
         let _ = self.all.send(event);
     }
 }

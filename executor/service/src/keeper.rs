@@ -28,13 +28,13 @@ pub(super) struct Keeper {
     pub(super) writes: UnboundedSender<Write>,
     pub(super) account: Arc<Mutex<Account>>,
     pub(super) metrics: Arc<Metrics>,
-    /// Commands that were not answered yet. What never is ends with the migration.
+    /// Commands without an answer yet. Unanswered ones end with the migration.
     pub(super) commands: HashMap<CommandId, Span>,
     pub(super) acks: Acks<String>,
 }
 
 impl Keep for Keeper {
-    /// What was asked for is in the store before a migration is driven.
+    /// The request is in the store before the migration is driven.
     fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
         Ok(())
     }
@@ -59,7 +59,7 @@ impl Keep for Keeper {
             events: events.iter().map(document).collect(),
             end,
         };
-        // A writer that has stopped is noticed by the acknowledgement that is missing.
+        // A missing acknowledgement reveals that the writer has stopped.
         let send = |ack| drop(self.writes.send(Write::Append(append, ack)));
         let kept = self.acks.hand_over(COMMIT_WAIT, send);
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ fn stopped() -> Result<(), String> {
     Err("its writer has stopped".to_owned())
 }
 
-/// The span of a command, inside that of its migration. What a command holds may be long: its name tells it.
+/// The span of a command, inside that of its migration. Only its name is logged: its content may be long.
 fn span(command: &Command) -> Span {
     let whole = format!("{:?}", command.action);
     let name = whole.split(['(', ' ']).next().unwrap_or_default();

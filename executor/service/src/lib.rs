@@ -6,8 +6,8 @@
 //!   └── events ◀── hub ◀─┴──── writer ◀────────┘
 //! ```
 //!
-//! A record is durable before the commands that it causes are given, and before its events are told. Whoever asks over
-//! HTTP never touches a migration but through its inbox.
+//! A record is durable before the commands that it causes are given, and before its events are published. An HTTP
+//! request reaches a migration only through its inbox.
 
 pub mod access;
 mod account;
@@ -56,19 +56,19 @@ use whimbrel_drive::hosts::{Hosts, HostsError};
 use whimbrel_drive::inventory::{GuestEntry, Inventory};
 use whimbrel_drive::uri::{HostUri, Origin, UriError};
 
-/// How an address becomes a URI, unless it is said otherwise.
+/// The default transport: how an address becomes a URI.
 pub const USUAL_TRANSPORT: &str = "qemu+ssh://{host}/system";
 /// How long hosts that a migration does not concern may take to say that they do not run its guest as well.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the end waits for what is on its way into the store.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
-/// What the service is made with.
+/// The configuration of the service.
 #[expect(missing_debug_implementations, reason = "whatever loads the rules has nothing to show")]
 pub struct Config {
     /// Where it listens.
     pub listen: Vec<Place>,
-    /// The group whose members are let in at Unix sockets, beside root and this user.
+    /// The group whose members have access over Unix sockets, besides root and this user.
     pub allow_group: Option<Group>,
     /// Whether every account of this machine may do everything at an address without tokens.
     pub no_auth: bool,
@@ -82,9 +82,9 @@ pub struct Config {
     pub transport: String,
     /// The drivers.
     pub drivers: Hosts,
-    /// Loads the rules: at the start, and whenever they are to be loaded anew.
+    /// Loads the rules: at the start, and at each reload.
     pub rules: Load,
-    /// Who is let in; without it, everybody on this machine.
+    /// The tokens file; without it, every account of this machine has access.
     pub tokens: Option<PathBuf>,
     /// Certificate chain and key, in PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
@@ -154,7 +154,7 @@ pub enum ServiceError {
     System(#[from] io::Error),
 }
 
-/// What stands behind every request. Clones are the same.
+/// The state behind every request. Clones share it.
 #[derive(Clone, Debug)]
 struct Desk {
     rules: Rules,
@@ -175,7 +175,7 @@ struct Desk {
 pub fn run(config: Config, ready: impl FnOnce(&[String], usize)) -> Result<Option<Drained>, ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(serve(config, ready));
-    // A host that is being asked and does not answer must not hold up the end.
+    // A pending query of a host that does not answer must not delay the end.
     runtime.shutdown_background();
     served
 }
@@ -294,7 +294,7 @@ async fn listen_at(places: &[Place], group: Option<&Group>) -> Result<Vec<Listen
     Ok(listeners)
 }
 
-/// Loads the rules anew whenever the signal comes. The log says what came of it.
+/// Reloads the rules on each signal. The log has the result.
 async fn reload_on_signal(rules: Rules, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         let rules = rules.clone();
@@ -315,13 +315,13 @@ impl Desk {
         task.await.unwrap_or_else(|error| Err(HostsError::Refused { uri, reason: error.to_string() }))
     }
 
-    /// Every host with what it answers, all asked at once.
+    /// Every host with its answer; all are queried concurrently.
     async fn inventories(&self) -> Vec<(String, Result<Inventory, HostsError>)> {
         let asked = self.hosts.iter().map(|uri| async { (uri.clone(), self.inventory(uri).await) });
         futures_util::future::join_all(asked).await
     }
 
-    /// Says which hosts do not answer, so that whoever starts the service sees it without asking. Nothing waits for it.
+    /// Logs which hosts do not answer, as a warning at the start. Nothing waits for it.
     async fn look_round(self) {
         for (uri, found) in self.inventories().await {
             match found {
@@ -391,7 +391,7 @@ impl Desk {
     }
 
     /// What a password opens, or a key where the service has known hosts of its own: the source's daemon could not check
-    /// them. Simulated hosts let everybody in.
+    /// them. Simulated hosts require no authentication.
     async fn let_in(
         &self,
         source: &str,

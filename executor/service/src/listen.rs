@@ -1,4 +1,4 @@
-//! Connections: how many, over TLS or not, and how long one may take to say what it wants.
+//! Connections: how many, over TLS or not, and how long one may take to send its request.
 
 use std::fs::File;
 use std::io::{self, BufReader};

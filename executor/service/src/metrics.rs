@@ -1,4 +1,4 @@
-//! Metrics in Prometheus' text form. What each means stands in its help, and in `docs/service.md`.
+//! Metrics in Prometheus' text form. Their meaning is in their help texts and in `docs/service.md`.
 
 use std::sync::atomic::AtomicU64;
 
@@ -37,7 +37,7 @@ struct Which {
     migration: i64,
 }
 
-/// Numbers of one migration that runs, as they are read when somebody asks. What was not measured yet has no value.
+/// Numbers of one running migration, at the time of the request. An unmeasured number has no value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Present {
     pub(super) migration: i64,

@@ -73,7 +73,7 @@ impl Listener {
                 remove_left(path)?;
                 let listener = UnixListener::bind(path)?;
                 let file = SocketFile(path.clone());
-                // Made under a mask that excludes everybody else; the mode is widened only once the group is right.
+                // Created under a mask that excludes all others; the mode is widened only once the group is right.
                 fs::set_permissions(path, Permissions::from_mode(0o600))?;
                 if let Some(gid) = group {
                     chown(path, None, Some(gid))?;
@@ -119,7 +119,7 @@ fn make_folder(folder: &Path, group: Option<u32>) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a socket that a killed service left. One that somebody listens at stays.
+/// Removes a socket that a killed service left. A socket with a listener stays.
 fn remove_left(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -1,5 +1,5 @@
-//! A password that somebody trusted us with: wiped when it is dropped, and shown to nobody. It has no `Debug`, no
-//! `Display`, and cannot be written into a document.
+//! A password in the service's care: wiped when it is dropped, and never shown. It has no `Debug`, no `Display`, and
+//! cannot be written into a document.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl Password {
         self.0.is_empty()
     }
 
-    /// For the one who asks for it, and for nobody else.
+    /// Only for the socket from which `ssh` reads it.
     pub(super) fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -170,7 +170,7 @@ fn a_migration_begins_when_its_record_is_durable_and_not_before() {
             assert_eq!(outcome.ending, Ending::Completed);
         } else {
             assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
-            assert!(outcome.failure.unwrap().message.contains("was not begun"));
+            assert!(outcome.failure.unwrap().message.contains("was not started"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A migration with canned answers, for tests of those who watch: its events and views come from the real machine.
+//! A migration with canned answers, for tests of watchers: its events and views come from the real machine.
 
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Settings};
@@ -12,7 +12,7 @@ use super::Watcher;
 const MIB: u64 = 1 << 20;
 const ORIGINALS: Settings = Settings { downtime_limit_ms: 300, bandwidth_limit_bytes_per_second: 1 << 40 };
 
-/// Each iteration of the canned copy: when it begins in ms, and what it has to send in MiB.
+/// Each iteration of the canned copy: its start in ms, and its amount of data in MiB.
 pub(crate) const REGRESSING: [(u64, u64); 9] = [
     (100, 1024),
     (8_100, 610),
@@ -161,7 +161,7 @@ impl Play<'_> {
         let (begin, first) = (self.iterations[iteration.saturating_sub(1)].0, self.iterations[0].1 * MIB);
         let to_send = if iteration == 0 { first } else { self.iterations[iteration - 1].1 * MIB };
         let sent = ms.saturating_sub(begin) * BANDWIDTH / 1000;
-        // What the guest dirtied during the iteration before is what this one has to send.
+        // An iteration sends what the guest dirtied during the previous one.
         let dirty_rate = match iteration {
             0 | 1 => 0,
             _ => to_send * 1000 / (begin - self.iterations[iteration - 2].0),

@@ -1,7 +1,7 @@
-//! Plain lines, for logs and pipes: one for everything that matters, with its time.
+//! Plain lines, for logs and pipes: one for every relevant event, with its time.
 //!
-//! Colour is not used, and nothing is ever drawn over. A look at the progress is not worth a line, except one every
-//! few seconds, so that a long pass shows life.
+//! No colour is used, and no line is overwritten. Progress has a line every few seconds only, to show that a long pass is
+//! alive.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use whimbrel_drive::wording::words::{Names, tell};
 /// The migration's time between two lines of progress, in ms.
 const PROGRESS_EVERY_MS: u64 = 5_000;
 
-/// Writes lines. It falls silent at the first error of its writer.
+/// Writes lines. It stops writing at the first error of its writer.
 #[derive(Debug)]
 pub struct Lines<W: Write> {
     out: W,
@@ -29,7 +29,7 @@ impl<W: Write> Lines<W> {
         Self { out, names: None, last_line: Instant::BEGIN, broken: false }
     }
 
-    /// Lines to `out` that go on where another watcher stopped: without a heading.
+    /// Lines to `out` that continue where another watcher stopped: without a heading.
     pub(super) fn going_on(out: W, names: Names, last_line: Instant) -> Self {
         Self { out, names: Some(names), last_line, broken: false }
     }

@@ -1,6 +1,6 @@
-//! One JSON document a line, for machines that follow a migration as it happens.
+//! One JSON document per line, for machines that follow a migration as it happens.
 //!
-//! The first line is a header with what was asked for; every other line is an event exactly as the core tells it.
+//! The first line is a header with the requested migration; every other line is an event exactly as the core emits it.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use super::{Origin, Watcher};
 /// Names the form of every line.
 pub const SCHEMA: &str = "whimbrel.event/1";
 
-/// Writes one JSON document a line. It falls silent at the first error of its writer.
+/// Writes one JSON document per line. It stops writing at the first error of its writer.
 #[derive(Debug)]
 pub struct Ndjson<W: Write> {
     out: W,

@@ -1,6 +1,6 @@
 //! A migration in one document, for machines.
 //!
-//! It is written when the migration ends, and holds what was told on the way; it must never conclude anything itself.
+//! It is written when the migration ends, and contains what the events reported; it must never conclude anything itself.
 
 use std::io::Write;
 
@@ -16,15 +16,15 @@ use whimbrel_drive::wording::closing::describe;
 /// Names the form of the document.
 pub const SCHEMA: &str = "whimbrel.report/1";
 
-/// One migration in one document. It grows by one entry a dirty-bitmap sync.
+/// One migration in one document. It grows by one entry per dirty-bitmap sync.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// Where the numbers come from.
+    /// The source of simulated numbers.
     #[serde(flatten)]
     pub origin: Origin,
-    /// What was asked for.
+    /// The requested migration.
     pub spec: Spec,
     /// How it ended.
     pub outcome: Outcome,
@@ -32,11 +32,11 @@ pub struct Report {
     pub description: String,
     /// The phases in the order in which they were entered.
     pub phases: Vec<At<PhaseName>>,
-    /// What the rules said.
+    /// The findings of the rules.
     pub findings: Vec<Finding>,
-    /// What came of a cancel, if there was one.
+    /// The answers to cancels.
     pub cancel_answers: Vec<At<CancelAnswer>>,
-    /// What came of reactions, if there were any.
+    /// The results of adjustments.
     pub reactions: Vec<At<Reacted>>,
     /// Every dirty-bitmap sync that was seen, with its regression.
     pub syncs: Vec<Sync>,
@@ -44,38 +44,38 @@ pub struct Report {
     pub low_water_bytes: Option<u64>,
     /// Most remaining memory at a sync after the first pass.
     pub high_water_bytes: Option<u64>,
-    /// How many of what.
+    /// Counts of events.
     pub counts: Counts,
 }
 
 /// Something with its instant, in ns since the migration began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct At<T> {
-    /// When.
+    /// The instant.
     pub at_ns: Instant,
-    /// What.
+    /// The value.
     pub what: T,
 }
 
-/// What came of a reaction.
+/// The result of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Reacted {
-    /// Which.
+    /// The adjustment.
     pub reaction: Reaction,
-    /// What came of it.
+    /// Its result.
     pub result: ReactionResult,
 }
 
-/// How many of what.
+/// Counts of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Looks at the job's numbers.
+    /// Queries of the job's statistics.
     pub looks: u64,
     /// Syncs that were seen.
     pub syncs: u64,
-    /// Syncs that happened between two looks and were not seen.
+    /// Syncs between two queries that were not seen.
     pub syncs_unseen: u64,
-    /// Syncs at which the remaining memory rose over what was left just before.
+    /// Syncs at which the remaining memory rose above its value just before.
     pub regressions: u64,
     /// Syncs at which more remained than at the sync before.
     pub gains: u64,
@@ -147,7 +147,7 @@ impl<W: Write> Watcher for JsonReport<W> {
             Event::Seen(..) | Event::Recovered(_) => {}
             Event::Ended(outcome) => {
                 let Ok(text) = serde_json::to_string(&self.report(outcome, view)) else { return };
-                // A reader that went away is no reason to disturb a migration.
+                // A closed pipe must not affect a migration.
                 let _gone = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
             }
         }

@@ -1,4 +1,4 @@
-//! What people and machines are shown, kept as snapshots.
+//! Snapshots of the output for people and machines.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -92,7 +92,7 @@ fn events_as_documents() {
         let document: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(document.get("spec").is_some() || document.get("event").is_some());
     }
-    // Looks are many and alike: two of them tell as much as all.
+    // Progress events are numerous and similar: two of them show as much as all.
     let progress: Vec<_> = text.lines().filter(|line| line.contains(r#""progress""#)).collect();
     assert!(progress.len() > 50);
     let told: Vec<_> = text

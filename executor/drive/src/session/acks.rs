@@ -1,18 +1,18 @@
 //! Acknowledgements of records that another thread makes durable, and how long a driver waits for them.
 //!
-//! A record is durable before the commands that it causes are given, as long as the disk is in order. A disk that hangs
+//! A record is durable before the commands that it causes are sent, as long as the disk works. A disk that hangs
 //! must never keep a stopped guest from being resumed, so the wait has a bound, and once a record is late, the ones behind
-//! it are not waited for: the delay of a migration is that bound once, not once a record.
+//! it are not waited for: a migration is delayed by that bound once, and not once per record.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// How long commands wait for the record that causes them. A disk in order takes milliseconds, a busy one tenths of a
-/// second; a guest that is stopped for the hand-over must not stand for much longer.
+/// How long commands wait for the record that causes them. A working disk takes milliseconds, a busy one tenths of a
+/// second; a guest that is stopped for the switchover must not be delayed for much longer.
 pub const COMMIT_WAIT: Duration = Duration::from_secs(1);
 
-/// What the keeper of a record says of it, once: durable, or why it never will be.
+/// The acknowledgement of a record, sent once: durable, or why it never will be.
 pub type Ack<E> = SyncSender<Result<(), E>>;
 
 /// The records of one migration that are not acknowledged yet, the oldest first.
@@ -21,7 +21,7 @@ pub struct Acks<E> {
     waiting: VecDeque<Receiver<Result<(), E>>>,
 }
 
-/// The other side ended without saying what became of a record.
+/// The other side ended without an acknowledgement.
 #[derive(Debug)]
 pub struct Stopped;
 
@@ -32,7 +32,7 @@ impl<E> Default for Acks<E> {
 }
 
 impl<E> Acks<E> {
-    /// Nothing is handed over yet.
+    /// No record is pending.
     #[must_use]
     pub const fn new() -> Self {
         Self { waiting: VecDeque::new() }
@@ -42,7 +42,7 @@ impl<E> Acks<E> {
     /// while an earlier one is late.
     ///
     /// # Errors
-    /// [`Stopped`] when nobody acknowledges any more.
+    /// [`Stopped`] when the other side has ended.
     pub fn hand_over(
         &mut self,
         bound: Duration,
@@ -58,7 +58,7 @@ impl<E> Acks<E> {
         Ok(result)
     }
 
-    /// Waits until all are durable: at most for `bound`, where there is one. Whether they are.
+    /// Waits until all are durable: at most for `bound`, if given. Returns whether they are.
     ///
     /// # Errors
     /// As for [`hand_over`](Self::hand_over).
@@ -88,7 +88,7 @@ impl<E> Acks<E> {
         Ok(result)
     }
 
-    /// Takes what has been said already, from both ends: what is refused at once is said before what is late.
+    /// Takes the acknowledgements that have arrived, from both ends: an immediate refusal must not wait behind a late record.
     fn collect(&mut self) -> Result<Result<(), E>, Stopped> {
         let mut result = Ok(());
         loop {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_behind_a_late_record_is_said_at_once_and_does_not_pile_up() {
+    fn a_refusal_behind_a_late_record_is_reported_immediately_and_does_not_pile_up() {
         let mut acks = Acks::new();
         let mut hung = None;
         acks.hand_over(Duration::ZERO, |ack| hung = Some(ack)).unwrap().unwrap();

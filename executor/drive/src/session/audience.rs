@@ -1,6 +1,6 @@
-//! Those who watch, on a thread of their own: they go through the same migration from the same records.
+//! The watcher, on a thread of its own: it replays the migration from the same records.
 //!
-//! So a terminal that stands still, or a pipe that nobody reads, holds up nothing but itself.
+//! A terminal that blocks, or a pipe without a reader, therefore delays nothing but itself.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -11,7 +11,7 @@ use whimbrel_core::{Migration, Output};
 
 use crate::watcher::Watcher;
 
-/// How long the end waits for the last words to be shown.
+/// How long the end waits for the watcher's last output.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The driving loop's end.
@@ -22,13 +22,13 @@ pub(super) struct Audience {
 }
 
 impl Audience {
-    /// Shows a migration, as it has not begun yet, to a watcher.
+    /// Starts the thread for a watcher, with the migration in its first state.
     pub(super) fn new(migration: Migration, watcher: Box<dyn Watcher + Send>) -> Self {
         let (records, inbox) = channel();
         let (leaving, gone) = channel();
         thread::spawn(move || {
             show(migration, watcher, &inbox);
-            // The loop may have left already.
+            // The loop may have ended already.
             let _ = leaving.send(());
         });
         Self { records: Some(records), gone }
@@ -36,12 +36,12 @@ impl Audience {
 
     pub(super) fn tell(&self, record: Record) {
         if let Some(records) = &self.records {
-            // A watcher that panicked is missed by nobody.
+            // A watcher that panicked must not affect the migration.
             let _ = records.send(record);
         }
     }
 
-    /// Lets the watcher finish, for a while.
+    /// Waits until the watcher has finished, for at most [`LAST_WORDS`].
     pub(super) fn leave(&mut self) {
         self.records = None;
         let _ = self.gone.recv_timeout(LAST_WORDS);
@@ -50,7 +50,7 @@ impl Audience {
 
 fn show(mut migration: Migration, mut watcher: Box<dyn Watcher + Send>, inbox: &Receiver<Record>) {
     for Record { at_ns, input, .. } in inbox {
-        // What breaks the protocol is told by the loop itself.
+        // The loop itself reports misuse of the protocol.
         let Ok(outputs) = migration.handle(at_ns, input).map(Iterator::collect::<Vec<_>>) else { continue };
         for output in outputs {
             if let Output::Event(event) = output {

@@ -1,4 +1,4 @@
-//! The rules, which judge a migration before anything is changed, on a thread of their own.
+//! The evaluation of the rules before anything is changed, on a thread of its own.
 //!
 //! The loop must never wait for them: a cancel and the timeout of the verdict are handled while they are evaluated. The
 //! verdict is an answer like any other, by the id of its command.
@@ -16,20 +16,20 @@ use whimbrel_facts::Facts as Collected;
 use super::Message;
 use crate::panics;
 
-/// The code of the finding that says that there was no verdict.
+/// The code of the finding for an evaluation without a verdict.
 const PANICKED: &str = "rules.panicked";
 
 type Evaluate = dyn FnOnce(&Facts, Option<Box<Collected>>) -> Verdict + Send;
 
-/// What judges one migration, and where its verdict goes. It is used once, and its end of the inbox is dropped with it.
+/// Evaluates the rules for one migration, and sends the verdict. It is used once, and its sender is dropped with it.
 pub struct Judge {
     evaluate: Box<Evaluate>,
     inbox: Sender<Message>,
 }
 
 impl Judge {
-    /// Rules whose verdict goes to `inbox`, which is the loop's. They are given the facts of the machine and, where the port
-    /// collected them, the facts from which those were taken; they may block.
+    /// Rules whose verdict is sent to `inbox`, the loop's. They receive the machine's facts and, where the port collected
+    /// them, the facts from which those were derived; they may block.
     pub fn new(
         inbox: Sender<Message>,
         evaluate: impl FnOnce(&Facts, Option<Box<Collected>>) -> Verdict + Send + 'static,
@@ -43,7 +43,7 @@ impl Judge {
         Self::new(inbox, |_, _| Verdict::default())
     }
 
-    /// Evaluates them on a new thread. Where they panic, the verdict refuses: nothing may begin that was not judged.
+    /// Evaluates them on a new thread. If they panic, the verdict refuses: a migration must not start without validation.
     pub(super) fn start(
         self,
         id: CommandId,

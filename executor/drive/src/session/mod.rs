@@ -1,8 +1,8 @@
 //! Drives one migration in real time: inputs come in by a channel, commands go out to a [`Port`].
 //!
 //! The loop is the only owner of the state machine. An input is in the journal before the commands that it causes are
-//! given. Nothing here decides: what is done when is the core's business, and how it is done the port's. And nothing
-//! here waits for anybody: a terminal that stands still must not hold up a migration, so whoever watches has a thread.
+//! sent. The core decides what is done and when, and the port how it is done. The loop never waits for a client: a terminal
+//! that blocks must not delay a migration, so a watcher has a thread of its own.
 
 pub mod acks;
 mod audience;
@@ -32,81 +32,81 @@ pub use self::reactions::Reactions;
 pub use self::resuming::{Resumption, ResumptionError, examine_again, resume};
 use crate::watcher::Watcher;
 
-/// Time between two looks whether the record of a call that waits for it is durable.
+/// Interval at which the loop checks whether the record of a withheld call is durable.
 const RECORD_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What stands for the two hosts. It answers each command once, through the sender that it was made with.
+/// The interface to the two hosts. It answers each command once, through the sender that it was created with.
 pub trait Port {
-    /// Begins to carry out a command. Never blocks: what takes time is done on another thread.
+    /// Starts to execute a command. Never blocks: anything slow is done on another thread.
     fn carry_out(&mut self, command: Command);
 
-    /// The answer of this migrate call, or call to resume a post-copy, is not awaited any more: if it has not been made yet,
-    /// it must not be made. One that was made goes on, and later calls are not concerned. Never blocks.
+    /// The answer of this migrate call, or call to resume a post-copy, is no longer awaited: if the call has not been made yet,
+    /// it must not be made. A call that was made continues, and later calls are not affected. Never blocks.
     fn abandon_call(&mut self, call: CommandId);
 
-    /// The migration has ended, and nothing else is commanded. What marks the guest as being migrated is removed before the
-    /// end is on record, so that the next migration is not refused for it. Returns what the operator has to know. Blocks for
-    /// a few seconds at most.
+    /// The migration has ended, and no command follows. The tag that marks the guest as being migrated is removed before the
+    /// end is on record, because it would make the next migration be refused. Returns remarks for the operator. Blocks for a
+    /// few seconds at most.
     fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
         let _ = outcome;
         Vec::new()
     }
 
-    /// Calls to hosts that panicked, which no answer reports: the machine counts them as replies that are lost.
+    /// Calls to hosts that panicked, which no answer reports: the machine counts them as lost replies.
     fn panics(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// What comes in while a migration is driven.
+/// A message to the driving loop.
 #[derive(Debug)]
 pub enum Message {
     /// A port reports something.
     Observed {
-        /// What it reports.
+        /// The observation.
         observation: Observation,
-        /// When it came to know.
+        /// When the port learned of it.
         since: Clock,
     },
-    /// A port has collected the facts: an answer to the command that asks for them.
+    /// A port has collected the facts: the answer to the command that requests them.
     Collected {
         /// The command.
         to: CommandId,
-        /// The facts of the machine, taken from the others.
+        /// The machine's facts, derived from the others.
         known: Box<Facts>,
-        /// The facts that rules judge.
+        /// The facts that the rules evaluate.
         collected: Box<Collected>,
     },
-    /// An operator asks for something.
+    /// A request of an operator.
     Asked(Request),
-    /// An operator wants to leave; the migration goes on without us.
+    /// The operator detaches; the migration continues without a driver.
     Leave,
 }
 
 /// How the driving ended.
 #[derive(Debug)]
 pub struct Driven {
-    /// The outcome; `None` when the operator left before the end.
+    /// The outcome; `None` when the operator detached before the end.
     pub outcome: Option<Outcome>,
     /// The migration as it was left.
     pub migration: Migration,
-    /// How fast hints were followed by commands.
+    /// The latency from hints to commands.
     pub reactions: Reactions,
-    /// What the port reported at the end, for the operator.
+    /// The port's remarks at the end, for the operator.
     pub remarks: Vec<String>,
-    /// What [`Port::panics`] reported at the end.
+    /// The result of [`Port::panics`] at the end.
     pub panics: Vec<String>,
-    /// Why the journal ends early, when it does: the migration was driven on without.
+    /// Why the journal is incomplete, if it is: the migration was driven to its end without it.
     pub journal_error: Option<KeepError>,
 }
 
-/// Why a migration could not be driven on. The guest is then in the hands of the hypervisors.
+/// Why a migration could not be driven further. The hypervisors then control the guest.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
     /// The spec is out of its bounds.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// The journal could not be begun. One that has a gap later does not end the driving.
+    /// The journal could not be started. A gap that occurs later does not end the driving.
     #[error(transparent)]
     Journal(#[from] KeepError),
     /// The port broke the protocol.
@@ -115,25 +115,25 @@ pub enum DriveError {
     /// No thread could be started for the rules. Nothing has been changed.
     #[error("no thread could be started to evaluate the rules")]
     Rules(#[source] io::Error),
-    /// The machine requested a second verdict, or for one of a migration that was begun before: a bug.
+    /// The machine requested a second verdict, or one for a migration that was started before: a bug.
     #[error("a second evaluation of the rules was requested")]
     JudgedTwice,
-    /// The port went away without answering.
+    /// The port was dropped without an answer.
     #[error("the driver stopped without an answer")]
     PortGone,
 }
 
-/// A migration that is to be driven, from its beginning or from where somebody left it.
+/// A migration to be driven, from its start or from where an earlier driver stopped.
 #[derive(Debug)]
 pub struct Course {
     migration: Migration,
-    /// When it stood so, in its own time.
+    /// The instant of this state, in the migration's own time.
     now: Instant,
     first: Input,
 }
 
 impl Course {
-    /// From the beginning.
+    /// From the start.
     ///
     /// # Errors
     /// When the spec is out of its bounds.
@@ -145,8 +145,8 @@ impl Course {
         })
     }
 
-    /// From where whoever drove it left it: what was commanded is not answered any more. `now` is the present in the
-    /// migration's own time.
+    /// From where its last driver stopped: earlier commands will not be answered. `now` is the present in the migration's own
+    /// time.
     #[must_use]
     pub fn adopt(migration: Migration, now: Instant) -> Self {
         Self { migration, now, first: Input::Restarted }
@@ -160,7 +160,7 @@ impl Course {
         Ok(Self { migration: Migration::new(spec)?, now, first: Input::TakenOver(Box::new(takeover)) })
     }
 
-    /// What was asked for.
+    /// The requested migration.
     #[must_use]
     pub fn spec(&self) -> &Spec {
         self.migration.view().spec
@@ -177,7 +177,7 @@ impl Course {
     }
 }
 
-/// Drives a migration until it ends or the operator leaves.
+/// Drives a migration until it ends or the operator detaches.
 ///
 /// # Errors
 /// See [`DriveError`]; none of them touches the guest.
@@ -209,18 +209,18 @@ pub fn drive(
         started_at: now,
         reactions: Reactions::default(),
         collected: None,
-        // A migration that was begun before has been judged already.
+        // A migration that was started before has been validated already.
         judge: Some(judge).filter(|_| begins),
     };
     let followed = driver.take(first).and_then(|_| driver.follow(inbox));
-    // An operator who leaves before the call was made must not start a migration by leaving.
+    // Detaching before the call was made must not start a migration.
     driver.pump.leave(&mut driver.outlets);
     let Driver { outlets, pump, reactions, .. } = driver;
     let Outlets { port, mut journal, journal_error, audience, remarks, .. } = outlets;
     if let Some(mut audience) = audience {
         audience.leave();
     }
-    // After an error too: the record that shows it is the last one.
+    // After an error too: its record is the last one.
     let last = journal.finish().err();
     followed?;
     let migration = pump.into_migration();
@@ -238,12 +238,12 @@ struct Driver<'p> {
     pump: Pump,
     outlets: Outlets<'p>,
     started: Clock,
-    /// The instant at which that was.
+    /// The migration's own time at that moment.
     started_at: Instant,
     reactions: Reactions,
-    /// What the port collected for the rules.
+    /// The facts that the port collected for the rules.
     collected: Option<Box<Collected>>,
-    /// Evaluates the rules, until it does.
+    /// Evaluates the rules; taken when it does.
     judge: Option<Judge>,
 }
 
@@ -295,7 +295,7 @@ impl Driver<'_> {
         Instant::from_ns(self.started_at.as_ns().saturating_add(elapsed_ns))
     }
 
-    /// Time until the machine's deadline; long when it has none, because every input wakes the loop anyway.
+    /// Time until the machine's deadline; long when it has none, because every input wakes the loop.
     fn patience(&self) -> Duration {
         let patience = match self.pump.migration().deadline() {
             Some(deadline) => Duration::from_nanos(deadline.as_ns().saturating_sub(self.now().as_ns())),

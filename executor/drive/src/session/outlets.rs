@@ -1,6 +1,6 @@
-//! Where the outputs of a migration go: its commands to the port, its records to the journal and to those who watch.
+//! The routing of a migration's outputs: commands to the port, records to the journal and to the watcher.
 //!
-//! Nothing here waits, and nothing is decided.
+//! Nothing here waits or decides.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ pub(super) struct Outlets<'p> {
     pub(super) journal: Box<dyn Keep>,
     pub(super) journal_error: Option<KeepError>,
     pub(super) audience: Option<Audience>,
-    /// What the port reported when the migration ended.
+    /// The port's remarks when the migration ended.
     pub(super) remarks: Option<Vec<String>>,
     /// The migrate call, which waits for its record.
     pub(super) withheld: Option<Command>,
-    /// What the rules are to judge.
+    /// The facts that the rules are to evaluate.
     pub(super) to_judge: Option<(CommandId, Box<Facts>)>,
 }
 
@@ -31,8 +31,8 @@ impl Sink for Outlets<'_> {
         self.remarks = Some(self.port.finish(outcome));
     }
 
-    /// A full disk must not keep a stopped guest from being resumed: the driving goes on with a gap, and the journal is given
-    /// the later records too, so that it can record the end of the migration.
+    /// A full disk must not keep a stopped guest from being resumed: the driving continues with a gap, and the journal receives
+    /// the later records too, because it may still record the end of the migration.
     fn record(&mut self, record: Record, outputs: &[Output], view: View<'_>) {
         if let Err(error) = self.journal.append(&record, outputs, view) {
             self.journal_error.get_or_insert(error);
@@ -69,9 +69,8 @@ impl Outlets<'_> {
         })
     }
 
-    /// Makes the migrate call once its record is durable, or returns why it cannot be made. A driver that is started later
-    /// must know of it, or it would report the guest as untouched; no guest is harmed by a migration that begins later or not
-    /// at all.
+    /// Makes the migrate call once its record is durable, or returns why it cannot be made. A later driver must know of the
+    /// call, or it would report the guest as untouched; a migration that starts late or not at all harms no guest.
     pub(super) fn begin_withheld(&mut self, migration: &Migration) -> Option<Input> {
         let command = self.withheld.take()?;
         if migration.awaited_call() != Some(command.id) {

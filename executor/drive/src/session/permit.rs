@@ -1,9 +1,9 @@
 //! Whether a migrate call may still be made.
 //!
-//! Between the command to make the call and the call itself lie a connection, a look-up and checks, which may take many
-//! seconds. Meanwhile the call may have been given up, or the driver may be about to leave: made afterwards, it would move a
-//! guest that is not driven. Each call has a permit of its own, which is checked at the last moment before it is made. A
-//! permit must never be given back: a later call has a new one.
+//! Between the command to make the call and the call itself are a connection, a look-up and checks, which may take many
+//! seconds. In the meantime the call may have been abandoned, or the driver may be about to detach: a call made afterwards
+//! would migrate a guest without a driver. Each call has a permit of its own, which is checked at the last moment before the
+//! call. A withdrawn permit must never be restored: a later call has a new one.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,12 +13,12 @@ use whimbrel_core::{CommandId, Failure, Fault};
 #[derive(Clone, Debug, Default)]
 pub struct CallPermit(Arc<OnceLock<Withdrawn>>);
 
-/// Why a call must not be made any more.
+/// Why a call must no longer be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawn {
-    /// The end of the migration was requested.
+    /// A cancel was requested.
     Cancelled,
-    /// Its answer is not awaited any more, or the driver is leaving.
+    /// Its answer is no longer awaited, or the driver is detaching.
     GivenUp,
 }
 
@@ -28,10 +28,10 @@ impl CallPermit {
         let _ = self.0.set(why);
     }
 
-    /// To be asked at the last moment before the call.
+    /// To be checked at the last moment before the call.
     ///
     /// # Errors
-    /// The answer to the command, when the call must not be made any more.
+    /// The answer to the command, when the call must no longer be made.
     pub fn check(&self) -> Result<(), Failure> {
         match self.0.get() {
             None => Ok(()),
@@ -46,12 +46,12 @@ impl CallPermit {
     }
 }
 
-/// The permit of the call that a port was commanded to make last. Dropped with the port, which withdraws it.
+/// The permit of the last call that a port was commanded to make. Dropped with the port, which withdraws it.
 #[derive(Debug, Default)]
 pub struct CallPermits(Option<(CommandId, CallPermit)>);
 
 impl CallPermits {
-    /// A permit for a new call. The one before is withdrawn: two calls are never out.
+    /// A permit for a new call. The previous one is withdrawn: two calls are never in flight.
     pub fn issue(&mut self, call: CommandId) -> CallPermit {
         self.withdraw_last(Withdrawn::GivenUp);
         let permit = CallPermit::default();
@@ -59,7 +59,7 @@ impl CallPermits {
         permit
     }
 
-    /// Withdraws the permit of this call. One that was made already goes on, and later calls have permits of their own.
+    /// Withdraws the permit of this call. A call that was made continues, and later calls have permits of their own.
     pub fn withdraw(&mut self, call: CommandId, why: Withdrawn) {
         if self.0.as_ref().is_some_and(|(last, _)| *last == call) {
             self.withdraw_last(why);
@@ -90,7 +90,7 @@ mod tests {
         let first = permits.issue(CommandId(1));
         permits.withdraw(CommandId(1), Withdrawn::GivenUp);
         let second = permits.issue(CommandId(2));
-        // The first one was given up once more, late.
+        // The first one is withdrawn again, late.
         permits.withdraw(CommandId(1), Withdrawn::GivenUp);
         assert!(first.check().is_err() && second.check().is_ok());
         drop(permits);

@@ -1,4 +1,4 @@
-//! How fast a hypervisor's hint is followed by the command that it causes.
+//! The latency from a hypervisor's hint to the command that it causes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub struct Reactions {
 }
 
 impl Reactions {
-    /// More are not kept: a migration that never ends must not grow for ever.
+    /// The maximum number of samples: a migration that never ends must not grow without bound.
     const MOST: usize = 100_000;
 
     pub(super) fn record(&mut self, time: Duration) {
@@ -18,13 +18,13 @@ impl Reactions {
         }
     }
 
-    /// How many there were.
+    /// The number of samples.
     #[must_use]
     pub fn count(&self) -> usize {
         self.times.len()
     }
 
-    /// The time within which this share of the reactions lay, in µs; `None` when there were none.
+    /// The latency at this percentile, in µs; `None` without samples.
     #[must_use]
     pub fn quantile_us(&self, percent: usize) -> Option<u64> {
         let mut times = self.times.clone();

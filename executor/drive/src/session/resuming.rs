@@ -1,31 +1,31 @@
-//! A course from a journal: where a driver goes on with a migration that another left.
+//! Resuming a migration from the journal of an earlier driver.
 //!
-//! It never begins a migration: one that was requested and not begun ends, because nothing is known of what happened since.
+//! It never starts a migration: one that was requested and not started ends, because events since then are unknown.
 
 use whimbrel_core::journal::{self, JournalError, Left, Record};
 use whimbrel_core::{Ending, Instant, Migration, Outcome, Output, SpecError};
 
 use super::Course;
 
-/// What a journal leaves a driver to do.
+/// The work that a journal leaves for a driver.
 #[derive(Debug)]
 pub enum Resumption {
-    /// Nothing: the migration has ended.
+    /// None: the migration has ended.
     Ended(Box<Outcome>),
-    /// To go on.
+    /// The migration is to be continued.
     Course {
-        /// From where.
+        /// The migration, and its first input.
         course: Box<Course>,
         /// Why the journal could not be replayed, if it could not: another release wrote it, or it is damaged. The migration
-        /// goes on from what could be read of it.
+        /// continues from what could be read of it.
         not_replayed: Option<JournalError>,
     },
 }
 
-/// Why a journal leaves nothing that could be driven on.
+/// Why a journal cannot be resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumptionError {
-    /// Nothing may be done with it.
+    /// It cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// Its spec is out of its bounds.
@@ -33,8 +33,8 @@ pub enum ResumptionError {
     Spec(#[from] SpecError),
 }
 
-/// Reads a journal. `now` is the present in the migration's own time by the clock; time never goes back behind the last
-/// record. `each` sees the records that are replayed.
+/// Reads a journal. `now` is the present in the migration's own time by the clock; time never goes back before the last
+/// record. `each` receives the records that are replayed.
 ///
 /// # Errors
 /// See [`ResumptionError`].
@@ -66,8 +66,8 @@ pub fn resume(
     Ok(Resumption::Course { course: Box::new(course), not_replayed })
 }
 
-/// Reads the journal of a migration that ended in doubt, to examine it once more. A journal of another end, or of none, leaves
-/// nothing to examine.
+/// Reads the journal of a migration that ended in doubt, to resolve it again. Returns `None` for a journal with another end, or
+/// without one.
 ///
 /// # Errors
 /// See [`ResumptionError`].

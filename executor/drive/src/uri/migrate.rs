@@ -6,7 +6,7 @@ use super::Origin;
 /// wrote it. QEMU runs a program for some others (`exec:`).
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is refused.
 pub fn check_migrate_uri(text: &str, origin: Origin) -> Result<(), &'static str> {
     const SCHEMES: &str =
         "memory is sent by `tcp` or `rdma`: write tcp://HOST or rdma://HOST, with a port if it matters";

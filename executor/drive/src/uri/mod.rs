@@ -1,4 +1,4 @@
-//! Connection URIs: which ones this program opens, and who may write what into one.
+//! Connection URIs: which ones this program opens, and which parts each origin may set.
 //!
 //! libvirt runs programs that a URI names (`qemu+ext`, `command`, `netcat`), reads files that it names and opens a second
 //! URI that it carries (`name`). So no text reaches libvirt as it was written: it is parsed here by a grammar that is
@@ -43,7 +43,7 @@ pub enum Origin {
     Operator,
 }
 
-/// Which of libvirt's drivers, or ours.
+/// The driver: one of libvirt's, or the simulated one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// Real guests.
@@ -93,11 +93,11 @@ pub struct HostUri {
 #[error("`{shown}` is not a usable libvirt connection URI: {reason}")]
 pub struct UriError {
     shown: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// What is wrong with a URI.
+/// Why a URI is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The text does not fit the grammar.

@@ -1,8 +1,8 @@
-//! The parameters that a URI may carry, and who may give each. What is not in this table is refused.
+//! The parameters that a URI may carry, and who may set each. A parameter that is not in this table is refused.
 
 use super::{Origin, Reason};
 
-/// What a value may be.
+/// The allowed values.
 enum Values {
     /// One of these.
     Words(&'static [&'static str]),
@@ -40,7 +40,7 @@ pub(super) fn read(query: &str, origin: Origin) -> Result<Vec<(&'static str, Str
     for pair in query.split('&') {
         let (name, value) =
             pair.split_once('=').ok_or(Reason::Malformed("each parameter is written NAME=VALUE"))?;
-        // libvirt decodes names as well and does not mind their case: a name that needs decoding is none of ours.
+        // libvirt decodes names as well and ignores their case: a name that needs decoding is not in the table.
         let name = name.to_ascii_lowercase();
         if PROGRAMS.contains(&name.as_str()) {
             return Err(Reason::Program(name));

@@ -62,7 +62,7 @@ fn is_host(pattern: &str, host: &str) -> bool {
         })
 }
 
-/// Whether a label fits, with any number of `*`. Each takes as little as it can: what stands between two of them is looked
+/// Whether a label fits, with any number of `*`. Each takes as little as it can: the text between two of them is searched
 /// for from the left, which finds a fit if there is one.
 fn is_label(pattern: &str, label: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == label };

@@ -7,7 +7,7 @@ use whimbrel_core::Instant;
 
 const MIB: u64 = 1 << 20;
 
-/// Mebibytes with one decimal, for example `432.0`. What is less than a tenth, but not nothing, is `<0.1`.
+/// Mebibytes with one decimal, for example `432.0`. Less than a tenth, but not zero, is `<0.1`.
 #[must_use]
 pub fn mib(bytes: u64) -> String {
     if bytes > 0 && bytes < MIB / 10 {

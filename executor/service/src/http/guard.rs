@@ -1,5 +1,5 @@
 //! What every request passes before it is carried out, and every answer on its way back: who it is, what they may, how
-//! often, from which page; and the record of who asked for what.
+//! often, from which page; and the audit record.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::store::{Audit, Write};
 
 /// Addresses whose rate is remembered; beyond it, those that rest are forgotten.
 const MOST_ADDRESSES: usize = 10_000;
-/// A path in the audit record is cut to so many bytes.
+/// Maximum length of a path in the audit record.
 const MOST_PATH: usize = 512;
 
-/// Nothing comes from elsewhere, nothing is sent elsewhere, and nobody may put the page into theirs.
+/// Nothing comes from elsewhere, nothing is sent elsewhere, and no other site may embed the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; worker-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// How often an address may ask: so many requests at once, which fill up again at so many a second.
+/// The rate limit per address: a number of requests in a burst, refilled at a number per second.
 #[derive(Clone, Debug)]
 pub(crate) struct Rates {
     per_second: u32,
@@ -146,7 +146,7 @@ fn identify(desk: &Desk, request: &Request, peer: Peer) -> Result<Caller, Proble
     }
     match &desk.tokens {
         None => Ok(Caller { name: "local".to_owned(), role: Role::Admin }),
-        // The page itself is no secret: it asks for the token.
+        // The page itself is no secret: it prompts for the token.
         Some(_) if is_page(request) => Ok(Caller { name: "page".to_owned(), role: Role::Viewer }),
         Some(tokens) => bearer(headers).and_then(|token| tokens.caller(token)).ok_or_else(unauthorised),
     }

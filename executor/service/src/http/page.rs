@@ -26,7 +26,7 @@ const FILES: [(&str, &str, &[u8]); 13] = [
     ("service.js", SCRIPT, include_bytes!("../page/service.js")),
     ("uPlot.min.js", SCRIPT, include_bytes!("../page/uPlot.min.js")),
     ("uPlot.min.css", "text/css; charset=utf-8", include_bytes!("../page/uPlot.min.css")),
-    // Whoever needs it has no time to look for it, and perhaps no network.
+    // Served here, because a reader in an emergency has no time to search for it, and possibly no network.
     ("in-doubt.md", "text/plain; charset=utf-8", include_bytes!("../../../../docs/in-doubt.md")),
     ("uPlot.LICENSE", "text/plain; charset=utf-8", include_bytes!("../page/uPlot.LICENSE")),
 ];

@@ -1,5 +1,5 @@
 //! Events as they happen (server-sent events). An event's number is its place in the journal, so a client that comes
-//! back with `Last-Event-ID` goes on where it was: nothing is lost, and nothing is told twice.
+//! back with `Last-Event-ID` continues where it was: no event is lost or delivered twice.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const TOGETHER: i64 = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The events of one migration, from its beginning or after `Last-Event-ID`. Ends with the migration; a client that
-/// comes back after that is told so (204).
+/// comes back after that receives 204.
 #[utoipa::path(get, path = "/api/v1/migrations/{id}/events", tag = "events",
     params(("id" = String, Path, description = "Its number"), ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen")),
     responses((status = 200, body = String, content_type = "text/event-stream"), (status = 204, description = "It has ended, and every event was seen"),
@@ -164,7 +164,7 @@ impl Follow {
             match self.live.as_mut()?.recv().await {
                 Ok(event) if (event.number, event.place) > self.place => break (*event).clone(),
                 Ok(_) => {}
-                // Too slow for what is told live: the store has it.
+                // Too slow for the live events: the store has them.
                 Err(RecvError::Lagged(_)) => self.behind = true,
                 Err(RecvError::Closed) => return None,
             }

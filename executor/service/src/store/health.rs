@@ -1,4 +1,4 @@
-//! Whether the store accepts writes, and how many wait: for those who would begin something, and for metrics.
+//! Whether the store accepts writes, and how many wait: for starting migrations, and for metrics.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

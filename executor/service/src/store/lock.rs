@@ -2,7 +2,7 @@
 //! each other's work.
 //!
 //! The lock is the operating system's own, on a file beside the database: it goes with its process, however that ends, so
-//! none is ever left behind. Whoever only reads needs none.
+//! none is ever left behind. A process that only reads needs none.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -13,7 +13,7 @@ use super::StoreError;
 use whimbrel_drive::private;
 
 /// What the name of the lock's file has behind the store's. The database itself cannot be locked so: its own locks are
-/// given up as soon as anybody in the process closes it.
+/// released as soon as any part of the process closes it.
 const SUFFIX: &str = "-lock";
 
 /// Held while this lives.
@@ -42,7 +42,7 @@ fn open(store: &Path) -> io::Result<File> {
         Err(error) => return Err(error),
     };
     name.push(SUFFIX);
-    // Nothing is written into it, and it stays: whoever removed it could remove another's.
+    // Nothing is written into it, and it stays: a process that removed it could remove another's.
     // Others could hold a lock that they can open.
     private::open(OpenOptions::new().write(true).create(true).truncate(false), Path::new(&name))
 }

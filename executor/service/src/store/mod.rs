@@ -1,4 +1,4 @@
-//! What outlives the service: migrations, their journals and events, outcomes, and who asked for what.
+//! The store, which outlives the service: migrations, their journals and events, outcomes, and the audit record.
 //!
 //! One task writes ([`writer`]), what waits for it is in memory ([`queue`]), many read. A record and the events that it causes are committed together, so that an
 //! event's number, which is its record's place in the store's journal, is given once and never again. Nothing here
@@ -41,7 +41,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database refuses.
+    /// The database reports an error.
     #[error("the database reports an error: {0}")]
     Database(#[from] sqlx::Error),
     /// It was written by a later version of this program.
@@ -52,7 +52,7 @@ pub enum StoreError {
         /// The newest schema that this build knows.
         known: i64,
     },
-    /// Somebody drives its migrations.
+    /// Another process drives its migrations.
     #[error("another process drives its migrations")]
     Driven,
     /// It cannot be locked.
@@ -66,7 +66,7 @@ pub enum StoreError {
     Stopped,
 }
 
-/// A migration as it was asked for, and how it ended.
+/// A migration as it was requested, and how it ended.
 #[derive(Clone, Debug)]
 pub(super) struct MigrationRow {
     pub(super) id: i64,
@@ -87,7 +87,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens a store, or makes a new one, with its writing half. Nobody else has that, as long as it lives.
+    /// Opens a store, or makes a new one, with its writing half. There is only one writing half at a time.
     pub(super) async fn open(path: &Path) -> Result<(Self, Writer), StoreError> {
         let lock = Lock::of(path)?;
         restrict(path).map_err(StoreError::Private)?;
@@ -95,7 +95,7 @@ impl Store {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // A commit is on the disk before it is told.
+            // A commit is on the disk before it is acknowledged.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)

@@ -1,4 +1,4 @@
-//! What waits for the store, in order and within bounds.
+//! The pending writes of the store, in order and within bounds.
 //!
 //! A record is never skipped while later ones of its migration are kept: beyond the bounds, and where a record can never be
 //! written, the migration's journal has a gap. It ends before it, and the store notes that it must not be driven on from
@@ -83,7 +83,7 @@ impl Queue {
     pub(super) fn put(&mut self, write: Write) {
         match write {
             Write::Begin(_, reply) | Write::Reopen(_, reply) if !self.health.accepts() => {
-                let _ = reply.send(Err("it accepts no writes at present; nothing was begun".to_owned()));
+                let _ = reply.send(Err("it accepts no writes at present; nothing was started".to_owned()));
             }
             Write::Append(append, ack) => self.put_record(append, ack),
             Write::Audit(_) if self.audits.len() >= self.bounds.audits => {
@@ -153,10 +153,10 @@ impl Queue {
         self.waiting.push_back(Numbered { number: 0, write: Write::Trouble(trouble, Some(ack)) });
     }
 
-    /// What is to be written next. While the store fails, the audit record waits behind everything else.
+    /// The next batch. While the store fails, the audit record waits behind everything else.
     pub(super) fn batch(&mut self) -> Vec<Numbered> {
         let is_wanted = |numbered: &Numbered| match &numbered.write {
-            // The client has gone, and nothing was begun.
+            // The client has disconnected, and nothing was started.
             Write::Begin(_, reply) | Write::Reopen(_, reply) => !reply.is_closed(),
             _ => true,
         };
@@ -199,7 +199,7 @@ impl Queue {
         self.count();
     }
 
-    /// Nothing of a batch was written: it waits again, before everything else. What never can be written is left out.
+    /// Nothing of a batch was written: it waits again, before everything else. A write that can never succeed is omitted.
     pub(super) fn put_back(&mut self, mut batch: Vec<Numbered>, reason: &str, bad: Option<usize>) {
         let bad = bad.filter(|bad| *bad < batch.len()).map(|bad| batch.remove(bad));
         for numbered in batch.into_iter().rev() {
@@ -273,9 +273,10 @@ impl Queue {
                 Write::Reopen(id, reply) => (id, reply),
                 _ => continue,
             };
-            let _ = reply.send(Err(format!("it accepts no writes at present ({reason}); nothing was begun")));
+            let _ =
+                reply.send(Err(format!("it accepts no writes at present ({reason}); nothing was started")));
             if were_tried {
-                let why = "the store did not accept it in time: nothing was begun".to_owned();
+                let why = "the store did not accept it in time: nothing was started".to_owned();
                 let trouble = Trouble { migration: id, at_ms: now_ms(), why, outcome: None, goes_on: false };
                 self.waiting.push_back(Numbered { number: 0, write: Write::Trouble(trouble, None) });
             }

@@ -35,7 +35,7 @@ impl Drop for Folder {
     }
 }
 
-/// What the test lets a store do.
+/// The behaviour of the store in a test.
 #[derive(Clone, Debug)]
 enum Manner {
     Works,
@@ -57,7 +57,7 @@ struct Planted {
 
 impl Commit for Planted {
     async fn commit(&mut self, batch: &[Numbered]) -> Result<(), Failed> {
-        // A sender that is gone lets go as well.
+        // A dropped sender releases it as well.
         let _ = self.manner.wait_for(|manner| !matches!(manner, Manner::Hangs)).await;
         let manner = self.manner.borrow().clone();
         if let Manner::Bad(number) = manner {
@@ -231,7 +231,7 @@ async fn a_full_store_loses_nothing_and_begins_nothing_until_there_is_room() {
     bench.audit();
     bench.until_accepts(false).await;
     let refused = bench.begin(2).await.unwrap_err();
-    assert!(refused.contains("nothing was begun"), "{refused}");
+    assert!(refused.contains("nothing was started"), "{refused}");
     assert!(bench.health.pending() > 0);
     bench.manner.send_replace(Manner::Works);
     bench.flush().await;

@@ -76,7 +76,7 @@ pub(crate) enum Write {
     Reopen(i64, oneshot::Sender<Result<(), String>>),
     /// Kept in memory until it is written, or until it is certain that it never will be.
     Append(Append, Ack<String>),
-    /// Kept in memory until it is written; acknowledged where somebody waits for it.
+    /// Kept in memory until it is written; acknowledged where a sender is given.
     Trouble(Trouble, Option<Ack<String>>),
     Audit(Audit),
     /// Answered when nothing waits any more.

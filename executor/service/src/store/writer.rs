@@ -44,12 +44,12 @@ impl<C: Commit> Writer<C> {
         (self.commit, self.queue)
     }
 
-    /// How the store does, for others.
+    /// The health of the store, for other tasks.
     pub(crate) fn health(&self) -> Arc<Health> {
         Arc::clone(&self.queue.health)
     }
 
-    /// Writes until every sender is gone and nothing waits.
+    /// Writes until every sender is dropped and nothing is pending.
     pub(crate) async fn run(mut self, mut inbox: UnboundedReceiver<Write>, hub: Hub) {
         let mut is_open = true;
         loop {

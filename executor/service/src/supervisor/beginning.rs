@@ -28,7 +28,7 @@ pub(crate) struct Order {
     pub(crate) asked_by: String,
     pub(crate) target_uri: String,
     pub(crate) idempotency_key: Option<String>,
-    /// The tunnel that the route goes through. It ends with the order, unless a migration comes of it.
+    /// The tunnel that the route goes through. It ends with the order, unless a migration takes it over.
     pub(crate) tunnel: Option<Fresh>,
 }
 
@@ -44,10 +44,10 @@ pub(crate) enum Refused {
     /// A limit is out of its bounds.
     #[error(transparent)]
     Spec(#[from] whimbrel_core::SpecError),
-    /// A host cannot be asked.
+    /// A host cannot be queried.
     #[error(transparent)]
     Hosts(#[from] HostsError),
-    /// The hosts were asked and did not answer in time.
+    /// The hosts were queried and did not answer in time.
     #[error("the hosts did not answer in time")]
     Silent,
     /// The store does not keep it.

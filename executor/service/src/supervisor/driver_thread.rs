@@ -1,4 +1,4 @@
-//! What is done about a driver's thread, however it ends: by an end, by an error, or by a panic.
+//! Handling of a driver thread's end: by the end of its migration, by an error, or by a panic.
 //!
 //! A migration must never stay in the list of those that run without a driver.
 
@@ -10,8 +10,8 @@ use whimbrel_drive::Driven;
 use whimbrel_drive::panics;
 
 impl Supervisor {
-    /// Drives a migration on this thread, and says what came of it. It runs until that is in the store: another
-    /// migration of its guest must not be let in before.
+    /// Drives a migration on this thread, and records the result. It runs until that is in the store: another migration of
+    /// its guest must not be accepted before.
     pub(super) fn run_driver(&self, id: i64, drive: impl FnOnce() -> Result<Driven, String>) {
         // What was being changed when it panicked is dropped with it: what others see is the account and the inbox.
         let driven = catch_unwind(AssertUnwindSafe(drive))

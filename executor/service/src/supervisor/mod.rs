@@ -1,7 +1,7 @@
-//! Whoever drives: a thread for each migration that runs, its inbox, and its account.
+//! The drivers: a thread for each running migration, its inbox, and its account.
 //!
 //! A migration is in the store before its thread begins. When the service comes back after an end of any kind, those
-//! that had not ended are adopted: gone through again from their journals, and driven on.
+//! that had not ended are adopted: replayed from their journals, and driven to their end.
 
 mod adopt;
 mod beginning;
@@ -39,16 +39,16 @@ use whimbrel_drive::owner::Owner;
 use whimbrel_drive::{Course, Judge, Message};
 use whimbrel_preflight::Preflight;
 
-/// How long a cancel waits for what came of it, before it says that this is being found out.
+/// How long a cancel waits for its result, before it is answered with `in_doubt`.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(20);
-/// How long a reaction waits for what came of it.
+/// How long an adjustment waits for its result.
 const REACTION_PATIENCE: Duration = Duration::from_secs(20);
 /// How long both hosts may take to answer the questions before a migration.
 const FACTS_PATIENCE: Duration = Duration::from_secs(25);
 /// Shared storage is proved where that is possible.
 const PROBE: bool = true;
 
-/// What is known of a migration that runs.
+/// A running migration.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
     guest: String,
@@ -75,16 +75,16 @@ pub(super) struct Supervisor {
     tunnels: Tunnels,
     rules: Rules,
     running: Arc<Mutex<HashMap<i64, Running>>>,
-    /// How many run, for those who wait for the last.
+    /// How many run, for a drain that waits for the last one.
     count: watch::Sender<usize>,
     draining: Arc<AtomicBool>,
-    /// Held while a migration is begun: two for one guest would both be let in otherwise.
+    /// Held while a migration is begun: otherwise two for one guest could both be accepted.
     beginning: Arc<tokio::sync::Mutex<i64>>,
     /// The store's file, by which drivers in other processes know this service.
     store_file: Arc<Path>,
 }
 
-/// The store from the side of those who drive.
+/// The store as the drivers use it.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     pub(super) store: Store,
@@ -119,7 +119,7 @@ impl Supervisor {
         Self { store_file: file.into(), ..self }
     }
 
-    /// The hosts' facts and what every rule says of them. Nothing is changed.
+    /// The hosts' facts and the result of every rule. Nothing is changed.
     pub(super) async fn preflight(&self, spec: Spec, route: Route) -> Result<(Facts, Judgement), Refused> {
         let (hosts, set) = (self.hosts.clone(), self.rules.get());
         let asked = tokio::task::spawn_blocking(move || {
@@ -131,7 +131,7 @@ impl Supervisor {
         Ok(asked.map_err(|_| Refused::Silent)??)
     }
 
-    /// Which migration works on this guest. Where a UUID is not known, the name alone has to tell.
+    /// Which migration works on this guest. Where a UUID is not known, the name alone decides.
     pub(super) fn busy(&self, guest: &str, uuid: Option<&str>) -> Option<i64> {
         let is_it = |running: &Running| same_guest((&running.guest, running.uuid.as_deref()), (guest, uuid));
         self.lock().iter().find(|(_, running)| is_it(running)).map(|(id, _)| *id)
@@ -172,7 +172,7 @@ impl Supervisor {
         running.iter().map(present).collect()
     }
 
-    /// Asks for the end, and waits for what comes of it. None when it does not run any more.
+    /// Requests a cancel, and waits for its result. None when the migration no longer runs.
     pub(super) async fn cancel(&self, id: i64) -> Option<CancelAnswer> {
         let wanted = |event: &Event| match event {
             Event::CancelAnswered(CancelAnswer::InDoubt) => None,
@@ -183,7 +183,7 @@ impl Supervisor {
         Some(answer.unwrap_or(CancelAnswer::InDoubt))
     }
 
-    /// Asks for a reaction, and waits for what comes of it. None when it does not run any more.
+    /// Requests an adjustment, and waits for its result. None when the migration no longer runs.
     pub(super) async fn react(&self, id: i64, wish: Wish) -> Option<ReactionResult> {
         let wanted = |event: &Event| match event {
             Event::Reacted(reaction, result) if *reaction == wish.reaction() => Some(*result),
@@ -283,15 +283,15 @@ impl Supervisor {
         }
     }
 
-    /// Notes that a migration cannot be driven on. The guest is in the hands of the hypervisors.
+    /// Records that a migration cannot be driven further. The hypervisors control the guest.
     fn give_up(&self, id: i64, reason: String, noted: Option<Ack<String>>) {
-        tracing::error!(id, reason, "the migration cannot be driven on: look at both hosts");
+        tracing::error!(id, reason, "the migration cannot be driven further: check both hosts");
         self.note_trouble(id, reason, None, noted);
     }
 
     /// Notes the same of a migration that may have ended, with its outcome.
     fn give_up_ended(&self, id: i64, reason: String, outcome: Option<Box<Outcome>>) {
-        tracing::error!(id, reason, "the migration is not driven on");
+        tracing::error!(id, reason, "the migration is no longer driven");
         let outcome = outcome.map(|outcome| serde_json::to_string(&outcome).unwrap_or_default());
         self.note_trouble(id, reason, outcome, None);
     }

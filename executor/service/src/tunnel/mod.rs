@@ -1,8 +1,8 @@
 //! Connections to a destination's daemon that a password opens, or a key where known hosts of the service's own are to be
 //! trusted: a tunnel of the system's own `ssh`, with a socket on this machine as its near end.
 //!
-//! A password is told to `ssh` once and kept nowhere. The tunnel is a process of its own, so that it outlives the
-//! service as the migration does: this service, or the next, and the source's daemon go through it until the end. Host keys
+//! A password is passed to `ssh` once and not stored. The tunnel is a process of its own, so that it outlives the
+//! service as the migration does: this service, or the next, and the source's daemon use it until the end. Host keys
 //! are checked by `ssh` against known ones, and an unknown one is refused; nothing here may ever weaken that.
 
 mod login;
@@ -40,13 +40,13 @@ pub(super) enum TunnelError {
     /// The destination shows another key than the known one.
     #[error("the ssh host key of `{0}` differs from the known one")]
     KeyChanged(String),
-    /// The password does not let us in.
+    /// The password was refused.
     #[error("`{0}` refused the password")]
     Refused(String),
-    /// No key of this service's user lets us in.
+    /// Every key of this service's user was refused.
     #[error("`{0}` refused every key of this service's user")]
     NoKey(String),
-    /// Nobody answers, or not in time.
+    /// No answer, or not in time.
     #[error("cannot connect to `{host}` over ssh: {said}")]
     Unreachable { host: String, said: String },
     /// There is no libvirt daemon to be reached there.
@@ -64,7 +64,7 @@ pub(super) struct Tunnels {
     known_hosts: Option<Arc<Path>>,
 }
 
-/// A tunnel that nobody uses yet: it ends when it is dropped, unless somebody keeps it.
+/// A tunnel that is not used yet: it ends when it is dropped, unless it is kept.
 #[derive(Debug)]
 pub(super) struct Fresh {
     tunnels: Tunnels,
@@ -113,7 +113,7 @@ impl Tunnels {
         ssh::lead(login, place, near_end, far_end)
     }
 
-    /// Makes a tunnel that has broken anew in its place, with keys.
+    /// Re-establishes a broken tunnel in its place, with keys.
     fn remake(&self, login: &Login, near_end: &Path) -> Result<(), TunnelError> {
         let Some(place) = near_end.parent().filter(|place| place.starts_with(&self.folder)) else {
             return Err(TunnelError::Machine(io::Error::other("the tunnel is another service's")));
@@ -137,7 +137,7 @@ impl Tunnels {
         let _ = fs::remove_dir(&self.folder);
     }
 
-    /// Ends the tunnels that nobody needs: of migrations whose service was killed before they began or after they ended.
+    /// Ends the unneeded tunnels: of migrations whose service was killed before they began or after they ended.
     pub(super) fn sweep(&self, needed: &[PathBuf]) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let near_end = entry.path().join(NEAR_END);
@@ -154,7 +154,7 @@ impl Fresh {
         self.near_end.as_ref().map(|path| path.display().to_string())
     }
 
-    /// Leaves the tunnel open: whoever drives the migration ends it.
+    /// Leaves the tunnel open: the driver of the migration ends it.
     pub(super) fn keep(mut self) {
         self.near_end = None;
     }

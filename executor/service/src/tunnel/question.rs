@@ -1,5 +1,5 @@
 //! How `ssh` gets a password that is in no argument, environment or file: it starts this program, which reads the password
-//! from a socket in a folder that only its owner can enter, and says it once.
+//! from a socket in a folder that only its owner can enter, and prints it once.
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
@@ -13,10 +13,10 @@ use crate::secret::Password;
 /// Names the socket to a program that `ssh` starts to ask its question.
 pub const SOCKET_VARIABLE: &str = "WHIMBREL_PASSWORD_SOCKET";
 
-/// What `ssh` started this program for: says the password on standard output.
+/// The askpass helper: prints the password on standard output.
 ///
 /// # Errors
-/// When nobody tells it any more.
+/// When the password is no longer available.
 pub fn answer(socket: &OsStr) -> io::Result<()> {
     let mut password = Zeroizing::new(Vec::new());
     UnixStream::connect(socket)?.read_to_end(&mut password)?;
@@ -36,14 +36,14 @@ impl Answerer {
         Ok(Self { listener, password: Some(password) })
     }
 
-    /// Answers if somebody asks. Does not wait.
+    /// Answers a pending request. Does not wait.
     pub(super) fn attend(&mut self) -> io::Result<()> {
         let mut asking = match self.listener.accept() {
             Ok((asking, _)) => asking,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        // It is wiped as soon as it was told; a second question gets nothing.
+        // It is wiped as soon as it was sent; a second question gets nothing.
         let Some(password) = self.password.take() else { return Ok(()) };
         asking.write_all(password.bytes())?;
         asking.write_all(b"\n")

@@ -10,25 +10,25 @@ use super::question::{Answerer, SOCKET_VARIABLE};
 use super::{CONTROL, Login, QUESTION, TunnelError};
 use crate::secret::Password;
 
-/// How long it may take until we are let in.
+/// Time limit for the login.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
-/// What `ssh` said, in a tunnel's folder.
+/// The output of `ssh`, in a tunnel's folder.
 const SAID: &str = "said";
 
 /// Sockets of daemons for the whole system: of libvirt's one daemon or the proxy in its place, then of QEMU's own.
 const DAEMONS: [&str; 2] = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"];
 
-/// A password, and nothing else, lets us in.
+/// Authentication with a password only.
 const WITH_PASSWORD: [&str; 3] = [
     "PubkeyAuthentication=no",
     "PreferredAuthentications=password,keyboard-interactive",
     "NumberOfPasswordPrompts=1",
 ];
-/// Keys, and nothing else.
+/// Authentication with keys only.
 const WITH_KEYS: [&str; 2] = ["BatchMode=yes", "PreferredAuthentications=publickey"];
-/// A host whose key is not known is refused; nobody is asked; a host that has been silent for 15 s is not there. Nothing of
-/// ours is let through to the other side, and nothing is written down.
+/// A host with an unknown key is refused without a prompt; a host that has been silent for 15 s counts as lost. Nothing of this
+/// machine is forwarded to the other side, and nothing is recorded.
 const MANNERS: [&str; 10] = [
     "StrictHostKeyChecking=yes",
     "UpdateHostKeys=no",
@@ -100,7 +100,7 @@ pub(super) fn find_daemon(login: &Login, place: &Path) -> Result<&'static str, T
     found.ok_or_else(|| TunnelError::NoDaemon(login.host().to_owned()))
 }
 
-/// Lets whoever connects to the near end come out at the far one.
+/// Forwards connections from the near end to the far end.
 pub(super) fn lead(login: &Login, place: &Path, near_end: &Path, far_end: &str) -> Result<(), TunnelError> {
     let mut command = through(place);
     command.args(["-o", "StreamLocalBindMask=0177", "-O", "forward", "-L"]);
@@ -111,7 +111,7 @@ pub(super) fn lead(login: &Login, place: &Path, near_end: &Path, far_end: &str) 
 
 /// Ends the connection, if there is one.
 pub(super) fn end(place: &Path) {
-    // The name is not looked at: the order goes to the process that listens in this place.
+    // The name is ignored: the order goes to the process that listens in this place.
     let _ =
         through(place).args(["-O", "exit", "tunnel"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }

@@ -1,7 +1,7 @@
-//! A tunnel under a migration that runs: looked at until the migration ends, and made anew when it breaks.
+//! Supervision of a running migration's tunnel: it is checked until the migration ends, and re-established when it breaks.
 //!
-//! It is made anew with keys, as no password is kept. Where keys do not let us in, it stays broken, which is said once: the
-//! migration then ends as with any link that broke, by what can still be seen.
+//! It is re-established with keys, because no password is kept. Where keys are refused, it stays broken, which is logged once:
+//! the migration then ends as with any broken link, by what can still be observed.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{CONTROL, Login, TunnelError, Tunnels};
 
-/// Between two looks at a tunnel.
+/// Interval between checks of a tunnel.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Ends when it is dropped; the tunnel stays.
@@ -44,7 +44,7 @@ impl Tunnels {
                 }
             }
         };
-        // Without the thread nobody makes the tunnel anew, nor closes it: the next service that starts does that.
+        // Without the thread the tunnel is neither re-established nor closed: the next service that starts does that.
         let thread = thread::Builder::new().name("tunnel".to_owned()).spawn(watch).ok();
         Watch { close, thread }
     }
@@ -83,7 +83,7 @@ impl Watch {
     }
 }
 
-/// Whether somebody takes orders at a tunnel's place. A tunnel whose other side is silent ends by itself after 15 s.
+/// Whether a tunnel's process accepts orders. A tunnel whose other side is silent ends on its own after 15 s.
 fn stands(near_end: &Path) -> bool {
     near_end.parent().is_some_and(|place| UnixStream::connect(place.join(CONTROL)).is_ok())
 }

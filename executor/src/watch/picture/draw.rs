@@ -140,7 +140,7 @@ fn memory(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
     plot.draw(below_title(area), buf);
 }
 
-/// What stands above the curve of the memory: the signs on the left, the water marks on the right.
+/// The title of the memory curve: the signs on the left, the water marks on the right.
 fn memory_legend(state: &PictureState, wide: bool) -> (Vec<String>, Vec<String>) {
     let mut left = vec![String::from(if wide { "Memory left to copy" } else { "Memory left" })];
     if state.totals.regressions > state.totals.gains {

@@ -1,9 +1,8 @@
 //! The live picture on a terminal: remaining memory as the saw-tooth that it is, dirty rate beside bandwidth.
 //!
-//! It occupies some rows at the bottom of the terminal's ordinary screen; what happens is written above them, so the
-//! scrollback stays. The terminal is never put into raw mode, so Ctrl-C remains a signal, and the cursor is never
-//! hidden, so there is nothing that a sudden end could leave behind. Frames are counted by the migration's own time;
-//! no clock is read.
+//! It occupies some rows at the bottom of the terminal's ordinary screen; events are written above them, so the scrollback
+//! stays. The terminal is never put into raw mode, so Ctrl-C remains a signal, and the cursor is never hidden, so a sudden
+//! end leaves nothing to restore. Frames are timed by the migration's own time; no clock is read.
 
 mod draw;
 mod plot;
@@ -25,19 +24,19 @@ use super::{Lines, Watcher};
 use whimbrel_drive::wording::closing;
 use whimbrel_drive::wording::words::{tell, wrap};
 
-/// The migration's time between two frames when it passes as real time does: 20 frames a second.
+/// The migration's time between two frames when it passes in real time: 20 frames per second.
 pub const FRAME_MS: u64 = 50;
 
 /// Rows of the picture, with the empty one on which the cursor rests.
 const ROWS: u16 = 22;
 
-/// What the smallest terminal that is worth a picture measures.
+/// The smallest terminal for a picture, in columns and rows.
 const LEAST: (u16, u16) = (40, 16);
 
-/// Columns before the text of a line above the picture: what a wrapped line is indented by.
+/// Columns before the text of a line above the picture: the indentation of wrapped lines.
 const INDENT: usize = 23;
 
-/// Draws the picture. When its terminal stops answering, it goes on in plain lines.
+/// Draws the picture. When its terminal stops answering, it continues with plain lines.
 pub struct Picture<B: Backend = CrosstermBackend<BufWriter<Stdout>>> {
     terminal: Terminal<B>,
     below: Box<dyn Write + Send>,
@@ -51,10 +50,10 @@ pub struct Picture<B: Backend = CrosstermBackend<BufWriter<Stdout>>> {
 
 impl Picture {
     /// A picture on standard output with a frame every `frame_ms` of the migration's time; `None` when the terminal
-    /// cannot show one, or cannot be asked where its cursor is.
+    /// cannot show one, or cannot report the position of its cursor.
     #[must_use]
     pub fn open(frame_ms: u64) -> Option<Self> {
-        // The terminal answers questions on standard input. Without that, asking would wait for ever.
+        // The terminal answers queries on standard input. Without that, a query would wait forever.
         let can_ask = io::stdin().is_terminal() && io::stdout().is_terminal();
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         if !can_ask || std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty()) {
@@ -70,17 +69,17 @@ impl Picture {
 }
 
 impl<B: Backend> Picture<B> {
-    /// A picture on any backend; the closing words go to `below`, at the cursor's place under the picture.
+    /// A picture on any backend; the summary goes to `below`, at the cursor's position under the picture.
     ///
     /// # Errors
-    /// When the backend cannot tell its size or where its cursor is.
+    /// When the backend cannot report its size or the position of its cursor.
     pub fn on(
         backend: B,
         below: Box<dyn Write + Send>,
         frame_ms: u64,
         colour: bool,
     ) -> Result<Self, B::Error> {
-        // Some rows are left to what was there before, so that the picture does not look like the whole screen.
+        // Some rows keep their earlier content, to show that the picture is not a full screen.
         let rows = ROWS.min(backend.size()?.height.saturating_sub(2));
         let terminal = Terminal::with_options(backend, TerminalOptions { viewport: Viewport::Inline(rows) })?;
         Ok(Self {
@@ -95,7 +94,7 @@ impl<B: Backend> Picture<B> {
         })
     }
 
-    /// The backend, to look at what was drawn.
+    /// The backend, for checks of the drawn cells.
     #[cfg(test)]
     pub(super) fn backend(&self) -> &B {
         self.terminal.backend()
@@ -143,7 +142,7 @@ impl<B: Backend> Picture<B> {
         Ok(())
     }
 
-    /// Leaves the picture as it is and goes on below it in plain lines.
+    /// Leaves the picture as it is, and continues below it with plain lines.
     fn leave(&mut self, now: Instant) {
         let below = std::mem::replace(&mut self.below, Box::new(io::sink()));
         self.lines = Some(Lines::going_on(below, self.state.names.clone(), now));
@@ -162,7 +161,7 @@ impl<B: Backend> Watcher for Picture<B> {
         }
         if let Event::Ended(outcome) = event {
             let words = closing::describe(outcome, view.spec);
-            // A terminal that went away is no reason to disturb a migration.
+            // A closed terminal must not affect a migration.
             let _gone = writeln!(self.below, "{words}").and_then(|()| self.below.flush());
             self.leave(now);
         }

@@ -1,4 +1,4 @@
-//! What the picture shows: gathered from events, bounded in size, drawn elsewhere.
+//! The data of the picture: collected from events, bounded in size, drawn elsewhere.
 
 use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
 use whimbrel_core::{Event, Instant, Outcome, PhaseName, View};
@@ -86,7 +86,7 @@ impl PictureState {
         }
     }
 
-    /// What to draw: everything, until there are a few iterations; from then on the first pass, which is as long as
+    /// The range to draw: everything, until there are a few iterations; from then on the first pass, which is as long as
     /// the guest is large and shows no regression, gets a fifth of the width and may run off the top.
     pub(super) fn window(&self) -> Window {
         let points = self.remaining.points();
@@ -114,7 +114,7 @@ impl PictureState {
             && remaining > bottom
         {
             // The rise happens at once, when the dirty bitmap is read: without this point it would be drawn as a
-            // slope from the look before.
+            // slope from the previous query.
             self.remaining.push(x, bottom);
         }
         if statistics.knows_memory() {

@@ -1,4 +1,4 @@
-//! The lines of a journal on their way to the disk, on a thread of their own: a disk that hangs holds up nothing else.
+//! The lines of a journal on their way to the disk, on a thread of their own: a disk that hangs delays nothing else.
 //!
 //! A line that cannot be written stays in memory and is tried again with the next. The file is cut back to its last whole
 //! line before that, so no line is ever torn in the middle of the file. After a sync that failed, nothing that was written
@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// Bytes between two syncs at most, where no command needs one: they are kept in memory until then.
 const MOST_UNSYNCED: usize = 256 << 10;
 
-/// Where the lines go: a file, or what stands for it in a test.
+/// The target of the lines: a file, or its substitute in a test.
 pub(super) trait Medium: Write + Send + 'static {
     /// Returns when what was written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
@@ -36,16 +36,16 @@ impl Medium for File {
     }
 }
 
-/// What the thread is asked to do.
+/// A request to the thread.
 pub(super) enum Ask {
     /// Append a line, which ends with a line end.
     Line {
         text: String,
-        /// Whether it is to be on the disk before it is acknowledged.
+        /// Whether it must be on the disk before it is acknowledged.
         sync: bool,
         ack: Ack<String>,
     },
-    /// Try what waits once more, and say whether all is on the disk.
+    /// Retry pending lines, and report whether all are on the disk.
     Finish(Ack<String>),
 }
 
@@ -119,7 +119,7 @@ impl<M: Medium> Disk<M> {
         }
     }
 
-    /// Writes what waits, and syncs where that is due. A failure leaves everything for the next attempt.
+    /// Writes pending lines, and syncs where that is due. After a failure, everything remains for the next attempt.
     fn attempt(&mut self, sync: bool) -> io::Result<()> {
         if !self.is_whole {
             self.medium.cut(self.end)?;
@@ -127,7 +127,7 @@ impl<M: Medium> Disk<M> {
         }
         while let Some(line) = self.lines.get_mut(self.written) {
             if let Err(error) = self.medium.write_all(line.text.as_bytes()) {
-                // At once: there may be no other attempt.
+                // Immediately: there may be no other attempt.
                 self.is_whole = self.medium.cut(self.end).is_ok();
                 return Err(error);
             }
@@ -202,7 +202,7 @@ mod tests {
     impl Medium for Flaky {
         fn sync(&mut self) -> io::Result<()> {
             if self.fails_now() {
-                // What was written since the last sync is gone, as after an error of the device.
+                // Data written since the last sync is lost, as after an error of the device.
                 self.bytes.truncate(self.synced);
                 return Err(io::ErrorKind::Other.into());
             }
@@ -257,7 +257,7 @@ mod tests {
         for first in 1..=operations {
             for second in first..=first + 3 {
                 let (mut disk, _, whole) = lines(vec![first, second]);
-                // What failed last is tried again at the end, more than once if need be.
+                // The last failure is retried at the end, more than once if necessary.
                 while finish(&mut disk).is_err() {}
                 let found = String::from_utf8(disk.medium.bytes).unwrap();
                 assert_eq!(found, whole, "failures at {first} and {second}");

@@ -1,5 +1,5 @@
 //! The journal of a migration in a file, written ahead: a record is on the disk before commands that change something
-//! are given, and with the operating system before any other, so it outlives this process.
+//! are sent, and handed to the operating system before any other command, so it outlives this process.
 //!
 //! The disk has a thread of its own ([`disk`]), which is waited for within a bound only: a disk that hangs must not keep
 //! a stopped guest from being resumed.
@@ -20,41 +20,41 @@ use self::disk::{Ask, Medium};
 use super::acks::{Acks, COMMIT_WAIT};
 use crate::private;
 
-/// How long the beginning waits for the disk. Nothing has been begun yet, so nothing is harmed by one that is slow.
+/// How long the start waits for the disk. Nothing has been started yet, so a slow disk harms nothing.
 const FIRST_LINE: Duration = Duration::from_mins(1);
-/// How long the end waits for a disk that is behind.
+/// How long the end waits for a slow disk.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// Where the records of a migration go. An implementation keeps in memory what it cannot write at once, and
-/// retries: it is given every record, whatever became of those before.
+/// The sink for the records of a migration. An implementation keeps in memory what it cannot write immediately, and
+/// retries: it receives every record, whether or not earlier ones were written.
 pub trait Keep: Send {
     /// The request.
     ///
     /// # Errors
-    /// When it could not be kept: nothing is begun then.
+    /// When it could not be saved: the migration is not started then.
     fn begin(&mut self, spec: &Spec) -> Result<(), KeepError>;
 
-    /// A record, with what the migration gave for it and as it stands after it. Returns when it is durable, or after a
-    /// bounded time: the commands that it causes are given after that.
+    /// A record, with its outputs and the migration's state after it. Returns when it is durable, or after a bounded time: the
+    /// commands that it causes are sent after that.
     ///
     /// # Errors
-    /// When a record is lost for good: the journal has a gap, and ends before it.
+    /// When a record is lost permanently: the journal has a gap, and ends before it.
     fn append(&mut self, record: &Record, outputs: &[Output], view: View<'_>) -> Result<(), KeepError>;
 
-    /// Waits until every record so far is durable: at most for `bound`. Whether they are.
+    /// Waits until every record so far is durable, at most for `bound`. Returns whether they are.
     ///
     /// # Errors
-    /// When a record is lost for good.
+    /// When a record is lost permanently.
     fn settle(&mut self, bound: Duration) -> Result<bool, KeepError>;
 
-    /// No record comes any more: what is not durable yet has a last chance.
+    /// No record follows: tries for the last time to make pending ones durable.
     ///
     /// # Errors
     /// When some records are not durable.
     fn finish(&mut self) -> Result<(), KeepError>;
 }
 
-/// A record that could not be kept.
+/// A record that could not be saved.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
     /// In a file.
@@ -75,7 +75,7 @@ pub struct Journal {
     circumstances: Option<Circumstances>,
 }
 
-/// A journal that could not be kept.
+/// A journal that could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalFileError {
     /// It cannot be written.
@@ -86,7 +86,7 @@ pub enum JournalFileError {
         /// Why.
         source: io::Error,
     },
-    /// Somebody keeps it.
+    /// Another process is writing it.
     #[error("another process is writing the journal `{}`", .0.display())]
     Kept(PathBuf),
     /// Its last records are missing.
@@ -100,10 +100,10 @@ pub enum JournalFileError {
 }
 
 impl Journal {
-    /// Keeps the records in a new file, for this user only. Its directory is made when it is missing.
+    /// Writes the records to a new file, for this user only. Its directory is created when it is missing.
     ///
     /// # Errors
-    /// When the file exists already, or cannot be made.
+    /// When the file exists already, or cannot be created.
     pub fn create(path: &Path, circumstances: Circumstances) -> Result<Self, JournalFileError> {
         let attempt = || {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -119,11 +119,11 @@ impl Journal {
         Self::serve(file, 0, path, Some(circumstances))
     }
 
-    /// Keeps the records behind those of a journal that somebody else began, and gives what is in it. A line that was
-    /// torn while it was written is taken off: what it was to cause was never commanded.
+    /// Appends the records to the journal of an earlier driver, and returns its content. A torn last line is removed: its
+    /// commands were never sent.
     ///
     /// # Errors
-    /// When it cannot be read or written, or is still being kept.
+    /// When it cannot be read or written, or another process is writing it.
     pub fn adopt(path: &Path) -> Result<(Self, String), JournalFileError> {
         let open = private::open(OpenOptions::new().read(true).write(true), path);
         let mut file = locked(open.map_err(unwritable(path))?, path)?;
@@ -160,10 +160,10 @@ impl Journal {
         Ok(Self { path: path.to_owned(), disk, acks: Acks::new(), circumstances })
     }
 
-    /// One line, whose writing is waited for within a bound.
+    /// Writes one line, and waits for it within a bound.
     fn write(&mut self, line: String, sync: bool) -> Result<(), JournalFileError> {
         let text = line + "\n";
-        // A thread that has ended is noticed by the acknowledgement that is missing.
+        // A missing acknowledgement reveals that the thread has ended.
         let send = |ack| drop(self.disk.send(Ask::Line { text, sync, ack }));
         let said = self.acks.hand_over(COMMIT_WAIT, send);
         said.unwrap_or_else(|_| Err(STOPPED.to_owned())).map_err(incomplete(&self.path))
@@ -177,11 +177,11 @@ impl Journal {
 }
 
 /// The thread cannot end before its journal, unless it panicked.
-const STOPPED: &str = "its thread has stopped";
+const STOPPED: &str = "the thread of the journal has stopped";
 
 impl Keep for Journal {
     fn begin(&mut self, spec: &Spec) -> Result<(), KeepError> {
-        // One that was adopted has its header.
+        // An adopted journal has its header.
         let Some(circumstances) = self.circumstances.take() else { return Ok(()) };
         self.write(header_line(spec, Some(circumstances)), true)?;
         let unwritten = |reason| unwritable(&self.path)(io::Error::other(reason));
@@ -208,7 +208,7 @@ impl Keep for Journal {
     }
 }
 
-/// Whether a command changes something at the hosts: after a power loss, its record must be there.
+/// Whether a command changes something at the hosts: its record must survive a power loss.
 const fn changes_something(action: &Action) -> bool {
     match action {
         Action::CollectFacts
@@ -233,7 +233,7 @@ fn locked(file: File, path: &Path) -> Result<File, JournalFileError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(JournalFileError::Kept(path.to_owned())),
-        // Where there are no locks, as on some network file systems, a journal is worth more than its lock.
+        // Without locks, as on some network file systems, a journal is more important than its lock.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
         Err(TryLockError::Error(source)) => Err(unwritable(path)(source)),
     }

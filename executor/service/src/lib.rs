@@ -10,20 +10,20 @@
 //! request reaches a migration only through its inbox.
 
 pub mod access;
-mod account;
+mod broadcast;
 mod clock;
 mod destinations;
 mod drained;
-mod finding;
+mod guest_lookup;
 mod http;
-mod hub;
-mod keeper;
 mod listen;
 mod metrics;
 mod place;
+mod projection;
 mod rules;
 mod secret;
 mod store;
+mod store_journal;
 mod supervisor;
 mod tunnel;
 
@@ -37,11 +37,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::access::{Accounts, Group, TokenError, Tokens};
+use self::broadcast::Hub;
 use self::destinations::Destinations;
 pub use self::drained::Drained;
-use self::finding::{Meant, copies, meant};
+use self::guest_lookup::{Resolved, copies, resolve};
 use self::http::{Problem, Rates};
-use self::hub::Hub;
 use self::place::Listener;
 pub use self::place::{Place, UNIX};
 pub use self::rules::Load;
@@ -50,7 +50,7 @@ use self::secret::Password;
 use self::store::Store;
 pub use self::store::StoreError;
 use self::supervisor::{Kept, Supervisor};
-use self::tunnel::{Fresh, Login, Tunnels};
+use self::tunnel::{Login, NewTunnel, Tunnels};
 pub use self::tunnel::{SOCKET_VARIABLE, answer};
 use whimbrel_drive::hosts::{Hosts, HostsError};
 use whimbrel_drive::inventory::{GuestEntry, Inventory};
@@ -156,7 +156,7 @@ pub enum ServiceError {
 
 /// The state behind every request. Clones share it.
 #[derive(Clone, Debug)]
-struct Desk {
+struct AppState {
     rules: Rules,
     supervisor: Supervisor,
     drivers: Hosts,
@@ -215,7 +215,7 @@ async fn serve(
     let unfinished: Vec<_> =
         supervisor.store.unfinished().await.map_err(refused)?.iter().map(|row| row.id).collect();
     let adopted = supervisor.adopt().await.map_err(refused)?;
-    let desk = Desk {
+    let desk = AppState {
         rules: rules.clone(),
         supervisor: supervisor.clone(),
         drivers,
@@ -229,7 +229,7 @@ async fn serve(
     let shown: Vec<_> =
         listeners.iter().map(|listener| listener.shown(tls.is_some())).collect::<Result<_, _>>()?;
     ready(&shown, adopted);
-    tokio::spawn(desk.clone().look_round());
+    tokio::spawn(desk.clone().log_host_status());
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let reloading = tokio::spawn(reload_on_signal(rules, signal(SignalKind::hangup())?));
     let router = http::router(desk);
@@ -302,7 +302,7 @@ async fn reload_on_signal(rules: Rules, mut hangup: Signal) {
     }
 }
 
-impl Desk {
+impl AppState {
     /// "This host", as Kimchi knows it.
     fn home(&self) -> &str {
         self.hosts.first().map_or("", String::as_str)
@@ -322,7 +322,7 @@ impl Desk {
     }
 
     /// Logs which hosts do not answer, as a warning at the start. Nothing waits for it.
-    async fn look_round(self) {
+    async fn log_host_status(self) {
         for (uri, found) in self.inventories().await {
             match found {
                 Ok(found) => tracing::info!(host = uri, guests = found.guests.len(), "a host answers"),
@@ -349,18 +349,18 @@ impl Desk {
                 Err(error) => silent = Some(error),
             }
         }
-        match (meant(guests), silent) {
-            (Meant::One(guest), _) => Ok(guest),
-            (Meant::Twice(copies), _) => Err(Problem::running_twice(&copies)),
-            (Meant::Several(guests), _) => Err(Problem::ambiguous(&guests)),
-            (Meant::Nobody, Some(error)) => Err(error.into()),
-            (Meant::Nobody, None) => Err(Problem::no_guest(name)),
+        match (resolve(guests), silent) {
+            (Resolved::One(guest), _) => Ok(guest),
+            (Resolved::Twice(copies), _) => Err(Problem::running_twice(&copies)),
+            (Resolved::Several(guests), _) => Err(Problem::ambiguous(&guests)),
+            (Resolved::Nobody, Some(error)) => Err(error.into()),
+            (Resolved::Nobody, None) => Err(Problem::no_guest(name)),
         }
     }
 
-    /// The guest that is to be migrated: as [`Desk::find`], and refused where another copy of it runs on a host that answers
+    /// The guest that is to be migrated: as [`AppState::find`], and refused where another copy of it runs on a host that answers
     /// soon. Which of the two is to be kept must not be guessed, and a migration would touch one of them.
-    async fn find_alone(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
+    async fn find_unique(&self, name: &str, host: Option<&str>) -> Result<GuestEntry, Problem> {
         let guest = self.find(name, host).await?;
         let others = self.hosts.iter().filter(|uri| **uri != guest.host);
         let asked = others.map(|uri| tokio::time::timeout(OTHERS_PATIENCE, self.inventory(uri)));
@@ -392,12 +392,12 @@ impl Desk {
 
     /// What a password opens, or a key where the service has known hosts of its own: the source's daemon could not check
     /// them. Simulated hosts require no authentication.
-    async fn let_in(
+    async fn open_tunnel(
         &self,
         source: &str,
         destination: &HostUri,
         password: Option<Password>,
-    ) -> Result<Option<Fresh>, Problem> {
+    ) -> Result<Option<NewTunnel>, Problem> {
         let is_here = self.drivers.check_both(source, destination.as_str())?.source.host().is_none();
         let login = Login::of_uri(destination.as_str());
         let login = match (&password, login) {

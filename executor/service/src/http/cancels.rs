@@ -10,8 +10,8 @@ use whimbrel_core::{CancelAnswer, Outcome, Side};
 use super::documents::Migration;
 use super::native::read;
 use super::problem::Problem;
-use super::words::word;
-use crate::Desk;
+use super::serialize::word;
+use crate::AppState;
 
 /// The answer to a cancel.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -37,7 +37,7 @@ pub(super) struct CancelRefused {
 }
 
 /// Cancels, and waits for the answer.
-pub(super) async fn cancel(desk: &Desk, id: i64) -> Result<(CancelAnswer, CancelReply), Problem> {
+pub(super) async fn cancel(desk: &AppState, id: i64) -> Result<(CancelAnswer, CancelReply), Problem> {
     let answer = desk.supervisor.cancel(id).await;
     let migration = read(desk, id).await?;
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;

@@ -6,11 +6,11 @@ use utoipa::{IntoParams, ToSchema};
 use whimbrel_core::{AtTimeout, Spec, Ways};
 use whimbrel_drive::route::check_definition;
 
+use super::integer;
 use super::problem::Problem;
-use super::whole;
-use super::words::{value, word};
+use super::serialize::{value, word};
 use crate::access::{Caller, Role};
-use crate::account::Account;
+use crate::projection::Account;
 use crate::secret::Password;
 use crate::store::MigrationRow;
 use crate::supervisor::Supervisor;
@@ -100,15 +100,15 @@ pub(super) struct Wanted {
     #[serde(default)]
     pub(super) migrate_uri: Option<String>,
     /// Maximum downtime, in ms.
-    #[serde(default, deserialize_with = "whole::optional")]
+    #[serde(default, deserialize_with = "integer::optional")]
     #[schema(minimum = 1, maximum = 2_000_000)]
     pub(super) downtime_limit_ms: Option<u64>,
     /// Maximum bandwidth of the migration, in bytes per second.
-    #[serde(default, deserialize_with = "whole::optional")]
+    #[serde(default, deserialize_with = "integer::optional")]
     #[schema(minimum = 1_048_576, maximum = 1_125_899_906_842_624_i64)]
     pub(super) bandwidth_limit_bytes_per_second: Option<u64>,
     /// Time limit for pre-copy, in ms; `at_timeout` is the action at the limit.
-    #[serde(default, deserialize_with = "whole::optional")]
+    #[serde(default, deserialize_with = "integer::optional")]
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub(super) timeout_ms: Option<u64>,
     /// `cancel`, `pause` or `postcopy`.
@@ -125,7 +125,7 @@ pub(super) struct Wanted {
     #[serde(default)]
     pub(super) xbzrle: bool,
     /// Number of parallel connections.
-    #[serde(default, deserialize_with = "whole::optional")]
+    #[serde(default, deserialize_with = "integer::optional")]
     #[schema(minimum = 1, maximum = 255)]
     pub(super) parallel_connections: Option<u64>,
     /// The disks to copy: `true` for every disk that is proven not to be shared, or a list of disks by their targets, such as
@@ -144,11 +144,11 @@ pub(super) struct Wanted {
     #[schema(min_length = 1)]
     pub(super) destination_xml: Option<String>,
     /// Time limit for determining where the guest is when that is in doubt, in ms; two minutes by default.
-    #[serde(default, deserialize_with = "whole::optional")]
+    #[serde(default, deserialize_with = "integer::optional")]
     #[schema(minimum = 1_000, maximum = 86_400_000)]
     pub(super) doubt_patience_ms: Option<u64>,
     /// Time limit for resuming a post-copy that lost its connection, in ms; one hour by default.
-    #[serde(default, deserialize_with = "whole::optional")]
+    #[serde(default, deserialize_with = "integer::optional")]
     #[schema(minimum = 1_000, maximum = 604_800_000)]
     pub(super) recovery_patience_ms: Option<u64>,
     /// Takes over the guest from a driver that no longer runs: the owner named by the refusal. No process may still be driving

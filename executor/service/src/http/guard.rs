@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
-use crate::Desk;
+use crate::AppState;
 use crate::access::{Caller, Role};
 use crate::clock::now_ms;
 use crate::store::{Audit, Write};
@@ -89,7 +89,7 @@ impl fmt::Display for Counted {
     }
 }
 
-pub(super) async fn guard(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(desk): State<AppState>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied().unwrap_or_else(unknown_peer);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let caller = identify(&desk, &request, peer);
@@ -118,7 +118,7 @@ fn unknown_peer() -> Peer {
     Peer::Address(SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
-fn identify(desk: &Desk, request: &Request, peer: Peer) -> Result<Caller, Problem> {
+fn identify(desk: &AppState, request: &Request, peer: Peer) -> Result<Caller, Problem> {
     let headers = request.headers();
     if !desk.rates.lets_in(peer.counted()) {
         return Err(Problem::new(

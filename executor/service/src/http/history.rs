@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::extract::Number;
 use super::problem::Problem;
 use super::stream;
-use crate::Desk;
+use crate::AppState;
 
 /// Events in one page at most.
 const MOST_EVENTS: i64 = 1_000;
@@ -53,7 +53,7 @@ pub(super) struct History {
 #[utoipa::path(get, path = "/api/v1/migrations/{id}/history", tag = "events", params(After, ("id" = String, Path, description = "Its number")),
     responses((status = 200, body = History), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn history(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     Number(id): Number,
     query: Result<Query<After>, QueryRejection>,
 ) -> Result<Json<History>, Problem> {
@@ -68,7 +68,7 @@ pub(super) async fn history(
     let most = usize::try_from(MOST_EVENTS).unwrap_or(usize::MAX);
     let more = rows.len() > most;
     rows.truncate(most);
-    let event = |row: crate::hub::EventRow| PastEvent {
+    let event = |row: crate::broadcast::EventRow| PastEvent {
         id: row.id(),
         migration: row.migration.to_string(),
         at_ns: row.at_ns,

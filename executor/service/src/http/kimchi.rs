@@ -23,13 +23,13 @@ use super::extract::{GuestName, Number, read_body};
 use super::filters::Requested;
 use super::native::read;
 use super::problem::Problem;
-use super::words::escaped;
-use crate::Desk;
+use super::serialize::escaped;
+use crate::AppState;
 use crate::access::Caller;
 use crate::secret::Password;
 use crate::store::MigrationRow;
 use crate::supervisor::Order;
-use crate::tunnel::Fresh;
+use crate::tunnel::NewTunnel;
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::inventory::GuestEntry;
 
@@ -137,7 +137,7 @@ impl<S: Sync> FromRequest<S> for Call {
 }
 
 /// Every route, with and without a slash at its end.
-pub(super) fn routes() -> Router<Desk> {
+pub(super) fn routes() -> Router<AppState> {
     let routes = [
         ("/vms", get(vms)),
         ("/vms/{name}", get(one_vm)),
@@ -159,7 +159,7 @@ pub(super) async fn own_words(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.remove(header::CONTENT_LENGTH);
-    *response.body_mut() = Body::from(super::words::value(&error).to_string());
+    *response.body_mut() = Body::from(super::serialize::value(&error).to_string());
     response
 }
 
@@ -174,7 +174,7 @@ pub(super) fn target_uri(home: &str, source: &str, guest: &str) -> String {
     params(("name" = Option<String>, Query, format = "regex", description = "Equal to it, or a regular expression that matches its beginning"),
         ("uuid" = Option<String>, Query, format = "regex", description = "The same"), ("state" = Option<String>, Query, format = "regex", description = "The same")),
     responses((status = 200, body = Vec<Vm>), (status = "default", body = KimchiError)))]
-pub(super) async fn vms(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec<Vm>>, Unkind> {
+pub(super) async fn vms(State(desk): State<AppState>, uri: Uri) -> Result<Json<Vec<Vm>>, Unkind> {
     let filters = Requested::of(&uri, &VM_FILTERS)?.compile()?;
     let found = desk.inventory(desk.home()).await.map_err(Problem::from)?;
     let mut vms: Vec<Vm> = found.guests.into_iter().map(|guest| vm(&desk, guest)).collect();
@@ -187,14 +187,14 @@ pub(super) async fn vms(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec<V
         pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")),
     responses((status = 200, body = Vm), (status = "default", body = KimchiError)))]
 pub(super) async fn one_vm(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     name: Result<GuestName, Problem>,
 ) -> Result<Json<Vm>, Unkind> {
     let guest = desk.find(&name?.0, Some(desk.home())).await?;
     Ok(Json(vm(&desk, guest)))
 }
 
-fn vm(desk: &Desk, guest: GuestEntry) -> Vm {
+fn vm(desk: &AppState, guest: GuestEntry) -> Vm {
     let state = match guest.run {
         GuestRun::Running => "running",
         GuestRun::Paused => "paused",
@@ -216,7 +216,7 @@ fn vm(desk: &Desk, guest: GuestEntry) -> Vm {
         pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")),
     responses((status = 202, body = Task), (status = "default", body = KimchiError)))]
 pub(super) async fn migrate(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     Extension(caller): Extension<Caller>,
     name: Result<GuestName, Problem>,
     Call(call): Call,
@@ -236,13 +236,13 @@ pub(super) async fn migrate(
             remedy,
         ))?;
     }
-    let guest = desk.find_alone(&name, Some(desk.home())).await?;
+    let guest = desk.find_unique(&name, Some(desk.home())).await?;
     let password = password.filter(|password| !password.is_empty());
     let destination = desk.destination(&address, user.as_deref(), password.is_some())?;
-    let tunnel = desk.let_in(&guest.host, &destination, password).await?;
+    let tunnel = desk.open_tunnel(&guest.host, &destination, password).await?;
     let spec = Spec::new(name.as_str(), guest.host.as_str(), destination.as_str());
     let route = Route {
-        tunnel: tunnel.as_ref().and_then(Fresh::near_end),
+        tunnel: tunnel.as_ref().and_then(NewTunnel::near_end),
         uuid: Some(guest.uuid),
         ..Route::of(&spec)
     };
@@ -259,7 +259,7 @@ pub(super) async fn migrate(
         ("status" = Option<String>, Query, format = "regex", description = "The same"), ("message" = Option<String>, Query, format = "regex", description = "The same"),
         ("target_uri" = Option<String>, Query, format = "regex", description = "The same; `^` and a task's own `target_uri` select that one to the letter")),
     responses((status = 200, body = Vec<Task>), (status = "default", body = KimchiError)))]
-pub(super) async fn tasks(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec<Task>>, Unkind> {
+pub(super) async fn tasks(State(desk): State<AppState>, uri: Uri) -> Result<Json<Vec<Task>>, Unkind> {
     let mut requested = Requested::of(&uri, &TASK_FILTERS)?;
     let rows = listed(&desk).await?;
     requested.prefer_literal("target_uri", rows.iter().map(|(target, _)| target.as_str()));
@@ -278,7 +278,7 @@ pub(super) async fn tasks(State(desk): State<Desk>, uri: Uri) -> Result<Json<Vec
 }
 
 /// The rows that can be tasks, with their addresses.
-async fn listed(desk: &Desk) -> Result<Vec<(String, MigrationRow)>, Problem> {
+async fn listed(desk: &AppState) -> Result<Vec<(String, MigrationRow)>, Problem> {
     let mut rows = desk.supervisor.store.migrations(i64::MAX, MOST_TASKS).await?;
     let oldest = rows.last().map_or(0, |row| row.id);
     let older = desk.supervisor.store.unfinished().await?.into_iter().filter(|row| row.id < oldest);
@@ -286,7 +286,7 @@ async fn listed(desk: &Desk) -> Result<Vec<(String, MigrationRow)>, Problem> {
     Ok(rows.into_iter().map(|row| (target(desk, &row), row)).collect())
 }
 
-fn target(desk: &Desk, row: &MigrationRow) -> String {
+fn target(desk: &AppState, row: &MigrationRow) -> String {
     match serde_json::from_str::<Route>(&row.route) {
         Ok(route) => target_uri(desk.home(), &route.source, &route.guest),
         Err(_) => row.target_uri.clone(),
@@ -297,7 +297,7 @@ fn target(desk: &Desk, row: &MigrationRow) -> String {
 #[utoipa::path(get, path = "/plugins/kimchi/tasks/{id}", tag = "kimchi", params(("id" = String, Path, description = "Its number")),
     responses((status = 200, body = Task), (status = "default", body = KimchiError)))]
 pub(super) async fn one_task(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     id: Result<Number, Problem>,
 ) -> Result<Json<Task>, Unkind> {
     Ok(Json(task(&desk, id?.0).await?))
@@ -309,7 +309,7 @@ pub(super) async fn one_task(
     responses((status = 200, body = Object, description = "`cancelled`"), (status = 202, body = Object, description = "`in_doubt`: not known yet"),
         (status = 409, body = Object, description = "`too_late`, `refused` or `unresolved`"), (status = "default", body = KimchiError)))]
 pub(super) async fn end_task(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     id: Result<Number, Problem>,
 ) -> Result<Response, Unkind> {
     let Number(id) = id?;
@@ -332,7 +332,7 @@ pub(super) async fn end_task(
     Ok((cancels::status(answer), Json(document)).into_response())
 }
 
-async fn task(desk: &Desk, id: i64) -> Result<Task, Problem> {
+async fn task(desk: &AppState, id: i64) -> Result<Task, Problem> {
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
     Ok(task_of(target(desk, &row), read(desk, id).await?))
 }

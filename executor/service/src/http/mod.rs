@@ -7,15 +7,15 @@ mod extract;
 mod filters;
 mod guard;
 mod history;
+mod integer;
 mod kimchi;
 mod native;
 mod page;
 mod problem;
 mod reactions;
 mod rules;
+mod serialize;
 mod stream;
-mod whole;
-mod words;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -27,7 +27,7 @@ use utoipa::OpenApi;
 
 pub(super) use self::guard::{Peer, Rates};
 pub(super) use self::problem::Problem;
-use super::Desk;
+use super::AppState;
 
 /// The machine-readable description of every route.
 #[derive(OpenApi)]
@@ -69,7 +69,7 @@ use super::Desk;
 struct Description;
 
 /// The routes and the middleware of the service.
-pub(super) fn router(desk: Desk) -> Router {
+pub(super) fn router(desk: AppState) -> Router {
     Router::new()
         .route("/api/v1/openapi.json", get(description))
         .route("/api/v1/hosts", get(native::hosts))
@@ -107,7 +107,7 @@ async fn description() -> Json<utoipa::openapi::OpenApi> {
 
 /// Metrics in Prometheus' text form.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-async fn metrics(State(desk): State<Desk>) -> Response {
+async fn metrics(State(desk): State<AppState>) -> Response {
     let text = desk.supervisor.metrics.text(&desk.supervisor.present(), &desk.supervisor.health);
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
         .into_response()
@@ -115,7 +115,7 @@ async fn metrics(State(desk): State<Desk>) -> Response {
 
 /// Whether the service runs and its store answers.
 #[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem, content_type = "application/problem+json")))]
-async fn health(State(desk): State<Desk>) -> Result<&'static str, Problem> {
+async fn health(State(desk): State<AppState>) -> Result<&'static str, Problem> {
     desk.supervisor.store.last_event().await?;
     Ok("ok\n")
 }

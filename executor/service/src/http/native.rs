@@ -15,17 +15,17 @@ use super::documents::{
     migration,
 };
 use super::extract::{Body, GuestName, Number, check_name};
+use super::integer;
 use super::kimchi::target_uri;
 use super::problem::Problem;
 use super::reactions::{self, ReactionAnswer, ReactionRefused, ReactionWanted};
-use super::whole;
-use super::words::{value, word};
-use crate::Desk;
+use super::serialize::{value, word};
+use crate::AppState;
 use crate::access::Caller;
-use crate::finding::copies;
+use crate::guest_lookup::copies;
 use crate::store::Audit;
 use crate::supervisor::{Order, Supervisor};
-use crate::tunnel::Fresh;
+use crate::tunnel::NewTunnel;
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::inventory::GuestEntry;
 use whimbrel_drive::uri::without_password;
@@ -38,7 +38,7 @@ const MOST_KEY: usize = 255;
 /// The hosts of this service.
 #[utoipa::path(get, path = "/api/v1/hosts", tag = "hosts",
     responses((status = 200, body = HostList), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn hosts(State(desk): State<Desk>) -> Json<HostList> {
+pub(super) async fn hosts(State(desk): State<AppState>) -> Json<HostList> {
     let mut hosts = Vec::new();
     for (uri, found) in desk.inventories().await {
         let host = found.as_ref().ok().map(|found| &found.host);
@@ -60,7 +60,7 @@ pub(super) async fn hosts(State(desk): State<Desk>) -> Json<HostList> {
 /// The guests of every host that answers.
 #[utoipa::path(get, path = "/api/v1/guests", tag = "guests",
     responses((status = 200, body = GuestList), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn guests(State(desk): State<Desk>) -> Json<GuestList> {
+pub(super) async fn guests(State(desk): State<AppState>) -> Json<GuestList> {
     let (mut guests, mut unreachable) = (Vec::new(), Vec::new());
     for (uri, found) in desk.inventories().await {
         match found {
@@ -95,7 +95,7 @@ fn document(guest: GuestEntry, supervisor: &Supervisor) -> Guest {
         pattern = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$")),
     responses((status = 200, body = Guest), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn guest(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     GuestName(name): GuestName,
     query: Result<Query<OnHost>, QueryRejection>,
 ) -> Result<Json<Guest>, Problem> {
@@ -112,14 +112,14 @@ pub(super) async fn guest(
 #[utoipa::path(post, path = "/api/v1/preflight", tag = "migrations", request_body = Wanted,
     responses((status = 200, body = Preflight), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn preflight(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     Extension(caller): Extension<Caller>,
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Preflight>, Problem> {
     try_out(&desk, &caller, wanted).await.map(Json)
 }
 
-async fn try_out(desk: &Desk, caller: &Caller, wanted: Wanted) -> Result<Preflight, Problem> {
+async fn try_out(desk: &AppState, caller: &Caller, wanted: Wanted) -> Result<Preflight, Problem> {
     wanted.permit(caller)?;
     // The tunnel is closed when this request ends.
     let (spec, route, _tunnel) = parts(desk, wanted).await?;
@@ -133,17 +133,17 @@ async fn try_out(desk: &Desk, caller: &Caller, wanted: Wanted) -> Result<Preflig
 }
 
 /// The requested spec and route, with the tunnel that the password opened.
-async fn parts(desk: &Desk, mut wanted: Wanted) -> Result<(Spec, Route, Option<Fresh>), Problem> {
+async fn parts(desk: &AppState, mut wanted: Wanted) -> Result<(Spec, Route, Option<NewTunnel>), Problem> {
     check_name(&wanted.guest)?;
     let password = wanted.password.take().filter(|password| !password.is_empty());
     let destination = desk.destination(&wanted.destination, None, password.is_some())?;
     // The service connects to its own hosts only, and never to one that a request describes.
     let source = desk.source(wanted.source.as_deref())?;
-    let guest = desk.find_alone(&wanted.guest, source).await?;
+    let guest = desk.find_unique(&wanted.guest, source).await?;
     let (spec, mut route) = wanted.parts(&guest.host, destination.as_str())?;
-    let tunnel = desk.let_in(&guest.host, &destination, password).await?;
+    let tunnel = desk.open_tunnel(&guest.host, &destination, password).await?;
     route.uuid = Some(guest.uuid);
-    route.tunnel = tunnel.as_ref().and_then(Fresh::near_end);
+    route.tunnel = tunnel.as_ref().and_then(NewTunnel::near_end);
     Ok((spec, route, tunnel))
 }
 
@@ -153,7 +153,7 @@ async fn parts(desk: &Desk, mut wanted: Wanted) -> Result<(Spec, Route, Option<F
     responses((status = 202, body = Migration, description = "It was started, now or before with the same key"), (status = 200, body = Preflight, description = "A dry run"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn begin(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     Extension(caller): Extension<Caller>,
     query: Result<Query<DryRun>, QueryRejection>,
     headers: HeaderMap,
@@ -199,12 +199,12 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 #[utoipa::path(get, path = "/api/v1/migrations", tag = "migrations", params(Page),
     responses((status = 200, body = MigrationList), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn list(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     query: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<MigrationList>, Problem> {
     let Query(page) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let limit = page.limit.unwrap_or(50);
-    let most = i64::try_from(whole::MOST).unwrap_or(i64::MAX);
+    let most = i64::try_from(integer::MOST).unwrap_or(i64::MAX);
     if !(1..=200).contains(&limit) || !page.before.is_none_or(|before| (1..=most).contains(&before)) {
         return Err(Problem::bad_request(format!("`limit` is 1 to 200, and `before` 1 to {most}")));
     }
@@ -218,11 +218,14 @@ pub(super) async fn list(
 /// One migration, with its whole account.
 #[utoipa::path(get, path = "/api/v1/migrations/{id}", tag = "migrations", params(("id" = String, Path, description = "Its number")),
     responses((status = 200, body = Migration), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn show(State(desk): State<Desk>, Number(id): Number) -> Result<Json<Migration>, Problem> {
+pub(super) async fn show(
+    State(desk): State<AppState>,
+    Number(id): Number,
+) -> Result<Json<Migration>, Problem> {
     read(&desk, id).await.map(Json)
 }
 
-pub(super) async fn read(desk: &Desk, id: i64) -> Result<Migration, Problem> {
+pub(super) async fn read(desk: &AppState, id: i64) -> Result<Migration, Problem> {
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
     migration(&desk.supervisor, row, true).await
 }
@@ -231,7 +234,7 @@ pub(super) async fn read(desk: &Desk, id: i64) -> Result<Migration, Problem> {
 #[utoipa::path(post, path = "/api/v1/migrations/{id}/cancel", tag = "migrations", params(("id" = String, Path, description = "Its number")),
     responses((status = 200, body = CancelReply, description = "`cancelled`"), (status = 202, body = CancelReply, description = "`in_doubt`: not known yet; follow the events"),
         (status = 409, body = CancelRefused, content_type = "application/problem+json", description = "`too_late`, `refused` or `unresolved`: not cancelled, or not known to be"), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn cancel(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
+pub(super) async fn cancel(State(desk): State<AppState>, Number(id): Number) -> Result<Response, Problem> {
     let (answer, reply) = cancels::cancel(&desk, id).await?;
     Ok(cancels::respond(answer, reply))
 }
@@ -241,7 +244,7 @@ pub(super) async fn cancel(State(desk): State<Desk>, Number(id): Number) -> Resu
 #[utoipa::path(post, path = "/api/v1/migrations/{id}/resolve", tag = "migrations", params(("id" = String, Path, description = "Its number")),
     responses((status = 202, body = Migration, description = "It is being resolved"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn resolve(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
+pub(super) async fn resolve(State(desk): State<AppState>, Number(id): Number) -> Result<Response, Problem> {
     let row = desk.supervisor.store.migration(id).await?.ok_or_else(Problem::no_migration)?;
     desk.supervisor.resolve(row).await?;
     Ok((StatusCode::ACCEPTED, Json(read(&desk, id).await?)).into_response())
@@ -254,7 +257,7 @@ pub(super) async fn resolve(State(desk): State<Desk>, Number(id): Number) -> Res
         (status = 409, body = ReactionRefused, description = "It was not made", content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn react(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     Number(id): Number,
     Body(ReactionWanted(wish)): Body<ReactionWanted>,
 ) -> Result<Response, Problem> {
@@ -275,7 +278,7 @@ pub(super) async fn react(
 /// How a migration ended.
 #[utoipa::path(get, path = "/api/v1/migrations/{id}/outcome", tag = "migrations", params(("id" = String, Path, description = "Its number")),
     responses((status = 200, body = Object), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn outcome(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
+pub(super) async fn outcome(State(desk): State<AppState>, Number(id): Number) -> Result<Response, Problem> {
     match read(&desk, id).await?.outcome {
         Some(outcome) => Ok(Json(outcome).into_response()),
         None => Err(Problem::new(
@@ -291,7 +294,7 @@ pub(super) async fn outcome(State(desk): State<Desk>, Number(id): Number) -> Res
 /// A migration's journal, as `whimbrel replay` reads it.
 #[utoipa::path(get, path = "/api/v1/migrations/{id}/journal", tag = "migrations", params(("id" = String, Path, description = "Its number")),
     responses((status = 200, body = String, content_type = "application/x-ndjson"), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Result<Response, Problem> {
+pub(super) async fn journal(State(desk): State<AppState>, Number(id): Number) -> Result<Response, Problem> {
     let store = &desk.supervisor.store;
     let row = store.migration(id).await?.ok_or_else(Problem::no_migration)?;
     let mut spec: Spec =
@@ -315,7 +318,7 @@ pub(super) async fn journal(State(desk): State<Desk>, Number(id): Number) -> Res
 /// The audit record of requests, newest first. For administrators.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "service",
     responses((status = 200, body = Vec<Audit>), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn audit(State(desk): State<Desk>) -> Result<Json<Vec<Audit>>, Problem> {
+pub(super) async fn audit(State(desk): State<AppState>) -> Result<Json<Vec<Audit>>, Problem> {
     // Entries are written with delay: wait for the pending ones, so that a reader sees every earlier request. The wait has a
     // bound, because a store that hangs must not block the answer; entries that are still pending are missing then.
     desk.supervisor.settle(LAST_ENTRIES).await;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use whimbrel_core::PhaseName;
 
 use super::problem::Problem;
-use super::words::word;
-use crate::account::owner;
+use super::serialize::word;
+use crate::projection::owner;
 use whimbrel_drive::wording::phases::description;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";

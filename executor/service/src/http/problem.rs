@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::words::word;
+use super::serialize::word;
 use crate::access::Role;
 use crate::destinations::NotThere;
 use crate::store::StoreError;

@@ -11,9 +11,9 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use whimbrel_core::{ReactionResult, Wish};
 
+use super::integer;
 use super::problem::Problem;
-use super::whole;
-use super::words::word;
+use super::serialize::word;
 
 /// A requested adjustment: a document with exactly one of the known names.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -33,14 +33,14 @@ struct Fields {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DowntimeLimit {
-    #[serde(deserialize_with = "whole::required")]
+    #[serde(deserialize_with = "integer::required")]
     ms: u64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BandwidthLimit {
-    #[serde(deserialize_with = "whole::required")]
+    #[serde(deserialize_with = "integer::required")]
     bytes_per_second: u64,
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use whimbrel_plugins::RuleSet;
 
 use super::problem::Problem;
-use crate::Desk;
+use crate::AppState;
 
 /// The set of rules that the next migration starts with.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,7 +44,7 @@ pub(super) struct Reloaded {
 /// The rules that validate the next migration.
 #[utoipa::path(get, path = "/api/v1/rules", tag = "rules",
     responses((status = 200, body = Rules), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn show(State(desk): State<Desk>) -> Json<Rules> {
+pub(super) async fn show(State(desk): State<AppState>) -> Json<Rules> {
     Json(document(&desk.rules.get()))
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn show(State(desk): State<Desk>) -> Json<Rules> {
 /// with in either case. For administrators.
 #[utoipa::path(post, path = "/api/v1/rules/reload", tag = "rules",
     responses((status = 200, body = Reloaded), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn reload(State(desk): State<Desk>) -> Result<Json<Reloaded>, Problem> {
+pub(super) async fn reload(State(desk): State<AppState>) -> Result<Json<Reloaded>, Problem> {
     let rules = desk.rules.clone();
     let loaded = tokio::task::spawn_blocking(move || rules.reload()).await;
     let changed = loaded.map_err(|error| Problem::internal(error.to_string()))?.map_err(|reason| {

@@ -15,8 +15,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::extract::Number;
 use super::problem::Problem;
-use crate::Desk;
-use crate::hub::EventRow;
+use crate::AppState;
+use crate::broadcast::EventRow;
 use crate::store::Store;
 
 /// Read from the store at a time.
@@ -31,7 +31,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
     responses((status = 200, body = String, content_type = "text/event-stream"), (status = 204, description = "It has ended, and every event was seen"),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn of_one(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     Number(id): Number,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -55,7 +55,7 @@ pub(super) async fn of_one(
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen")),
     responses((status = 200, body = String, content_type = "text/event-stream"), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn of_all(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn of_all(State(desk): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
     let live = desk.supervisor.hub.listen(None);
     let place = match last_seen(&desk, &headers).await? {
         Some(place) => place,
@@ -64,7 +64,7 @@ pub(super) async fn of_all(State(desk): State<Desk>, headers: HeaderMap) -> Resu
     Ok(respond(&desk, None, place, Some(live)))
 }
 
-async fn last_seen(desk: &Desk, headers: &HeaderMap) -> Result<Option<(i64, i64)>, Problem> {
+async fn last_seen(desk: &AppState, headers: &HeaderMap) -> Result<Option<(i64, i64)>, Problem> {
     let Some(id) = headers.get("last-event-id") else { return Ok(None) };
     let seen = place(id.to_str().unwrap_or_default())?;
     known(desk, seen).await.map(Some)
@@ -84,7 +84,7 @@ pub(super) fn place(id: &str) -> Result<(i64, i64), Problem> {
 
 /// Refuses the id of an event that is not in the store: a client that came from another store would wait for events that
 /// never come. `0.0` is before every event.
-pub(super) async fn known(desk: &Desk, seen: (i64, i64)) -> Result<(i64, i64), Problem> {
+pub(super) async fn known(desk: &AppState, seen: (i64, i64)) -> Result<(i64, i64), Problem> {
     if seen == (0, 0) || desk.supervisor.store.has_event(seen).await? {
         return Ok(seen);
     }
@@ -97,7 +97,7 @@ pub(super) async fn known(desk: &Desk, seen: (i64, i64)) -> Result<(i64, i64), P
 }
 
 fn respond(
-    desk: &Desk,
+    desk: &AppState,
     migration: Option<i64>,
     place: (i64, i64),
     live: Option<Receiver<Arc<EventRow>>>,

@@ -30,7 +30,7 @@ use self::lock::Lock;
 use self::queue::Bounds;
 pub(super) use self::write::{Append, Audit, Begun, Trouble, Write};
 pub(super) use self::writer::Writer;
-use super::hub::EventRow;
+use super::broadcast::EventRow;
 use whimbrel_drive::private;
 
 /// Connections that read, each on a thread of its own.

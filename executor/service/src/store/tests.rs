@@ -14,7 +14,7 @@ use super::queue::Bounds;
 use super::write::{Append, Audit, Begun, Trouble, Write};
 use super::writer::Writer;
 use super::{Health, Store};
-use crate::hub::Hub;
+use crate::broadcast::Hub;
 
 /// A store in a folder of its own, which goes with it.
 struct Folder(PathBuf);

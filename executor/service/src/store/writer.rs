@@ -15,7 +15,7 @@ use super::database::{Commit, Database, Failed, Greatest, Numbered};
 use super::health::Health;
 use super::queue::{Bounds, Queue};
 use super::write::Write;
-use crate::hub::{EventRow, Hub};
+use crate::broadcast::{EventRow, Hub};
 
 /// A commit that takes longer hangs: nothing is begun then until it has returned.
 const HANGS: Duration = Duration::from_secs(3);

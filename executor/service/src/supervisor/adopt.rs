@@ -11,8 +11,8 @@ use std::time::Duration;
 use whimbrel_core::journal::{self, JournalError};
 use whimbrel_core::{Instant, Outcome, Output, Spec};
 
-use super::super::account::Account;
 use super::super::clock::now_ms;
+use super::super::projection::Account;
 use super::super::store::{MigrationRow, StoreError};
 use super::{Course, Supervisor, same_guest};
 use whimbrel_drive::Resumption;
@@ -51,7 +51,7 @@ impl Supervisor {
                 continue;
             }
             let records = self.store.records(row.id).await?;
-            match go_through(&row, &records) {
+            match replay(&row, &records) {
                 Ok(Left { course, route, account }) => {
                     self.drive(row.id, course, route, row.began_at_ms, account);
                 }
@@ -79,7 +79,7 @@ fn superseded(row: &MigrationRow, later: &[(i64, String)]) -> Option<i64> {
 }
 
 /// Where the migration stands; or why it cannot be driven on, and its outcome if it had ended.
-fn go_through(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (String, Option<Box<Outcome>>)> {
+fn replay(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (String, Option<Box<Outcome>>)> {
     let (route, text) = written(row, records).map_err(|reason| (reason, None))?;
     let mut account = Account::default();
     let resumed = whimbrel_drive::resume(&text, since_begin(row), |_, _, outputs| {

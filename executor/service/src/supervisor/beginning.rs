@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use whimbrel_core::Spec;
 
-use super::super::account::Account;
 use super::super::clock::now_ms;
+use super::super::projection::Account;
 use super::super::store::{Begun, StoreError, Write};
-use super::super::tunnel::Fresh;
+use super::super::tunnel::NewTunnel;
 use super::Supervisor;
 use whimbrel_drive::Course;
 use whimbrel_drive::hosts::{HostsError, Route};
@@ -29,7 +29,7 @@ pub(crate) struct Order {
     pub(crate) target_uri: String,
     pub(crate) idempotency_key: Option<String>,
     /// The tunnel that the route goes through. It ends with the order, unless a migration takes it over.
-    pub(crate) tunnel: Option<Fresh>,
+    pub(crate) tunnel: Option<NewTunnel>,
 }
 
 /// Why a migration was not begun.

@@ -47,8 +47,8 @@ mod tests {
     use whimbrel_core::{Command, CommandId, Facts, Verdict};
     use whimbrel_plugins::RuleSet;
 
-    use crate::account::Account;
-    use crate::hub::Hub;
+    use crate::broadcast::Hub;
+    use crate::projection::Account;
     use crate::rules::Rules;
     use crate::store::{Begun, MigrationRow, Store, Write};
     use crate::supervisor::{Kept, Running, Supervisor};

@@ -25,13 +25,13 @@ use whimbrel_facts::Facts;
 use whimbrel_plugins::Judgement;
 
 pub(super) use self::beginning::{Order, Refused};
-use super::account::Account;
+use super::broadcast::Hub;
 use super::clock::now_ms;
-use super::hub::Hub;
-use super::keeper::Keeper;
 use super::metrics::{Metrics, Present};
+use super::projection::Account;
 use super::rules::Rules;
 use super::store::{Health, Store, Trouble, Write};
+use super::store_journal::StoreJournal;
 use super::tunnel::{Login, Tunnels};
 use whimbrel_drive::acks::{Ack, Acks};
 use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
@@ -239,7 +239,7 @@ impl Supervisor {
             account: Arc::clone(&account),
         };
         self.change_running(|all| drop(all.insert(id, running)));
-        let keeper = Keeper {
+        let keeper = StoreJournal {
             migration: id,
             writes: self.writes.clone(),
             account,

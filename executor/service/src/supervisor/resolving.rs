@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::super::account::Account;
+use super::super::projection::Account;
 use super::super::store::{MigrationRow, Write};
 use super::Supervisor;
 use super::adopt::{since_begin, written};

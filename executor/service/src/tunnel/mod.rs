@@ -5,8 +5,8 @@
 //! service as the migration does: this service, or the next, and the source's daemon use it until the end. Host keys
 //! are checked by `ssh` against known ones, and an unknown one is refused; nothing here may ever weaken that.
 
+mod askpass;
 mod login;
-mod question;
 mod ssh;
 mod watch;
 
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 
+pub use self::askpass::{SOCKET_VARIABLE, answer};
 pub(super) use self::login::{Login, is_plain};
-pub use self::question::{SOCKET_VARIABLE, answer};
 use super::access::hexadecimal;
 use super::secret::Password;
 
@@ -66,7 +66,7 @@ pub(super) struct Tunnels {
 
 /// A tunnel that is not used yet: it ends when it is dropped, unless it is kept.
 #[derive(Debug)]
-pub(super) struct Fresh {
+pub(super) struct NewTunnel {
     tunnels: Tunnels,
     near_end: Option<PathBuf>,
 }
@@ -87,7 +87,7 @@ impl Tunnels {
     }
 
     /// Opens a tunnel: with the password, or else with keys. Blocks for some seconds.
-    pub(super) fn open(&self, login: &Login, password: Option<Password>) -> Result<Fresh, TunnelError> {
+    pub(super) fn open(&self, login: &Login, password: Option<Password>) -> Result<NewTunnel, TunnelError> {
         let mut name = [0; 4];
         let no_chance = |_| io::Error::other("the system gives no random numbers");
         SystemRandom::new().fill(&mut name).map_err(no_chance)?;
@@ -95,7 +95,7 @@ impl Tunnels {
         DirBuilder::new().recursive(true).mode(0o700).create(&place)?;
         let near_end = place.join(NEAR_END);
         // From here on whatever was made goes with it.
-        let fresh = Fresh { tunnels: self.clone(), near_end: Some(near_end.clone()) };
+        let fresh = NewTunnel { tunnels: self.clone(), near_end: Some(near_end.clone()) };
         self.lead(login, password, &place, &near_end)?;
         tracing::info!(host = login.host(), "a tunnel is open");
         Ok(fresh)
@@ -148,7 +148,7 @@ impl Tunnels {
     }
 }
 
-impl Fresh {
+impl NewTunnel {
     /// The near end, as a path.
     pub(super) fn near_end(&self) -> Option<String> {
         self.near_end.as_ref().map(|path| path.display().to_string())
@@ -160,7 +160,7 @@ impl Fresh {
     }
 }
 
-impl Drop for Fresh {
+impl Drop for NewTunnel {
     fn drop(&mut self) {
         if let Some(near_end) = &self.near_end {
             self.tunnels.close(near_end);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::question::{Answerer, SOCKET_VARIABLE};
+use super::askpass::{Askpass, SOCKET_VARIABLE};
 use super::{CONTROL, Login, QUESTION, TunnelError};
 use crate::secret::Password;
 
@@ -51,7 +51,7 @@ pub(super) fn connect(
 ) -> Result<(), TunnelError> {
     let with_password = password.is_some();
     let entry = if with_password { &WITH_PASSWORD[..] } else { &WITH_KEYS[..] };
-    let mut answerer = password.map(|password| Answerer::new(&place.join(QUESTION), password)).transpose()?;
+    let mut answerer = password.map(|password| Askpass::new(&place.join(QUESTION), password)).transpose()?;
     let said = place.join(SAID);
     let mut command = ssh(place);
     command.args(["-M", "-N", "-f", "-x", "-T"]);

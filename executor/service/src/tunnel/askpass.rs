@@ -24,12 +24,12 @@ pub fn answer(socket: &OsStr) -> io::Result<()> {
 }
 
 /// Waits for the question, and answers it once.
-pub(super) struct Answerer {
+pub(super) struct Askpass {
     listener: UnixListener,
     password: Option<Password>,
 }
 
-impl Answerer {
+impl Askpass {
     pub(super) fn new(socket: &Path, password: Password) -> io::Result<Self> {
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;

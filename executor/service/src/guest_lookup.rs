@@ -9,7 +9,7 @@ use whimbrel_drive::inventory::GuestEntry;
 
 /// The result for a name, among the guests that have it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meant {
+pub(super) enum Resolved {
     Nobody,
     /// One guest, where it is in memory, or else where it is only defined.
     One(GuestEntry),
@@ -20,7 +20,7 @@ pub(super) enum Meant {
 }
 
 /// Decides it. `found` has the guests of every host that answers, in the hosts' order.
-pub(super) fn meant(found: Vec<GuestEntry>) -> Meant {
+pub(super) fn resolve(found: Vec<GuestEntry>) -> Resolved {
     let mut guests: Vec<GuestEntry> = Vec::new();
     for copy in &found {
         match guests.iter_mut().find(|known| known.uuid == copy.uuid) {
@@ -30,13 +30,13 @@ pub(super) fn meant(found: Vec<GuestEntry>) -> Meant {
         }
     }
     match guests.pop() {
-        None => Meant::Nobody,
+        None => Resolved::Nobody,
         Some(guest) if guests.is_empty() => {
             let running = copies(&found, &guest.uuid);
-            if running.len() > 1 { Meant::Twice(running) } else { Meant::One(guest) }
+            if running.len() > 1 { Resolved::Twice(running) } else { Resolved::One(guest) }
         }
         // The ambiguity is reported before copies that run twice.
-        Some(_) => Meant::Several(found),
+        Some(_) => Resolved::Several(found),
     }
 }
 
@@ -59,7 +59,7 @@ fn rank(run: GuestRun) -> u8 {
 mod tests {
     use whimbrel_core::GuestRun::{self, NotRunning, Paused, Running};
 
-    use super::{GuestEntry, Meant, meant};
+    use super::{GuestEntry, Resolved, resolve};
 
     fn guest(uuid: &str, host: &str, run: GuestRun) -> GuestEntry {
         let (name, uuid, host) = ("web".to_owned(), uuid.to_owned(), host.to_owned());
@@ -71,17 +71,17 @@ mod tests {
         let (off, waits, runs) =
             (guest("1", "a", NotRunning), guest("1", "b", Paused), guest("1", "c", Running));
         let other = guest("2", "b", NotRunning);
-        assert_eq!(meant(Vec::new()), Meant::Nobody);
-        assert_eq!(meant(vec![off.clone(), waits.clone()]), Meant::One(waits.clone()));
-        assert_eq!(meant(vec![off.clone(), runs.clone(), waits]), Meant::One(runs.clone()));
+        assert_eq!(resolve(Vec::new()), Resolved::Nobody);
+        assert_eq!(resolve(vec![off.clone(), waits.clone()]), Resolved::One(waits.clone()));
+        assert_eq!(resolve(vec![off.clone(), runs.clone(), waits]), Resolved::One(runs.clone()));
         let two = vec![runs.clone(), other.clone()];
-        assert_eq!(meant(two.clone()), Meant::Several(two));
+        assert_eq!(resolve(two.clone()), Resolved::Several(two));
         let again = guest("1", "d", Running);
         assert_eq!(
-            meant(vec![runs.clone(), off.clone(), again.clone()]),
-            Meant::Twice(vec![runs.clone(), again.clone()])
+            resolve(vec![runs.clone(), off.clone(), again.clone()]),
+            Resolved::Twice(vec![runs.clone(), again.clone()])
         );
         let all = vec![runs, off, again, other];
-        assert_eq!(meant(all.clone()), Meant::Several(all));
+        assert_eq!(resolve(all.clone()), Resolved::Several(all));
     }
 }

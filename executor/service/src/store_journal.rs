@@ -14,16 +14,16 @@ use tracing::Span;
 use whimbrel_core::journal::{Record, record_line};
 use whimbrel_core::{Command, CommandId, Event, Input, Observation, Output, Spec, View};
 
-use super::account::Account;
 use super::clock::now_ms;
 use super::metrics::Metrics;
+use super::projection::Account;
 use super::store::{Append, Write};
 use whimbrel_drive::acks::{Acks, COMMIT_WAIT};
 use whimbrel_drive::{Keep, KeepError};
 
 /// Keeps one migration's records, and its account up to date.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct StoreJournal {
     pub(super) migration: i64,
     pub(super) writes: UnboundedSender<Write>,
     pub(super) account: Arc<Mutex<Account>>,
@@ -33,7 +33,7 @@ pub(super) struct Keeper {
     pub(super) acks: Acks<String>,
 }
 
-impl Keep for Keeper {
+impl Keep for StoreJournal {
     /// The request is in the store before the migration is driven.
     fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
         Ok(())
@@ -116,9 +116,9 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
     use whimbrel_core::Whereabouts;
 
-    use super::super::account::Account;
+    use super::super::projection::Account;
     use super::super::store::Write;
-    use super::Keeper;
+    use super::StoreJournal;
     use whimbrel_drive::acks::Acks;
     use whimbrel_drive::{Course, Judge, drive};
     use whimbrel_simulated::fixtures::{assigned, quiet};
@@ -127,7 +127,7 @@ mod tests {
     fn a_store_that_hangs_does_not_keep_a_migration_from_its_end() {
         let (writes, mut hung) = unbounded_channel();
         let account: Arc<Mutex<Account>> = Arc::default();
-        let keeper = Keeper {
+        let keeper = StoreJournal {
             migration: 1,
             writes,
             account: Arc::clone(&account),

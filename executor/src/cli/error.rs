@@ -12,10 +12,12 @@ use whimbrel_sim::fleet::FleetError;
 use whimbrel_verify::fidelity::RecordingError;
 
 use super::Exit;
+#[cfg(not(feature = "service"))]
+use super::not_built::Feature;
+#[cfg(feature = "service")]
+use super::operator::OperatorError;
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
-use whimbrel_service::access::TokenError;
-use whimbrel_service::{ServiceError, StoreError};
 
 /// A command that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -114,9 +116,19 @@ pub enum CliError {
     /// A code that no rule has.
     #[error("there is no rule `{0}`")]
     NoRule(String),
-    /// A pack that does not build.
-    #[error("the pack cannot be built")]
-    Build(#[source] whimbrel_plugins::build::BuildError),
+    /// A verb that this build does not have.
+    #[cfg(not(feature = "service"))]
+    #[error("this build has no `{verb}`: it was compiled without the feature `{feature}`")]
+    NotBuilt {
+        /// The verb.
+        verb: &'static str,
+        /// The feature that enables it.
+        feature: Feature,
+    },
+    /// An error of the verbs that the feature `service` enables.
+    #[cfg(feature = "service")]
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     /// A host that cannot be asked.
     #[error(transparent)]
     Hosts(#[from] HostsError),
@@ -131,9 +143,6 @@ pub enum CliError {
         /// Why.
         source: io::Error,
     },
-    /// The service could not be started, or ended early.
-    #[error(transparent)]
-    Service(#[from] ServiceError),
     /// A service does not answer.
     #[error("the service does not answer: {0}")]
     Unanswered(String),
@@ -151,9 +160,6 @@ pub enum CliError {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
-    /// A token could not be made.
-    #[error(transparent)]
-    Token(#[from] TokenError),
     /// The migration could not be driven on.
     #[error("the migration is no longer followed")]
     Drive(#[from] DriveError),
@@ -170,6 +176,10 @@ impl CliError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
+            #[cfg(feature = "service")]
+            Self::Operator(error) => error.exit(),
+            #[cfg(not(feature = "service"))]
+            Self::NotBuilt { .. } => Exit::BadInput,
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Scenario { .. }
@@ -183,7 +193,6 @@ impl CliError {
             | Self::Facts { .. }
             | Self::Rules(_)
             | Self::NoRule(_)
-            | Self::Build(_)
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
             | Self::Hosts(
@@ -195,17 +204,6 @@ impl CliError {
             )
             | Self::JournalFile(_)
             | Self::Reaction(_)
-            | Self::Service(
-                ServiceError::Unprotected(_)
-                | ServiceError::Open(_)
-                | ServiceError::NoHost
-                | ServiceError::Transport(_)
-                | ServiceError::Hosts(_)
-                | ServiceError::Uri(_)
-                | ServiceError::Tokens { .. }
-                | ServiceError::Tls(_)
-                | ServiceError::Store { source: StoreError::Driven, .. },
-            )
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
             Self::Drive(
@@ -220,8 +218,6 @@ impl CliError {
             | Self::Fleet(FleetError::Misuse(_) | FleetError::Network(_))
             | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
             | Self::World(_)
-            | Self::Service(_)
-            | Self::Token(_)
             | Self::Unanswered(_)
             | Self::Refused { .. }
             | Self::Output(_)
@@ -255,23 +251,16 @@ impl CliError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Hosts(error) | Self::Service(ServiceError::Hosts(error)) => hint_on(error),
+            Self::Hosts(error) => hint_on(error),
+            #[cfg(feature = "service")]
+            Self::Operator(error) => error.hint(),
+            #[cfg(not(feature = "service"))]
+            Self::NotBuilt { feature, .. } => Some(feature.command()),
             Self::NotInDoubt(_) => Some(
                 "`whimbrel replay` shows how it ended; one that has not ended is continued by `whimbrel adopt`",
             ),
             Self::JournalFile(JournalFileError::Kept(_)) => Some(
                 "the migration is being driven: end that process first, by Ctrl-C twice, which leaves it",
-            ),
-            Self::Service(ServiceError::Unprotected(_)) => Some(
-                "give --certificate, --key and --tokens, or listen at 127.0.0.1 and let ssh forward the port",
-            ),
-            Self::Service(ServiceError::Open(_)) => Some(
-                "give --tokens FILE (`whimbrel token` makes one), listen at --listen unix:PATH, which is for root and this user, \
-                 or accept it with --no-auth",
-            ),
-            Self::Service(ServiceError::Store { source: StoreError::Driven, .. }) => Some(
-                "a service works with this store already: talk to that one, stop it first (its migrations go on, and are \
-                 adopted), or name another file with --store",
             ),
             Self::Drive(
                 DriveError::Misuse(_) | DriveError::Rules(_) | DriveError::JudgedTwice | DriveError::PortGone,
@@ -279,16 +268,11 @@ impl CliError {
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
             Self::NoRule(_) => Some("`whimbrel rule list` names them all"),
-            Self::Build(whimbrel_plugins::build::BuildError::NoCompiler) => Some(
-                "`rustup target add wasm32-unknown-unknown` brings what is missing; on Debian `apt-get install rustc-web \
-                 rust-web-src` does",
-            ),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
-            | Self::Build(_)
             | Self::JournalFile(_)
             | Self::Scenario { .. }
             | Self::Spec(_)
@@ -301,8 +285,6 @@ impl CliError {
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::World(_)
-            | Self::Service(_)
-            | Self::Token(_)
             | Self::Unanswered(_)
             | Self::Refused { .. }
             | Self::Reaction(_)
@@ -313,7 +295,7 @@ impl CliError {
     }
 }
 
-fn hint_on(error: &HostsError) -> Option<&'static str> {
+pub(super) fn hint_on(error: &HostsError) -> Option<&'static str> {
     match error {
         HostsError::Uri(_) => Some(
             "write it as qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",

@@ -8,19 +8,8 @@ use whimbrel_sim::world::World as SimulatedWorld;
 
 use super::args::{Simulated, World};
 use super::{CliError, Exit};
-use crate::drivers;
-use whimbrel_drive::hosts::{Hosts, HostsError};
-use whimbrel_simulated::{SCHEME, SimulatedHosts, built_in_world, scenario_world};
-
-/// The drivers that these URIs need.
-pub(super) fn hosts<'a>(
-    arguments: &Simulated,
-    uris: impl IntoIterator<Item = &'a String>,
-) -> Result<Hosts, CliError> {
-    let needs_world = uris.into_iter().any(|uri| uri.starts_with(SCHEME));
-    let world = if needs_world { Some(connect(arguments)?) } else { None };
-    Ok(drivers::hosts(world))
-}
+use whimbrel_drive::hosts::HostsError;
+use whimbrel_simulated::{SimulatedHosts, built_in_world, scenario_world};
 
 /// The world of these arguments: another process's, or one of our own.
 pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError> {

@@ -132,7 +132,7 @@ impl RuleSet {
     /// own, [`INCOMPLETE`]. It fails unless the operator's policy gives it another severity or waives it.
     #[must_use]
     pub fn judge_without(&self, known: &whimbrel_core::Facts, why: &str, today: &str) -> Judgement {
-        let mut judgement = self.judge(&crate::thin::facts(known), today);
+        let mut judgement = self.judge(&whimbrel_rules::native::facts(known), today);
         let mut finding = Finding {
             code: INCOMPLETE.to_owned(),
             verdict: Verdict::Fail,

@@ -1,7 +1,5 @@
 //! The packs inside the program, so that rules work with no file at hand.
 
-use whimbrel_facts::{Activation, Facts, Finding};
-
 use crate::host::{Allocation, Cache, Host, HostError, Limits, Pack};
 
 /// A component that was built from `plugins/packs` and committed; `cargo xtask rules` builds it anew and compares.
@@ -58,15 +56,4 @@ pub fn load(limits: Limits, allocation: Allocation, cache: Option<Cache>) -> Res
             })
             .collect()
     })
-}
-
-/// Asks every shipped rule, linked natively and with its defaults.
-#[must_use]
-pub fn ask_natively(facts: &Facts) -> Vec<Finding> {
-    let ask = |pack: &Shipped| {
-        let activate =
-            |rule: &whimbrel_rules::Rule| Activation { code: rule.code.into(), settings: String::new() };
-        pack.native.check(facts, &pack.native.rules().map(activate).collect::<Vec<_>>())
-    };
-    SHIPPED.iter().flat_map(ask).collect()
 }

@@ -9,6 +9,10 @@
 extern crate alloc;
 
 mod case;
+#[cfg(feature = "native")]
+mod core_facts;
+#[cfg(feature = "native")]
+pub mod native;
 mod pack;
 mod packs;
 mod report;

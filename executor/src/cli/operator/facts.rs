@@ -15,7 +15,7 @@ use super::{CliError, Exit};
 
 /// Where the facts come from.
 #[derive(Debug, Subcommand)]
-pub(super) enum FactsVerb {
+pub(in crate::cli) enum FactsVerb {
     /// From libvirt's XML in files. What the files do not say stays unknown.
     FromXml(Box<FromXml>),
     /// From the journal of a migration: what the rules looked at before it began.

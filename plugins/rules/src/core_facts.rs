@@ -1,5 +1,8 @@
 //! The facts that the core carries, as facts for rules. What the core does not know stays unknown.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+
 use whimbrel_core as core;
 use whimbrel_facts::{Domain, Facts, Host, Namesake, Request, RunState, StorageCopy};
 

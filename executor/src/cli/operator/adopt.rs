@@ -13,7 +13,7 @@ use whimbrel_core::{Instant, Spec};
 use super::args::Adopt;
 use super::migrate::{Driving, exit_of, follow};
 use super::rule::load_set;
-use super::{CliError, Exit, say, simulated};
+use super::{CliError, Exit, hosts, say};
 use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::owner::{Owner, unix_ms};
@@ -76,7 +76,7 @@ impl Left {
     fn follow(self, course: Course, arguments: &Adopt) -> Result<Exit, CliError> {
         let Self { journal, spec, circumstances, .. } = self;
         let route = route(&spec, &circumstances);
-        let hosts = simulated::hosts(&arguments.simulated, [&route.source, &route.destination])?;
+        let hosts = hosts::for_uris(&arguments.simulated, [&route.source, &route.destination])?;
         hosts.check(&route.destination, Origin::Operator)?;
         hosts.check(&route.source, Origin::Operator)?;
         let set = Arc::new(load_set(&arguments.rules)?);

@@ -10,7 +10,7 @@ use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict}
 
 use super::args::Migrate;
 use super::rule::load_set;
-use super::{CliError, Exit, interrupt, say, simulated, state_folder, stdout_is_terminal};
+use super::{CliError, Exit, hosts, interrupt, say, state_folder, stdout_is_terminal};
 use crate::watch::{self, Format, Origin, picture};
 use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
 use whimbrel_drive::owner::{Owner, unix_ms};
@@ -23,7 +23,7 @@ use whimbrel_preflight::{Opinion, Preflight};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let asked = &arguments.asked;
-    let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
+    let hosts = hosts::for_uris(&asked.simulated, [&asked.source, &asked.dest])?;
     // The destination was typed; the source may be the usual one, whose driver is a later worry.
     hosts.check(&asked.dest, uri::Origin::Operator)?;
     hosts.check(&asked.source, uri::Origin::Operator)?;

@@ -6,11 +6,11 @@ use whimbrel_facts::Facts;
 use super::asked::Asked;
 use super::rule::args::Form;
 use super::rule::{load_set, show};
-use super::{CliError, Exit, simulated};
+use super::{CliError, Exit, hosts};
 use whimbrel_drive::today;
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(in crate::cli) struct Check {
     #[command(flatten)]
     asked: Asked,
     /// How results are written.
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
 
 /// The facts that rules judge, from both hosts.
 pub(super) fn collect(asked: &Asked) -> Result<Facts, CliError> {
-    let hosts = simulated::hosts(&asked.simulated, [&asked.source, &asked.dest])?;
+    let hosts = hosts::for_uris(&asked.simulated, [&asked.source, &asked.dest])?;
     let route = asked.route(asked.destination_xml()?);
     Ok(whimbrel_preflight::facts(&hosts, &asked.spec(), &route, !asked.no_probe)?)
 }

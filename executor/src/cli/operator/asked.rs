@@ -10,14 +10,15 @@ use whimbrel_core::{Spec, Ways};
 use whimbrel_drive::route::check_definition;
 
 use super::CliError;
-use super::args::{AtTimeoutName, Simulated};
+use super::args::AtTimeoutName;
 use super::rule::args::Set;
+use crate::cli::args::Simulated;
 use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option that is given or not")]
-pub(super) struct Asked {
+pub(in crate::cli) struct Asked {
     /// The guest's name.
     pub(super) domain: String,
     /// URI of the destination, for example qemu+ssh://beta/system; the source's daemon must reach it too. sim://beta is a

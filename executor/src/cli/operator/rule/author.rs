@@ -8,8 +8,9 @@ use whimbrel_plugins::host;
 
 use super::args::Build;
 use super::{CliError, Exit, print, write};
+use crate::cli::OperatorError;
 
-const CONTRACT: &str = include_str!("../../../../plugins/wit/rules.wit");
+const CONTRACT: &str = include_str!("../../../../../plugins/wit/rules.wit");
 /// The files of a new rule; `PACK` stands for its name.
 const FILES: [(&str, &str); 6] = [
     ("Cargo.toml", include_str!("template/Cargo.toml.in")),
@@ -50,8 +51,8 @@ pub(super) fn new(name: &str) -> Result<Exit, CliError> {
 
 pub(super) fn build(arguments: &Build) -> Result<Exit, CliError> {
     let folder = &arguments.folder;
-    let component =
-        build::build(folder, &arguments.features, shared_target().as_deref()).map_err(CliError::Build)?;
+    let component = build::build(folder, &arguments.features, shared_target().as_deref())
+        .map_err(OperatorError::Build)?;
     let out: PathBuf = arguments.out.clone().unwrap_or_else(|| folder.join("pack.wasm"));
     // What cannot be loaded is said now, not when it is wanted.
     host::inspect(&component, usize::MAX)

@@ -11,8 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::{Serve, Token};
 use super::rule::load_set;
-use super::{CliError, Exit, say, simulated};
-use crate::drivers;
+use super::{CliError, Exit, OperatorError, hosts, say, simulated};
 use whimbrel_drive::private;
 use whimbrel_service::Config;
 use whimbrel_service::access::Tokens;
@@ -31,7 +30,7 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
         hosts: arguments.host.clone(),
         allow_destinations: arguments.allow_destination.clone(),
         transport: arguments.transport.clone(),
-        drivers: drivers::hosts(world),
+        drivers: hosts::registered(world),
         rules: Box::new(move || load_set(&rules).map_err(|error| error.with_causes())),
         tokens: arguments.tokens.clone(),
         tls: arguments.certificate.clone().zip(arguments.key.clone()),
@@ -48,7 +47,8 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
     }
     let drained = whimbrel_service::run(config, |places, adopted| {
         say(&format!("listening at {}; {adopted} migrations adopted", places.join(" and ")));
-    })?;
+    })
+    .map_err(OperatorError::Service)?;
     if let Some(drained) = drained {
         say(&format!("drained: {drained}"));
     }
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
 }
 
 pub(super) fn token(arguments: &Token) -> Result<Exit, CliError> {
-    let (token, entry) = Tokens::make(&arguments.name, arguments.role)?;
+    let (token, entry) = Tokens::make(&arguments.name, arguments.role).map_err(OperatorError::Token)?;
     say(&format!("the token, which is shown once: {token}"));
     let mut out = std::io::stdout();
     let _ = write!(out, "{entry}").and_then(|()| out.flush());

@@ -1,0 +1,115 @@
+//! The verbs that this build does not have: each reports the one command that enables it.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use clap::{Args, Subcommand};
+
+use super::CliError;
+
+/// A verb of builds with the feature `service`.
+#[derive(Debug, Subcommand)]
+pub(super) enum NotBuilt {
+    /// Needs the feature `service` or `libvirt`: migrate a guest.
+    Migrate(Rest),
+    /// Needs the feature `service` or `libvirt`: continue a migration from its journal.
+    Adopt(Rest),
+    /// Needs the feature `service` or `libvirt`: examine a migration that ended in doubt.
+    Resolve(Rest),
+    /// Needs the feature `service` or `libvirt`: serve the HTTP API, the page and metrics.
+    Serve(Rest),
+    /// Needs the feature `service` or `libvirt`: make a token for `serve`.
+    Token(Rest),
+    /// Needs the feature `service` or `libvirt`: list a service's migrations.
+    List(Rest),
+    /// Needs the feature `service` or `libvirt`: show a migration of a service.
+    Show(Rest),
+    /// Needs the feature `service` or `libvirt`: follow a migration of a service.
+    Watch(Rest),
+    /// Needs the feature `service` or `libvirt`: cancel a migration of a service.
+    Cancel(Rest),
+    /// Needs the feature `service` or `libvirt`: change the limits of a migration of a service.
+    Tune(Rest),
+    /// Needs the feature `service` or `libvirt`: check a migration before it starts.
+    Check(Rest),
+    /// Needs the feature `service` or `libvirt`: collect the facts that the rules evaluate.
+    Facts(Rest),
+    /// Needs the feature `service` or `libvirt`: write, test, pin and evaluate rules.
+    Rule(Rest),
+}
+
+/// Arguments that only a build with the verb can interpret.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(super) struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<OsString>,
+}
+
+/// A cargo feature of this package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Rules, service and clients, with simulated hosts.
+    Service,
+    /// The same, with real hosts.
+    Libvirt,
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service => "service",
+            Self::Libvirt => "libvirt",
+        })
+    }
+}
+
+impl Feature {
+    /// The command that builds the program with the feature.
+    pub(super) const fn command(self) -> &'static str {
+        match self {
+            Self::Service => {
+                "build it with `cargo build --release --features service` (simulated hosts), or with `--features libvirt` for real \
+                 ones"
+            }
+            Self::Libvirt => {
+                "build it with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: `apt-get install \
+                 libvirt-dev pkg-config`)"
+            }
+        }
+    }
+}
+
+impl NotBuilt {
+    pub(super) fn error(&self) -> CliError {
+        let (verb, rest) = match self {
+            Self::Migrate(rest) => ("migrate", rest),
+            Self::Adopt(rest) => ("adopt", rest),
+            Self::Resolve(rest) => ("resolve", rest),
+            Self::Serve(rest) => ("serve", rest),
+            Self::Token(rest) => ("token", rest),
+            Self::List(rest) => ("list", rest),
+            Self::Show(rest) => ("show", rest),
+            Self::Watch(rest) => ("watch", rest),
+            Self::Cancel(rest) => ("cancel", rest),
+            Self::Tune(rest) => ("tune", rest),
+            Self::Check(rest) => ("check", rest),
+            Self::Facts(rest) => ("facts", rest),
+            Self::Rule(rest) => ("rule", rest),
+        };
+        CliError::NotBuilt { verb, feature: rest.feature() }
+    }
+}
+
+impl Rest {
+    /// A libvirt URI shows that real hosts are meant; everything else works with simulated ones.
+    fn feature(&self) -> Feature {
+        let is_real = |argument: &OsString| {
+            let text = argument.to_string_lossy();
+            let (scheme, _) = text.split_once("://").unwrap_or_default();
+            let scheme = scheme.rsplit('=').next().unwrap_or(scheme);
+            ["qemu", "xen", "ch", "test"].iter().any(|driver| scheme.split('+').next() == Some(driver))
+        };
+        if self.arguments.iter().any(is_real) { Feature::Libvirt } else { Feature::Service }
+    }
+}

@@ -1,8 +1,8 @@
-//! Validation rules: what can be known to go wrong before anything is changed.
+//! Validation rules: they find what would fail before anything is changed.
 //!
-//! A rule is a pure function of the facts. Every rule is asked and every finding is reported at once, so that a
-//! migration is mended in one go. Packs of rules are WebAssembly components that import nothing; the shipped ones are
-//! inside the program, and linked natively as well. A rule must never ask a host, read a clock, or depend on another
+//! A rule is a pure function of the facts. All rules are evaluated and all findings reported at once, so an operator
+//! can fix everything in one pass. Packs of rules are WebAssembly components that import nothing; the shipped ones are
+//! inside the program, and linked natively as well. A rule must never query a host, read a clock, or depend on another
 //! rule.
 
 pub mod build;
@@ -24,14 +24,14 @@ pub use whimbrel_facts::xml;
 use whimbrel_core::{Severity, Verdict};
 use whimbrel_facts::{Finding, Verdict as Conclusion};
 
-/// Asks every shipped rule about the core's few facts, natively: for the simulator, where a sandbox for each of a
-/// million migrations would cost more than they do.
+/// Evaluates every shipped rule on the core's few facts, natively: for the simulator, where a sandbox for each of a
+/// million migrations would cost more than the migrations.
 #[must_use]
 pub fn judge(facts: &whimbrel_core::Facts) -> Verdict {
     verdict(shipped::ask_natively(&facts_of_core(facts)))
 }
 
-/// Findings as the core takes them: those that warn or fail.
+/// Findings in the core's types: those that warn or fail.
 #[must_use]
 pub fn verdict(findings: impl IntoIterator<Item = Finding>) -> Verdict {
     let weighed = findings.into_iter().filter_map(|finding| {

@@ -1,8 +1,8 @@
-//! Validation rules: what can be known to go wrong before anything is changed.
+//! Validation rules: they find what would fail before anything is changed.
 //!
-//! A rule is a pure function of the facts. Every rule is asked and every finding is reported at once, so that a
-//! migration is mended in one go. Packs of rules are WebAssembly components that import nothing; the shipped ones are
-//! inside the program, and linked natively as well. A rule must never ask a host, read a clock, or depend on another
+//! A rule is a pure function of the facts. All rules are evaluated and all findings reported at once, so an operator
+//! can fix everything in one pass. Packs of rules are WebAssembly components that import nothing; the shipped ones are
+//! inside the program, and linked natively as well. A rule must never query a host, read a clock, or depend on another
 //! rule.
 
 pub mod build;

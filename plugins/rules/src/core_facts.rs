@@ -1,4 +1,4 @@
-//! The facts that the core carries, as facts for rules. What the core does not know stays unknown.
+//! Converts the core's few facts into facts for rules. Facts that the core does not have stay unknown.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -6,7 +6,7 @@ use alloc::string::String;
 use whimbrel_core as core;
 use whimbrel_facts::{Domain, Facts, Host, Namesake, Request, RunState, StorageCopy};
 
-/// Rich facts of the core's few.
+/// Facts for rules with the core's facts filled in, and all others unknown.
 #[must_use]
 pub fn facts(known: &core::Facts) -> Facts {
     let guest = Domain {

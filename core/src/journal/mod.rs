@@ -2,8 +2,8 @@
 //!
 //! A journal replays bit for bit with the release that wrote it. It is what the executor writes ahead, what the simulator
 //! traces, and what is attached to a bug report. Its written form is one JSON document a line: a header, then a record an
-//! input. Each record carries the trail after it, so that a replay finds the first line at which it differs, and a snapshot
-//! of the migration where that changed, by which another release can take the migration over ([`resume`]).
+//! input. Each record carries the digest of all states after it, so a replay finds the first line at which it differs, and a
+//! snapshot of the migration where that changed, by which another release can take the migration over ([`resume`]).
 
 mod inference;
 mod resuming;
@@ -67,8 +67,9 @@ pub struct Record {
     pub at_ns: Instant,
     /// What came.
     pub input: Input,
-    /// The trail after it.
-    pub trail: u64,
+    /// The digest of all states after it.
+    #[serde(rename = "trail")]
+    pub state_digest: u64,
     /// How far the migration is after it, where the input changed that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Box<Snapshot>>,
@@ -78,7 +79,12 @@ impl Record {
     /// The record of the input that a migration has just taken at this instant.
     #[must_use]
     pub fn of(migration: &Migration, at_ns: Instant, input: Input) -> Self {
-        Self { at_ns, input, trail: migration.view().trail, snapshot: migration.changed_snapshot() }
+        Self {
+            at_ns,
+            input,
+            state_digest: migration.view().state_digest,
+            snapshot: migration.changed_snapshot(),
+        }
     }
 }
 
@@ -148,7 +154,7 @@ pub fn replay(
             .handle(record.at_ns, record.input.clone())
             .map_err(|misuse| at_line(line, &misuse))?
             .collect();
-        if migration.view().trail != record.trail {
+        if migration.view().state_digest != record.state_digest {
             let reason = String::from(
                 "the states after this line differ from those that were recorded: another release wrote it, or it is damaged",
             );

@@ -143,7 +143,7 @@ impl<'s> Reading<'s> {
 
     fn conclude(self, why: JournalError) -> Result<Left, JournalError> {
         let ended =
-            if self.snapshot.is_none() && self.all_read { self.outcome_without_trails() } else { None };
+            if self.snapshot.is_none() && self.all_read { self.outcome_without_digests() } else { None };
         let Self { spec, facts, originals, snapshot, inference, last, all_read, .. } = self;
         let mut snapshot = snapshot.unwrap_or_else(|| inference.snapshot(spec, all_read));
         if let Some(outcome) = ended {
@@ -163,7 +163,7 @@ impl<'s> Reading<'s> {
 
     /// How the migration ended, if this release's machine ends with the same inputs. Its states may differ on the way: that it
     /// ended is all that is concluded.
-    fn outcome_without_trails(&self) -> Option<Outcome> {
+    fn outcome_without_digests(&self) -> Option<Outcome> {
         let mut migration = Migration::new(self.spec.clone()).ok()?;
         for (at, input) in &self.inputs {
             // What it would command is another release's business.

@@ -4,24 +4,24 @@
 //! Whatever is safety stands in [`crate::control`]. The shell must never decide anything: it has no branch on where
 //! the guest is.
 
-mod desk;
+mod digest;
 mod downtime;
-mod interface;
+mod in_flight;
+mod io;
 mod takeover;
 mod timers;
-mod trail;
 mod translate;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-pub use interface::{Input, Misuse, Output, Outputs, Request, Wish};
+pub use io::{Input, Misuse, Output, Outputs, Request, Wish};
 pub use takeover::{Snapshot, Takeover};
 
-use self::desk::{Claim, Desk, Place};
+use self::digest::StateDigest;
 use self::downtime::Downtime;
+use self::in_flight::{AnswerMatch, InFlight, Slot};
 use self::timers::Timers;
-use self::trail::Trail;
 use crate::control::{CallSignal, Control, Done, Mark, Order, Orders, Phase, Signal, Timer};
 use crate::convergence::Convergence;
 use crate::event::{CancelAnswer, Event};
@@ -52,7 +52,7 @@ pub struct Migration {
     control: Control,
     convergence: Convergence,
     downtime: Downtime,
-    desk: Desk,
+    in_flight: InFlight,
     timers: Timers,
     now: Instant,
     facts: Option<Box<Facts>>,
@@ -73,7 +73,7 @@ pub struct Migration {
     recovered: Vec<Recovery>,
     outcome: Option<Outcome>,
     outputs: Vec<Output>,
-    trail: Trail,
+    state_digest: StateDigest,
 }
 
 /// What can be seen of a migration between two inputs.
@@ -92,7 +92,7 @@ pub struct View<'a> {
     /// How it ended, once it has.
     pub outcome: Option<&'a Outcome>,
     /// The running digest of all states so far.
-    pub trail: u64,
+    pub state_digest: u64,
 }
 
 impl Migration {
@@ -107,7 +107,7 @@ impl Migration {
             spec,
             convergence: Convergence::default(),
             downtime: Downtime::default(),
-            desk: Desk::default(),
+            in_flight: InFlight::default(),
             timers: Timers::default(),
             now: Instant::BEGIN,
             facts: None,
@@ -122,7 +122,7 @@ impl Migration {
             recovered: Vec::new(),
             outcome: None,
             outputs: Vec::new(),
-            trail: Trail::START,
+            state_digest: StateDigest::START,
         })
     }
 
@@ -142,7 +142,7 @@ impl Migration {
             Input::Timer => {
                 self.now = now;
                 while let Some(timer) = self.timers.take_due(now) {
-                    self.desk.give_up_overdue(timer);
+                    self.in_flight.give_up_overdue(timer);
                     self.step(Signal::Elapsed(timer))?;
                 }
             }
@@ -157,7 +157,7 @@ impl Migration {
             Input::Restarted => {
                 self.downtime.driver_was_gone(self.now);
                 self.now = now;
-                self.desk.give_up_all();
+                self.in_flight.give_up_all();
                 self.step(Signal::Restarted)?;
             }
             Input::TakenOver(takeover) => self.take_over(now, *takeover)?,
@@ -168,7 +168,7 @@ impl Migration {
             }
         }
         self.has_progressed = self.progress() != before;
-        self.trail = self.trail.step(now, &self.control, self.outputs.len());
+        self.state_digest = self.state_digest.step(now, &self.control, self.outputs.len());
         Ok(Outputs { list: self.outputs.drain(..) })
     }
 
@@ -194,7 +194,7 @@ impl Migration {
     /// driver that has not made it yet must not make it.
     #[must_use]
     pub fn awaited_call(&self) -> Option<CommandId> {
-        self.desk.call()
+        self.in_flight.call()
     }
 
     /// What can be seen of it.
@@ -207,7 +207,7 @@ impl Migration {
             cancel_asked: self.control.ledger().has(Mark::CancelAsked),
             stopped_since: self.downtime.stopped_since(),
             outcome: self.outcome.as_ref(),
-            trail: self.trail.digest(),
+            state_digest: self.state_digest.value(),
         }
     }
 
@@ -267,7 +267,7 @@ impl Migration {
                         self.timers.arm(timer, self.now.plus_ms(after_ms));
                     }
                 }
-                Order::GiveUpCall => self.desk.give_up_call(),
+                Order::GiveUpCall => self.in_flight.give_up_call(),
                 Order::Tell(recovery) => {
                     self.recovered.push(recovery);
                     self.tell(Event::Recovered(recovery));
@@ -374,9 +374,9 @@ impl Migration {
     }
 
     fn command(&mut self, order: Order) {
-        let (Some(place), Some(action)) = (Place::of(order), self.action(order)) else { return };
-        let id = self.desk.give(place);
-        self.call_made |= place == Place::Call;
+        let (Some(slot), Some(action)) = (Slot::of(order), self.action(order)) else { return };
+        let id = self.in_flight.give(slot);
+        self.call_made |= slot == Slot::Call;
         self.outputs.push(Output::Command(Command { id, action }));
     }
 }

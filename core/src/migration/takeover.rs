@@ -9,7 +9,7 @@ use core::mem;
 use serde::{Deserialize, Serialize};
 
 use super::Migration;
-use super::interface::Misuse;
+use super::io::Misuse;
 use crate::control::{Control, Ledger, LedgerSnapshot, Phase, Timer};
 use crate::facts::Facts;
 use crate::outcome::Outcome;

@@ -1,6 +1,6 @@
 //! Between the port's words and control's alphabet.
 
-use super::{Claim, Migration, Misuse, Place};
+use super::{AnswerMatch, Migration, Misuse, Slot};
 use crate::control::{
     AbortSignal, ActSignal, CallSignal, Found, JobSignal, Order, ReactionSignal, SettingSignal, SetupSignal,
     Signal,
@@ -31,16 +31,16 @@ impl Migration {
             }
             Observation::Answer { to, answer } => (to, answer),
         };
-        match self.desk.claim(to, &answer) {
-            Claim::Never => Err(Misuse::UnknownCommand(to)),
-            Claim::WrongKind => Err(Misuse::WrongAnswer(to)),
-            Claim::Stale => {
+        match self.in_flight.claim(to, &answer) {
+            AnswerMatch::Unknown => Err(Misuse::UnknownCommand(to)),
+            AnswerMatch::WrongKind => Err(Misuse::WrongAnswer(to)),
+            AnswerMatch::Stale => {
                 self.now = now;
                 Ok(None)
             }
-            Claim::Asked(place) => {
+            AnswerMatch::Awaited(slot) => {
                 self.now = now;
-                Ok(Some(self.answer_signal(place, answer)))
+                Ok(Some(self.answer_signal(slot, answer)))
             }
         }
     }
@@ -105,11 +105,11 @@ impl Migration {
         }
     }
 
-    fn answer_signal(&mut self, place: Place, answer: Answer) -> Signal {
-        self.note_downtime(place, &answer);
+    fn answer_signal(&mut self, slot: Slot, answer: Answer) -> Signal {
+        self.note_downtime(slot, &answer);
         match answer {
             Answer::Applied(result) | Answer::Acted(result) | Answer::Postcopy(result)
-                if place == Place::Reaction =>
+                if slot == Slot::Reaction =>
             {
                 Signal::Reacted(match result {
                     Ok(()) => ReactionSignal::Done,
@@ -148,7 +148,7 @@ impl Migration {
             Answer::Abort(Ok(())) => Signal::Abort(AbortSignal::Accepted),
             Answer::Abort(Err(_)) => Signal::Abort(AbortSignal::Refused),
             Answer::Copy(state) => {
-                let side = if place == Place::Source { Side::Source } else { Side::Destination };
+                let side = if slot == Slot::Source { Side::Source } else { Side::Destination };
                 self.tell_seen(side, state);
                 Signal::Seen(side, state)
             }
@@ -160,15 +160,15 @@ impl Migration {
     }
 
     /// Notes what an answer says about whether the guest runs.
-    fn note_downtime(&mut self, place: Place, answer: &Answer) {
-        match (place, answer) {
+    fn note_downtime(&mut self, slot: Slot, answer: &Answer) {
+        match (slot, answer) {
             (_, Answer::Facts(Ok(facts))) => self.downtime.begins_with(facts.guest.run),
             // The only reaction that is answered so is a pause.
-            (Place::Reaction, Answer::Acted(Ok(()))) => {
+            (Slot::Reaction, Answer::Acted(Ok(()))) => {
                 self.downtime.paused(self.now, self.control.phase().name());
             }
             (_, Answer::Copy(state)) => {
-                let side = if place == Place::Source { Side::Source } else { Side::Destination };
+                let side = if slot == Slot::Source { Side::Source } else { Side::Destination };
                 self.downtime.seen(self.now, side, *state, self.spec.poll_interval_ms);
             }
             _ => {}

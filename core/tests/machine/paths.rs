@@ -523,7 +523,7 @@ fn a_journal_replays_to_the_same_states_and_tells_where_it_differs() {
 
     let replayed = journal::replay(&driver.journal, |_, _, _| {}).unwrap();
     assert_eq!(replayed.migration.view().outcome, Some(driver.outcome()));
-    assert_eq!(replayed.migration.view().trail, driver.migration.view().trail);
+    assert_eq!(replayed.migration.view().state_digest, driver.migration.view().state_digest);
     assert!(!replayed.torn);
 
     let torn = format!("{}{{\"at_ns\":1", driver.journal);

@@ -30,7 +30,7 @@ impl Sink for Written {
     }
 
     fn record(&mut self, record: Record, outputs: &[Output], view: View<'_>) {
-        assert_eq!(record.trail, view.trail);
+        assert_eq!(record.state_digest, view.state_digest);
         self.journal += &(journal::record_line(&record) + "\n");
         let commands = outputs.iter().filter(|output| matches!(output, Output::Command(_))).count();
         self.told.push(Told::Record(record.input, commands));
@@ -193,8 +193,11 @@ fn what_the_sink_recorded_replays() {
     let (bench, _) = Bench::copying();
     let text = journal::header_line(&spec(), None) + "\n" + &bench.sink.journal;
     let replayed = journal::replay(&text, |_, _, _| {}).unwrap();
-    assert_eq!(replayed.migration.view().trail, bench.pump.migration().view().trail);
-    assert_eq!(bench.pump.clone().into_migration().view().trail, replayed.migration.view().trail);
+    assert_eq!(replayed.migration.view().state_digest, bench.pump.migration().view().state_digest);
+    assert_eq!(
+        bench.pump.clone().into_migration().view().state_digest,
+        replayed.migration.view().state_digest
+    );
 }
 
 /// A record costs a copy of its input: whoever keeps none does not pay for it.

@@ -14,7 +14,7 @@ use crate::driver::{Driver, ORIGINALS, spec};
 /// How another release wrote a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Release {
-    /// With other states, so that no trail matches, and fields and names that this release does not know.
+    /// With other states, so no digest matches, and fields and names that this release does not know.
     Later,
     /// With other states, and without snapshots.
     Earlier,
@@ -52,7 +52,7 @@ fn of(release: Release, journal: &str) -> String {
 fn takeover(journal: &str) -> (Takeover, Instant) {
     match journal::resume(journal, |_, _, _| ()).unwrap() {
         Left::Read { takeover, last, .. } => (*takeover, last),
-        Left::Replayed(_) => panic!("no trail matches"),
+        Left::Replayed(_) => panic!("no digest matches"),
     }
 }
 

@@ -95,7 +95,8 @@ pub fn series_of(setup: Setup, first: u64, cases: u64, most: usize) -> Series {
         let plan = (setup.plan)(seed);
         let ran = run_as(&plan, false, setup);
         series.cases += 1;
-        series.log_hash = (series.log_hash ^ ran.trail).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
+        series.log_hash =
+            (series.log_hash ^ ran.state_digest).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
         if seed % REPLAYED == 0 {
             assert!(run_as(&plan, false, setup) == ran, "seed {seed} went two ways");
             series.replayed += 1;

@@ -30,7 +30,7 @@ const END_MS: u64 = 4 * 3_600_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The running digest of all states of the machine.
-    pub trail: u64,
+    pub state_digest: u64,
     /// What was broken.
     pub broken: Option<Broken>,
     /// The journal, if it was wanted.
@@ -87,7 +87,7 @@ pub(super) fn run_as(plan: &Plan, with_journal: bool, setup: Setup) -> Run {
     course.told_as = setup.told_as;
     let broken = course.go(setup.with_oracle);
     let journal = course.driver.journal().map(str::to_owned);
-    Run { trail: course.driver.view().trail, broken, journal }
+    Run { state_digest: course.driver.view().state_digest, broken, journal }
 }
 
 struct Course {

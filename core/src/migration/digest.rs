@@ -1,7 +1,7 @@
 //! A running digest of every state that a migration went through.
 //!
-//! Two runs with the same trail went through the same states at the same instants and gave the same number of
-//! commands. A journal carries it line by line, so that a replay finds the first line at which it differs.
+//! Two runs with the same digest went through the same states at the same instants and gave the same number of
+//! outputs. A journal has it in every record, so a replay finds the first line at which it differs.
 
 use core::hash::{Hash, Hasher};
 
@@ -10,12 +10,12 @@ use crate::time::Instant;
 
 /// 64 bits by FNV-1a (offset basis and prime as published by its authors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Trail(u64);
+pub(super) struct StateDigest(u64);
 
-impl Trail {
+impl StateDigest {
     pub(super) const START: Self = Self(0xcbf2_9ce4_8422_2325);
 
-    /// The trail after one more step.
+    /// The digest after one more step.
     pub(super) fn step(mut self, now: Instant, control: &Control, outputs: usize) -> Self {
         self.write_u64(now.as_ns());
         control.hash(&mut self);
@@ -23,19 +23,19 @@ impl Trail {
         self
     }
 
-    pub(super) const fn digest(self) -> u64 {
+    pub(super) const fn value(self) -> u64 {
         self.0
     }
 }
 
-impl Hasher for Trail {
+impl Hasher for StateDigest {
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 
-    // The standard versions of these write the machine's own byte order and width; a trail must be the same everywhere.
+    // The standard versions of these write the machine's own byte order and width; the digest must be the same everywhere.
     fn write_u64(&mut self, value: u64) {
         self.write(&value.to_le_bytes());
     }

@@ -1,13 +1,13 @@
-//! The commands that are out. Each kind has one place: a new command of a kind retires the one before, so that an
-//! answer which comes late can never be taken for the answer to what was asked last.
+//! The commands in flight. Each kind has one slot: a new command of a kind retires the one before, so a late answer
+//! is never matched to a newer command.
 
 use crate::control::{Order, Timer};
 use crate::listed::listed;
 use crate::port::{Answer, CommandId, Side};
 
-/// Kinds of commands that can be out at the same time.
+/// Kinds of commands that can be in flight at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Slot {
     Facts,
     Rules,
     Settings,
@@ -21,95 +21,95 @@ pub(super) enum Place {
     Reaction,
 }
 
-/// What an answer is to a migration.
+/// How an answer matches the commands in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
-    /// The answer to the command that is out at this place.
-    Asked(Place),
-    /// An answer to a command that was given up or answered already.
+pub(super) enum AnswerMatch {
+    /// The answer to the command in this slot.
+    Awaited(Slot),
+    /// The command was given up, or answered already.
     Stale,
-    /// The command that is out asks for another kind of answer.
+    /// The command expects another kind of answer.
     WrongKind,
-    /// No such command was ever given.
-    Never,
+    /// No command with this id was ever given.
+    Unknown,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Desk {
-    out: [Option<CommandId>; Place::ALL.len()],
+pub(super) struct InFlight {
+    out: [Option<CommandId>; Slot::ALL.len()],
     given: u32,
 }
 
-impl Desk {
-    /// A fresh id for a command at this place.
-    pub(super) fn give(&mut self, place: Place) -> CommandId {
+impl InFlight {
+    /// A fresh id for a command in this slot.
+    pub(super) fn give(&mut self, slot: Slot) -> CommandId {
         let id = CommandId(self.given);
         self.given += 1;
-        *self.slot(place) = Some(id);
+        *self.get_mut(slot) = Some(id);
         id
     }
 
-    /// Takes the command that an answer belongs to off the desk.
-    pub(super) fn claim(&mut self, id: CommandId, answer: &Answer) -> Claim {
+    /// Matches an answer to its command, which is not in flight any more then.
+    pub(super) fn claim(&mut self, id: CommandId, answer: &Answer) -> AnswerMatch {
         if id.0 >= self.given {
-            return Claim::Never;
+            return AnswerMatch::Unknown;
         }
-        let Some(place) = Place::ALL.into_iter().find(|&place| self.at(place) == Some(id)) else {
-            return Claim::Stale;
+        let Some(slot) = Slot::ALL.into_iter().find(|&slot| self.get(slot) == Some(id)) else {
+            return AnswerMatch::Stale;
         };
-        if !place.fits(answer) {
-            return Claim::WrongKind;
+        if !slot.fits(answer) {
+            return AnswerMatch::WrongKind;
         }
-        *self.slot(place) = None;
-        Claim::Asked(place)
+        *self.get_mut(slot) = None;
+        AnswerMatch::Awaited(slot)
     }
 
-    /// Gives up on what this timer is to end the waiting for; what may take long stays out.
+    /// Gives up on the commands that this timer limits; those that may take long stay in flight.
     pub(super) fn give_up_overdue(&mut self, timer: Timer) {
-        self.retire(|place| place.deadline() == Some(timer));
+        self.retire(|slot| slot.deadline() == Some(timer));
     }
 
-    /// Gives up on everything: whoever was to answer is gone.
+    /// Gives up on everything: no answer comes after a restart of the driver.
     pub(super) fn give_up_all(&mut self) {
         self.retire(|_| true);
     }
 
     /// The migrate call, or the call that resumes a post-copy, whose answer is awaited.
     pub(super) fn call(&self) -> Option<CommandId> {
-        self.at(Place::Call)
+        self.get(Slot::Call)
     }
 
     /// Gives up on the migrate call.
     pub(super) fn give_up_call(&mut self) {
-        self.retire(|place| place == Place::Call);
+        self.retire(|slot| slot == Slot::Call);
     }
 
-    fn retire(&mut self, which: impl Fn(Place) -> bool) {
-        for place in Place::ALL.into_iter().filter(|&place| which(place)) {
-            *self.slot(place) = None;
+    fn retire(&mut self, which: impl Fn(Slot) -> bool) {
+        for slot in Slot::ALL.into_iter().filter(|&slot| which(slot)) {
+            *self.get_mut(slot) = None;
         }
     }
 
-    #[expect(clippy::indexing_slicing, reason = "`listed!` proves that each place is below the length")]
-    const fn at(&self, place: Place) -> Option<CommandId> {
-        self.out[place as usize]
+    #[expect(clippy::indexing_slicing, reason = "`listed!` proves that each slot is below the length")]
+    const fn get(&self, slot: Slot) -> Option<CommandId> {
+        self.out[slot as usize]
     }
 
-    #[expect(clippy::indexing_slicing, reason = "`listed!` proves that each place is below the length")]
-    const fn slot(&mut self, place: Place) -> &mut Option<CommandId> {
-        &mut self.out[place as usize]
+    #[expect(clippy::indexing_slicing, reason = "`listed!` proves that each slot is below the length")]
+    const fn get_mut(&mut self, slot: Slot) -> &mut Option<CommandId> {
+        &mut self.out[slot as usize]
     }
 }
 
 listed! {
-    /// Every place.
-    const ALL: Place = [
+    /// Every slot.
+    const ALL: Slot = [
         Facts, Rules, Settings, Setting, Call, Job, Abort, Source, Destination, Act, Reaction,
     ];
 }
 
-impl Place {
-    /// The place of an order's command; `None` for orders that are no commands.
+impl Slot {
+    /// The slot of an order's command; `None` for orders that are not commands.
     pub(super) const fn of(order: Order) -> Option<Self> {
         match order {
             Order::CollectFacts => Some(Self::Facts),
@@ -133,7 +133,7 @@ impl Place {
         }
     }
 
-    /// The timer that ends the waiting for its answer.
+    /// The timer that limits how long its answer is awaited.
     const fn deadline(self) -> Option<Timer> {
         match self {
             Self::Facts

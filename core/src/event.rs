@@ -9,7 +9,7 @@ use crate::convergence::{Statistics, SyncReport};
 use crate::facts::Verdict;
 use crate::outcome::{Outcome, Recovery};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{Reaction, ReactionResult};
+use crate::vocabulary::{AdjustmentKind, AdjustmentResult};
 
 pub use crate::vocabulary::PhaseName;
 
@@ -29,7 +29,7 @@ pub enum Event {
     /// when the migration has ended.
     CancelAnswered(CancelAnswer),
     /// What came of a reaction.
-    Reacted(Reaction, ReactionResult),
+    Reacted(AdjustmentKind, AdjustmentResult),
     /// A copy was seen in another state than before.
     Seen(Side, CopyState),
     /// Something was done to put things right.

@@ -44,10 +44,12 @@ mod vocabulary;
 
 pub use event::{CancelAnswer, Event};
 pub use facts::{Facts, Finding, GuestFacts, GuestRun, HostFacts, Severity, Verdict};
-pub use migration::{Input, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View, Wish};
+pub use migration::{
+    Adjustment, Input, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View,
+};
 pub use outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery, Whereabouts};
 pub use port::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};
 pub use pump::{Pump, Sink};
 pub use spec::{Spec, SpecError, Ways};
 pub use time::Instant;
-pub use vocabulary::{AtTimeout, PhaseName, Reaction, ReactionResult};
+pub use vocabulary::{AdjustmentKind, AdjustmentResult, AtTimeout, PhaseName};

@@ -68,7 +68,7 @@ listed! {
 /// What an operator may do to a migration beside ending it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reaction {
+pub enum AdjustmentKind {
     /// Change the downtime limit.
     DowntimeLimit,
     /// Change the bandwidth limit.
@@ -82,7 +82,7 @@ pub enum Reaction {
 /// What became of a reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ReactionResult {
+pub enum AdjustmentResult {
     /// It is done; for post-copy: the guest runs on the destination.
     Done,
     /// The hypervisor refused it.
@@ -182,7 +182,7 @@ impl fmt::Display for PhaseName {
     }
 }
 
-impl fmt::Display for Reaction {
+impl fmt::Display for AdjustmentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DowntimeLimit => "another downtime limit",
@@ -193,7 +193,7 @@ impl fmt::Display for Reaction {
     }
 }
 
-impl fmt::Display for ReactionResult {
+impl fmt::Display for AdjustmentResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Done => "done",

@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use whimbrel_core::{Facts, Finding, Severity, Verdict};
 use whimbrel_sim::kit::{
-    AtTimeout, Cause, CopyState, Course, CourseError, Ending, Engine, FailureClass as Class, Fault, GuestId,
-    Hint, HostId, IncidentKind, JobState, Manner, MigrateOptions, Milestone, Moment, Postcopy, Request,
-    Setup, TestBed, TestGuest, Whereabouts, Wish, at_ms,
+    Adjustment, AtTimeout, Cause, CopyState, Course, CourseError, Ending, Engine, FailureClass as Class,
+    Fault, GuestId, Hint, HostId, IncidentKind, JobState, Manner, MigrateOptions, Milestone, Moment,
+    Postcopy, Request, Setup, TestBed, TestGuest, Whereabouts, at_ms,
 };
 use whimbrel_sim::oracle::Rule;
 
@@ -242,7 +242,7 @@ fn a_course_has_its_limits_ways_and_rules() {
 #[test]
 fn an_operator_reacts_at_a_moment() {
     let (mut bed, wren, alpha, beta) = bed(100_000);
-    let pause = Request::React(Wish::Pause);
+    let pause = Request::React(Adjustment::Pause);
     let course = Course::new(wren, alpha, beta).asking(Moment::AtIteration(wren, 6), pause);
     let outcome = bed.outcome(&course).unwrap();
     assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));

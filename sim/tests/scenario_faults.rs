@@ -3,7 +3,9 @@
 
 #![cfg(test)]
 
-use whimbrel_core::{Cause, Ending, Event, Outcome, Reaction, ReactionResult, Verdict, Whereabouts, journal};
+use whimbrel_core::{
+    AdjustmentKind, AdjustmentResult, Cause, Ending, Event, Outcome, Verdict, Whereabouts, journal,
+};
 use whimbrel_sim::scenario::{FaultAction, Trigger};
 use whimbrel_sim::world::IncidentKind;
 use whimbrel_sim::{Scenario, Simulation};
@@ -39,7 +41,7 @@ fn fault(trigger: &str, what: &str) -> String {
     format!("[[fault]]\n{trigger}\ndo = \"{what}\"\n")
 }
 
-fn reactions(run: &Run) -> Vec<(Reaction, ReactionResult)> {
+fn reactions(run: &Run) -> Vec<(AdjustmentKind, AdjustmentResult)> {
     let reaction = |event: &Event| match event {
         Event::Reacted(reaction, result) => Some((*reaction, *result)),
         _ => None,
@@ -82,13 +84,13 @@ fn the_operators_wishes_are_passed_on() {
     let wish = |what: &str| run(60_000, &format!("{busy}{}", fault("at_iteration = 3", what)));
     let paused = wish("pause");
     assert_eq!(paused.outcome.ending, Ending::Completed);
-    assert_eq!(reactions(&paused), [(Reaction::Pause, ReactionResult::Done)]);
+    assert_eq!(reactions(&paused), [(AdjustmentKind::Pause, AdjustmentResult::Done)]);
     let faster = wish("bandwidth-limit\"\nto_mib_per_second = 100000 #");
-    assert_eq!(reactions(&faster), [(Reaction::BandwidthLimit, ReactionResult::Done)]);
+    assert_eq!(reactions(&faster), [(AdjustmentKind::BandwidthLimit, AdjustmentResult::Done)]);
     let longer = wish("downtime-limit\"\nto_ms = 100000 #");
-    assert_eq!((longer.outcome.ending, reactions(&longer)[0].1), (Ending::Completed, ReactionResult::Done));
+    assert_eq!((longer.outcome.ending, reactions(&longer)[0].1), (Ending::Completed, AdjustmentResult::Done));
     let unasked = wish("postcopy");
-    assert_ne!(reactions(&unasked)[0].1, ReactionResult::Done, "it was not begun with post-copy allowed");
+    assert_ne!(reactions(&unasked)[0].1, AdjustmentResult::Done, "it was not begun with post-copy allowed");
 }
 
 #[test]

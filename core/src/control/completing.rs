@@ -9,7 +9,7 @@ use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked}
 use crate::facts::GuestRun;
 use crate::outcome::Whereabouts;
 use crate::port::Side;
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
 /// The guest is said to be on the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ impl Completing {
             Signal::Restarted => return Ok(Self::look(orders)),
             // The answer is given at the end, by what was seen.
             Signal::Cancel => ledger.mark(Mark::CancelAsked),
-            Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
+            Signal::React(kind) => orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate)),
             // Answers to what was asked for before the call returned.
             Signal::Abort(_) | Signal::Reacted(_) | Signal::Hint(_) | Signal::Elapsed(_) => {}
             Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Call(_) | Signal::Act(_) => {

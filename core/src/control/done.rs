@@ -6,7 +6,7 @@ use super::signal::{Order, Orders, Signal};
 use super::{Ledger, Next, Phase, Unasked};
 use crate::outcome::{Cause, Ending, Whereabouts};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{Changes, PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, Changes, PhaseName};
 
 /// It is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,9 +86,9 @@ impl Done {
             Signal::Begin => return Err(Unasked { phase: PhaseName::Done, signal }),
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
-                orders.give(Order::TellCancelAnswer);
+                orders.give(Order::ReportCancelAnswer);
             }
-            Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
+            Signal::React(kind) => orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate)),
             // Whatever was still out when the end was reached may be answered after it.
             Signal::Restarted
             | Signal::Setup(_)

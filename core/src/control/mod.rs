@@ -47,13 +47,15 @@ pub use recovering::Recovering;
 pub use resolving::Resolving;
 pub use rolling_back::RollingBack;
 pub use sighting::{Assessment, Sighting};
-pub use signal::{AbortSignal, ActSignal, CallSignal, JobSignal, ReactionSignal, SettingSignal, SetupSignal};
+pub use signal::{
+    AbortSignal, ActSignal, AdjustmentSignal, CallSignal, JobSignal, SettingSignal, SetupSignal,
+};
 pub use signal::{Found, Order, Orders, Signal, Timer};
 pub use snapshot::LedgerSnapshot;
 pub use switching_over::SwitchingOver;
 pub use validating::Validating;
 
-pub use crate::vocabulary::{Asked, Change, Changes, Reaction, ReactionResult};
+pub use crate::vocabulary::{AdjustmentKind, AdjustmentResult, Asked, Change, Changes};
 
 use crate::outcome::Cause;
 use crate::vocabulary::PhaseName;

@@ -10,7 +10,7 @@ use super::precopy::{Abort, Call, Poll, Precopy};
 use super::signal::{CallSignal, JobSignal, Order, Orders, Signal, Timer};
 use super::{Completing, Ledger, Next, Phase, Recovering, Unasked};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
 /// The guest runs on the destination, and its memory follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,9 +50,9 @@ impl Postcopy {
     /// A half of the guest was seen while memory was copied.
     pub(super) fn enter(copy: Precopy, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         let mut copy = copy;
-        copy.end_reaction(ReactionResult::Done, orders);
+        copy.end_adjustment(AdjustmentResult::Done, orders);
         if copy.abort != Abort::NotAsked || ledger.has(Mark::CancelAsked) {
-            orders.give(Order::TellCancelRefused);
+            orders.give(Order::ReportCancelRefused);
         }
         // Nothing but the hand-over itself can be the cause of an end from here on.
         ledger.cause = None;
@@ -118,9 +118,9 @@ impl Postcopy {
             }
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
-                orders.give(Order::TellCancelRefused);
+                orders.give(Order::ReportCancelRefused);
             }
-            Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
+            Signal::React(kind) => orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate)),
             // Answers to what pre-copy asked last, hints, and timers of a step that is over. A connection that is lost
             // makes the call return.
             Signal::Reacted(_) | Signal::Abort(_) | Signal::Hint(_) | Signal::Elapsed(_) => {}

@@ -8,11 +8,11 @@
 //! a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only makes us look.
 
 use super::ledger::Mark;
-use super::signal::{AbortSignal, CallSignal, JobSignal, Order, Orders, ReactionSignal, Signal, Timer};
+use super::signal::{AbortSignal, AdjustmentSignal, CallSignal, JobSignal, Order, Orders, Signal, Timer};
 use super::{Completing, Ledger, Next, Phase, Postcopy, Resolving, RollingBack, SwitchingOver, Unasked};
 use crate::outcome::Cause;
 use crate::port::{Hint, Side};
-use crate::vocabulary::{Change, PhaseName, Reaction, ReactionResult};
+use crate::vocabulary::{AdjustmentKind, AdjustmentResult, Change, PhaseName};
 
 /// Memory is copied while the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ pub struct Precopy {
     /// Whether the job was not seen when it was looked for last, although the call is out.
     pub(super) unseen: bool,
     /// The reaction that is being carried out.
-    pub(super) reacting: Option<Reaction>,
+    pub(super) adjusting: Option<AdjustmentKind>,
     /// Whether the same was requested before and not refused: a refusal of this request says nothing about that one.
     pub(super) repeats: bool,
 }
@@ -82,7 +82,7 @@ impl Precopy {
             abort: Abort::NotAsked,
             poll: Poll::None,
             unseen: false,
-            reacting: None,
+            adjusting: None,
             repeats: false,
         })
     }
@@ -94,7 +94,7 @@ impl Precopy {
             abort: Abort::NotAsked,
             poll: Poll::None,
             unseen: false,
-            reacting: None,
+            adjusting: None,
             repeats: false,
         };
         orders.give(Order::Arm(Timer::Poll));
@@ -116,7 +116,7 @@ impl Precopy {
             Signal::Call(CallSignal::Lost) => return Ok(Resolving::after_lost_reply(orders)),
             // Whether the call was made at all is not known either.
             Signal::Restarted => {
-                self.end_reaction(ReactionResult::NotKnown, orders);
+                self.end_adjustment(AdjustmentResult::NotKnown, orders);
                 return Ok(Resolving::after_lost_reply(orders));
             }
             Signal::Hint(Hint::SourceSuspended) => return Ok(SwitchingOver::enter(self, ledger)),
@@ -144,11 +144,11 @@ impl Precopy {
                 ledger.mark(Mark::CancelAsked);
                 self.leave(Cause::OperatorCancelled, ledger, orders);
             }
-            Signal::React(reaction) => self.react(reaction, ledger, orders),
-            Signal::Reacted(ReactionSignal::Done) => self.on_reacted(orders),
-            Signal::Reacted(ReactionSignal::Refused) => self.on_reaction_refused(ledger, orders),
-            Signal::Reacted(ReactionSignal::Unknown) | Signal::Elapsed(Timer::Reaction) => {
-                self.end_reaction(ReactionResult::NotKnown, orders);
+            Signal::React(kind) => self.adjust(kind, ledger, orders),
+            Signal::Reacted(AdjustmentSignal::Done) => self.on_adjusted(orders),
+            Signal::Reacted(AdjustmentSignal::Refused) => self.on_adjustment_refused(ledger, orders),
+            Signal::Reacted(AdjustmentSignal::Unknown) | Signal::Elapsed(Timer::Reaction) => {
+                self.end_adjustment(AdjustmentResult::NotKnown, orders);
             }
             Signal::Abort(AbortSignal::Accepted) => {
                 self.abort = Abort::Accepted;
@@ -183,84 +183,86 @@ impl Precopy {
     }
 
     /// Carries a reaction out, if it may be; its undo is on record before.
-    pub(super) fn react(&mut self, reaction: Reaction, ledger: &mut Ledger, orders: &mut Orders) {
-        if let Err(result) = self.may_react(reaction, ledger) {
-            orders.give(Order::TellReaction(reaction, result));
+    pub(super) fn adjust(&mut self, kind: AdjustmentKind, ledger: &mut Ledger, orders: &mut Orders) {
+        if let Err(result) = self.may_adjust(kind, ledger) {
+            orders.give(Order::ReportAdjustment(kind, result));
             return;
         }
-        self.repeats = match reaction {
-            Reaction::DowntimeLimit | Reaction::BandwidthLimit => false,
-            Reaction::Pause => ledger.has(Mark::PausedByUs),
-            Reaction::Postcopy => ledger.has(Mark::PostcopyAsked),
+        self.repeats = match kind {
+            AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit => false,
+            AdjustmentKind::Pause => ledger.has(Mark::PausedByUs),
+            AdjustmentKind::Postcopy => ledger.has(Mark::PostcopyAsked),
         };
-        match reaction {
-            Reaction::DowntimeLimit => ledger.undo = ledger.undo.with(Change::DowntimeLimit),
-            Reaction::BandwidthLimit => ledger.undo = ledger.undo.with(Change::BandwidthLimit),
-            Reaction::Pause => {
+        match kind {
+            AdjustmentKind::DowntimeLimit => ledger.undo = ledger.undo.with(Change::DowntimeLimit),
+            AdjustmentKind::BandwidthLimit => ledger.undo = ledger.undo.with(Change::BandwidthLimit),
+            AdjustmentKind::Pause => {
                 ledger.undo = ledger.undo.with(Change::Pause);
                 ledger.mark(Mark::PausedByUs);
             }
-            Reaction::Postcopy => ledger.mark(Mark::PostcopyAsked),
+            AdjustmentKind::Postcopy => ledger.mark(Mark::PostcopyAsked),
         }
-        self.reacting = Some(reaction);
-        orders.give(Order::React(reaction));
+        self.adjusting = Some(kind);
+        orders.give(Order::Adjust(kind));
         orders.give(Order::Arm(Timer::Reaction));
     }
 
-    fn may_react(&self, reaction: Reaction, ledger: &Ledger) -> Result<(), ReactionResult> {
-        let allowed = match reaction {
-            Reaction::DowntimeLimit | Reaction::BandwidthLimit => ledger.has(Mark::OriginalsKnown),
-            Reaction::Postcopy => ledger.has(Mark::PostcopyAllowed),
-            Reaction::Pause => !ledger.has(Mark::Offline),
+    fn may_adjust(&self, kind: AdjustmentKind, ledger: &Ledger) -> Result<(), AdjustmentResult> {
+        let allowed = match kind {
+            AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit => {
+                ledger.has(Mark::OriginalsKnown)
+            }
+            AdjustmentKind::Postcopy => ledger.has(Mark::PostcopyAllowed),
+            AdjustmentKind::Pause => !ledger.has(Mark::Offline),
         };
         if !allowed {
-            return Err(ReactionResult::NotAllowed);
+            return Err(AdjustmentResult::NotAllowed);
         }
-        if self.reacting.is_some() || self.abort != Abort::NotAsked {
-            return Err(ReactionResult::Busy);
+        if self.adjusting.is_some() || self.abort != Abort::NotAsked {
+            return Err(AdjustmentResult::Busy);
         }
         Ok(())
     }
 
-    fn on_reacted(&mut self, orders: &mut Orders) {
-        match self.reacting {
+    fn on_adjusted(&mut self, orders: &mut Orders) {
+        match self.adjusting {
             // The hypervisor will try. That it has switched is seen, not told.
-            Some(Reaction::Postcopy) => self.poll_soon(orders),
-            Some(_) | None => self.end_reaction(ReactionResult::Done, orders),
+            Some(AdjustmentKind::Postcopy) => self.poll_soon(orders),
+            Some(_) | None => self.end_adjustment(AdjustmentResult::Done, orders),
         }
     }
 
     /// What was refused was not done: nothing of it is to be undone, unless the same was requested before. That request may
     /// have been carried out, or be carried out late.
-    fn on_reaction_refused(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
-        match self.reacting {
-            Some(Reaction::Pause | Reaction::Postcopy) if self.repeats => {}
-            Some(Reaction::Pause) => ledger.undone(Change::Pause),
-            Some(Reaction::Postcopy) => ledger.unmark(Mark::PostcopyAsked),
+    fn on_adjustment_refused(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
+        match self.adjusting {
+            Some(AdjustmentKind::Pause | AdjustmentKind::Postcopy) if self.repeats => {}
+            Some(AdjustmentKind::Pause) => ledger.undone(Change::Pause),
+            Some(AdjustmentKind::Postcopy) => ledger.unmark(Mark::PostcopyAsked),
             // A limit may have been changed before by the same reaction, or while preparing: putting back what was never
             // changed harms nobody.
-            Some(Reaction::DowntimeLimit | Reaction::BandwidthLimit) | None => {}
+            Some(AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit) | None => {}
         }
-        self.end_reaction(ReactionResult::Refused, orders);
+        self.end_adjustment(AdjustmentResult::Refused, orders);
     }
 
-    pub(super) fn end_reaction(&mut self, result: ReactionResult, orders: &mut Orders) {
-        if let Some(reaction) = self.reacting.take() {
-            orders.give(Order::TellReaction(reaction, result));
+    pub(super) fn end_adjustment(&mut self, result: AdjustmentResult, orders: &mut Orders) {
+        if let Some(kind) = self.adjusting.take() {
+            orders.give(Order::ReportAdjustment(kind, result));
         }
     }
 
     /// The copy has lasted too long. What was asked for to help happens once, and has as long again.
     fn on_timeout(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
         let help = match (ledger.has(Mark::PauseAtTimeout), ledger.has(Mark::PostcopyAtTimeout)) {
-            (true, _) => Reaction::Pause,
-            (_, true) => Reaction::Postcopy,
+            (true, _) => AdjustmentKind::Pause,
+            (_, true) => AdjustmentKind::Postcopy,
             (false, false) => return self.leave(Cause::TimedOut, ledger, orders),
         };
         ledger.unmark(Mark::PauseAtTimeout);
         ledger.unmark(Mark::PostcopyAtTimeout);
         orders.give(Order::Arm(Timer::GiveUp));
-        self.react(help, ledger, orders);
+        self.adjust(help, ledger, orders);
     }
 
     /// A job is there. An abort that came before it is asked for again.

@@ -8,7 +8,7 @@ use super::ledger::Mark;
 use super::signal::{Order, Orders, SettingSignal, SetupSignal, Signal, Timer};
 use super::{Done, Ledger, Next, Phase, Precopy, RollingBack, Unasked};
 use crate::outcome::Cause;
-use crate::vocabulary::{Change, Changes, PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, Change, Changes, PhaseName};
 
 /// Settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,8 +74,8 @@ impl Preparing {
                 ledger.blame(Cause::OperatorCancelled);
                 Ok(Phase::Preparing(self))
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooEarly));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooEarly));
                 Ok(Phase::Preparing(self))
             }
             (_, Signal::Hint(_) | Signal::Elapsed(_)) => Ok(Phase::Preparing(self)),

@@ -11,7 +11,7 @@ use super::signal::{Order, Orders, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Postcopy, Resolving, Sighting, Unasked};
 use crate::outcome::{Cause, Whereabouts};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
 /// The guest is in two halves that have lost each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,10 +105,10 @@ impl Recovering {
             (false, Signal::Elapsed(Timer::Patience)) => self.last_look = true,
             (_, Signal::Cancel) => {
                 ledger.mark(Mark::CancelAsked);
-                orders.give(Order::TellCancelRefused);
+                orders.give(Order::ReportCancelRefused);
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooLate));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate));
             }
             // Answers to what an earlier phase asked, hints, and timers of a step that is over.
             (

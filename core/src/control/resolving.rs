@@ -14,7 +14,7 @@ use super::{
 use crate::facts::GuestRun;
 use crate::outcome::{Cause, Recovery, Whereabouts};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
 /// Looks in a row that must call for the same step before it is taken.
 pub(super) const STEADY: u8 = 2;
@@ -92,7 +92,7 @@ impl Resolving {
             // Whether it was done or not, only a new look tells where the guest is.
             (Doing::Acting, Signal::Act(ActSignal::Done)) => {
                 if let Some(recovery) = self.step_called_for(ledger) {
-                    orders.give(Order::Tell(recovery));
+                    orders.give(Order::ReportRecovery(recovery));
                 }
                 self.look(orders);
             }
@@ -105,10 +105,10 @@ impl Resolving {
                 ledger.mark(Mark::CancelAsked);
                 // A copy that is found going on is to be aborted then.
                 ledger.blame(Cause::OperatorCancelled);
-                orders.give(Order::TellCancelInDoubt);
+                orders.give(Order::ReportCancelInDoubt);
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::Busy));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::Busy));
             }
             // A copy that is found going on is to be aborted then.
             (_, Signal::Elapsed(Timer::GiveUp)) => ledger.blame(Cause::TimedOut),

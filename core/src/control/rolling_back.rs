@@ -10,7 +10,7 @@ use super::signal::{ActSignal, Order, Orders, SettingSignal, Signal, Timer};
 use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked, guard};
 use crate::outcome::{Recovery, Whereabouts};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{Change, PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, Change, PhaseName};
 
 /// Tries to put one thing back before it is named as left over.
 pub(super) const MOST_TRIES: u8 = 3;
@@ -93,7 +93,7 @@ impl RollingBack {
             ) => {
                 ledger.undone(change);
                 if let Some(recovery) = restored(change) {
-                    orders.give(Order::Tell(recovery));
+                    orders.give(Order::ReportRecovery(recovery));
                 }
                 Ok(Self::restore_then(then, ledger, orders))
             }
@@ -112,8 +112,8 @@ impl RollingBack {
                 ledger.mark(Mark::CancelAsked);
                 Ok(Phase::RollingBack(self))
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooLate));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate));
                 Ok(Phase::RollingBack(self))
             }
             // Answers to what pre-copy asked last, hints, and timers of a step that is over.

@@ -6,7 +6,7 @@ use crate::facts::GuestRun;
 use crate::listed::listed;
 use crate::outcome::Recovery;
 use crate::port::{CopyState, Hint, Side};
-use crate::vocabulary::{Change, Reaction, ReactionResult};
+use crate::vocabulary::{AdjustmentKind, AdjustmentResult, Change};
 
 /// What happened, as far as safety is concerned. The answers to one kind of command are a group: a phase in which none of
 /// them means anything refuses or ignores the whole group by name. There is no wildcard over signals anywhere.
@@ -17,7 +17,7 @@ pub enum Signal {
     /// The operator asks for its end.
     Cancel,
     /// The operator reacts to the migration's course.
-    React(Reaction),
+    React(AdjustmentKind),
     /// Whoever drives the migration was gone: what is out will not be answered any more.
     Restarted,
     /// Facts, rules or settings were asked for, before anything is changed.
@@ -25,7 +25,7 @@ pub enum Signal {
     /// A setting was to be changed or put back.
     Setting(SettingSignal),
     /// A reaction was to be carried out.
-    Reacted(ReactionSignal),
+    Reacted(AdjustmentSignal),
     /// The migrate call returned, or the call that resumes a post-copy.
     Call(CallSignal),
     /// The source was asked about the job.
@@ -70,7 +70,7 @@ pub enum SettingSignal {
 
 /// What the hypervisor made of a reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReactionSignal {
+pub enum AdjustmentSignal {
     /// It is carried out. For post-copy: the hypervisor will try.
     Done,
     /// The hypervisor refused it: nothing was changed.
@@ -133,7 +133,7 @@ pub enum Order {
     /// Put a setting back.
     Restore(Change),
     /// Carry out a reaction. Its undo is on record by now.
-    React(Reaction),
+    Adjust(AdjustmentKind),
     /// Make the migrate call.
     StartMigration,
     /// Make the call that lets a post-copy go on.
@@ -157,15 +157,15 @@ pub enum Order {
     /// Start a timer; one that runs already starts anew.
     Arm(Timer),
     /// Tell that something was put right.
-    Tell(Recovery),
+    ReportRecovery(Recovery),
     /// Tell what became of a reaction.
-    TellReaction(Reaction, ReactionResult),
+    ReportAdjustment(AdjustmentKind, AdjustmentResult),
     /// Tell what came of a cancel that was asked for after the end.
-    TellCancelAnswer,
+    ReportCancelAnswer,
     /// Tell that the answer to a cancel is not known yet.
-    TellCancelInDoubt,
+    ReportCancelInDoubt,
     /// Tell that a cancel comes too late, and why the migration goes on.
-    TellCancelRefused,
+    ReportCancelRefused,
 }
 
 /// What the facts say that control has to know.

@@ -12,7 +12,7 @@ use super::signal::{Order, Orders, Signal};
 use super::{Ledger, Next, Phase};
 use crate::outcome::Cause;
 use crate::port::Hint;
-use crate::vocabulary::{Reaction, ReactionResult};
+use crate::vocabulary::{AdjustmentKind, AdjustmentResult};
 
 /// The guest stands still for the hand-over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,10 +42,10 @@ impl SwitchingOver {
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
                 self.copy.leave(Cause::OperatorCancelled, ledger, orders);
-                orders.give(Order::TellCancelInDoubt);
+                orders.give(Order::ReportCancelInDoubt);
             }
-            Signal::React(reaction @ (Reaction::Pause | Reaction::Postcopy)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooLate));
+            Signal::React(kind @ (AdjustmentKind::Pause | AdjustmentKind::Postcopy)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate));
             }
             other => {
                 return Ok(match self.copy.on(other, ledger, orders)? {

@@ -10,7 +10,7 @@ use super::signal::{Order, Orders, SetupSignal, Signal, Timer};
 use super::{Done, Ledger, Next, Phase, Unasked};
 use crate::facts::GuestRun;
 use crate::outcome::Cause;
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
 /// Facts are collected and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,8 +68,8 @@ impl Validating {
                 ledger.blame(Cause::OperatorCancelled);
                 Ok(Done::untouched(ledger))
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooEarly));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooEarly));
                 Ok(Phase::Validating(self))
             }
             // Somebody else works on the guest, or a timer fires late: nothing of ours has begun.

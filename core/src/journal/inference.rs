@@ -5,7 +5,7 @@
 //! from, so a copy that was reported running may have been the destination's.
 
 use crate::control::{Control, Found, Ledger, Mark};
-use crate::migration::{Snapshot, Wish};
+use crate::migration::{Adjustment, Snapshot};
 use crate::outcome::Cause;
 use crate::port::{Answer, CopyState, Hint, Side};
 use crate::spec::Spec;
@@ -40,15 +40,15 @@ impl Inference {
     }
 
     /// A reaction that was requested was carried out, as far as is known.
-    pub(super) fn reaction_requested(&mut self, wish: Wish) {
-        match wish {
-            Wish::DowntimeLimitMs(_) => self.may_have_changed(Change::DowntimeLimit),
-            Wish::BandwidthLimitBytesPerSecond(_) => self.may_have_changed(Change::BandwidthLimit),
-            Wish::Pause => {
+    pub(super) fn adjustment_requested(&mut self, adjustment: Adjustment) {
+        match adjustment {
+            Adjustment::DowntimeLimitMs(_) => self.may_have_changed(Change::DowntimeLimit),
+            Adjustment::BandwidthLimitBytesPerSecond(_) => self.may_have_changed(Change::BandwidthLimit),
+            Adjustment::Pause => {
                 self.may_have_changed(Change::Pause);
                 self.ledger.mark(Mark::PausedByUs);
             }
-            Wish::Postcopy => self.ledger.mark(Mark::PostcopyAsked),
+            Adjustment::Postcopy => self.ledger.mark(Mark::PostcopyAsked),
         }
     }
 
@@ -58,9 +58,9 @@ impl Inference {
             return;
         }
         if self.ledger.has(Mark::PauseAtTimeout) {
-            self.reaction_requested(Wish::Pause);
+            self.adjustment_requested(Adjustment::Pause);
         } else if self.ledger.has(Mark::PostcopyAtTimeout) {
-            self.reaction_requested(Wish::Postcopy);
+            self.adjustment_requested(Adjustment::Postcopy);
         }
     }
 

@@ -119,7 +119,7 @@ impl<'s> Reading<'s> {
         match input {
             Input::Operator(Request::Begin) | Input::Restarted => {}
             Input::Operator(Request::Cancel) => self.inference.cancel_requested(),
-            Input::Operator(Request::React(wish)) => self.inference.reaction_requested(*wish),
+            Input::Operator(Request::React(adjustment)) => self.inference.adjustment_requested(*adjustment),
             Input::Timer => self.inference.timer(self.spec, at),
             Input::TakenOver(takeover) => {
                 self.facts.clone_from(&takeover.facts);

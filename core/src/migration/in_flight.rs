@@ -122,14 +122,14 @@ impl Slot {
             Order::Observe(Side::Source) => Some(Self::Source),
             Order::Observe(Side::Destination) => Some(Self::Destination),
             Order::Resume(_) | Order::Destroy(_) | Order::Undefine(_) | Order::RemoveDisks => Some(Self::Act),
-            Order::React(_) => Some(Self::Reaction),
+            Order::Adjust(_) => Some(Self::Reaction),
             Order::GiveUpCall
             | Order::Arm(_)
-            | Order::Tell(_)
-            | Order::TellReaction(..)
-            | Order::TellCancelAnswer
-            | Order::TellCancelInDoubt
-            | Order::TellCancelRefused => None,
+            | Order::ReportRecovery(_)
+            | Order::ReportAdjustment(..)
+            | Order::ReportCancelAnswer
+            | Order::ReportCancelInDoubt
+            | Order::ReportCancelRefused => None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::port::{Command, CommandId, Observation, Setting};
 use crate::spec;
 use crate::time::Instant;
-use crate::vocabulary::Reaction;
+use crate::vocabulary::AdjustmentKind;
 
 /// Everything that can happen to a migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,13 +42,13 @@ pub enum Request {
     /// End it, with the guest on the source if that is still possible. The answer is an event.
     Cancel,
     /// React to its course. The answer is an event.
-    React(Wish),
+    React(Adjustment),
 }
 
 /// What an operator may wish for while memory is copied. What it changes is put back when the guest stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Wish {
+pub enum Adjustment {
     /// Another downtime limit, 1 to 2,000,000 ms.
     DowntimeLimitMs(u64),
     /// Another bandwidth limit, at least 1 MiB/s.
@@ -59,15 +59,15 @@ pub enum Wish {
     Postcopy,
 }
 
-impl Wish {
+impl Adjustment {
     /// Which reaction it is.
     #[must_use]
-    pub const fn reaction(self) -> Reaction {
+    pub const fn kind(self) -> AdjustmentKind {
         match self {
-            Self::DowntimeLimitMs(_) => Reaction::DowntimeLimit,
-            Self::BandwidthLimitBytesPerSecond(_) => Reaction::BandwidthLimit,
-            Self::Pause => Reaction::Pause,
-            Self::Postcopy => Reaction::Postcopy,
+            Self::DowntimeLimitMs(_) => AdjustmentKind::DowntimeLimit,
+            Self::BandwidthLimitBytesPerSecond(_) => AdjustmentKind::BandwidthLimit,
+            Self::Pause => AdjustmentKind::Pause,
+            Self::Postcopy => AdjustmentKind::Postcopy,
         }
     }
 

@@ -15,7 +15,7 @@ mod translate;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-pub use io::{Input, Misuse, Output, Outputs, Request, Wish};
+pub use io::{Adjustment, Input, Misuse, Output, Outputs, Request};
 pub use takeover::{Snapshot, Takeover};
 
 use self::digest::StateDigest;
@@ -30,7 +30,7 @@ use crate::outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery};
 use crate::port::{Command, CommandId, CopyState, Failure, Setting, Settings, Side};
 use crate::spec::{Spec, SpecError};
 use crate::time::Instant;
-use crate::vocabulary::{Change, PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, Change, PhaseName};
 
 /// A live migration.
 ///
@@ -58,7 +58,7 @@ pub struct Migration {
     facts: Option<Box<Facts>>,
     originals: Option<Settings>,
     /// The setting that an operator asked for last.
-    wished: Option<Setting>,
+    requested_setting: Option<Setting>,
     /// What was seen last of the source's and of the destination's copy.
     seen: (Option<CopyState>, Option<CopyState>),
     /// Tries since the phase was entered: the next one has to wait longer.
@@ -112,7 +112,7 @@ impl Migration {
             now: Instant::BEGIN,
             facts: None,
             originals: None,
-            wished: None,
+            requested_setting: None,
             seen: (None, None),
             tries: 0,
             failure: None,
@@ -151,7 +151,7 @@ impl Migration {
                 match request {
                     Request::Begin => self.step(Signal::Begin)?,
                     Request::Cancel => self.step(Signal::Cancel)?,
-                    Request::React(wish) => self.react(wish)?,
+                    Request::React(adjustment) => self.adjust(adjustment)?,
                 }
             }
             Input::Restarted => {
@@ -222,13 +222,13 @@ impl Migration {
         self.timers.running()
     }
 
-    fn react(&mut self, wish: Wish) -> Result<(), Misuse> {
-        if !wish.is_within_bounds() {
-            self.tell(Event::Reacted(wish.reaction(), ReactionResult::OutOfBounds));
+    fn adjust(&mut self, adjustment: Adjustment) -> Result<(), Misuse> {
+        if !adjustment.is_within_bounds() {
+            self.tell(Event::Reacted(adjustment.kind(), AdjustmentResult::OutOfBounds));
             return Ok(());
         }
-        self.wished = wish.setting();
-        self.step(Signal::React(wish.reaction()))
+        self.requested_setting = adjustment.setting();
+        self.step(Signal::React(adjustment.kind()))
     }
 
     fn step(&mut self, signal: Signal) -> Result<(), Misuse> {
@@ -268,20 +268,20 @@ impl Migration {
                     }
                 }
                 Order::GiveUpCall => self.in_flight.give_up_call(),
-                Order::Tell(recovery) => {
+                Order::ReportRecovery(recovery) => {
                     self.recovered.push(recovery);
                     self.tell(Event::Recovered(recovery));
                 }
-                Order::TellReaction(reaction, result) => self.tell(Event::Reacted(reaction, result)),
-                Order::TellCancelInDoubt => self.tell(Event::CancelAnswered(CancelAnswer::InDoubt)),
-                Order::TellCancelRefused => self.tell(Event::CancelAnswered(CancelAnswer::Refused)),
-                Order::TellCancelAnswer => self.answer_cancel(),
+                Order::ReportAdjustment(kind, result) => self.tell(Event::Reacted(kind, result)),
+                Order::ReportCancelInDoubt => self.tell(Event::CancelAnswered(CancelAnswer::InDoubt)),
+                Order::ReportCancelRefused => self.tell(Event::CancelAnswered(CancelAnswer::Refused)),
+                Order::ReportCancelAnswer => self.answer_cancel(),
                 Order::CollectFacts
                 | Order::EvaluateRules
                 | Order::ReadSettings
                 | Order::Apply(_)
                 | Order::Restore(_)
-                | Order::React(_)
+                | Order::Adjust(_)
                 | Order::StartMigration
                 | Order::ResumePostcopy
                 | Order::PollJob

@@ -2,8 +2,8 @@
 
 use super::{AnswerMatch, Migration, Misuse, Slot};
 use crate::control::{
-    AbortSignal, ActSignal, CallSignal, Found, JobSignal, Order, ReactionSignal, SettingSignal, SetupSignal,
-    Signal,
+    AbortSignal, ActSignal, AdjustmentSignal, CallSignal, Found, JobSignal, Order, SettingSignal,
+    SetupSignal, Signal,
 };
 use crate::convergence::SyncReport;
 use crate::event::Event;
@@ -14,7 +14,7 @@ use crate::port::{
 };
 use crate::spec::Spec;
 use crate::time::Instant;
-use crate::vocabulary::{Change, PhaseName, Reaction};
+use crate::vocabulary::{AdjustmentKind, Change, PhaseName};
 
 impl Migration {
     /// What an observation means to control; `None` when it is an answer that nobody waits for any more.
@@ -53,7 +53,7 @@ impl Migration {
             Order::ReadSettings => Some(Action::ReadSettings),
             Order::Apply(change) => self.wanted(change).map(Action::ApplySetting),
             Order::Restore(change) => self.original(change).map(Action::ApplySetting),
-            Order::React(reaction) => self.reaction(reaction),
+            Order::Adjust(kind) => self.adjustment_action(kind),
             Order::StartMigration => Some(Action::StartMigration),
             Order::ResumePostcopy => Some(Action::ResumePostcopy),
             Order::PollJob => Some(Action::PollJob),
@@ -68,11 +68,11 @@ impl Migration {
             }
             Order::GiveUpCall
             | Order::Arm(_)
-            | Order::Tell(_)
-            | Order::TellReaction(..)
-            | Order::TellCancelAnswer
-            | Order::TellCancelInDoubt
-            | Order::TellCancelRefused => None,
+            | Order::ReportRecovery(_)
+            | Order::ReportAdjustment(..)
+            | Order::ReportCancelAnswer
+            | Order::ReportCancelInDoubt
+            | Order::ReportCancelRefused => None,
         }
     }
 
@@ -97,11 +97,13 @@ impl Migration {
         }
     }
 
-    fn reaction(&self, reaction: Reaction) -> Option<Action> {
-        match reaction {
-            Reaction::DowntimeLimit | Reaction::BandwidthLimit => self.wished.map(Action::ApplySetting),
-            Reaction::Pause => Some(Action::Suspend),
-            Reaction::Postcopy => Some(Action::StartPostcopy),
+    fn adjustment_action(&self, kind: AdjustmentKind) -> Option<Action> {
+        match kind {
+            AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit => {
+                self.requested_setting.map(Action::ApplySetting)
+            }
+            AdjustmentKind::Pause => Some(Action::Suspend),
+            AdjustmentKind::Postcopy => Some(Action::StartPostcopy),
         }
     }
 
@@ -112,9 +114,9 @@ impl Migration {
                 if slot == Slot::Reaction =>
             {
                 Signal::Reacted(match result {
-                    Ok(()) => ReactionSignal::Done,
-                    Err(failure) if failure.fault == Fault::Refused => ReactionSignal::Refused,
-                    Err(_) => ReactionSignal::Unknown,
+                    Ok(()) => AdjustmentSignal::Done,
+                    Err(failure) if failure.fault == Fault::Refused => AdjustmentSignal::Refused,
+                    Err(_) => AdjustmentSignal::Unknown,
                 })
             }
             Answer::Facts(Ok(facts)) => {

@@ -4,8 +4,8 @@
 use crate::driver::{Driver, ORIGINALS, facts, spec};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Advice, Answer, Cause, CopyState, Ending, Fault, GuestRun, Hint, PhaseName, Side, Spec,
-    Whereabouts, Wish,
+    Action, Adjustment, Advice, Answer, Cause, CopyState, Ending, Fault, GuestRun, Hint, PhaseName, Side,
+    Spec, Whereabouts,
 };
 
 fn in_precopy() -> Driver {
@@ -97,7 +97,7 @@ fn in_postcopy_it_is_followed_or_resumed_and_nothing_else() {
         (CopyState::PostcopyFailed, CopyState::PostcopyFailed, true),
     ] {
         let mut driver = in_precopy();
-        driver.react(Wish::Postcopy);
+        driver.react(Adjustment::Postcopy);
         driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
         driver.hint(Hint::PostcopyBegan);
         driver.answer_where(

@@ -10,8 +10,8 @@ use std::hash::{Hash as _, Hasher};
 use std::path::Path;
 
 use whimbrel_core::control::{
-    AbortSignal, ActSignal, Asked, CallSignal, Change, Changes, Control, Found, JobSignal, Reaction,
-    ReactionSignal, SettingSignal, SetupSignal, Signal, Timer,
+    AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, Asked, CallSignal, Change, Changes, Control,
+    Found, JobSignal, SettingSignal, SetupSignal, Signal, Timer,
 };
 use whimbrel_core::port::{CopyState, Hint, Side};
 use whimbrel_core::{AtTimeout, GuestRun, PhaseName};
@@ -109,9 +109,9 @@ fn signals() -> Vec<Signal> {
         Signal::Setup(SetupSignal::SettingsUnreadable),
         Signal::Setting(SettingSignal::Applied),
         Signal::Setting(SettingSignal::Unknown),
-        Signal::Reacted(ReactionSignal::Done),
-        Signal::Reacted(ReactionSignal::Refused),
-        Signal::Reacted(ReactionSignal::Unknown),
+        Signal::Reacted(AdjustmentSignal::Done),
+        Signal::Reacted(AdjustmentSignal::Refused),
+        Signal::Reacted(AdjustmentSignal::Unknown),
         Signal::Call(CallSignal::Succeeded),
         Signal::Call(CallSignal::Failed),
         Signal::Call(CallSignal::Lost),
@@ -127,7 +127,7 @@ fn signals() -> Vec<Signal> {
         let found = Found { run, is_persistent: true, is_defined_there: false, makes_disks: true };
         signals.push(Signal::Setup(SetupSignal::FactsArrived(found)));
     }
-    for reaction in [Reaction::DowntimeLimit, Reaction::Pause, Reaction::Postcopy] {
+    for reaction in [AdjustmentKind::DowntimeLimit, AdjustmentKind::Pause, AdjustmentKind::Postcopy] {
         signals.push(Signal::React(reaction));
     }
     for side in [Side::Source, Side::Destination] {

@@ -6,9 +6,9 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::journal::{self, Record};
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
-    Action, Answer, CancelAnswer, Command, CommandId, CopyState, Event, Facts, Failure, Fault, GuestFacts,
-    GuestRun, Hint, HostFacts, Input, Instant, Migration, Observation, Outcome, Output, Reaction,
-    ReactionResult, Request, Side, Spec, Takeover, Verdict, Wish,
+    Action, Adjustment, AdjustmentKind, AdjustmentResult, Answer, CancelAnswer, Command, CommandId,
+    CopyState, Event, Facts, Failure, Fault, GuestFacts, GuestRun, Hint, HostFacts, Input, Instant,
+    Migration, Observation, Outcome, Output, Request, Side, Spec, Takeover, Verdict,
 };
 
 pub(crate) const HINTS: [Hint; 6] = [
@@ -184,8 +184,8 @@ impl Driver {
         true
     }
 
-    pub(crate) fn react(&mut self, wish: Wish) {
-        self.feed(Input::Operator(Request::React(wish)));
+    pub(crate) fn react(&mut self, adjustment: Adjustment) {
+        self.feed(Input::Operator(Request::React(adjustment)));
     }
 
     /// Whoever drove the migration is gone, and with it every answer; another one goes on from the journal.
@@ -334,7 +334,7 @@ impl Driver {
             .collect()
     }
 
-    pub(crate) fn reactions(&self) -> Vec<(Reaction, ReactionResult)> {
+    pub(crate) fn reactions(&self) -> Vec<(AdjustmentKind, AdjustmentResult)> {
         let told = |event: &Event| match event {
             Event::Reacted(reaction, result) => Some((*reaction, *result)),
             _ => None,

@@ -3,8 +3,8 @@
 use crate::driver::{Driver, spec};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestRun, Hint, Side, Whereabouts,
-    Wish,
+    Action, Adjustment, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestRun, Hint, Side,
+    Whereabouts,
 };
 
 fn in_precopy(run: GuestRun) -> Driver {
@@ -24,7 +24,7 @@ fn handed_over(run: GuestRun) -> Driver {
 }
 
 fn paused(driver: &mut Driver) {
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     driver.answer_where(|action| *action == Action::Suspend, Answer::Acted(Ok(())));
 }
 

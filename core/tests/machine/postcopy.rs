@@ -4,8 +4,8 @@ use crate::driver::{Driver, spec};
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState};
 use whimbrel_core::{
-    Action, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Failure, Fault, GuestRun, Hint,
-    PhaseName, Reaction, ReactionResult, Recovery, Side, Whereabouts, Wish,
+    Action, Adjustment, AdjustmentKind, AdjustmentResult, Advice, Answer, CancelAnswer, Cause, CopyState,
+    Ending, Failure, Fault, GuestRun, Hint, PhaseName, Recovery, Side, Whereabouts,
 };
 
 fn in_precopy() -> Driver {
@@ -20,7 +20,7 @@ fn source_shows(driver: &mut Driver, state: CopyState) {
 
 fn in_postcopy() -> Driver {
     let mut driver = in_precopy();
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
     driver.hint(Hint::PostcopyBegan);
     source_shows(&mut driver, CopyState::Postcopy);
@@ -31,7 +31,7 @@ fn in_postcopy() -> Driver {
 #[test]
 fn postcopy_that_works_completes() {
     let mut driver = in_postcopy();
-    assert_eq!(driver.reactions(), [(Reaction::Postcopy, ReactionResult::Done)]);
+    assert_eq!(driver.reactions(), [(AdjustmentKind::Postcopy, AdjustmentResult::Done)]);
     driver.call_returns(Ok(()));
     driver.look_shows(CopyState::Absent, CopyState::Running);
     driver.job(JobState::Completed, 3, 0);
@@ -44,7 +44,7 @@ fn postcopy_that_works_completes() {
 #[test]
 fn postcopy_is_not_believed_before_it_is_seen() {
     let mut driver = in_precopy();
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
     assert_eq!(driver.reactions(), [], "accepted is not switched");
     driver.hint(Hint::PostcopyBegan);
@@ -57,7 +57,7 @@ fn postcopy_is_not_believed_before_it_is_seen() {
 fn without_hints_the_switch_is_found_by_looking() {
     let mut driver = in_precopy();
     driver.destination_receives();
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
     driver.job(JobState::Active, 1, 100);
     source_shows(&mut driver, CopyState::Postcopy);
@@ -70,9 +70,9 @@ fn postcopy_that_was_not_allowed_at_the_start_is_not_asked_for() {
     plain.ways.postcopy = false;
     let mut driver = Driver::new(plain);
     driver.reach_precopy(GuestRun::Running);
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     assert!(!driver.did(&Action::StartPostcopy));
-    assert_eq!(driver.reactions(), [(Reaction::Postcopy, ReactionResult::NotAllowed)]);
+    assert_eq!(driver.reactions(), [(AdjustmentKind::Postcopy, AdjustmentResult::NotAllowed)]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_cancel_in_postcopy_is_refused_and_the_migration_goes_on() {
 #[test]
 fn a_cancel_that_the_switch_overtook_is_refused() {
     let mut driver = in_precopy();
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
     driver.cancel();
     driver.hint(Hint::PostcopyBegan);
@@ -198,7 +198,7 @@ fn postcopy_that_was_asked_for_and_not_refused_forbids_the_resume_too() {
     ] {
         let mut driver = in_precopy();
         driver.destination_receives();
-        driver.react(Wish::Postcopy);
+        driver.react(Adjustment::Postcopy);
         if let Some(result) = answer {
             driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(result));
         }
@@ -271,7 +271,7 @@ fn a_refused_postcopy_does_not_withdraw_an_earlier_request() {
     let mut driver = in_precopy();
     driver.destination_receives();
     for answered in [false, true] {
-        driver.react(Wish::Postcopy);
+        driver.react(Adjustment::Postcopy);
         let reacted = driver.reactions().len();
         while !answered && driver.reactions().len() == reacted {
             driver.timer();

@@ -5,16 +5,16 @@ use proptest::prelude::*;
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState};
 use whimbrel_core::{
-    Action, Answer, CancelAnswer, CopyState, Ending, Failure, Fault, GuestRun, Side, Verdict, Whereabouts,
-    Wish, journal,
+    Action, Adjustment, Answer, CancelAnswer, CopyState, Ending, Failure, Fault, GuestRun, Side, Verdict,
+    Whereabouts, journal,
 };
 
-const WISHES: [Wish; 5] = [
-    Wish::DowntimeLimitMs(900),
-    Wish::BandwidthLimitBytesPerSecond(1 << 30),
-    Wish::Pause,
-    Wish::Postcopy,
-    Wish::DowntimeLimitMs(0),
+const WISHES: [Adjustment; 5] = [
+    Adjustment::DowntimeLimitMs(900),
+    Adjustment::BandwidthLimitBytesPerSecond(1 << 30),
+    Adjustment::Pause,
+    Adjustment::Postcopy,
+    Adjustment::DowntimeLimitMs(0),
 ];
 
 /// Most steps of truthful answers from any state to the end.

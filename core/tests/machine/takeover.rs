@@ -5,8 +5,8 @@ use serde_json::Value;
 use whimbrel_core::journal::{self, Left};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestRun, Hint, Input, Instant, Misuse,
-    Outcome, PhaseName, Side, Takeover, Whereabouts, Wish,
+    Action, Adjustment, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestRun, Hint, Input,
+    Instant, Misuse, Outcome, PhaseName, Side, Takeover, Whereabouts,
 };
 
 use crate::driver::{Driver, ORIGINALS, spec};
@@ -134,7 +134,7 @@ fn a_guest_that_the_migration_paused_is_resumed() {
     for release in RELEASES {
         let mut left = in_precopy();
         left.destination_receives();
-        left.react(Wish::Pause);
+        left.react(Adjustment::Pause);
         left.answer_where(|action| *action == Action::Suspend, Answer::Acted(Ok(())));
         let mut driver = taken_over(release, &left);
         driver.next_look_shows(CopyState::Paused, CopyState::Absent);
@@ -148,7 +148,7 @@ fn a_source_is_not_resumed_when_the_journal_shows_that_the_destination_may_have_
     let runs: [fn(&mut Driver); 3] = [
         |driver| driver.call_returns(Ok(())),
         |driver| {
-            driver.react(Wish::Postcopy);
+            driver.react(Adjustment::Postcopy);
             driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
         },
         |driver| {
@@ -173,7 +173,7 @@ fn a_source_is_not_resumed_when_the_journal_shows_that_the_destination_may_have_
 fn a_post_copy_that_was_cut_is_joined() {
     for release in RELEASES {
         let mut left = in_precopy();
-        left.react(Wish::Postcopy);
+        left.react(Adjustment::Postcopy);
         left.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
         let mut driver = taken_over(release, &left);
         driver.look_shows(CopyState::PostcopyFailed, CopyState::PostcopyFailed);

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use whimbrel_core::convergence::{SYNCS_KEPT, Statistics, Sync, SyncReport, SyncTotals};
 use whimbrel_core::{
-    CancelAnswer, CopyState, Event, Finding, Outcome, PhaseName, Reaction, ReactionResult, Recovery, Side,
+    AdjustmentKind, AdjustmentResult, CancelAnswer, CopyState, Event, Finding, Outcome, PhaseName, Recovery,
+    Side,
 };
 
 /// Who owns the guest.
@@ -31,8 +32,8 @@ pub(super) enum Owner {
 /// What came of a reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Reacted {
-    pub(super) reaction: Reaction,
-    pub(super) result: ReactionResult,
+    pub(super) reaction: AdjustmentKind,
+    pub(super) result: AdjustmentResult,
 }
 
 /// A migration's account.

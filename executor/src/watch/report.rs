@@ -7,7 +7,7 @@ use std::io::Write;
 use serde::Serialize;
 use whimbrel_core::convergence::{Sync, SyncTotals};
 use whimbrel_core::{
-    CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Reaction, ReactionResult, Spec, View,
+    AdjustmentKind, AdjustmentResult, CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Spec, View,
 };
 
 use super::{Origin, Watcher};
@@ -61,9 +61,9 @@ pub struct At<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Reacted {
     /// Which.
-    pub reaction: Reaction,
+    pub reaction: AdjustmentKind,
     /// What came of it.
-    pub result: ReactionResult,
+    pub result: AdjustmentResult,
 }
 
 /// How many of what.

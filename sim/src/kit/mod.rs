@@ -69,8 +69,8 @@ pub use crate::world::{
 };
 pub use whimbrel_core::port::{JobReport, JobState};
 pub use whimbrel_core::{
-    AtTimeout, Cause, CopyState, Ending, Failure, Fault as FailureClass, Hint, Outcome, Request, Whereabouts,
-    Wish,
+    Adjustment, AtTimeout, Cause, CopyState, Ending, Failure, Fault as FailureClass, Hint, Outcome, Request,
+    Whereabouts,
 };
 
 use crate::network::{Capacity, Line, Loss};

@@ -1,6 +1,6 @@
 //! A scenario set up in a world: two hosts, the link between them, the guest, and what is going to happen to them.
 
-use whimbrel_core::{Request, Side, Wish};
+use whimbrel_core::{Adjustment, Request, Side};
 
 use super::bounds::{BYTES_PER_MIB, NS_PER_MS, NS_PER_US};
 use super::hosts::{OWN_POOL, SHARED_POOL};
@@ -241,11 +241,11 @@ impl Staged {
 const fn request(action: FaultAction) -> Option<Request> {
     match action {
         FaultAction::Cancel => Some(Request::Cancel),
-        FaultAction::Postcopy => Some(Request::React(Wish::Postcopy)),
-        FaultAction::Pause => Some(Request::React(Wish::Pause)),
-        FaultAction::DowntimeLimit { ms } => Some(Request::React(Wish::DowntimeLimitMs(ms))),
+        FaultAction::Postcopy => Some(Request::React(Adjustment::Postcopy)),
+        FaultAction::Pause => Some(Request::React(Adjustment::Pause)),
+        FaultAction::DowntimeLimit { ms } => Some(Request::React(Adjustment::DowntimeLimitMs(ms))),
         FaultAction::BandwidthLimit { mib_per_second } => {
-            Some(Request::React(Wish::BandwidthLimitBytesPerSecond(bytes(mib_per_second))))
+            Some(Request::React(Adjustment::BandwidthLimitBytesPerSecond(bytes(mib_per_second))))
         }
         _ => None,
     }

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use whimbrel_core::control::Reaction;
+use whimbrel_core::control::AdjustmentKind;
 use whimbrel_core::{GuestRun, journal};
 use whimbrel_verify::explore::{Astray, Move, Scope, Violation, Walk};
 
@@ -64,7 +64,7 @@ const fn weight(what: Move) -> u32 {
         | Move::Deliver(_)
         | Move::Step(_)
         | Move::Judge(true)
-        | Move::React(Reaction::Postcopy) => 40,
+        | Move::React(AdjustmentKind::Postcopy) => 40,
         Move::Restart | Move::Mend(_) | Move::CarryOutLate(_) | Move::React(_) => 10,
         Move::Timer(_) => 3,
         Move::Hint(_) | Move::Cancel | Move::Lose(_) | Move::Break(_) | Move::Die(_) | Move::Judge(false) => {

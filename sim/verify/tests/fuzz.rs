@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
+use whimbrel_core::{Adjustment, Answer, CopyState, Input, Observation, Request};
 use whimbrel_sim::world::Milestone;
 use whimbrel_verify::fuzz::{
     Plan, Setup, Trouble, What, When, as_test, run, run_with_oracle, series, series_of, series_told_as,
@@ -110,7 +110,7 @@ fn a_plan_is_written_as_a_test_that_can_be_pasted() {
         troubles: vec![
             trouble(When::Begin, 3, What::Daemon(true, 50)),
             trouble(When::At(Milestone::Stopped), 0, What::Request(Request::Cancel)),
-            trouble(When::Begin, 7, What::Request(Request::React(Wish::Pause))),
+            trouble(When::Begin, 7, What::Request(Request::React(Adjustment::Pause))),
         ],
     };
     let written = as_test(&plan);
@@ -134,7 +134,11 @@ fn seed_12_keeps_every_promise() {
         troubles: vec![
             Trouble { when: When::Begin, after_ms: 3, what: What::Daemon(true, 50) },
             Trouble { when: When::At(Milestone::Stopped), after_ms: 0, what: What::Request(Request::Cancel) },
-            Trouble { when: When::Begin, after_ms: 7, what: What::Request(Request::React(Wish::Pause)) },
+            Trouble {
+                when: When::Begin,
+                after_ms: 7,
+                what: What::Request(Request::React(Adjustment::Pause)),
+            },
         ],
     };
     assert_eq!(run_with_oracle(&plan, false).broken, None);

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
+use whimbrel_core::{Adjustment, Answer, CopyState, Input, Observation, Request};
 use whimbrel_oracle::{Claim, Rule};
 use whimbrel_sim::world::Milestone;
 use whimbrel_verify::fuzz::{Broken, Plan, Series, Setup, Trouble, What, When, run_with_oracle, series_of};
@@ -80,7 +80,7 @@ fn a_copy_that_somebody_else_made_of_a_stale_source_is_not_resumed() {
             Trouble {
                 when: When::At(Milestone::Copying),
                 after_ms: 0,
-                what: What::Request(Request::React(Wish::Pause)),
+                what: What::Request(Request::React(Adjustment::Pause)),
             },
             Trouble { when: When::Begin, after_ms: 3_069, what: What::Migrate(true) },
         ],
@@ -107,7 +107,7 @@ fn the_source_half_of_a_post_copy_is_kept_when_the_guest_has_woken_up() {
     assert_eq!(run_with_oracle(&plan, false).broken, None);
 }
 
-const POSTCOPY: Request = Request::React(Wish::Postcopy);
+const POSTCOPY: Request = Request::React(Adjustment::Postcopy);
 
 /// A driver's mistake: a copy that is there is reported as absent.
 fn nothing_is_there(input: Input) -> Input {

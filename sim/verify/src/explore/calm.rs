@@ -85,7 +85,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use whimbrel_core::control::{Phase, Reaction, Timer};
+    use whimbrel_core::control::{AdjustmentKind, Phase, Timer};
 
     use super::super::moves::{Move, Place};
     use super::super::parting::{Break, Mend};
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_guest_that_arrived_whole_is_noticed_without_a_call() {
         ends(&[
-            Move::React(Reaction::Postcopy),
+            Move::React(AdjustmentKind::Postcopy),
             Move::Step(Step::Prepare),
             Move::Step(Step::Copy),
             Move::CarryOut(Place::Reaction),
@@ -116,7 +116,7 @@ mod tests {
         ends(&[
             Move::Timer(Timer::Poll),
             Move::Timer(Timer::Reply),
-            Move::React(Reaction::Postcopy),
+            Move::React(AdjustmentKind::Postcopy),
             Move::Timer(Timer::Patience),
             Move::Step(Step::Prepare),
             Move::Step(Step::Copy),

@@ -1,7 +1,7 @@
 //! Commands that reach their daemon, in time or late. What the driver checks before it acts is checked here too; whether
 //! the guest is harmed is judged by how things really are.
 
-use whimbrel_core::control::{Change, Reaction};
+use whimbrel_core::control::{AdjustmentKind, Change};
 use whimbrel_core::{CopyState, Side};
 
 use super::desk::{Act, Asked, CallOut, JobSeen, Reacted, SettingOrder};
@@ -74,10 +74,10 @@ impl State {
                 }
             }
             LateCommand::Pause => {
-                self.react(Reaction::Pause);
+                self.react(AdjustmentKind::Pause);
             }
             LateCommand::Postcopy => {
-                self.react(Reaction::Postcopy);
+                self.react(AdjustmentKind::Postcopy);
             }
             LateCommand::Abort => {
                 self.abort();
@@ -165,18 +165,18 @@ impl State {
         }
     }
 
-    fn react(&mut self, reaction: Reaction) -> Reacted {
+    fn react(&mut self, reaction: AdjustmentKind) -> Reacted {
         if !self.model.answers(Side::Source) {
             return Reacted::Unknown;
         }
         match reaction {
-            Reaction::DowntimeLimit => {
+            AdjustmentKind::DowntimeLimit => {
                 self.set(SettingOrder { change: Change::DowntimeLimit, restores: false });
             }
-            Reaction::BandwidthLimit => {
+            AdjustmentKind::BandwidthLimit => {
                 self.set(SettingOrder { change: Change::BandwidthLimit, restores: false });
             }
-            Reaction::Pause => {
+            AdjustmentKind::Pause => {
                 let migrates =
                     matches!(self.model.stage, Stage::Preparing | Stage::Prepared | Stage::Copying);
                 if !migrates || self.model.here != Here::Running {
@@ -184,7 +184,7 @@ impl State {
                 }
                 self.model.here = Here::Paused;
             }
-            Reaction::Postcopy => {
+            AdjustmentKind::Postcopy => {
                 if self.model.stage != Stage::Copying {
                     return Reacted::Refused;
                 }

@@ -7,13 +7,13 @@
 
 use std::fmt::Write as _;
 
-use whimbrel_core::control::{Control, Reaction, Timer};
+use whimbrel_core::control::{AdjustmentKind, Control, Timer};
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::journal::{Record, header_line, record_line};
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
-    Action, Answer, CommandId, Facts, Failure, Fault, Finding, GuestFacts, GuestRun, HostFacts, Input,
-    Instant, Migration, Observation, Output, Request, Severity, Side, Spec, Verdict, Ways, Wish,
+    Action, Adjustment, Answer, CommandId, Facts, Failure, Fault, Finding, GuestFacts, GuestRun, HostFacts,
+    Input, Instant, Migration, Observation, Output, Request, Severity, Side, Spec, Verdict, Ways,
 };
 
 use super::desk::{Asked, CallOut, JobSeen, Reacted};
@@ -247,7 +247,7 @@ impl Walk {
         match what {
             Move::Begin => Some(Input::Operator(Request::Begin)),
             Move::Cancel => Some(Input::Operator(Request::Cancel)),
-            Move::React(reaction) => Some(Input::Operator(Request::React(wish(reaction)))),
+            Move::React(reaction) => Some(Input::Operator(Request::React(adjustment(reaction)))),
             Move::Hint(hint) => Some(Input::Hypervisor(Observation::Hint(hint))),
             Move::Judge(allows) => self.answer(Kind::Rules, Answer::Verdict(verdict(allows))),
             Move::Deliver(place) => self.answer(Kind::At(place), self.reply(place)?),
@@ -297,9 +297,9 @@ impl Walk {
                     Reacted::Unknown => Err(failure(Fault::SourceUnreachable)),
                 };
                 match reaction {
-                    Reaction::DowntimeLimit | Reaction::BandwidthLimit => Answer::Applied(result),
-                    Reaction::Pause => Answer::Acted(result),
-                    Reaction::Postcopy => Answer::Postcopy(result),
+                    AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit => Answer::Applied(result),
+                    AdjustmentKind::Pause => Answer::Acted(result),
+                    AdjustmentKind::Postcopy => Answer::Postcopy(result),
                 }
             }
         };
@@ -327,12 +327,12 @@ fn kind(action: &Action) -> Kind {
 }
 
 /// What an operator wishes for; no plan and no original has the same values.
-const fn wish(reaction: Reaction) -> Wish {
-    match reaction {
-        Reaction::DowntimeLimit => Wish::DowntimeLimitMs(WISHED_DOWNTIME_MS),
-        Reaction::BandwidthLimit => Wish::BandwidthLimitBytesPerSecond(WISHED_BANDWIDTH),
-        Reaction::Pause => Wish::Pause,
-        Reaction::Postcopy => Wish::Postcopy,
+const fn adjustment(kind: AdjustmentKind) -> Adjustment {
+    match kind {
+        AdjustmentKind::DowntimeLimit => Adjustment::DowntimeLimitMs(WISHED_DOWNTIME_MS),
+        AdjustmentKind::BandwidthLimit => Adjustment::BandwidthLimitBytesPerSecond(WISHED_BANDWIDTH),
+        AdjustmentKind::Pause => Adjustment::Pause,
+        AdjustmentKind::Postcopy => Adjustment::Postcopy,
     }
 }
 

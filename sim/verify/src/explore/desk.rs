@@ -4,7 +4,7 @@
 //! other and are about moments that are past. A command that nobody waits for any more is still carried out some time, or
 //! never. Only settings keep their order, which the port promises.
 
-use whimbrel_core::control::{Change, Order, Orders, Phase, Reaction, Timer};
+use whimbrel_core::control::{AdjustmentKind, Change, Order, Orders, Phase, Timer};
 use whimbrel_core::{CopyState, Side};
 
 use super::model::Returned;
@@ -89,7 +89,7 @@ pub(crate) struct Desk {
     pub(crate) source: Asked<CopyState>,
     pub(crate) destination: Asked<CopyState>,
     pub(crate) act: Option<(Act, Asked<bool>)>,
-    pub(crate) reaction: Option<(Reaction, Asked<Reacted>)>,
+    pub(crate) reaction: Option<(AdjustmentKind, Asked<Reacted>)>,
     /// Acts and requests that nobody waits for any more.
     pub(crate) late: LateSet,
     /// Timers that run, by their place in [`Timer::ALL`].
@@ -182,16 +182,16 @@ impl Desk {
                 Order::Destroy(side) => self.give_act(Act::Destroy(side)),
                 Order::Undefine(side) => self.give_act(Act::Undefine(side)),
                 Order::RemoveDisks => self.give_act(Act::RemoveDisks),
-                Order::React(reaction) => {
+                Order::Adjust(reaction) => {
                     self.retire_reaction();
                     self.reaction = Some((reaction, Asked::Out));
                 }
                 Order::GiveUpCall => self.call = CallOut::No,
-                Order::Tell(_)
-                | Order::TellReaction(..)
-                | Order::TellCancelAnswer
-                | Order::TellCancelInDoubt
-                | Order::TellCancelRefused => {}
+                Order::ReportRecovery(_)
+                | Order::ReportAdjustment(..)
+                | Order::ReportCancelAnswer
+                | Order::ReportCancelInDoubt
+                | Order::ReportCancelRefused => {}
             }
         }
     }
@@ -274,14 +274,14 @@ impl Desk {
 
     fn retire_reaction(&mut self) {
         match self.reaction.take() {
-            Some((Reaction::DowntimeLimit, Asked::Out)) => {
+            Some((AdjustmentKind::DowntimeLimit, Asked::Out)) => {
                 self.keep_setting(SettingOrder { change: Change::DowntimeLimit, restores: false });
             }
-            Some((Reaction::BandwidthLimit, Asked::Out)) => {
+            Some((AdjustmentKind::BandwidthLimit, Asked::Out)) => {
                 self.keep_setting(SettingOrder { change: Change::BandwidthLimit, restores: false });
             }
-            Some((Reaction::Pause, Asked::Out)) => self.late.keep(LateCommand::Pause),
-            Some((Reaction::Postcopy, Asked::Out)) => self.late.keep(LateCommand::Postcopy),
+            Some((AdjustmentKind::Pause, Asked::Out)) => self.late.keep(LateCommand::Pause),
+            Some((AdjustmentKind::Postcopy, Asked::Out)) => self.late.keep(LateCommand::Postcopy),
             Some((_, Asked::No | Asked::Answered(_))) | None => {}
         }
     }

@@ -1,6 +1,6 @@
 //! The moves: what may happen at each state.
 
-use whimbrel_core::control::{Phase, Reaction, Timer};
+use whimbrel_core::control::{AdjustmentKind, Phase, Timer};
 use whimbrel_core::{Hint, Side};
 
 use super::desk::{Act, Asked, CallOut};
@@ -18,7 +18,7 @@ pub enum Move {
     /// The operator cancels.
     Cancel,
     /// The operator reacts.
-    React(Reaction),
+    React(AdjustmentKind),
     /// A hint comes, true or not.
     Hint(Hint),
     /// A timer runs out.
@@ -114,8 +114,12 @@ impl Place {
     ];
 }
 
-const REACTIONS: [Reaction; 4] =
-    [Reaction::DowntimeLimit, Reaction::BandwidthLimit, Reaction::Pause, Reaction::Postcopy];
+const REACTIONS: [AdjustmentKind; 4] = [
+    AdjustmentKind::DowntimeLimit,
+    AdjustmentKind::BandwidthLimit,
+    AdjustmentKind::Pause,
+    AdjustmentKind::Postcopy,
+];
 const HINTS: [Hint; 6] = [
     Hint::IterationBegan,
     Hint::SourceSuspended,

@@ -1,8 +1,8 @@
 //! The whole state that is explored: control as it ships, what it has out, and the hypervisors; and what each move makes of it.
 
 use whimbrel_core::control::{
-    AbortSignal, ActSignal, Asked as Wanted, CallSignal, Change, Changes, Control, Found, JobSignal, Order,
-    Phase, Reaction, ReactionSignal, SettingSignal, SetupSignal, Signal,
+    AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, Asked as Wanted, CallSignal, Change, Changes,
+    Control, Found, JobSignal, Order, Phase, SettingSignal, SetupSignal, Signal,
 };
 use whimbrel_core::{AtTimeout, CopyState, GuestRun, Side};
 
@@ -193,7 +193,7 @@ impl State {
                     && !desk.has_late_setting()
                     && !matches!(
                         desk.reaction,
-                        Some((Reaction::DowntimeLimit | Reaction::BandwidthLimit, Asked::Out))
+                        Some((AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit, Asked::Out))
                     )
             }
             Place::Call => matches!(desk.call, CallOut::Start | CallOut::Resume),
@@ -203,7 +203,7 @@ impl State {
             Place::Look(Side::Destination) => desk.destination == Asked::Out,
             Place::Act => matches!(desk.act, Some((_, Asked::Out))),
             Place::Reaction => match desk.reaction {
-                Some((Reaction::DowntimeLimit | Reaction::BandwidthLimit, Asked::Out)) => {
+                Some((AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit, Asked::Out)) => {
                     !desk.has_late_setting()
                 }
                 Some((_, Asked::Out)) => true,
@@ -253,9 +253,9 @@ impl State {
             Some(Answer::Look(side, state)) => Signal::Seen(side, state),
             Some(Answer::Act(true)) => Signal::Act(ActSignal::Done),
             Some(Answer::Act(false)) => Signal::Act(ActSignal::Unknown),
-            Some(Answer::Reaction(Reacted::Done)) => Signal::Reacted(ReactionSignal::Done),
-            Some(Answer::Reaction(Reacted::Refused)) => Signal::Reacted(ReactionSignal::Refused),
-            Some(Answer::Reaction(Reacted::Unknown)) => Signal::Reacted(ReactionSignal::Unknown),
+            Some(Answer::Reaction(Reacted::Done)) => Signal::Reacted(AdjustmentSignal::Done),
+            Some(Answer::Reaction(Reacted::Refused)) => Signal::Reacted(AdjustmentSignal::Refused),
+            Some(Answer::Reaction(Reacted::Unknown)) => Signal::Reacted(AdjustmentSignal::Unknown),
             None => return Outcome::No,
         };
         self.signal(signal, scope)

@@ -3,7 +3,7 @@
 //! Faults are drawn as a swarm: first which kinds there are at all, then when and how often. A few kinds at a time go
 //! deeper than all of them at once.
 
-use whimbrel_core::{Request, Wish};
+use whimbrel_core::{Adjustment, Request};
 
 use whimbrel_sim::random::Random;
 use whimbrel_sim::world::Milestone;
@@ -200,10 +200,10 @@ impl What {
             9 => Self::Driver(for_ms),
             10 => Self::Request(Request::Cancel),
             _ => Self::Request(Request::React(match random.below(4) {
-                0 => Wish::DowntimeLimitMs(1 + random.below(2_000)),
-                1 => Wish::BandwidthLimitBytesPerSecond((1 + random.below(200)) << 20),
-                2 => Wish::Pause,
-                _ => Wish::Postcopy,
+                0 => Adjustment::DowntimeLimitMs(1 + random.below(2_000)),
+                1 => Adjustment::BandwidthLimitBytesPerSecond((1 + random.below(200)) << 20),
+                2 => Adjustment::Pause,
+                _ => Adjustment::Postcopy,
             })),
         }
     }

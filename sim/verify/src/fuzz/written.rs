@@ -43,7 +43,9 @@ fn moment(when: When) -> String {
 
 fn kind(what: What) -> String {
     match what {
-        What::Request(Request::React(wish)) => format!("What::Request(Request::React(Wish::{wish:?}))"),
+        What::Request(Request::React(adjustment)) => {
+            format!("What::Request(Request::React(Adjustment::{adjustment:?}))")
+        }
         What::Request(request) => format!("What::Request(Request::{request:?})"),
         other => format!("What::{other:?}"),
     }

@@ -4,7 +4,7 @@
 //! thing that happens to the next.
 
 use whimbrel_core::{
-    Event, Facts, Input, Instant, Migration, Misuse, Request, Spec, SpecError, Verdict, View, Ways,
+    Event, Facts, Input, Instant, Migration, Misuse, Request, Spec, SpecError, TransferOptions, Verdict, View,
 };
 
 use crate::driver::Driver;
@@ -140,9 +140,10 @@ pub fn spec(scenario: &Scenario) -> Spec {
         migration.bandwidth_limit_mib_per_second.map(|rate| rate.saturating_mul(1 << 20));
     spec.timeout_ms = migration.timeout_ms;
     spec.at_timeout = migration.at_timeout;
-    spec.doubt_patience_ms = migration.doubt_patience_ms.unwrap_or(spec.doubt_patience_ms);
-    spec.recovery_patience_ms = migration.recovery_patience_ms.unwrap_or(spec.recovery_patience_ms);
-    spec.ways = Ways {
+    spec.resolve_timeout_ms = migration.doubt_patience_ms.unwrap_or(spec.resolve_timeout_ms);
+    spec.postcopy_recovery_timeout_ms =
+        migration.recovery_patience_ms.unwrap_or(spec.postcopy_recovery_timeout_ms);
+    spec.transfer = TransferOptions {
         postcopy: migration.postcopy.is_some(),
         auto_converge: migration.auto_converge.is_some(),
         xbzrle: migration.xbzrle.is_some(),

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use whimbrel_core::{Facts, Finding, Severity, Verdict};
 use whimbrel_sim::kit::{
     Adjustment, AtTimeout, Cause, CopyState, Course, CourseError, Ending, Engine, FailureClass as Class,
-    Fault, GuestId, Hint, HostId, IncidentKind, JobState, Manner, MigrateOptions, Milestone, Moment,
-    Postcopy, Request, Setup, TestBed, TestGuest, Whereabouts, at_ms,
+    Fault, GuestId, GuestLocation, Hint, HostId, IncidentKind, JobState, Manner, MigrateOptions, Milestone,
+    Moment, Postcopy, Request, Setup, TestBed, TestGuest, at_ms,
 };
 use whimbrel_sim::oracle::Rule;
 
@@ -46,7 +46,7 @@ fn the_examples_show_what_they_say() {
     assert!(migrated.starts_with("migrated, after 6"), "{migrated}");
     assert!(failed.starts_with("operation failed: "), "{failed}");
     let outcome = core_with_a_fault::shown().unwrap();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::SourceRunning));
 }
 
 #[test]
@@ -197,12 +197,12 @@ fn our_machine_drives_in_the_same_bed_again_and_again() {
     bed.fault(at_ms(500), Fault::KillDaemon(beta));
     bed.fault(at_ms(60_000), Fault::StartDaemon(beta));
     let first = bed.outcome(&Course::new(wren, alpha, beta)).unwrap();
-    assert_eq!((first.ending, first.guest), (Ending::Failed, Whereabouts::SourceRunning));
+    assert_eq!((first.ending, first.guest), (Ending::Failed, GuestLocation::SourceRunning));
     bed.assert_runs_only_on(wren, alpha);
     assert!(bed.wait_until(120_000, |bed| bed.look(wren, beta) == CopyState::Absent));
     let began_ms = bed.now_ns() / NS_PER_MS;
     let second = bed.outcome(&Course::new(wren, alpha, beta)).unwrap();
-    assert_eq!((second.ending, second.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+    assert_eq!((second.ending, second.guest), (Ending::Completed, GuestLocation::DestinationRunning));
     assert!(second.total_ms <= bed.now_ns() / NS_PER_MS - began_ms, "its time begins with it");
     let back = bed.outcome(&Course::new(wren, beta, alpha)).unwrap();
     assert_eq!(back.ending, Ending::Completed);
@@ -231,7 +231,7 @@ fn a_course_has_its_limits_ways_and_rules() {
     bed.assert_runs_only_on(wren, alpha);
 
     let moved_first = Course::new(wren, alpha, beta).with(|spec| {
-        spec.ways.postcopy = true;
+        spec.transfer.postcopy = true;
         spec.at_timeout = AtTimeout::Postcopy;
         spec.timeout_ms = Some(2_000);
     });
@@ -245,7 +245,7 @@ fn an_operator_reacts_at_a_moment() {
     let pause = Request::React(Adjustment::Pause);
     let course = Course::new(wren, alpha, beta).asking(Moment::AtIteration(wren, 6), pause);
     let outcome = bed.outcome(&course).unwrap();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, GuestLocation::DestinationRunning));
     bed.assert_runs_only_on(wren, beta);
 }
 

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use whimbrel_core::{Ending, Whereabouts};
+use whimbrel_core::{Ending, GuestLocation};
 use whimbrel_sim::kit::{Course, Setup, TestBed, TestGuest};
 use whimbrel_sim::world::{Fault, GuestId, HostId, Milestone, Moment};
 
@@ -18,7 +18,7 @@ fn a_call_that_the_job_lock_refuses_leaves_the_other_migration_alone_and_the_gue
     let (mut bed, wren, alpha, beta) = bed();
     bed.fault_now(Fault::Migrate(wren, alpha, beta));
     let outcome = bed.outcome(&Course::new(wren, alpha, beta)).unwrap();
-    assert_eq!(outcome.guest, Whereabouts::DestinationRunning);
+    assert_eq!(outcome.guest, GuestLocation::DestinationRunning);
     bed.assert_runs_only_on(wren, beta);
     bed.assert_no_incident();
 }
@@ -45,6 +45,6 @@ fn a_guest_that_is_migrated_back_at_once_is_left_where_it_runs() {
         bed.wait_ms(120_000);
         bed.assert_runs_only_on(wren, alpha);
         bed.assert_no_incident();
-        assert_ne!(outcome.guest, Whereabouts::BothRunning);
+        assert_ne!(outcome.guest, GuestLocation::BothRunning);
     }
 }

@@ -1,15 +1,18 @@
-//! Pre-copy: memory is copied while the guest runs. **The source owns the guest; the destination's copy has never run.**
+//! Pre-copy: memory is copied while the guest runs. **The source owns the guest; the destination's copy has never
+//! run.**
 //!
-//! The migrate call is out. Until it returns, nothing is resumed or destroyed here: the hypervisors run their own
-//! protocol, and all that may be asked of them is to abort it, to change its limits, to stop the guest, or to switch to
-//! post-copy. A call that says it failed leads to [`RollingBack`], which looks before it believes; a call whose reply is
-//! lost, or that went out before a restart of ours, leads to [`Resolving`], which comes back here when the copy is seen to
-//! go on without the caller; so does a job that is not seen for too long, since a call may never return. A half of
-//! a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only makes us look.
+//! The migrate call is in flight. Until it returns, nothing is resumed or destroyed here: the hypervisors run their own
+//! protocol, and may only be requested to abort it, to change its limits, to stop the guest, or to switch to post-copy.
+//! A call that reports failure leads to [`RollingBack`], which queries both hosts before it believes that; a call whose
+//! reply is lost, or that was made before a restart of the driver, leads to [`Resolving`], which returns here when the
+//! copy is seen to continue without the caller; so does a job that is not seen for too long, since a call may never
+//! return. A half of a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only causes a query.
 
 use super::ledger::Mark;
 use super::signal::{AbortSignal, AdjustmentSignal, CallSignal, JobSignal, Order, Orders, Signal, Timer};
-use super::{Completing, Ledger, Next, Phase, Postcopy, Resolving, RollingBack, SwitchingOver, Unasked};
+use super::{
+    Completing, Ledger, Next, Phase, Postcopy, Resolving, RollingBack, SwitchingOver, UnexpectedSignal,
+};
 use crate::outcome::Cause;
 use crate::port::{Hint, Side};
 use crate::vocabulary::{AdjustmentKind, AdjustmentResult, Change, PhaseName};
@@ -20,9 +23,9 @@ pub struct Precopy {
     pub(super) call: Call,
     pub(super) abort: Abort,
     pub(super) poll: Poll,
-    /// Whether the job was not seen when it was looked for last, although the call is out.
+    /// Whether the last query did not show the job, although the call is in flight.
     pub(super) unseen: bool,
-    /// The reaction that is being carried out.
+    /// The adjustment in progress.
     pub(super) adjusting: Option<AdjustmentKind>,
     /// Whether the same was requested before and not refused: a refusal of this request says nothing about that one.
     pub(super) repeats: bool,
@@ -31,45 +34,45 @@ pub struct Precopy {
 /// The migrate call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// It is out and will return.
+    /// It is in flight and will return.
     Out,
-    /// Its reply was lost, and the copy was seen going on: its end is found by looking.
+    /// Its reply was lost, and the copy was seen to continue: its end is found by queries.
     Lost,
 }
 
 /// A query of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Poll {
-    /// None is out.
+    /// None is in flight.
     None,
-    /// One is out.
+    /// One is in flight.
     Out,
-    /// One is out, and another follows it as soon as it has ended.
+    /// One is in flight, and another follows as soon as it is answered.
     OutAndAgain,
 }
 
 /// An abort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Abort {
-    /// Nobody asked for one.
+    /// None was requested.
     NotAsked,
-    /// It was asked for and not answered. A request may be lost: it is asked for once more after a while.
+    /// It was requested and not answered. A request may be lost: it is repeated after a while.
     Asked,
-    /// The hypervisor will try. When the job goes on for too long all the same, it is asked for once more: it may have
-    /// been meant for another job, or be lost.
+    /// The hypervisor will try. When the job still goes on for too long, the request is repeated: the first one may
+    /// have met another job, or be lost.
     Accepted,
-    /// The hypervisor would not, mostly because the job had not begun: asked again when a job is seen.
+    /// The hypervisor refused, mostly because the job had not begun: the request is repeated when a job is seen.
     Refused,
 }
 
 impl Precopy {
-    /// Whether the job was not seen when it was looked for last although the call is out: patience runs.
+    /// Whether the last query did not show the job although the call is in flight: `Timer::Patience` runs.
     #[must_use]
     pub const fn is_stalled(self) -> bool {
         self.unseen
     }
 
-    /// Makes the migrate call. Disks that it makes are on record for removal before.
+    /// Makes the migrate call. Disks that it creates are on record for removal before.
     pub(super) fn enter(ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         if ledger.has(Mark::MakesDisks) {
             ledger.undo = ledger.undo.with(Change::Disks);
@@ -87,7 +90,7 @@ impl Precopy {
         })
     }
 
-    /// Follows a copy that goes on although the call's reply was lost.
+    /// Follows a copy that continues although the call's reply was lost.
     pub(super) fn adopt(ledger: &Ledger, orders: &mut Orders) -> Phase {
         let mut phase = Self {
             call: Call::Lost,
@@ -98,7 +101,7 @@ impl Precopy {
             repeats: false,
         };
         orders.give(Order::Arm(Timer::Poll));
-        // An operator or a timeout had asked for the end.
+        // An operator or a timeout requested the end before.
         if ledger.cause.is_some() {
             phase.ask_abort(orders);
         }
@@ -110,11 +113,11 @@ impl Precopy {
         match signal {
             Signal::Call(CallSignal::Succeeded) => return Ok(Completing::enter(ledger, orders)),
             Signal::Call(CallSignal::Failed) => {
-                ledger.blame(Cause::CopyFailed);
+                ledger.set_cause(Cause::CopyFailed);
                 return Ok(RollingBack::look(orders));
             }
             Signal::Call(CallSignal::Lost) => return Ok(Resolving::after_lost_reply(orders)),
-            // Whether the call was made at all is not known either.
+            // Whether the call was made at all is unknown too.
             Signal::Restarted => {
                 self.end_adjustment(AdjustmentResult::NotKnown, orders);
                 return Ok(Resolving::after_lost_reply(orders));
@@ -136,7 +139,7 @@ impl Precopy {
                 orders.give(Order::GiveUpCall);
                 return Ok(Resolving::after_lost_reply(orders));
             }
-            // While the call is out its return decides, not a look at the job.
+            // While the call is in flight its return decides, not a query of the job.
             Signal::Job(JobSignal::Gone | JobSignal::Unknown) => self.on_poll_in_vain(orders),
             Signal::Elapsed(Timer::Reply) if self.poll != Poll::None => self.on_poll_in_vain(orders),
             Signal::Job(JobSignal::Active) => self.on_job_active(ledger, orders),
@@ -156,7 +159,7 @@ impl Precopy {
             }
             Signal::Abort(AbortSignal::Refused) => self.abort = Abort::Refused,
             Signal::Hint(Hint::IterationBegan | Hint::JobEnded) => self.poll_soon(orders),
-            // A hint is not believed: the source is looked at.
+            // A hint is not believed: the source is queried.
             Signal::Hint(Hint::PostcopyBegan | Hint::PostcopyFailed) => {
                 orders.give(Order::Observe(Side::Source));
             }
@@ -168,21 +171,21 @@ impl Precopy {
             Signal::Hint(Hint::SourceResumed)
             | Signal::Elapsed(Timer::Reply | Timer::AskAgain | Timer::Patience | Timer::LookAgain) => {}
             Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Act(_) => {
-                return Err(Unasked { phase: PhaseName::Precopy, signal });
+                return Err(UnexpectedSignal { phase: PhaseName::Precopy, signal });
             }
         }
         Ok(Phase::Precopy(self))
     }
 
-    /// Asks for the end, once; a second request changes nothing.
+    /// Requests the abort, once; a second request changes nothing.
     pub(super) fn leave(&mut self, cause: Cause, ledger: &mut Ledger, orders: &mut Orders) {
-        ledger.blame(cause);
+        ledger.set_cause(cause);
         if self.abort == Abort::NotAsked {
             self.ask_abort(orders);
         }
     }
 
-    /// Carries a reaction out, if it may be; its undo is on record before.
+    /// Orders an adjustment, if it is allowed; its undo is on record before.
     pub(super) fn adjust(&mut self, kind: AdjustmentKind, ledger: &mut Ledger, orders: &mut Orders) {
         if let Err(result) = self.may_adjust(kind, ledger) {
             orders.give(Order::ReportAdjustment(kind, result));
@@ -226,21 +229,21 @@ impl Precopy {
 
     fn on_adjusted(&mut self, orders: &mut Orders) {
         match self.adjusting {
-            // The hypervisor will try. That it has switched is seen, not told.
+            // The hypervisor will try. Its answer does not mean that it has switched: only an observation shows that.
             Some(AdjustmentKind::Postcopy) => self.poll_soon(orders),
             Some(_) | None => self.end_adjustment(AdjustmentResult::Done, orders),
         }
     }
 
-    /// What was refused was not done: nothing of it is to be undone, unless the same was requested before. That request may
-    /// have been carried out, or be carried out late.
+    /// A refused adjustment was not made: nothing is to be undone, unless the same was requested before. That earlier
+    /// request may have been executed, or may be executed late.
     fn on_adjustment_refused(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
         match self.adjusting {
             Some(AdjustmentKind::Pause | AdjustmentKind::Postcopy) if self.repeats => {}
             Some(AdjustmentKind::Pause) => ledger.undone(Change::Pause),
             Some(AdjustmentKind::Postcopy) => ledger.unmark(Mark::PostcopyAsked),
-            // A limit may have been changed before by the same reaction, or while preparing: putting back what was never
-            // changed harms nobody.
+            // A limit may have been changed before by the same adjustment, or while preparing; restoring a limit that
+            // was never changed does no harm.
             Some(AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit) | None => {}
         }
         self.end_adjustment(AdjustmentResult::Refused, orders);
@@ -252,7 +255,7 @@ impl Precopy {
         }
     }
 
-    /// The copy has lasted too long. What was asked for to help happens once, and has as long again.
+    /// The copy has lasted too long. The configured adjustment is made once, and has as long again to work.
     fn on_timeout(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
         let help = match (ledger.has(Mark::PauseAtTimeout), ledger.has(Mark::PostcopyAtTimeout)) {
             (true, _) => AdjustmentKind::Pause,
@@ -265,14 +268,14 @@ impl Precopy {
         self.adjust(help, ledger, orders);
     }
 
-    /// A job is there. An abort that came before it is asked for again.
+    /// A job was seen. An abort that was refused before it began is requested again.
     fn on_job_active(&mut self, ledger: &Ledger, orders: &mut Orders) {
         self.unseen = false;
         if self.abort == Abort::Refused {
             self.ask_abort(orders);
         }
         if !ledger.has(Mark::DestinationReceives) {
-            // Seeing the guest arrive proves that the destination which is looked at is the one that is migrated to.
+            // Seeing the guest arrive proves that the queried destination is the one that the source migrates to.
             orders.give(Order::Observe(Side::Destination));
         }
         // No call would report a switch to post-copy, which another client may have requested.
@@ -282,7 +285,7 @@ impl Precopy {
         self.on_poll_answered(orders);
     }
 
-    /// Time for the next look. One that is still out is waited for: answers of a slow host must count too.
+    /// The next query is due. One in flight is awaited, not replaced: answers of a slow host must count too.
     fn on_poll_timer(&mut self, orders: &mut Orders) {
         if self.poll == Poll::None {
             self.poll(orders);
@@ -290,7 +293,7 @@ impl Precopy {
         orders.give(Order::Arm(Timer::Poll));
     }
 
-    /// The job was not seen. Patience begins with the first time.
+    /// The query did not show the job. `Timer::Patience` starts with the first one.
     fn on_poll_in_vain(&mut self, orders: &mut Orders) {
         if !core::mem::replace(&mut self.unseen, true) {
             orders.give(Order::Arm(Timer::Patience));
@@ -304,7 +307,7 @@ impl Precopy {
         }
     }
 
-    /// Looks at the job now, or as soon as the look that is under way has ended.
+    /// Queries the job now, or as soon as the query in flight is answered.
     fn poll_soon(&mut self, orders: &mut Orders) {
         if self.poll == Poll::None {
             self.poll(orders);
@@ -313,7 +316,7 @@ impl Precopy {
         }
     }
 
-    /// Looks at the job, with an end to the waiting.
+    /// Queries the job, with a deadline for the answer.
     fn poll(&mut self, orders: &mut Orders) {
         self.poll = Poll::Out;
         orders.give(Order::PollJob);

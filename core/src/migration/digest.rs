@@ -35,7 +35,8 @@ impl Hasher for StateDigest {
         }
     }
 
-    // The standard versions of these write the machine's own byte order and width; the digest must be the same everywhere.
+    // The standard versions of these write the machine's own byte order and width; the digest must be the same
+    // everywhere.
     fn write_u64(&mut self, value: u64) {
         self.write(&value.to_le_bytes());
     }

@@ -7,7 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::takeover::Takeover;
-use crate::control::Unasked;
+use crate::control::UnexpectedSignal;
 use crate::event::Event;
 use crate::port::{Command, CommandId, Observation, Setting};
 use crate::spec;
@@ -18,34 +18,34 @@ use crate::vocabulary::AdjustmentKind;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// The deadline that [`Migration::deadline`](crate::Migration::deadline) gave has come. Early or doubled timers
+    /// The deadline that [`Migration::deadline`](crate::Migration::deadline) gave has come. Early or duplicate timers
     /// do nothing; a late one delays.
     Timer,
-    /// An operator asks for something.
+    /// An operator's request.
     Operator(Request),
-    /// Whoever drives the migration was gone and is back: commands that were out will not be answered any more, and
-    /// those that were to be given may not have been.
+    /// The driver was restarted: commands in flight will not be answered any more, and commands that were due may not
+    /// have been given.
     Restarted,
-    /// In place of [`Request::Begin`]: the migration was begun by another release of the driver, or ended in doubt. It goes
-    /// on from what is known of it.
+    /// In place of [`Request::Begin`]: the migration was begun by another release of the driver, or ended in doubt. It
+    /// goes on from what is known of it.
     TakenOver(Box<Takeover>),
-    /// A hypervisor, or what stands for it, tells something.
+    /// A hypervisor, or its simulation, reports something.
     Hypervisor(Observation),
 }
 
-/// What an operator may ask for, at any moment.
+/// A request of an operator, allowed at any moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Begin. Once.
     Begin,
-    /// End it, with the guest on the source if that is still possible. The answer is an event.
+    /// End the migration, with the guest on the source if that is still possible. The answer is an event.
     Cancel,
-    /// React to its course. The answer is an event.
+    /// Adjust a running migration. The answer is an event.
     React(Adjustment),
 }
 
-/// What an operator may wish for while memory is copied. What it changes is put back when the guest stays.
+/// What an operator may change while memory is copied. The change is put back when the guest stays on the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Adjustment {
@@ -53,14 +53,14 @@ pub enum Adjustment {
     DowntimeLimitMs(u64),
     /// Another bandwidth limit, at least 1 MiB/s.
     BandwidthLimitBytesPerSecond(u64),
-    /// The guest stands still until it has arrived: the copy catches up.
+    /// Pause the guest until it has arrived: the copy catches up.
     Pause,
-    /// The guest is moved first, and its memory after it. There is no way back then.
+    /// Switch to post-copy: the guest is moved first, and its memory after it. There is no way back then.
     Postcopy,
 }
 
 impl Adjustment {
-    /// Which reaction it is.
+    /// Its kind, without the value.
     #[must_use]
     pub const fn kind(self) -> AdjustmentKind {
         match self {
@@ -83,7 +83,7 @@ impl Adjustment {
         }
     }
 
-    /// The setting that it asks for.
+    /// The setting that it changes.
     pub(super) const fn setting(self) -> Option<Setting> {
         match self {
             Self::DowntimeLimitMs(ms) => Some(Setting::DowntimeLimitMs(ms)),
@@ -93,13 +93,13 @@ impl Adjustment {
     }
 }
 
-/// Something to be done or told.
+/// A command or an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// To be done, and answered by its id.
+    /// To be executed, and answered by its id.
     Command(Command),
-    /// To be told.
+    /// To be reported.
     Event(Event),
 }
 
@@ -114,7 +114,7 @@ pub enum Output {
 /// drop(first); // the first outputs are still held here, so the second call does not compile
 /// ```
 #[derive(Debug)]
-#[must_use = "commands that are not carried out leave the migration waiting"]
+#[must_use = "commands that are not executed leave the migration waiting"]
 pub struct Outputs<'a> {
     pub(super) list: vec::Drain<'a, Output>,
 }
@@ -145,12 +145,12 @@ pub enum Misuse {
     },
     /// An answer to a command that was never given.
     UnknownCommand(CommandId),
-    /// An answer of another kind than the command asks for.
+    /// An answer of another kind than the command expects.
     WrongAnswer(CommandId),
     /// An [`Input::TakenOver`] for a migration that has begun.
     AlreadyBegun,
-    /// A second [`Request::Begin`], or an answer that nothing asked for.
-    Unasked(Unasked),
+    /// A second [`Request::Begin`], or an answer to no command.
+    UnexpectedSignal(UnexpectedSignal),
 }
 
 impl fmt::Display for Misuse {
@@ -160,10 +160,10 @@ impl fmt::Display for Misuse {
                 write!(f, "an input of {} ns came after one of {} ns", to.as_ns(), from.as_ns())
             }
             Self::UnknownCommand(id) => write!(f, "command {} was never given", id.0),
-            Self::WrongAnswer(id) => write!(f, "command {} asks for another kind of answer", id.0),
+            Self::WrongAnswer(id) => write!(f, "command {} expects another kind of answer", id.0),
             Self::AlreadyBegun => f.write_str("a migration that has begun cannot be taken over"),
-            Self::Unasked(unasked) => {
-                write!(f, "{:?} was not asked for while {}", unasked.signal, unasked.phase)
+            Self::UnexpectedSignal(unexpected) => {
+                write!(f, "{:?} is not expected while {}", unexpected.signal, unexpected.phase)
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The shell around control: it translates the port to [`Signal`]s and [`Order`]s back to commands, keeps the
-//! numbers, the timers and the ids, and tells people what happens.
+//! numbers, the timers and the ids, and reports events.
 //!
-//! Whatever is safety stands in [`crate::control`]. The shell must never decide anything: it has no branch on where
-//! the guest is.
+//! Everything that safety depends on is in [`crate::control`]. The shell must never decide anything: it has no branch
+//! on where the guest is.
 
 mod digest;
 mod downtime;
@@ -34,8 +34,9 @@ use crate::vocabulary::{AdjustmentResult, Change, PhaseName};
 
 /// A live migration.
 ///
-/// Methods are of three kinds. [`handle`](Self::handle) is the only one that changes anything. [`deadline`](Self::deadline)
-/// tells when it must be called with [`Input::Timer`]. The others look. Time never goes back.
+/// Methods are of three kinds. [`handle`](Self::handle) is the only one that changes anything.
+/// [`deadline`](Self::deadline) gives the instant at which it must be called with [`Input::Timer`]. The others only
+/// read. Time never goes back.
 ///
 /// ```
 /// use whimbrel_core::{Action, Input, Instant, Migration, Output, Request, Spec};
@@ -57,11 +58,11 @@ pub struct Migration {
     now: Instant,
     facts: Option<Box<Facts>>,
     originals: Option<Settings>,
-    /// The setting that an operator asked for last.
+    /// The setting of the operator's last adjustment.
     requested_setting: Option<Setting>,
-    /// What was seen last of the source's and of the destination's copy.
+    /// The last observed state of the source's and of the destination's copy.
     seen: (Option<CopyState>, Option<CopyState>),
-    /// Tries since the phase was entered: the next one has to wait longer.
+    /// Attempts since the phase was entered: the next one waits longer.
     tries: u8,
     failure: Option<Failure>,
     /// Whether the migrate call may have been made.
@@ -76,18 +77,18 @@ pub struct Migration {
     state_digest: StateDigest,
 }
 
-/// What can be seen of a migration between two inputs.
+/// The state of a migration between two inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// What was asked for.
+    /// The request.
     pub spec: &'a Spec,
-    /// Where it stands.
+    /// Its phase.
     pub phase: PhaseName,
     /// The dirty curve.
     pub convergence: &'a Convergence,
-    /// Whether an operator asked for the end.
+    /// Whether an operator requested a cancel.
     pub cancel_asked: bool,
-    /// Since when the guest, which ran before, is stopped, as far as it was observed.
+    /// Since when the guest, which ran before, has been stopped, as far as it was observed.
     pub stopped_since: Option<Instant>,
     /// How it ended, once it has.
     pub outcome: Option<&'a Outcome>,
@@ -103,7 +104,7 @@ impl Migration {
     pub fn new(spec: Spec) -> Result<Self, SpecError> {
         spec.check()?;
         Ok(Self {
-            control: Control::new(spec.plan(), spec.asked()),
+            control: Control::new(spec.plan(), spec.control_options()),
             spec,
             convergence: Convergence::default(),
             downtime: Downtime::default(),
@@ -126,7 +127,7 @@ impl Migration {
         })
     }
 
-    /// Takes one input: every change goes through here. Bounded: constant time, plus one step for each timer that is
+    /// Takes one input; nothing else changes the machine. Bounded: constant time, plus one step for each timer that is
     /// due.
     ///
     /// # Errors
@@ -172,7 +173,7 @@ impl Migration {
         Ok(Outputs { list: self.outputs.drain(..) })
     }
 
-    /// When [`Input::Timer`] is to come; `None` when nothing is waited for.
+    /// When [`Input::Timer`] is due; `None` when no timer runs.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.earliest()
@@ -184,20 +185,20 @@ impl Migration {
         self.now
     }
 
-    /// What was found out about the guest and both hosts, once it was.
+    /// The facts about the guest and both hosts, once they were collected.
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {
         self.facts.as_deref()
     }
 
-    /// The migrate call, or the call that resumes a post-copy, whose answer is awaited. Once it is not awaited any more, a
-    /// driver that has not made it yet must not make it.
+    /// The migrate call, or the call that resumes a post-copy, whose answer is awaited. Once it is not awaited any
+    /// more, a driver that has not made it yet must not make it.
     #[must_use]
     pub fn awaited_call(&self) -> Option<CommandId> {
         self.in_flight.call()
     }
 
-    /// What can be seen of it.
+    /// Its state, for display.
     #[must_use]
     pub fn view(&self) -> View<'_> {
         View {
@@ -233,18 +234,18 @@ impl Migration {
 
     fn step(&mut self, signal: Signal) -> Result<(), Misuse> {
         let before = self.control.phase();
-        let (control, orders) = self.control.step(signal).map_err(Misuse::Unasked)?;
+        let (control, orders) = self.control.step(signal).map_err(Misuse::UnexpectedSignal)?;
         self.has_arrived |= signal == Signal::Call(CallSignal::Succeeded);
         self.enter(control, &orders, before, signal == Signal::Begin);
         Ok(())
     }
 
-    /// Takes a new state of control, and carries out what it orders. The first phase is reported although it is the one before.
+    /// Takes a new state of control, and executes its orders. The first phase is reported although it did not change.
     fn enter(&mut self, control: Control, orders: &Orders, before: Phase, is_first: bool) {
         self.control = control;
         let phase = control.phase();
         let is_new = phase.name() != before.name();
-        // Halves of a guest that are joined in vain go to and fro: each try has to wait longer than the one before.
+        // A failed attempt to join the halves of a guest returns here: each attempt waits longer than the one before.
         if is_new && !matches!(phase, Phase::Postcopy(_) | Phase::Recovering(_)) {
             self.tries = 0;
             self.seen = (None, None);
@@ -263,7 +264,7 @@ impl Migration {
         for order in orders.iter() {
             match order {
                 Order::Arm(timer) => {
-                    if let Some(after_ms) = self.patience_ms(timer) {
+                    if let Some(after_ms) = self.delay_ms(timer) {
                         self.timers.arm(timer, self.now.plus_ms(after_ms));
                     }
                 }
@@ -295,8 +296,8 @@ impl Migration {
         }
     }
 
-    /// How long a timer runs that is armed now; `None` for one that is not wanted.
-    fn patience_ms(&mut self, timer: Timer) -> Option<u64> {
+    /// The duration of a timer that is armed now; `None` for a timeout that was not configured.
+    fn delay_ms(&mut self, timer: Timer) -> Option<u64> {
         if timer == Timer::Patience {
             self.tries = 0;
         }
@@ -306,8 +307,8 @@ impl Migration {
             Timer::GiveUp => self.spec.timeout_ms,
             Timer::Reply | Timer::Reaction => Some(self.spec.reply_timeout_ms),
             Timer::AskAgain => Some(ASK_AGAIN_MS),
-            Timer::Patience if is_recovering => Some(self.spec.recovery_patience_ms),
-            Timer::Patience => Some(self.spec.doubt_patience_ms),
+            Timer::Patience if is_recovering => Some(self.spec.postcopy_recovery_timeout_ms),
+            Timer::Patience => Some(self.spec.resolve_timeout_ms),
             Timer::LookAgain => {
                 let most_ms = if is_recovering { MOST_RECOVERY_BACK_OFF_MS } else { MOST_BACK_OFF_MS };
                 let ms = (FIRST_BACK_OFF_MS << self.tries.min(16)).min(most_ms);
@@ -323,7 +324,7 @@ impl Migration {
         let guest_was = ledger.guest_was;
         let ending = done.ending.with_guest(done.guest, guest_was, self.has_arrived);
         let cause = cause(ending, done, before, ledger.cause);
-        // The hypervisor's words about an end that was asked for, or about a migration that worked, explain nothing.
+        // A hypervisor's message about a requested end, or about a migration that worked, explains nothing.
         let explains = matches!(ending, Ending::Failed | Ending::InDoubt);
         let failure = self.failure.clone().filter(|_| explains);
         let outcome = Outcome {
@@ -347,7 +348,7 @@ impl Migration {
                 Some(_) | None => Vec::new(),
             },
             total_ms: self.now.as_ms(),
-            // Where the guest runs is in doubt, and with it whether it ran.
+            // Where the guest runs is in doubt, so whether it was stopped is too.
             downtime_ms: self.downtime.total_ms().filter(|_| ending != Ending::InDoubt),
             hypervisor_downtime_ms: self.convergence.concluded().and_then(|numbers| numbers.downtime_ms),
         };
@@ -381,8 +382,8 @@ impl Migration {
     }
 }
 
-/// Why a migration ended so. What an operator or a timeout asks for while it is not known where the guest is explains
-/// neither the doubt nor a loss: that was there before.
+/// Why a migration ended so. A cancel or a timeout that came while the guest's location was unknown explains neither
+/// the doubt nor a loss: both have an earlier cause.
 fn cause(ending: Ending, done: Done, before: Phase, on_record: Option<Cause>) -> Option<Cause> {
     let is_asked = matches!(on_record, Some(Cause::OperatorCancelled | Cause::TimedOut));
     match before {
@@ -394,12 +395,12 @@ fn cause(ending: Ending, done: Done, before: Phase, on_record: Option<Cause>) ->
     }
 }
 
-/// An end that was accepted and does not come is asked for once more after this long.
+/// An accepted abort that has not ended the job is repeated after this long.
 const ASK_AGAIN_MS: u64 = 5_000;
 
-/// Time until the next try, doubled with each.
+/// Time until the next attempt, doubled with each.
 const FIRST_BACK_OFF_MS: u64 = 250;
-/// At most this long while it is not known where the guest is.
+/// At most this long while the guest's location is unknown.
 const MOST_BACK_OFF_MS: u64 = 4_000;
-/// At most this long between two tries to join the halves of a guest.
+/// At most this long between two attempts to join the halves of a guest.
 const MOST_RECOVERY_BACK_OFF_MS: u64 = 30_000;

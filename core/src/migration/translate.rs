@@ -1,4 +1,4 @@
-//! Between the port's words and control's alphabet.
+//! Translation between the port's types and control's signals and orders.
 
 use super::{AnswerMatch, Migration, Misuse, Slot};
 use crate::control::{
@@ -17,7 +17,7 @@ use crate::time::Instant;
 use crate::vocabulary::{AdjustmentKind, Change, PhaseName};
 
 impl Migration {
-    /// What an observation means to control; `None` when it is an answer that nobody waits for any more.
+    /// The signal of an observation; `None` for an answer that is not awaited any more.
     pub(super) fn translate(
         &mut self,
         now: Instant,
@@ -45,7 +45,7 @@ impl Migration {
         }
     }
 
-    /// The action of an order that is a command.
+    /// The action of an order that is a command; `None` for other orders.
     pub(super) fn action(&self, order: Order) -> Option<Action> {
         match order {
             Order::CollectFacts => Some(Action::CollectFacts),
@@ -127,7 +127,7 @@ impl Migration {
             Answer::Facts(Err(failure)) => self.failed(failure, Signal::Setup(SetupSignal::FactsMissing)),
             Answer::Verdict(verdict) => {
                 let allows = verdict.allows();
-                // The record has what was looked at; those who are told need the findings.
+                // The journal's record keeps the basis; an event needs only the findings.
                 self.tell(Event::Judged(Verdict { basis: None, ..verdict }));
                 Signal::Setup(if allows { SetupSignal::Allowed } else { SetupSignal::Refused })
             }
@@ -161,11 +161,11 @@ impl Migration {
         }
     }
 
-    /// Notes what an answer says about whether the guest runs.
+    /// Updates the downtime from an answer that shows whether the guest runs.
     fn note_downtime(&mut self, slot: Slot, answer: &Answer) {
         match (slot, answer) {
             (_, Answer::Facts(Ok(facts))) => self.downtime.begins_with(facts.guest.run),
-            // The only reaction that is answered so is a pause.
+            // The only adjustment with this answer is a pause.
             (Slot::Reaction, Answer::Acted(Ok(()))) => {
                 self.downtime.paused(self.now, self.control.phase().name());
             }
@@ -177,8 +177,8 @@ impl Migration {
         }
     }
 
-    /// Tells what was seen: on the way only an arrival and halves in post-copy, at the end everything that is new in its
-    /// phase.
+    /// Reports an observed copy: while memory is copied only an arrival and halves in post-copy, at the end everything
+    /// that is new in its phase.
     fn tell_seen(&mut self, side: Side, state: CopyState) {
         let at_the_end = self.control.phase().name() >= PhaseName::Completing;
         if !at_the_end && state != CopyState::Incoming && !state.is_half() {
@@ -189,14 +189,14 @@ impl Migration {
             Side::Destination => &mut self.seen.1,
         };
         if place.replace(state) != Some(state) {
-            // What has just changed is observed again soon: an end that must be seen several times in a row would else be later
-            // than patience.
+            // A state that has just changed is queried again soon: a result that must be confirmed several times in a
+            // row would otherwise come after the timeout.
             self.tries = 0;
             self.tell(Event::Seen(side, state));
         }
     }
 
-    /// Keeps the first failure: what comes after it is mostly its consequence.
+    /// Keeps the first failure: later ones are mostly its consequences.
     fn failed(&mut self, failure: Failure, signal: Signal) -> Signal {
         self.failure.get_or_insert(failure);
         signal
@@ -225,13 +225,13 @@ impl Migration {
 }
 
 impl Found {
-    /// What control may know of the facts.
+    /// The part of the facts that control depends on.
     pub(crate) fn of(facts: &Facts, spec: &Spec) -> Self {
         Self {
             run: facts.guest.run,
             is_persistent: facts.guest.persistent,
             is_defined_there: facts.destination.has_guest.is_some(),
-            makes_disks: spec.ways.copy_disks && !facts.disks_to_make.is_empty(),
+            makes_disks: spec.transfer.copy_disks && !facts.disks_to_make.is_empty(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `docs/control-machine.md`: what each phase is for and where it leads, written down from the code itself.
 //!
-//! Every control state that any order of signals leads to is met, whatever a hypervisor would make of it, so the diagram
-//! shows all that the code can do, not what somebody drew.
+//! Every control state that any order of signals leads to is met, whatever a hypervisor would make of it, so the
+//! diagram shows all that the code can do, not what somebody drew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,8 +10,8 @@ use std::hash::{Hash as _, Hasher};
 use std::path::Path;
 
 use whimbrel_core::control::{
-    AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, Asked, CallSignal, Change, Changes, Control,
-    Found, JobSignal, SettingSignal, SetupSignal, Signal, Timer,
+    AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, CallSignal, Change, Changes, Control,
+    ControlOptions, Found, JobSignal, SettingSignal, SetupSignal, Signal, Timer,
 };
 use whimbrel_core::port::{CopyState, Hint, Side};
 use whimbrel_core::{AtTimeout, GuestRun, PhaseName};
@@ -65,8 +65,8 @@ fn met() -> Met {
     let mut waiting = Vec::new();
     for offline in [false, true] {
         for at_timeout in [AtTimeout::Cancel, AtTimeout::Postcopy] {
-            let asked = Asked { postcopy: !offline, offline, at_timeout };
-            waiting.push(Control::new(Changes::EMPTY.with(Change::DowntimeLimit), asked));
+            let options = ControlOptions { postcopy: !offline, offline, at_timeout };
+            waiting.push(Control::new(Changes::EMPTY.with(Change::DowntimeLimit), options));
         }
     }
     let signals = signals();

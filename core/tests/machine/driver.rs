@@ -27,8 +27,8 @@ pub(crate) fn spec() -> Spec {
     spec.downtime_limit_ms = Some(500);
     spec.bandwidth_limit_bytes_per_second = Some(64 << 20);
     spec.timeout_ms = Some(60_000);
-    spec.ways.postcopy = true;
-    spec.ways.copy_disks = true;
+    spec.transfer.postcopy = true;
+    spec.transfer.copy_disks = true;
     spec
 }
 

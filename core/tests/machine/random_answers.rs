@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState};
 use whimbrel_core::{
-    Action, Adjustment, Answer, CancelAnswer, CopyState, Ending, Failure, Fault, GuestRun, Side, Verdict,
-    Whereabouts, journal,
+    Action, Adjustment, Answer, CancelAnswer, CopyState, Ending, Failure, Fault, GuestLocation, GuestRun,
+    Side, Verdict, journal,
 };
 
 const WISHES: [Adjustment; 5] = [
@@ -137,21 +137,21 @@ proptest! {
         if let Some(answer) = driver.cancel_answers().last() {
             let on_source = matches!(
                 outcome.guest,
-                Whereabouts::Untouched
-                    | Whereabouts::SourceRunning
-                    | Whereabouts::SourcePaused
-                    | Whereabouts::SourceOff
+                GuestLocation::Untouched
+                    | GuestLocation::SourceRunning
+                    | GuestLocation::SourcePaused
+                    | GuestLocation::SourceOff
             );
             prop_assert_eq!(*answer == CancelAnswer::Cancelled, on_source);
         }
         // Zero running copies are no success, and who counts endings by cause knows every pair.
-        if outcome.ending == Ending::Completed && outcome.guest == Whereabouts::DestinationPaused {
+        if outcome.ending == Ending::Completed && outcome.guest == GuestLocation::DestinationPaused {
             prop_assert_ne!(driver.migration.control().ledger().guest_was, GuestRun::Running);
         }
         prop_assert!(outcome.ending.causes().contains(&outcome.cause), "{:?}: {:?}", outcome.ending, outcome.cause);
         // Invariant 5: what was not put back is named.
         let stayed = matches!(outcome.ending, Ending::Cancelled | Ending::Failed)
-            && matches!(outcome.guest, Whereabouts::SourceRunning | Whereabouts::SourcePaused);
+            && matches!(outcome.guest, GuestLocation::SourceRunning | GuestLocation::SourcePaused);
         if stayed && outcome.not_undone.is_empty() && !driver.out.values().any(|action| matches!(action, Action::ApplySetting(_))) {
             prop_assert_eq!(driver.settings, ORIGINALS);
         }

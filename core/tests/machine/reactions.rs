@@ -4,7 +4,7 @@ use crate::driver::{Driver, ORIGINALS, spec};
 use whimbrel_core::port::{JobState, Setting};
 use whimbrel_core::{
     Action, Adjustment, AdjustmentKind, AdjustmentResult, Answer, AtTimeout, CopyState, Ending, Failure,
-    Fault, GuestRun, Hint, Leftover, Recovery, Side, Whereabouts,
+    Fault, GuestLocation, GuestRun, Hint, Leftover, Recovery, Side,
 };
 
 fn in_precopy() -> Driver {
@@ -101,7 +101,7 @@ fn a_guest_that_was_paused_to_complete_runs_when_it_has_arrived() {
     driver.next_look_shows(CopyState::Absent, CopyState::Paused);
     driver.answer_where(|action| *action == Action::Resume(Side::Destination), Answer::Acted(Ok(())));
     driver.look_shows(CopyState::Absent, CopyState::Running);
-    assert_eq!(driver.outcome().guest, Whereabouts::DestinationRunning);
+    assert_eq!(driver.outcome().guest, GuestLocation::DestinationRunning);
     assert_eq!(driver.outcome().recovered, [Recovery::Resumed(Side::Destination)]);
 }
 
@@ -117,7 +117,10 @@ fn a_guest_that_was_paused_to_complete_runs_again_when_it_stays() {
     driver.answer_where(|action| *action == Action::Resume(Side::Source), Answer::Acted(Ok(())));
     driver.look_shows(CopyState::Running, CopyState::Absent);
     driver.restores();
-    assert_eq!((driver.outcome().guest, driver.outcome().not_undone.len()), (Whereabouts::SourceRunning, 0));
+    assert_eq!(
+        (driver.outcome().guest, driver.outcome().not_undone.len()),
+        (GuestLocation::SourceRunning, 0)
+    );
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn a_guest_that_cannot_be_let_run_again_is_named() {
     // The destination was never seen to receive it: its absence proves nothing.
     driver.look_shows(CopyState::Paused, CopyState::Absent);
     driver.keeps_showing(CopyState::Paused, CopyState::Absent);
-    assert_eq!(driver.outcome().guest, Whereabouts::SourcePaused);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourcePaused);
     assert!(driver.outcome().not_undone.contains(&Leftover::Paused));
 }
 
@@ -165,7 +168,7 @@ fn a_guest_that_somebody_else_paused_is_left_paused() {
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Paused, CopyState::Absent);
     driver.restores();
-    assert_eq!(driver.outcome().guest, Whereabouts::SourcePaused);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourcePaused);
     assert!(!driver.did(&Action::Resume(Side::Source)), "our own pause was refused");
 }
 

@@ -1,12 +1,12 @@
-//! A journal that cannot be replayed: another release wrote it, or it is damaged. Its migration is taken over from what can be
-//! read, and nothing is done that its journal does not allow.
+//! A journal that cannot be replayed: another release wrote it, or it is damaged. Its migration is taken over from what
+//! can be read, and nothing is done that its journal does not allow.
 
 use serde_json::Value;
 use whimbrel_core::journal::{self, Left};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Adjustment, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestRun, Hint, Input,
-    Instant, Misuse, Outcome, PhaseName, Side, Takeover, Whereabouts,
+    Action, Adjustment, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestLocation, GuestRun, Hint,
+    Input, Instant, Misuse, Outcome, PhaseName, Side, Takeover,
 };
 
 use crate::driver::{Driver, ORIGINALS, spec};
@@ -85,7 +85,7 @@ fn a_guest_that_stays_gets_its_settings_back_and_no_second_call_is_made() {
         let mut driver = taken_over(release, &in_precopy());
         assert_eq!(driver.migration.view().phase, PhaseName::Resolving);
         let outcome = settle(&mut driver, CopyState::Running, CopyState::Absent);
-        assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+        assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::SourceRunning));
         assert_eq!(driver.settings, ORIGINALS);
         assert!(!driver.did(&Action::StartMigration));
     }
@@ -107,7 +107,7 @@ fn a_migration_that_had_not_begun_ends() {
             let outcome = driver.outcome();
             assert_eq!(
                 (outcome.guest, outcome.cause),
-                (Whereabouts::Untouched, Some(Cause::DriverRestarted))
+                (GuestLocation::Untouched, Some(Cause::DriverRestarted))
             );
             assert_eq!(driver.settings, ORIGINALS);
             assert!(!driver.did(&Action::StartMigration));
@@ -289,7 +289,7 @@ fn a_doubt_is_examined_again_and_settled() {
     driver.next_look_shows(CopyState::Stopped, CopyState::Absent);
     driver.answer_where(|action| *action == Action::Resume(Side::Source), Answer::Acted(Ok(())));
     let outcome = settle(&mut driver, CopyState::Running, CopyState::Absent);
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::SourceRunning));
     assert_eq!((driver.settings, outcome.not_undone), (ORIGINALS, vec![]));
 }
 

@@ -305,7 +305,7 @@ fn options(route: &Route, disks: &[Disk]) -> Result<MigrateOptions, Failure> {
         named_disks: DiskSet::of(named),
         overwritten_disks: DiskSet::of(disks.iter().enumerate().filter_map(is_overwritten)),
         is_unsafe: route.allow_unsafe,
-        ..MigrateOptions::from(route.ways)
+        ..MigrateOptions::from(route.transfer)
     })
 }
 

@@ -1,7 +1,7 @@
 //! A fleet as a file describes it: groups of hosts, groups of guests, and an evacuation. Only data; every value is within
 //! the bounds that its documentation gives when it comes from a file.
 
-use whimbrel_core::{AtTimeout, Ways};
+use whimbrel_core::{AtTimeout, TransferOptions};
 use whimbrel_schedule::Order;
 
 use crate::world;
@@ -111,7 +111,7 @@ pub struct FleetMigration {
     /// What happens then.
     pub at_timeout: AtTimeout,
     /// The hypervisor's ways that are allowed.
-    pub ways: Ways,
+    pub transfer: TransferOptions,
     /// Time between two looks at the progress of one migration, in milliseconds.
     pub poll_interval_ms: u64,
 }
@@ -212,7 +212,7 @@ impl Default for FleetMigration {
             downtime_limit_ms: None,
             timeout_ms: 600_000,
             at_timeout: AtTimeout::Cancel,
-            ways: Ways::default(),
+            transfer: TransferOptions::default(),
             poll_interval_ms: 1_000,
         }
     }

@@ -200,7 +200,7 @@ impl Evacuating {
             destination: format!("sim://{}", world.inventory(to).name),
             ..self.spec.clone()
         };
-        let port = world.connect(guest, from, to, spec.ways.into());
+        let port = world.connect(guest, from, to, spec.transfer.into());
         let mut driver = Driver::new(world, port, spec, |_| Verdict::default()).map_err(FleetError::Spec)?;
         driver.ask(world, Request::Begin, &mut unwatched).map_err(FleetError::Misuse)?;
         let attempt = self.schedule.attempts(start.guest);
@@ -294,7 +294,7 @@ fn spec(fleet: &Fleet) -> Spec {
             .map(|rate| rate.saturating_mul(1 << 20)),
         timeout_ms: Some(wanted.timeout_ms),
         at_timeout: wanted.at_timeout,
-        ways: wanted.ways,
+        transfer: wanted.transfer,
         poll_interval_ms: wanted.poll_interval_ms,
         ..Spec::new("guest", "source", "destination")
     }

@@ -1,7 +1,7 @@
 //! What came of an evacuation, in whole numbers: the same fleet and seed give the same report, byte for byte.
 
 use serde::Serialize;
-use whimbrel_core::{Cause, Ending, Whereabouts};
+use whimbrel_core::{Cause, Ending, GuestLocation};
 
 use super::description::{Fleet, FleetExpectation};
 use super::links::{LinkUse, Traffic};
@@ -173,7 +173,7 @@ impl FleetExpectation {
 /// What is counted on the way.
 struct Tally {
     /// Where each guest was seen last.
-    seen: Vec<Option<Whereabouts>>,
+    seen: Vec<Option<GuestLocation>>,
     migrations: MigrationCounts,
     causes: Vec<CauseCount>,
     total_ms: Vec<u64>,
@@ -274,27 +274,31 @@ impl Percentiles {
     }
 }
 
-fn counts(seen: &[Option<Whereabouts>]) -> GuestCounts {
+fn counts(seen: &[Option<GuestLocation>]) -> GuestCounts {
     let mut counts =
         GuestCounts { all: u64::try_from(seen.len()).unwrap_or(u64::MAX), ..GuestCounts::default() };
     for whereabouts in seen {
         match whereabouts {
             None => counts.not_tried += 1,
             Some(
-                Whereabouts::DestinationRunning
-                | Whereabouts::DestinationPaused
-                | Whereabouts::DestinationOff,
+                GuestLocation::DestinationRunning
+                | GuestLocation::DestinationPaused
+                | GuestLocation::DestinationOff,
             ) => counts.moved += 1,
             Some(
-                Whereabouts::Untouched
-                | Whereabouts::SourceRunning
-                | Whereabouts::SourcePaused
-                | Whereabouts::SourceOff,
+                GuestLocation::Untouched
+                | GuestLocation::SourceRunning
+                | GuestLocation::SourcePaused
+                | GuestLocation::SourceOff,
             ) => counts.stayed += 1,
-            Some(Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind | Whereabouts::Nowhere) => {
+            Some(
+                GuestLocation::DestinationIncomplete | GuestLocation::LeftBehind | GuestLocation::Nowhere,
+            ) => {
                 counts.lost += 1;
             }
-            Some(Whereabouts::DestinationPostcopy | Whereabouts::BothRunning | Whereabouts::Unknown) => {
+            Some(
+                GuestLocation::DestinationPostcopy | GuestLocation::BothRunning | GuestLocation::Unknown,
+            ) => {
                 counts.in_doubt += 1;
             }
         }

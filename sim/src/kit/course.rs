@@ -82,7 +82,7 @@ impl TestBed {
     /// # Errors
     /// When the spec is out of its bounds, or on a bug; see [`CourseError`].
     pub fn outcome(&mut self, course: &Course) -> Result<Outcome, CourseError> {
-        let options = course.options.unwrap_or_else(|| course.spec.ways.into());
+        let options = course.options.unwrap_or_else(|| course.spec.transfer.into());
         let uri = |host| format!("sim://{}", self.world.inventory(host).name);
         let spec = Spec {
             guest: self.world.machine(course.guest).name.clone(),

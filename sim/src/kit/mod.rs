@@ -69,8 +69,8 @@ pub use crate::world::{
 };
 pub use whimbrel_core::port::{JobReport, JobState};
 pub use whimbrel_core::{
-    Adjustment, AtTimeout, Cause, CopyState, Ending, Failure, Fault as FailureClass, Hint, Outcome, Request,
-    Whereabouts,
+    Adjustment, AtTimeout, Cause, CopyState, Ending, Failure, Fault as FailureClass, GuestLocation, Hint,
+    Outcome, Request,
 };
 
 use crate::network::{Capacity, Line, Loss};

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use whimbrel_core::convergence::SyncTotals;
-use whimbrel_core::{Ending, Outcome, View, Whereabouts};
+use whimbrel_core::{Ending, GuestLocation, Outcome, View};
 
 use super::expect::{INCIDENTS, PLACES, RECOVERIES, RESULTS};
 use super::{ExpectedResult, GuestPlace, Scenario};
@@ -22,9 +22,9 @@ impl Scenario {
             all.extend(unless_equal("the result", &expect.result, &result, |it| word(&RESULTS, it)));
             all.extend(unless_equal("where the guest is", &expect.guest_on, &place, |it| word(&PLACES, it)));
         }
-        let SyncTotals { regressions, gains, .. } = view.convergence.totals();
+        let SyncTotals { regressions, non_converging_syncs, .. } = view.convergence.totals();
         all.extend(at_least("regressions", expect.regressions_at_least, regressions));
-        all.extend(at_least("gains", expect.gains_at_least, gains));
+        all.extend(at_least("gains", expect.gains_at_least, non_converging_syncs));
         let iterations = view.convergence.latest().map_or(0, |(_, statistics)| statistics.iteration);
         all.extend(within("the total time in ms", expect.total_ms.as_ref(), Some(outcome.total_ms)));
         all.extend(within("the downtime in ms", expect.downtime_ms.as_ref(), outcome.downtime_ms));
@@ -60,20 +60,20 @@ const fn result(ending: Ending) -> ExpectedResult {
     }
 }
 
-const fn place(guest: Whereabouts) -> GuestPlace {
+const fn place(guest: GuestLocation) -> GuestPlace {
     match guest {
-        Whereabouts::Untouched
-        | Whereabouts::SourceRunning
-        | Whereabouts::SourcePaused
-        | Whereabouts::SourceOff => GuestPlace::Source,
-        Whereabouts::DestinationRunning | Whereabouts::DestinationPaused | Whereabouts::DestinationOff => {
-            GuestPlace::Destination
-        }
-        Whereabouts::DestinationPostcopy => GuestPlace::Halves,
-        Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind => GuestPlace::Lost,
-        Whereabouts::BothRunning => GuestPlace::Both,
-        Whereabouts::Nowhere => GuestPlace::Nowhere,
-        Whereabouts::Unknown => GuestPlace::Unknown,
+        GuestLocation::Untouched
+        | GuestLocation::SourceRunning
+        | GuestLocation::SourcePaused
+        | GuestLocation::SourceOff => GuestPlace::Source,
+        GuestLocation::DestinationRunning
+        | GuestLocation::DestinationPaused
+        | GuestLocation::DestinationOff => GuestPlace::Destination,
+        GuestLocation::DestinationPostcopy => GuestPlace::Halves,
+        GuestLocation::DestinationIncomplete | GuestLocation::LeftBehind => GuestPlace::Lost,
+        GuestLocation::BothRunning => GuestPlace::Both,
+        GuestLocation::Nowhere => GuestPlace::Nowhere,
+        GuestLocation::Unknown => GuestPlace::Unknown,
     }
 }
 

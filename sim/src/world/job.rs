@@ -1,7 +1,7 @@
 //! A migration as the two daemons have it: what was asked, how far it has come, and what is under way. Only data, and how it
 //! is found: what happens to it stands in `call` and `parting`.
 
-use whimbrel_core::{Command, CommandId, Failure, Ways};
+use whimbrel_core::{Command, CommandId, Failure, TransferOptions};
 
 use super::disks::DiskSet;
 use super::mirror::{DiskCopy, Mirror};
@@ -42,16 +42,16 @@ pub struct MigrateOptions {
 /// What a spec allows, in libvirt's flags with the hypervisor's own parameters. The definition goes with the guest: one that
 /// stayed behind could be started there by mistake. Which disks are copied or overwritten, and whether storage may be
 /// unsafe, no spec says: whoever was told sets it in what comes out of this.
-impl From<Ways> for MigrateOptions {
-    fn from(ways: Ways) -> Self {
+impl From<TransferOptions> for MigrateOptions {
+    fn from(options: TransferOptions) -> Self {
         let channels = |count: u8| Channels { count: u64::from(count), ..Channels::default() };
         Self {
-            auto_converge: ways.auto_converge.then(AutoConverge::default),
-            xbzrle: ways.xbzrle.then(Xbzrle::default),
-            channels: ways.parallel_connections.map(channels),
-            postcopy: ways.postcopy.then(Postcopy::default),
-            copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
-            is_offline: ways.offline,
+            auto_converge: options.auto_converge.then(AutoConverge::default),
+            xbzrle: options.xbzrle.then(Xbzrle::default),
+            channels: options.parallel_connections.map(channels),
+            postcopy: options.postcopy.then(Postcopy::default),
+            copy_disks: options.copy_disks.then_some(DiskCopy::Background),
+            is_offline: options.offline,
             persist_destination: true,
             undefine_source: true,
             ..Self::default()

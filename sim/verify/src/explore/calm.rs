@@ -73,8 +73,8 @@ impl State {
     /// Looking again would show the same: patience runs out some time.
     fn is_patience_at_its_end(&self) -> bool {
         match self.control.phase() {
-            Phase::Resolving(resolving) => resolving.is_steady(),
-            Phase::Recovering(recovering) => recovering.is_steady() || !self.model.is_joined(),
+            Phase::Resolving(resolving) => resolving.is_confirmed(),
+            Phase::Recovering(recovering) => recovering.is_confirmed() || !self.model.is_joined(),
             Phase::Precopy(copy) => copy.is_stalled(),
             Phase::SwitchingOver(switching) => switching.is_stalled(),
             Phase::Postcopy(postcopy) => postcopy.is_stalled(),

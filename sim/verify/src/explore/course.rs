@@ -13,7 +13,7 @@ use whimbrel_core::journal::{Record, header_line, record_line};
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
     Action, Adjustment, Answer, CommandId, Facts, Failure, Fault, Finding, GuestFacts, GuestRun, HostFacts,
-    Input, Instant, Migration, Observation, Output, Request, Severity, Side, Spec, Verdict, Ways,
+    Input, Instant, Migration, Observation, Output, Request, Severity, Side, Spec, TransferOptions, Verdict,
 };
 
 use super::desk::{Asked, CallOut, JobSeen, Reacted};
@@ -65,16 +65,16 @@ fn spec(scope: &Scope) -> Spec {
         downtime_limit_ms: scope.limits.then_some(500),
         bandwidth_limit_bytes_per_second: scope.limits.then_some(1 << 30),
         timeout_ms: scope.timeout.then_some(5_003),
-        ways: Ways {
+        transfer: TransferOptions {
             postcopy: scope.postcopy,
             copy_disks: scope.disks,
             offline: scope.guest == GuestRun::NotRunning,
-            ..Ways::default()
+            ..TransferOptions::default()
         },
         poll_interval_ms: 701,
         reply_timeout_ms: 1_103,
-        doubt_patience_ms: 3_001,
-        recovery_patience_ms: 7_001,
+        resolve_timeout_ms: 3_001,
+        postcopy_recovery_timeout_ms: 7_001,
         ..Spec::new("guest", "sim://source", "sim://destination")
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use whimbrel_core::GuestRun;
-use whimbrel_core::control::{Control, Orders, Signal, Unasked};
+use whimbrel_core::control::{Control, Orders, Signal, UnexpectedSignal};
 
 /// What is explored.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -40,7 +40,7 @@ pub struct Scope {
 
 /// A control machine.
 #[derive(Clone, Copy)]
-pub struct Machine(pub fn(Control, Signal) -> Result<(Control, Orders), Unasked>);
+pub struct Machine(pub fn(Control, Signal) -> Result<(Control, Orders), UnexpectedSignal>);
 
 impl Machine {
     /// The one that moves real guests.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use whimbrel_core::control::Phase;
-use whimbrel_core::{Ending, PhaseName, Whereabouts};
+use whimbrel_core::{Ending, GuestLocation, PhaseName};
 
 use super::moves::Move;
 use super::scope::Scope;
@@ -31,14 +31,14 @@ pub struct Coverage {
     pub transitions: u64,
     /// The longest of the shortest ways to a state.
     pub depth: u32,
-    /// Ways from the beginning to an end, shortest ones only, as a decimal logarithm: they are too many for a number.
+    /// Paths from the beginning to an end, shortest ones only, as a decimal logarithm: they are too many for an integer.
     pub interleavings_log10: f64,
     /// Whether nothing is left to be met within the scope.
     pub is_exhaustive: bool,
     /// The longest fair way to an end, once nothing goes wrong any more.
     pub longest_calm_way: u32,
     /// How often each end was met.
-    pub ends: BTreeMap<(Ending, Whereabouts), u64>,
+    pub ends: BTreeMap<(Ending, GuestLocation), u64>,
     /// How many states are in each phase.
     pub phases: BTreeMap<PhaseName, u64>,
     /// What was found wrong, with a shortest way to it.

@@ -1,8 +1,8 @@
 //! The whole state that is explored: control as it ships, what it has out, and the hypervisors; and what each move makes of it.
 
 use whimbrel_core::control::{
-    AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, Asked as Wanted, CallSignal, Change, Changes,
-    Control, Found, JobSignal, Order, Phase, SettingSignal, SetupSignal, Signal,
+    AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, CallSignal, Change, Changes, Control,
+    ControlOptions, Found, JobSignal, Order, Phase, SettingSignal, SetupSignal, Signal,
 };
 use whimbrel_core::{AtTimeout, CopyState, GuestRun, Side};
 
@@ -41,13 +41,13 @@ impl State {
         if scope.limits {
             plan = plan.with(Change::DowntimeLimit).with(Change::BandwidthLimit);
         }
-        let asked = Wanted {
+        let options = ControlOptions {
             postcopy: scope.postcopy,
             offline: scope.guest == GuestRun::NotRunning,
             at_timeout: AtTimeout::Cancel,
         };
         Self {
-            control: Control::new(plan, asked),
+            control: Control::new(plan, options),
             desk: Desk::default(),
             model: Model {
                 here: match scope.guest {
@@ -129,7 +129,7 @@ impl State {
         let before = self.control;
         let (control, orders) = match (scope.machine.0)(self.control, signal) {
             Ok(taken) => taken,
-            Err(unasked) => return Outcome::Bad(Violation::Unasked(unasked)),
+            Err(unexpected) => return Outcome::Bad(Violation::UnexpectedSignal(unexpected)),
         };
         self.control = control;
         self.desk.keep_wanted(control.phase());

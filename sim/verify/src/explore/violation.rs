@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use whimbrel_core::control::{Change, Done, Unasked};
-use whimbrel_core::{Ending, Side, Whereabouts};
+use whimbrel_core::control::{Change, Done, UnexpectedSignal};
+use whimbrel_core::{Ending, GuestLocation, Side};
 
 use super::model::{Here, Stage, There};
 use super::state::State;
@@ -28,7 +28,7 @@ pub enum Violation {
     /// 4: where the guest is said to be is not where it is.
     WrongPlace {
         /// What is said.
-        said: Whereabouts,
+        said: GuestLocation,
     },
     /// 4: it is said to be lost, and is whole somewhere.
     NotLost,
@@ -37,7 +37,7 @@ pub enum Violation {
     /// 6: a way on never ends.
     NeverEnds,
     /// Control was given something that it did not ask for, by hypervisors that keep the protocol.
-    Unasked(Unasked),
+    UnexpectedSignal(UnexpectedSignal),
 }
 
 /// Something that is left and should have been named.
@@ -86,7 +86,7 @@ impl Violation {
             }
             _ => {}
         }
-        if said == Whereabouts::Untouched && (model.stage != Stage::None || model.there != There::Nothing) {
+        if said == GuestLocation::Untouched && (model.stage != Stage::None || model.there != There::Nothing) {
             return Some(Self::WrongPlace { said });
         }
         let stays = said.side() == Some(Side::Source) && model.guest_is_here();
@@ -106,8 +106,8 @@ impl Violation {
         }
         if model.here == Here::Paused
             && !model.halted_here
-            && done.guest != Whereabouts::SourcePaused
-            && done.guest != Whereabouts::Untouched
+            && done.guest != GuestLocation::SourcePaused
+            && done.guest != GuestLocation::Untouched
         {
             return Some(Leftover::Paused);
         }
@@ -145,8 +145,8 @@ impl fmt::Display for Violation {
             Self::NotLost => f.write_str("invariant 4: the guest is said to be lost, and is whole"),
             Self::LeftOver(what) => write!(f, "invariant 5: left and not named: {what:?}"),
             Self::NeverEnds => f.write_str("invariant 6: nothing goes wrong any more, and it does not end"),
-            Self::Unasked(unasked) => {
-                write!(f, "{:?} was not asked for while {}", unasked.signal, unasked.phase)
+            Self::UnexpectedSignal(unexpected) => {
+                write!(f, "{:?} is not expected while {}", unexpected.signal, unexpected.phase)
             }
         }
     }

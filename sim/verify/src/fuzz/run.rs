@@ -2,7 +2,7 @@
 //! against it.
 
 use whimbrel_core::{
-    Ending, GuestRun, Input, Leftover, Outcome, Request, Side, Spec, Verdict, Ways, Whereabouts,
+    Ending, GuestLocation, GuestRun, Input, Leftover, Outcome, Request, Side, Spec, TransferOptions, Verdict,
 };
 use whimbrel_oracle::{Actor, Claim, Event, History, HostId as RecordedHost, Rule, check, check_claim};
 
@@ -43,7 +43,7 @@ pub enum Broken {
     /// A call of ours did to the guest what must never happen.
     Incident(IncidentKind),
     /// The guest is not where it is said to be.
-    WrongPlace(Whereabouts),
+    WrongPlace(GuestLocation),
     /// It is said to be completed, and the guest, which ran before, does not run.
     NotRunning,
     /// The guest was stopped for longer or shorter than is said, in ms.
@@ -122,7 +122,7 @@ impl Course {
         };
         let guest = world.add_guest(source, machine);
         let spec = spec(plan);
-        let port = world.connect(guest, source, destination, spec.ways.into());
+        let port = world.connect(guest, source, destination, spec.transfer.into());
         #[expect(clippy::unwrap_used, reason = "every plan's spec is within its bounds")]
         let mut driver = Driver::new(&world, port, spec, |_| Verdict::default()).unwrap();
         if with_journal {
@@ -269,7 +269,7 @@ impl Course {
         }
         let outcome = self.driver.view().outcome?;
         let ran = self.driver.migration().control().ledger().guest_was == GuestRun::Running;
-        if outcome.ending == Ending::Completed && ran && outcome.guest != Whereabouts::DestinationRunning {
+        if outcome.ending == Ending::Completed && ran && outcome.guest != GuestLocation::DestinationRunning {
             return Some(Broken::NotRunning);
         }
         if let (Some(told_ms), Some(precision_ms)) = (outcome.downtime_ms, self.downtime_precision_ms) {
@@ -346,18 +346,18 @@ fn claims(outcome: &Outcome, [source, destination]: [RecordedHost; 2]) -> Vec<Cl
     // A host that could not be asked is named: what it has is not claimed.
     let runs_on = if outcome.unsettled.is_some() { Claim::CopyRunsOn } else { Claim::RunsOn };
     let place = match outcome.guest {
-        Whereabouts::Untouched => None,
-        Whereabouts::SourceRunning => Some(runs_on(source)),
-        Whereabouts::SourcePaused => Some(Claim::StandsOn(source)),
-        Whereabouts::SourceOff => Some(Claim::OffOn(source)),
-        Whereabouts::DestinationRunning => Some(runs_on(destination)),
-        Whereabouts::DestinationPaused => Some(Claim::StandsOn(destination)),
-        Whereabouts::DestinationOff => Some(Claim::OffOn(destination)),
-        Whereabouts::DestinationPostcopy => Some(Claim::NeedsBothCopies(destination)),
-        Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind => Some(Claim::Lost),
-        Whereabouts::BothRunning => Some(Claim::BothRun),
-        Whereabouts::Nowhere => Some(Claim::Nowhere),
-        Whereabouts::Unknown => Some(Claim::InDoubt),
+        GuestLocation::Untouched => None,
+        GuestLocation::SourceRunning => Some(runs_on(source)),
+        GuestLocation::SourcePaused => Some(Claim::StandsOn(source)),
+        GuestLocation::SourceOff => Some(Claim::OffOn(source)),
+        GuestLocation::DestinationRunning => Some(runs_on(destination)),
+        GuestLocation::DestinationPaused => Some(Claim::StandsOn(destination)),
+        GuestLocation::DestinationOff => Some(Claim::OffOn(destination)),
+        GuestLocation::DestinationPostcopy => Some(Claim::NeedsBothCopies(destination)),
+        GuestLocation::DestinationIncomplete | GuestLocation::LeftBehind => Some(Claim::Lost),
+        GuestLocation::BothRunning => Some(Claim::BothRun),
+        GuestLocation::Nowhere => Some(Claim::Nowhere),
+        GuestLocation::Unknown => Some(Claim::InDoubt),
     };
     let mut claims: Vec<_> = place.into_iter().collect();
     let is_left = |leftover| outcome.not_undone.contains(&leftover);
@@ -399,7 +399,7 @@ fn spec(plan: &Plan) -> Spec {
         bandwidth_limit_bytes_per_second: plan.limits.then_some(80 << 20),
         timeout_ms: plan.timeout_ms,
         poll_interval_ms: plan.poll_interval_ms,
-        ways: Ways { postcopy: plan.postcopy, ..Ways::default() },
+        transfer: TransferOptions { postcopy: plan.postcopy, ..TransferOptions::default() },
         ..Spec::new("wren", "sim://alpha", "sim://beta")
     }
 }

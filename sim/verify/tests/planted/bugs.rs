@@ -2,11 +2,11 @@
 
 use whimbrel_core::control::{
     AbortSignal, ActSignal, CallSignal, Control, JobSignal, Mark, Order, Orders, Phase, SettingSignal,
-    SetupSignal, Signal, Timer, Unasked,
+    SetupSignal, Signal, Timer, UnexpectedSignal,
 };
 use whimbrel_core::port::{CopyState, Hint, Side};
 
-type Stepped = Result<(Control, Orders), Unasked>;
+type Stepped = Result<(Control, Orders), UnexpectedSignal>;
 
 /// A machine with a mistake in it.
 pub(crate) struct Bug {

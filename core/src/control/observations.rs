@@ -1,78 +1,79 @@
-//! What both hosts were seen to hold, and what follows from it.
+//! The observed copies on both hosts, and what follows from them.
 //!
-//! This table is the heart of the safety protocol. It must never call for a resume unless the other host was seen
-//! without the guest in memory, nor for a destroy unless the other copy was seen running; and the copy that a post-copy
-//! left behind must never run again.
+//! This table is the core of the safety protocol. It must never require a resume unless the other host was seen without
+//! the guest in memory, nor a destroy unless the other copy was seen running; and the copy that a post-copy left behind
+//! must never run again.
 
 use super::ledger::{Ledger, Mark};
 use crate::facts::GuestRun;
 use crate::port::{CopyState, Side};
 
-/// What was seen on each host in the look that is under way.
+/// The states seen on both hosts in the current round of queries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Sighting {
+pub struct HostObservations {
     source: Option<CopyState>,
     destination: Option<CopyState>,
 }
 
-/// What a complete sighting means.
+/// The meaning of complete observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Assessment {
     /// The guest runs on the source, and nothing else is anywhere.
     SourceRuns,
-    /// The guest stands still on the source, and nothing else is anywhere.
+    /// The guest is paused on the source, and nothing else is anywhere.
     SourcePaused,
     /// The guest is off and defined on the source only.
     SourceOff,
     /// The guest runs on the destination, and nothing else is anywhere.
     DestinationRuns,
-    /// The guest stands still on the destination, and nothing else is anywhere.
+    /// The guest is paused on the destination, and nothing else is anywhere.
     DestinationPaused,
     /// The guest is off and defined on the destination only.
     DestinationOff,
-    /// The hypervisors are still at it.
+    /// The hypervisors are still migrating.
     CopyGoesOn,
     /// The guest runs on the destination, and its memory is on its way.
     PostcopyGoesOn,
     /// The same, and the connection is lost.
     PostcopyCutOff,
-    /// The guest stands still on the source and the destination has none: the source's may run.
+    /// The guest is stopped on the source and the destination has none: the source's copy may run.
     ResumeSource,
-    /// The guest stands still on the destination and the source has none: the destination's may run.
+    /// The guest is stopped on the destination and the source has none: the destination's copy may run.
     ResumeDestination,
     /// The guest runs on the destination; the source's copy is a leftover.
     DestroySource,
     /// The guest runs on the source; the destination's copy is a leftover.
     DestroyDestination,
-    /// The guest is on the destination; the source's definition is a leftover, from which a second copy could be started.
+    /// The guest is on the destination; the source's definition is a leftover, from which a second copy could be
+    /// started.
     UndefineSource,
     /// The guest is on the source; the destination's definition is a leftover of this migration.
     UndefineDestination,
-    /// Both copies run. Nothing may be done about it here.
+    /// Both copies run. No step is safe.
     Both,
     /// Neither host has the guest.
     Nowhere,
     /// The half that ran is gone: what the source holds is older than what the guest did since.
     LeftBehind,
-    /// The half that held the rest of the memory is gone: the destination's copy cannot go on for long.
+    /// The half that held the rest of the memory is gone: the destination's copy cannot run for long.
     Incomplete,
-    /// The half on the destination runs and the source has nothing: whether memory is missing is not known.
+    /// The half on the destination runs and the source has nothing: whether memory is missing is unknown.
     HalfAlone,
-    /// Nothing follows yet: a host did not answer, or the hypervisors have not finished tidying up.
+    /// No conclusion yet: a host did not answer, or the hypervisors have not finished their cleanup.
     Unclear,
 }
 
-impl Sighting {
-    /// Nothing was looked at yet.
+impl HostObservations {
+    /// No host has answered yet.
     pub const NONE: Self = Self { source: None, destination: None };
 
-    /// A complete sighting.
+    /// Complete observations.
     #[must_use]
     pub const fn of(source: CopyState, destination: CopyState) -> Self {
         Self { source: Some(source), destination: Some(destination) }
     }
 
-    /// Takes what was seen on one side.
+    /// Takes the state of one side.
     #[must_use]
     pub const fn with(self, side: Side, state: CopyState) -> Self {
         match side {
@@ -81,19 +82,19 @@ impl Sighting {
         }
     }
 
-    /// Takes what was not seen in time as not known.
+    /// A side that did not answer in time counts as unknown.
     #[must_use]
     pub fn closed(self) -> Self {
         Self::of(self.side(Side::Source), self.side(Side::Destination))
     }
 
-    /// Whether both sides were looked at.
+    /// Whether both sides have answered.
     #[must_use]
     pub const fn is_complete(self) -> bool {
         self.source.is_some() && self.destination.is_some()
     }
 
-    /// What was seen on one side; not known while it was not looked at.
+    /// The state of one side; unknown while it has not answered.
     #[must_use]
     pub fn side(self, side: Side) -> CopyState {
         match side {
@@ -103,7 +104,7 @@ impl Sighting {
         .unwrap_or(CopyState::Unknown)
     }
 
-    /// What follows for a migration of which this is known.
+    /// The meaning of the observations for a migration with this ledger.
     #[must_use]
     pub fn assess(self, ledger: &Ledger) -> Assessment {
         use CopyState as Is;
@@ -112,7 +113,7 @@ impl Sighting {
             (Is::Running, Is::Absent) => Assessment::SourceRuns,
             (Is::Running, Is::Defined) if ledger.has(Mark::DefinedThere) => Assessment::SourceRuns,
             (Is::Running, Is::Defined) => Assessment::UndefineDestination,
-            // Ours has ended there before: this one is somebody else's, and not ours to end.
+            // Our copy has ended there before: this one is another client's, and not ours to destroy.
             (Is::Running, Is::Incoming | Is::Stopped | Is::Paused) if ledger.has(Mark::DestinationEmptied) => {
                 Assessment::SourceRuns
             }
@@ -131,7 +132,8 @@ impl Sighting {
                     Assessment::Unclear
                 }
             }
-            // The destination may have run the guest, which has ended there: the source's memory would be older than the disks.
+            // The destination may have run the guest, which has ended there: the source's memory would be older than
+            // the disks.
             (Is::Stopped | Is::Paused, Is::Absent | Is::Defined) if ledger.may_be_stale(destination) => {
                 Assessment::Unclear
             }
@@ -148,8 +150,8 @@ impl Sighting {
                 }
             }
 
-            // A guest that wakes up, or that is paused and resumed, in post-copy is reported as plainly running although its
-            // memory is still on its way: only the source's job shows that.
+            // A guest that wakes up, or that is paused and resumed, in post-copy is reported as plainly running
+            // although its memory is still on its way: only the source's job shows that.
             (Is::Postcopy, Is::Postcopy | Is::Running) | (Is::Migrating, Is::Postcopy) => {
                 Assessment::PostcopyGoesOn
             }
@@ -162,15 +164,15 @@ impl Sighting {
             (Is::Absent | Is::Defined, Is::Absent | Is::Defined) => ledger.assess_off(source, destination),
 
             // A destination that has received everything and has not run yet may start at any moment: as long as the
-            // source stands still too, neither is touched. libvirt starts it or ends it by itself.
+            // source is stopped too, neither is touched. libvirt itself starts it or ends it.
             (Is::Stopped | Is::Paused | Is::Absent | Is::Defined, Is::Incoming)
-            // Two copies that stand still: which one is newer cannot be seen from here.
+            // Two stopped copies: which one is newer cannot be seen from here.
             | (Is::Stopped | Is::Paused, Is::Stopped | Is::Paused)
-            // The source's job still tidies up behind a hand-over.
+            // The source's job still cleans up after a switchover.
             | (Is::Migrating, Is::Running | Is::Stopped | Is::Paused | Is::Migrating | Is::PostcopyFailed)
             | (Is::Stopped | Is::Paused, Is::Migrating | Is::Postcopy | Is::PostcopyFailed)
-            // A half whose other half is seen as something whole, or not at all. It may still hold memory that the guest
-            // misses, whatever the destination reports.
+            // A half whose other half is seen as something whole, or not at all. It may still hold memory that the
+            // guest misses, whatever the destination reports.
             | (
                 Is::Postcopy | Is::PostcopyFailed,
                 Is::Migrating | Is::Stopped | Is::Paused | Is::Incoming | Is::Unknown,
@@ -179,14 +181,14 @@ impl Sighting {
             // A host that does not answer may hold anything.
             | (Is::Running | Is::Stopped | Is::Paused | Is::Defined | Is::Absent, Is::Unknown)
             | (Is::Unknown, _)
-            // A source that receives a migration is not the source that we left.
+            // A source that receives a migration is not the source that this migration left.
             | (Is::Incoming, _) => Assessment::Unclear,
         }
     }
 }
 
 impl Ledger {
-    /// Whether a copy that stands still does so for this migration only.
+    /// Whether a stopped copy is stopped only because of this migration.
     fn is_stopped_by_us(&self, state: CopyState) -> bool {
         self.guest_was == GuestRun::Running
             && (state == CopyState::Stopped || state == CopyState::Paused && self.has(Mark::PausedByUs))
@@ -213,15 +215,15 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::control::Found;
-    use crate::vocabulary::{Asked, AtTimeout, Changes};
+    use crate::vocabulary::{AtTimeout, Changes, ControlOptions};
 
-    /// Every ledger that an assessment can tell from another.
+    /// Every ledger that an assessment can distinguish.
     fn ledgers() -> std::vec::Vec<Ledger> {
-        let asked = |offline| Asked { postcopy: true, offline, at_timeout: AtTimeout::Cancel };
+        let options = |offline| ControlOptions { postcopy: true, offline, at_timeout: AtTimeout::Cancel };
         let mut ledgers = std::vec![];
         for bits in 0..=511_u16 {
             let is = |bit: u16| bits & (1 << bit) != 0;
-            let mut ledger = Ledger::new(Changes::EMPTY, asked(is(0)));
+            let mut ledger = Ledger::new(Changes::EMPTY, options(is(0)));
             ledger.note_found(Found {
                 run: if is(1) { GuestRun::Running } else { GuestRun::Paused },
                 is_persistent: is(2),
@@ -241,17 +243,17 @@ mod tests {
                 }
             }
             ledgers.push(ledger);
-            ledger.blame(crate::outcome::Cause::CopyFailed);
+            ledger.set_cause(crate::outcome::Cause::CopyFailed);
             ledgers.push(ledger);
         }
         ledgers
     }
 
-    fn for_every_sighting(mut check: impl FnMut(CopyState, CopyState, &Ledger, Assessment)) {
+    fn for_every_pair(mut check: impl FnMut(CopyState, CopyState, &Ledger, Assessment)) {
         for ledger in ledgers() {
             for source in CopyState::ALL {
                 for destination in CopyState::ALL {
-                    let assessment = Sighting::of(source, destination).assess(&ledger);
+                    let assessment = HostObservations::of(source, destination).assess(&ledger);
                     check(source, destination, &ledger, assessment);
                 }
             }
@@ -260,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_appears_on_an_emptied_destination_is_neither_resumed_nor_destroyed() {
-        for_every_sighting(|_, _, ledger, assessment| {
+        for_every_pair(|_, _, ledger, assessment| {
             if ledger.has(Mark::DestinationEmptied) {
                 assert_ne!(assessment, Assessment::ResumeDestination);
                 assert_ne!(assessment, Assessment::DestroyDestination);
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_resume_needs_the_other_host_seen_without_the_guest() {
-        for_every_sighting(|source, destination, ledger, assessment| match assessment {
+        for_every_pair(|source, destination, ledger, assessment| match assessment {
             Assessment::ResumeSource => {
                 assert!(destination.is_gone());
                 assert!(ledger.may_resume_source(destination), "a stale copy never runs again");
@@ -283,7 +285,7 @@ mod tests {
     #[test]
     fn a_destroy_needs_the_other_copy_seen_running_and_this_one_seen_still() {
         let still = [CopyState::Stopped, CopyState::Paused, CopyState::Incoming];
-        for_every_sighting(|source, destination, _, assessment| match assessment {
+        for_every_pair(|source, destination, _, assessment| match assessment {
             Assessment::DestroySource => {
                 assert!(destination == CopyState::Running && still.contains(&source));
             }
@@ -297,7 +299,7 @@ mod tests {
     #[test]
     fn a_definition_is_dropped_only_where_the_other_host_has_the_guest() {
         let has = [CopyState::Running, CopyState::Defined];
-        for_every_sighting(|source, destination, ledger, assessment| match assessment {
+        for_every_pair(|source, destination, ledger, assessment| match assessment {
             Assessment::UndefineSource => {
                 assert!(source == CopyState::Defined && has.contains(&destination));
                 let moves = ledger.has(Mark::TakesDefinition) || ledger.has(Mark::Offline);
@@ -313,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_host_that_does_not_answer_settles_nothing() {
-        for_every_sighting(|source, destination, _, assessment| {
+        for_every_pair(|source, destination, _, assessment| {
             if source == CopyState::Unknown || destination == CopyState::Unknown {
                 assert!(matches!(assessment, Assessment::Unclear | Assessment::CopyGoesOn), "{assessment:?}");
             }

@@ -6,11 +6,11 @@
 
 use std::ops::Deref;
 
-use crate::chance::{Drawn, Expected};
 use crate::guest::Guest;
 use crate::memory::{Bitmap, Counts, Memory};
 use crate::qemu::{Engine, Machine, Plan, SourceConfig, Statistics, Status};
 use crate::random::Random;
+use crate::sampling::{Drawn, Expected};
 
 const NS_PER_MS: u64 = 1_000_000;
 

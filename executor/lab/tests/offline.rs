@@ -9,7 +9,7 @@ use std::time::Duration;
 use whimbrel_core::{GuestLocation, Verdict};
 use whimbrel_lab::scenario::{self, Show};
 use whimbrel_lab::{GUEST_BRIDGE, Guest, GuestDisk, GuestSpec, Host, ImageFormat, Lab, LabOptions};
-use whimbrel_sim::scenario::course;
+use whimbrel_sim::scenario::timeline;
 use whimbrel_sim::{Scenario, Simulation};
 
 const LONG: Duration = Duration::from_mins(2);
@@ -185,6 +185,6 @@ fn an_offline_migration_is_as_simulated() {
     let mut simulation = Simulation::new(&scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
     let mut events = Vec::new();
     simulation.run(|| None, |_, event, _| events.push(event.clone())).unwrap();
-    assert_eq!(course(run.events.iter().map(|(_, event)| event)), course(&events), "{}", run.output);
+    assert_eq!(timeline(run.events.iter().map(|(_, event)| event)), timeline(&events), "{}", run.output);
     lab.remove().unwrap();
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use whimbrel_core::{Cause, Ending, Event, Fault, GuestLocation, Outcome, PhaseName, Recovery, Verdict};
 use whimbrel_lab::scenario::{self, Order, ScenarioRun, Show};
 use whimbrel_lab::{Host, Lab, LabOptions};
-use whimbrel_sim::scenario::course;
+use whimbrel_sim::scenario::timeline;
 use whimbrel_sim::{Scenario, Simulation};
 
 const LONG: Duration = Duration::from_mins(2);
@@ -85,12 +85,12 @@ fn simulated(scenario: &Scenario) -> Vec<String> {
     let mut simulation = Simulation::new(scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
     let mut events = Vec::new();
     simulation.run(|| None, |_, event, _| events.push(event.clone())).unwrap();
-    course(&events)
+    timeline(&events)
 }
 
 /// The same scenario on both: the same course.
 fn assert_as_simulated(scenario: &Scenario, run: &ScenarioRun) {
-    let real = course(run.events.iter().map(|(_, event)| event));
+    let real = timeline(run.events.iter().map(|(_, event)| event));
     assert_eq!(real, simulated(scenario), "real on the left, simulated on the right\n{}", run.output);
 }
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::description::{Fleet, HostPlace};
-use super::moving::Moved;
+use super::evacuation::Moved;
 
 const BYTES_PER_MIB: u64 = 1 << 20;
 const NS_PER_S: u128 = 1_000_000_000;

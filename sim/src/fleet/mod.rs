@@ -49,8 +49,8 @@
 //! Nothing here may look at the truth of the world before the evacuation is over, or decide by anything but whole numbers.
 
 mod description;
+mod evacuation;
 mod links;
-mod moving;
 mod placement;
 mod report;
 mod staging;
@@ -61,8 +61,8 @@ pub use description::{
     Evacuation, Fleet, FleetExpectation, FleetFault, FleetMigration, GuestGroup, HostFault, HostGroup,
     HostPlace, Spread,
 };
+pub use evacuation::{Evacuating, FleetError, Moved};
 pub use links::{LinkKind, LinkUse};
-pub use moving::{Evacuating, FleetError, Moved};
 pub use placement::NoRoom;
 pub use report::{
     AtOnce, CauseCount, FleetReport, GuestCounts, IncidentReport, MigrationCounts, Percentiles,

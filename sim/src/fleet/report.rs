@@ -4,8 +4,8 @@ use serde::Serialize;
 use whimbrel_core::{Cause, Ending, GuestLocation};
 
 use super::description::{Fleet, FleetExpectation};
+use super::evacuation::{Evacuating, FleetError, Moved};
 use super::links::{LinkUse, Traffic};
-use super::moving::{Evacuating, FleetError, Moved};
 use crate::qemu::Engine;
 use crate::world::{Doer, GuestId, IncidentKind};
 

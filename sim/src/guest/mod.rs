@@ -4,14 +4,14 @@
 //! instants, and must never learn how.
 
 mod clock;
-mod cuts;
 mod pace;
+mod page_classes;
 mod pattern;
 mod writer;
 
 pub(crate) use clock::{Clocks, Progress, Stretch, Written};
-pub(crate) use cuts::{Class, Cuts};
 pub use pace::Pace;
+pub(crate) use page_classes::{Class, PageClasses};
 pub use pattern::{HOT_SHARE_ONE, MOST_EXPONENT, MOST_ZIPF_THOUSANDTHS, Pattern};
 pub(crate) use writer::SPEED_ONE;
 pub use writer::Writer;

@@ -2,7 +2,7 @@
 //!
 //! A scattered pattern is told as layers, each with its share of the writes. Shares are whole numbers and add up exactly.
 
-use crate::chance::{exp_of_minus_fraction, ln};
+use crate::sampling::{exp_of_minus_fraction, ln};
 
 /// The share of a hot set counts in these.
 pub const HOT_SHARE_ONE: u32 = 1 << 16;

@@ -21,19 +21,19 @@
 //! bed.assert_runs_only_on(wren, alpha);
 //! ```
 //!
-//! Or it lets Whimbrel's own machine drive, and looks at what came out ([`Course`]):
+//! Or it lets Whimbrel's own machine drive, and looks at what came out ([`MigrationRun`]):
 //!
 //! ```
-//! use whimbrel_sim::kit::{Cause, Course, Ending, Moment, Request, Setup, TestBed, TestGuest};
+//! use whimbrel_sim::kit::{Cause, MigrationRun, Ending, Moment, Request, Setup, TestBed, TestGuest};
 //!
 //! let (mut bed, alpha, beta) = TestBed::two_hosts(Setup::default());
 //! let wren = bed.add_guest(alpha, TestGuest::new("wren", 256).writing(64, 3_000));
 //!
-//! let course = Course::new(wren, alpha, beta).asking(Moment::AtIteration(wren, 2), Request::Cancel);
+//! let course = MigrationRun::new(wren, alpha, beta).asking(Moment::AtIteration(wren, 2), Request::Cancel);
 //! let outcome = bed.outcome(&course)?;
 //! assert_eq!((outcome.ending, outcome.cause), (Ending::Cancelled, Some(Cause::OperatorCancelled)));
 //! bed.assert_runs_only_on(wren, alpha);
-//! # Ok::<(), whimbrel_sim::kit::CourseError>(())
+//! # Ok::<(), whimbrel_sim::kit::MigrationRunError>(())
 //! ```
 //!
 //! | a test wants | it uses |
@@ -50,8 +50,8 @@
 //! see the truth by the calls of libvirt.
 
 mod calls;
-mod course;
 mod guest;
+mod migration_run;
 mod truth;
 
 use std::collections::BTreeMap;
@@ -59,8 +59,8 @@ use std::collections::BTreeMap;
 use whimbrel_core::{Answer, Observation};
 
 pub use self::calls::Call;
-pub use self::course::{Course, CourseError};
 pub use self::guest::TestGuest;
+pub use self::migration_run::{MigrationRun, MigrationRunError};
 // The words that a test needs, in one place.
 pub use crate::qemu::{Engine, Postcopy};
 pub use crate::world::{

@@ -8,8 +8,8 @@
 use fearless_simd::{Level, dispatch};
 
 use super::page_map::PageMap;
-use crate::chance::{Drawn, Hits};
 use crate::random::Random;
+use crate::sampling::{Drawn, Hits};
 
 /// Words that are worked on together.
 const LANES: usize = 8;
@@ -243,7 +243,7 @@ fn draw_words_and_zeros(
 #[expect(clippy::cast_precision_loss, reason = "a check of a probability needs no more than 52 bits")]
 mod tests {
     use super::*;
-    use crate::chance::of_probability as chance;
+    use crate::sampling::of_probability as chance;
 
     /// Every way of drawing has the asked chance, stays inside its range and counts what it did.
     #[test]

@@ -1,23 +1,23 @@
 //! A migration's whole state, and what can be changed and seen from outside.
 //!
 //! It is generic over what remembers dirty pages, so that every engine runs this one loop. What happens in time is the
-//! business of `turns` and `sending`. Nothing here may decide anything that depends on how the caller cuts time into
+//! business of `migration_loop` and `burst`. Nothing here may decide anything that depends on how the caller cuts time into
 //! steps.
 
 use std::ops::Deref;
 
 use super::config::SourceConfig;
 use super::dirty_limit::Limiter;
-use super::lateness::Lateness;
+use super::fast_forward::WholeWindow;
+use super::migration_loop::{Interrupt, Rates};
 use super::postcopy::Postcopy;
 use super::statistics::{MemoryStatistics, Statistics, Status};
 use super::step::Step;
 use super::throttle::{Throttle, Trigger};
-use super::turns::{Interrupt, Rates};
-use super::whole_windows::WholeWindow;
+use super::wakeup_jitter::WakeupJitter;
 use super::wire::{Limits, Mode, Wire};
 use super::xbzrle::Cache;
-use crate::guest::{Clocks, Cuts, Guest, PAGE_BYTES, Progress};
+use crate::guest::{Clocks, Guest, PAGE_BYTES, PageClasses, Progress};
 use crate::memory::Memory;
 
 pub(super) const NS_PER_MS: u64 = 1_000_000;
@@ -35,9 +35,9 @@ const WINDOWS_PER_S: u64 = 10;
 pub(crate) struct Plan {
     pub(super) config: SourceConfig,
     pub(super) guest: Guest,
-    pub(super) cuts: Cuts,
+    pub(super) page_classes: PageClasses,
     pub(super) wire: Wire,
-    pub(super) lateness: Lateness,
+    pub(super) lateness: WakeupJitter,
     pub(super) sync_ns: u64,
     /// Windows of pages sent again, of pages sent for the first time, and of zero pages.
     pub(super) whole_windows: [WholeWindow; 3],
@@ -111,20 +111,20 @@ pub(crate) struct Machine<P, M: Memory> {
 
 impl Plan {
     pub(crate) fn new(config: &SourceConfig, guest: Guest) -> Self {
-        let cuts = Cuts::of(&guest);
-        let sync_words = cuts.total_pages.div_ceil(64);
+        let page_classes = PageClasses::of(&guest);
+        let sync_words = page_classes.total_pages.div_ceil(64);
         let wire = Wire::new(config.host.link_bytes_per_second, config, guest.content, Mode::default());
         Self {
             wire,
             whole_windows: WholeWindow::of(&wire, limits(config.max_bandwidth_bytes_per_second)),
-            lateness: Lateness::of(&config.host),
+            lateness: WakeupJitter::of(&config.host),
             sync_ns: config
                 .host
                 .sync_fixed_ns
                 .saturating_add(sync_words.saturating_mul(config.host.sync_ns_per_word)),
             config: *config,
             guest,
-            cuts,
+            page_classes,
         }
     }
 }
@@ -138,7 +138,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             downtime_limit_ms: config.downtime_limit_ms,
             mode: Mode::default(),
             wire: plan.wire,
-            memory: M::new(&plan.cuts),
+            memory: M::new(&plan.page_classes),
             chance,
             host_chance,
             clocks: Clocks::new(&plan.guest, now_ns),
@@ -163,7 +163,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             throttle: Throttle::default(),
             limiter: None,
             periodic_sync: None,
-            cache: Cache::new(config.xbzrle, &plan.cuts),
+            cache: Cache::new(config.xbzrle, &plan.page_classes),
             postcopy: Postcopy::default(),
             plan,
         };
@@ -187,7 +187,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let page_ns = first.ns.max(limited_ns);
         for _ in 0..STEPS_TO_FIRST_PASS {
             let written = self.clocks.collect(&plan.guest);
-            self.memory.sync(&plan.cuts, &written, &mut self.chance);
+            self.memory.sync(&plan.page_classes, &written, &mut self.chance);
             let zero_pages = self.memory.remaining_zero();
             let content_pages = self.memory.remaining() - zero_pages;
             let pass_ns =
@@ -297,7 +297,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             expected_downtime_ms: active.then_some(self.expected_downtime_ms),
             throttle_percent: self.throttle.percent().filter(|_| active),
             memory: MemoryStatistics {
-                total_bytes: self.plan.cuts.total_pages * PAGE_BYTES,
+                total_bytes: self.plan.page_classes.total_pages * PAGE_BYTES,
                 transferred_bytes: self.sent.transferred_bytes,
                 remaining_bytes: self.remaining_bytes(),
                 normal_pages: self.sent.content_pages - self.cache.hit_pages,

@@ -7,13 +7,13 @@
 use std::ops::Deref;
 
 use super::machine::{Machine, Plan};
+use super::migration_loop::Interrupt;
 use super::statistics::EventKind;
 use super::step::{Step, Turn};
-use super::turns::Interrupt;
 use super::wire::Mode;
-use crate::chance::Hits;
 use crate::guest::PAGE_BYTES;
 use crate::memory::Memory;
+use crate::sampling::Hits;
 
 /// Post-copy so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let can = self.step == Step::PostcopyPaused && !self.wire.is_cut();
         if can {
             // The destination sends a bit for each page that it has, and the source compares.
-            let bitmap_ns = self.wire.ns(self.plan.cuts.total_pages.div_ceil(8));
+            let bitmap_ns = self.wire.ns(self.plan.page_classes.total_pages.div_ceil(8));
             let round_trip_ns = self.plan.config.host.latency_ns.saturating_mul(2);
             let until_ns = self.present_ns.saturating_add(bitmap_ns).saturating_add(round_trip_ns);
             self.step = Step::PostcopyRecovering { until_ns };

@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::config::SourceConfig;
 use super::machine::{Machine, Plan};
+use super::migration_loop::Interrupt;
 use super::statistics::{Event, EventKind, Statistics, Status};
-use super::turns::Interrupt;
-use crate::chance::{Drawn, Expected, Hits};
 use crate::guest::Guest;
 use crate::memory::{Bitmap, Counts, Memory};
 use crate::random::Random;
+use crate::sampling::{Drawn, Expected, Hits};
 
 /// What keeps account of the dirty pages; the loop is the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -7,8 +7,8 @@
 //! Whose pages those are is not followed: every page that is written at all counts alike.
 
 use super::config::Xbzrle;
-use crate::chance::Hits;
-use crate::guest::{Cuts, PAGE_BYTES};
+use crate::guest::{PAGE_BYTES, PageClasses};
+use crate::sampling::Hits;
 
 /// Marks before the encoded bytes: the page's header, a flag and a length.
 const HEADER_BYTES: u64 = 8 + 1 + 2;
@@ -33,8 +33,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    pub(super) fn new(config: Option<Xbzrle>, cuts: &Cuts) -> Self {
-        let written = cuts.classes.iter().filter(|class| class.is_written() || class.scanned);
+    pub(super) fn new(config: Option<Xbzrle>, page_classes: &PageClasses) -> Self {
+        let written = page_classes.classes.iter().filter(|class| class.is_written() || class.scanned);
         Self {
             room_pages: config.map_or(0, |config| config.cache_bytes / PAGE_BYTES),
             written_pages: written.map(|class| class.pages).sum(),
@@ -163,13 +163,13 @@ pub(super) fn encoded_bytes(changed_bytes: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::Expected;
     use crate::guest::{Guest, Pattern, Writer};
+    use crate::sampling::Expected;
 
     fn cache(cache_pages: u64) -> Cache {
         let writers = vec![Writer::steady(Pattern::Uniform, 1000, 1000)];
         let guest = Guest { memory_mib: 64, writers, ..Guest::default() };
-        Cache::new(Some(Xbzrle { cache_bytes: cache_pages * PAGE_BYTES }), &Cuts::of(&guest))
+        Cache::new(Some(Xbzrle { cache_bytes: cache_pages * PAGE_BYTES }), &PageClasses::of(&guest))
     }
 
     #[test]

@@ -31,33 +31,33 @@
 mod bounds;
 mod builtin;
 mod constants;
-mod course;
 mod disk;
 mod engine;
 mod error;
 mod expect;
+mod expectations;
 mod fault;
 mod fleet;
 mod guest;
 mod hosts;
-mod judge;
 mod link;
 mod migration;
 mod reader;
 mod sections;
 mod staging;
+mod timeline;
 mod writer;
 
-pub use course::course;
 pub use disk::{AtDestination, ScenarioDisk};
 pub use error::{Problem, ScenarioError};
 pub use expect::{Expectation, ExpectedResult, GuestPlace};
+pub use expectations::end_of;
 pub use fault::{Fault, FaultAction, Trigger};
 pub use guest::{GuestPhase, ScenarioGuest, Writing};
-pub use judge::end_of;
 pub use link::ScenarioLink;
 pub use migration::ScenarioMigration;
 pub use staging::{Conditions, Staged};
+pub use timeline::timeline;
 pub use writer::ScenarioWriter;
 
 use crate::qemu::HostConstants;

@@ -14,8 +14,8 @@ use super::agenda::Due;
 use super::copying::engine_limit;
 use super::inventory::Volume;
 use super::{JobId, World};
-use crate::chance::{EXPOSURE_BITS, chance_of_write};
 use crate::network::FlowId;
+use crate::sampling::{EXPOSURE_BITS, chance_of_write};
 
 /// How disks are copied along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

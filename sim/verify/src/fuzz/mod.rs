@@ -4,16 +4,16 @@
 //! it is told: troubles are left out one after the other for as long as the same promise stays broken.
 
 mod plan;
+mod repro;
 mod run;
-mod written;
 
 use whimbrel_core::Input;
 
 use self::run::run_as;
 
 pub use plan::{Plan, Trouble, What, When};
+pub use repro::as_test;
 pub use run::{Broken, Run, run, run_told_as, run_with_oracle};
-pub use written::as_test;
 
 /// How the migrations of a series are drawn, and what is held against them.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ const PATIENCE_NS: u64 = 24 * 3_600 * 1_000_000_000;
 
 /// A migration that our machine is to drive: which guest, from where to where, how, and what its operator asks for.
 #[derive(Clone, Debug)]
-pub struct Course {
+pub struct MigrationRun {
     guest: GuestId,
     source: HostId,
     destination: HostId,
@@ -25,7 +25,7 @@ pub struct Course {
 
 /// Why a course could not be driven. What becomes of the guest is never an error but an [`Outcome`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CourseError {
+pub enum MigrationRunError {
     /// The spec asks for what no migration can follow.
     Spec(SpecError),
     /// The world broke the protocol of the port: a bug.
@@ -34,7 +34,7 @@ pub enum CourseError {
     NoEnd,
 }
 
-impl Course {
+impl MigrationRun {
     /// A migration with nothing asked for but that the guest is moved.
     #[must_use]
     pub fn new(guest: GuestId, source: HostId, destination: HostId) -> Self {
@@ -80,8 +80,8 @@ impl TestBed {
     /// Lets our machine drive a migration to its end, and tells how it ended.
     ///
     /// # Errors
-    /// When the spec is out of its bounds, or on a bug; see [`CourseError`].
-    pub fn outcome(&mut self, course: &Course) -> Result<Outcome, CourseError> {
+    /// When the spec is out of its bounds, or on a bug; see [`MigrationRunError`].
+    pub fn outcome(&mut self, course: &MigrationRun) -> Result<Outcome, MigrationRunError> {
         let options = course.options.unwrap_or_else(|| course.spec.transfer.into());
         let uri = |host| format!("sim://{}", self.world.inventory(host).name);
         let spec = Spec {
@@ -91,7 +91,8 @@ impl TestBed {
             ..course.spec.clone()
         };
         let port = self.world.connect(course.guest, course.source, course.destination, options);
-        let mut driver = Driver::new(&self.world, port, spec, course.rules).map_err(CourseError::Spec)?;
+        let mut driver =
+            Driver::new(&self.world, port, spec, course.rules).map_err(MigrationRunError::Spec)?;
         for (moment, request) in &course.asked {
             self.world.ask_at(*moment, 0, port, *request);
         }
@@ -100,14 +101,14 @@ impl TestBed {
         outcome
     }
 
-    fn drive(&mut self, driver: &mut Driver) -> Result<Outcome, CourseError> {
+    fn drive(&mut self, driver: &mut Driver) -> Result<Outcome, MigrationRunError> {
         let begun_ns = self.now_ns();
         let mut give_up_ns = begun_ns.saturating_add(PATIENCE_NS);
         let mut wish = Some(Request::Begin);
         loop {
             let watch = &mut unwatched;
             if let Some(request) = wish.take() {
-                driver.ask(&mut self.world, request, watch).map_err(CourseError::Misuse)?;
+                driver.ask(&mut self.world, request, watch).map_err(MigrationRunError::Misuse)?;
             }
             if let Some(outcome) = driver.view().outcome {
                 return Ok(outcome.clone());
@@ -115,13 +116,15 @@ impl TestBed {
             let until_ns = driver.deadline_ns().map_or(give_up_ns, |at_ns| at_ns.min(give_up_ns));
             match self.world.advance(until_ns) {
                 Some((port, told)) if port == driver.port() => {
-                    driver.tell(&mut self.world, told, watch).map_err(CourseError::Misuse)?;
+                    driver.tell(&mut self.world, told, watch).map_err(MigrationRunError::Misuse)?;
                 }
                 Some((port, told)) => self.note(port, told),
                 None if self.now_ns() < give_up_ns => {
-                    driver.feed(&mut self.world, Input::Timer, watch).map_err(CourseError::Misuse)?;
+                    driver.feed(&mut self.world, Input::Timer, watch).map_err(MigrationRunError::Misuse)?;
                 }
-                None if give_up_ns > begun_ns.saturating_add(PATIENCE_NS) => return Err(CourseError::NoEnd),
+                None if give_up_ns > begun_ns.saturating_add(PATIENCE_NS) => {
+                    return Err(MigrationRunError::NoEnd);
+                }
                 None => {
                     give_up_ns = give_up_ns.saturating_add(PATIENCE_NS);
                     wish = Some(Request::Cancel);
@@ -131,7 +134,7 @@ impl TestBed {
     }
 }
 
-impl fmt::Display for CourseError {
+impl fmt::Display for MigrationRunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Spec(_) => f.write_str("the course asks for what no migration can follow"),
@@ -141,7 +144,7 @@ impl fmt::Display for CourseError {
     }
 }
 
-impl std::error::Error for CourseError {
+impl std::error::Error for MigrationRunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Spec(error) => Some(error),

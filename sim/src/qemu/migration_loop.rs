@@ -212,7 +212,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         self.let_pass(self.clock_ns);
         let plan = &*self.plan;
         let written = self.clocks.collect(&plan.guest);
-        let newly_dirty_pages = self.memory.sync(&plan.cuts, &written, &mut self.chance);
+        let newly_dirty_pages = self.memory.sync(&plan.page_classes, &written, &mut self.chance);
         if let Some(pages) = self.rates.sync(self.clock_ns / NS_PER_MS, newly_dirty_pages) {
             self.slow_guest_down(pages);
         }

@@ -81,9 +81,9 @@ fn unless_equal<T: PartialEq>(
     what: &str,
     wanted: &T,
     found: &T,
-    told: impl Fn(&T) -> String,
+    worded: impl Fn(&T) -> String,
 ) -> Option<String> {
-    (wanted != found).then(|| format!("{what}: expected {}, found {}", told(wanted), told(found)))
+    (wanted != found).then(|| format!("{what}: expected {}, found {}", worded(wanted), worded(found)))
 }
 
 fn at_least(what: &str, wanted: u64, found: u64) -> Option<String> {

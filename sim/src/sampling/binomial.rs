@@ -184,7 +184,7 @@ fn scaled(term: u128, ratio: u128) -> u128 {
 #[expect(clippy::cast_precision_loss, reason = "a check of a distribution needs no more than 52 bits")]
 mod tests {
     use super::*;
-    use crate::chance::of_probability as chance;
+    use crate::sampling::of_probability as chance;
 
     const DRAWS: u32 = 40_000;
 

@@ -4,13 +4,13 @@
 //! ms long, and now and then one more. Which of them is chance, since the fractions of the clock run through all values.
 
 use super::host::HostConstants;
-use crate::chance::Hits;
+use crate::sampling::Hits;
 
 const NS_PER_MS: u64 = 1_000_000;
 
 /// The lateness of windows, in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lateness {
+pub(super) struct WakeupJitter {
     /// Every window is late by so many.
     whole_ms: u64,
     /// The chance of one more, in units of 2^-64.
@@ -20,7 +20,7 @@ pub(super) struct Lateness {
     stall_ms: u64,
 }
 
-impl Lateness {
+impl WakeupJitter {
     pub(super) fn of(host: &HostConstants) -> Self {
         Self {
             whole_ms: host.wake_up_ns / NS_PER_MS,
@@ -58,8 +58,8 @@ fn part(of: u64, whole: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::{Drawn, Expected};
     use crate::random::Random;
+    use crate::sampling::{Drawn, Expected};
 
     #[test]
     fn the_mean_is_what_was_asked_for() {
@@ -69,7 +69,7 @@ mod tests {
             stall_ns: 20_000_000,
             ..HostConstants::default()
         };
-        let lateness = Lateness::of(&host);
+        let lateness = WakeupJitter::of(&host);
         let mut drawn = Drawn::new(Random::from_seed(1));
         let singly: u64 = (0..20_000).map(|_| lateness.of_windows(1, &mut drawn)).sum();
         let together: u64 = (0..200).map(|_| lateness.of_windows(100, &mut drawn)).sum();
@@ -85,7 +85,7 @@ mod tests {
     fn a_host_that_is_never_late_draws_nothing() {
         let host = HostConstants { wake_up_ns: 0, ..HostConstants::default() };
         let mut drawn = Drawn::new(Random::from_seed(1));
-        assert_eq!(Lateness::of(&host).of_windows(1000, &mut drawn), 0);
+        assert_eq!(WakeupJitter::of(&host).of_windows(1000, &mut drawn), 0);
         assert_eq!(*drawn.random(), Random::from_seed(1));
     }
 }

@@ -60,7 +60,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     #[inline]
     pub(super) fn run_burst(&mut self, burst: &mut Burst, limits: Limits, target_ns: u64) -> bool {
         while self.window.bytes <= limits.budget_bytes
-            && let Some(run) = self.memory.next_run(&self.plan.cuts)
+            && let Some(run) = self.memory.next_run(&self.plan.page_classes)
         {
             if self.wire.is_cut() {
                 return false;
@@ -109,7 +109,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     /// Takes note of pages that went out with so many bytes.
     #[inline]
     pub(super) fn count(&mut self, run: Run, pages: u64, bytes: u64) {
-        self.memory.sent(&self.plan.cuts, run, pages);
+        self.memory.sent(&self.plan.page_classes, run, pages);
         if run.zero {
             self.sent.zero_pages += pages;
         } else {

@@ -8,7 +8,7 @@ use super::clock::Written;
 use super::pattern::{Layer, Pattern, SHARE_BITS};
 use super::writer::Writer;
 use super::{Guest, pace};
-use crate::chance::EXPOSURE_BITS;
+use crate::sampling::EXPOSURE_BITS;
 
 /// Read-only memory blocks beside the main memory (firmware, option ROMs, tables): what every recorded
 /// guest had on top of its RAM, total less memory.
@@ -54,7 +54,7 @@ struct Stream {
 
 /// The classes in order of their addresses, without a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cuts {
+pub(crate) struct PageClasses {
     pub(crate) classes: Vec<Class>,
     pub(crate) memory_pages: u64,
     /// Memory and firmware.
@@ -100,8 +100,8 @@ impl Class {
     }
 }
 
-impl Cuts {
-    /// Cuts a guest's memory.
+impl PageClasses {
+    /// PageClasses a guest's memory.
     pub(crate) fn of(guest: &Guest) -> Self {
         let memory_pages = guest.memory_pages();
         let total_pages = memory_pages + FIRMWARE_PAGES;
@@ -197,11 +197,11 @@ mod tests {
     use crate::guest::Clocks;
 
     /// The exposure of each class after a guest ran so long, in 1/1024.
-    fn exposures(guest: &Guest, cuts: &Cuts, ns: u64) -> Vec<u128> {
+    fn exposures(guest: &Guest, page_classes: &PageClasses, ns: u64) -> Vec<u128> {
         let mut clocks = Clocks::new(guest, 0);
         clocks.run_freely(ns);
         let written = clocks.collect(guest);
-        cuts.classes.iter().map(|class| class.exposure(&written) >> (EXPOSURE_BITS - 10)).collect()
+        page_classes.classes.iter().map(|class| class.exposure(&written) >> (EXPOSURE_BITS - 10)).collect()
     }
 
     fn guest(writers: Vec<Writer>) -> Guest {
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn an_idle_guest_has_five_classes() {
         let told = |class: &Class| (class.first, class.pages, class.is_zero(), class.firmware);
-        let cuts = Cuts::of(&guest(Vec::new()));
+        let page_classes = PageClasses::of(&guest(Vec::new()));
         let expected = [
             (0, 16, true, false),
             (16, 64, false, false),
@@ -219,8 +219,11 @@ mod tests {
             (256, 116, false, true),
             (372, 14, true, true),
         ];
-        assert_eq!(cuts.classes.iter().map(told).collect::<Vec<_>>(), expected);
-        assert_eq!((cuts.memory_pages, cuts.total_pages, cuts.only_written), (256, 386, None));
+        assert_eq!(page_classes.classes.iter().map(told).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            (page_classes.memory_pages, page_classes.total_pages, page_classes.only_written),
+            (256, 386, None)
+        );
     }
 
     #[test]
@@ -229,8 +232,8 @@ mod tests {
         guest.ballooned_pages = 1000;
         guest.balloon_is_hinted = true;
         let told = |class: &Class| (class.first, class.dirty_pages(), class.is_zero());
-        let cuts = Cuts::of(&guest);
-        assert_eq!(told(&cuts.classes[2]), (80, 0, true), "the balloon cannot hold filled pages");
+        let page_classes = PageClasses::of(&guest);
+        assert_eq!(told(&page_classes.classes[2]), (80, 0, true), "the balloon cannot hold filled pages");
     }
 
     #[test]
@@ -238,15 +241,15 @@ mod tests {
         let first = Writer::steady(Pattern::Uniform, 1000, 32);
         let second = Writer::steady(Pattern::Uniform, 1_000_000, 64_000);
         let guest = guest(vec![first, second]);
-        let cuts = Cuts::of(&guest);
+        let page_classes = PageClasses::of(&guest);
         let told: Vec<(u64, bool)> =
-            cuts.classes.iter().map(|class| (class.pages, class.is_written())).collect();
+            page_classes.classes.iter().map(|class| (class.pages, class.is_written())).collect();
         assert_eq!(told, [(16, false), (32, true), (32, true), (176, true), (116, false), (14, false)]);
         // After 64 ms the first has done 64 writes; the second, a thousand times as fast, 64,000.
-        let exposures = exposures(&guest, &cuts, 64_000_000);
+        let exposures = exposures(&guest, &page_classes, 64_000_000);
         // Two writes a page by the first, one by the second, less what the rounding took.
         assert_eq!(exposures, [0, 3071, 1023, 1023, 0, 0]);
-        assert_eq!(cuts.only_written, None);
+        assert_eq!(page_classes.only_written, None);
     }
 
     #[test]
@@ -254,15 +257,15 @@ mod tests {
         let mut writer = Writer::steady(Pattern::Uniform, 1_000_000_000, 32);
         writer.moves_after_writes = std::num::NonZeroU64::new(64);
         let guest = guest(vec![writer]);
-        let cuts = Cuts::of(&guest);
-        assert_eq!(exposures(&guest, &cuts, 64), [0, 2047, 0, 0, 0, 0]);
-        assert_eq!(exposures(&guest, &cuts, 96), [0, 2047, 1023, 0, 0, 0]);
+        let page_classes = PageClasses::of(&guest);
+        assert_eq!(exposures(&guest, &page_classes, 64), [0, 2047, 0, 0, 0, 0]);
+        assert_eq!(exposures(&guest, &page_classes, 96), [0, 2047, 1023, 0, 0, 0]);
     }
 
     #[test]
     fn a_scan_is_no_stream() {
-        let cuts = Cuts::of(&guest(vec![Writer::steady(Pattern::Sequential, 10, 32)]));
-        let scanned: Vec<bool> = cuts.classes.iter().map(|class| class.scanned).collect();
+        let page_classes = PageClasses::of(&guest(vec![Writer::steady(Pattern::Sequential, 10, 32)]));
+        let scanned: Vec<bool> = page_classes.classes.iter().map(|class| class.scanned).collect();
         assert_eq!(scanned, [false, true, false, false, false, false]);
     }
 }

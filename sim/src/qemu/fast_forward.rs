@@ -5,10 +5,10 @@
 
 use std::ops::Deref;
 
-use super::lateness::Lateness;
 use super::machine::{Machine, NS_PER_MS, Plan, WINDOW_MS, Window};
 use super::statistics::EventKind;
 use super::step::{Burst, Step, Turn};
+use super::wakeup_jitter::WakeupJitter;
 use super::wire::{END_MARK_BYTES, FRAME_BYTES, Limits, Mode, Price, Wire, name_bytes};
 use crate::guest::PAGE_BYTES;
 use crate::memory::Memory;
@@ -127,7 +127,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     /// more than a threshold left, and pages of one price last. False if there is none.
     #[inline]
     fn jump(&mut self, deadline_ns: u64, most: u64) -> bool {
-        let Some(run) = self.memory.next_run(&self.plan.cuts) else { return false };
+        let Some(run) = self.memory.next_run(&self.plan.page_classes) else { return false };
         let [normal, first, zero] = self.plan.whole_windows;
         let window = match (run.zero, run.first) {
             (true, _) => zero,
@@ -177,7 +177,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     fn windows_before(&self, window: WholeWindow, deadline_ns: u64) -> u64 {
         let left_ns = deadline_ns.saturating_sub(self.clock_ns);
         if window.sleeps {
-            Lateness::windows_within(self.plan.lateness, left_ns / NS_PER_MS)
+            WakeupJitter::windows_within(self.plan.lateness, left_ns / NS_PER_MS)
         } else {
             left_ns / window.sending_ns
         }

@@ -17,7 +17,7 @@ use std::collections::binary_heap::PeekMut;
 
 /// One network, or a part of it that shares nothing with the rest, being filled. Used again to spare allocations.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Filling {
+pub(super) struct MaxMin {
     resources: Vec<Resource>,
     /// How many of the resources are in use; the others keep their lists for the next time.
     used: usize,
@@ -45,7 +45,7 @@ struct Flow {
     crossings: usize,
 }
 
-impl Filling {
+impl MaxMin {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.used = 0;

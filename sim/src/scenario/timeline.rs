@@ -6,11 +6,11 @@ use whimbrel_core::{Event, PhaseName};
 /// looked, which no scenario fixes: progress, syncs (`[expect]` bounds them), and sights of two hosts, which come back in
 /// either order. How often a post-copy is tried to be joined again depends on the same, so that such tries count as one.
 #[must_use]
-pub fn course<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<String> {
+pub fn timeline<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<String> {
     let recovering = format!("phase {}", PhaseName::Recovering);
     let postcopy = format!("phase {}", PhaseName::Postcopy);
     let mut all: Vec<String> = Vec::new();
-    for one in events.into_iter().filter_map(told) {
+    for one in events.into_iter().filter_map(entry) {
         if one == recovering && all.ends_with(&[recovering.clone(), postcopy.clone()]) {
             all.pop();
         } else {
@@ -20,7 +20,7 @@ pub fn course<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<String> {
     all
 }
 
-fn told(event: &Event) -> Option<String> {
+fn entry(event: &Event) -> Option<String> {
     match event {
         Event::Phase(name) => Some(format!("phase {name}")),
         Event::Judged(verdict) => Some(format!("judged {}", verdict.allows())),

@@ -4,10 +4,10 @@
 //! the connected component, is filled anew; outside of it no rate can have changed, since nothing is shared.
 //!
 //! Settling costs O(C log P + F log F) for the F flows, P pipes and C crossings of the components that were touched
-//! since the last settling, once for all changes together; the rest of the network costs nothing. Where everything
+//! since the last rebalance, once for all changes together; the rest of the network costs nothing. Where everything
 //! hangs together, as in a fleet of hosts that all send to each other, that is the whole network.
 
-use super::{FlowId, Network, filling::Filling, flows::OpenFlow, topology::Pipe};
+use super::{FlowId, Network, flows::OpenFlow, max_min::MaxMin, topology::Pipe};
 use crate::slab::{Key, Slab};
 
 /// A flow's new rate.
@@ -41,12 +41,12 @@ impl Network {
     /// limit crosses a resource that is full, up to less than a byte a second for each of its flows, and on which no
     /// flow has more.
     pub fn settle(&mut self) -> Vec<RateChange> {
-        self.component.gather(&mut self.touched, &self.pipes, &self.flows, &mut self.filling);
-        self.filling.fill();
+        self.component.gather(&mut self.touched, &self.pipes, &self.flows, &mut self.max_min);
+        self.max_min.fill();
         let mut changes = Vec::new();
         for (number, key) in self.component.flows.iter().enumerate() {
             let Some(open) = self.flows.get_mut(*key) else { continue };
-            let bytes_per_second = self.filling.rate(number);
+            let bytes_per_second = self.max_min.rate(number);
             self.rates_worked_out += 1;
             if std::mem::replace(&mut open.rate_bytes_per_second, bytes_per_second) != bytes_per_second {
                 changes.push(RateChange { flow: FlowId(*key), bytes_per_second });
@@ -56,7 +56,7 @@ impl Network {
         changes
     }
 
-    /// How many rates were worked out since the network was made, whether they changed or not: what settling cost.
+    /// How many rates were worked out since the network was made, whether they changed or not: what rebalancing cost.
     #[must_use]
     pub fn rates_worked_out(&self) -> u64 {
         self.rates_worked_out
@@ -64,22 +64,22 @@ impl Network {
 }
 
 impl Component {
-    /// Follows flows and pipes from those that were touched, and puts all of them into `filling`.
+    /// Follows flows and pipes from those that were touched, and puts all of them into `max_min`.
     fn gather(
         &mut self,
         touched: &mut Vec<Key>,
         pipes: &Slab<Pipe>,
         flows: &Slab<OpenFlow>,
-        filling: &mut Filling,
+        max_min: &mut MaxMin,
     ) {
         self.round += 1;
         self.pipe_marks.resize(pipes.slots(), (0, 0));
         self.flow_marks.resize(flows.slots(), 0);
         self.pipes.clear();
         self.flows.clear();
-        filling.clear();
+        max_min.clear();
         for key in touched.drain(..) {
-            self.reach(key, pipes, filling);
+            self.reach(key, pipes, max_min);
         }
         let mut next = 0;
         while let Some(pipe) = self.pipes.get(next).and_then(|key| pipes.get(*key)) {
@@ -92,20 +92,20 @@ impl Component {
                 }
                 self.flows.push(*key);
                 for crossed in &open.way {
-                    self.reach(*crossed, pipes, filling);
+                    self.reach(*crossed, pipes, max_min);
                 }
                 let numbers = open.way.iter().filter_map(|crossed| self.pipe_marks.get(crossed.slot));
-                filling.add_flow(open.limit_bytes_per_second, numbers.map(|(_, number)| *number));
+                max_min.add_flow(open.limit_bytes_per_second, numbers.map(|(_, number)| *number));
             }
         }
     }
 
     /// Notes a pipe, if it is still there and was not noted before.
-    fn reach(&mut self, key: Key, pipes: &Slab<Pipe>, filling: &mut Filling) {
+    fn reach(&mut self, key: Key, pipes: &Slab<Pipe>, max_min: &mut MaxMin) {
         let Some(pipe) = pipes.get(key) else { return };
         let Some(mark) = self.pipe_marks.get_mut(key.slot) else { return };
         if mark.0 != self.round {
-            *mark = (self.round, filling.add_resource(pipe.bytes_per_second));
+            *mark = (self.round, max_min.add_resource(pipe.bytes_per_second));
             self.pipes.push(key);
         }
     }

@@ -150,7 +150,7 @@ impl Evacuating {
             };
             let ended = match self.stage.world.advance(until_ns) {
                 Some((port, told)) => self.feed(port, told)?,
-                None => self.ring()?,
+                None => self.fire_timers()?,
             };
             if ended.is_some() {
                 return Ok(ended);
@@ -218,7 +218,7 @@ impl Evacuating {
     }
 
     /// Feeds the timer that is due, if one is: the next call finds the next one.
-    fn ring(&mut self) -> Result<Option<Moved>, FleetError> {
+    fn fire_timers(&mut self) -> Result<Option<Moved>, FleetError> {
         let now_ns = self.stage.world.now_ns();
         let Some((_, port)) = self.deadlines.first().copied().filter(|(at_ns, _)| *at_ns <= now_ns) else {
             return Ok(None);

@@ -1,5 +1,5 @@
 //! A policy of one's own in the test bed: it raises the downtime limit step by step, and gives up when that does not
-//! help. The policy sees what libvirt tells; the checks at the end see the truth.
+//! help. The policy sees what libvirt reports; the checks at the end see the actual events.
 //!
 //! Run it with `cargo run -p whimbrel-sim --example own_policy`.
 

@@ -9,7 +9,7 @@ use whimbrel_core::{
 
 use crate::driver::Driver;
 use crate::scenario::{Conditions, FaultAction, Scenario, Staged};
-use crate::world::{IncidentKind, Told, World};
+use crate::world::{IncidentKind, PortEvent, World};
 
 const NS_PER_HOUR: u64 = 3_600 * 1_000_000_000;
 /// After this much virtual time the operator cancels: a simulation must end, even when the scenario never would.
@@ -30,7 +30,7 @@ impl Simulation {
     /// The migration of a scenario. The same conditions give the same migration, to the byte of its journal.
     ///
     /// # Errors
-    /// When the scenario asks for limits that no migration can follow.
+    /// When the scenario's limits are out of bounds.
     pub fn new(
         scenario: &Scenario,
         conditions: Conditions,
@@ -39,7 +39,7 @@ impl Simulation {
         let staged = scenario.stage(conditions);
         let driver = Driver::new(&staged.world, staged.port, spec(scenario), rules)?;
         let simulation = Self { staged, driver, out_of_patience: false };
-        // Whoever drives is going to need it.
+        // A restarted driver is going to need it.
         let restarts =
             scenario.faults.iter().any(|fault| matches!(fault.action, FaultAction::RestartDriver { .. }));
         Ok(if restarts { simulation.with_journal() } else { simulation })
@@ -106,11 +106,11 @@ impl Simulation {
             self.out_of_patience = true;
             return self.feed(Input::Operator(Request::Cancel), watch);
         }
-        // Nothing is asked of the world before the machine's own deadline.
+        // No command is given to the world before the machine's own deadline.
         match world.advance(deadline.unwrap_or(next).min(END_NS)) {
-            Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation), watch),
-            Some((_, Told::Asked(request))) => self.feed(Input::Operator(request), watch),
-            Some((_, Told::Interrupted { gone_ns })) => {
+            Some((_, PortEvent::Observed(observation))) => self.feed(Input::Hypervisor(observation), watch),
+            Some((_, PortEvent::Requested(request))) => self.feed(Input::Operator(request), watch),
+            Some((_, PortEvent::Interrupted { gone_ns })) => {
                 let back_ns = world.now_ns().saturating_add(gone_ns).min(END_NS);
                 self.driver.restart(world, back_ns, watch)
             }

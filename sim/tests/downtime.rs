@@ -103,8 +103,8 @@ fn what_was_not_observed_is_absent_and_never_zero() {
     let cancelled = run("", &fault("at_ms = 3000", "cancel"));
     assert_eq!(cancelled.outcome.guest, GuestLocation::SourceRunning);
     assert_eq!((cancelled.real_ms, cancelled.outcome.downtime_ms), (0, None), "it never stopped");
-    let unheard = run("downtime_limit_ms = 20000", &fault("at_ms = 0", "lose-source-events"));
-    assert_eq!(unheard.outcome.ending, Ending::Completed);
-    assert_eq!(unheard.outcome.downtime_ms, None, "nothing reported the stop");
-    assert!(unheard.outcome.hypervisor_downtime_ms.is_some());
+    let deferred = run("downtime_limit_ms = 20000", &fault("at_ms = 0", "lose-source-events"));
+    assert_eq!(deferred.outcome.ending, Ending::Completed);
+    assert_eq!(deferred.outcome.downtime_ms, None, "nothing reported the stop");
+    assert!(deferred.outcome.hypervisor_downtime_ms.is_some());
 }

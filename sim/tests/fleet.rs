@@ -135,7 +135,10 @@ fn a_host_that_is_lost_takes_its_guests_with_it_and_nobody_elses() {
     let (report, ended) = evacuate(&format!("{SMALL}{}", fault(8_000, "lose-host", "new-1")));
     let there = ended.iter().filter(|moved| moved.to == "new-1" && moved.outcome.ending == Ending::Completed);
     assert!(
-        report.incidents.iter().all(|incident| (incident.kind, incident.doer) == ("last_copy_gone", "fault"))
+        report
+            .incidents
+            .iter()
+            .all(|incident| (incident.kind, incident.initiator) == ("last_copy_gone", "fault"))
     );
     assert_eq!(report.incidents.len(), there.count());
     assert!(report.guests.moved + report.guests.in_doubt + report.guests.stayed == 60);

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use whimbrel_core::{Facts, Finding, Severity, Verdict};
 use whimbrel_sim::kit::{
     Adjustment, AtTimeout, Cause, CopyState, Ending, Engine, FailureClass as Class, Fault, GuestId,
-    GuestLocation, Hint, HostId, IncidentKind, JobState, Manner, MigrateOptions, MigrationRun,
-    MigrationRunError, Milestone, Moment, Postcopy, Request, Setup, TestBed, TestGuest, at_ms,
+    GuestLocation, Hint, HostId, IncidentKind, JobState, MigrateOptions, MigrationRun, MigrationRunError,
+    Milestone, Moment, Postcopy, ReplyBehavior, Request, Setup, TestBed, TestGuest, at_ms,
 };
 use whimbrel_sim::oracle::Rule;
 
@@ -139,7 +139,7 @@ fn a_silent_daemon_breaks_the_connection_and_nothing_else() {
     let (mut bed, wren, alpha, beta) = bed(1_000);
     let call = bed.migrate(wren, alpha, beta, MigrateOptions::default());
     bed.wait_ms(500);
-    bed.fault_now(Fault::SetManner(alpha, Manner { is_silent: true, ..Manner::default() }));
+    bed.fault_now(Fault::SetManner(alpha, ReplyBehavior { is_silent: true, ..ReplyBehavior::default() }));
     let before_ns = bed.now_ns();
     assert_eq!(bed.job(wren, alpha).unwrap_err().fault, Class::ReplyLost);
     assert_eq!(bed.now_ns() - before_ns, 30_000 * NS_PER_MS);

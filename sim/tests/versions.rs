@@ -80,8 +80,9 @@ fn the_tables_are_in_order_and_name_their_sources() {
         assert_eq!(named.len(), table.len());
         for line in &table {
             let Offer { since, deprecated, until, source, .. } = first(line);
-            let life: Vec<Version> = [Some(since), deprecated, until].into_iter().flatten().collect();
-            assert!(life.is_sorted_by(|a, b| a < b), "{}", line.name);
+            let process_state: Vec<Version> =
+                [Some(since), deprecated, until].into_iter().flatten().collect();
+            assert!(process_state.is_sorted_by(|a, b| a < b), "{}", line.name);
             assert!(source.starts_with("QEMU, ") || source.starts_with("libvirt"), "{}", line.name);
         }
     }

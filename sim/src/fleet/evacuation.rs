@@ -14,7 +14,7 @@ use super::staging::Stage;
 use crate::driver::{Driver, unwatched};
 use crate::network::NetworkError;
 use crate::qemu::Engine;
-use crate::world::{PortId, Told, World};
+use crate::world::{PortEvent, PortId, World};
 
 /// One migration that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Evacuating {
         })
     }
 
-    /// Runs to the next migration that ends, and tells of it; none when nothing is left to do. Guests that were never
+    /// Runs to the next migration that ends, and returns it; none when nothing is left to do. Guests that were never
     /// tried by then found no room, or no host to go to.
     ///
     /// # Errors
@@ -210,8 +210,8 @@ impl Evacuating {
         Ok(())
     }
 
-    /// Feeds what the world told; an ended migration comes back.
-    fn feed(&mut self, port: PortId, told: Told) -> Result<Option<Moved>, FleetError> {
+    /// Feeds an event of the world; returns an ended migration.
+    fn feed(&mut self, port: PortId, told: PortEvent) -> Result<Option<Moved>, FleetError> {
         let Some(moving) = self.moving.get_mut(&port) else { return Ok(None) };
         moving.driver.tell(&mut self.stage.world, told, &mut unwatched).map_err(FleetError::Misuse)?;
         Ok(self.settle(port))
@@ -284,7 +284,7 @@ impl Evacuating {
     }
 }
 
-/// What each migration of a fleet is asked for; the names are filled in for each.
+/// The spec of each migration of a fleet; the names are filled in for each.
 fn spec(fleet: &Fleet) -> Spec {
     let wanted = fleet.evacuation.migration;
     Spec {

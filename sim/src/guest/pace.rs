@@ -30,8 +30,8 @@ impl Pace {
         Self::phases([(0, writes_per_second)])
     }
 
-    /// Rates, each from an instant of the writer's time on; nothing is written before the first. Phases out of order are
-    /// put in order, and of several at one instant the last counts.
+    /// Rates, each from an instant of the writer's time on; nothing is written before the first. Phases out of order
+    /// are put in order, and of several at one instant the last counts.
     #[must_use]
     pub fn phases(phases: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut phases: Vec<(u64, u64)> = phases.into_iter().collect();

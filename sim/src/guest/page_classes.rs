@@ -1,8 +1,8 @@
 //! A guest's memory cut into classes of pages that nothing tells apart: one range of addresses, one content, one way of
 //! being written.
 //!
-//! Within a class every page has the same chance to be dirty, so that a count says as much as a bitmap, and a bitmap can
-//! be drawn by the range. Cut once before a migration; nothing here may depend on time.
+//! Within a class every page has the same chance to be dirty, so that a count says as much as a bitmap, and a bitmap
+//! can be drawn by the range. Cut once before a migration; nothing here may depend on time.
 
 use super::clock::Written;
 use super::pattern::{Layer, Pattern, SHARE_BITS};

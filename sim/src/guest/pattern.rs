@@ -1,6 +1,7 @@
 //! Which pages a writer's writes go to: scattered over classes of equally likely pages, or one after the other.
 //!
-//! A scattered pattern is told as layers, each with its share of the writes. Shares are whole numbers and add up exactly.
+//! A scattered pattern is told as layers, each with its share of the writes. Shares are whole numbers and add up
+//! exactly.
 
 use crate::sampling::{exp_of_minus_fraction, ln};
 

@@ -30,8 +30,8 @@ pub struct Writer {
     /// How long the writer may be kept from running and still makes up for the writes that it missed. Zero for one
     /// that is bound by its CPU and writes as fast as it can: what it missed is lost.
     pub catches_up_ns: u64,
-    /// The most writes a second that it can do while it makes up for what it missed: it cannot do more than this even if it
-    /// runs all the time. Zero where that is not known, and nothing keeps it from making up for everything.
+    /// The most writes a second that it can do while it makes up for what it missed: it cannot do more than this even
+    /// if it runs all the time. Zero where that is not known, and nothing keeps it from making up for everything.
     pub top_writes_per_second: u64,
 }
 

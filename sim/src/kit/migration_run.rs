@@ -11,7 +11,7 @@ use crate::world::{GuestId, HostId, MigrateOptions, Moment};
 /// After so much virtual time the operator cancels, and after as much again the migration is given up: a test must end.
 const PATIENCE_NS: u64 = 24 * 3_600 * 1_000_000_000;
 
-/// A migration that our machine is to drive: which guest, from where to where, how, and what its operator asks for.
+/// A migration for Whimbrel's machine to drive: which guest, from where to where, how, and its operator's requests.
 #[derive(Clone, Debug)]
 pub struct MigrationRun {
     guest: GuestId,
@@ -26,7 +26,7 @@ pub struct MigrationRun {
 /// Why a course could not be driven. What becomes of the guest is never an error but an [`Outcome`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MigrationRunError {
-    /// The spec asks for what no migration can follow.
+    /// The spec is out of its bounds.
     Spec(SpecError),
     /// The world broke the protocol of the port: a bug.
     Misuse(Misuse),
@@ -35,7 +35,7 @@ pub enum MigrationRunError {
 }
 
 impl MigrationRun {
-    /// A migration with nothing asked for but that the guest is moved.
+    /// A migration with default options, and without requests of an operator.
     #[must_use]
     pub fn new(guest: GuestId, source: HostId, destination: HostId) -> Self {
         Self {
@@ -49,14 +49,14 @@ impl MigrationRun {
         }
     }
 
-    /// With other limits, timeouts and ways. The names in the spec are the test bed's business.
+    /// With other limits, timeouts and transfer options. The test bed sets the names in the spec.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Spec)) -> Self {
         change(&mut self.spec);
         self
     }
 
-    /// With these flags and parameters of the migrate call, whatever the spec's ways say.
+    /// With these flags and parameters of the migrate call, instead of the spec's transfer options.
     #[must_use]
     pub fn with_options(self, options: MigrateOptions) -> Self {
         Self { options: Some(options), ..self }
@@ -68,7 +68,7 @@ impl MigrationRun {
         Self { rules, ..self }
     }
 
-    /// With an operator who asks for something at a moment.
+    /// With a request of an operator at a moment.
     #[must_use]
     pub fn asking(mut self, moment: Moment, request: Request) -> Self {
         self.asked.push((moment, request));
@@ -77,7 +77,7 @@ impl MigrationRun {
 }
 
 impl TestBed {
-    /// Lets our machine drive a migration to its end, and tells how it ended.
+    /// Lets Whimbrel's machine drive a migration to its end, and returns the outcome.
     ///
     /// # Errors
     /// When the spec is out of its bounds, or on a bug; see [`MigrationRunError`].

@@ -1,7 +1,7 @@
 //! What a source knows of its guest's memory: which pages must still be sent, in the order of the circular walk.
 //!
-//! There are two of them behind one contract, so that one migration loop serves every engine: [`Bitmap`] keeps a bit for
-//! each page, [`Counts`] a number for each class of pages. Neither may touch time or bytes.
+//! There are two of them behind one contract, so that one migration loop serves every engine: [`Bitmap`] keeps a bit
+//! for each page, [`Counts`] a number for each class of pages. Neither may touch time or bytes.
 
 mod bitmap;
 mod counts;

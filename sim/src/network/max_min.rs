@@ -6,8 +6,8 @@
 //! * the flows whose limit is no more than the smallest share stop at their limit, the smallest limits first;
 //! * if there are none, the flows of *all* resources with the smallest share stop at that share.
 //!
-//! Shares never fall on the way, so that the rounds are well defined, and nothing depends on the order in which flows or
-//! resources were added. What rounding leaves of a full resource is less than a byte a second for each of its flows.
+//! Shares never fall on the way, so that the rounds are well defined, and nothing depends on the order in which flows
+//! or resources were added. What rounding leaves of a full resource is less than a byte a second for each of its flows.
 //!
 //! With F flows, R resources and C crossings of flows and resources, one filling costs O(C log R + F log F).
 
@@ -128,8 +128,8 @@ impl MaxMin {
         }
     }
 
-    /// Stops the flows of every resource with this share, which is the smallest. All such resources are found before any
-    /// flow stops, since stopping flows may raise the others' shares.
+    /// Stops the flows of every resource with this share, which is the smallest. All such resources are found before
+    /// any flow stops, since stopping flows may raise the others' shares.
     fn stop_at_full(&mut self, share: u64) {
         let mut full = std::mem::take(&mut self.full);
         while self.smallest_share() == Some(share) {

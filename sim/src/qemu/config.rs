@@ -80,7 +80,8 @@ pub struct Channels {
     pub compression_ns_per_page: Option<u64>,
     /// `zero-copy-send`: whether pages go out without being copied first.
     pub zero_copy: bool,
-    /// Whether the channels wait for each other after every burst, as before QEMU 8.1, or only once a round. Default yes.
+    /// Whether the channels wait for each other after every burst, as before QEMU 8.1, or only once a round. Default
+    /// yes.
     pub flush_after_each_burst: bool,
 }
 

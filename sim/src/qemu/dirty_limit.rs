@@ -1,8 +1,9 @@
 //! Dirty-limit: each virtual CPU is put to sleep whenever its dirty ring is full, as long as it dirties more than its
 //! quota; how long is adjusted every period.
 //!
-//! The rules are those of QEMU's `dirtylimit_adjust_throttle`, which counts in MB/s and µs. A writer of the guest stands
-//! for a virtual CPU. It must never stop a writer altogether: the longest sleep leaves it a hundredth of its time.
+//! The rules are those of QEMU's `dirtylimit_adjust_throttle`, which counts in MB/s and µs. A writer of the guest
+//! stands for a virtual CPU. It must never stop a writer altogether: the longest sleep leaves it a hundredth of its
+//! time.
 
 use super::config::DirtyLimit;
 use crate::guest::PAGE_BYTES;

@@ -88,8 +88,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         turns
     }
 
-    /// Runs to the next event but the end of a window, and not beyond `target_ns`. One window at a time is passed over, so
-    /// that chance is drawn in the same order however finely time is stepped.
+    /// Runs to the next event but the end of a window, and not beyond `target_ns`. One window at a time is passed over,
+    /// so that chance is drawn in the same order however finely time is stepped.
     pub(crate) fn run_to(&mut self, target_ns: u64) -> Option<(u64, EventKind)> {
         let target_ns = target_ns.max(self.present_ns);
         loop {
@@ -123,8 +123,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             && !self.postcopy.is_due()
     }
 
-    /// Passes over whole windows that come now and are alike, `most` of them: as long as every burst of theirs begins with
-    /// more than a threshold left, and pages of one price last. False if there is none.
+    /// Passes over whole windows that come now and are alike, `most` of them: as long as every burst of theirs begins
+    /// with more than a threshold left, and pages of one price last. False if there is none.
     #[inline]
     fn jump(&mut self, deadline_ns: u64, most: u64) -> bool {
         let Some(run) = self.memory.next_run(&self.plan.page_classes) else { return false };

@@ -1,8 +1,8 @@
 //! A migration's whole state, and what can be changed and seen from outside.
 //!
 //! It is generic over what remembers dirty pages, so that every engine runs this one loop. What happens in time is the
-//! business of `migration_loop` and `burst`. Nothing here may decide anything that depends on how the caller cuts time into
-//! steps.
+//! business of `migration_loop` and `burst`. Nothing here may decide anything that depends on how the caller cuts time
+//! into steps.
 
 use std::ops::Deref;
 
@@ -24,8 +24,8 @@ pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// Length of a rate window.
 pub(super) const WINDOW_MS: u64 = 100;
 const NS_PER_S: u64 = 1_000_000_000;
-/// Steps to find out how long a first pass takes that meets more content the longer it takes: each brings it as much nearer
-/// as the guest dirties more slowly than is sent.
+/// Steps to find out how long a first pass takes that meets more content the longer it takes: each brings it as much
+/// nearer as the guest dirties more slowly than is sent.
 const STEPS_TO_FIRST_PASS: u32 = 6;
 /// The budget of a window is this part of the bandwidth limit.
 const WINDOWS_PER_S: u64 = 10;
@@ -173,9 +173,10 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         machine
     }
 
-    /// What the guest wrote before the migration is content where there was none, and so is what it writes before the first
-    /// pass gets there: a page is sent with what it holds at that moment. The pass gets there half-way on average, and is
-    /// the longer the more content it meets, so that its length is found step by step. All of it is to be sent anyway.
+    /// What the guest wrote before the migration is content where there was none, and so is what it writes before the
+    /// first pass gets there: a page is sent with what it holds at that moment. The pass gets there half-way on
+    /// average, and is the longer the more content it meets, so that its length is found step by step. All of it is to
+    /// be sent anyway.
     fn write_what_was_written_before(&mut self) {
         let plan = &*self.plan;
         self.clocks = Clocks::since_beginning(&plan.guest, self.started_ns);
@@ -379,8 +380,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     }
 }
 
-/// What a window may carry under a limit in bytes a second, zero for none. One less than no limit at all stands for none:
-/// the clock still ends such bursts.
+/// What a window may carry under a limit in bytes a second, zero for none. One less than no limit at all stands for
+/// none: the clock still ends such bursts.
 #[inline]
 fn limits(max_bandwidth_bytes_per_second: u64) -> Limits {
     let budget_bytes = match max_bandwidth_bytes_per_second {

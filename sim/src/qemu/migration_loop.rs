@@ -247,7 +247,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
-    /// The timers of a guest that is slowed down: each virtual CPU's sleep is adjusted, and a sync that is overdue made.
+    /// The timers of a guest that is slowed down: each virtual CPU's sleep is adjusted, and a sync that is overdue
+    /// made.
     fn look_at_timers(&mut self) {
         let plan = &*self.plan;
         if let (Some(limiter), Some(rules)) = (&mut self.limiter, &plan.config.dirty_limit) {

@@ -1,4 +1,5 @@
-//! Post-copy: the guest goes on at the destination before its memory has arrived, and waits for the pages that it misses.
+//! Post-copy: the guest goes on at the destination before its memory has arrived, and waits for the pages that it
+//! misses.
 //!
 //! After the switch a page is sent once, whoever asks for it, so that the order in which requests are served changes
 //! nothing about how long the rest takes. What it changes is how long the guest waits: that is counted here, from what

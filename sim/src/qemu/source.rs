@@ -153,14 +153,14 @@ impl SourceMigration {
         self.0.interrupt_by(Interrupt::Fail)
     }
 
-    /// Asks for the switch to post-copy, which is made at the loop's next step. False where it was not configured, or the
-    /// migration is over or being ended.
+    /// Asks for the switch to post-copy, which is made at the loop's next step. False where it was not configured, or
+    /// the migration is over or being ended.
     pub fn start_postcopy(&mut self) -> bool {
         self.0.start_postcopy()
     }
 
-    /// Lets a post-copy that was paused by a lost link go on over the link as it is now. False if none is paused, or the
-    /// link is still cut.
+    /// Lets a post-copy that was paused by a lost link go on over the link as it is now. False if none is paused, or
+    /// the link is still cut.
     pub fn recover(&mut self) -> bool {
         self.0.recover()
     }

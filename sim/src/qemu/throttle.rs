@@ -90,9 +90,9 @@ impl Throttle {
         self.percent = self.percent.saturating_add(increment).min(most);
     }
 
-    /// How far a writer's own time gets in a stretch, if it makes up for what it misses in sleeps of up to `catches_up_ns`,
-    /// in the time that is left to it and not faster than its top speed. That time is counted by single sleeps, or else
-    /// by their share, where nothing is in step with them.
+    /// How far a writer's own time gets in a stretch, if it makes up for what it misses in sleeps of up to
+    /// `catches_up_ns`, in the time that is left to it and not faster than its top speed. That time is counted by
+    /// single sleeps, or else by their share, where nothing is in step with them.
     pub(super) fn progress(
         &self,
         stretch: Stretch,

@@ -1,7 +1,8 @@
 //! How late a host wakes the migration thread that slept to the end of its rate window.
 //!
 //! QEMU's clock counts whole milliseconds, and a sleep ends at a whole one on that clock or soon after: a window is 100
-//! ms long, and now and then one more. Which of them is chance, since the fractions of the clock run through all values.
+//! ms long, and now and then one more. Which of them is chance, since the fractions of the clock run through all
+//! values.
 
 use super::host::HostConstants;
 use crate::sampling::Hits;

@@ -212,8 +212,8 @@ impl Wire {
         packet + self.burst_end_bytes
     }
 
-    /// Pages of one price after which a burst is over, by its budget or by its clock, were there enough of them. At least
-    /// one: whoever asks has bytes left in the window.
+    /// Pages of one price after which a burst is over, by its budget or by its clock, were there enough of them. At
+    /// least one: whoever asks has bytes left in the window.
     #[inline]
     pub(super) fn pages_to_limit(
         &self,

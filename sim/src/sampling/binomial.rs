@@ -22,9 +22,9 @@ pub(crate) trait Hits: Clone + std::fmt::Debug {
 
 /// Draws from the binomial distribution.
 ///
-/// Exact to 2^-64 a page up to 1,024 pages, and to 2^-32 wherever fewer than 16 hits or misses are expected. Beyond that a normal
-/// deviate with the distribution's mean, variance and skewness (the first Cornish-Fisher term, Cornish and Fisher
-/// 1938) is rounded to a whole number; the distribution functions then differ by less than 0.001.
+/// Exact to 2^-64 a page up to 1,024 pages, and to 2^-32 wherever fewer than 16 hits or misses are expected. Beyond
+/// that a normal deviate with the distribution's mean, variance and skewness (the first Cornish-Fisher term, Cornish
+/// and Fisher 1938) is rounded to a whole number; the distribution functions then differ by less than 0.001.
 #[derive(Clone, Debug)]
 pub(crate) struct Drawn {
     random: Random,

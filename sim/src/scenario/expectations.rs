@@ -1,4 +1,4 @@
-//! Whether a migration ended as its scenario expects, told for people.
+//! Whether a migration ended as its scenario expects, in plain words.
 
 use std::ops::RangeInclusive;
 

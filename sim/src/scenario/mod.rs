@@ -76,7 +76,7 @@ pub struct Scenario {
     pub guest: ScenarioGuest,
     /// The network between the hosts.
     pub link: ScenarioLink,
-    /// What the migration is asked for.
+    /// The options of the migration.
     pub migration: ScenarioMigration,
     /// The host that the guest leaves.
     pub source: HostInventory,
@@ -86,7 +86,7 @@ pub struct Scenario {
     pub daemons: DaemonConstants,
     /// Costs of the hosts.
     pub costs: HostConstants,
-    /// What goes wrong or is asked for on the way, in the order of the file.
+    /// Faults and requests on the way, in the order of the file.
     pub faults: Vec<Fault>,
     /// What must come out.
     pub expect: Expectation,

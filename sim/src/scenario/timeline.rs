@@ -1,10 +1,12 @@
-//! The course of a migration: what must be alike when one scenario is simulated and when it runs on real hosts.
+//! The timeline of a migration: the events that must agree when one scenario is simulated and when it runs on real
+//! hosts.
 
 use whimbrel_core::{Event, PhaseName};
 
-/// The events in order, without times and numbers. Left out are those whose number or order depends on when somebody
-/// looked, which no scenario fixes: progress, syncs (`[expect]` bounds them), and sights of two hosts, which come back in
-/// either order. How often a post-copy is tried to be joined again depends on the same, so that such tries count as one.
+/// The events in order, without times and numbers. Events whose number or order depends on the instants of queries,
+/// which no scenario fixes, are left out: progress, syncs (`[expect]` bounds them), and observations of two hosts,
+/// which come back in either order. The number of attempts to resume a post-copy depends on the same, so they count as
+/// one.
 #[must_use]
 pub fn timeline<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<String> {
     let recovering = format!("phase {}", PhaseName::Recovering);

@@ -45,8 +45,8 @@ impl Version {
         Ok(Self::new(part(number / 1_000_000)?, part(number / 1_000 % 1_000)?, part(number % 1_000)?))
     }
 
-    /// Writes libvirt's encoding, as [`from_number`](Self::from_number) reads it. Only the first part can be above 999 in it:
-    /// libvirt and QEMU have no others.
+    /// Writes libvirt's encoding, as [`from_number`](Self::from_number) reads it. Only the first part can be above 999
+    /// in it: libvirt and QEMU have no others.
     #[must_use]
     pub fn to_number(self) -> u64 {
         u64::from(self.major) * 1_000_000 + u64::from(self.minor) * 1_000 + u64::from(self.micro)

@@ -236,8 +236,8 @@ impl<H: Hits> Counts<H> {
         }
     }
 
-    /// Puts the walk between two segments where a scan may pass over its own: what it has passed of it becomes a segment
-    /// by itself.
+    /// Puts the walk between two segments where a scan may pass over its own: what it has passed of it becomes a
+    /// segment by itself.
     fn divide_at_walk(&mut self, page_classes: &PageClasses) {
         let Some(segment) = self.segments.get_mut(self.place).filter(|_| self.passed_then > 0) else {
             return;

@@ -13,8 +13,8 @@ use whimbrel_sim::guest::{Guest, Pattern, Writer};
 use whimbrel_sim::network::{Capacity, Line, Loss};
 use whimbrel_sim::qemu::Engine;
 use whimbrel_sim::world::{
-    BANDWIDTH_LIMIT, DOWNTIME_LIMIT, Doer, Fault, GuestId, HostId, HostInventory, IncidentKind, Manner,
-    Moment, Told, VirtualMachine, World,
+    BANDWIDTH_LIMIT, DOWNTIME_LIMIT, Fault, GuestId, HostId, HostInventory, IncidentKind, Initiator, Moment,
+    PortEvent, ReplyBehavior, VirtualMachine, World,
 };
 
 const MS: u64 = 1_000_000;
@@ -165,7 +165,7 @@ impl Course {
         }
         let mended = Moment::AtNs(MENDED_MS * MS);
         for host in [self.source, self.destination] {
-            self.world.inject_at(mended, 0, Fault::SetManner(host, Manner::default()));
+            self.world.inject_at(mended, 0, Fault::SetManner(host, ReplyBehavior::default()));
             self.world.inject_at(mended, 0, Fault::StartHost(host));
             self.world.inject_at(mended, 0, Fault::StartDaemon(host));
         }
@@ -176,7 +176,7 @@ impl Course {
 
     fn plan(&mut self, moment: Moment, after_ns: u64, what: What) {
         let host = |is_source: bool| if is_source { self.source } else { self.destination };
-        let manner = |is_source, manner| Fault::SetManner(host(is_source), manner);
+        let reply_behavior = |is_source, reply_behavior| Fault::SetManner(host(is_source), reply_behavior);
         let (first, then) = match what {
             What::Daemon(side, ms) => {
                 (Fault::KillDaemon(host(side)), Some((Fault::StartDaemon(host(side)), ms)))
@@ -190,20 +190,20 @@ impl Course {
             }
             What::Clients(side) => (Fault::DropClients(host(side)), None),
             What::Silence(side, ms) => (
-                manner(side, Manner { is_silent: true, ..Manner::default() }),
-                Some((manner(side, Manner::default()), ms)),
+                reply_behavior(side, ReplyBehavior { is_silent: true, ..ReplyBehavior::default() }),
+                Some((reply_behavior(side, ReplyBehavior::default()), ms)),
             ),
             What::Delay(side, ms) => (
-                manner(side, Manner { delay_ns: ms * MS, ..Manner::default() }),
-                Some((manner(side, Manner::default()), 60_000)),
+                reply_behavior(side, ReplyBehavior { delay_ns: ms * MS, ..ReplyBehavior::default() }),
+                Some((reply_behavior(side, ReplyBehavior::default()), 60_000)),
             ),
             What::Doubles(side) => (
-                manner(side, Manner { is_doubled: true, ..Manner::default() }),
-                Some((manner(side, Manner::default()), 60_000)),
+                reply_behavior(side, ReplyBehavior { is_doubled: true, ..ReplyBehavior::default() }),
+                Some((reply_behavior(side, ReplyBehavior::default()), 60_000)),
             ),
             What::NoEvents(side) => (
-                manner(side, Manner { loses_events: true, ..Manner::default() }),
-                Some((manner(side, Manner::default()), 60_000)),
+                reply_behavior(side, ReplyBehavior { loses_events: true, ..ReplyBehavior::default() }),
+                Some((reply_behavior(side, ReplyBehavior::default()), 60_000)),
             ),
             What::PowerOff => (Fault::PowerOff(self.guest), None),
             What::Reboot => (Fault::Reboot(self.guest), None),
@@ -246,9 +246,9 @@ impl Course {
     fn step(&mut self) -> Option<()> {
         let deadline = self.driver.deadline_ns().unwrap_or(END_MS * MS);
         match self.world.advance(deadline.min(END_MS * MS)) {
-            Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation)),
-            Some((_, Told::Asked(request))) => self.feed(Input::Operator(request)),
-            Some((_, Told::Interrupted { gone_ns })) => {
+            Some((_, PortEvent::Observed(observation))) => self.feed(Input::Hypervisor(observation)),
+            Some((_, PortEvent::Requested(request))) => self.feed(Input::Operator(request)),
+            Some((_, PortEvent::Interrupted { gone_ns })) => {
                 let back_ns = self.world.now_ns().saturating_add(gone_ns);
                 self.driver.restart(&mut self.world, back_ns, &mut unwatched).ok()
             }
@@ -263,7 +263,7 @@ impl Course {
 
     /// Holds the end against how things really are.
     fn judge(&self) -> Option<Broken> {
-        let ours = self.world.incidents().iter().find(|incident| incident.doer == Doer::Caller);
+        let ours = self.world.incidents().iter().find(|incident| incident.initiator == Initiator::Caller);
         if let Some(incident) = ours {
             return Some(Broken::Incident(incident.kind));
         }
@@ -278,8 +278,11 @@ impl Course {
                 return Some(Broken::Downtime { told_ms, real_ms });
             }
         }
-        let is_whole =
-            |host| self.world.life(self.guest, host).is_some_and(whimbrel_sim::world::Life::is_whole);
+        let is_whole = |host| {
+            self.world
+                .process_state(self.guest, host)
+                .is_some_and(whimbrel_sim::world::ProcessState::is_whole)
+        };
         let (here, there) = (is_whole(self.source), is_whole(self.destination));
         let said = outcome.guest;
         let wrong = match said.side() {

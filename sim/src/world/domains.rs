@@ -45,10 +45,10 @@ pub struct Disk {
 
 /// Whether a copy of a guest runs, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Life {
+pub enum ProcessState {
     /// Its CPUs run.
     Running,
-    /// Its CPUs stand still, by somebody's wish.
+    /// Its CPUs are stopped by a request.
     Paused,
     /// A migration stopped its CPUs.
     Stopped,
@@ -74,7 +74,7 @@ pub(super) struct Copy {
     pub(super) id: CopyId,
     /// What it writes to.
     pub(super) storage: StorageId,
-    pub(super) life: Life,
+    pub(super) process_state: ProcessState,
     pub(super) settings: Settings,
     /// Whether the guest slept and woke up here.
     pub(super) woke_up: bool,
@@ -84,7 +84,7 @@ pub(super) struct Copy {
 
 /// A guest in the world.
 #[derive(Clone, Debug)]
-pub(super) struct Resident {
+pub(super) struct Domain {
     pub(super) machine: VirtualMachine,
     pub(super) copies: Vec<Copy>,
     /// Hosts that keep its definition.
@@ -116,21 +116,21 @@ impl VirtualMachine {
     }
 }
 
-impl Life {
+impl ProcessState {
     /// Whether its CPUs run.
     #[must_use]
     pub const fn runs(self) -> bool {
         matches!(self, Self::Running | Self::PostcopyDestination { .. })
     }
 
-    /// Whether the guest could go on from this copy alone.
+    /// Whether the guest could continue from this copy alone.
     #[must_use]
     pub const fn is_whole(self) -> bool {
         matches!(self, Self::Running | Self::Paused | Self::Stopped)
     }
 }
 
-impl Resident {
+impl Domain {
     pub(super) fn copy(&self, host: HostId) -> Option<&Copy> {
         self.copies.iter().find(|copy| copy.host == host)
     }
@@ -139,7 +139,7 @@ impl Resident {
         self.copies.iter_mut().find(|copy| copy.host == host)
     }
 
-    pub(super) fn life(&self, host: HostId) -> Option<Life> {
-        self.copy(host).map(|copy| copy.life)
+    pub(super) fn process_state(&self, host: HostId) -> Option<ProcessState> {
+        self.copy(host).map(|copy| copy.process_state)
     }
 }

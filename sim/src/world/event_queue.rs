@@ -1,4 +1,4 @@
-//! What is going to happen, in order. Things due at the same instant happen in the order in which they were put.
+//! Scheduled events, in order. Those due at the same instant happen in the order in which they were put.
 //!
 //! Nothing is ever taken off before its time: what has become meaningless is recognised when it is due, by the name
 //! of its migration or by the instant that its owner waits for.
@@ -10,23 +10,23 @@ use whimbrel_core::Command;
 
 use super::faults::Fault;
 use super::job::Message;
-use super::{GuestId, HostId, JobId, PortId, Told};
+use super::{GuestId, HostId, JobId, PortEvent, PortId};
 use crate::slab::{Key, Slab};
 
-/// Something that is going to happen.
+/// A scheduled event.
 #[derive(Clone, Debug)]
-pub(super) enum Due {
+pub(super) enum Scheduled {
     /// A command has reached its daemon, and is answered.
     Command(PortId, Command),
-    /// Something is told to whoever drives a migration.
-    Tell(PortId, Told),
-    /// An operator asks for something, or whoever drives is gone for a while: to be told through the newest port.
-    Ask(PortId, Told),
-    /// A word from one daemon reaches the other.
+    /// An event reaches the driver of a migration.
+    Deliver(PortId, PortEvent),
+    /// An operator's request, or an interruption of the driver: delivered through the newest port.
+    Request(PortId, PortEvent),
+    /// A message from one daemon reaches the other.
     Message(JobId, Message),
     /// A daemon is done with what it had to do for a migration.
-    Done(JobId, Chore),
-    /// A migration's memory, or its disks, may have something to tell.
+    Done(JobId, DaemonTask),
+    /// A migration's memory, or its disks, may have made progress.
     Turn(JobId),
     /// Two daemons have not heard from each other for too long, if the silence that began then still lasts.
     Silence(JobId, u64),
@@ -38,9 +38,9 @@ pub(super) enum Due {
     Fault(Fault),
 }
 
-/// What a daemon needs time for.
+/// Work of a daemon that takes time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chore {
+pub(super) enum DaemonTask {
     /// The destination's QEMU waits for pages.
     Prepare,
     /// The destination's QEMU runs the guest.
@@ -48,25 +48,25 @@ pub(super) enum Chore {
     /// The source's QEMU is gone.
     Confirm,
     /// The source's daemon could not reach the destination's.
-    ConnectInVain,
-    /// The same, when it was to let a post-copy go on.
-    ResumeInVain,
+    ConnectFailed,
+    /// The same, when it was to resume a post-copy.
+    ResumeFailed,
 }
 
-/// The queue holds names only, so that what is moved about in it is small.
+/// The queue holds keys only: the entries that its heap moves stay small.
 #[derive(Clone, Debug)]
-pub(super) struct Agenda {
+pub(super) struct EventQueue {
     queue: BinaryHeap<Reverse<(u64, u64, Key)>>,
-    entries: Slab<Due>,
+    entries: Slab<Scheduled>,
     put: u64,
 }
 
-impl Agenda {
+impl EventQueue {
     pub(super) fn new() -> Self {
         Self { queue: BinaryHeap::new(), entries: Slab::new(), put: 0 }
     }
 
-    pub(super) fn put(&mut self, at_ns: u64, due: Due) {
+    pub(super) fn put(&mut self, at_ns: u64, due: Scheduled) {
         self.queue.push(Reverse((at_ns, self.put, self.entries.insert(due))));
         self.put += 1;
     }
@@ -76,7 +76,7 @@ impl Agenda {
     }
 
     /// The first entry, if it is due by then.
-    pub(super) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
+    pub(super) fn take_due(&mut self, now_ns: u64) -> Option<Scheduled> {
         self.next_at().filter(|at_ns| *at_ns <= now_ns)?;
         let Reverse((.., key)) = self.queue.pop()?;
         self.entries.remove(key)

@@ -1,14 +1,14 @@
-//! What really happened, which nobody in the world can see: the judge of everybody who drives migrations here.
+//! The actual events, which nothing in the world can observe: the basis on which every driver of migrations is judged.
 
-use super::guests::Life;
+use super::domains::ProcessState;
 use super::{GuestId, HostId, World};
 
-/// Who did something.
+/// The party that caused an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Doer {
+pub enum Initiator {
     /// libvirt or QEMU, by their own rules.
     Hypervisor,
-    /// Whoever drives the migration, by a call.
+    /// The driver of the migration, by a call.
     Caller,
     /// The guest itself.
     Guest,
@@ -25,8 +25,8 @@ pub struct Incident {
     pub guest: GuestId,
     /// What.
     pub kind: IncidentKind,
-    /// Whose doing it was.
-    pub doer: Doer,
+    /// The party that caused it.
+    pub initiator: Initiator,
 }
 
 /// The kinds of incidents.
@@ -34,7 +34,7 @@ pub struct Incident {
 pub enum IncidentKind {
     /// A second copy runs: both write to the same disks.
     TwoRun,
-    /// The last copy from which the guest could go on is gone.
+    /// The last copy from which the guest could continue is gone.
     LastCopyGone,
     /// A copy runs that a post-copy had left behind: its memory is older than what the guest did since.
     LeftBehindRuns,
@@ -52,7 +52,7 @@ impl World {
     /// Hosts on which the guest's CPUs run.
     pub fn running_on(&self, guest: GuestId) -> impl Iterator<Item = HostId> + '_ {
         let copies = self.resident(guest).copies.iter();
-        copies.filter(|copy| copy.life.runs()).map(|copy| copy.host)
+        copies.filter(|copy| copy.process_state.runs()).map(|copy| copy.host)
     }
 
     /// Memory in MiB of the copies on a host, those that receive a migration included.
@@ -71,8 +71,8 @@ impl World {
 
     /// How the guest's copy on a host really is; none if there is none.
     #[must_use]
-    pub fn life(&self, guest: GuestId, host: HostId) -> Option<Life> {
-        self.resident(guest).life(host)
+    pub fn process_state(&self, guest: GuestId, host: HostId) -> Option<ProcessState> {
+        self.resident(guest).process_state(host)
     }
 
     /// For how long no copy of the guest ran since `from_ns`, in all, in ns.
@@ -108,46 +108,52 @@ impl World {
     }
 
     /// Gives a copy another life, and notes what that means.
-    pub(super) fn set_life(&mut self, guest: GuestId, host: HostId, life: Life, doer: Doer) {
+    pub(super) fn set_life(
+        &mut self,
+        guest: GuestId,
+        host: HostId,
+        process_state: ProcessState,
+        initiator: Initiator,
+    ) {
         let Some(copy) = self.resident_mut(guest).copy_mut(host) else { return };
-        let (before, id) = (std::mem::replace(&mut copy.life, life), copy.id);
-        self.record_life(guest, id, (before, life), doer);
+        let (before, id) = (std::mem::replace(&mut copy.process_state, process_state), copy.id);
+        self.record_life(guest, id, (before, process_state), initiator);
         self.note_whether_it_runs(guest);
-        if !life.runs() || before.runs() {
+        if !process_state.runs() || before.runs() {
             return;
         }
-        if matches!(before, Life::PostcopySource { .. }) {
-            self.note(guest, IncidentKind::LeftBehindRuns, doer);
+        if matches!(before, ProcessState::PostcopySource { .. }) {
+            self.note(guest, IncidentKind::LeftBehindRuns, initiator);
         }
         if self.running_on(guest).count() > 1 {
-            self.note(guest, IncidentKind::TwoRun, doer);
+            self.note(guest, IncidentKind::TwoRun, initiator);
         }
     }
 
     /// Ends a copy.
-    pub(super) fn remove_copy(&mut self, guest: GuestId, host: HostId, doer: Doer) {
+    pub(super) fn remove_copy(&mut self, guest: GuestId, host: HostId, initiator: Initiator) {
         let resident = self.resident_mut(guest);
         let Some(place) = resident.copies.iter().position(|copy| copy.host == host) else { return };
         let copy = resident.copies.remove(place);
         self.note_whether_it_runs(guest);
         let resident = self.resident(guest);
-        let counted = copy.life != Life::Incoming;
+        let counted = copy.process_state != ProcessState::Incoming;
         let memory_mib = resident.machine.memory.memory_mib;
-        let left = resident.copies.iter().any(|copy| copy.life.is_whole());
-        let pair = |is: fn(Life) -> bool| resident.copies.iter().any(|copy| is(copy.life));
+        let left = resident.copies.iter().any(|copy| copy.process_state.is_whole());
+        let pair = |is: fn(ProcessState) -> bool| resident.copies.iter().any(|copy| is(copy.process_state));
         // A post-copy's two halves are a guest only together.
-        let halves = pair(|life| matches!(life, Life::PostcopySource { .. }))
-            && pair(|life| matches!(life, Life::PostcopyDestination { .. }));
+        let halves = pair(|process_state| matches!(process_state, ProcessState::PostcopySource { .. }))
+            && pair(|process_state| matches!(process_state, ProcessState::PostcopyDestination { .. }));
         let host = self.host_mut(host);
         host.guests.retain(|other| *other != guest);
         host.used_mib = host.used_mib.saturating_sub(memory_mib);
-        self.record_end(guest, copy.id, doer);
+        self.record_end(guest, copy.id, initiator);
         if counted && !left && !halves {
-            self.note(guest, IncidentKind::LastCopyGone, doer);
+            self.note(guest, IncidentKind::LastCopyGone, initiator);
         }
     }
 
-    /// Looks whether the disks of the copy that begins to run are the guest's own.
+    /// Checks whether the disks of the copy that begins to run are the guest's own.
     pub(super) fn check_disks(&mut self, id: super::JobId) {
         let job = self.expect_job(id);
         let guest = job.guest;
@@ -156,11 +162,11 @@ impl World {
         let identity = |path: &str| here.backing(path).map(|backing| backing.identity);
         let mut all = disks.iter().zip(&job.backings).enumerate();
         if all.any(|(place, (disk, own))| !job.copied.has(place) && identity(&disk.path) != *own) {
-            self.note(guest, IncidentKind::WrongDisk, Doer::Hypervisor);
+            self.note(guest, IncidentKind::WrongDisk, Initiator::Hypervisor);
         }
     }
 
-    fn note(&mut self, guest: GuestId, kind: IncidentKind, doer: Doer) {
-        self.incidents.push(Incident { at_ns: self.now_ns, guest, kind, doer });
+    fn note(&mut self, guest: GuestId, kind: IncidentKind, initiator: Initiator) {
+        self.incidents.push(Incident { at_ns: self.now_ns, guest, kind, initiator });
     }
 }

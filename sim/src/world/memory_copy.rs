@@ -1,16 +1,16 @@
 //! Copying memory: the engine's turns and events, and its share of the network.
 //!
-//! An engine runs ahead only to the next instant at which anything else can happen, so that nothing that it does not
+//! An engine runs ahead only to the next instant at which anything else can happen, so nothing that it does not
 //! know of yet can have changed meanwhile.
 
 use whimbrel_core::{Failure, Fault, Hint};
 use whimbrel_oracle::Part;
 
-use super::agenda::Due;
-use super::guests::Life;
+use super::daemon_calls::aborted;
+use super::domains::ProcessState;
+use super::event_queue::Scheduled;
+use super::incidents::Initiator;
 use super::job::{Job, Leg, Message, Stage};
-use super::truth::Doer;
-use super::verbs::aborted;
 use super::{HostId, JobId, World};
 use crate::network::{Flow, FlowId};
 use crate::qemu::{EventKind, HostConstants, SourceConfig, SourceMigration, Status};
@@ -35,7 +35,7 @@ impl World {
             pause_before_switchover: false,
         };
         let mut memory = self.resident(guest).machine.memory.clone();
-        memory.paused = copy.life != Life::Running;
+        memory.paused = copy.process_state != ProcessState::Running;
         let random = self.random.fork();
         let engine = SourceMigration::start(self.engine, &config, memory, self.now_ns, random);
         let flow = self.open_flow(source, destination, u64::MAX);
@@ -48,7 +48,7 @@ impl World {
         self.plan_turn(id);
     }
 
-    /// Runs the engine to the next thing that it has to tell, or as far as nothing else can happen.
+    /// Runs the engine to its next event, or as far as nothing else can happen.
     pub(super) fn on_turn(&mut self, id: JobId, horizon_ns: u64) {
         let now_ns = self.now_ns;
         let Some(job) = self.live_job_mut(id) else { return };
@@ -71,8 +71,8 @@ impl World {
         }
     }
 
-    /// Brings an engine to the present, so that it can be asked or changed.
-    pub(super) fn bring_up(&mut self, id: JobId) {
+    /// Brings an engine to the present, before it is queried or changed.
+    pub(super) fn advance_to_now(&mut self, id: JobId) {
         loop {
             let now_ns = self.now_ns;
             let Some(engine) = self.live_job_mut(id).and_then(|job| job.engine.as_mut()) else { return };
@@ -92,7 +92,7 @@ impl World {
         if job.turn_at != next_ns {
             job.turn_at = next_ns;
             if let Some(at_ns) = next_ns {
-                self.agenda.put(at_ns, Due::Turn(id));
+                self.event_queue.put(at_ns, Scheduled::Turn(id));
             }
         }
     }
@@ -103,7 +103,7 @@ impl World {
         id: JobId,
         change: impl FnOnce(&mut SourceMigration) -> T,
     ) -> Option<T> {
-        self.bring_up(id);
+        self.advance_to_now(id);
         let result = self.live_job_mut(id)?.engine.as_mut().map(change);
         self.plan_turn(id);
         result
@@ -118,8 +118,8 @@ impl World {
                 self.on_iteration(guest, iteration);
             }
             EventKind::GuestStopped => {
-                if self.resident(guest).life(source) == Some(Life::Running) {
-                    self.set_life(guest, source, Life::Stopped, Doer::Hypervisor);
+                if self.resident(guest).process_state(source) == Some(ProcessState::Running) {
+                    self.set_life(guest, source, ProcessState::Stopped, Initiator::Hypervisor);
                     self.hint(guest, source, Hint::SourceSuspended);
                 }
                 self.on_handing_over(id);
@@ -128,7 +128,7 @@ impl World {
             }
             EventKind::Completed => {
                 self.record_memory(id, Part::Whole);
-                if self.on_heard(id) {
+                if self.on_monitor_unblocked(id) {
                     self.on_all_sent(id);
                 }
             }
@@ -138,15 +138,20 @@ impl World {
                 self.stop_following(id, Failure::new(Fault::Other, words));
             }
             EventKind::PostcopyBegan => {
-                self.set_life(guest, source, Life::PostcopySource { is_cut_off: false }, Doer::Hypervisor);
+                self.set_life(
+                    guest,
+                    source,
+                    ProcessState::PostcopySource { is_cut_off: false },
+                    Initiator::Hypervisor,
+                );
                 self.record_memory(id, Part::Half);
-                let life = Life::PostcopyDestination { is_cut_off: false };
-                self.set_life(guest, destination, life, Doer::Hypervisor);
+                let process_state = ProcessState::PostcopyDestination { is_cut_off: false };
+                self.set_life(guest, destination, process_state, Initiator::Hypervisor);
                 self.check_disks(id);
                 self.hint(guest, source, Hint::PostcopyBegan);
                 self.stage(id, Stage::Postcopy(Leg::Asked));
                 self.set_demand(id);
-                // The network was shared anew, and the engine may have told of its end.
+                // The network was shared again, and the engine may have reported its end.
                 if self.live_job(id).is_some_and(Job::is_driven) {
                     self.send(id, Message::Finish);
                 }
@@ -162,7 +167,7 @@ impl World {
         }
     }
 
-    /// The copy ended without success. QEMU lets the guest go on by itself, whether anybody follows it or not.
+    /// The copy ended without success. QEMU itself resumes the guest, whether a daemon follows it or not.
     fn stop_following(&mut self, id: JobId, failure: Failure) {
         self.conclude(id);
         self.give_up(id, failure);
@@ -172,12 +177,12 @@ impl World {
         let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let resident = self.resident_mut(guest);
-        for (host, life) in [
-            (source, Life::PostcopySource { is_cut_off }),
-            (destination, Life::PostcopyDestination { is_cut_off }),
+        for (host, process_state) in [
+            (source, ProcessState::PostcopySource { is_cut_off }),
+            (destination, ProcessState::PostcopyDestination { is_cut_off }),
         ] {
-            if let Some(copy) = resident.copy_mut(host).filter(|copy| !copy.life.is_whole()) {
-                copy.life = life;
+            if let Some(copy) = resident.copy_mut(host).filter(|copy| !copy.process_state.is_whole()) {
+                copy.process_state = process_state;
             }
         }
     }
@@ -188,7 +193,7 @@ impl World {
         engine.is_some_and(|engine| engine.status() == Status::Completed)
     }
 
-    /// Tells the network how much the migration would send if it could.
+    /// Sets in the network how much the migration would send if it could.
     pub(super) fn set_demand(&mut self, id: JobId) {
         let job = self.expect_job(id);
         let (Some(engine), Some(flow)) = (&job.engine, job.flow) else { return };
@@ -223,7 +228,7 @@ impl World {
         let _ = self.network.close(flow);
     }
 
-    /// Shares the network anew, and lets every engine feel it.
+    /// Shares the network again, and gives every engine its new rate.
     pub(super) fn settle(&mut self) {
         for change in self.network.settle() {
             if let Some(id) = self.flow_jobs.get(&change.flow).copied() {

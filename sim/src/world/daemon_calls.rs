@@ -5,10 +5,10 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{CopyState, Failure, Fault, Hint};
 
-use super::agenda::{Chore, Due};
-use super::guests::Life;
+use super::domains::ProcessState;
+use super::event_queue::{DaemonTask, Scheduled};
+use super::incidents::Initiator;
 use super::job::{Job, Leg, SourceEnd, Stage};
-use super::truth::Doer;
 use super::{GuestId, HostId, JobId, World};
 use crate::qemu::{SourceMigration, Status};
 
@@ -25,14 +25,17 @@ impl World {
             return if is_defined { CopyState::Defined } else { CopyState::Absent };
         };
         let leaving = copy.job.is_some_and(|id| self.expect_job(id).source == host);
-        match copy.life {
-            Life::Incoming => CopyState::Incoming,
-            Life::Running | Life::Paused | Life::Stopped if leaving => CopyState::Migrating,
-            Life::Running => CopyState::Running,
-            Life::Paused => CopyState::Paused,
-            Life::Stopped => CopyState::Stopped,
-            Life::PostcopyDestination { is_cut_off: false } if copy.woke_up => CopyState::Running,
-            Life::PostcopySource { is_cut_off } | Life::PostcopyDestination { is_cut_off } => {
+        match copy.process_state {
+            ProcessState::Incoming => CopyState::Incoming,
+            ProcessState::Running | ProcessState::Paused | ProcessState::Stopped if leaving => {
+                CopyState::Migrating
+            }
+            ProcessState::Running => CopyState::Running,
+            ProcessState::Paused => CopyState::Paused,
+            ProcessState::Stopped => CopyState::Stopped,
+            ProcessState::PostcopyDestination { is_cut_off: false } if copy.woke_up => CopyState::Running,
+            ProcessState::PostcopySource { is_cut_off }
+            | ProcessState::PostcopyDestination { is_cut_off } => {
                 if is_cut_off {
                     CopyState::PostcopyFailed
                 } else {
@@ -74,7 +77,7 @@ impl World {
                 self.change_engine(id, |engine| engine.set_downtime_limit_ms(ms));
             }
             Setting::BandwidthLimitBytesPerSecond(rate) => {
-                let limit = super::copying::engine_limit(rate);
+                let limit = super::memory_copy::engine_limit(rate);
                 let is_sending = self.change_engine(id, |engine| engine.set_max_bandwidth(limit)).is_some();
                 if is_sending {
                     self.set_demand(id);
@@ -84,15 +87,15 @@ impl World {
         Ok(())
     }
 
-    /// The guest's migration job as its source's daemon tells it. Before the copy begins, and when there is none, all
-    /// numbers are zero, as libvirt has it: whoever takes that for "nothing remains" is mistaken.
+    /// The guest's migration job as its source's daemon reports it. Before the copy begins, and when there is none, all
+    /// numbers are zero, as libvirt has it; that does not mean "nothing remains".
     ///
     /// # Errors
     /// When the daemon does not answer, or the guest is off: libvirt answers such a query with an error.
     pub fn job(&mut self, guest: GuestId, host: HostId) -> Result<JobReport, Failure> {
         self.reached(host)?;
         if let Some(id) = self.outgoing(guest, host) {
-            self.bring_up(id);
+            self.advance_to_now(id);
         }
         let job = self.outgoing(guest, host).map(|id| self.expect_job(id));
         Ok(match job {
@@ -107,14 +110,14 @@ impl World {
         })
     }
 
-    /// Asks for the end of a guest's migration. Accepted does not mean ended.
+    /// Requests the abort of a guest's migration. Accepted does not mean ended.
     ///
     /// # Errors
     /// When the daemon does not answer, there is none, or it is too late.
     pub fn abort(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
         self.reached(host)?;
         let Some(id) = self.outgoing(guest, host) else { return Err(no_job()) };
-        self.bring_up(id);
+        self.advance_to_now(id);
         let Some(job) = self.live_job(id) else { return Err(no_job()) };
         match job.stage {
             Stage::Preparing(_) | Stage::Mirroring => {
@@ -131,7 +134,7 @@ impl World {
         }
     }
 
-    /// Asks for the switch to post-copy.
+    /// Requests the switch to post-copy.
     ///
     /// # Errors
     /// When the daemon does not answer, there is no such migration, or it was not begun with post-copy allowed.
@@ -147,7 +150,7 @@ impl World {
         if accepted { Ok(()) } else { Err(refused("the migration has ended or has not begun to copy")) }
     }
 
-    /// Lets a post-copy go on that lost its connection: the migrate call once more, with the flag to resume. Returns
+    /// Resumes a post-copy that lost its connection: the migrate call again, with the flag to resume. Returns
     /// with the migration; until then the caller waits.
     ///
     /// # Errors
@@ -163,13 +166,14 @@ impl World {
         let Some(id) = self.outgoing(guest, source) else { return Err(no_job()) };
         if self.link_is_cut(source, destination) {
             self.expect_job_mut(id).connecting = Some(caller);
-            self.agenda.put(self.now_ns + self.constants.connect_ns, Due::Done(id, Chore::ResumeInVain));
+            self.event_queue
+                .put(self.now_ns + self.constants.connect_ns, Scheduled::Done(id, DaemonTask::ResumeFailed));
             return Ok(());
         }
         if !self.daemon_runs(destination) {
             return Err(unreachable());
         }
-        self.bring_up(id);
+        self.advance_to_now(id);
         let Some(job) = self.live_job_mut(id).filter(|job| job.destination == destination) else {
             return Err(no_job());
         };
@@ -179,7 +183,10 @@ impl World {
         }
         let failed = job.engine.as_ref().is_some_and(|engine| engine.status() == Status::PostcopyPaused);
         if !failed
-            || !matches!(self.resident(guest).life(destination), Some(Life::PostcopyDestination { .. }))
+            || !matches!(
+                self.resident(guest).process_state(destination),
+                Some(ProcessState::PostcopyDestination { .. })
+            )
         {
             return Err(refused("QEMU reports that post-copy is not paused on both sides"));
         }
@@ -218,51 +225,64 @@ impl World {
     ///
     /// # Errors
     /// When the daemon does not answer, has no such guest, or QEMU refuses.
-    pub(super) fn resume(&mut self, guest: GuestId, host: HostId, doer: Doer) -> Result<(), Failure> {
+    pub(super) fn resume(
+        &mut self,
+        guest: GuestId,
+        host: HostId,
+        initiator: Initiator,
+    ) -> Result<(), Failure> {
         self.reached(host)?;
         let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
-        match (copy.life, copy.job) {
-            (Life::Running, _) => Ok(()),
-            (Life::Paused, Some(id)) => {
-                self.set_life(guest, host, Life::Running, doer);
+        match (copy.process_state, copy.job) {
+            (ProcessState::Running, _) => Ok(()),
+            (ProcessState::Paused, Some(id)) => {
+                self.set_life(guest, host, ProcessState::Running, initiator);
                 self.change_engine(id, |engine| engine.set_guest_paused(false));
                 self.hint(guest, host, Hint::SourceResumed);
                 Ok(())
             }
-            (Life::Paused | Life::Stopped, None) => {
-                self.set_life(guest, host, Life::Running, doer);
+            (ProcessState::Paused | ProcessState::Stopped, None) => {
+                self.set_life(guest, host, ProcessState::Running, initiator);
                 self.hint(guest, host, Hint::SourceResumed);
                 Ok(())
             }
-            (Life::Stopped, Some(_)) => Err(refused("the domain is being handed over")),
-            (Life::Incoming, _) => Err(refused("the domain receives a migration")),
-            (Life::PostcopySource { .. } | Life::PostcopyDestination { .. }, _) => {
+            (ProcessState::Stopped, Some(_)) => Err(refused("the domain is being handed over")),
+            (ProcessState::Incoming, _) => Err(refused("the domain receives a migration")),
+            (ProcessState::PostcopySource { .. } | ProcessState::PostcopyDestination { .. }, _) => {
                 Err(refused("the domain is in post-copy"))
             }
         }
     }
 
-    /// Stops the guest's CPUs on a host, which is told as an event before the call returns. A migration then goes on with
-    /// a guest that writes nothing.
+    /// Stops the guest's CPUs on a host, which is reported as an event before the call returns. A migration continues
+    /// with a guest that writes nothing.
     ///
     /// # Errors
     /// As for [`resume`](Self::resume).
-    pub(super) fn suspend(&mut self, guest: GuestId, host: HostId, doer: Doer) -> Result<(), Failure> {
+    pub(super) fn suspend(
+        &mut self,
+        guest: GuestId,
+        host: HostId,
+        initiator: Initiator,
+    ) -> Result<(), Failure> {
         self.reached(host)?;
         let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
-        match (copy.life, copy.job) {
-            (Life::Running, job) => {
-                self.set_life(guest, host, Life::Paused, doer);
+        match (copy.process_state, copy.job) {
+            (ProcessState::Running, job) => {
+                self.set_life(guest, host, ProcessState::Paused, initiator);
                 if let Some(id) = job {
                     self.change_engine(id, |engine| engine.set_guest_paused(true));
                 }
                 self.hint(guest, host, Hint::SourceSuspended);
                 Ok(())
             }
-            (Life::Paused | Life::Stopped, _) => Ok(()),
-            (Life::Incoming | Life::PostcopySource { .. } | Life::PostcopyDestination { .. }, _) => {
-                Err(refused("the domain is being migrated"))
-            }
+            (ProcessState::Paused | ProcessState::Stopped, _) => Ok(()),
+            (
+                ProcessState::Incoming
+                | ProcessState::PostcopySource { .. }
+                | ProcessState::PostcopyDestination { .. },
+                _,
+            ) => Err(refused("the domain is being migrated")),
         }
     }
 
@@ -275,9 +295,9 @@ impl World {
         let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
         let job = copy.job;
         if let Some(id) = job {
-            self.bring_up(id);
+            self.advance_to_now(id);
         }
-        self.remove_copy(guest, host, Doer::Caller);
+        self.remove_copy(guest, host, Initiator::Caller);
         if let Some(id) = job {
             self.on_copy_gone(id, host);
         }
@@ -299,7 +319,7 @@ impl World {
         Ok(())
     }
 
-    /// Keeps a migration's last numbers for whoever asks the source's daemon later.
+    /// Keeps a migration's last numbers for later queries of the source's daemon.
     pub(super) fn conclude(&mut self, id: JobId) {
         let job = self.expect_job(id);
         let completed = job.engine.as_ref().is_some_and(|engine| engine.status() == Status::Completed);
@@ -354,7 +374,7 @@ fn refused(words: &str) -> Failure {
     Failure::new(Fault::Refused, words)
 }
 
-/// Why a migration ends that somebody aborted.
+/// The failure of a migration that was aborted.
 pub(super) fn aborted() -> Failure {
     Failure::new(Fault::Aborted, "operation aborted: migration out job: canceled by client")
 }

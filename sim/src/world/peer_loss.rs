@@ -1,12 +1,15 @@
-//! What each end does when it loses the other, and what a daemon does when it is started again.
+//! The reaction of each end to the loss of the other, and of a daemon to its own restart.
 //!
 //! | migration is | the source loses the destination | the destination loses the source |
 //! | --- | --- | --- |
 //! | preparing, mirroring | the call fails; the guest never noticed | its copy ends |
-//! | copying | the copy fails; the guest goes on | its copy ends |
-//! | finishing | **the guest goes on at the source**, whether or not the destination has started it | its copy ends if it was not told to finish, else it starts the guest |
-//! | copying, the guest stopped | as copying, but QEMU hears of it when it is done: see `hearing` | its copy ends |
-//! | in post-copy | the call fails, and it says "post-copy failed"; memory goes on as long as QEMU reaches QEMU | goes on |
+//! | copying | the copy fails; the guest continues | its copy ends |
+//! | finishing | **the guest continues on the source**, whether or not the destination has started it | its copy ends
+//! if it was not requested to finish, else it starts the guest |
+//! | copying, the guest stopped | as copying, but QEMU notices when its monitor is free again: see `monitor_blocked` |
+//! its copy ends |
+//! | in post-copy | the call fails, and it reports "post-copy failed"; memory is copied as long as QEMU reaches QEMU |
+//! continues |
 //! | confirming | its copy ends as planned | nothing |
 //!
 //! The line in bold is how two copies come to run: libvirt takes a lost answer to *finish* for a failure and relies on
@@ -19,17 +22,17 @@
 
 use whimbrel_core::{Failure, Fault, Hint};
 
-use super::agenda::Due;
-use super::guests::Life;
+use super::domains::ProcessState;
+use super::event_queue::Scheduled;
+use super::incidents::Initiator;
 use super::job::{Leg, Message, SourceEnd, Stage};
-use super::truth::Doer;
 use super::{GuestId, HostId, JobId, World};
 use crate::qemu::SourceMigration;
 
 const LOST_DESTINATION: &str = "operation failed: lost connection to the destination's daemon";
 
 impl World {
-    /// The two daemons have heard nothing from each other for too long.
+    /// The two daemons have received nothing from each other for too long.
     pub(super) fn on_silence(&mut self, id: JobId, since_ns: u64) {
         if self.live_job(id).is_none_or(|job| job.silent_since != Some(since_ns)) {
             return;
@@ -38,7 +41,7 @@ impl World {
         self.source_loses_destination(id);
     }
 
-    /// A kernel gives up a connection between two QEMUs that nobody else ended.
+    /// A kernel gives up a connection between two QEMUs that was not ended otherwise.
     pub(super) fn on_stream_silence(&mut self, id: JobId, since_ns: u64) {
         if self.live_job(id).is_some_and(|job| job.silent_since == Some(since_ns)) {
             self.change_engine(id, SourceMigration::fail);
@@ -69,7 +72,12 @@ impl World {
                 job.is_unattended = true;
                 job.held.clear();
                 let (guest, source) = (job.guest, job.source);
-                self.set_life(guest, source, Life::PostcopySource { is_cut_off: true }, Doer::Hypervisor);
+                self.set_life(
+                    guest,
+                    source,
+                    ProcessState::PostcopySource { is_cut_off: true },
+                    Initiator::Hypervisor,
+                );
                 self.hint(guest, source, Hint::PostcopyFailed);
                 self.return_call(id, Err(lost(words)));
             }
@@ -79,8 +87,8 @@ impl World {
 
     /// The source's daemon wants the copy's end, which QEMU may not hear.
     fn end_copy(&mut self, id: JobId, failure: Failure) {
-        self.bring_up(id);
-        if self.is_deaf(id) {
+        self.advance_to_now(id);
+        if self.is_monitor_blocked(id) {
             self.expect_job_mut(id).end_wanted.get_or_insert(failure);
         } else {
             self.change_engine(id, SourceMigration::fail);
@@ -109,11 +117,11 @@ impl World {
         let Some(job) = self.live_job_mut(id) else { return };
         job.source_end = SourceEnd::Died;
         job.is_unattended |= matches!(job.stage, Stage::Postcopy(_));
-        let (unheard, is_cut) = (std::mem::take(&mut job.unheard), job.silent_since.is_some());
+        let (deferred, is_cut) = (std::mem::take(&mut job.deferred), job.silent_since.is_some());
         if !is_cut {
             self.destination_loses_source(id);
         }
-        self.hear(unheard);
+        self.deliver_deferred(deferred);
     }
 
     /// The destination's daemon dies; its QEMU lives on.
@@ -180,13 +188,13 @@ impl World {
         let gone = Failure::new(Fault::Other, "operation failed: domain is not running");
         match job.stage {
             Stage::Preparing(_) | Stage::Mirroring | Stage::Copying => self.give_up(id, gone),
-            // The destination goes on with what it has; the call finds the source's copy gone at the end.
+            // The destination continues with what it has; the call finds the source's copy gone at the end.
             Stage::Finishing(_) | Stage::Confirming => {}
             Stage::Postcopy(_) => {
-                let life = self.resident(guest).life(destination);
-                if matches!(life, Some(Life::PostcopyDestination { .. })) {
-                    let cut_off = Life::PostcopyDestination { is_cut_off: true };
-                    self.set_life(guest, destination, cut_off, Doer::Fault);
+                let process_state = self.resident(guest).process_state(destination);
+                if matches!(process_state, Some(ProcessState::PostcopyDestination { .. })) {
+                    let cut_off = ProcessState::PostcopyDestination { is_cut_off: true };
+                    self.set_life(guest, destination, cut_off, Initiator::Fault);
                 }
                 self.return_call(id, Err(gone));
                 self.end(id);
@@ -210,7 +218,7 @@ impl World {
     }
 
     /// The source is done with a migration that did not work: the destination's copy has no purpose any more. Its
-    /// daemon ends it when told, or when it notices that nobody is there; QEMU ends when its stream breaks off. A dead
+    /// daemon ends it on request, or when it notices the loss of its peer; QEMU ends when its stream breaks off. A dead
     /// daemon's copy that has everything waits for the daemon.
     pub(super) fn drop_incoming(&mut self, id: JobId) {
         let job = self.expect_job(id);
@@ -221,7 +229,7 @@ impl World {
             None if notices || streams => self.end_incoming(id),
             Some(since_ns) if notices => {
                 let at_ns = (since_ns + self.constants.keep_alive_ns).max(self.now_ns);
-                self.agenda.put(at_ns, Due::EndIncoming(guest, destination));
+                self.event_queue.put(at_ns, Scheduled::EndIncoming(guest, destination));
             }
             None | Some(_) => {}
         }
@@ -237,9 +245,9 @@ impl World {
     }
 
     pub(super) fn end_incoming_of(&mut self, guest: GuestId, host: HostId) -> bool {
-        let is_incoming = self.resident(guest).life(host) == Some(Life::Incoming);
+        let is_incoming = self.resident(guest).process_state(host) == Some(ProcessState::Incoming);
         if is_incoming {
-            self.remove_copy(guest, host, Doer::Hypervisor);
+            self.remove_copy(guest, host, Initiator::Hypervisor);
         }
         is_incoming
     }
@@ -256,8 +264,8 @@ impl World {
         let job = self.expect_job_mut(id);
         if is_cut {
             job.silent_since = Some(now_ns);
-            self.agenda.put(now_ns + keep_alive_ns, Due::Silence(id, now_ns));
-            self.agenda.put(now_ns + stream_ns, Due::StreamSilence(id, now_ns));
+            self.event_queue.put(now_ns + keep_alive_ns, Scheduled::Silence(id, now_ns));
+            self.event_queue.put(now_ns + stream_ns, Scheduled::StreamSilence(id, now_ns));
         } else {
             job.silent_since = None;
             let held: Vec<Message> = std::mem::take(&mut job.held);
@@ -270,12 +278,12 @@ impl World {
         self.set_engine_link(id);
     }
 
-    /// Two ends that can reach each other again find out what the other has become meanwhile: whoever knows nothing of a
+    /// Two ends that can reach each other again learn each other's state: one that knows nothing of a
     /// connection resets it.
     fn find_out(&mut self, id: JobId) {
         let job = self.expect_job(id);
         let (is_driven, takes_part) = (job.is_driven(), job.destination_takes_part);
-        let is_there = self.resident(job.guest).life(job.destination).is_some();
+        let is_there = self.resident(job.guest).process_state(job.destination).is_some();
         if !is_driven {
             self.destination_loses_source(id);
         }

@@ -141,7 +141,7 @@ impl Explored {
             transitions: coverage.transitions,
             depth: coverage.depth,
             interleavings: 10_f64.powf(coverage.interleavings_log10),
-            longest_calm_way: coverage.longest_calm_way,
+            longest_calm_way: coverage.longest_fair_path,
             is_exhaustive: coverage.is_exhaustive,
             ends: coverage.ends.iter().map(|(key, count)| (end(*key), *count)).collect(),
             phases: coverage.phases.iter().map(|(phase, count)| (phase.to_string(), *count)).collect(),

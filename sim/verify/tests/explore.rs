@@ -7,7 +7,7 @@ use proptest::test_runner::RngSeed;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use whimbrel_core::control::AdjustmentKind;
 use whimbrel_core::{GuestRun, journal};
-use whimbrel_verify::explore::{Astray, Move, Scope, Violation, Walk};
+use whimbrel_verify::explore::{Divergence, Move, Scope, Violation, Walk};
 
 /// The explored machine with two hosts, as far as a clock lets it go.
 struct Explored;
@@ -97,8 +97,8 @@ impl StateMachineTest for Shipped {
     }
 }
 
-fn is_impossible(made: &Result<Option<Violation>, Astray>) -> bool {
-    matches!(made, Err(Astray::Impossible(_)))
+fn is_impossible(made: &Result<Option<Violation>, Divergence>) -> bool {
+    matches!(made, Err(Divergence::Impossible(_)))
 }
 
 prop_state_machine! {

@@ -14,27 +14,27 @@
 //!
 //! What is assumed, because no protocol could do without it, stands in `docs/safety.md`.
 
-mod calm;
-mod carrying_out;
-mod course;
-mod desk;
-mod hypervisors;
+mod conformance;
+mod effects;
+mod faults;
+mod in_flight;
+mod liveness;
 mod model;
 mod moves;
 mod others;
-mod parting;
+mod protocol;
 mod scope;
 mod search;
 mod slices;
 mod state;
-mod table;
 mod violation;
+mod visited;
 
-pub use course::{Astray, Course, Walk, follow};
-pub use desk::Act;
-pub use hypervisors::Step;
-pub use moves::{LateCommand, Move, Place};
-pub use parting::{Break, Mend};
+pub use conformance::{ConformanceRun, Divergence, Walk, follow};
+pub use faults::{Disruption, Repair};
+pub use in_flight::Act;
+pub use moves::{LateCommand, Move, Slot};
+pub use protocol::Step;
 pub use scope::{Machine, Scope};
 pub use search::{Bounds, Coverage, Finding, explore};
 pub use slices::{Slice, slices};

@@ -3,10 +3,10 @@
 use whimbrel_core::control::{AdjustmentKind, Phase, Timer};
 use whimbrel_core::{Hint, Side};
 
-use super::desk::{Act, Asked, CallOut};
-use super::hypervisors::Step;
+use super::faults::{Disruption, Repair};
+use super::in_flight::{Act, CallOut, Exchange};
 use super::model::Stage;
-use super::parting::{Break, Mend};
+use super::protocol::Step;
 use super::scope::Scope;
 use super::state::State;
 
@@ -24,11 +24,11 @@ pub enum Move {
     /// A timer runs out.
     Timer(Timer),
     /// A command is carried out.
-    CarryOut(Place),
+    CarryOut(Slot),
     /// An answer arrives.
-    Deliver(Place),
+    Deliver(Slot),
     /// An answer is lost.
-    Lose(Place),
+    Lose(Slot),
     /// The rules speak: whether they allow it.
     Judge(bool),
     /// A command that nobody waits for any more is carried out after all.
@@ -36,9 +36,9 @@ pub enum Move {
     /// The hypervisors go on.
     Step(Step),
     /// Something breaks.
-    Break(Break),
+    Break(Disruption),
     /// Something is mended.
-    Mend(Mend),
+    Mend(Repair),
     /// Whoever drives the migration dies; whether a migrate call that was on its way arrives all the same.
     Die(bool),
     /// Another one goes on from the journal.
@@ -47,7 +47,7 @@ pub enum Move {
 
 /// Where a command is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum Slot {
     /// The facts.
     Facts,
     /// The settings, to be read.
@@ -99,7 +99,7 @@ impl LateCommand {
     ];
 }
 
-impl Place {
+impl Slot {
     pub(crate) const ALL: [Self; 10] = [
         Self::Facts,
         Self::Settings,
@@ -138,10 +138,10 @@ impl State {
         } else {
             each(Move::Restart);
         }
-        if self.desk.has_late_setting() {
+        if self.in_flight.has_late_setting() {
             each(Move::CarryOutLate(LateCommand::Setting));
         }
-        for command in self.desk.late.iter() {
+        for command in self.in_flight.late.iter() {
             each(Move::CarryOutLate(command));
         }
         if self.model.stage != Stage::None {
@@ -150,11 +150,11 @@ impl State {
             }
         }
         if may_break {
-            for what in Break::ALL {
+            for what in Disruption::ALL {
                 each(Move::Break(what));
             }
         }
-        for what in Mend::ALL {
+        for what in Repair::ALL {
             each(Move::Mend(what));
         }
     }
@@ -168,25 +168,25 @@ impl State {
         if matches!(phase, Phase::Done(_)) {
             return;
         }
-        for place in Place::ALL {
-            if self.is_out(place) {
+        for slot in Slot::ALL {
+            if self.is_out(slot) {
                 // A definition moves faster than somebody comes to look.
-                if !matches!(place, Place::Look(_)) || !self.model.offline || !self.is_under_way(scope) {
-                    each(Move::CarryOut(place));
+                if !matches!(slot, Slot::Look(_)) || !self.model.offline || !self.is_under_way(scope) {
+                    each(Move::CarryOut(slot));
                 }
-            } else if self.is_answered(place) {
-                each(Move::Deliver(place));
+            } else if self.is_answered(slot) {
+                each(Move::Deliver(slot));
                 if may_break {
-                    each(Move::Lose(place));
+                    each(Move::Lose(slot));
                 }
             }
         }
-        if self.desk.rules == Asked::Out {
+        if self.in_flight.rules == Exchange::Sent {
             each(Move::Judge(true));
             each(Move::Judge(false));
         }
         for timer in Timer::ALL {
-            if self.desk.is_armed(timer) && (timer != Timer::GiveUp || scope.timeout) {
+            if self.in_flight.is_armed(timer) && (timer != Timer::GiveUp || scope.timeout) {
                 each(Move::Timer(timer));
             }
         }
@@ -203,7 +203,7 @@ impl State {
         }
         if scope.restarts && may_break {
             each(Move::Die(false));
-            if matches!(self.desk.call, CallOut::Start | CallOut::Resume) {
+            if matches!(self.in_flight.call, CallOut::Start | CallOut::Resume) {
                 each(Move::Die(true));
             }
         }

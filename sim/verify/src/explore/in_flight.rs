@@ -12,12 +12,12 @@ use super::moves::LateCommand;
 
 /// A question and its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Asked<A> {
+pub(crate) enum Exchange<A> {
     /// Nobody waits for one.
     #[default]
-    No,
+    Idle,
     /// On its way there.
-    Out,
+    Sent,
     /// The answer is on its way back.
     Answered(A),
 }
@@ -26,7 +26,7 @@ pub(crate) enum Asked<A> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum CallOut {
     #[default]
-    No,
+    Idle,
     /// On its way to the daemon.
     Start,
     /// The one that lets a post-copy go on, on its way to the daemon.
@@ -76,20 +76,20 @@ pub(crate) enum JobSeen {
 
 /// Everything that is out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Desk {
-    pub(crate) facts: Asked<bool>,
-    pub(crate) rules: Asked<()>,
-    pub(crate) settings: Asked<bool>,
-    pub(crate) setting: Option<(SettingOrder, Asked<bool>)>,
+pub(crate) struct InFlight {
+    pub(crate) facts: Exchange<bool>,
+    pub(crate) rules: Exchange<()>,
+    pub(crate) settings: Exchange<bool>,
+    pub(crate) setting: Option<(SettingOrder, Exchange<bool>)>,
     /// Changes of settings that nobody waits for any more, oldest first; no other overtakes them.
     pub(crate) late_settings: [Option<SettingOrder>; 6],
     pub(crate) call: CallOut,
-    pub(crate) job: Asked<JobSeen>,
-    pub(crate) abort: Asked<bool>,
-    pub(crate) source: Asked<CopyState>,
-    pub(crate) destination: Asked<CopyState>,
-    pub(crate) act: Option<(Act, Asked<bool>)>,
-    pub(crate) reaction: Option<(AdjustmentKind, Asked<Reacted>)>,
+    pub(crate) job: Exchange<JobSeen>,
+    pub(crate) abort: Exchange<bool>,
+    pub(crate) source: Exchange<CopyState>,
+    pub(crate) destination: Exchange<CopyState>,
+    pub(crate) act: Option<(Act, Exchange<bool>)>,
+    pub(crate) reaction: Option<(AdjustmentKind, Exchange<Reacted>)>,
     /// Acts and requests that nobody waits for any more.
     pub(crate) late: LateSet,
     /// Timers that run, by their place in [`Timer::ALL`].
@@ -127,7 +127,7 @@ impl LateSet {
     }
 }
 
-impl Desk {
+impl InFlight {
     /// Whether a timer runs.
     pub(crate) fn is_armed(&self, timer: Timer) -> bool {
         self.armed & bit(timer) != 0
@@ -162,31 +162,31 @@ impl Desk {
         for order in orders.iter() {
             match order {
                 Order::Arm(timer) => self.armed |= bit(timer),
-                Order::CollectFacts => self.facts = Asked::Out,
-                Order::EvaluateRules => self.rules = Asked::Out,
-                Order::ReadSettings => self.settings = Asked::Out,
+                Order::CollectFacts => self.facts = Exchange::Sent,
+                Order::EvaluateRules => self.rules = Exchange::Sent,
+                Order::ReadSettings => self.settings = Exchange::Sent,
                 Order::Apply(change) => self.give_setting(SettingOrder { change, restores: false }),
                 Order::Restore(change) => self.give_setting(SettingOrder { change, restores: true }),
                 Order::StartMigration => self.call = CallOut::Start,
                 Order::ResumePostcopy => self.call = CallOut::Resume,
-                Order::PollJob => self.job = Asked::Out,
+                Order::PollJob => self.job = Exchange::Sent,
                 Order::AbortMigration => {
-                    if self.abort == Asked::Out {
+                    if self.abort == Exchange::Sent {
                         self.late.keep(LateCommand::Abort);
                     }
-                    self.abort = Asked::Out;
+                    self.abort = Exchange::Sent;
                 }
-                Order::Observe(Side::Source) => self.source = Asked::Out,
-                Order::Observe(Side::Destination) => self.destination = Asked::Out,
+                Order::Observe(Side::Source) => self.source = Exchange::Sent,
+                Order::Observe(Side::Destination) => self.destination = Exchange::Sent,
                 Order::Resume(side) => self.give_act(Act::Resume(side)),
                 Order::Destroy(side) => self.give_act(Act::Destroy(side)),
                 Order::Undefine(side) => self.give_act(Act::Undefine(side)),
                 Order::RemoveDisks => self.give_act(Act::RemoveDisks),
                 Order::Adjust(reaction) => {
                     self.retire_reaction();
-                    self.reaction = Some((reaction, Asked::Out));
+                    self.reaction = Some((reaction, Exchange::Sent));
                 }
-                Order::GiveUpCall => self.call = CallOut::No,
+                Order::GiveUpCall => self.call = CallOut::Idle,
                 Order::ReportRecovery(_)
                 | Order::ReportAdjustment(..)
                 | Order::ReportCancelAnswer
@@ -200,12 +200,12 @@ impl Desk {
     fn give_up(&mut self, timer: Timer) {
         match timer {
             Timer::Reply => {
-                self.facts = Asked::No;
-                self.rules = Asked::No;
-                self.settings = Asked::No;
-                self.job = Asked::No;
-                self.source = Asked::No;
-                self.destination = Asked::No;
+                self.facts = Exchange::Idle;
+                self.rules = Exchange::Idle;
+                self.settings = Exchange::Idle;
+                self.job = Exchange::Idle;
+                self.source = Exchange::Idle;
+                self.destination = Exchange::Idle;
                 self.retire_setting();
                 self.retire_act();
             }
@@ -219,25 +219,25 @@ impl Desk {
     pub(crate) fn give_up_all(&mut self) {
         self.give_up(Timer::Reply);
         self.retire_reaction();
-        if self.abort == Asked::Out {
+        if self.abort == Exchange::Sent {
             self.late.keep(LateCommand::Abort);
         }
-        self.abort = Asked::No;
-        self.call = CallOut::No;
+        self.abort = Exchange::Idle;
+        self.call = CallOut::Idle;
     }
 
     fn give_setting(&mut self, order: SettingOrder) {
         self.retire_setting();
-        self.setting = Some((order, Asked::Out));
+        self.setting = Some((order, Exchange::Sent));
     }
 
     fn give_act(&mut self, act: Act) {
         self.retire_act();
-        self.act = Some((act, Asked::Out));
+        self.act = Some((act, Exchange::Sent));
     }
 
     fn retire_setting(&mut self) {
-        if let Some((order, Asked::Out)) = self.setting.take() {
+        if let Some((order, Exchange::Sent)) = self.setting.take() {
             self.keep_setting(order);
         }
     }
@@ -267,22 +267,22 @@ impl Desk {
     }
 
     fn retire_act(&mut self) {
-        if let Some((act, Asked::Out)) = self.act.take() {
+        if let Some((act, Exchange::Sent)) = self.act.take() {
             self.late.keep(LateCommand::Act(act));
         }
     }
 
     fn retire_reaction(&mut self) {
         match self.reaction.take() {
-            Some((AdjustmentKind::DowntimeLimit, Asked::Out)) => {
+            Some((AdjustmentKind::DowntimeLimit, Exchange::Sent)) => {
                 self.keep_setting(SettingOrder { change: Change::DowntimeLimit, restores: false });
             }
-            Some((AdjustmentKind::BandwidthLimit, Asked::Out)) => {
+            Some((AdjustmentKind::BandwidthLimit, Exchange::Sent)) => {
                 self.keep_setting(SettingOrder { change: Change::BandwidthLimit, restores: false });
             }
-            Some((AdjustmentKind::Pause, Asked::Out)) => self.late.keep(LateCommand::Pause),
-            Some((AdjustmentKind::Postcopy, Asked::Out)) => self.late.keep(LateCommand::Postcopy),
-            Some((_, Asked::No | Asked::Answered(_))) | None => {}
+            Some((AdjustmentKind::Pause, Exchange::Sent)) => self.late.keep(LateCommand::Pause),
+            Some((AdjustmentKind::Postcopy, Exchange::Sent)) => self.late.keep(LateCommand::Postcopy),
+            Some((_, Exchange::Idle | Exchange::Answered(_))) | None => {}
         }
     }
 }

@@ -4,7 +4,7 @@
 //! of about n²/2^65: 1 in 3,700 for 10^8 states. The explorer tells the figure.
 
 /// Fingerprints with the number under which each was met first.
-pub(super) struct Table {
+pub(super) struct Visited {
     fingerprints: Vec<u64>,
     numbers: Vec<u32>,
     mask: u64,
@@ -12,17 +12,17 @@ pub(super) struct Table {
 }
 
 /// What came of an insertion.
-pub(super) enum Met {
+pub(super) enum Insert {
     /// For the first time.
-    Now,
+    New,
     /// Before, under this number.
-    Before(u32),
+    Existing(u32),
 }
 
 /// A slot without a state.
 const EMPTY: u64 = 0;
 
-impl Table {
+impl Visited {
     /// A table for so many states at least.
     pub(super) fn new(states: usize) -> Self {
         // Two thirds full at most: probes stay short.
@@ -40,7 +40,7 @@ impl Table {
     }
 
     /// Notes a state under this number unless it was met before.
-    pub(super) fn insert(&mut self, fingerprint: u64, number: u32) -> Met {
+    pub(super) fn insert(&mut self, fingerprint: u64, number: u32) -> Insert {
         let wanted = fingerprint.max(1);
         let mut slot = wanted & self.mask;
         loop {
@@ -54,10 +54,10 @@ impl Table {
                         *kept = number;
                         self.len += 1;
                     }
-                    return Met::Now;
+                    return Insert::New;
                 }
                 Some(there) if there == wanted => {
-                    return Met::Before(self.numbers.get(index).copied().unwrap_or(0));
+                    return Insert::Existing(self.numbers.get(index).copied().unwrap_or(0));
                 }
                 Some(_) => slot = (slot + 1) & self.mask,
             }

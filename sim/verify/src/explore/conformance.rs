@@ -16,16 +16,16 @@ use whimbrel_core::{
     Input, Instant, Migration, Observation, Output, Request, Severity, Side, Spec, TransferOptions, Verdict,
 };
 
-use super::desk::{Asked, CallOut, JobSeen, Reacted};
+use super::in_flight::{CallOut, Exchange, JobSeen, Reacted};
 use super::model::Returned;
-use super::moves::{Move, Place};
+use super::moves::{Move, Slot};
 use super::scope::Scope;
-use super::state::{Outcome, State};
+use super::state::{State, Transition};
 use super::violation::Violation;
 
 /// A way as the shipped machine went it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Course {
+pub struct ConformanceRun {
     /// The journal, as `whimbrel replay` reads it.
     pub journal: String,
     /// What was broken at its end, if anything.
@@ -34,7 +34,7 @@ pub struct Course {
 
 /// Why the shipped machine could not go a way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Astray {
+pub enum Divergence {
     /// A move that could not be made there any more, since timers ran out before it.
     Impossible(Move),
     /// The machine and the explored state differ after a move.
@@ -47,7 +47,7 @@ pub enum Astray {
 ///
 /// # Errors
 /// When the shipped machine cannot go it, or differs from what was explored.
-pub fn follow(scope: &Scope, way: &[Move]) -> Result<Course, Astray> {
+pub fn follow(scope: &Scope, way: &[Move]) -> Result<ConformanceRun, Divergence> {
     let mut walk = Walk::new(scope)?;
     let mut violation = None;
     for what in way {
@@ -56,7 +56,7 @@ pub fn follow(scope: &Scope, way: &[Move]) -> Result<Course, Astray> {
             break;
         }
     }
-    Ok(Course { journal: walk.journal, violation })
+    Ok(ConformanceRun { journal: walk.journal, violation })
 }
 
 /// The same patience for every way, short enough that a journal stays short.
@@ -99,7 +99,7 @@ pub struct Walk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Rules,
-    At(Place),
+    At(Slot),
 }
 
 impl Walk {
@@ -107,11 +107,11 @@ impl Walk {
     ///
     /// # Errors
     /// When the machine does not take what the scope asks for.
-    pub fn new(scope: &Scope) -> Result<Self, Astray> {
+    pub fn new(scope: &Scope) -> Result<Self, Divergence> {
         let spec = spec(scope);
         let journal = header_line(&spec, None) + "\n";
         let migration =
-            Migration::new(spec).map_err(|error| Astray::Refused(Move::Begin, error.to_string()))?;
+            Migration::new(spec).map_err(|error| Divergence::Refused(Move::Begin, error.to_string()))?;
         let state = State::new(scope);
         Ok(Self { scope: *scope, state, migration, now: Instant::BEGIN, ids: Vec::new(), journal })
     }
@@ -133,7 +133,7 @@ impl Walk {
     pub fn moves(&self) -> Vec<Move> {
         let mut moves = Vec::new();
         self.state.for_each_move(&self.scope, |what| {
-            if !matches!(self.clone().make(what), Err(Astray::Impossible(_))) {
+            if !matches!(self.clone().make(what), Err(Divergence::Impossible(_))) {
                 moves.push(what);
             }
         });
@@ -144,7 +144,7 @@ impl Walk {
     ///
     /// # Errors
     /// When the clock leaves no such move, or the two differ after it.
-    pub fn make(&mut self, what: Move) -> Result<Option<Violation>, Astray> {
+    pub fn make(&mut self, what: Move) -> Result<Option<Violation>, Divergence> {
         if let Move::Timer(timer) = what {
             return self.let_elapse(timer, what);
         }
@@ -164,9 +164,9 @@ impl Walk {
     }
 
     /// Lets time pass until a timer runs out, and all that are due before.
-    fn let_elapse(&mut self, timer: Timer, what: Move) -> Result<Option<Violation>, Astray> {
+    fn let_elapse(&mut self, timer: Timer, what: Move) -> Result<Option<Violation>, Divergence> {
         for _ in 0..MOST_TIMERS {
-            let Some(at) = self.migration.deadline() else { return Err(Astray::Impossible(what)) };
+            let Some(at) = self.migration.deadline() else { return Err(Divergence::Impossible(what)) };
             self.now = self.now.max(at);
             let due = self.due();
             let violation = self.elapse(&due, what)?;
@@ -174,11 +174,11 @@ impl Walk {
                 return Ok(violation);
             }
         }
-        Err(Astray::Impossible(what))
+        Err(Divergence::Impossible(what))
     }
 
     /// What has become due meanwhile.
-    fn catch_up(&mut self, what: Move) -> Result<Option<Violation>, Astray> {
+    fn catch_up(&mut self, what: Move) -> Result<Option<Violation>, Divergence> {
         let due = self.due();
         if due.is_empty() { Ok(None) } else { self.elapse(&due, what) }
     }
@@ -188,26 +188,26 @@ impl Walk {
     }
 
     /// All that are due run out with one input, each unless the one before it made it needless.
-    fn elapse(&mut self, due: &[Timer], what: Move) -> Result<Option<Violation>, Astray> {
+    fn elapse(&mut self, due: &[Timer], what: Move) -> Result<Option<Violation>, Divergence> {
         let mut violation = None;
         for timer in due {
-            if violation.is_none() && self.state.desk.is_armed(*timer) {
+            if violation.is_none() && self.state.in_flight.is_armed(*timer) {
                 violation = self.mirror(Move::Timer(*timer))?;
             }
         }
         self.give(Input::Timer, what, violation)
     }
 
-    fn mirror(&mut self, what: Move) -> Result<Option<Violation>, Astray> {
+    fn mirror(&mut self, what: Move) -> Result<Option<Violation>, Divergence> {
         let mut can_be = false;
         self.state.for_each_move(&self.scope, |other| can_be |= other == what);
         if !can_be {
-            return Err(Astray::Impossible(what));
+            return Err(Divergence::Impossible(what));
         }
         match self.state.after(what, &self.scope) {
-            Outcome::No => Err(Astray::Impossible(what)),
-            Outcome::Bad(violation) => Ok(Some(violation)),
-            Outcome::To(state) => {
+            Transition::Impossible => Err(Divergence::Impossible(what)),
+            Transition::Violates(violation) => Ok(Some(violation)),
+            Transition::To(state) => {
                 self.state = state;
                 Ok(None)
             }
@@ -219,8 +219,8 @@ impl Walk {
         input: Input,
         what: Move,
         mirrored: Option<Violation>,
-    ) -> Result<Option<Violation>, Astray> {
-        let refused = |misuse: whimbrel_core::Misuse| Astray::Refused(what, misuse.to_string());
+    ) -> Result<Option<Violation>, Divergence> {
+        let refused = |misuse: whimbrel_core::Misuse| Divergence::Refused(what, misuse.to_string());
         let given = match self.migration.handle(self.now, input.clone()) {
             // What control does not take is what was found.
             Err(_) if mirrored.is_some() => return Ok(mirrored),
@@ -237,7 +237,7 @@ impl Walk {
         // Writing into a string does not fail.
         let _ = writeln!(self.journal, "{}", record_line(&record));
         if mirrored.is_none() && *self.migration.control() != self.state.control {
-            return Err(Astray::Differs(what));
+            return Err(Divergence::Differs(what));
         }
         Ok(mirrored)
     }
@@ -268,29 +268,31 @@ impl Walk {
     }
 
     /// The answer that is on its way back, with numbers.
-    fn reply(&self, place: Place) -> Option<Answer> {
-        let desk = &self.state.desk;
+    fn reply(&self, place: Slot) -> Option<Answer> {
+        let in_flight = &self.state.in_flight;
         let answer = match place {
-            Place::Facts => Answer::Facts(done(answered(desk.facts)?).map(|()| Box::new(facts(&self.scope)))),
-            Place::Settings => Answer::Settings(done(answered(desk.settings)?).map(|()| ORIGINALS)),
-            Place::Setting => Answer::Applied(done(answered(desk.setting?.1)?)),
-            Place::Call => Answer::CallReturned(match desk.call {
+            Slot::Facts => {
+                Answer::Facts(done(answered(in_flight.facts)?).map(|()| Box::new(facts(&self.scope))))
+            }
+            Slot::Settings => Answer::Settings(done(answered(in_flight.settings)?).map(|()| ORIGINALS)),
+            Slot::Setting => Answer::Applied(done(answered(in_flight.setting?.1)?)),
+            Slot::Call => Answer::CallReturned(match in_flight.call {
                 CallOut::Returned(Returned::Well) => Ok(()),
                 CallOut::Returned(Returned::Failed) => Err(failure(Fault::Other)),
                 CallOut::Returned(Returned::Lost) => Err(failure(Fault::ReplyLost)),
-                CallOut::No | CallOut::Start | CallOut::Resume | CallOut::Taken => return None,
+                CallOut::Idle | CallOut::Start | CallOut::Resume | CallOut::Taken => return None,
             }),
-            Place::Job => Answer::Job(match answered(desk.job)? {
+            Slot::Job => Answer::Job(match answered(in_flight.job)? {
                 JobSeen::Active => Ok(report(JobState::Active)),
                 JobSeen::Gone => Ok(report(JobState::None)),
                 JobSeen::Unknown => Err(failure(Fault::SourceUnreachable)),
             }),
-            Place::Abort => Answer::Abort(done(answered(desk.abort)?)),
-            Place::Look(Side::Source) => Answer::Copy(answered(desk.source)?),
-            Place::Look(Side::Destination) => Answer::Copy(answered(desk.destination)?),
-            Place::Act => Answer::Acted(done(answered(desk.act?.1)?)),
-            Place::Reaction => {
-                let (reaction, asked) = desk.reaction?;
+            Slot::Abort => Answer::Abort(done(answered(in_flight.abort)?)),
+            Slot::Look(Side::Source) => Answer::Copy(answered(in_flight.source)?),
+            Slot::Look(Side::Destination) => Answer::Copy(answered(in_flight.destination)?),
+            Slot::Act => Answer::Acted(done(answered(in_flight.act?.1)?)),
+            Slot::Reaction => {
+                let (reaction, asked) = in_flight.reaction?;
                 let result = match answered(asked)? {
                     Reacted::Done => Ok(()),
                     Reacted::Refused => Err(failure(Fault::Refused)),
@@ -310,18 +312,18 @@ impl Walk {
 fn kind(action: &Action) -> Kind {
     let place = match action {
         Action::EvaluateRules(_) => return Kind::Rules,
-        Action::CollectFacts => Place::Facts,
-        Action::ReadSettings => Place::Settings,
+        Action::CollectFacts => Slot::Facts,
+        Action::ReadSettings => Slot::Settings,
         Action::ApplySetting(Setting::DowntimeLimitMs(WISHED_DOWNTIME_MS))
         | Action::ApplySetting(Setting::BandwidthLimitBytesPerSecond(WISHED_BANDWIDTH))
         | Action::Suspend
-        | Action::StartPostcopy => Place::Reaction,
-        Action::ApplySetting(_) => Place::Setting,
-        Action::StartMigration | Action::ResumePostcopy => Place::Call,
-        Action::PollJob => Place::Job,
-        Action::AbortMigration => Place::Abort,
-        Action::Observe(side) => Place::Look(*side),
-        Action::Resume(_) | Action::Destroy(_) | Action::Undefine(_) | Action::RemoveDisks(_) => Place::Act,
+        | Action::StartPostcopy => Slot::Reaction,
+        Action::ApplySetting(_) => Slot::Setting,
+        Action::StartMigration | Action::ResumePostcopy => Slot::Call,
+        Action::PollJob => Slot::Job,
+        Action::AbortMigration => Slot::Abort,
+        Action::Observe(side) => Slot::Look(*side),
+        Action::Resume(_) | Action::Destroy(_) | Action::Undefine(_) | Action::RemoveDisks(_) => Slot::Act,
     };
     Kind::At(place)
 }
@@ -340,10 +342,10 @@ const WISHED_DOWNTIME_MS: u64 = 777;
 const WISHED_BANDWIDTH: u64 = 7 << 30;
 const ORIGINALS: Settings = Settings { downtime_limit_ms: 300, bandwidth_limit_bytes_per_second: 1 << 27 };
 
-fn answered<A: Copy>(asked: Asked<A>) -> Option<A> {
+fn answered<A: Copy>(asked: Exchange<A>) -> Option<A> {
     match asked {
-        Asked::Answered(answer) => Some(answer),
-        Asked::No | Asked::Out => None,
+        Exchange::Answered(answer) => Some(answer),
+        Exchange::Idle | Exchange::Sent => None,
     }
 }
 

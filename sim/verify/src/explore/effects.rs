@@ -4,73 +4,75 @@
 use whimbrel_core::control::{AdjustmentKind, Change};
 use whimbrel_core::{CopyState, Side};
 
-use super::desk::{Act, Asked, CallOut, JobSeen, Reacted, SettingOrder};
+use super::in_flight::{Act, CallOut, Exchange, JobSeen, Reacted, SettingOrder};
 use super::model::{Here, Returned, SourceEnd, Stage, There};
-use super::moves::{LateCommand, Place};
+use super::moves::{LateCommand, Slot};
 use super::scope::Scope;
-use super::state::{Outcome, State};
+use super::state::{State, Transition};
 use super::violation::Violation;
 
 impl State {
     /// A command reaches its daemon. One to a host without power reaches nobody.
-    pub(super) fn carry_out(&mut self, place: Place, scope: &Scope) -> Outcome {
-        let concerned = self.concerned(place);
+    pub(super) fn carry_out(&mut self, slot: Slot, scope: &Scope) -> Transition {
+        let concerned = self.concerned(slot);
         if self.model.host(concerned) == super::model::Host::Down {
-            return Outcome::No;
+            return Transition::Impossible;
         }
         let answers = self.model.answers(concerned);
-        match place {
-            Place::Facts => {
+        match slot {
+            Slot::Facts => {
                 let both = answers && self.model.answers(Side::Destination);
-                self.desk.facts = Asked::Answered(both);
+                self.in_flight.facts = Exchange::Answered(both);
             }
-            Place::Settings => self.desk.settings = Asked::Answered(answers && self.model.here != Here::Gone),
-            Place::Setting => {
-                if let Some((order, _)) = self.desk.setting {
+            Slot::Settings => {
+                self.in_flight.settings = Exchange::Answered(answers && self.model.here != Here::Gone)
+            }
+            Slot::Setting => {
+                if let Some((order, _)) = self.in_flight.setting {
                     let done = self.set(order);
-                    self.desk.setting = Some((order, Asked::Answered(done)));
+                    self.in_flight.setting = Some((order, Exchange::Answered(done)));
                 }
             }
-            Place::Call => self.make_call(scope),
-            Place::Job => self.desk.job = Asked::Answered(self.job()),
-            Place::Abort => self.desk.abort = Asked::Answered(self.abort()),
-            Place::Look(Side::Source) => {
-                self.desk.source = Asked::Answered(self.model.look(Side::Source));
+            Slot::Call => self.make_call(scope),
+            Slot::Job => self.in_flight.job = Exchange::Answered(self.job()),
+            Slot::Abort => self.in_flight.abort = Exchange::Answered(self.abort()),
+            Slot::Look(Side::Source) => {
+                self.in_flight.source = Exchange::Answered(self.model.look(Side::Source));
             }
-            Place::Look(Side::Destination) => {
-                self.desk.destination = Asked::Answered(self.model.look(Side::Destination));
+            Slot::Look(Side::Destination) => {
+                self.in_flight.destination = Exchange::Answered(self.model.look(Side::Destination));
             }
-            Place::Act => {
-                if let Some((act, _)) = self.desk.act {
+            Slot::Act => {
+                if let Some((act, _)) = self.in_flight.act {
                     match self.act(act) {
-                        Ok(done) => self.desk.act = Some((act, Asked::Answered(done))),
-                        Err(violation) => return Outcome::Bad(violation),
+                        Ok(done) => self.in_flight.act = Some((act, Exchange::Answered(done))),
+                        Err(violation) => return Transition::Violates(violation),
                     }
                 }
             }
-            Place::Reaction => {
-                if let Some((reaction, _)) = self.desk.reaction {
+            Slot::Reaction => {
+                if let Some((reaction, _)) = self.in_flight.reaction {
                     let reacted = self.react(reaction);
-                    self.desk.reaction = Some((reaction, Asked::Answered(reacted)));
+                    self.in_flight.reaction = Some((reaction, Exchange::Answered(reacted)));
                 }
             }
         }
-        Outcome::To(*self)
+        Transition::To(*self)
     }
 
     /// A command is carried out although nobody waits for it.
-    pub(super) fn carry_out_late(&mut self, command: LateCommand) -> Outcome {
-        if command != LateCommand::Setting && !self.desk.late.take(command) {
-            return Outcome::No;
+    pub(super) fn carry_out_late(&mut self, command: LateCommand) -> Transition {
+        if command != LateCommand::Setting && !self.in_flight.late.take(command) {
+            return Transition::Impossible;
         }
         match command {
             LateCommand::Setting => {
-                let Some(order) = self.desk.take_late_setting() else { return Outcome::No };
+                let Some(order) = self.in_flight.take_late_setting() else { return Transition::Impossible };
                 self.set(order);
             }
             LateCommand::Act(act) => {
                 if let Err(violation) = self.act(act) {
-                    return Outcome::Bad(violation);
+                    return Transition::Violates(violation);
                 }
             }
             LateCommand::Pause => {
@@ -83,36 +85,36 @@ impl State {
                 self.abort();
             }
         }
-        Outcome::To(*self)
+        Transition::To(*self)
     }
 
-    fn concerned(&self, place: Place) -> Side {
-        match place {
-            Place::Look(side) => side,
-            Place::Act => match self.desk.act {
+    fn concerned(&self, slot: Slot) -> Side {
+        match slot {
+            Slot::Look(side) => side,
+            Slot::Act => match self.in_flight.act {
                 Some((Act::Resume(side) | Act::Destroy(side) | Act::Undefine(side), _)) => side,
                 Some((Act::RemoveDisks, _)) => Side::Destination,
                 None => Side::Source,
             },
-            Place::Facts
-            | Place::Settings
-            | Place::Setting
-            | Place::Call
-            | Place::Job
-            | Place::Abort
-            | Place::Reaction => Side::Source,
+            Slot::Facts
+            | Slot::Settings
+            | Slot::Setting
+            | Slot::Call
+            | Slot::Job
+            | Slot::Abort
+            | Slot::Reaction => Side::Source,
         }
     }
 
     fn make_call(&mut self, scope: &Scope) {
         let answers = self.model.answers(Side::Source);
         let taken = answers
-            && match self.desk.call {
+            && match self.in_flight.call {
                 CallOut::Start => self.model.begin(scope),
                 CallOut::Resume => self.model.resume_postcopy(),
-                CallOut::No | CallOut::Taken | CallOut::Returned(_) => false,
+                CallOut::Idle | CallOut::Taken | CallOut::Returned(_) => false,
             };
-        self.desk.call = match (taken, answers) {
+        self.in_flight.call = match (taken, answers) {
             (true, _) => CallOut::Taken,
             (false, true) => CallOut::Returned(Returned::Failed),
             (false, false) => CallOut::Returned(Returned::Lost),
@@ -148,7 +150,7 @@ impl State {
             Stage::Preparing | Stage::Prepared => {
                 let mut returned = None;
                 self.model.give_up(&mut returned);
-                self.desk.return_call(returned);
+                self.in_flight.return_call(returned);
                 true
             }
             Stage::Copying | Stage::Stopping => {

@@ -5,7 +5,7 @@ use super::scope::Scope;
 
 /// Something that goes wrong with hosts, daemons, QEMUs or the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Break {
+pub enum Disruption {
     /// The source's daemon dies.
     SourceDaemon,
     /// The destination's daemon dies.
@@ -46,7 +46,7 @@ pub enum Break {
 
 /// Something that is mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mend {
+pub enum Repair {
     /// The source, its daemon included, is there again.
     Source,
     /// The destination is.
@@ -55,7 +55,7 @@ pub enum Mend {
     Link,
 }
 
-impl Break {
+impl Disruption {
     pub(crate) const ALL: [Self; 18] = [
         Self::SourceDaemon,
         Self::DestinationDaemon,
@@ -78,49 +78,54 @@ impl Break {
     ];
 }
 
-impl Mend {
+impl Repair {
     pub(crate) const ALL: [Self; 3] = [Self::Source, Self::Destination, Self::Link];
 }
 
 impl Model {
     /// Lets something go wrong, if it can.
-    pub(crate) fn breaks(&self, what: Break, scope: &Scope, returned: &mut Option<Returned>) -> Option<Self> {
+    pub(crate) fn disrupt(
+        &self,
+        what: Disruption,
+        scope: &Scope,
+        returned: &mut Option<Returned>,
+    ) -> Option<Self> {
         let mut next = *self;
         let can = match what {
-            Break::SourceDaemon => next.source_daemon_dies(returned),
-            Break::DestinationDaemon => next.destination_daemon_dies(returned),
-            Break::SourceHost => scope.host_losses && next.source_is_lost(returned),
-            Break::DestinationHost => scope.host_losses && next.destination_is_lost(),
-            Break::SourceGuest => next.source_guest_dies(returned),
-            Break::DestinationGuest => next.destination_guest_dies(returned),
-            Break::Link => !std::mem::replace(&mut next.link_is_cut, true),
-            Break::Copy => next.copy_fails(returned),
-            Break::Connection => {
+            Disruption::SourceDaemon => next.source_daemon_dies(returned),
+            Disruption::DestinationDaemon => next.destination_daemon_dies(returned),
+            Disruption::SourceHost => scope.host_losses && next.source_is_lost(returned),
+            Disruption::DestinationHost => scope.host_losses && next.destination_is_lost(),
+            Disruption::SourceGuest => next.source_guest_dies(returned),
+            Disruption::DestinationGuest => next.destination_guest_dies(returned),
+            Disruption::Link => !std::mem::replace(&mut next.link_is_cut, true),
+            Disruption::Copy => next.copy_fails(returned),
+            Disruption::Connection => {
                 let waits = next.has_caller;
                 next.return_call(Some(Returned::Lost), returned);
                 waits
             }
-            Break::Wakeup => scope.others && next.wakes_up(),
-            Break::SourceStops => scope.others && next.source_guest_stops(),
-            Break::DestinationStops => scope.others && next.destination_guest_stops(),
-            Break::SourceResumed => scope.others && next.source_guest_is_resumed(),
-            Break::DestinationResumed => scope.others && next.destination_guest_is_resumed(),
-            Break::SourceStarted => scope.others && next.source_guest_is_started(),
-            Break::MigratedAway => scope.others && next.is_migrated_away(scope),
-            Break::MigratedBack => scope.others && next.is_migrated_back(scope),
-            Break::DestinationStarted => scope.others && next.destination_guest_is_started(),
+            Disruption::Wakeup => scope.others && next.wakes_up(),
+            Disruption::SourceStops => scope.others && next.source_guest_stops(),
+            Disruption::DestinationStops => scope.others && next.destination_guest_stops(),
+            Disruption::SourceResumed => scope.others && next.source_guest_is_resumed(),
+            Disruption::DestinationResumed => scope.others && next.destination_guest_is_resumed(),
+            Disruption::SourceStarted => scope.others && next.source_guest_is_started(),
+            Disruption::MigratedAway => scope.others && next.is_migrated_away(scope),
+            Disruption::MigratedBack => scope.others && next.is_migrated_back(scope),
+            Disruption::DestinationStarted => scope.others && next.destination_guest_is_started(),
         };
         can.then_some(next)
     }
 
     /// Mends something that is broken.
-    pub(crate) fn mend(&self, what: Mend, returned: &mut Option<Returned>) -> Option<Self> {
+    pub(crate) fn repair(&self, what: Repair, returned: &mut Option<Returned>) -> Option<Self> {
         let mut next = *self;
         match what {
-            Mend::Source if self.source != Host::Up => next.source_is_back(returned),
-            Mend::Destination if self.destination != Host::Up => next.destination_is_back(returned),
-            Mend::Link if self.link_is_cut => next.link_is_cut = false,
-            Mend::Source | Mend::Destination | Mend::Link => return None,
+            Repair::Source if self.source != Host::Up => next.source_is_back(returned),
+            Repair::Destination if self.destination != Host::Up => next.destination_is_back(returned),
+            Repair::Link if self.link_is_cut => next.link_is_cut = false,
+            Repair::Source | Repair::Destination | Repair::Link => return None,
         }
         Some(next)
     }

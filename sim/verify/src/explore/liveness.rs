@@ -6,22 +6,22 @@
 
 use whimbrel_core::control::{Phase, Timer};
 
-use super::hypervisors::Step;
-use super::moves::{LateCommand, Move, Place};
+use super::moves::{LateCommand, Move, Slot};
+use super::protocol::Step;
 use super::scope::Scope;
-use super::state::{Outcome, State};
+use super::state::{State, Transition};
 
 impl State {
     /// The next state on the fair way; there is always one before the end.
-    pub(crate) fn calmly(&self, scope: &Scope) -> Outcome {
+    pub(crate) fn next_fair(&self, scope: &Scope) -> Transition {
         if !self.is_driven {
             return self.after(Move::Restart, scope);
         }
         if matches!(self.control.phase(), Phase::Validating(validating) if !validating.has_begun()) {
             return self.after(Move::Begin, scope);
         }
-        let answers = Place::ALL.into_iter().map(Move::Deliver);
-        let commands = Place::ALL.into_iter().map(Move::CarryOut);
+        let answers = Slot::ALL.into_iter().map(Move::Deliver);
+        let commands = Slot::ALL.into_iter().map(Move::CarryOut);
         let late = [Move::CarryOutLate(LateCommand::Setting), Move::Judge(true)];
         let steps = Step::ALL.into_iter().map(Move::Step);
         let moves = answers.chain(late).chain(commands).chain(steps);
@@ -30,8 +30,8 @@ impl State {
                 continue;
             }
             match self.after(what, scope) {
-                Outcome::No => {}
-                Outcome::To(next) if next == *self => {}
+                Transition::Impossible => {}
+                Transition::To(next) if next == *self => {}
                 outcome => return outcome,
             }
         }
@@ -40,15 +40,15 @@ impl State {
 
     fn is_possible(&self, what: Move) -> bool {
         match what {
-            Move::CarryOut(place) => self.is_out(place),
-            Move::Deliver(place) => self.is_answered(place),
-            Move::Judge(_) => self.desk.rules == super::desk::Asked::Out,
+            Move::CarryOut(slot) => self.is_out(slot),
+            Move::Deliver(slot) => self.is_answered(slot),
+            Move::Judge(_) => self.in_flight.rules == super::in_flight::Exchange::Sent,
             _ => true,
         }
     }
 
     /// The first timer that changes anything runs out.
-    fn after_timer(&self, scope: &Scope) -> Outcome {
+    fn after_timer(&self, scope: &Scope) -> Transition {
         let look_again = !self.is_patience_at_its_end();
         let order = [
             (look_again, Timer::LookAgain),
@@ -59,15 +59,15 @@ impl State {
             (true, Timer::Patience),
         ];
         for (fits, timer) in order {
-            if !fits || !self.desk.is_armed(timer) {
+            if !fits || !self.in_flight.is_armed(timer) {
                 continue;
             }
             match self.after(Move::Timer(timer), scope) {
-                Outcome::To(next) if next == *self => {}
+                Transition::To(next) if next == *self => {}
                 outcome => return outcome,
             }
         }
-        Outcome::No
+        Transition::Impossible
     }
 
     /// Looking again would show the same: patience runs out some time.
@@ -87,10 +87,10 @@ impl State {
 mod tests {
     use whimbrel_core::control::{AdjustmentKind, Phase, Timer};
 
-    use super::super::moves::{Move, Place};
-    use super::super::parting::{Break, Mend};
+    use super::super::faults::{Disruption, Repair};
+    use super::super::moves::{Move, Slot};
     use super::super::slices::slices;
-    use super::super::state::{Outcome, State};
+    use super::super::state::{State, Transition};
     use super::Step;
 
     /// The guest had arrived whole when the link was cut, and the call's answer is lost: neither host says that anything is over.
@@ -100,12 +100,12 @@ mod tests {
             Move::React(AdjustmentKind::Postcopy),
             Move::Step(Step::Prepare),
             Move::Step(Step::Copy),
-            Move::CarryOut(Place::Reaction),
+            Move::CarryOut(Slot::Reaction),
             Move::Step(Step::SwitchToPostcopy),
             Move::Step(Step::Arrive),
-            Move::Break(Break::Link),
+            Move::Break(Disruption::Link),
             Move::Step(Step::Silence),
-            Move::Lose(Place::Call),
+            Move::Lose(Slot::Call),
         ]);
     }
 
@@ -120,22 +120,22 @@ mod tests {
             Move::Timer(Timer::Patience),
             Move::Step(Step::Prepare),
             Move::Step(Step::Copy),
-            Move::CarryOut(Place::Reaction),
+            Move::CarryOut(Slot::Reaction),
             Move::Step(Step::SwitchToPostcopy),
-            Move::Break(Break::Link),
-            Move::Break(Break::DestinationDaemon),
-            Move::Mend(Mend::Destination),
+            Move::Break(Disruption::Link),
+            Move::Break(Disruption::DestinationDaemon),
+            Move::Mend(Repair::Destination),
         ]);
     }
 
     /// Up to the migrate call.
     const BEGUN: [Move; 6] = [
         Move::Begin,
-        Move::CarryOut(Place::Facts),
-        Move::Deliver(Place::Facts),
+        Move::CarryOut(Slot::Facts),
+        Move::Deliver(Slot::Facts),
         Move::Judge(true),
         Move::Timer(Timer::Reply),
-        Move::CarryOut(Place::Call),
+        Move::CarryOut(Slot::Call),
     ];
 
     /// After the call and this way nothing goes wrong any more, and the migration ends.
@@ -143,12 +143,12 @@ mod tests {
         let scope = slices().into_iter().find(|slice| slice.name == "faults-and-requests").unwrap().scope;
         let mut state = State::new(&scope);
         for what in BEGUN.iter().chain(way).copied() {
-            let Outcome::To(next) = state.after(what, &scope) else { panic!("{what:?} is not possible") };
+            let Transition::To(next) = state.after(what, &scope) else { panic!("{what:?} is not possible") };
             state = next;
         }
         let mut moves = 0;
         while !matches!(state.control.phase(), Phase::Done(_)) {
-            let Outcome::To(next) = state.calmly(&scope) else { panic!("no way on") };
+            let Transition::To(next) = state.next_fair(&scope) else { panic!("no way on") };
             state = next;
             moves += 1;
             assert!(moves < 60, "no end: {:?}", state.control.phase());

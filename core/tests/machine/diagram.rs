@@ -18,7 +18,7 @@ use whimbrel_core::{AtTimeout, GuestRun, PhaseName};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/control-machine.md");
 
-/// To write the page anew: `WHIMBREL_WRITE=1 cargo test -p whimbrel-core --test machine diagram`.
+/// To regenerate the page: `WHIMBREL_WRITE=1 cargo test -p whimbrel-core --test machine diagram`.
 #[test]
 fn the_diagram_in_the_docs_is_of_this_code() {
     let page = page(&met());
@@ -26,7 +26,7 @@ fn the_diagram_in_the_docs_is_of_this_code() {
         fs::write(PAGE, &page).unwrap();
     }
     let kept = fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(kept == page, "docs/control-machine.md is out of date; write it anew with WHIMBREL_WRITE=1");
+    assert!(kept == page, "docs/control-machine.md is out of date; regenerate it with WHIMBREL_WRITE=1");
 }
 
 /// Which signals lead from one phase to another.
@@ -59,8 +59,8 @@ impl Hasher for Fnv {
 
 fn met() -> Met {
     let mut all = Met::default();
-    // Its order tells nothing: only what is in it is asked.
-    #[expect(clippy::disallowed_types, reason = "controls have no order, and only membership is asked")]
+    // Its order does not matter: only membership is tested.
+    #[expect(clippy::disallowed_types, reason = "controls have no order, and only membership is tested")]
     let mut met = std::collections::HashSet::new();
     let mut waiting = Vec::new();
     for offline in [false, true] {

@@ -309,7 +309,7 @@ impl std::fmt::Display for FleetError {
                 no_room.guests + 1,
                 no_room.fit
             ),
-            Self::Spec(_) => f.write_str("the fleet asks for what no migration can follow"),
+            Self::Spec(_) => f.write_str("the options of the migrations are out of bounds"),
             Self::Misuse(_) => f.write_str("the simulated world broke the protocol"),
             Self::Network(_) => f.write_str("the simulated network has no such path"),
         }

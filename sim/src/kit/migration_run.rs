@@ -137,7 +137,7 @@ impl TestBed {
 impl fmt::Display for MigrationRunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Spec(_) => f.write_str("the course asks for what no migration can follow"),
+            Self::Spec(_) => f.write_str("the spec of the migration is out of bounds"),
             Self::Misuse(_) => f.write_str("the simulated world broke the protocol"),
             Self::NoEnd => f.write_str("the migration has not ended within two days"),
         }

@@ -11,7 +11,8 @@ use whimbrel_verify::fidelity::{CaseReport, Report, compare, read};
 const NOISY: &str = include_str!("../../tests/data/qemu-7.2-tcg.jsonl");
 const QUIET: &str = include_str!("../../tests/data/qemu-7.2-quiet.jsonl");
 const SEEDS: u64 = 16;
-/// Missed, and named here so that nothing else may join it: an idle guest's destination looks through its zero pages more slowly than the source, and libvirt's return path waits.
+/// Missed, and named here so that nothing else may join it: an idle guest's destination looks through its zero pages
+/// more slowly than the source, and libvirt's return path waits.
 const DOWNTIME_MISSED: [&str; 1] = ["libvirt-idle-512M"];
 
 static QUIET_REPORT: LazyLock<Report> = LazyLock::new(|| report(QUIET, Engine::Page));

@@ -63,8 +63,8 @@ fn a_source_is_not_resumed_after_the_guest_ran_and_powered_off_on_the_destinatio
 }
 
 /// The guest wakes up in post-copy, and libvirt reports it as running; the driver was gone meanwhile.
-/// The destination ran the guest for a moment and lost its power; somebody else then migrated the source's copy, which had been
-/// paused and was older than the disks, to the destination again.
+/// The destination ran the guest for a moment and lost its power; somebody else then migrated the source's copy, which
+/// had been paused and was older than the disks, to the destination again.
 #[test]
 fn a_copy_that_somebody_else_made_of_a_stale_source_is_not_resumed() {
     let plan = Plan {
@@ -143,8 +143,8 @@ fn a_doubt_that_the_observations_do_not_justify_is_found() {
     assert!(series.found.iter().any(|found| found.broken == Broken::Claim(Claim::InDoubt)));
 }
 
-/// The last memory arrives as the migration is ended, and the source's QEMU dies then: the guest on the destination is whole,
-/// although it is still reported in post-copy.
+/// The last memory arrives as the migration is ended, and the source's QEMU dies then: the guest on the destination is
+/// whole, although it is still reported in post-copy.
 #[test]
 fn a_half_whose_source_is_gone_is_not_called_lost_before_it_misses_memory() {
     let plan = Plan {

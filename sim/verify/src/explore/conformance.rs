@@ -1,9 +1,9 @@
-//! A way through the exploration as a migration goes it: the shipped [`Migration`] takes the same steps with ids, numbers
-//! and a clock, and its journal is written down.
+//! A path of the exploration, run by a migration: the shipped [`Migration`] takes the same steps with ids, numbers and
+//! a clock, and its journal is recorded.
 //!
-//! Exploration lets timers run out in any order; a clock has an order of its own. Timers that are due earlier run out on
-//! the way, in the explored state too, so that both go the same way; whoever follows says at the end whether it led to the
-//! same place. It must never let the two differ silently: control is compared after every step.
+//! Exploration lets timers elapse in any order; a clock has an order of its own. Timers that are due earlier elapse on
+//! the path, in the explored state too, so both take the same path; the result says whether it led to the same
+//! violation. The two must never differ silently: control is compared after every step.
 
 use std::fmt::Write as _;
 
@@ -23,16 +23,16 @@ use super::scope::Scope;
 use super::state::{State, Transition};
 use super::violation::Violation;
 
-/// A way as the shipped machine went it.
+/// A path as the shipped machine ran it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConformanceRun {
     /// The journal, as `whimbrel replay` reads it.
     pub journal: String,
-    /// What was broken at its end, if anything.
+    /// The violation at its end, if there was one.
     pub violation: Option<Violation>,
 }
 
-/// Why the shipped machine could not go a way.
+/// Why the shipped machine could not run a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Divergence {
     /// A move that could not be made there any more, since timers ran out before it.
@@ -43,10 +43,10 @@ pub enum Divergence {
     Refused(Move, String),
 }
 
-/// Goes a way from the beginning.
+/// Runs a path from the beginning.
 ///
 /// # Errors
-/// When the shipped machine cannot go it, or differs from what was explored.
+/// When the shipped machine cannot run it, or differs from the explored state.
 pub fn follow(scope: &Scope, way: &[Move]) -> Result<ConformanceRun, Divergence> {
     let mut walk = Walk::new(scope)?;
     let mut violation = None;
@@ -59,7 +59,7 @@ pub fn follow(scope: &Scope, way: &[Move]) -> Result<ConformanceRun, Divergence>
     Ok(ConformanceRun { journal: walk.journal, violation })
 }
 
-/// The same patience for every way, short enough that a journal stays short.
+/// The same timeouts for every path, short enough that a journal stays short.
 fn spec(scope: &Scope) -> Spec {
     Spec {
         downtime_limit_ms: scope.limits.then_some(500),
@@ -79,11 +79,11 @@ fn spec(scope: &Scope) -> Spec {
     }
 }
 
-/// More timers in a row than any patience lasts.
+/// More timers in a row than any timeout lasts.
 const MOST_TIMERS: u32 = 1_000;
 const NS_PER_MOVE: u64 = 1_000;
 
-/// The shipped machine on its way, with the explored state beside it.
+/// The shipped machine on its path, with the explored state beside it.
 #[derive(Clone, Debug)]
 pub struct Walk {
     scope: Scope,
@@ -106,7 +106,7 @@ impl Walk {
     /// At the beginning.
     ///
     /// # Errors
-    /// When the machine does not take what the scope asks for.
+    /// When the machine rejects the scope's spec.
     pub fn new(scope: &Scope) -> Result<Self, Divergence> {
         let spec = spec(scope);
         let journal = header_line(&spec, None) + "\n";
@@ -149,7 +149,7 @@ impl Walk {
             return self.let_elapse(timer, what);
         }
         self.now = Instant::from_ns(self.now.as_ns() + NS_PER_MOVE);
-        // Nobody's timers run while nobody drives.
+        // No timers run while there is no driver.
         if self.state.is_driven
             && let Some(violation) = self.catch_up(what)?
         {
@@ -267,7 +267,7 @@ impl Walk {
         Some(Input::Hypervisor(Observation::Answer { to, answer }))
     }
 
-    /// The answer that is on its way back, with numbers.
+    /// The answer in flight, with numbers.
     fn reply(&self, place: Slot) -> Option<Answer> {
         let in_flight = &self.state.in_flight;
         let answer = match place {
@@ -328,7 +328,7 @@ fn kind(action: &Action) -> Kind {
     Kind::At(place)
 }
 
-/// What an operator wishes for; no plan and no original has the same values.
+/// An operator's adjustment; no plan and no original has the same values.
 const fn adjustment(kind: AdjustmentKind) -> Adjustment {
     match kind {
         AdjustmentKind::DowntimeLimit => Adjustment::DowntimeLimitMs(WISHED_DOWNTIME_MS),

@@ -1,5 +1,5 @@
-//! Commands that reach their daemon, in time or late. What the driver checks before it acts is checked here too; whether
-//! the guest is harmed is judged by how things really are.
+//! Commands that reach their daemon, in time or late. The driver's own checks before an action are made here too;
+//! whether the guest is harmed is judged by the actual state.
 
 use whimbrel_core::control::{AdjustmentKind, Change};
 use whimbrel_core::{CopyState, Side};
@@ -12,7 +12,7 @@ use super::state::{State, Transition};
 use super::violation::Violation;
 
 impl State {
-    /// A command reaches its daemon. One to a host without power reaches nobody.
+    /// A command reaches its daemon. One to a host without power is lost.
     pub(super) fn carry_out(&mut self, slot: Slot, scope: &Scope) -> Transition {
         let concerned = self.concerned(slot);
         if self.model.host(concerned) == super::model::Host::Down {
@@ -60,7 +60,7 @@ impl State {
         Transition::To(*self)
     }
 
-    /// A command is carried out although nobody waits for it.
+    /// A command is executed although its answer is not awaited.
     pub(super) fn carry_out_late(&mut self, command: LateCommand) -> Transition {
         if command != LateCommand::Setting && !self.in_flight.late.take(command) {
             return Transition::Impossible;
@@ -196,7 +196,7 @@ impl State {
         Reacted::Done
     }
 
-    /// Does something to a copy, as the driver does it: it looks once more first.
+    /// Acts on a copy as the driver does: it queries the copy again first.
     fn act(&mut self, act: Act) -> Result<bool, Violation> {
         let side = match act {
             Act::Resume(side) | Act::Destroy(side) | Act::Undefine(side) => side,

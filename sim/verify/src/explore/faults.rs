@@ -1,9 +1,9 @@
-//! What goes wrong, and what each end makes of it: `world::parting` without time.
+//! Disruptions, and the response of each end: `world::parting` without time.
 
 use super::model::{Here, Host, Model, Returned, SourceEnd, Stage, There};
 use super::scope::Scope;
 
-/// Something that goes wrong with hosts, daemons, QEMUs or the link.
+/// A disruption of hosts, daemons, QEMUs or the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disruption {
     /// The source's daemon dies.
@@ -20,31 +20,31 @@ pub enum Disruption {
     DestinationGuest,
     /// The link is cut.
     Link,
-    /// The copy fails by itself.
+    /// The copy fails on its own.
     Copy,
-    /// The connection of whoever waits for the migrate call breaks.
+    /// The connection of the migrate call's caller breaks.
     Connection,
     /// The guest wakes up from its sleep in post-copy.
     Wakeup,
-    /// The guest stops on the source: an I/O error, or somebody's pause.
+    /// The guest stops on the source: an I/O error, or a pause by another client.
     SourceStops,
     /// The guest stops on the destination.
     DestinationStops,
-    /// Somebody else resumes the guest on the source.
+    /// Another client resumes the guest on the source.
     SourceResumed,
-    /// Somebody else resumes the guest on the destination.
+    /// Another client resumes the guest on the destination.
     DestinationResumed,
-    /// Somebody else starts the guest on the source from its disks: an operator, or high availability.
+    /// Another client starts the guest on the source from its disks: an operator, or high availability.
     SourceStarted,
-    /// Somebody else starts the guest on the destination from its disks.
+    /// Another client starts the guest on the destination from its disks.
     DestinationStarted,
-    /// Somebody else begins to migrate the guest to the destination.
+    /// Another client begins to migrate the guest to the destination.
     MigratedAway,
-    /// Somebody else migrates the guest from the destination back to the source.
+    /// Another client migrates the guest from the destination back to the source.
     MigratedBack,
 }
 
-/// Something that is mended.
+/// A repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Repair {
     /// The source, its daemon included, is there again.
@@ -83,7 +83,7 @@ impl Repair {
 }
 
 impl Model {
-    /// Lets something go wrong, if it can.
+    /// Applies a disruption, if it is possible.
     pub(crate) fn disrupt(
         &self,
         what: Disruption,
@@ -118,7 +118,7 @@ impl Model {
         can.then_some(next)
     }
 
-    /// Mends something that is broken.
+    /// Repairs what is broken, if it is.
     pub(crate) fn repair(&self, what: Repair, returned: &mut Option<Returned>) -> Option<Self> {
         let mut next = *self;
         match what {
@@ -166,7 +166,7 @@ impl Model {
             Stage::Preparing | Stage::Prepared | Stage::Copying | Stage::Stopping => {
                 self.end_incoming(returned);
             }
-            // A word to finish that is under way still arrives when only its sender died.
+            // A finish message in flight still arrives when only its sender died.
             Stage::FinishAsked if !self.is_joined() => self.end_incoming(returned),
             // Their stream breaks later than the daemons part.
             Stage::Postcopy if !self.is_joined() && (self.here == Here::HalfCut || !self.is_driven()) => {
@@ -223,7 +223,7 @@ impl Model {
                 self.cut_halves();
                 self.end(None, returned);
             }
-            // The destination notices by its silence, but for what it was told to do.
+            // The destination notices by its silence, except for a finish that it has received.
             Stage::Starting => self.leave(returned),
             Stage::Preparing | Stage::Prepared | Stage::Copying | Stage::Stopping | Stage::FinishAsked => {
                 if self.is_followed() && self.there == There::Incoming {
@@ -281,7 +281,7 @@ impl Model {
             return true;
         }
         match self.stage {
-            // QEMU reports the broken stream to whoever follows it, and goes on with the guest by itself.
+            // QEMU reports the broken stream to a daemon that follows it, and resumes the guest on its own.
             Stage::Copying | Stage::Stopping => self.give_up(returned),
             Stage::Preparing | Stage::Prepared | Stage::FinishAsked | Stage::Starting if self.is_driven() => {
                 self.give_up(returned);

@@ -1,7 +1,7 @@
-//! Commands that are out, and what became of them: the shell around control, without ids and numbers.
+//! Commands in flight, and their answers: the shell around control, without ids and numbers.
 //!
-//! A command travels, is carried out, and its answer travels back; either way may take any time, so answers overtake each
-//! other and are about moments that are past. A command that nobody waits for any more is still carried out some time, or
+//! A command travels, is executed, and its answer travels back; either direction may take any time, so answers overtake
+//! each other and are about the past. A command whose answer is not awaited any more is still executed some time, or
 //! never. Only settings keep their order, which the port promises.
 
 use whimbrel_core::control::{AdjustmentKind, Change, Order, Orders, Phase, Timer};
@@ -10,43 +10,43 @@ use whimbrel_core::{CopyState, Side};
 use super::model::Returned;
 use super::moves::LateCommand;
 
-/// A question and its answer.
+/// A command and its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Exchange<A> {
-    /// Nobody waits for one.
+    /// None is awaited.
     #[default]
     Idle,
-    /// On its way there.
+    /// The command is in flight.
     Sent,
-    /// The answer is on its way back.
+    /// The answer is in flight.
     Answered(A),
 }
 
-/// The migrate call, as whoever made it has it.
+/// The migrate call, from the caller's side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum CallOut {
     #[default]
     Idle,
     /// On its way to the daemon.
     Start,
-    /// The one that lets a post-copy go on, on its way to the daemon.
+    /// The one that resumes a post-copy, on its way to the daemon.
     Resume,
     /// The daemon has it.
     Taken,
-    /// It has returned, and that is on its way back.
+    /// It has returned, and the result is in flight.
     Returned(Returned),
 }
 
-/// Something that is done to a copy.
+/// An action on a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Act {
-    /// It is let run.
+    /// It is resumed.
     Resume(Side),
-    /// It is ended.
+    /// It is destroyed.
     Destroy(Side),
-    /// Its definition is dropped.
+    /// Its definition is removed.
     Undefine(Side),
-    /// The disks that the migration made are removed.
+    /// The disks that the migration created are removed.
     RemoveDisks,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct SettingOrder {
     pub(crate) restores: bool,
 }
 
-/// What a hypervisor makes of a reaction.
+/// A hypervisor's answer to an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reacted {
     Done,
@@ -66,7 +66,7 @@ pub(crate) enum Reacted {
     Unknown,
 }
 
-/// What a look at the job shows.
+/// The result of a query of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum JobSeen {
     Active,
@@ -74,14 +74,14 @@ pub(crate) enum JobSeen {
     Unknown,
 }
 
-/// Everything that is out.
+/// All commands in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct InFlight {
     pub(crate) facts: Exchange<bool>,
     pub(crate) rules: Exchange<()>,
     pub(crate) settings: Exchange<bool>,
     pub(crate) setting: Option<(SettingOrder, Exchange<bool>)>,
-    /// Changes of settings that nobody waits for any more, oldest first; no other overtakes them.
+    /// Changes of settings whose answers are not awaited any more, oldest first; no other overtakes them.
     pub(crate) late_settings: [Option<SettingOrder>; 6],
     pub(crate) call: CallOut,
     pub(crate) job: Exchange<JobSeen>,
@@ -90,13 +90,13 @@ pub(crate) struct InFlight {
     pub(crate) destination: Exchange<CopyState>,
     pub(crate) act: Option<(Act, Exchange<bool>)>,
     pub(crate) reaction: Option<(AdjustmentKind, Exchange<Reacted>)>,
-    /// Acts and requests that nobody waits for any more.
+    /// Acts and requests whose answers are not awaited any more.
     pub(crate) late: LateSet,
     /// Timers that run, by their place in [`Timer::ALL`].
     pub(crate) armed: u8,
 }
 
-/// Commands that may still be carried out although nobody waits for them: a bit for each.
+/// Commands that may still be executed although their answers are not awaited: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LateSet(u16);
 
@@ -133,7 +133,7 @@ impl InFlight {
         self.armed & bit(timer) != 0
     }
 
-    /// The migrate call returns, if it does, to whoever waits for it.
+    /// The migrate call returns, if it does, to its waiting caller.
     pub(crate) fn return_call(&mut self, returned: Option<Returned>) {
         if let Some(returned) = returned
             && self.call == CallOut::Taken
@@ -196,7 +196,7 @@ impl InFlight {
         }
     }
 
-    /// A timer ends the waiting for what it is meant for.
+    /// A timer retires the commands that it limits.
     fn give_up(&mut self, timer: Timer) {
         match timer {
             Timer::Reply => {
@@ -214,8 +214,8 @@ impl InFlight {
         }
     }
 
-    /// Whoever waited is gone. A migrate call that was on its way has arrived or not by the time another one goes on: the
-    /// caller of this says which.
+    /// The driver is gone. A migrate call that was in flight has arrived or not by the time another driver continues:
+    /// the caller of this says which.
     pub(crate) fn give_up_all(&mut self) {
         self.give_up(Timer::Reply);
         self.retire_reaction();

@@ -1,8 +1,8 @@
-//! What happens when nothing goes wrong any more: one fair way on from any state, which must come to an end.
+//! Liveness: from any state, without further disruptions, one fair schedule must terminate.
 //!
-//! Fair means that everything which can happen and was not prevented does happen some time: answers arrive, commands are
-//! carried out, hypervisors take their next step, and only when nothing else is left does a timer run out, the short ones
-//! first. What is broken stays broken, which is the harder case: whoever waits for it must stop waiting.
+//! Fair means that everything which can happen and was not prevented does happen some time: answers arrive, commands
+//! are executed, hypervisors take their next step, and only when nothing else is left does a timer run out, the short
+//! ones first. What is broken stays broken, which is the harder case: waiting for it must end by a timeout.
 
 use whimbrel_core::control::{Phase, Timer};
 
@@ -12,7 +12,7 @@ use super::scope::Scope;
 use super::state::{State, Transition};
 
 impl State {
-    /// The next state on the fair way; there is always one before the end.
+    /// The next state of the fair schedule; there is always one before the end.
     pub(crate) fn next_fair(&self, scope: &Scope) -> Transition {
         if !self.is_driven {
             return self.after(Move::Restart, scope);
@@ -70,7 +70,7 @@ impl State {
         Transition::Impossible
     }
 
-    /// Looking again would show the same: patience runs out some time.
+    /// Another query would show the same: the timeout elapses some time.
     fn is_patience_at_its_end(&self) -> bool {
         match self.control.phase() {
             Phase::Resolving(resolving) => resolving.is_confirmed(),
@@ -93,7 +93,8 @@ mod tests {
     use super::super::state::{State, Transition};
     use super::Step;
 
-    /// The guest had arrived whole when the link was cut, and the call's answer is lost: neither host says that anything is over.
+    /// The guest had arrived whole when the link was cut, and the call's answer is lost: neither host says that
+    /// anything is over.
     #[test]
     fn a_guest_that_arrived_whole_is_noticed_without_a_call() {
         ends(&[
@@ -109,8 +110,8 @@ mod tests {
         ]);
     }
 
-    /// The source's half says that it is cut off, the destination's daemon was away when the link was cut, and no call is out
-    /// that would return: only a look at the source tells.
+    /// The source's half says that it is cut off, the destination's daemon was away when the link was cut, and no call
+    /// is out that would return: only a query of the source shows it.
     #[test]
     fn a_source_that_gave_the_other_half_up_is_noticed_without_a_call() {
         ends(&[
@@ -138,7 +139,7 @@ mod tests {
         Move::CarryOut(Slot::Call),
     ];
 
-    /// After the call and this way nothing goes wrong any more, and the migration ends.
+    /// After the call and this path there are no more disruptions, and the migration ends.
     fn ends(way: &[Move]) {
         let scope = slices().into_iter().find(|slice| slice.name == "faults-and-requests").unwrap().scope;
         let mut state = State::new(&scope);

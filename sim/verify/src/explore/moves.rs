@@ -17,35 +17,35 @@ pub enum Move {
     Begin,
     /// The operator cancels.
     Cancel,
-    /// The operator reacts.
+    /// The operator requests an adjustment.
     React(AdjustmentKind),
     /// A hint comes, true or not.
     Hint(Hint),
     /// A timer runs out.
     Timer(Timer),
-    /// A command is carried out.
+    /// A command is executed.
     CarryOut(Slot),
     /// An answer arrives.
     Deliver(Slot),
     /// An answer is lost.
     Lose(Slot),
-    /// The rules speak: whether they allow it.
+    /// The rules answer: whether they allow it.
     Judge(bool),
-    /// A command that nobody waits for any more is carried out after all.
+    /// A command whose answer is not awaited any more is executed after all.
     CarryOutLate(LateCommand),
-    /// The hypervisors go on.
+    /// The hypervisors take a step.
     Step(Step),
-    /// Something breaks.
+    /// A disruption.
     Break(Disruption),
-    /// Something is mended.
+    /// A repair.
     Mend(Repair),
-    /// Whoever drives the migration dies; whether a migrate call that was on its way arrives all the same.
+    /// The driver dies; whether a migrate call that was in flight still arrives.
     Die(bool),
-    /// Another one goes on from the journal.
+    /// Another driver continues from the journal.
     Restart,
 }
 
-/// Where a command is out.
+/// The slot of a command in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// The facts.
@@ -56,19 +56,19 @@ pub enum Slot {
     Setting,
     /// The migrate call.
     Call,
-    /// A look at the job.
+    /// A query of the job.
     Job,
     /// An abort.
     Abort,
-    /// A look at a host.
+    /// A query of a host.
     Look(Side),
     /// A resume, destroy, undefine or removal.
     Act,
-    /// A reaction.
+    /// An adjustment.
     Reaction,
 }
 
-/// A command that nobody waits for any more.
+/// A command whose answer is not awaited any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LateCommand {
     /// A setting.
@@ -84,7 +84,7 @@ pub enum LateCommand {
 }
 
 impl LateCommand {
-    /// Those that are carried out in any order, each once. Settings keep theirs.
+    /// Those that are executed in any order, each once. Settings keep theirs.
     pub(crate) const UNORDERED: [Self; 10] = [
         Self::Act(Act::Resume(Side::Source)),
         Self::Act(Act::Resume(Side::Destination)),
@@ -170,7 +170,7 @@ impl State {
         }
         for slot in Slot::ALL {
             if self.is_out(slot) {
-                // A definition moves faster than somebody comes to look.
+                // A definition moves faster than a query arrives.
                 if !matches!(slot, Slot::Look(_)) || !self.model.offline || !self.is_under_way(scope) {
                     each(Move::CarryOut(slot));
                 }

@@ -10,7 +10,7 @@ pub enum Step {
     Prepare,
     /// The source's QEMU begins to send.
     Copy,
-    /// The guest is stopped for the hand-over.
+    /// The guest is stopped for the switchover.
     Stop,
     /// Everything was sent.
     Finish,
@@ -213,7 +213,7 @@ impl Model {
         if !joined || !followed || broken && self.stage == Stage::Prepared {
             self.source_loses_destination(returned);
         }
-        // A QEMU whose stream has no other end gives up by itself, with a daemon or without.
+        // A QEMU whose stream has no other end gives up on its own, with a daemon or without.
         let streams = matches!(self.stage, Stage::Copying | Stage::Stopping);
         if streams && (!joined || self.there != There::Incoming) {
             self.give_up(returned);

@@ -1,4 +1,4 @@
-//! The search: breadth first, so that what is found wrong is found by a shortest way.
+//! The search: breadth first, so a violation is found by a shortest path.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ use super::visited::{Insert, Visited, fingerprint};
 pub struct Bounds {
     /// Most states.
     pub states: usize,
-    /// Longest way from the beginning.
+    /// Longest path from the beginning.
     pub depth: u32,
-    /// Different violations that are looked for before it gives up.
+    /// Different violations after which it gives up.
     pub violations: usize,
 }
 
@@ -29,19 +29,20 @@ pub struct Coverage {
     pub unique_states: u64,
     /// Moves that were made between them.
     pub transitions: u64,
-    /// The longest of the shortest ways to a state.
+    /// The longest of the shortest paths to a state.
     pub depth: u32,
-    /// Paths from the beginning to an end, shortest ones only, as a decimal logarithm: they are too many for an integer.
+    /// Paths from the beginning to an end, shortest ones only, as a decimal logarithm: they are too many for an
+    /// integer.
     pub interleavings_log10: f64,
     /// Whether nothing is left to be met within the scope.
     pub is_exhaustive: bool,
-    /// The longest fair way to an end, once nothing goes wrong any more.
+    /// The longest fair schedule to an end, once there are no more disruptions.
     pub longest_fair_path: u32,
     /// How often each end was met.
     pub ends: BTreeMap<(Ending, GuestLocation), u64>,
     /// How many states are in each phase.
     pub phases: BTreeMap<PhaseName, u64>,
-    /// What was found wrong, with a shortest way to it.
+    /// The violations, each with a shortest path to it.
     pub violations: Vec<Finding>,
 }
 
@@ -68,7 +69,7 @@ struct Search {
     scope: Scope,
     bounds: Bounds,
     visited: Visited,
-    /// The states of this depth, with the logarithm of the number of shortest ways to each.
+    /// The states of this depth, with the logarithm of the number of shortest paths to each.
     frontier: Vec<(State, f64)>,
     next: Vec<(State, f64)>,
     /// For each state, by its number: where it was met from.
@@ -78,12 +79,12 @@ struct Search {
     ends_log10: f64,
 }
 
-/// How long the fair way is from each state, by its number; zero where it is not known yet.
+/// The length of the fair schedule from each state, by its number; zero where it is not known yet.
 struct Liveness {
     lengths: Vec<u8>,
 }
 
-/// A fair way that is longer than this is taken for one without an end.
+/// A fair schedule that is longer than this is taken for one that does not terminate.
 const LONGEST_FAIR_PATH: usize = 250;
 
 impl Liveness {
@@ -191,7 +192,7 @@ impl Search {
         }
     }
 
-    /// Follows the fair way from a state until its length is known.
+    /// Follows the fair schedule from a state until its length is known.
     fn follow_fair(&mut self, state: &State, number: u32) {
         let mut way = Vec::new();
         let (mut state, mut place) = (*state, Some(number));
@@ -272,7 +273,7 @@ impl MoveList {
     const MOST: usize = 96;
 
     fn push(&mut self, what: Move) {
-        // A move that is left out would be one that nobody has explored.
+        // A move that is left out would be an unexplored one.
         assert!(self.len < Self::MOST, "a state has more than {} moves", Self::MOST);
         if let Some(place) = self.moves.get_mut(self.len) {
             *place = what;

@@ -1,4 +1,5 @@
-//! The whole state that is explored: control as it ships, what it has out, and the hypervisors; and what each move makes of it.
+//! The whole explored state: control as it ships, its commands in flight, and the hypervisors; and the result of each
+//! move.
 
 use whimbrel_core::control::{
     AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, CallSignal, Change, Changes, Control,
@@ -18,7 +19,7 @@ pub(crate) struct State {
     pub(crate) control: Control,
     pub(crate) in_flight: InFlight,
     pub(crate) model: Model,
-    /// Whether somebody drives the migration.
+    /// Whether the migration has a driver.
     pub(crate) is_driven: bool,
     pub(crate) faults: u8,
     pub(crate) requests: u8,
@@ -35,7 +36,7 @@ pub(crate) enum Transition {
 }
 
 impl State {
-    /// Before anything was asked for.
+    /// Before the first request.
     pub(crate) fn new(scope: &Scope) -> Self {
         let mut plan = Changes::EMPTY;
         if scope.limits {
@@ -159,7 +160,7 @@ impl State {
         Transition::To(*self)
     }
 
-    /// After the end nothing is waited for; states that differ only in what nobody will hear are one.
+    /// After the end no answer is awaited; states that differ only in such answers are one.
     fn forget(&mut self) {
         let Self { in_flight, .. } = self;
         in_flight.give_up_all();
@@ -182,7 +183,7 @@ impl State {
                 self.model.has_caller = false;
             }
         }
-        // Nobody waits for the call any more; it goes on without a caller.
+        // The call is not awaited any more; it continues without a caller.
         self.model.has_caller = false;
         self.in_flight.give_up_all();
         self.is_driven = false;
@@ -193,7 +194,7 @@ impl State {
         match place {
             Slot::Facts => in_flight.facts == Exchange::Sent,
             Slot::Settings => in_flight.settings == Exchange::Sent,
-            // No change of a setting overtakes one that was asked for before, by a reaction or otherwise.
+            // No change of a setting overtakes an earlier one, whether by an adjustment or otherwise.
             Slot::Setting => {
                 matches!(in_flight.setting, Some((_, Exchange::Sent)))
                     && !in_flight.has_late_setting()

@@ -1,7 +1,7 @@
-//! The states that were met, by their fingerprints, in one flat table.
+//! The visited states, by their fingerprints, in one flat table.
 //!
-//! Two states with one fingerprint would be taken for one. With 64 bits and n states that happens anywhere with a chance
-//! of about n²/2^65: 1 in 3,700 for 10^8 states. The explorer tells the figure.
+//! Two states with one fingerprint would be taken for one. With 64 bits and n states that happens anywhere with a
+//! chance of about n²/2^65: 1 in 3,700 for 10^8 states. The explorer reports the figure.
 
 /// Fingerprints with the number under which each was met first.
 pub(super) struct Visited {
@@ -11,7 +11,7 @@ pub(super) struct Visited {
     len: usize,
 }
 
-/// What came of an insertion.
+/// The result of an insertion.
 pub(super) enum Insert {
     /// For the first time.
     New,
@@ -23,7 +23,7 @@ pub(super) enum Insert {
 const EMPTY: u64 = 0;
 
 impl Visited {
-    /// A table for so many states at least.
+    /// A table for at least this many states.
     pub(super) fn new(states: usize) -> Self {
         // Two thirds full at most: probes stay short.
         let slots = states.saturating_add(states / 2).max(1024).next_power_of_two();

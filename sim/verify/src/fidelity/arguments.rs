@@ -12,8 +12,8 @@ use whimbrel_sim::guest::{Content, HOT_SHARE_ONE, MOST_EXPONENT, PAGE_BYTES, Pat
 /// a longer sleep it counts anew. The recordings with a throttle bracket it: sleeps of 15 ms were made up for, of 23 ms
 /// not. Newer guests make up for everything.
 const OLD_GUEST_CATCHES_UP_NS: u64 = 20_000_000;
-/// Pages that a newer guest's program and tables have more than that of the older recordings: what an idle one of 256 MiB
-/// sends.
+/// Pages that a newer guest's program and tables have more than that of the older recordings: what an idle one of 256
+/// MiB sends.
 const PROGRAM_PAGES: u64 = 4;
 /// What the engine bounds a writer by.
 const MOST_PAGES: u64 = 1 << 32;
@@ -22,7 +22,8 @@ const MOST_PHASES: usize = 8;
 const MOST_PROCESSORS: u64 = 8;
 /// Longest phase or stretch of activity, in ms: a day.
 const MOST_MS: u64 = 86_400_000;
-/// A page of zeros with one word again and again, as the guest fills its memory without `z=1`, compresses to about this.
+/// A page of zeros with one word again and again, as the guest fills its memory without `z=1`, compresses to about
+/// this.
 const REPEATED_WORD_BYTES: u64 = 64;
 
 /// The arguments, each zero where it is not given and has no other default.

@@ -1,8 +1,8 @@
 //! What the recording host costs, from the idle guests in the same file.
 //!
-//! An idle guest's migration is the host's doing alone, so that nothing can be fitted by way of its writes. A judged case
-//! must never tell anything about itself: an idle one is left out when it is judged, and one that writes tells nothing
-//! at all, but for how fast a guest without a pace wrote *before* it was migrated.
+//! An idle guest's migration is the host's doing alone, so that nothing can be fitted by way of its writes. A judged
+//! case must never tell anything about itself: an idle one is left out when it is judged, and one that writes tells
+//! nothing at all, but for how fast a guest without a pace wrote *before* it was migrated.
 
 use serde::Serialize;
 
@@ -16,16 +16,16 @@ use whimbrel_sim::qemu::HostConstants;
 const PAGE_ON_WIRE_BYTES: f64 = 4104.0;
 const NS_PER_MS: f64 = 1e6;
 const NS_PER_S: f64 = 1e9;
-/// What touching new memory costs for each page where no idle run tells: the middle of idle guests of a quiet host without
-/// a bandwidth limit, and the range that it had in recordings of this and another host.
+/// What touching new memory costs for each page where no idle run tells: the middle of idle guests of a quiet host
+/// without a bandwidth limit, and the range that it had in recordings of this and another host.
 const FIRST_TOUCH_NS: u64 = 8_000;
 const FIRST_TOUCH_RANGE_NS: [f64; 2] = [0.0, 30_000.0];
 /// A guest that writes as fast as it can, where no other case tells: of an emulated processor.
 const GUEST_WRITES_PER_SECOND: u64 = 1_400_000;
 /// The range of a copy of a page where no idle run tells: 1 to 3 GB/s.
 const COPY_RANGE_NS: [f64; 2] = [1_400.0, 4_100.0];
-/// How long libvirt lets a stopped guest wait for its word, where no idle run tells. QEMU's event goes to the daemon, which
-/// answers: some ms.
+/// How long libvirt lets a stopped guest wait for its word, where no idle run tells. QEMU's event goes to the daemon,
+/// which answers: some ms.
 const SWITCHOVER_WAIT_NS: u64 = 5_000_000;
 
 /// A constant and where it is from.
@@ -48,8 +48,8 @@ pub(super) struct Host {
     /// Writes a second of a guest that writes as fast as it can, measured before the migrations of other cases.
     pub(super) guest_writes_per_second: u64,
     pub(super) sources: Vec<HostConstant>,
-    /// The fastest and the slowest that idle runs have seen it copy, in ns a page: first to memory that was touched before,
-    /// then what touching costs on top.
+    /// The fastest and the slowest that idle runs have seen it copy, in ns a page: first to memory that was touched
+    /// before, then what touching costs on top.
     copy_range_ns: [f64; 2],
     touch_range_ns: [f64; 2],
     /// And look through a page of zeros.
@@ -185,7 +185,8 @@ impl Host {
         self.set("sync_fixed_ns", |host| &mut host.constants.sync_fixed_ns, value);
     }
 
-    /// The link from runs without a limit to memory that was touched before, and what touching costs from those without.
+    /// The link from runs without a limit to memory that was touched before, and what touching costs from those
+    /// without.
     fn measure_link(&mut self, idle: &[Idle<'_>], transport: Transport) {
         let unlimited = |prealloc: bool| {
             let of = |transport: Transport| -> Vec<f64> {
@@ -276,8 +277,8 @@ impl Host {
         }
     }
 
-    /// Of one run: from the decision to the stop, from there to the last sync, and from its end to the migration's, less
-    /// the zero pages that the last pass had left, in ns.
+    /// Of one run: from the decision to the stop, from there to the last sync, and from its end to the migration's,
+    /// less the zero pages that the last pass had left, in ns.
     fn handover(&self, idle: Idle<'_>) -> Option<(f64, f64, f64)> {
         let trace = &idle.repeat.trace;
         let [.., decided, last] = trace.syncs.as_slice() else { return None };

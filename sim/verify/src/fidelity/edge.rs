@@ -1,7 +1,7 @@
 //! Edge cases: those in which QEMU itself, or chance, scatters more than a target allows, compared as distributions.
 //!
-//! A case may be called one only by what is told here with its reason; it is then kept out of means and maxima, and never
-//! out of sight.
+//! A case may be called one only by what is told here with its reason; it is then kept out of means and maxima, and
+//! never out of sight.
 
 use serde::Serialize;
 

@@ -44,8 +44,9 @@ pub(super) fn binomial_interval(happened: usize, of: usize) -> (f64, f64) {
     (((middle - half) / (1.0 + z)).max(0.0), ((middle + half) / (1.0 + z)).min(1.0))
 }
 
-/// The chance that two samples of one distribution have ranks as different as these or more: the rank-sum test of Wilcoxon,
-/// Mann and Whitney, two-sided, by its normal approximation with a correction for ties. `None` for an empty sample.
+/// The chance that two samples of one distribution have ranks as different as these or more: the rank-sum test of
+/// Wilcoxon, Mann and Whitney, two-sided, by its normal approximation with a correction for ties. `None` for an empty
+/// sample.
 pub(super) fn rank_test(one: &[f64], other: &[f64]) -> Option<f64> {
     let (n, m) = (count(one.len()), count(other.len()));
     if one.is_empty() || other.is_empty() {

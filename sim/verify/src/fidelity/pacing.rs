@@ -31,7 +31,8 @@ pub(super) struct Speeds {
 pub(super) struct Pacing {
     /// Writes of a burst.
     pub(super) burst_writes: u64,
-    /// Ticks between bursts, each from an instant (ms) of the guest's time on; the first is 0. No ticks: as fast as it can.
+    /// Ticks between bursts, each from an instant (ms) of the guest's time on; the first is 0. No ticks: as fast as it
+    /// can.
     pub(super) phases: Vec<(u64, u64)>,
     /// Activity and rest in ms; both zero without.
     pub(super) on_ms: u64,

@@ -1,7 +1,7 @@
 //! Recorded migrations as cases: the repeats of one set-up under one name.
 //!
-//! A line that cannot be understood in full is an error with its number; it must never be guessed at or left out. A line
-//! that is understood and asks for what the engine does not have is a case all the same, with the reason.
+//! A line that cannot be understood in full is an error with its number; it must never be guessed at or left out. A
+//! line that is understood and asks for what the engine does not have is a case all the same, with the reason.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -103,7 +103,8 @@ pub struct CaseReport {
 pub struct WorkloadReport {
     /// What it did.
     pub workload: String,
-    /// Root of the mean square of the relative errors of the law that was fitted to its profile, the median of the repeats.
+    /// Root of the mean square of the relative errors of the law that was fitted to its profile, the median of the
+    /// repeats.
     pub law_error: f64,
     /// How the forecast went.
     #[serde(flatten)]

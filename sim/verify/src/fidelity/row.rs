@@ -1,7 +1,7 @@
 //! A recorded migration as it stands in a file: one JSON object a line, with what is needed of it.
 //!
-//! `docs/recording.md` has every field. Fields of the row that are not known are passed over; a key of `cfg` that is not
-//! known may mean anything, and must be an error.
+//! `docs/recording.md` has every field. Fields of the row that are not known are passed over; a key of `cfg` that is
+//! not known may mean anything, and must be an error.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! One recorded set-up through an engine.
 //!
-//! A set-up that is left alone goes through a batch; one whose limits change, that is switched to post-copy or waits for a
-//! word is stepped to each of these instants.
+//! A set-up that is left alone goes through a batch; one whose limits change, that is switched to post-copy or waits
+//! for a word is stepped to each of these instants.
 
 use whimbrel_sim::batch::{Batch, Outcome};
 use whimbrel_sim::guest::{Guest, Pattern, Writer};
@@ -47,8 +47,8 @@ enum Action {
 }
 
 impl Run {
-    /// Runs the case on a host in an engine, all chance from `seed`, at so many thousandths of the rate that was asked for.
-    /// The seeds take what was known before each of the repeats in turn.
+    /// Runs the case on a host in an engine, all chance from `seed`, at so many thousandths of the rate that was asked
+    /// for. The seeds take what was known before each of the repeats in turn.
     pub(super) fn simulate(case: &Case, host: &Host, engine: Engine, seed: u64, rate_permille: u64) -> Self {
         let setup = &case.setup;
         let repeats = case.repeats.len().max(1) as u64;

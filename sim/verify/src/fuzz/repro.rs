@@ -1,4 +1,4 @@
-//! A plan as a test that one can paste: what was found once is looked for ever after.
+//! A plan as a test to paste: a violation that was found once stays covered.
 
 use std::fmt::Write as _;
 

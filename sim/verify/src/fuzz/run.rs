@@ -1,5 +1,5 @@
-//! One migration with its troubles, from beginning to end, by the shipped machine in the simulated world; and what is held
-//! against it.
+//! One migration with its troubles, from beginning to end, by the shipped machine in the simulated world; and what is
+//! held against it.
 
 use whimbrel_core::{
     Ending, GuestLocation, GuestRun, Input, Leftover, Outcome, Request, Side, Spec, TransferOptions, Verdict,
@@ -18,15 +18,15 @@ use whimbrel_sim::world::{
 };
 
 const MS: u64 = 1_000_000;
-/// By then everything is mended, and nothing breaks any more.
+/// By then everything is repaired, and nothing breaks any more.
 const MENDED_MS: u64 = 600_000;
-/// How long hints and answers take at most when nothing delays them, and the next look at the hosts after one that did
+/// How long hints and answers take at most when nothing delays them, and the next query of the hosts after one that did
 /// not settle where the guest is.
 const LATENCY_MS: u64 = 500;
-/// By then it must have ended: every patience is over by far.
+/// By then it must have ended: every timeout is over by far.
 const END_MS: u64 = 4 * 3_600_000;
 
-/// What became of a migration.
+/// The result of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The running digest of all states of the machine.
@@ -42,9 +42,9 @@ pub struct Run {
 pub enum Broken {
     /// A call of ours did to the guest what must never happen.
     Incident(IncidentKind),
-    /// The guest is not where it is said to be.
+    /// The guest is not where it was reported.
     WrongPlace(GuestLocation),
-    /// It is said to be completed, and the guest, which ran before, does not run.
+    /// It is reported completed, and the guest, which ran before, does not run.
     NotRunning,
     /// The guest was stopped for longer or shorter than is said, in ms.
     Downtime {
@@ -75,7 +75,7 @@ pub fn run_with_oracle(plan: &Plan, with_journal: bool) -> Run {
     run_as(plan, with_journal, Setup::WITH_ORACLE)
 }
 
-/// The same with a driver that tells the machine something else than what it heard, to see whether that is found out.
+/// The same with a driver that passes altered inputs to the machine, to test whether that is detected.
 #[must_use]
 pub fn run_told_as(plan: &Plan, with_journal: bool, told_as: fn(Input) -> Input) -> Run {
     run_as(plan, with_journal, Setup { told_as, ..Setup::PLAIN })
@@ -96,12 +96,12 @@ struct Course {
     guest: GuestId,
     source: HostId,
     destination: HostId,
-    /// Whether one of the troubles takes copies away: then one may be gone since it was looked at last.
+    /// Whether one of the troubles takes copies away: then one may be gone since the last query.
     copies_may_die: bool,
-    /// Whether somebody may start the guest from its disks.
+    /// Whether another client may start the guest from its disks.
     copies_may_start: bool,
-    /// Whether somebody else may migrate the guest: then it may have moved since it was observed last. Where it was observed
-    /// is for the oracle.
+    /// Whether another client may migrate the guest: then it may have moved since it was observed last. Where it was
+    /// observed is for the oracle.
     copies_may_move: bool,
     /// How far a downtime may be off, in ms, when nothing but requests happens; none when something keeps it from being
     /// observed.
@@ -170,7 +170,7 @@ impl Course {
             self.world.inject_at(mended, 0, Fault::StartDaemon(host));
         }
         self.world.inject_at(mended, 0, Fault::RestoreLink(self.source, self.destination));
-        // A guest that writes faster than its limit lets through never converges: somebody ends that.
+        // A guest that writes faster than its limit lets through never converges: an operator cancels it.
         self.world.ask_at(mended, 0, self.driver.port(), Request::Cancel);
     }
 
@@ -287,18 +287,19 @@ impl Course {
         let said = outcome.guest;
         let wrong = match said.side() {
             _ if outcome.ending == Ending::InDoubt => false,
-            // A side that could not be asked is named; what is there may have come to run since.
+            // A side that could not be queried is named; what is there may have come to run since.
             _ if outcome.unsettled.is_some() => false,
             Some(_) if self.copies_may_move => false,
             Some(Side::Source) => !here && (there || !self.copies_may_die),
             Some(Side::Destination) => !there && (here || !self.copies_may_die),
-            // One that somebody started after the last observation is for the oracle: its history has the observations.
+            // One that another client started after the last observation is for the oracle: its history has the
+            // observations.
             None => said.is_lost() && (here || there) && !self.copies_may_start && !self.copies_may_move,
         };
         wrong.then_some(Broken::WrongPlace(said))
     }
 
-    /// Asks the oracle what really happened, and whether the outcome reports it. Once somebody else has let a stale or a
+    /// Lets the oracle check the history, and the outcome's claims. Once another client has let a stale or a
     /// second copy run, every copy may be stale: that is not held against a migration that could not see it.
     fn ask_oracle(&self) -> Option<Broken> {
         let history = self.world.history(self.guest);
@@ -317,8 +318,8 @@ impl Course {
         let is_false = |claim: &Claim| {
             let is_excused = match *claim {
                 Claim::StandsOn(_) => may_be_stale || self.copies_may_move,
-                // Theirs comes and goes, and what it leaves on a host is not ours to report. A copy that is being migrated is
-                // reported as migrating by its host, whether or not its CPUs run.
+                // Theirs comes and goes, and what it leaves on a host is not ours to report. A copy that is being
+                // migrated is reported as migrating by its host, whether or not its CPUs run.
                 Claim::RunsOn(_)
                 | Claim::CopyRunsOn(_)
                 | Claim::NoCopyOn(_)
@@ -332,8 +333,8 @@ impl Course {
     }
 }
 
-/// Whether somebody else let a copy run after another one had received its memory: the other is stale from then on, without
-/// any sign of it.
+/// Whether another client let a copy run after another one had received its memory: the other is stale from then on,
+/// without any sign of it.
 fn is_started_by_others_after_hand_over(history: &History) -> bool {
     let mut events = history.events().iter().map(|(_, event)| event);
     let is_hand_over = |event: &Event| matches!(event, Event::MemoryReceived { .. });
@@ -346,7 +347,7 @@ fn claims(outcome: &Outcome, [source, destination]: [RecordedHost; 2]) -> Vec<Cl
     if outcome.ending == Ending::InDoubt {
         return vec![Claim::InDoubt];
     }
-    // A host that could not be asked is named: what it has is not claimed.
+    // A host that could not be queried is named: what it has is not claimed.
     let runs_on = if outcome.unsettled.is_some() { Claim::CopyRunsOn } else { Claim::RunsOn };
     let place = match outcome.guest {
         GuestLocation::Untouched => None,

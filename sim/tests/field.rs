@@ -83,8 +83,8 @@ fn assert_close(what: &str, found: f64, published: f64, percent: f64) {
     assert!(error.abs() <= percent, "{what}: {found} where {published} was published, {error:.1} %");
 }
 
-/// Points of a plot, read by eye: what remained within 5 % of the value, and when within 2 % and a second. Nothing can be
-/// read closer than 5 MiB, a thousandth of the plots' scale.
+/// Points of a plot, read by eye: what remained within 5 % of the value, and when within 2 % and a second. Nothing can
+/// be read closer than 5 MiB, a thousandth of the plots' scale.
 #[track_caller]
 fn assert_follows(name: &str, published: &[(f64, f64)]) {
     for seed in SEEDS {
@@ -196,8 +196,9 @@ fn vep248_redis_spikes() {
     assert_eq!(run.ending, Ending::Failed, "it never converges");
 }
 
-/// Redis B: a plateau of 125 MiB, plus or minus 5, for 410 s and more than 250 rounds, with spikes of 175 to 180 each 61 s.
-/// Every sync counts but those within 8 s after a spike, in which the plot falls back; the spikes' height within 5 %.
+/// Redis B: a plateau of 125 MiB, plus or minus 5, for 410 s and more than 250 rounds, with spikes of 175 to 180 each
+/// 61 s. Every sync counts but those within 8 s after a spike, in which the plot falls back; the spikes' height within
+/// 5 %.
 #[test]
 fn vep248_redis_edge() {
     for seed in SEEDS {
@@ -271,16 +272,16 @@ fn qemu_7ca1dfad_auto_converge() {
     assert_close("KiB sent", count(pages.transferred_bytes) / 1024.0, 28.2e6, 5.0);
 }
 
-/// QEMU's docs/rdma.txt: 8 GB that are all in use, idle, in 7.5 s at 9.5 Gb/s; with all memory pinned in 4 s at 26 Gb/s,
-/// of which pinning takes 1.4.
+/// QEMU's docs/rdma.txt: 8 GB that are all in use, idle, in 7.5 s at 9.5 Gb/s; with all memory pinned in 4 s at 26
+/// Gb/s, of which pinning takes 1.4.
 #[test]
 fn qemu_rdma_idle() {
     assert_close("seconds", run("qemu-rdma-idle").total_s, 7.5, 5.0);
     assert_close("seconds with pinning", run("qemu-rdma-idle-pinned").total_s, 4.0, 5.0);
 }
 
-/// QEMU's docs on qatzip, the row without compression: 46,063 ms, 40 ms of downtime, 10,848 Mb/s, 330,240 pages a second.
-/// The downtime of an idle guest is the host's device state alone, and stands in the scenario.
+/// QEMU's docs on qatzip, the row without compression: 46,063 ms, 40 ms of downtime, 10,848 Mb/s, 330,240 pages a
+/// second. The downtime of an idle guest is the host's device state alone, and stands in the scenario.
 #[test]
 fn qemu_multifd_plain() {
     let run = run("qemu-multifd-plain");

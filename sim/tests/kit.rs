@@ -1,5 +1,5 @@
-//! The test kit as somebody uses it who tests another program's policy: blocking calls in virtual time, what they see and
-//! what they do not, and our own machine in the same bed.
+//! The test kit as somebody uses it who tests another program's policy: blocking calls in virtual time, what they see
+//! and what they do not, and our own machine in the same bed.
 
 #![cfg(test)]
 

@@ -185,8 +185,8 @@ proptest! {
         prop_assert!(expected == events, "the events differ");
     }
 
-    /// Windows that are not told are passed over faster and change nothing, however time is cut into steps, and when limits
-    /// change on the way.
+    /// Windows that are not told are passed over faster and change nothing, however time is cut into steps, and when
+    /// limits change on the way.
     #[test]
     fn untold_windows_change_nothing(case in cases(), step_ms in 1_u64..900, other_mib in 1_u64..300) {
         let (mut told, mut untold) = (case.start(), case.start());

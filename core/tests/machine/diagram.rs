@@ -1,7 +1,7 @@
 //! `docs/control-machine.md`: what each phase is for and where it leads, written down from the code itself.
 //!
-//! Every control state that any order of signals leads to is met, whatever a hypervisor would make of it, so the
-//! diagram shows all that the code can do, not what somebody drew.
+//! Every control state that any order of signals leads to is visited, plausible or not, so the diagram shows all that
+//! the code can do, and is not drawn by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

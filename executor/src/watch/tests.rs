@@ -184,6 +184,7 @@ fn every_ending_has_its_words() {
     let lost = || Some(Failure::new(Fault::ReplyLost, "client socket is closed"));
     let aborted = || Some(Failure::new(Fault::Other, "internal error: qemu died\u{1b}[31m"));
     let copy_failed = Some(Cause::CopyFailed);
+    let reply_lost = Some(Cause::ReplyLost);
     let outcomes = [
         Outcome {
             downtime_ms: Some(37_205),
@@ -227,10 +228,7 @@ fn every_ending_has_its_words() {
             failure: lost(),
             ..outcome(Ending::Failed, GuestLocation::SourceRunning, Some(Cause::ReplyLost))
         },
-        Outcome {
-            failure: lost(),
-            ..outcome(Ending::Failed, GuestLocation::Nowhere, Some(Cause::ReplyLost))
-        },
+        Outcome { failure: lost(), ..outcome(Ending::Failed, GuestLocation::Nowhere, reply_lost) },
         outcome(Ending::InDoubt, GuestLocation::BothRunning, Some(Cause::ReplyLost)),
         Outcome {
             unsettled: Some(Side::Destination),

@@ -1,4 +1,4 @@
-//! How fast a writer writes over time, told as the number of writes that it has done by an instant.
+//! How fast a writer writes over time, as the number of writes that it has done by an instant.
 //!
 //! The number is exact however finely time is cut, and it is a function of the instant alone: nothing is remembered
 //! from one question to the next.

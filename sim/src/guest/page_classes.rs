@@ -1,4 +1,4 @@
-//! A guest's memory cut into classes of pages that nothing tells apart: one range of addresses, one content, one way of
+//! A guest's memory divided into classes of indistinguishable pages: one range of addresses, one content, one way of
 //! being written.
 //!
 //! Within a class every page has the same chance to be dirty, so that a count says as much as a bitmap, and a bitmap
@@ -41,7 +41,7 @@ pub(crate) struct Class {
 enum Holds {
     Content,
     Zeros,
-    /// Zeros that nobody ever asks for: the balloon has them, and the guest said so.
+    /// Zeros that are never requested: the balloon has them, and the guest reported it.
     Balloon,
 }
 

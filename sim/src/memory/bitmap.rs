@@ -1,7 +1,7 @@
 //! A bit for each page: exact to the page, at two bits a page.
 //!
 //! Between two syncs only how many pages were sent matters, not which, since pages that cost the same are sent in the
-//! walk's order whatever happens. So sent pages are owed to the map and taken off it all at once when somebody looks.
+//! walk's order whatever happens. So sent pages are owed to the map and taken off it all at once when it is read.
 
 use super::draw::{Effect, Maps};
 use super::page_map::{Found, PageMap, index, ones};
@@ -15,16 +15,16 @@ pub(crate) struct Bitmap {
     dirty: PageMap,
     /// Pages that hold nothing but zeros.
     zero: PageMap,
-    /// Next page that the circular walk looks at, before what is owed.
+    /// Next page of the circular walk, before the owed ones.
     cursor: u64,
-    /// Pages sent since the map was last brought up to date: the first so many dirty ones from the cursor on.
+    /// Pages sent since the map was last brought up to date: the first dirty ones from the cursor on.
     owed: u64,
     /// What is left of the run that was found last.
     ahead: Option<Run>,
     remaining: u64,
     remaining_zero: u64,
     remaining_firmware: u64,
-    /// Pages never sent yet. In the first round they are all that lies ahead, so that the next so many sent are these.
+    /// Pages never sent yet. In the first round they are all that lies ahead, so the next pages sent are these.
     unsent: u64,
 }
 
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// Sends all that is left and tells the runs.
+    /// Sends all that is left and returns the runs.
     fn drain(memory: &mut Bitmap, page_classes: &PageClasses) -> Vec<(u64, bool, bool)> {
         std::iter::from_fn(|| {
             let run = memory.next_run(page_classes)?;

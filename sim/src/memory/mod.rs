@@ -45,7 +45,7 @@ pub(crate) trait Memory: Clone + Debug {
     /// The next pages on the walk, as many as cost the same; none when everything is sent.
     fn next_run(&mut self, page_classes: &PageClasses) -> Option<Run>;
 
-    /// Takes pages off the front of a run just asked for: they are on the wire.
+    /// Takes pages off the front of the run that was returned last: they are on the wire.
     fn sent(&mut self, page_classes: &PageClasses, run: Run, pages: u64);
 
     /// Adds what was written since the last sync; returns how many pages were clean before and are dirty now.

@@ -1,4 +1,4 @@
-//! Flows: opened, given another demand, closed, and asked for their rate.
+//! Flows: opened, given another demand, closed, and queried for their rate.
 
 use super::{FlowId, HostId, Network, NetworkError, Resource, Tcp};
 use crate::slab::Key;

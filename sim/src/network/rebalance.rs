@@ -1,7 +1,7 @@
 //! Rates after changes: only what hangs together with a change is worked out again.
 //!
 //! A change touches pipes; the flows on them cross other pipes, on which there are other flows. All that is reached so,
-//! the connected component, is filled anew; outside of it no rate can have changed, since nothing is shared.
+//! the connected component, is computed again; outside of it no rate can have changed, since nothing is shared.
 //!
 //! Settling costs O(C log P + F log F) for the F flows, P pipes and C crossings of the components that were touched
 //! since the last rebalance, once for all changes together; the rest of the network costs nothing. Where everything
@@ -22,7 +22,7 @@ pub struct RateChange {
 /// The connected component that is being gathered. Used again to spare allocations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Component {
-    /// Tells this gathering's marks from those of earlier ones.
+    /// Distinguishes this gathering's marks from those of earlier ones.
     round: u64,
     /// By slot: in which round a pipe was reached last, and its number there.
     pipe_marks: Vec<(u64, usize)>,
@@ -34,7 +34,7 @@ pub(super) struct Component {
 }
 
 impl Network {
-    /// Gives all flows their max-min fair rates and tells which of them have another rate than before, in the order of
+    /// Gives all flows their max-min fair rates and returns those with another rate than before, in the order of
     /// their names.
     ///
     /// No resource carries more than its capacity and no flow has more than its limit. A flow that has less than its

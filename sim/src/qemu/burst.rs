@@ -106,7 +106,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         true
     }
 
-    /// Takes note of pages that went out with so many bytes.
+    /// Accounts pages that went out with this many bytes.
     #[inline]
     pub(super) fn count(&mut self, run: Run, pages: u64, bytes: u64) {
         self.memory.sent(&self.plan.page_classes, run, pages);

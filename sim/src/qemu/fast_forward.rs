@@ -13,7 +13,7 @@ use super::wire::{END_MARK_BYTES, FRAME_BYTES, Limits, Mode, Price, Wire, name_b
 use crate::guest::PAGE_BYTES;
 use crate::memory::Memory;
 
-/// No real migration comes near so many turns; it stops one that gets nowhere in very much time.
+/// No real migration comes near this many turns; the limit stops one that makes no progress for very long.
 const MAX_TURNS: u64 = 1 << 24;
 
 /// A window from its first instant, over pages that all cost the same and never run out.
@@ -66,7 +66,7 @@ impl WholeWindow {
 }
 
 impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
-    /// Runs to the end, or to the deadline if that comes first, and tells every sync.
+    /// Runs to the end, or to the deadline if that comes first, and reports every sync.
     pub(crate) fn run_to_end(&mut self, deadline_ns: u64, mut on_sync: impl FnMut(u64, u64, u64)) -> u64 {
         let mut turns = 0;
         while turns < MAX_TURNS {
@@ -144,7 +144,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let highest = self.threshold_after(window.bytes, WINDOW_MS);
         let threshold_pages = self.threshold_bytes.max(highest).div_ceil(PAGE_BYTES);
         let Some(above) = self.memory.remaining().checked_sub(threshold_pages) else { return false };
-        // The last burst may end below the threshold: if it is the only one of its window, nobody looks before the end.
+        // The last burst may end below the threshold: if it is the only one of its window, there is no check before the
+        // end.
         let enough = above / window.pages + u64::from(window.bursts == 1);
         let windows =
             most.min(enough).min(run.pages / window.pages).min(self.windows_before(window, deadline_ns));
@@ -172,7 +173,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
-    /// So many windows surely end before the deadline.
+    /// At least this many windows end before the deadline.
     #[inline]
     fn windows_before(&self, window: WholeWindow, deadline_ns: u64) -> u64 {
         let left_ns = deadline_ns.saturating_sub(self.clock_ns);

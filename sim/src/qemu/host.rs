@@ -56,7 +56,7 @@ pub struct HostConstants {
     /// Whether each sync waits, once it has read the bitmap, until every virtual CPU has come out of the sleep that
     /// auto-converge put it to. Default no; so it is under emulation, where a sync lets each CPU end what it was at.
     pub syncs_wait_for_cpus: bool,
-    /// From the decision to hand over until the last virtual CPU stands still. Default 0.4 ms (idle: 0.2
+    /// From the decision to switch over until the last virtual CPU is stopped. Default 0.4 ms (idle: 0.2
     /// to 0.6 ms between the two last syncs).
     pub stop_guest_ns: u64,
     /// Saving and sending the device state with the guest stopped. Default 5 ms: the downtime of idle guests (1 to 18

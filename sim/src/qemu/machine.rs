@@ -246,7 +246,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
-    /// Lets a hand-over that waits for the word go on. False if none waits.
+    /// Continues a switchover that waits for libvirt. False if none waits.
     pub(crate) fn continue_switchover(&mut self) -> bool {
         let waits = matches!(self.step, Step::PreSwitchover { .. });
         if waits {
@@ -257,7 +257,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         waits
     }
 
-    /// Asks for a cancel or declares the connection lost. False if it comes too late. After the switch to post-copy the
+    /// Requests a cancel or declares the connection lost. False if it comes too late. After the switch to post-copy the
     /// guest cannot come back: a cancel is refused, and a lost connection only pauses.
     pub(crate) fn interrupt_by(&mut self, interrupt: Interrupt) -> bool {
         let refused = interrupt == Interrupt::Cancel && self.postcopy.began();
@@ -336,7 +336,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         sends && self.wire.is_cut()
     }
 
-    /// Lets the guest run, or stand still, until an instant.
+    /// Lets the guest run, or stay stopped, until an instant.
     #[inline]
     pub(super) fn let_pass(&mut self, to_ns: u64) {
         if !self.guest_runs {
@@ -358,7 +358,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
-    /// Works the prices out anew.
+    /// Computes the prices again.
     pub(super) fn set_prices(&mut self, link_bytes_per_second: u64, mode: Mode) {
         self.mode = mode;
         self.wire = Wire::new(link_bytes_per_second, &self.plan.config, self.plan.guest.content, mode);
@@ -396,7 +396,7 @@ pub(super) fn whole_ms(from_ns: u64, to_ns: u64) -> u64 {
     to_ns / NS_PER_MS - from_ns / NS_PER_MS
 }
 
-/// So many of something in so many nanoseconds, as a rate a second.
+/// A count in this many nanoseconds, as a rate a second.
 pub(super) fn per_second(amount: u64, ns: u64) -> u64 {
     let rate = u128::from(amount) * 1_000_000_000 / u128::from(ns.max(1));
     u64::try_from(rate).unwrap_or(u64::MAX)

@@ -13,7 +13,7 @@ use super::wire::{END_MARK_BYTES, FRAME_BYTES, Mode};
 use crate::guest::PAGE_BYTES;
 use crate::memory::Memory;
 
-/// The dirty rate is worked out anew at a sync only after more than this.
+/// The dirty rate is computed again at a sync only after more than this.
 const RATE_PERIOD_MS: u64 = 1000;
 /// A window of fewer bytes says nothing about the expected downtime.
 const MIN_MEANINGFUL_BYTES: u64 = 10_000;
@@ -182,7 +182,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
-    /// What may remain for the hand-over to start, after a window of so many bytes.
+    /// The bytes that may remain for the switchover to start, after a window of this many bytes.
     #[inline]
     pub(super) fn threshold_after(&self, sent_bytes: u64, spent_ms: u64) -> u64 {
         match self.plan.config.switchover_bandwidth_bytes_per_second {
@@ -225,7 +225,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         newly_dirty_pages
     }
 
-    /// A period of more than a second ended at a sync, in which so many pages were dirtied.
+    /// A period of more than a second ended at a sync, in which this many pages were dirtied.
     fn slow_guest_down(&mut self, dirtied_pages: u64) {
         let config = &self.plan.config;
         let (dirtied_bytes, sent_bytes) = (dirtied_pages * PAGE_BYTES, self.sent.transferred_bytes);

@@ -1,7 +1,7 @@
 //! Post-copy: the guest goes on at the destination before its memory has arrived, and waits for the pages that it
 //! misses.
 //!
-//! After the switch a page is sent once, whoever asks for it, so that the order in which requests are served changes
+//! After the switch a page is sent once, requested or not, so the order in which requests are served changes
 //! nothing about how long the rest takes. What it changes is how long the guest waits: that is counted here, from what
 //! its writers hit of what is still missing. The source's copy must never run again once this has begun.
 
@@ -45,7 +45,7 @@ impl Postcopy {
 }
 
 impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
-    /// Asks for the switch, which the loop makes at its next step. False where it cannot be made.
+    /// Requests the switch, which the loop makes at its next step. False where it cannot be made.
     pub(crate) fn start_postcopy(&mut self) -> bool {
         let can = self.plan.config.postcopy.is_some() && self.step != Step::Ended && self.interrupt.is_none();
         self.postcopy.asked |= can;
@@ -106,7 +106,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         Turn::Happened(EventKind::PostcopyResumed)
     }
 
-    /// Counts the pages that the guest asked for since this was last done, and how long it waited for them.
+    /// Counts the pages that the guest requested since the last call, and how long it waited for them.
     ///
     /// A writer does a write in 1/r, and waits w more if it hits a missing page, which it does with the chance that a
     /// page of its own is missing: in so much time it does time / (1/r + chance · w) writes.

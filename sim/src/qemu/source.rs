@@ -114,7 +114,7 @@ impl SourceMigration {
         self.0.advance_to(target_ns).map(|(at_ns, kind)| Event { at_ns, kind })
     }
 
-    /// As [`advance_to`](Self::advance_to), but windows that end are not told, which is faster where nobody cares for
+    /// As [`advance_to`](Self::advance_to), but ended windows are not reported, which is faster where no caller needs
     /// them.
     pub fn run_to(&mut self, target_ns: u64) -> Option<Event> {
         self.0.run_to(target_ns).map(|(at_ns, kind)| Event { at_ns, kind })
@@ -141,7 +141,7 @@ impl SourceMigration {
         self.0.set_guest_paused(paused);
     }
 
-    /// Asks for a cancel, which takes effect at the loop's next step. False if it comes too late, as it does from the
+    /// Requests a cancel, which takes effect at the loop's next step. False if it comes too late, as it does from the
     /// switch to post-copy on.
     pub fn cancel(&mut self) -> bool {
         self.0.interrupt_by(Interrupt::Cancel)
@@ -153,7 +153,7 @@ impl SourceMigration {
         self.0.interrupt_by(Interrupt::Fail)
     }
 
-    /// Asks for the switch to post-copy, which is made at the loop's next step. False where it was not configured, or
+    /// Requests the switch to post-copy, which is made at the loop's next step. False where it was not configured, or
     /// the migration is over or being ended.
     pub fn start_postcopy(&mut self) -> bool {
         self.0.start_postcopy()
@@ -165,7 +165,7 @@ impl SourceMigration {
         self.0.recover()
     }
 
-    /// Lets a hand-over that waits before it (`pause_before_switchover`) go on. False if none waits.
+    /// Continues a switchover that waits (`pause_before_switchover`). False if none waits.
     pub fn continue_switchover(&mut self) -> bool {
         self.0.continue_switchover()
     }

@@ -12,7 +12,7 @@ const NS_PER_MS: u64 = 1_000_000;
 /// The lateness of windows, in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WakeupJitter {
-    /// Every window is late by so many.
+    /// Every window is late by this many ms.
     whole_ms: u64,
     /// The chance of one more, in units of 2^-64.
     one_more: u64,
@@ -31,7 +31,7 @@ impl WakeupJitter {
         }
     }
 
-    /// The lateness of so many windows together, in ms.
+    /// The lateness of this many windows together, in ms.
     #[inline]
     pub(super) fn of_windows(self, windows: u64, hits: &mut impl Hits) -> u64 {
         let mut late_ms = self.whole_ms.saturating_mul(windows);
@@ -44,7 +44,7 @@ impl WakeupJitter {
         late_ms
     }
 
-    /// No fewer windows than this fit into so many milliseconds, however late each of them is.
+    /// No fewer windows than this fit into this many milliseconds, however late each of them is.
     #[inline]
     pub(super) fn windows_within(self, ms: u64) -> u64 {
         let longest_ms = 101_u64.saturating_add(self.whole_ms).saturating_add(self.stall_ms);

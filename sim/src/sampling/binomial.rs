@@ -1,10 +1,10 @@
-//! How many of so many pages were written: a draw from the binomial distribution, or its mean.
+//! The number of written pages of a class: a draw from the binomial distribution, or its mean.
 //!
 //! Both sides of [`Hits`] must never use floating point, and the drawn side takes its chance from the seed alone.
 
 use crate::random::Random;
 
-/// Up to so many pages every page is drawn for itself, exactly.
+/// Up to this many pages every page is drawn separately, exactly.
 const EXACT_PAGES: u64 = 1024;
 /// Below this expected number (of hits, or of misses) the distribution is inverted term by term.
 const EXACT_MEAN: u64 = 16;

@@ -1,7 +1,7 @@
 //! How surely a page was written: 1 − e^−x, in 64-bit integers.
 //!
 //! Writes to a page are taken as a Poisson process, so x, the *exposure*, is the number of writes to be expected. The
-//! exponential comes from a table, since it is asked for at every sync of every class of pages.
+//! exponential comes from a table, since it is needed at every sync of every class of pages.
 
 /// Binary digits after the point of an exposure.
 pub(crate) const EXPOSURE_BITS: u32 = 80;
@@ -9,7 +9,7 @@ pub(crate) const EXPOSURE_BITS: u32 = 80;
 const EXPONENT_BITS: u32 = 58;
 /// Binary digits after the point of the table and of the work on it.
 const WORK_BITS: u32 = 62;
-/// The table's steps divide ln 2 into so many parts.
+/// The table's steps divide ln 2 into this many parts.
 const STEPS: u64 = 64;
 /// From here on e^−x is below 2^-64: the page was certainly written.
 const CERTAIN_FROM: u64 = 45;

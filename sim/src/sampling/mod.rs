@@ -1,4 +1,4 @@
-//! Chance in integers: how surely something happened, and how often out of so many times.
+//! Random sampling in integers: the probability of an event, and the number of events in many trials.
 //!
 //! Floating point must never enter here: the standard library's `exp` and `ln` differ between platforms, and one
 //! different bit would make the same seed give another migration.

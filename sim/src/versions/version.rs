@@ -34,7 +34,7 @@ impl Version {
         Self { major, minor, micro }
     }
 
-    /// Reads libvirt's encoding, in which it tells its own version and its hypervisor's: 1,000,000 × major + 1,000 ×
+    /// Reads libvirt's encoding, in which it reports its own version and its hypervisor's: 1,000,000 × major + 1,000 ×
     /// minor + micro (`virGetVersion` in libvirt's reference).
     ///
     /// # Errors

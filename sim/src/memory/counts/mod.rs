@@ -13,7 +13,7 @@ use super::{Memory, Run};
 use crate::guest::{Class, PageClasses, Written};
 use crate::sampling::{Hits, chance_of_write};
 
-/// Above so many segments those that are not quite alike are put together too.
+/// Above this many segments, similar ones are merged too.
 const MANY_SEGMENTS: usize = 256;
 
 /// The dirty pages of a guest on their circular walk, counted.
@@ -32,7 +32,7 @@ pub(crate) struct Counts<H> {
     remaining: u64,
     remaining_zero: u64,
     remaining_firmware: u64,
-    /// As for the bitmap: the next so many pages sent were never sent before.
+    /// As for the bitmap: the next pages sent were never sent before, this many.
     unsent: u64,
     /// The only segment that is written to, once nothing but its pages can be dirty any more. From then on all dirty
     /// pages are alike, and where the walk stands makes no difference to anything.
@@ -254,7 +254,7 @@ impl<H: Hits> Counts<H> {
         self.unite(page_classes);
     }
 
-    /// Makes one segment of neighbours that nothing tells apart any more, unless the walk stands between them.
+    /// Merges neighbours that are indistinguishable now, unless the walk stands between them.
     fn unite(&mut self, page_classes: &PageClasses) {
         let (mut kept, mut place) = (0_usize, self.place);
         let crowded = self.segments.len() > MANY_SEGMENTS;

@@ -72,7 +72,7 @@ pub(super) fn passed_with(taken: u64, dirty_ahead: u64, pages_ahead: u64) -> u64
     passed.clamp(taken, pages_ahead - (dirty_ahead - taken))
 }
 
-/// The part that so many of the pages are, as a chance in units of 2^-64.
+/// These pages as a part of all, as a chance in units of 2^-64.
 pub(super) fn chance_of_part(part: u64, pages: u64) -> u64 {
     u64::try_from((u128::from(part) << 64) / u128::from(pages.max(1))).unwrap_or(u64::MAX)
 }

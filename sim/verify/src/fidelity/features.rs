@@ -32,7 +32,7 @@ const ZSTD_NS_PER_PAGE: [u64; 2] = [8_000, 4_000];
 /// A page of fewer compressed bytes is mostly repetition.
 const REPETITION_BYTES: u64 = 1024;
 
-/// A configuration with what was asked for, on the default host.
+/// The requested configuration, on the default host.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! When the writing guest's bursts fall due, as a rate over time.
 //!
-//! Bursts are so short and so many that a rate stands for them: a sync sees hundreds of them or none. Nothing here may
-//! know what was recorded of a migration itself; speeds are those from before it.
+//! Bursts are short and numerous enough to be replaced by a rate: a sync sees hundreds of them or none. Nothing here
+//! may know what was recorded of a migration itself; speeds are those from before it.
 
 use std::num::NonZeroU64;
 

@@ -1,7 +1,7 @@
 //! What the field has published of its migrations, reproduced: each test is named after its source, and says how close
 //! it comes, and what of the source cannot be had.
 //!
-//! The guests are fitted to the sources: nobody published what they wrote to which page. What is shown is that the
+//! The guests are fitted to the sources: the writes to each page were not published. What is shown is that the
 //! loop, with guests of these patterns, takes the published course over minutes and hundreds of rounds, where each
 //! round's error would carry over into the next.
 
@@ -130,7 +130,7 @@ fn vep248_mariadb() {
 }
 
 /// All points but the last, "275 s: ~10 MiB", which is the end. The link carries 112 MiB/s, 940 Mb/s, where the plot is
-/// said to show "about 900": 1,250 MiB in 11 s need as much.
+/// reported as "about 900": 1,250 MiB in 11 s need as much.
 #[test]
 fn vep248_kernel_compile() {
     const NAME: &str = "vep248-kernel-compile";
@@ -243,8 +243,8 @@ fn vep248_stress_ng() {
 }
 
 /// QEMU commit 7ca1dfad (2013), auto-converge off, as it stood after 1,487 s. The two costs that follow from both runs
-/// together (290 MB/s of a link said to be 20 Gb/s, 2 µs for a zero page) stand in the scenario. "519 ms" of expected
-/// downtime cannot be had: QEMU of 2013 worked it out otherwise, from a hand-over that the limit of 4 s did not allow.
+/// together (290 MB/s of a link reported as 20 Gb/s, 2 µs for a zero page) stand in the scenario. "519 ms" of expected
+/// downtime cannot be had: QEMU of 2013 computed it differently, from a switchover that the limit of 4 s did not allow.
 #[test]
 fn qemu_7ca1dfad_plain() {
     let run = run("qemu-7ca1dfad-plain");
@@ -253,7 +253,7 @@ fn qemu_7ca1dfad_plain() {
     assert!(!pages.converged);
     assert_close("normal pages", count(pages.normal_pages), 95.75e6, 5.0);
     assert_close("zero pages", count(pages.zero_pages), 65.46e6, 5.0);
-    // QEMU told 383.7 million KiB.
+    // QEMU reported 383.7 million KiB.
     assert_close("KiB sent", count(pages.transferred_bytes) / 1024.0, 383.7e6, 5.0);
     assert_close("dirty pages a second", run.dirty_rate_pages_per_second, 67_551.0, 5.0);
 }

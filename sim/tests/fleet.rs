@@ -120,7 +120,7 @@ fn a_destination_whose_daemon_dies_is_left_alone_and_its_guests_go_elsewhere() {
         ended.iter().filter(|moved| moved.outcome.ending != Ending::Completed).collect();
     assert!(!failed.is_empty() && failed.iter().all(|moved| moved.to == "new-2"), "{failed:?}");
     assert!(failed.len() <= 8, "it is not tried again and again: {}", failed.len());
-    // Whoever was on the way there may have a copy there, which nobody can see: it is not sent elsewhere.
+    // A guest on the way there may have a copy there, which cannot be observed: it is not sent elsewhere.
     let unsettled = failed.iter().filter(|moved| moved.outcome.unsettled.is_some()).count();
     assert_eq!((report.guests.moved, report.guests.stayed), (60 - unsettled as u64, unsettled as u64));
 

@@ -1,4 +1,4 @@
-//! The test kit as somebody uses it who tests another program's policy: blocking calls in virtual time, what they see
+//! The test kit, used to test another program's policy: blocking calls in virtual time, what they see
 //! and what they do not, and our own machine in the same bed.
 
 #![cfg(test)]
@@ -13,7 +13,7 @@ use whimbrel_sim::kit::{
 };
 use whimbrel_sim::oracle::Rule;
 
-// The examples are compiled into this test, so that what they show is looked at.
+// The examples are compiled into this test, so their results are checked.
 #[path = "../examples/core_with_a_fault.rs"]
 #[expect(dead_code, reason = "its main function only prints")]
 mod core_with_a_fault;

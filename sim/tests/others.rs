@@ -1,5 +1,5 @@
-//! A guest that somebody else migrates: libvirt's job lock keeps the two migrations apart, and ours reports what became
-//! of it.
+//! A guest that another client migrates: libvirt's job lock keeps the two migrations apart, and ours reports what
+//! became of it.
 
 #![cfg(test)]
 

@@ -237,7 +237,7 @@ fn a_dirty_limit_lets_the_copy_catch_up() {
     assert_eq!(limited.status, Status::Completed);
 }
 
-/// The hand-over reckons with the bandwidth it was promised, not with the one that was measured.
+/// The switchover decision uses the configured bandwidth, not the measured one.
 #[test]
 fn a_promised_bandwidth_decides_the_hand_over() {
     let with = |promised| {

@@ -1,5 +1,5 @@
-//! Faults of scenario files that need more than one example: whoever drives goes and comes back at every moment, and
-//! what is asked for and what goes wrong does what its word says.
+//! Faults of scenario files that need more than one example: the driver goes and comes back at every moment, and
+//! requests and faults do what their names say.
 
 #![cfg(test)]
 
@@ -163,14 +163,15 @@ fn a_guest_that_is_off_is_moved_by_its_definition() {
     assert_eq!(moved.outcome.guest, GuestLocation::DestinationOff);
 }
 
-/// libvirt looks at the beginning of the call whether the guest runs.
+/// libvirt checks at the beginning of the call whether the guest runs.
 #[test]
 fn a_guest_that_somebody_stops_meanwhile_runs_when_it_has_arrived() {
     let pause = run(1_000, &fault("at = \"copying\"", "pause-source-guest"));
     assert_eq!(pause.outcome.guest, GuestLocation::DestinationRunning);
 }
 
-/// At every step after the guest has begun to run on the destination, by an I/O error, somebody's pause, or its death.
+/// At every step after the guest has begun to run on the destination, by an I/O error, another client's pause, or its
+/// death.
 #[test]
 fn a_guest_that_stops_right_after_it_arrived_is_not_completed() {
     let mut met = std::collections::BTreeSet::new();

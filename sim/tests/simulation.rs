@@ -1,4 +1,4 @@
-//! Whole migrations in the simulated world: how they end, what is told on the way, and that their journals replay.
+//! Whole migrations in the simulated world: how they end, which events they report, and that their journals replay.
 
 #![cfg(test)]
 

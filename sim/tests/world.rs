@@ -275,7 +275,7 @@ fn postcopy_over_a_link_that_is_cut_for_long_goes_on_by_itself() {
     assert_eq!(scene.lives(), ON_DESTINATION);
 }
 
-/// The guest stands still, and QEMU hears nothing until the kernel gives the connection up.
+/// The guest is stopped, and QEMU's monitor is blocked until the kernel gives the connection up.
 #[test]
 fn a_source_that_hands_over_on_a_dead_link_answers_nobody() {
     let mut scene = Scene::new(MigrateOptions::default())
@@ -349,7 +349,7 @@ fn storage_of_the_hosts_own_needs_a_copy_or_the_unsafe_flag() {
     let machine = || with_disk("/images/wren.img");
     let refused = Scene::with(machine(), MigrateOptions::default(), local).migrate(60 * S);
     assert_eq!((refused.returned, refused.lives()), (Some(Err(Class::UnsafeStorage)), ON_SOURCE));
-    // The other host has a file of that name too, and it is another one: nobody but the truth notices.
+    // The other host has a file of that name too, and it is another one: only the record of incidents shows it.
     let forced = MigrateOptions { is_unsafe: true, ..MigrateOptions::default() };
     let forced = Scene::with(machine(), forced, local).migrate(60 * S);
     assert_eq!((forced.returned, forced.incidents()), (Some(Ok(())), vec![IncidentKind::WrongDisk]));

@@ -56,7 +56,7 @@ fn a_host_that_made_a_migration_fail_rests_and_the_guest_has_another_try() {
     assert_eq!((schedule.next(9_000), schedule.rested_at(2_000)), (None, None), "two attempts were allowed");
 }
 
-/// Whoever may have a copy there keeps its memory there.
+/// A guest that may have a copy there keeps its memory there.
 #[test]
 fn memory_comes_back_only_from_guests_that_left_nothing() {
     for (after, is_free) in

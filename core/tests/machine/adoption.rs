@@ -1,4 +1,4 @@
-//! Whoever drives the migration dies in any phase, and another goes on from the journal: it finds the migration
+//! The driver dies in any phase, and another continues from the journal: it finds the migration
 //! running, ended, or gone, and starts nothing twice.
 
 use crate::driver::{Driver, ORIGINALS, facts, spec};

@@ -14,7 +14,7 @@ fn in_precopy(run: GuestRun) -> Driver {
     driver
 }
 
-/// Up to the look that follows a hand-over which the hypervisor reported.
+/// Up to the query that follows a switchover which the hypervisor reported.
 fn handed_over(run: GuestRun) -> Driver {
     let mut driver = in_precopy(run);
     driver.hint(Hint::SourceSuspended);

@@ -290,7 +290,7 @@ fn a_source_is_not_resumed_when_the_destination_has_stored_the_definition() {
     driver.hint(Hint::SourceSuspended);
     driver.call_returns(Err(Fault::ReplyLost));
     driver.next_look_shows(CopyState::Unknown, CopyState::Defined);
-    // Somebody dropped the definition since: it was there all the same.
+    // Another client removed the definition since: it was there nevertheless.
     assert_never_resumed(&mut driver, CopyState::Absent);
 }
 

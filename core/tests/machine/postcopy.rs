@@ -180,7 +180,7 @@ fn the_source_is_never_resumed_after_postcopy() {
     for destination in [CopyState::Absent, CopyState::Defined] {
         let mut driver = in_postcopy();
         driver.call_returns(Err(Fault::Other));
-        // A daemon that was started again may not know any more why the guest stands still.
+        // A restarted daemon may not know any more why the guest is stopped.
         driver.ends_with(CopyState::Stopped, destination, |_| None);
         assert!(!driver.did(&Action::Resume(Side::Source)));
         assert_eq!(driver.outcome().guest, GuestLocation::LeftBehind);

@@ -31,7 +31,7 @@ fn a_run_leaves_a_journal_that_replays() {
     }
 }
 
-/// A driver's mistake: it tells the machine something else than what it heard.
+/// A driver's mistake: it passes altered inputs to the machine.
 type Lie = fn(Input) -> Input;
 
 const LIES: [(&str, Lie); 2] = [

@@ -7,7 +7,7 @@ use whimbrel_oracle::{Claim, Rule};
 use whimbrel_sim::world::Milestone;
 use whimbrel_verify::fuzz::{Broken, Plan, Series, Setup, Trouble, What, When, run_with_oracle, series_of};
 
-/// Migrations of each series; `WHIMBREL_CASES` asks for more.
+/// Migrations of each series; `WHIMBREL_CASES` sets more.
 fn cases() -> u64 {
     std::env::var("WHIMBREL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
 }
@@ -63,7 +63,7 @@ fn a_source_is_not_resumed_after_the_guest_ran_and_powered_off_on_the_destinatio
 }
 
 /// The guest wakes up in post-copy, and libvirt reports it as running; the driver was gone meanwhile.
-/// The destination ran the guest for a moment and lost its power; somebody else then migrated the source's copy, which
+/// The destination ran the guest for a moment and lost its power; another client then migrated the source's copy, which
 /// had been paused and was older than the disks, to the destination again.
 #[test]
 fn a_copy_that_somebody_else_made_of_a_stale_source_is_not_resumed() {

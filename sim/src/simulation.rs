@@ -53,7 +53,7 @@ impl Simulation {
     }
 
     /// Drives the migration to its end, or through 48 hours of virtual time. `ask` is an operator beside the scenario's
-    /// own, asked before every step; `watch` is told every event.
+    /// own, called before every step; `watch` receives every event.
     ///
     /// # Errors
     /// Never, unless the world breaks the protocol of the port: a bug.

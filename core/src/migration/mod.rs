@@ -225,7 +225,7 @@ impl Migration {
 
     fn adjust(&mut self, adjustment: Adjustment) -> Result<(), Misuse> {
         if !adjustment.is_within_bounds() {
-            self.tell(Event::Reacted(adjustment.kind(), AdjustmentResult::OutOfBounds));
+            self.report(Event::Reacted(adjustment.kind(), AdjustmentResult::OutOfBounds));
             return Ok(());
         }
         self.requested_setting = adjustment.setting();
@@ -253,7 +253,7 @@ impl Migration {
         self.timers.keep_wanted(phase);
         self.carry_out(orders);
         if is_new || is_first {
-            self.tell(Event::Phase(phase.name()));
+            self.report(Event::Phase(phase.name()));
         }
         if let (Phase::Done(done), None) = (phase, &self.outcome) {
             self.end(done, before);
@@ -271,11 +271,11 @@ impl Migration {
                 Order::GiveUpCall => self.in_flight.give_up_call(),
                 Order::ReportRecovery(recovery) => {
                     self.recovered.push(recovery);
-                    self.tell(Event::Recovered(recovery));
+                    self.report(Event::Recovered(recovery));
                 }
-                Order::ReportAdjustment(kind, result) => self.tell(Event::Reacted(kind, result)),
-                Order::ReportCancelInDoubt => self.tell(Event::CancelAnswered(CancelAnswer::InDoubt)),
-                Order::ReportCancelRefused => self.tell(Event::CancelAnswered(CancelAnswer::Refused)),
+                Order::ReportAdjustment(kind, result) => self.report(Event::Reacted(kind, result)),
+                Order::ReportCancelInDoubt => self.report(Event::CancelAnswered(CancelAnswer::InDoubt)),
+                Order::ReportCancelRefused => self.report(Event::CancelAnswered(CancelAnswer::Refused)),
                 Order::ReportCancelAnswer => self.answer_cancel(),
                 Order::CollectFacts
                 | Order::EvaluateRules
@@ -357,7 +357,7 @@ impl Migration {
         if cancel_asked {
             self.answer_cancel();
         }
-        self.tell(Event::Ended(Box::new(outcome)));
+        self.report(Event::Ended(Box::new(outcome)));
     }
 
     fn answer_cancel(&mut self) {
@@ -367,10 +367,10 @@ impl Migration {
             Some(Side::Destination) => CancelAnswer::TooLate,
             None => CancelAnswer::Unresolved,
         };
-        self.tell(Event::CancelAnswered(answer));
+        self.report(Event::CancelAnswered(answer));
     }
 
-    fn tell(&mut self, event: Event) {
+    fn report(&mut self, event: Event) {
         self.outputs.push(Output::Event(event));
     }
 

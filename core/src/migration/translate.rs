@@ -128,7 +128,7 @@ impl Migration {
             Answer::Verdict(verdict) => {
                 let allows = verdict.allows();
                 // The journal's record keeps the basis; an event needs only the findings.
-                self.tell(Event::Judged(Verdict { basis: None, ..verdict }));
+                self.report(Event::Judged(Verdict { basis: None, ..verdict }));
                 Signal::Setup(if allows { SetupSignal::Allowed } else { SetupSignal::Refused })
             }
             Answer::Settings(Ok(settings)) => {
@@ -151,7 +151,7 @@ impl Migration {
             Answer::Abort(Err(_)) => Signal::Abort(AbortSignal::Refused),
             Answer::Copy(state) => {
                 let side = if slot == Slot::Source { Side::Source } else { Side::Destination };
-                self.tell_seen(side, state);
+                self.report_seen(side, state);
                 Signal::Seen(side, state)
             }
             Answer::Acted(Ok(())) | Answer::Postcopy(Ok(())) => Signal::Act(ActSignal::Done),
@@ -179,7 +179,7 @@ impl Migration {
 
     /// Reports an observed copy: while memory is copied only an arrival and halves in post-copy, at the end everything
     /// that is new in its phase.
-    fn tell_seen(&mut self, side: Side, state: CopyState) {
+    fn report_seen(&mut self, side: Side, state: CopyState) {
         let at_the_end = self.control.phase().name() >= PhaseName::Completing;
         if !at_the_end && state != CopyState::Incoming && !state.is_half() {
             return;
@@ -192,7 +192,7 @@ impl Migration {
             // A state that has just changed is queried again soon: a result that must be confirmed several times in a
             // row would otherwise come after the timeout.
             self.tries = 0;
-            self.tell(Event::Seen(side, state));
+            self.report(Event::Seen(side, state));
         }
     }
 
@@ -208,15 +208,15 @@ impl Migration {
             JobState::None => Signal::Job(JobSignal::Gone),
             JobState::Completed => {
                 self.convergence.conclude(self.now, &statistics);
-                self.tell(Event::Progress(statistics));
+                self.report(Event::Progress(statistics));
                 Signal::Job(JobSignal::Gone)
             }
             JobState::Active => {
                 let sync = self.convergence.observe(self.now, &statistics);
-                self.tell(Event::Progress(statistics));
+                self.report(Event::Progress(statistics));
                 if let Some(sync) = sync {
                     let totals = Some(self.convergence.totals());
-                    self.tell(Event::Sync(SyncReport { sync, totals }));
+                    self.report(Event::Sync(SyncReport { sync, totals }));
                 }
                 Signal::Job(JobSignal::Active)
             }

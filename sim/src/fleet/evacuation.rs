@@ -213,7 +213,7 @@ impl Evacuating {
     /// Feeds an event of the world; returns an ended migration.
     fn feed(&mut self, port: PortId, told: PortEvent) -> Result<Option<Moved>, FleetError> {
         let Some(moving) = self.moving.get_mut(&port) else { return Ok(None) };
-        moving.driver.tell(&mut self.stage.world, told, &mut unwatched).map_err(FleetError::Misuse)?;
+        moving.driver.deliver(&mut self.stage.world, told, &mut unwatched).map_err(FleetError::Misuse)?;
         Ok(self.settle(port))
     }
 

@@ -116,7 +116,7 @@ impl TestBed {
             let until_ns = driver.deadline_ns().map_or(give_up_ns, |at_ns| at_ns.min(give_up_ns));
             match self.world.advance(until_ns) {
                 Some((port, told)) if port == driver.port() => {
-                    driver.tell(&mut self.world, told, watch).map_err(MigrationRunError::Misuse)?;
+                    driver.deliver(&mut self.world, told, watch).map_err(MigrationRunError::Misuse)?;
                 }
                 Some((port, told)) => self.note(port, told),
                 None if self.now_ns() < give_up_ns => {

@@ -215,9 +215,9 @@ impl TestBed {
         self.run_to(until_ns);
     }
 
-    /// Lets time pass until a condition holds, but no longer than so many milliseconds, and tells whether it holds. It
-    /// is looked at whenever something may have happened, which may be many times a second of virtual time. What it
-    /// asks by a call of libvirt's takes that call's time.
+    /// Lets time pass until a condition holds, but no longer than this many milliseconds, and returns whether it holds.
+    /// It is checked whenever something may have happened, which may be many times a second of virtual time. A libvirt
+    /// call in it takes that call's time.
     pub fn wait_until(&mut self, within_ms: u64, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
         let until_ns = self.now_ns().saturating_add(within_ms.saturating_mul(NS_PER_MS));
         loop {

@@ -128,7 +128,7 @@ pub(super) struct Job {
     /// Whether the guest's CPUs ran when it began.
     pub(super) guest_ran: bool,
     pub(super) engine: Option<SourceMigration>,
-    /// The instant of the engine's next turn; agenda entries of other instants are void.
+    /// The instant of the engine's next turn; scheduled turns of other instants are void.
     pub(super) turn_at: Option<u64>,
     pub(super) mirror: Option<Mirror>,
     pub(super) flow: Option<FlowId>,

@@ -26,7 +26,7 @@ const PARAMETERS_WITHOUT_EFFECT: [&str; 8] = [
 ];
 /// What a thread needs to compress a page that hardly compresses and one that is mostly repetition, in ns, with the
 /// lowest level: the order of magnitude that zlib's and zstd's authors give for one core. No recording of an idle guest
-/// tells.
+/// shows it.
 const ZLIB_NS_PER_PAGE: [u64; 2] = [60_000, 13_000];
 const ZSTD_NS_PER_PAGE: [u64; 2] = [8_000, 4_000];
 /// A page of fewer compressed bytes is mostly repetition.

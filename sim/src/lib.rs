@@ -14,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
-mod chance;
 pub mod driver;
 pub mod fleet;
 pub mod guest;
@@ -24,6 +23,7 @@ pub mod network;
 pub mod qemu;
 pub mod random;
 pub mod replay;
+mod sampling;
 pub mod scenario;
 pub mod simulation;
 mod slab;

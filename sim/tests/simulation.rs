@@ -1,9 +1,9 @@
-//! Whole migrations in the simulated world: how they end, what is told on the way, and that their journals replay.
+//! Whole migrations in the simulated world: how they end, which events they report, and that their journals replay.
 
 #![cfg(test)]
 
 use whimbrel_core::{
-    CancelAnswer, Cause, Ending, Event, Outcome, PhaseName, Side, Verdict, Whereabouts, journal,
+    CancelAnswer, Cause, Ending, Event, GuestLocation, Outcome, PhaseName, Side, Verdict, journal,
 };
 use whimbrel_sim::scenario::Conditions;
 use whimbrel_sim::{Scenario, Simulation};
@@ -112,7 +112,7 @@ fn an_idle_guest_moves() {
 #[test]
 fn a_guest_that_never_converges_is_cancelled_and_stays() {
     let told = run(&with_faults(60_000, &fault(20_000, "cancel")), 1);
-    assert_eq!((told.outcome.ending, told.outcome.guest), (Ending::Cancelled, Whereabouts::SourceRunning));
+    assert_eq!((told.outcome.ending, told.outcome.guest), (Ending::Cancelled, GuestLocation::SourceRunning));
     assert_eq!(told.cancel, [CancelAnswer::Cancelled]);
     assert_eq!(told.outcome.recovered.len(), 2, "both settings are put back");
 }
@@ -122,7 +122,7 @@ fn a_cancel_at_any_moment_is_answered_truly() {
     let calm = run(&with_faults(0, ""), 1).outcome.total_ms;
     for at_ms in (0..calm + 50).step_by(11) {
         let told = run(&with_faults(0, &fault(at_ms, "cancel")), 1);
-        let on_source = matches!(told.outcome.guest, Whereabouts::Untouched | Whereabouts::SourceRunning);
+        let on_source = matches!(told.outcome.guest, GuestLocation::Untouched | GuestLocation::SourceRunning);
         match told.cancel.last() {
             Some(CancelAnswer::Cancelled) => assert!(on_source, "at {at_ms} ms"),
             Some(CancelAnswer::TooLate) => assert!(!on_source, "at {at_ms} ms"),
@@ -136,7 +136,7 @@ fn a_cancel_at_any_moment_is_answered_truly() {
 fn a_destination_daemon_that_dies_leaves_the_guest_on_the_source() {
     let dies = with_faults(3000, &fault(2000, "kill-destination-daemon"));
     let told = run(&dies, 1);
-    assert_eq!(told.outcome.guest, Whereabouts::SourceRunning);
+    assert_eq!(told.outcome.guest, GuestLocation::SourceRunning);
     assert_eq!(told.outcome.unsettled, Some(Side::Destination), "it could not be looked at");
 
     let returns = with_faults(
@@ -144,7 +144,7 @@ fn a_destination_daemon_that_dies_leaves_the_guest_on_the_source() {
         &(fault(2000, "kill-destination-daemon") + &fault(4000, "start-destination-daemon")),
     );
     let told = run(&returns, 1);
-    assert_eq!((told.outcome.guest, told.outcome.unsettled), (Whereabouts::SourceRunning, None));
+    assert_eq!((told.outcome.guest, told.outcome.unsettled), (GuestLocation::SourceRunning, None));
     assert_eq!(told.outcome.cause, Some(Cause::CopyFailed));
 }
 
@@ -154,7 +154,7 @@ fn a_short_cut_is_survived_and_a_lasting_one_is_not() {
     assert_eq!(run(&short, 1).outcome.ending, Ending::Completed);
     let lasting = with_faults(1000, &fault(2000, "cut-link"));
     let told = run(&lasting, 1);
-    assert_eq!((told.outcome.ending, told.outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+    assert_eq!((told.outcome.ending, told.outcome.guest), (Ending::Failed, GuestLocation::SourceRunning));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_source_daemon_that_dies_is_in_doubt_until_it_is_back() {
     let faults = fault(2000, "kill-source-daemon") + &fault(5000, "start-source-daemon");
     let told = run(&with_faults(1000, &faults), 1);
     assert!(told.phases.contains(&PhaseName::Resolving));
-    assert_eq!(told.outcome.guest, Whereabouts::SourceRunning);
+    assert_eq!(told.outcome.guest, GuestLocation::SourceRunning);
     assert_eq!(told.outcome.cause, Some(Cause::ReplyLost));
 }
 
@@ -174,7 +174,7 @@ fn a_source_daemon_that_dies_after_the_hand_over_confirms_it_when_it_is_back() {
     assert!(told.phases.contains(&PhaseName::Resolving));
     assert_eq!(
         (told.outcome.ending, told.outcome.guest),
-        (Ending::Completed, Whereabouts::DestinationRunning)
+        (Ending::Completed, GuestLocation::DestinationRunning)
     );
     assert!(told.outcome.recovered.is_empty(), "libvirt ends the source's copy by itself");
 }
@@ -182,7 +182,7 @@ fn a_source_daemon_that_dies_after_the_hand_over_confirms_it_when_it_is_back() {
 #[test]
 fn a_guest_whose_process_dies_is_said_to_be_nowhere() {
     let told = run(&with_faults(1000, &fault(2000, "kill-source-guest")), 1);
-    assert_eq!(told.outcome.guest, Whereabouts::Nowhere);
+    assert_eq!(told.outcome.guest, GuestLocation::Nowhere);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn no_fault_at_any_moment_leaves_two_copies_or_a_lie() {
     for what in ["cut-link", "kill-destination-daemon", "kill-source-daemon", "kill-destination-guest"] {
         for at_ms in (0..calm + 50).step_by(97) {
             let told = run(&with_faults(500, &fault(at_ms, what)), 1);
-            assert_ne!(told.outcome.guest, Whereabouts::BothRunning, "{what} at {at_ms} ms");
+            assert_ne!(told.outcome.guest, GuestLocation::BothRunning, "{what} at {at_ms} ms");
             journal::replay(&told.journal, |_, _, _| {}).unwrap_or_else(|error| panic!("{what}: {error}"));
         }
     }

@@ -3,7 +3,7 @@
 //! Nothing here connects to anything.
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{Spec, Ways};
+use whimbrel_core::{Spec, TransferOptions};
 use whimbrel_facts::xml::{REDACTED, without_secrets};
 
 use crate::copying::DiskChoice;
@@ -22,8 +22,8 @@ pub struct Route {
     /// Where QEMU's data goes, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
     pub migrate_uri: Option<String>,
     /// In which of the hypervisor's ways the guest is moved.
-    pub ways: Ways,
-    /// Which disks are copied, if [`ways`](Self::ways) says that disks are, and what that may overwrite.
+    pub transfer: TransferOptions,
+    /// Which disks are copied, if [`transfer`](Self::transfer) says that disks are, and what that may overwrite.
     #[serde(default, skip_serializing_if = "DiskChoice::is_empty")]
     pub disks: DiskChoice,
     /// Whether the probe for shared storage is left out, by which a file is made and removed again.
@@ -68,7 +68,7 @@ impl Route {
             source: spec.source.clone(),
             destination: spec.destination.clone(),
             migrate_uri: None,
-            ways: spec.ways,
+            transfer: spec.transfer,
             disks: DiskChoice::default(),
             no_probe: false,
             destination_xml: None,
@@ -107,7 +107,7 @@ impl Route {
             source: self.source.clone(),
             destination: self.way_to_destination(),
             destination_xml: self.destination_xml.clone(),
-            copy_disks: self.ways.copy_disks,
+            copy_disks: self.transfer.copy_disks,
             probe: !self.no_probe,
         }
     }

@@ -73,17 +73,17 @@ fn with_request(mut facts: Facts, spec: &Spec, route: &Route) -> Facts {
 }
 
 fn request(spec: &Spec, route: &Route) -> Request {
-    let ways = route.ways;
+    let transfer = route.transfer;
     Request {
-        live: !ways.offline,
-        offline: ways.offline,
-        postcopy: ways.postcopy,
-        storage_copy: if ways.copy_disks { StorageCopy::Full } else { StorageCopy::None },
+        live: !transfer.offline,
+        offline: transfer.offline,
+        postcopy: transfer.postcopy,
+        storage_copy: if transfer.copy_disks { StorageCopy::Full } else { StorageCopy::None },
         allow_unsafe: route.allow_unsafe,
         peer_to_peer: true,
-        parallel_connections: ways.parallel_connections.map(u32::from),
-        compression: if ways.xbzrle { vec!["xbzrle".to_owned()] } else { Vec::new() },
-        auto_converge: ways.auto_converge,
+        parallel_connections: transfer.parallel_connections.map(u32::from),
+        compression: if transfer.xbzrle { vec!["xbzrle".to_owned()] } else { Vec::new() },
+        auto_converge: transfer.auto_converge,
         persist_destination: true,
         undefine_source: true,
         destination_xml: route.destination_xml.is_some(),

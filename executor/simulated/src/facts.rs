@@ -98,7 +98,7 @@ fn domain(world: &World, guest: GuestId, source: HostId) -> Domain {
 
 fn host(world: &World, host: HostId, guest: GuestId) -> Host {
     let inventory = world.inventory(host);
-    let here = |guest: &GuestId| world.life(*guest, host).is_some();
+    let here = |guest: &GuestId| world.process_state(*guest, host).is_some();
     let used_mib: u64 = world.guests().filter(here).map(|guest| world.machine(guest).memory.memory_mib).sum();
     let namesake = match world.look(guest, host) {
         CopyState::Absent | CopyState::Unknown => None,

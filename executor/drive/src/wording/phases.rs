@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn an_offline_migration_copies_a_definition_and_no_memory() {
         let mut spec = Spec::new("web", "qemu+tcp://alpha/system", "qemu+tcp://beta/system");
-        spec.ways.offline = true;
+        spec.transfer.offline = true;
         assert_eq!(
             told(PhaseName::Precopy, &Names::of(&spec)),
             "pre-copy: the definition of `web` is copied to beta, no memory; `web` is off, and defined on alpha"

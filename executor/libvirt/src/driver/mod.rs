@@ -350,7 +350,7 @@ impl Hosts {
     fn last_numbers(&self) -> JobReport {
         const TRIES: u32 = 20;
         const PAUSE: Duration = Duration::from_millis(10);
-        if self.route.ways.offline {
+        if self.route.transfer.offline {
             // No memory was sent: there are no numbers to wait for.
             return JobReport { state: JobState::None, statistics: Statistics::default() };
         }

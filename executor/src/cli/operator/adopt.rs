@@ -7,7 +7,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use whimbrel_core::journal::{self, Circumstances, Header, JournalError};
+use whimbrel_core::journal::{self, DriverContext, Header, JournalError};
 use whimbrel_core::{Instant, Spec};
 
 use super::args::Adopt;
@@ -55,7 +55,7 @@ struct Left {
     journal: Journal,
     text: String,
     spec: Spec,
-    circumstances: Circumstances,
+    context: DriverContext,
     /// The present, in the migration's own time by the clock.
     now: Instant,
 }
@@ -67,15 +67,15 @@ impl Left {
         fs::metadata(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
         let (journal, text) = Journal::adopt(path)?;
         let unusable = |source| CliError::Journal { path: path.clone(), source };
-        let Header { spec, circumstances, .. } = journal::header(&text).map_err(unusable)?;
-        let circumstances = circumstances.ok_or_else(|| unusable(undrivable()))?;
-        let now = Instant::from_ms(unix_ms().saturating_sub(circumstances.began_at_unix_ms));
-        Ok(Self { journal, text, spec, circumstances, now })
+        let Header { spec, context, .. } = journal::header(&text).map_err(unusable)?;
+        let context = context.ok_or_else(|| unusable(undrivable()))?;
+        let now = Instant::from_ms(unix_ms().saturating_sub(context.began_at_unix_ms));
+        Ok(Self { journal, text, spec, context, now })
     }
 
     fn follow(self, course: Course, arguments: &Adopt) -> Result<Exit, CliError> {
-        let Self { journal, spec, circumstances, .. } = self;
-        let route = route(&spec, &circumstances);
+        let Self { journal, spec, context, .. } = self;
+        let route = route(&spec, &context);
         let hosts = hosts::for_uris(&arguments.simulated, [&route.source, &route.destination])?;
         hosts.check(&route.destination, Origin::Operator)?;
         hosts.check(&route.source, Origin::Operator)?;
@@ -83,19 +83,19 @@ impl Left {
         let preflight = Preflight::new(set, spec, route.clone());
         let (path, format) = (&arguments.journal, arguments.format);
         // The same owner as the driver that began it.
-        let owner = Owner::of_journal(path, circumstances.began_at_unix_ms);
+        let owner = Owner::of_journal(path, context.began_at_unix_ms);
         follow(&hosts, Driving { route, course, owner, journal, path, format, preflight })
     }
 }
 
-fn route(spec: &Spec, circumstances: &Circumstances) -> Route {
+fn route(spec: &Spec, context: &DriverContext) -> Route {
     Route {
-        migrate_uri: circumstances.migrate_uri.clone(),
+        migrate_uri: context.migrate_uri.clone(),
         disks: DiskChoice {
-            copied: circumstances.copied_disks.clone(),
-            overwritten: circumstances.overwritten_disks.clone(),
+            copied: context.copied_disks.clone(),
+            overwritten: context.overwritten_disks.clone(),
         },
-        destination_xml: circumstances.destination_xml.clone(),
+        destination_xml: context.destination_xml.clone(),
         // libvirt's doubts are not overruled: nothing was proved again.
         ..Route::of(spec)
     }

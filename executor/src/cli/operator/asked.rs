@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use whimbrel_core::{Spec, Ways};
+use whimbrel_core::{Spec, TransferOptions};
 use whimbrel_drive::route::check_definition;
 
 use super::CliError;
@@ -84,8 +84,8 @@ pub(in crate::cli) struct Asked {
 
 impl Asked {
     /// In which of the hypervisor's ways the guest is to be moved.
-    pub(super) fn ways(&self) -> Ways {
-        Ways {
+    pub(super) fn transfer_options(&self) -> TransferOptions {
+        TransferOptions {
             postcopy: self.postcopy || self.at_timeout == AtTimeoutName::Postcopy,
             auto_converge: self.auto_converge,
             xbzrle: self.xbzrle,
@@ -128,7 +128,7 @@ impl Asked {
         spec.bandwidth_limit_bytes_per_second = self.bandwidth.map(|mib| mib << 20);
         spec.timeout_ms = self.timeout.map(|s| s.saturating_mul(1000));
         spec.at_timeout = self.at_timeout.into();
-        spec.ways = self.ways();
+        spec.transfer = self.transfer_options();
         spec
     }
 }

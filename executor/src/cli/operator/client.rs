@@ -13,7 +13,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::args::{OneMigration, React, ReactionName, ServiceAddress};
 use super::{CliError, Exit, unix};
-use whimbrel_core::{CopyState, Whereabouts};
+use whimbrel_core::{CopyState, GuestLocation};
 use whimbrel_drive::wording::units::mib;
 use whimbrel_drive::wording::words::clean;
 use whimbrel_service::UNIX;
@@ -167,7 +167,7 @@ fn exit_of(outcome: &Value) -> Exit {
 }
 
 fn is_lost(outcome: &Value) -> bool {
-    serde_json::from_value::<Whereabouts>(field(outcome, "guest").clone()).is_ok_and(Whereabouts::is_lost)
+    serde_json::from_value::<GuestLocation>(field(outcome, "guest").clone()).is_ok_and(GuestLocation::is_lost)
 }
 
 fn line(one: &Value) -> String {
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_migration_of_a_service_exits_as_one_of_our_own() {
         for ending in Ending::ALL {
-            for guest in Whereabouts::ALL {
+            for guest in GuestLocation::ALL {
                 let outcome = Outcome {
                     ending,
                     guest,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use whimbrel_core::control::{Change, Mark};
-use whimbrel_core::journal::Circumstances;
+use whimbrel_core::journal::DriverContext;
 use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict};
 
 use super::args::Migrate;
@@ -38,14 +38,14 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let course = Course::begin(spec).map_err(whimbrel_drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
     let owner = Owner::of_journal(&path, unix_ms());
-    let circumstances = Circumstances {
+    let context = DriverContext {
         began_at_unix_ms: owner.began_at_unix_ms,
         migrate_uri: route.migrate_uri.clone(),
         destination_xml: route.for_record().destination_xml,
         copied_disks: route.disks.copied.clone(),
         overwritten_disks: route.disks.overwritten.clone(),
     };
-    let journal = Journal::create(&path, circumstances)?;
+    let journal = Journal::create(&path, context)?;
     follow(
         &hosts,
         Driving { route, course, owner, journal, path: &path, format: arguments.format, preflight },
@@ -114,8 +114,8 @@ fn journal_gap(error: &KeepError, outcome: Option<&Outcome>, spec: &Spec) -> Str
 
 fn spec(arguments: &Migrate) -> Spec {
     let mut spec = arguments.asked.spec();
-    spec.doubt_patience_ms = arguments.doubt_patience.saturating_mul(1000);
-    spec.recovery_patience_ms = arguments.recovery_patience.saturating_mul(1000);
+    spec.resolve_timeout_ms = arguments.doubt_patience.saturating_mul(1000);
+    spec.postcopy_recovery_timeout_ms = arguments.recovery_patience.saturating_mul(1000);
     spec
 }
 

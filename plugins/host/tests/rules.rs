@@ -7,7 +7,8 @@ use whimbrel_plugins::facts::Verdict;
 use whimbrel_plugins::host::{Allocation, Limits};
 use whimbrel_plugins::policy::Policy;
 use whimbrel_plugins::shipped::{self, SHIPPED};
-use whimbrel_plugins::{INCOMPLETE, RuleSet, judge};
+use whimbrel_plugins::{INCOMPLETE, RuleSet};
+use whimbrel_rules::native::judge;
 
 fn host(name: &str) -> HostFacts {
     HostFacts {

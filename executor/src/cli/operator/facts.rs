@@ -25,7 +25,7 @@ pub(in crate::cli) enum FactsVerb {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct FromXml {
+pub(in crate::cli) struct FromXml {
     /// The guest's definition.
     #[arg(long, value_name = "FILE")]
     domain: PathBuf,
@@ -56,7 +56,7 @@ pub(super) struct FromXml {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct FromJournal {
+pub(in crate::cli) struct FromJournal {
     /// The journal, as `whimbrel migrate` wrote it.
     journal: PathBuf,
 }

@@ -24,7 +24,7 @@ impl Place {
         fs::create_dir_all(&folder).unwrap();
         let socket = folder.join("world");
         let world =
-            Command::new(PROGRAM).arg("world").arg(&socket).args(["--sim-guests", "1"]).spawn().unwrap();
+            Command::new(PROGRAM).arg("sim-server").arg(&socket).args(["--sim-guests", "1"]).spawn().unwrap();
         let place = Self { folder, world };
         wait_for(|| socket.exists());
         place
@@ -36,7 +36,7 @@ impl Place {
 
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.arg(verb).arg("--sim-world").arg(self.path("world"));
+        command.arg(verb).arg("--sim-server").arg(self.path("world"));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

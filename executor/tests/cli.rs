@@ -247,10 +247,27 @@ fn help_is_for_people() {
         &["replay", "--help"],
         &["fidelity", "--help"],
         &["serve", "--help"],
-        &["react", "--help"],
+        &["tune", "--help"],
     ]
     .map(|arguments| out(&whimbrel(arguments)));
     assert_snapshot!(texts.join("\n----\n"));
+}
+
+#[test]
+fn former_names_are_errors_that_name_the_replacement() {
+    for (arguments, words) in [
+        (&["react", "1", "pause"][..], "`react` was renamed: use `whimbrel tune`"),
+        (&["world", "socket"], "`world` was renamed: use `whimbrel sim-server`"),
+        (&["migrate", "web", "sim://b", "--doubt-patience=8"], "use `--resolve-timeout`"),
+        (&["serve", "--sim-world", "socket"], "use `--sim-server`"),
+        (&["rule", "test", "--largest", "32"], "use `--max-pack-size`"),
+        (&["token", "anna", "look"], "the role `look` was renamed: use `viewer`"),
+        (&["serve", "--allow-group", "0:operate"], "the role `operate` was renamed: use `operator`"),
+    ] {
+        let output = whimbrel(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(err(&output).contains(words), "{arguments:?}: {}", err(&output));
+    }
 }
 
 #[cfg(not(feature = "libvirt"))]

@@ -52,7 +52,8 @@ pub(crate) fn run(write: bool) -> Result<String, Error> {
         fs::write(COMPILER, compiler + "\n").map_err(|source| failed(COMPILER, source))?;
         // The program holds the old packs, so it is given the new ones.
         let packs = PACKS.iter().map(|pack| format!("{COMMITTED}/{pack}.wasm"));
-        let lock = Job::new(&program, "rule lock --no-cache --only --out plugins/shipped/rules.lock");
+        let lock =
+            Job::new(&program, "rule lock --no-cache --no-builtin-packs --out plugins/shipped/rules.lock");
         packs.fold(lock, |job, pack| job.argument("--pack").argument(pack)).run()?;
     }
     if differ.is_empty() {
@@ -73,7 +74,7 @@ pub(crate) fn javascript(program: &Path) -> Result<String, Error> {
     let place = Path::new(JAVASCRIPT);
     Job::npm_install().run_in(place)?;
     Job::new("npm", "run build").run_in(place)?;
-    Job::new(program, "rule test --largest 32").run_in(place)?;
+    Job::new(program, "rule test --max-pack-size 32").run_in(place)?;
     Ok(format!("built by node {version}"))
 }
 

@@ -191,8 +191,8 @@ fn arguments(lab: &Lab, order: &Order<'_>, journal: &Path) -> Vec<String> {
         ("--downtime", limits.downtime_limit_ms),
         ("--timeout", limits.timeout_ms.map(s)),
         ("--parallel", limits.channels.map(|channels| channels.count)),
-        ("--doubt-patience", limits.doubt_patience_ms.map(s)),
-        ("--recovery-patience", limits.recovery_patience_ms.map(s)),
+        ("--resolve-timeout", limits.doubt_patience_ms.map(s)),
+        ("--postcopy-recovery-timeout", limits.recovery_patience_ms.map(s)),
     ] {
         all.extend(value.into_iter().flat_map(|value| [option.to_owned(), value.to_string()]));
     }

@@ -11,16 +11,16 @@ use whimbrel_core::document::ObjectsOnly;
 
 /// What a token allows; each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum Role {
-    /// Look at everything but the audit record.
-    Look,
-    /// Begin, cancel and react to migrations.
-    Operate,
-    /// Give definitions for the destination as well, which name any file and network there.
+    /// Reads everything but the audit record.
+    Viewer,
+    /// Starts, cancels and tunes migrations.
+    Operator,
+    /// Supplies definitions for the destination as well, which can name any file and network there.
     Define,
-    /// Everything.
-    Administer,
+    /// Everything, including the audit record and reloading the rules.
+    Admin,
 }
 
 /// Whoever sent a request.
@@ -45,7 +45,7 @@ impl Accounts {
 
     /// Who this account is, if it is let in.
     pub(super) fn caller(self, uid: u32) -> Option<Caller> {
-        let role = if uid == 0 || uid == self.own { Some(Role::Administer) } else { self.group };
+        let role = if uid == 0 || uid == self.own { Some(Role::Admin) } else { self.group };
         role.map(|role| Caller { name: format!("uid {uid}"), role })
     }
 }
@@ -65,7 +65,7 @@ impl FromStr for Group {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, role) = match text.split_once(':') {
             Some((name, role)) => (name, role.parse()?),
-            None => (text, Role::Operate),
+            None => (text, Role::Operator),
         };
         let gid = name.parse().ok().map_or_else(|| group_id(name), Ok)?;
         Ok(Self { gid, role })
@@ -142,7 +142,6 @@ impl Tokens {
         let token = format!("whimbrel_{}", hexadecimal(&bytes));
         // A JSON string is a TOML string as well.
         let name = serde_json::Value::String(name.to_owned());
-        let role = format!("{role:?}").to_lowercase();
         let entry =
             format!("[[token]]\nname = {name}\nrole = \"{role}\"\nsha256 = \"{}\"\n", digest_of(&token));
         Ok((token, entry))
@@ -158,16 +157,19 @@ impl Tokens {
 
 impl Role {
     /// Every role, from the least to the most.
-    pub const ALL: [Self; 4] = [Self::Look, Self::Operate, Self::Define, Self::Administer];
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Define, Self::Admin];
+    /// Former names. They are refused with an error that names the new one, so that only one name of a role is in use.
+    pub const RENAMED: [(&'static str, Self); 3] =
+        [("look", Self::Viewer), ("operate", Self::Operator), ("administer", Self::Admin)];
 
     /// Its name in files, options and documents.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Look => "look",
-            Self::Operate => "operate",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
             Self::Define => "define",
-            Self::Administer => "administer",
+            Self::Admin => "admin",
         }
     }
 }
@@ -176,10 +178,21 @@ impl FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|role| role.name() == text);
-        found.ok_or_else(|| {
-            format!("`{text}` is not a role; roles are {}", Self::ALL.map(Self::name).join(", "))
+        if let Some(role) = Self::ALL.into_iter().find(|role| role.name() == text) {
+            return Ok(role);
+        }
+        Err(match Self::RENAMED.into_iter().find(|(old, _)| *old == text) {
+            Some((old, role)) => format!("the role `{old}` was renamed: use `{role}`"),
+            None => format!("`{text}` is not a role; roles are {}", Self::ALL.map(Self::name).join(", ")),
         })
+    }
+}
+
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -201,4 +214,21 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn former_role_names_are_refused_with_the_new_one() {
+        for (old, role) in Role::RENAMED {
+            let expected = format!("the role `{old}` was renamed: use `{role}`");
+            assert_eq!(old.parse::<Role>(), Err(expected.clone()));
+            assert_eq!(format!("0:{old}").parse::<Group>(), Err(expected.clone()));
+            let entry = format!("token = [{{ name = \"a\", role = \"{old}\", sha256 = \"\" }}]");
+            let error = toml::from_str::<Tokens>(&entry).unwrap_err().to_string();
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
 }

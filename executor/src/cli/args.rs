@@ -50,7 +50,7 @@ pub(super) enum Verb {
     #[command(flatten)]
     NotBuilt(NotBuilt),
     /// Serve a simulated world on a Unix socket, for other processes to migrate guests in.
-    World(World),
+    SimServer(SimServer),
     /// Go through a migration again from its journal, step by step.
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
@@ -154,7 +154,7 @@ impl Simulate {
 #[command(next_help_heading = "Simulated hosts (sim://)")]
 #[expect(clippy::struct_field_names, reason = "a field is named as its option")]
 pub(super) struct Simulated {
-    /// Simulated seconds that pass in each real one: 1, or as the world of --sim-world goes already.
+    /// Simulated seconds that pass in each real one: 1, or as the world of --sim-server goes already.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(super) sim_speed: Option<u32>,
     /// Hosts, guest and faults of this scenario file or built-in scenario, instead of the built-in world.
@@ -166,14 +166,14 @@ pub(super) struct Simulated {
     /// So many guests more in the built-in world, called guest-001 and so on.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999))]
     pub(super) sim_guests: u32,
-    /// The world that `whimbrel world` serves on this Unix socket, instead of one in this process.
+    /// The world that `whimbrel sim-server` serves on this Unix socket, instead of one in this process.
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests"])]
-    pub(super) sim_world: Option<PathBuf>,
+    pub(super) sim_server: Option<PathBuf>,
 }
 
-/// `whimbrel world`.
+/// `whimbrel sim-server`.
 #[derive(Debug, Args)]
-pub(super) struct World {
+pub(super) struct SimServer {
     /// The Unix socket, which must not exist yet.
     pub(super) socket: PathBuf,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use whimbrel_sim::fleet::FleetError;
 use whimbrel_verify::fidelity::RecordingError;
 
 use super::Exit;
-#[cfg(not(feature = "service"))]
+#[cfg(any(test, not(feature = "service")))]
 use super::not_built::Feature;
 #[cfg(feature = "service")]
 use super::operator::OperatorError;
@@ -117,7 +117,7 @@ pub enum CliError {
     #[error("there is no rule `{0}`")]
     NoRule(String),
     /// A verb that this build does not have.
-    #[cfg(not(feature = "service"))]
+    #[cfg(any(test, not(feature = "service")))]
     #[error("this build has no `{verb}`: it was compiled without the feature `{feature}`")]
     NotBuilt {
         /// The verb.
@@ -154,9 +154,9 @@ pub enum CliError {
         /// What to do.
         remedy: String,
     },
-    /// A reaction that is not one.
+    /// An adjustment with a value that it does not take, or without one that it needs.
     #[error("{0}")]
-    Reaction(&'static str),
+    Adjustment(&'static str),
     /// Standard output cannot be written to.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -178,7 +178,7 @@ impl CliError {
         match self {
             #[cfg(feature = "service")]
             Self::Operator(error) => error.exit(),
-            #[cfg(not(feature = "service"))]
+            #[cfg(any(test, not(feature = "service")))]
             Self::NotBuilt { .. } => Exit::BadInput,
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
@@ -203,7 +203,7 @@ impl CliError {
                 | HostsError::Mixed(..),
             )
             | Self::JournalFile(_)
-            | Self::Reaction(_)
+            | Self::Adjustment(_)
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may be at work: that nobody looks any more must not be taken for a quiet failure.
             Self::Drive(
@@ -254,7 +254,7 @@ impl CliError {
             Self::Hosts(error) => hint_on(error),
             #[cfg(feature = "service")]
             Self::Operator(error) => error.hint(),
-            #[cfg(not(feature = "service"))]
+            #[cfg(any(test, not(feature = "service")))]
             Self::NotBuilt { feature, .. } => Some(feature.command()),
             Self::NotInDoubt(_) => Some(
                 "`whimbrel replay` shows how it ended; one that has not ended is continued by `whimbrel adopt`",
@@ -287,7 +287,7 @@ impl CliError {
             | Self::World(_)
             | Self::Unanswered(_)
             | Self::Refused { .. }
-            | Self::Reaction(_)
+            | Self::Adjustment(_)
             | Self::Output(_)
             | Self::Socket { .. }
             | Self::Misuse(_) => None,

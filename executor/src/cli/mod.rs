@@ -11,10 +11,11 @@ mod fleet;
 mod fuzz;
 #[cfg(feature = "service")]
 mod interrupt;
-#[cfg(not(feature = "service"))]
+#[cfg(any(test, not(feature = "service")))]
 mod not_built;
 #[cfg(feature = "service")]
 mod operator;
+mod removed;
 mod replay;
 mod simulate;
 mod simulated;
@@ -29,26 +30,26 @@ pub use self::operator::OperatorError;
 use clap::Parser;
 use whimbrel_drive::private;
 
-/// What the process's exit code tells. The numbers are a promise to scripts.
+/// The meaning of the exit code. Scripts depend on the numbers, so they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: it is done.
+    /// 0: success.
     Done,
-    /// 1: something went wrong that has no number of its own; nothing was done to a guest.
+    /// 1: an error without a number of its own; no guest was touched.
     Unexpected,
-    /// 2: the arguments or a file that they name cannot be used.
+    /// 2: invalid arguments, or an unusable file named by them.
     BadInput,
     /// 3: the migration failed, and the guest is on the source.
     StayedOnSource,
     /// 4: the migration was cancelled, and the guest is on the source.
     Cancelled,
-    /// 5: it is not known where the guest is, or it is in neither host's memory.
+    /// 5: the guest's location is unknown, or the guest is in neither host's memory.
     InDoubt,
-    /// 6: the operator left, and the migration goes on.
-    Left,
-    /// 7: a rule refuses the migration; nothing was changed.
+    /// 6: the operator detached; the migration continues.
+    Detached,
+    /// 7: a rule refused the migration; nothing was changed.
     Refused,
-    /// 8: the guest was moved to the destination and does not run there, though it ran before.
+    /// 8: the guest was moved to the destination and is not running there, although it was running before.
     ArrivedStopped,
 }
 
@@ -59,7 +60,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = operator::answer_ssh() {
         return code;
     }
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| removed::explained(error).exit());
     if !arguments.verb.writes_shared_files() {
         private::restrict_new_files();
     }
@@ -69,7 +70,7 @@ pub fn main() -> ExitCode {
         Verb::Operator(verb) => operator::run(&verb),
         #[cfg(not(feature = "service"))]
         Verb::NotBuilt(verb) => Err(verb.error()),
-        Verb::World(arguments) => simulated::serve(&arguments),
+        Verb::SimServer(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
         Verb::Explore(arguments) => explore::run(&arguments),
@@ -91,16 +92,16 @@ impl Exit {
             Self::StayedOnSource => 3,
             Self::Cancelled => 4,
             Self::InDoubt => 5,
-            Self::Left => 6,
+            Self::Detached => 6,
             Self::Refused => 7,
             Self::ArrivedStopped => 8,
         }
     }
 }
 
-/// Says something to the person at the terminal.
+/// Writes a message to standard error.
 fn say(text: &str) {
-    // Nobody is left to be told when standard error is closed.
+    // There is no other place for a message when standard error is closed.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -109,7 +110,7 @@ fn give(result: &str) -> Result<(), CliError> {
     given(io::stdout().write_all(result.as_bytes()))
 }
 
-/// What came of writing to standard output.
+/// The result of writing to standard output; a closed pipe counts as success.
 fn given(written: io::Result<()>) -> Result<(), CliError> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(error)),

@@ -113,3 +113,55 @@ impl Rest {
         if self.arguments.iter().any(is_real) { Feature::Libvirt } else { Feature::Service }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Light {
+        #[command(subcommand)]
+        verb: NotBuilt,
+    }
+
+    fn rendered(arguments: &[&str]) -> String {
+        let all = ["whimbrel"].into_iter().chain(arguments.iter().copied());
+        Light::try_parse_from(all).unwrap().verb.error().rendered()
+    }
+
+    #[test]
+    fn each_verb_names_the_command_that_enables_it_whatever_its_arguments() {
+        for verb in Light::command().get_subcommands().map(clap::Command::get_name) {
+            let text = rendered(&[verb, "web", "--help", "--any-option", "1"]);
+            assert!(text.contains(&format!("this build has no `{verb}`")), "{text}");
+            assert!(text.contains("cargo build --release --features service"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_libvirt_uri_needs_the_libvirt_driver_and_a_simulated_one_does_not() {
+        for real in [["serve", "--host=qemu:///system"], ["check", "qemu+ssh://beta/system"]] {
+            let text = rendered(&real);
+            assert!(text.contains("cargo build --release --features libvirt"), "{text}");
+            assert!(text.contains("libvirt-dev"), "{text}");
+        }
+        assert!(rendered(&["check", "sim://beta"]).contains("--features service"));
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn the_verbs_are_those_of_the_full_build() {
+        #[derive(Debug, Parser)]
+        struct Full {
+            #[command(subcommand)]
+            verb: crate::cli::operator::args::OperatorVerb,
+        }
+
+        let names = |command: &clap::Command| -> Vec<String> {
+            command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+        };
+        assert_eq!(names(&Light::command()), names(&Full::command()));
+    }
+}

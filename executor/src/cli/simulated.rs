@@ -1,19 +1,19 @@
-//! The world behind `sim://` hosts, as the arguments describe it; and `whimbrel world`, which serves one.
+//! The world behind `sim://` hosts, as the arguments describe it; and `whimbrel sim-server`, which serves one.
 
 use std::fs;
 use std::path::PathBuf;
 
 use whimbrel_sim::Scenario;
-use whimbrel_sim::world::World as SimulatedWorld;
+use whimbrel_sim::world::World;
 
-use super::args::{Simulated, World};
+use super::args::{SimServer, Simulated};
 use super::{CliError, Exit};
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_simulated::{SimulatedHosts, built_in_world, scenario_world};
 
 /// The world of these arguments: another process's, or one of our own.
 pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError> {
-    let Some(socket) = &arguments.sim_world else {
+    let Some(socket) = &arguments.sim_server else {
         let speed = arguments.sim_speed.unwrap_or(1);
         return SimulatedHosts::start(world(arguments)?, speed).map_err(CliError::World);
     };
@@ -24,14 +24,14 @@ pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError>
     Ok(hosts)
 }
 
-pub(super) fn serve(arguments: &World) -> Result<Exit, CliError> {
+pub(super) fn serve(arguments: &SimServer) -> Result<Exit, CliError> {
     let hosts = connect(&arguments.simulated)?;
     whimbrel_simulated::serve(&hosts, &arguments.socket)
         .map_err(|source| CliError::Socket { path: arguments.socket.clone(), source })?;
     Ok(Exit::Done)
 }
 
-fn world(arguments: &Simulated) -> Result<SimulatedWorld, CliError> {
+fn world(arguments: &Simulated) -> Result<World, CliError> {
     let Some(name) = &arguments.sim_scenario else {
         return Ok(built_in_world(arguments.sim_seed, arguments.sim_guests));
     };

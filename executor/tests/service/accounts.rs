@@ -171,7 +171,7 @@ fn other_accounts_are_let_in_by_their_group_only() {
     assert_eq!(ask("GET", "/api/v1/guests", None).0, 0, "the kernel keeps them out");
     drop(alone);
     let order = r#"{"guest":"idle","destination":"sim://beta"}"#;
-    for (role, begins) in [("look", 403), ("operate", 202)] {
+    for (role, begins) in [("viewer", 403), ("operator", 202)] {
         let group = format!("{OTHER_UID}:{role}");
         let service = Service::start(&folder.path(role), &["--listen", &place, "--allow-group", &group]);
         assert_eq!(mode(&path), 0o660);

@@ -21,7 +21,7 @@ fn definition() -> String {
 fn a_definition_needs_a_role_of_its_own() {
     let folder = Folder::new();
     let tokens = folder.path("tokens");
-    let made = ["operate", "define", "administer"].map(|role| token(role, role));
+    let made = ["operator", "define", "admin"].map(|role| token(role, role));
     std::fs::write(&tokens, made.iter().map(|(_, entry)| entry.as_str()).collect::<String>()).unwrap();
     let mut service = Service::start(&folder.path("store"), &["--tokens", tokens.to_str().unwrap()]);
     let plain = json!({"guest": "web", "destination": "sim://beta"});
@@ -56,7 +56,7 @@ fn secrets_are_not_written_down_and_an_adopted_migration_begins_no_copy_without_
     let folder = Folder::new();
     let (socket, store) = (folder.path("world"), folder.path("store"));
     let _world = world(&socket, &[]);
-    let start = || Service::start(&store, &["--sim-world", socket.to_str().unwrap(), "--log-commands"]);
+    let start = || Service::start(&store, &["--sim-server", socket.to_str().unwrap(), "--log-commands"]);
     let mut service = start();
     let order = json!({"guest": "database", "destination": "sim://beta", "destination_xml": definition(),
         "bandwidth_limit_bytes_per_second": 30 << 20});

@@ -141,7 +141,7 @@ fn a_cancel_that_came_too_late_is_an_error_that_says_where_the_guest_is() {
     assert_eq!(run(&["cancel", "1"]), (Some(1), "too late: the migration had completed\n".to_owned()));
     let (code, out) = run(&["cancel", "1", "--json"]);
     assert_eq!((code, out.contains("\"answer\":\"too_late\"")), (Some(1), true), "{out}");
-    let (code, out) = run(&["react", "1", "pause"]);
+    let (code, out) = run(&["tune", "1", "pause"]);
     assert_eq!((code, out.lines().count()), (Some(1), 1), "{out}");
     assert_eq!(run(&["cancel", "9"]).0, Some(1));
 }

@@ -12,13 +12,13 @@ fn a_drained_service_begins_nothing_and_ends_with_the_last_migration() {
     let socket = folder.path("world");
     let _world = world(&socket, &[]);
     let (store, socket) = (folder.path("store"), socket.to_str().unwrap().to_owned());
-    let mut first = Service::start(&store, &["--sim-world", &socket]);
+    let mut first = Service::start(&store, &["--sim-server", &socket]);
     let order =
         json!({"guest": "web", "destination": "sim://beta", "bandwidth_limit_bytes_per_second": 100 << 20});
     assert_eq!(first.post("/api/v1/migrations", &order).0, 202);
     first.wait("/api/v1/migrations/1", |one| one["account"]["phase"] == "precopy");
     first.process.kill();
-    let mut drained = Service::start(&store, &["--sim-world", &socket, "--drain"]);
+    let mut drained = Service::start(&store, &["--sim-server", &socket, "--drain"]);
     let (status, problem) =
         drained.post("/api/v1/migrations", &json!({"guest": "idle", "destination": "sim://beta"}));
     assert_eq!((status, &problem["code"]), (503, &json!("service.draining")), "{problem}");
@@ -34,7 +34,7 @@ fn a_drained_service_begins_nothing_and_ends_with_the_last_migration() {
     };
     assert_eq!(status.code(), Some(0), "{}", drained.log());
     drained.wait_for_log("drained: 1 migrations were driven to their end: 1 completed");
-    let again = Service::start(&store, &["--sim-world", &socket]);
+    let again = Service::start(&store, &["--sim-server", &socket]);
     assert!(again.log().contains("; 0 migrations adopted"), "{}", again.log());
     assert_eq!(again.get("/api/v1/migrations/1").1["state"], "completed");
     assert_eq!(again.get("/api/v1/migrations/2").0, 404);

@@ -84,7 +84,7 @@ fn a_service_sets_the_speed_of_a_world_elsewhere() {
     // At the speed of the real world this copy takes more than ten seconds.
     let order =
         json!({"guest": "web", "destination": "sim://beta", "bandwidth_limit_bytes_per_second": 80 << 20});
-    let more = ["--sim-world", socket.to_str().unwrap(), "--sim-speed", "100"];
+    let more = ["--sim-server", socket.to_str().unwrap(), "--sim-speed", "100"];
     let service = Service::start(&folder.path("store"), &more);
     assert_eq!(service.post("/api/v1/migrations", &order).0, 202);
     let began = Instant::now();
@@ -96,6 +96,6 @@ fn a_service_sets_the_speed_of_a_world_elsewhere() {
         began.elapsed()
     );
     let gone = folder.path("gone");
-    let output = whimbrel(&["serve", "--sim-world", gone.to_str().unwrap(), "--sim-speed", "2"]);
+    let output = whimbrel(&["serve", "--sim-server", gone.to_str().unwrap(), "--sim-speed", "2"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("the simulated world does not answer"));
 }

@@ -65,7 +65,7 @@ impl Stage {
 
     fn service(&self, more: &[&str]) -> Service {
         let world = self.folder.path("world");
-        let mut arguments = vec!["--sim-world", world.to_str().unwrap()];
+        let mut arguments = vec!["--sim-server", world.to_str().unwrap()];
         arguments.extend(more);
         Service::start(&self.folder.path("store"), &arguments)
     }

@@ -19,7 +19,7 @@ pub(crate) fn token(name: &str, role: &str) -> (String, String) {
 fn tokens_let_in_by_their_roles() {
     let folder = Folder::new();
     let tokens = folder.path("tokens");
-    let made = ["look", "operate", "administer"].map(|role| token(role, role));
+    let made = ["viewer", "operator", "admin"].map(|role| token(role, role));
     std::fs::write(&tokens, made.iter().map(|(_, entry)| entry.as_str()).collect::<String>()).unwrap();
     assert!(!std::fs::read_to_string(&tokens).unwrap().contains(&made[0].0), "the file holds digests only");
     let mut service = Service::start(&folder.path("store"), &["--tokens", tokens.to_str().unwrap()]);
@@ -42,7 +42,7 @@ fn tokens_let_in_by_their_roles() {
     let has = |caller: &str, status: u16| {
         entries.iter().any(|entry| entry["caller"] == caller && entry["status"] == status)
     };
-    assert!(has("nobody", 401) && has("look", 403) && has("operate", 202), "{audit}");
+    assert!(has("nobody", 401) && has("viewer", 403) && has("operator", 202), "{audit}");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn over_tls_the_command_line_is_let_in_with_its_token() {
     let (certificate, key) = (folder.path("certificate"), folder.path("key"));
     std::fs::write(&certificate, own.cert.pem()).unwrap();
     std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
-    let (secret, entry) = token("anna", "look");
+    let (secret, entry) = token("anna", "viewer");
     let (tokens, held) = (folder.path("tokens"), folder.path("token"));
     std::fs::write(&tokens, entry).unwrap();
     std::fs::write(&held, &secret).unwrap();
@@ -104,8 +104,8 @@ fn the_command_line_shows_cancels_and_follows() {
     };
     assert!(run(&["list"]).1.contains("database from sim://alpha to sim://beta"));
     assert!(run(&["show", "1"]).1.contains("phase precopy, guest owned by source"));
-    assert_eq!(run(&["react", "1", "bandwidth", "50"]), (Some(0), "done\n".to_owned()));
-    assert_eq!(run(&["react", "1", "postcopy"]).0, Some(1));
+    assert_eq!(run(&["tune", "1", "bandwidth", "50"]), (Some(0), "done\n".to_owned()));
+    assert_eq!(run(&["tune", "1", "postcopy"]).0, Some(1));
     let (code, out) = run(&["cancel", "1"]);
     assert_eq!(code, Some(0), "{out}");
     assert!(

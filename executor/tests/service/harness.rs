@@ -71,7 +71,7 @@ impl Drop for Process {
 
 /// Starts a simulated world that outlives services.
 pub(crate) fn world(socket: &Path, more: &[&str]) -> Process {
-    let child = Command::new(PROGRAM).arg("world").arg(socket).args(more).spawn().unwrap();
+    let child = Command::new(PROGRAM).arg("sim-server").arg(socket).args(more).spawn().unwrap();
     let process = Process(child);
     let patience = Instant::now() + Duration::from_secs(20);
     while !socket.exists() {

@@ -53,7 +53,7 @@ pub(crate) fn over_kills(kills: usize) -> OverKills {
     let socket = folder.path("world");
     let _world = world(&socket, &["--sim-guests", "8"]);
     let (store, socket) = (folder.path("store"), socket.to_str().unwrap().to_owned());
-    let start = || Service::start(&store, &["--sim-world", &socket]);
+    let start = || Service::start(&store, &["--sim-server", &socket]);
     let mut service = start();
     let address = Arc::new(Mutex::new(service.address.clone()));
     let stop = Arc::new(AtomicBool::new(false));
@@ -128,7 +128,7 @@ pub(crate) fn adopt_a_hundred() -> Duration {
     let socket = folder.path("world");
     let _world = world(&socket, &["--sim-guests", "100"]);
     let (store, socket) = (folder.path("store"), socket.to_str().unwrap().to_owned());
-    let mut service = Service::start(&store, &["--sim-world", &socket]);
+    let mut service = Service::start(&store, &["--sim-server", &socket]);
     for number in 1..=100 {
         let body = json!({"guest": format!("guest-{number:03}"), "destination": "sim://beta",
             "bandwidth_limit_bytes_per_second": 2 << 20});
@@ -138,7 +138,7 @@ pub(crate) fn adopt_a_hundred() -> Duration {
     thread::sleep(Duration::from_secs(2));
     service.process.kill();
     let began = Instant::now();
-    let service = Service::start(&store, &["--sim-world", &socket]);
+    let service = Service::start(&store, &["--sim-server", &socket]);
     let took = began.elapsed();
     let (_, list) = service.get("/api/v1/migrations?limit=200");
     let running =
@@ -161,14 +161,14 @@ fn adopted_with_torn_record(number: i64) -> (Folder, Process, Service) {
     let socket = folder.path("world");
     let world = world(&socket, &[]);
     let (store, socket) = (folder.path("store"), socket.to_str().unwrap().to_owned());
-    let mut service = Service::start(&store, &["--sim-world", &socket]);
+    let mut service = Service::start(&store, &["--sim-server", &socket]);
     let (status, _) =
         service.post("/api/v1/migrations", &json!({"guest": "database", "destination": "sim://beta"}));
     assert_eq!(status, 202);
     service.wait("/api/v1/migrations/1", |one| one["account"]["phase"] == "precopy");
     service.process.kill();
     tear(&store, number);
-    let service = Service::start(&store, &["--sim-world", &socket]);
+    let service = Service::start(&store, &["--sim-server", &socket]);
     (folder, world, service)
 }
 

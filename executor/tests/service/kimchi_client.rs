@@ -214,12 +214,12 @@ fn every_error_under_kimchis_address_is_in_its_words() {
     let tokens = folder.path("tokens");
     std::fs::write(
         &tokens,
-        format!("[[token]]\nname = \"one\"\nrole = \"look\"\nsha256 = \"{}\"\n", "0".repeat(64)),
+        format!("[[token]]\nname = \"one\"\nrole = \"viewer\"\nsha256 = \"{}\"\n", "0".repeat(64)),
     )
     .unwrap();
     service = Service::start(&folder.path("store"), &["--tokens", tokens.to_str().unwrap()]);
     refused_in_kimchis_form(service.get("/plugins/kimchi/vms"), 401);
-    std::fs::write(&tokens, format!("token = [[\"one\", \"look\", \"{}\"]]\n", "0".repeat(64))).unwrap();
+    std::fs::write(&tokens, format!("token = [[\"one\", \"viewer\", \"{}\"]]\n", "0".repeat(64))).unwrap();
     let serve = std::process::Command::new("timeout")
         .args(["20", env!("CARGO_BIN_EXE_whimbrel"), "serve"])
         .args(["--listen", "127.0.0.1:0", "--tokens", tokens.to_str().unwrap(), "--store"])

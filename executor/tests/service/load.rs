@@ -60,7 +60,7 @@ fn busy_service() -> (Vec<u64>, Vec<u64>) {
     let _world = world(&socket, &["--sim-guests", "100"]);
     let said = tap(socket, &tapped);
     let service =
-        Service::start_on_one_core(&folder.path("store"), &["--sim-world", tapped.to_str().unwrap()]);
+        Service::start_on_one_core(&folder.path("store"), &["--sim-server", tapped.to_str().unwrap()]);
     for number in 1..=MIGRATIONS {
         let order = json!({"guest": guest(number), "destination": "sim://beta",
             "bandwidth_limit_bytes_per_second": 2 << 20});

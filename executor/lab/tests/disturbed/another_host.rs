@@ -39,7 +39,7 @@ fn a_guest_that_stands_still_is_not_resumed_on_the_word_of_another_host() {
     let guest = start_guest(&lab);
     let journal = lab.folder().join("journal");
     // The migration pauses the guest in the middle of the copy, while the destination receives; then the driver dies.
-    let slow = ["--bandwidth", "2", "--timeout", "2", "--at-timeout", "pause", "--doubt-patience", "8"];
+    let slow = ["--bandwidth", "2", "--timeout", "2", "--at-timeout", "pause", "--resolve-timeout", "8"];
     let child = migrate_command(&lab, &journal, &slow).spawn().unwrap();
     wait_for("the guest is paused by the migration", || {
         fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"acted\":{\"Ok\":null}"))
@@ -82,7 +82,7 @@ fn a_guest_that_arrived_is_not_called_lost_because_another_host_does_not_have_it
     let guest = start_guest(&lab);
     let journal = lab.folder().join("journal");
     // Its driver dies in pre-copy, and the guest arrives without it.
-    let more = ["--bandwidth", "20", "--doubt-patience", "8"];
+    let more = ["--bandwidth", "20", "--resolve-timeout", "8"];
     let child = migrate_command(&lab, &journal, &more).spawn().unwrap();
     wait_for_copy(&journal);
     kill(child);

@@ -33,7 +33,7 @@ fn start_guest(lab: &Lab, persistent: bool) -> Guest {
 /// Starts the migration, and loses the destination's answers to the source's daemon once the copy is under way: the
 /// source's daemon sends "finish", the destination starts the guest, and the source's daemon does not learn of it.
 fn migrate_without_answers(lab: &Lab, journal: &Path) -> Child {
-    let more = ["--bandwidth", "20", "--doubt-patience", "6"];
+    let more = ["--bandwidth", "20", "--resolve-timeout", "6"];
     let child = migrate_command(lab, journal, &more).spawn().unwrap();
     wait_for_copy(journal);
     lab.lose_answers().unwrap();

@@ -145,9 +145,9 @@ fn identify(desk: &Desk, request: &Request, peer: Peer) -> Result<Caller, Proble
         });
     }
     match &desk.tokens {
-        None => Ok(Caller { name: "local".to_owned(), role: Role::Administer }),
+        None => Ok(Caller { name: "local".to_owned(), role: Role::Admin }),
         // The page itself is no secret: it asks for the token.
-        Some(_) if is_page(request) => Ok(Caller { name: "page".to_owned(), role: Role::Look }),
+        Some(_) if is_page(request) => Ok(Caller { name: "page".to_owned(), role: Role::Viewer }),
         Some(tokens) => bearer(headers).and_then(|token| tokens.caller(token)).ok_or_else(unauthorised),
     }
 }
@@ -162,10 +162,10 @@ fn permit(caller: Caller, method: &Method, path: &str) -> Result<Caller, Problem
 
 fn needed(method: &Method, path: &str) -> Role {
     match *method {
-        _ if path.starts_with("/api/v1/audit") => Role::Administer,
-        Method::POST if path.starts_with("/api/v1/rules/") => Role::Administer,
-        Method::GET | Method::HEAD => Role::Look,
-        _ => Role::Operate,
+        _ if path.starts_with("/api/v1/audit") => Role::Admin,
+        Method::POST if path.starts_with("/api/v1/rules/") => Role::Admin,
+        Method::GET | Method::HEAD => Role::Viewer,
+        _ => Role::Operator,
     }
 }
 

@@ -53,8 +53,8 @@ pub(in crate::cli) enum OperatorVerb {
     Watch(OneMigration),
     /// Cancel a migration of a service, and tell what really came of it.
     Cancel(OneMigration),
-    /// React to the course of a migration of a service.
-    React(React),
+    /// Adjust a migration of a service while it runs.
+    Tune(Tune),
     /// Ask every rule about a migration, and change nothing.
     #[command(after_help = EXIT_CODES)]
     Check(Check),
@@ -72,10 +72,10 @@ pub(in crate::cli) struct Migrate {
     pub(in crate::cli) asked: Asked,
     /// Seconds for which both hosts are looked at when it is not known where the guest is.
     #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(in crate::cli) doubt_patience: u64,
+    pub(in crate::cli) resolve_timeout: u64,
     /// Seconds for which a post-copy that lost its connection is resumed again and again.
     #[arg(long, value_name = "S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=604_800))]
-    pub(in crate::cli) recovery_patience: u64,
+    pub(in crate::cli) postcopy_recovery_timeout: u64,
     /// Take the guest over from a driver that is gone: the owner that the refusal names. Its migration must not be driven
     /// any more.
     #[arg(long, value_name = "OWNER")]
@@ -185,14 +185,14 @@ pub(in crate::cli) struct OneMigration {
     pub(in crate::cli) service: ServiceAddress,
 }
 
-/// `whimbrel react`.
+/// `whimbrel tune`.
 #[derive(Clone, Debug, Args)]
-pub(in crate::cli) struct React {
+pub(in crate::cli) struct Tune {
     /// The migration's number.
     pub(in crate::cli) migration: u64,
     /// What is to be done.
     #[arg(value_enum)]
-    pub(in crate::cli) reaction: ReactionName,
+    pub(in crate::cli) adjustment: AdjustmentName,
     /// The new limit: ms for `downtime`, MiB/s for `bandwidth`.
     pub(in crate::cli) value: Option<u64>,
     #[command(flatten)]
@@ -201,7 +201,7 @@ pub(in crate::cli) struct React {
 
 /// The reactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum ReactionName {
+pub(in crate::cli) enum AdjustmentName {
     /// Another downtime limit.
     Downtime,
     /// Another bandwidth limit.

@@ -1,4 +1,4 @@
-//! `whimbrel list`, `show`, `watch`, `cancel` and `react`: a service's clients on the command line.
+//! `whimbrel list`, `show`, `watch`, `cancel` and `tune`: a service's clients on the command line.
 //!
 //! What they write with `--format json` is the service's own document.
 
@@ -11,7 +11,7 @@ use ureq::Agent;
 use ureq::http::StatusCode;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-use super::args::{OneMigration, React, ReactionName, ServiceAddress};
+use super::args::{AdjustmentName, OneMigration, ServiceAddress, Tune};
 use super::{CliError, Exit, unix};
 use whimbrel_core::{CopyState, GuestLocation};
 use whimbrel_drive::wording::units::mib;
@@ -114,19 +114,19 @@ pub(super) fn cancel(arguments: &OneMigration) -> Result<Exit, CliError> {
     })
 }
 
-pub(super) fn react(arguments: &React) -> Result<Exit, CliError> {
-    let wanted = match (arguments.reaction, arguments.value) {
-        (ReactionName::Downtime, Some(ms)) => json!({"downtime_limit": {"ms": ms}}),
-        (ReactionName::Bandwidth, Some(mib)) => {
+pub(super) fn tune(arguments: &Tune) -> Result<Exit, CliError> {
+    let wanted = match (arguments.adjustment, arguments.value) {
+        (AdjustmentName::Downtime, Some(ms)) => json!({"downtime_limit": {"ms": ms}}),
+        (AdjustmentName::Bandwidth, Some(mib)) => {
             json!({"bandwidth_limit": {"bytes_per_second": mib.saturating_mul(1 << 20)}})
         }
-        (ReactionName::Pause, None) => json!({"pause": {}}),
-        (ReactionName::Postcopy, None) => json!({"postcopy": {}}),
-        (ReactionName::Downtime | ReactionName::Bandwidth, None) => {
-            return Err(CliError::Reaction("this reaction needs a value: ms, or MiB/s"));
+        (AdjustmentName::Pause, None) => json!({"pause": {}}),
+        (AdjustmentName::Postcopy, None) => json!({"postcopy": {}}),
+        (AdjustmentName::Downtime | AdjustmentName::Bandwidth, None) => {
+            return Err(CliError::Adjustment("this adjustment needs a value: ms, or MiB/s"));
         }
-        (ReactionName::Pause | ReactionName::Postcopy, Some(_)) => {
-            return Err(CliError::Reaction("this reaction takes no value"));
+        (AdjustmentName::Pause | AdjustmentName::Postcopy, Some(_)) => {
+            return Err(CliError::Adjustment("this adjustment takes no value"));
         }
     };
     let path = format!("/api/v1/migrations/{}/reactions", arguments.migration);

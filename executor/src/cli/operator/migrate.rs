@@ -73,8 +73,8 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     let mut port = hosts.port(assignment, sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let driven = whimbrel_drive::drive(course, &mut *port, &inbox, Box::new(journal), judge, Some(watcher))?;
-    let exit = driven.outcome.as_ref().map_or(Exit::Left, exit_of);
-    if exit == Exit::Left {
+    let exit = driven.outcome.as_ref().map_or(Exit::Detached, exit_of);
+    if exit == Exit::Detached {
         say(&how_to_look_after(&route, &driven.migration));
         say(&format!("  go on:   whimbrel adopt {}", path.display()));
     }
@@ -114,8 +114,8 @@ fn journal_gap(error: &KeepError, outcome: Option<&Outcome>, spec: &Spec) -> Str
 
 fn spec(arguments: &Migrate) -> Spec {
     let mut spec = arguments.asked.spec();
-    spec.resolve_timeout_ms = arguments.doubt_patience.saturating_mul(1000);
-    spec.postcopy_recovery_timeout_ms = arguments.recovery_patience.saturating_mul(1000);
+    spec.resolve_timeout_ms = arguments.resolve_timeout.saturating_mul(1000);
+    spec.postcopy_recovery_timeout_ms = arguments.postcopy_recovery_timeout.saturating_mul(1000);
     spec
 }
 

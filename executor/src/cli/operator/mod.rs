@@ -34,7 +34,7 @@ pub(super) fn run(verb: &OperatorVerb) -> Result<Exit, CliError> {
         OperatorVerb::Show(arguments) => client::show(arguments),
         OperatorVerb::Watch(arguments) => client::watch(arguments),
         OperatorVerb::Cancel(arguments) => client::cancel(arguments),
-        OperatorVerb::React(arguments) => client::react(arguments),
+        OperatorVerb::Tune(arguments) => client::tune(arguments),
         OperatorVerb::Rule(verb) => rule::run(verb),
         OperatorVerb::Facts(verb) => facts::run(verb),
         OperatorVerb::Check(arguments) => check::run(arguments),

@@ -4,17 +4,18 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use whimbrel_service::access::Role;
 
-/// Every role, with what it allows.
+/// Every role, with its permissions. Former names are accepted by the parser, and refused with the new name afterwards.
 pub(super) fn roles() -> impl TypedValueParser<Value = Role> {
     let values = Role::ALL.map(|role| {
         PossibleValue::new(role.name()).help(match role {
-            Role::Look => "Look at everything but the audit record",
-            Role::Operate => "Begin, cancel and react to migrations",
+            Role::Viewer => "Read everything but the audit record",
+            Role::Operator => "Start, cancel and tune migrations",
             Role::Define => {
-                "Give definitions for the destination as well, which name any file and network there"
+                "Also supply domain XML for the destination, which can name any file and network there"
             }
-            Role::Administer => "Everything",
+            Role::Admin => "Everything, including the audit record and reloading the rules",
         })
     });
-    PossibleValuesParser::new(values).try_map(|name| name.parse::<Role>())
+    let former = Role::RENAMED.map(|(old, _)| PossibleValue::new(old).hide(true));
+    PossibleValuesParser::new(values.into_iter().chain(former)).try_map(|name| name.parse::<Role>())
 }

@@ -39,7 +39,7 @@ pub(in crate::cli) struct Set {
     pub(in crate::cli) packs: Vec<PathBuf>,
     /// Leave out the shipped packs.
     #[arg(long, requires = "packs")]
-    pub(in crate::cli) only: bool,
+    pub(in crate::cli) no_builtin_packs: bool,
     /// The operator's decisions: settings, severities, waivers.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) policy: Option<PathBuf>,
@@ -48,7 +48,7 @@ pub(in crate::cli) struct Set {
     pub(in crate::cli) locked: Option<PathBuf>,
     /// Most bytes of a component; engines of other languages are large.
     #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(in crate::cli) largest: u16,
+    pub(in crate::cli) max_pack_size: u16,
     /// Compile packs anew, and keep nothing.
     #[arg(long)]
     pub(in crate::cli) no_cache: bool,
@@ -95,7 +95,7 @@ pub(in crate::cli) struct Test {
     pub(in crate::cli) bless: bool,
     /// Most bytes of a component.
     #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(in crate::cli) largest: u16,
+    pub(in crate::cli) max_pack_size: u16,
 }
 
 #[derive(Debug, Args)]

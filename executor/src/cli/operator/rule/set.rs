@@ -13,13 +13,13 @@ use super::{CliError, read, text};
 pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
     let cache = if arguments.no_cache { None } else { Cache::usual() };
     let mut packs = Vec::new();
-    if !arguments.only {
+    if !arguments.no_builtin_packs {
         let shipped = shipped::load(Limits::default(), Allocation::Pooled, cache.clone());
         packs.extend(shipped.map_err(|error| CliError::Rules(error.to_string()))?);
     }
     if !arguments.packs.is_empty() {
         // Made only where it is needed: setting up a sandbox takes longer than loading a pack into it.
-        let host = host(arguments.largest, cache)?;
+        let host = host(arguments.max_pack_size, cache)?;
         for path in &arguments.packs {
             let loaded = host.load(&read(path)?);
             packs.push(

@@ -17,7 +17,7 @@ const NO_DAY: &str = "1970-01-01";
 
 pub(super) fn run(arguments: &Test) -> Result<Exit, CliError> {
     let path = arguments.pack.clone().unwrap_or_else(|| arguments.folder.join("pack.wasm"));
-    let pack = host(arguments.largest, Cache::usual())?
+    let pack = host(arguments.max_pack_size, Cache::usual())?
         .load(&read(&path)?)
         .map_err(|error| CliError::Pack { path, reason: error.to_string() })?;
     let fuel_most = pack.limits().fuel;

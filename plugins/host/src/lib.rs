@@ -16,8 +16,7 @@ pub mod shipped;
 mod thin;
 mod toml_file;
 
-pub use set::{INCOMPLETE, Judged, Judgement, RuleSet};
-pub use thin::facts as facts_of_core;
+pub use set::{Judged, Judgement, RuleSet};
 pub use whimbrel_facts as facts;
 pub use whimbrel_facts::xml;
 
@@ -28,7 +27,7 @@ use whimbrel_facts::{Finding, Verdict as Conclusion};
 /// million migrations would cost more than they do.
 #[must_use]
 pub fn judge(facts: &whimbrel_core::Facts) -> Verdict {
-    verdict(shipped::ask_natively(&facts_of_core(facts)))
+    verdict(shipped::ask_natively(&thin::facts(facts)))
 }
 
 /// Findings as the core takes them: those that warn or fail.

@@ -4,8 +4,7 @@ use whimbrel_core as core;
 use whimbrel_facts::{Domain, Facts, Host, Namesake, Request, RunState, StorageCopy};
 
 /// Rich facts of the core's few.
-#[must_use]
-pub fn facts(known: &core::Facts) -> Facts {
+pub(crate) fn facts(known: &core::Facts) -> Facts {
     let guest = Domain {
         name: known.guest.name.clone(),
         uuid: known.guest.uuid.clone(),

@@ -3,11 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
 use whimbrel_core::{Facts, GuestFacts, GuestRun, HostFacts, Severity};
-use whimbrel_plugins::facts::Verdict;
-use whimbrel_plugins::host::{Allocation, Limits};
-use whimbrel_plugins::policy::Policy;
-use whimbrel_plugins::shipped::{self, SHIPPED};
-use whimbrel_plugins::{INCOMPLETE, RuleSet, judge};
+use whimbrel_plugins::judge;
+use whimbrel_plugins::shipped::SHIPPED;
 
 fn host(name: &str) -> HostFacts {
     HostFacts {
@@ -109,37 +106,4 @@ fn codes_are_unique() {
     codes.sort_unstable();
     codes.dedup();
     assert_eq!(codes.len(), all().count());
-}
-
-const TODAY: &str = "2026-01-15";
-
-fn set(policy: &str) -> Result<RuleSet, String> {
-    let packs = shipped::load(Limits::default(), Allocation::OnDemand, None).unwrap();
-    let policy = Policy::parse(policy).map_err(|error| error.to_string())?;
-    RuleSet::new(packs, policy).map_err(|error| error.to_string())
-}
-
-#[test]
-fn facts_that_could_not_be_had_refuse_a_migration_unless_the_policy_allows_it() {
-    let judged = |policy: &str| {
-        let judgement = set(policy).unwrap().judge_without(&facts(), "no answer", TODAY);
-        let last = judgement.findings.last().unwrap().clone();
-        assert_eq!(last.finding.code, INCOMPLETE);
-        assert!(last.finding.message.contains("no answer"), "{}", last.finding.message);
-        assert!(judgement.findings.len() > 70, "every rule is asked all the same");
-        (judgement.allows(), last.finding.verdict)
-    };
-    assert_eq!(judged(""), (false, Verdict::Fail));
-    assert_eq!(judged("[rule.'facts.incomplete']\nseverity = 'warn'"), (true, Verdict::Warn));
-    let waiver = |until: &str| {
-        format!("[[waiver]]\nrule = 'facts.incomplete'\nreason = 'the host is old'\nuntil = '{until}'")
-    };
-    assert_eq!(judged(&waiver("2026-01-15")), (true, Verdict::Fail));
-    assert_eq!(judged(&waiver("2026-01-14")), (false, Verdict::Fail));
-}
-
-#[test]
-fn that_facts_are_missing_cannot_be_hushed_up() {
-    let error = set("[rule.'facts.incomplete']\nenabled = false").unwrap_err();
-    assert!(error.contains("cannot be switched off"), "{error}");
 }

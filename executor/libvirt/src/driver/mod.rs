@@ -33,7 +33,7 @@ use whimbrel_core::{
 
 use self::failure::failure;
 use self::lane::{Lane, Panics};
-pub use self::listing::inventory;
+pub(crate) use self::listing::inventory;
 use super::{
     Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
     Subscription, Suspended,
@@ -47,7 +47,7 @@ use whimbrel_drive::{CallPermits, Message, Port, Withdrawn};
 
 /// The port on real libvirt hosts.
 #[derive(Debug)]
-pub struct LibvirtPort {
+pub(crate) struct LibvirtPort {
     hosts: Arc<Hosts>,
     /// Withdrawn when the port is dropped: the lane of the call may still be connecting then.
     permits: CallPermits,
@@ -91,7 +91,7 @@ impl LibvirtPort {
     /// A port that answers into `inbox`. Nothing is connected to before the first command. With the facts that were
     /// collected before, the guest is looked up by its UUID, and only the hosts of these facts are accepted.
     #[must_use]
-    pub fn new(assignment: Assignment, ends: Ends, inbox: Sender<Message>) -> Self {
+    pub(crate) fn new(assignment: Assignment, ends: Ends, inbox: Sender<Message>) -> Self {
         let Assignment { route, known, owner } = assignment;
         let source = Link::new(ends.source, Side::Source, &route.guest);
         let destination = Link::new(ends.destination, Side::Destination, &route.guest);

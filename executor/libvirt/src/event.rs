@@ -60,7 +60,7 @@ impl Lifecycle {
 
 /// What happened to a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum DomainEventKind {
+pub(crate) enum DomainEvent {
     /// A step in its life.
     Lifecycle(Lifecycle),
     /// QEMU synchronised the dirty bitmap and begins this pass, counted from 1 (needs the capability "events"
@@ -69,15 +69,4 @@ pub(crate) enum DomainEventKind {
     /// A job ended well, with its last statistics (libvirt 1.3.3). `JobStatistics::job` is not told by this
     /// event, and a job that failed or was aborted has none.
     JobCompleted(Box<JobStatistics>),
-}
-
-/// An event of a domain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DomainEvent {
-    /// The domain's name on the host of the connection.
-    pub(crate) domain_name: String,
-    /// The domain's uuid, lower case with hyphens; it is the same on both hosts.
-    pub(crate) domain_uuid: String,
-    /// What happened.
-    pub(crate) kind: DomainEventKind,
 }

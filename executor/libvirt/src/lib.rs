@@ -31,7 +31,7 @@ pub use host_driver::LibvirtHosts;
 use collect::collect;
 use driver::{LibvirtPort, inventory};
 use error::{ErrorCode, LibvirtError};
-use event::{DomainEvent, DomainEventKind, Lifecycle, Resumed, Suspended};
+use event::{DomainEvent, Lifecycle, Resumed, Suspended};
 use known_hosts::trust;
 use parameters::{MigrateFlags, MigrateParameters};
 use state::{PausedReason, RunningReason, State};

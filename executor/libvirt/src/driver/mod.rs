@@ -35,8 +35,7 @@ use self::failure::failure;
 use self::lane::{Lane, Panics};
 pub(crate) use self::listing::inventory;
 use super::{
-    Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
-    Subscription, Suspended,
+    Connection, Domain, DomainEvent, JobStatistics, LibvirtError, Lifecycle, Resumed, Subscription, Suspended,
 };
 use crate::job::{is_active, job};
 use crate::link::Link;
@@ -285,19 +284,17 @@ impl Hosts {
     }
 
     fn on_event(&self, event: DomainEvent) {
-        let hint = match event.kind {
-            DomainEventKind::MigrationIteration(_) => Hint::IterationBegan,
-            DomainEventKind::JobCompleted(statistics) => {
+        let hint = match event {
+            DomainEvent::MigrationIteration(_) => Hint::IterationBegan,
+            DomainEvent::JobCompleted(statistics) => {
                 *lock(&self.ended) = Some(*statistics);
                 Hint::JobEnded
             }
-            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::Migrated)) => Hint::SourceSuspended,
-            DomainEventKind::Lifecycle(Lifecycle::Resumed(Resumed::Migrated)) => Hint::SourceResumed,
-            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::Postcopy)) => Hint::PostcopyBegan,
-            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::PostcopyFailed)) => {
-                Hint::PostcopyFailed
-            }
-            DomainEventKind::Lifecycle(_) => return,
+            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::Migrated)) => Hint::SourceSuspended,
+            DomainEvent::Lifecycle(Lifecycle::Resumed(Resumed::Migrated)) => Hint::SourceResumed,
+            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::Postcopy)) => Hint::PostcopyBegan,
+            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::PostcopyFailed)) => Hint::PostcopyFailed,
+            DomainEvent::Lifecycle(_) => return,
         };
         self.tell(Observation::Hint(hint));
     }

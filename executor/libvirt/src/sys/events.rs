@@ -4,11 +4,11 @@
 //! channel: while it runs, no other event and no keep-alive is handled.
 
 use super::sinks::{Place, contain, find};
-use super::{Connection, Domain, borrowed_string, check, typed};
+use super::{Connection, Domain, check, typed};
 use crate::error::LibvirtError;
-use crate::event::{DomainEvent, DomainEventKind, Lifecycle};
+use crate::event::{DomainEvent, Lifecycle};
 use crate::statistics::JobStatistics;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::mem;
 use std::ptr;
@@ -131,58 +131,43 @@ impl Callback {
 
 unsafe extern "C" fn on_lifecycle(
     _connection: virConnectPtr,
-    domain: virDomainPtr,
+    _domain: virDomainPtr,
     event: c_int,
     detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
-    let kind = || DomainEventKind::Lifecycle(Lifecycle::from_numbers(event, detail));
-    // SAFETY: libvirt lends the domain for the time of this call.
-    unsafe { deliver(domain, opaque, kind) };
+    deliver(opaque, || DomainEvent::Lifecycle(Lifecycle::from_numbers(event, detail)));
     0
 }
 
 unsafe extern "C" fn on_iteration(
     _connection: virConnectPtr,
-    domain: virDomainPtr,
+    _domain: virDomainPtr,
     iteration: c_int,
     opaque: *mut c_void,
 ) {
-    // SAFETY: libvirt lends the domain for the time of this call.
-    unsafe { deliver(domain, opaque, || DomainEventKind::MigrationIteration(iteration)) };
+    deliver(opaque, || DomainEvent::MigrationIteration(iteration));
 }
 
 unsafe extern "C" fn on_job_completed(
     _connection: virConnectPtr,
-    domain: virDomainPtr,
+    _domain: virDomainPtr,
     parameters: virTypedParameterPtr,
     count: c_int,
     opaque: *mut c_void,
 ) {
-    let kind = || {
+    deliver(opaque, || {
         // SAFETY: libvirt lends this many entries for the time of the call, and frees them itself.
         let parameters = unsafe { typed::read(parameters, count) };
-        DomainEventKind::JobCompleted(Box::new(JobStatistics::from_parameters(None, parameters)))
-    };
-    // SAFETY: libvirt lends the domain for the time of this call.
-    unsafe { deliver(domain, opaque, kind) };
+        DomainEvent::JobCompleted(Box::new(JobStatistics::from_parameters(None, parameters)))
+    });
 }
 
-/// Copies what libvirt lends and hands it on.
-///
-/// # Safety
-/// `domain` is a domain handle that lives through this call.
-unsafe fn deliver(domain: virDomainPtr, opaque: *mut c_void, kind: impl FnOnce() -> DomainEventKind) {
+/// Hands an event on. What libvirt lends is copied by `event`, within the call.
+fn deliver(opaque: *mut c_void, event: impl FnOnce() -> DomainEvent) {
     contain(|| {
-        let Some(sink) = find(opaque) else { return };
-        let mut uuid: [c_char; virt_sys::VIR_UUID_STRING_BUFLEN as usize] = [0; _];
-        // SAFETY: the handle lives; the buffer has the length that libvirt asks for, and starts as an empty
-        // string.
-        unsafe { virt_sys::virDomainGetUUIDString(domain, uuid.as_mut_ptr()) };
-        // SAFETY: NUL-terminated in either case.
-        let domain_uuid = unsafe { borrowed_string(uuid.as_ptr()) };
-        // SAFETY: the handle lives, and keeps its name; null is read as empty.
-        let domain_name = unsafe { borrowed_string(virt_sys::virDomainGetName(domain)) };
-        sink(DomainEvent { domain_name, domain_uuid, kind: kind() });
+        if let Some(sink) = find(opaque) {
+            sink(event());
+        }
     });
 }

@@ -2,38 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
-use whimbrel_core::{Facts, GuestFacts, GuestRun, HostFacts, Severity};
+use whimbrel_core::{Facts, GuestRun, Severity};
 use whimbrel_plugins::judge;
 use whimbrel_plugins::shipped::SHIPPED;
 
-fn host(name: &str) -> HostFacts {
-    HostFacts {
-        uri: format!("qemu+tcp://{name}/system"),
-        hostname: name.to_owned(),
-        host_uuid: format!("00000000-0000-0000-0000-{name:0>12}"),
-        hypervisor: "QEMU".to_owned(),
-        architecture: "x86_64".to_owned(),
-        library_version: 9_000_000,
-        hypervisor_version: 7_002_022,
-        free_memory_bytes: Some(1 << 30),
-        has_guest: None,
-    }
-}
-
 fn facts() -> Facts {
-    Facts {
-        guest: GuestFacts {
-            name: "web".to_owned(),
-            uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809".to_owned(),
-            run: GuestRun::Running,
-            persistent: true,
-            memory_bytes: 1 << 30,
-            job_active: false,
-        },
-        source: host("alpha"),
-        disks_to_make: Vec::new(),
-        destination: host("beta"),
-    }
+    let mut facts: Facts = serde_json::from_str(include_str!("../../../core/tests/facts.json")).unwrap();
+    facts.destination.free_memory_bytes = Some(1 << 30);
+    facts
 }
 
 /// The codes of the findings, those that refuse marked with an exclamation mark.

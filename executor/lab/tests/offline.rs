@@ -3,42 +3,20 @@
 #![cfg(test)]
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::time::Duration;
 
 use whimbrel_core::{GuestLocation, Verdict};
 use whimbrel_lab::scenario::{self, Show};
+use whimbrel_lab::testing::{self, LONG, program};
 use whimbrel_lab::{GUEST_BRIDGE, Guest, GuestDisk, GuestSpec, Host, ImageFormat, Lab, LabOptions};
 use whimbrel_sim::scenario::timeline;
 use whimbrel_sim::{Scenario, Simulation};
-
-const LONG: Duration = Duration::from_mins(2);
-
-fn program() -> PathBuf {
-    PathBuf::from(
-        std::env::var_os("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test"),
-    )
-}
 
 fn spec() -> GuestSpec {
     GuestSpec { memory_mib: 128, region_mib: 32, ..GuestSpec::default() }
 }
 
-fn command(lab: &Lab, (from, to): (&Host, &Host), verb: &str, more: &[&str]) -> Command {
-    let mut command = lab.operator_command(&program().to_string_lossy());
-    command.args([verb, "guest", &to.uri(), "--source", &from.uri(), "--offline"]).args(more);
-    command.env("XDG_STATE_HOME", lab.folder());
-    command
-}
-
-/// Exit code and everything that was written.
-fn said(output: Output) -> (Option<i32>, String) {
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    (output.status.code(), text.concat())
-}
-
 fn migrate(lab: &Lab, ends: (&Host, &Host), more: &[&str]) -> (Option<i32>, String) {
-    said(command(lab, ends, "migrate", more).output().unwrap())
+    testing::run(lab, "guest", ends, &["migrate", "--offline"], more)
 }
 
 fn assert_moved(ends: (&Host, &Host), (code, text): &(Option<i32>, String)) {

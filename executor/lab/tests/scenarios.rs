@@ -7,22 +7,14 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
 use whimbrel_core::{Cause, Ending, Event, Fault, GuestLocation, Outcome, PhaseName, Recovery, Verdict};
 use whimbrel_lab::scenario::{self, Order, ScenarioRun, Show};
+use whimbrel_lab::testing::{LONG, program, signal, wait_for};
 use whimbrel_lab::{Host, Lab, LabOptions};
 use whimbrel_sim::scenario::timeline;
 use whimbrel_sim::{Scenario, Simulation};
-
-const LONG: Duration = Duration::from_mins(2);
-
-fn program() -> PathBuf {
-    PathBuf::from(
-        std::env::var_os("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test"),
-    )
-}
 
 fn lab() -> Lab {
     Lab::build(&LabOptions::default()).unwrap()
@@ -319,13 +311,17 @@ fn an_operator_who_leaves_is_told_how_to_look_after_the_guest() {
     command.args(["migrate", "wren", &lab.beta().uri(), "--source", &lab.alpha().uri(), "--bandwidth", "16"]);
     command.arg("--journal").arg(&journal).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    wait_for(|| fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"iteration\":1,")));
+    wait_for("the copy is under way", || {
+        fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"iteration\":1,"))
+    });
 
     // A daemon that stands still cannot answer the first Ctrl-C, so the operator has a reason for the second.
     let daemon = lab.alpha().daemon_pid().unwrap();
     signal("STOP", daemon);
     signal("INT", child.id());
-    wait_for(|| fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"operator\":\"cancel\"")));
+    wait_for("the cancel is on record", || {
+        fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"operator\":\"cancel\""))
+    });
     signal("INT", child.id());
     let status = child.wait().unwrap();
     signal("CONT", daemon);
@@ -338,19 +334,6 @@ fn an_operator_who_leaves_is_told_how_to_look_after_the_guest() {
     let later = guest.wait_for_scan_after(&now, LONG).unwrap();
     assert!(later.bad == 0 && !later.two_copies_ran(), "{later:?}");
     lab.remove().unwrap();
-}
-
-fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
-fn wait_for(condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < LONG, "it never happened");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -186,8 +186,7 @@ fn a_cancel_is_answered_while_the_rules_are_evaluated() {
     let operator = inbox.clone();
     let (release, held) = channel::<()>();
     // The rules ask for nothing, and the operator cancels as soon as they have begun. Their verdict comes after the end.
-    let judge = Judge::new(inbox.clone(), move |_, collected| {
-        assert!(collected.is_some(), "the port collects what rules judge");
+    let judge = Judge::new(inbox.clone(), move |_| {
         operator.send(Message::Asked(Request::Cancel)).unwrap();
         held.recv().unwrap_err();
         Verdict::default()
@@ -204,7 +203,7 @@ fn a_cancel_is_answered_while_the_rules_are_evaluated() {
 fn rules_that_panic_refuse_the_migration() {
     let (hosts, spec, route) = quiet().unwrap();
     let (inbox, messages) = channel();
-    let judge = Judge::new(inbox.clone(), |_, _| panic!("planted in a rule"));
+    let judge = Judge::new(inbox.clone(), |_| panic!("planted in a rule"));
     let mut port = hosts.port(assigned(route), inbox).unwrap();
     let course = Course::begin(spec).unwrap();
     let driven = drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();

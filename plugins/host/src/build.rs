@@ -115,16 +115,6 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>, BuildError> {
         .map_err(|error| BuildError::Component(format!("{error:#}")))
 }
 
-/// Name and version of the compiler: components are equal to the byte only if the same compiler built them.
-#[must_use]
-pub fn compiler_name() -> Option<String> {
-    let rustc = match compiler()? {
-        Compiler::Ready => PathBuf::from("rustc"),
-        Compiler::Sources { rustc, .. } => rustc,
-    };
-    said(&rustc, &["--version"])
-}
-
 fn compiler() -> Option<Compiler> {
     let library = |sysroot: &Path| sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir();
     let sysroot = |rustc: &Path| said(rustc, &["--print", "sysroot"]).map(PathBuf::from);

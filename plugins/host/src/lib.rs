@@ -15,7 +15,7 @@ mod set;
 pub mod shipped;
 mod toml_file;
 
-pub use set::{INCOMPLETE, Judged, Judgement, RuleSet};
+pub use set::{Judged, Judgement, RuleSet};
 pub use whimbrel_facts as facts;
 pub use whimbrel_facts::xml;
 pub use whimbrel_rules::native::verdict;

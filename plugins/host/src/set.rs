@@ -48,9 +48,6 @@ pub struct Judged {
     pub waived: Option<Waiver>,
 }
 
-/// Code of the finding that rules were evaluated on the core's few facts only.
-pub const INCOMPLETE: &str = "facts.incomplete";
-
 const SCHEMA: &str = "whimbrel.judgement/1";
 
 impl RuleSet {
@@ -61,15 +58,7 @@ impl RuleSet {
     /// not fit.
     pub fn new(packs: Vec<Pack>, policy: Policy) -> Result<Self, PolicyError> {
         let mut wrong = Vec::new();
-        let (mut names, mut codes) = (BTreeSet::new(), BTreeSet::from([INCOMPLETE.to_owned()]));
-        if policy
-            .decision(INCOMPLETE)
-            .is_some_and(|decision| !decision.enabled || decision.settings.is_some())
-        {
-            wrong.push(format!(
-                "`{INCOMPLETE}` cannot be switched off and has no settings; it can be a `warn`"
-            ));
-        }
+        let (mut names, mut codes) = (BTreeSet::new(), BTreeSet::new());
         for pack in &packs {
             if !names.insert(pack.about().name.clone()) {
                 wrong.push(format!("two packs have the name `{}`", pack.about().name));
@@ -128,41 +117,15 @@ impl RuleSet {
         Judgement { schema: SCHEMA, set: self.digest.clone(), facts: digest(&text), fuel, findings: judged }
     }
 
-    /// Evaluates every rule on the core's few facts because the others are unavailable, and reports that in a finding
-    /// of its own, [`INCOMPLETE`]. It fails unless the operator's policy gives it another severity or waives it.
-    #[must_use]
-    pub fn judge_without(&self, known: &whimbrel_core::Facts, why: &str, today: &str) -> Judgement {
-        let mut judgement = self.judge(&whimbrel_rules::native::facts(known), today);
-        let mut finding = Finding {
-            code: INCOMPLETE.to_owned(),
-            verdict: Verdict::Fail,
-            subject: String::new(),
-            message: format!("the hosts did not tell the facts that rules judge: {why}"),
-            remediation:
-                "let the hosts be asked; or accept a judgement on a few facts with the severity `warn` in \
-                          the policy"
-                    .to_owned(),
-            evidence: Vec::new(),
-        };
-        self.weigh(&mut finding);
-        let waived = self.policy.waiver(&finding, today).cloned();
-        judgement.findings.push(Judged { pack: "engine".to_owned(), finding, waived });
-        judgement
-    }
-
-    fn weigh(&self, finding: &mut Finding) {
-        let severity = self.policy.decision(&finding.code).and_then(|decision| decision.severity);
-        if let (Some(severity), Verdict::Warn | Verdict::Fail) = (severity, finding.verdict) {
-            finding.verdict = severity.into();
-        }
-    }
-
     fn decide(&self, pack: &Pack, mut finding: Finding, today: &str) -> Judged {
         let rule = pack.about().rules.iter().find(|rule| rule.code == finding.code);
         if finding.remediation.is_empty() && finding.verdict != Verdict::Pass {
             finding.remediation = rule.map(|rule| rule.remediation.clone()).unwrap_or_default();
         }
-        self.weigh(&mut finding);
+        let severity = self.policy.decision(&finding.code).and_then(|decision| decision.severity);
+        if let (Some(severity), Verdict::Warn | Verdict::Fail) = (severity, finding.verdict) {
+            finding.verdict = severity.into();
+        }
         let refused = matches!(finding.verdict, Verdict::Warn | Verdict::Fail | Verdict::Unknown);
         let waived = self.policy.waiver(&finding, today).filter(|_| refused).cloned();
         Judged { pack: pack.about().name.clone(), finding, waived }

@@ -85,16 +85,6 @@ impl World {
         spans.sum()
     }
 
-    /// Since when no copy of the guest runs, in ns; none if one does.
-    #[must_use]
-    pub fn stopped_since_ns(&self, guest: GuestId) -> Option<u64> {
-        self.resident(guest)
-            .stops
-            .last()
-            .filter(|(_, until_ns)| until_ns.is_none())
-            .map(|(since_ns, _)| *since_ns)
-    }
-
     /// Notes whether a copy of the guest runs now.
     pub(super) fn note_whether_it_runs(&mut self, guest: GuestId) {
         let (now_ns, runs) = (self.now_ns, self.running_on(guest).next().is_some());

@@ -260,9 +260,7 @@ impl Supervisor {
                 let known = course.known_facts();
                 let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
                 let preflight = Preflight::new(set, spec, asked);
-                let judge = Judge::new(inbox.clone(), move |known, collected| {
-                    preflight.judge(known, collected).verdict
-                });
+                let judge = Judge::new(inbox.clone(), move |facts| preflight.judge(facts).verdict);
                 let assignment = Assignment { route, known, owner };
                 let mut port = this.hosts.port(assignment, inbox).map_err(|error| error.to_string())?;
                 let driven = whimbrel_drive::drive(course, &mut *port, &told, Box::new(keeper), judge, None)

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 
 use whimbrel_core::control::{Change, Mark};
 use whimbrel_core::journal::DriverContext;
-use whimbrel_core::{Ending, Facts, Migration, Outcome, PhaseName, Spec, Verdict};
+use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Verdict};
 
 use super::args::Migrate;
 use super::rule::load_set;
@@ -18,7 +18,7 @@ use whimbrel_drive::uri::{self, check_migrate_uri};
 use whimbrel_drive::wording::closing::headline;
 use whimbrel_drive::wording::words::Names;
 use whimbrel_drive::{Course, Journal, Judge, KeepError};
-use whimbrel_facts::Facts as Collected;
+use whimbrel_facts::Facts;
 use whimbrel_preflight::{Opinion, Preflight};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
@@ -69,7 +69,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
     let assignment = Assignment { route: route.clone(), known: course.known_facts(), owner };
-    let judge = Judge::new(sender.clone(), move |known, collected| verdict(&preflight, known, collected));
+    let judge = Judge::new(sender.clone(), move |facts| verdict(&preflight, facts));
     let mut port = hosts.port(assignment, sender)?;
     let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
     let driven = whimbrel_drive::drive(course, &mut *port, &inbox, Box::new(journal), judge, Some(watcher))?;
@@ -120,8 +120,8 @@ fn spec(arguments: &Migrate) -> Spec {
 }
 
 /// What the rules say, for the core; that some could not tell is for people.
-fn verdict(preflight: &Preflight, known: &Facts, collected: Option<Box<Collected>>) -> Verdict {
-    let Opinion { verdict, unknown } = preflight.judge(known, collected);
+fn verdict(preflight: &Preflight, facts: Facts) -> Verdict {
+    let Opinion { verdict, unknown } = preflight.judge(facts);
     if unknown > 0 {
         say(&format!("preflight: {unknown} findings are unknown; `whimbrel check` names them"));
     }

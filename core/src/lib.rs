@@ -51,3 +51,8 @@ pub use pump::{Pump, Sink};
 pub use spec::{Spec, SpecError, Ways};
 pub use time::Instant;
 pub use vocabulary::{AtTimeout, PhaseName, Reaction, ReactionResult};
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

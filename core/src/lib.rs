@@ -53,3 +53,8 @@ pub use pump::{Pump, Sink};
 pub use spec::{Spec, SpecError, TransferOptions};
 pub use time::Instant;
 pub use vocabulary::{AdjustmentKind, AdjustmentResult, AtTimeout, PhaseName};
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -34,3 +34,8 @@ pub use whimbrel_oracle as oracle;
 
 pub use scenario::{Scenario, ScenarioError};
 pub use simulation::Simulation;
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -23,3 +23,8 @@ mod plan;
 pub use ended::{After, Ended};
 pub use order::{Candidate, Order};
 pub use plan::{Limits, Schedule, Start, UnderWay};
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -39,3 +39,8 @@ pub use printable::printable;
 pub use request::{Request, StorageCopy};
 pub use scalar::{Attribute, Scalar};
 pub use storage::{DiskStorage, Identity, Sharing, StorageSide};
+
+/// The page of the package, so that its example is tried.
+#[cfg(all(doctest, feature = "xml"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -30,3 +30,8 @@ mod state;
 pub use check::{Rule, Violation, check};
 pub use claim::{Claim, ClaimViolation, Reason, check_claim};
 pub use history::{Actor, CopyId, End, Event, History, HostId, Part, Seen, SettingId, StorageId, Writes};
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

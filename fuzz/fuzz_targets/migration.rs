@@ -16,8 +16,8 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::journal::{self, Record};
 use whimbrel_core::port::{JobReport, JobState, Settings};
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, CopyState, Facts, Failure, Fault, GuestFacts, GuestRun, Hint,
-    HostFacts, Input, Instant, Migration, Observation, Output, Request, Side, Spec, Verdict, Wish,
+    Action, Adjustment, Answer, Command, CommandId, CopyState, Facts, Failure, Fault, GuestFacts, GuestRun,
+    Hint, HostFacts, Input, Instant, Migration, Observation, Output, Request, Side, Spec, Verdict,
 };
 
 const HINTS: [Hint; 6] = [
@@ -65,11 +65,11 @@ impl Driver {
 
     /// Whether the machine took the input.
     fn feed(&mut self, input: Input) -> bool {
-        let before = (self.migration.view().phase, self.migration.view().trail);
+        let before = (self.migration.view().phase, self.migration.view().state_digest);
         let handled: Result<Vec<Output>, _> =
             self.migration.handle(self.now, input.clone()).map(Iterator::collect);
         let Ok(outputs) = handled else {
-            assert_eq!(before, (self.migration.view().phase, self.migration.view().trail));
+            assert_eq!(before, (self.migration.view().phase, self.migration.view().state_digest));
             return false;
         };
         let record = Record::of(&self.migration, self.now, input);
@@ -127,13 +127,13 @@ fn spec(u: &mut Unstructured<'_>) -> Bytes<Spec> {
     spec.downtime_limit_ms = u.arbitrary::<bool>()?.then_some(500);
     spec.bandwidth_limit_bytes_per_second = u.arbitrary::<bool>()?.then_some(64 << 20);
     spec.timeout_ms = Some(60_000);
-    spec.ways.postcopy = u.arbitrary()?;
-    spec.ways.copy_disks = u.arbitrary()?;
+    spec.transfer.postcopy = u.arbitrary()?;
+    spec.transfer.copy_disks = u.arbitrary()?;
     // Only the definition is moved then, and no other option goes with it.
     if u.ratio(1, 8)? {
-        spec.ways.postcopy = false;
-        spec.ways.copy_disks = false;
-        spec.ways.offline = true;
+        spec.transfer.postcopy = false;
+        spec.transfer.copy_disks = false;
+        spec.transfer.offline = true;
     }
     Ok(spec)
 }
@@ -245,10 +245,10 @@ fn step(driver: &mut Driver, u: &mut Unstructured<'_>) -> Bytes<()> {
         2 => driver.timer(u64::from(u.arbitrary::<u16>()?)),
         3 => {
             let wish = match u.int_in_range(0..=3_u8)? {
-                0 => Wish::DowntimeLimitMs(u.arbitrary()?),
-                1 => Wish::BandwidthLimitBytesPerSecond(u.arbitrary()?),
-                2 => Wish::Pause,
-                _ => Wish::Postcopy,
+                0 => Adjustment::DowntimeLimitMs(u.arbitrary()?),
+                1 => Adjustment::BandwidthLimitBytesPerSecond(u.arbitrary()?),
+                2 => Adjustment::Pause,
+                _ => Adjustment::Postcopy,
             };
             driver.keeps(Input::Operator(Request::React(wish)));
         }
@@ -315,6 +315,6 @@ fuzz_target!(|bytes: &[u8]| {
     }
     assert!(driver.migration.view().outcome.is_some(), "it ends once hosts answer truthfully");
     let replayed = journal::replay(&driver.journal, |_, _, _| {}).expect("its own journal replays").migration;
-    assert_eq!(replayed.view().trail, driver.migration.view().trail);
+    assert_eq!(replayed.view().state_digest, driver.migration.view().state_digest);
     assert_eq!(replayed.view().outcome, driver.migration.view().outcome);
 });

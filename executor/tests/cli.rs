@@ -218,18 +218,8 @@ fn recordings_that_cannot_be_read_are_named_by_line() {
     }
 }
 
-#[test]
-fn arguments_that_cannot_be_used_are_named() {
-    for (arguments, words) in [
-        (&["simulat"][..], "similar subcommand"),
-        (&["simulate", "--seed", "many"], "--seed"),
-        (&["simulate", "no-such-scenario"], "no-such-scenario"),
-        (&["migrate", "web"], "<DEST>"),
-        (&["migrate", "web", "qemu+tcp://b/system", "--bandwidth", "0"], "--bandwidth"),
-        (&["migrate", "web", "qemu+tcp://b/system", "--downtime", "2000001"], "--downtime"),
-        (&["migrate", "web", "beta"], "qemu+ssh://HOST/system"),
-        (&["migrate", "web", "sim://beta", "--source", "sim:alpha"], "sim://HOST"),
-    ] {
+fn assert_bad_input(cases: &[(&[&str], &str)]) {
+    for (arguments, words) in cases {
         let output = whimbrel(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(err(&output).contains(words), "{arguments:?}: {}", err(&output));
@@ -237,6 +227,28 @@ fn arguments_that_cannot_be_used_are_named() {
     }
 }
 
+#[test]
+fn arguments_that_cannot_be_used_are_named() {
+    assert_bad_input(&[
+        (&["simulat"], "similar subcommand"),
+        (&["simulate", "--seed", "many"], "--seed"),
+        (&["simulate", "no-such-scenario"], "no-such-scenario"),
+    ]);
+}
+
+#[cfg(feature = "service")]
+#[test]
+fn arguments_of_a_migration_that_cannot_be_used_are_named() {
+    assert_bad_input(&[
+        (&["migrate", "web"], "<DEST>"),
+        (&["migrate", "web", "qemu+tcp://b/system", "--bandwidth", "0"], "--bandwidth"),
+        (&["migrate", "web", "qemu+tcp://b/system", "--downtime", "2000001"], "--downtime"),
+        (&["migrate", "web", "beta"], "qemu+ssh://HOST/system"),
+        (&["migrate", "web", "sim://beta", "--source", "sim:alpha"], "sim://HOST"),
+    ]);
+}
+
+#[cfg(feature = "service")]
 #[test]
 fn help_is_for_people() {
     let texts = [
@@ -253,6 +265,7 @@ fn help_is_for_people() {
     assert_snapshot!(texts.join("\n----\n"));
 }
 
+#[cfg(feature = "service")]
 #[test]
 fn former_names_are_errors_that_name_the_replacement() {
     for (arguments, words) in [

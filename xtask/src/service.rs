@@ -38,7 +38,7 @@ pub(crate) fn page(program: &Path, folder: &Path) -> Result<(), Error> {
 
 /// Measures the service under load, as it is released. Figures are printed as a document; none of them fails this.
 pub(crate) fn load() -> Result<(), Error> {
-    Job::cargo("test --release --package whimbrel --test service -- --ignored --exact --nocapture load::load")
+    Job::cargo("test --release --package whimbrel --features service --test service -- --ignored --exact --nocapture load::load")
         .run()
 }
 

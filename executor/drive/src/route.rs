@@ -22,6 +22,7 @@ pub struct Route {
     /// Where QEMU's data goes, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
     pub migrate_uri: Option<String>,
     /// In which of the hypervisor's ways the guest is moved.
+    #[serde(rename = "ways")]
     pub transfer: TransferOptions,
     /// Which disks are copied, if [`transfer`](Self::transfer) says that disks are, and what that may overwrite.
     #[serde(default, skip_serializing_if = "DiskChoice::is_empty")]

@@ -6,6 +6,9 @@ use whimbrel_core::Request;
 
 use super::plan::{Plan, What, When};
 
+/// `max_width` of `rustfmt.toml`.
+const LINE_WIDTH: usize = 110;
+
 /// The source of a test that fails for as long as this plan breaks a promise.
 #[must_use]
 pub fn as_test(plan: &Plan) -> String {
@@ -23,11 +26,17 @@ pub fn as_test(plan: &Plan) -> String {
     let _ = writeln!(test, "        troubles: vec![");
     for trouble in &plan.troubles {
         let (when, what) = (moment(trouble.when), kind(trouble.what));
-        let _ = writeln!(
-            test,
-            "            Trouble {{ when: {when}, after_ms: {}, what: {what} }},",
-            trouble.after_ms
-        );
+        let after_ms = trouble.after_ms;
+        let line = format!("            Trouble {{ when: {when}, after_ms: {after_ms}, what: {what} }},");
+        // As rustfmt writes it, so that the pasted test is formatted already.
+        let _ = if line.len() <= LINE_WIDTH {
+            writeln!(test, "{line}")
+        } else {
+            let fields =
+                [format!("when: {when},"), format!("after_ms: {after_ms},"), format!("what: {what},")]
+                    .map(|field| format!("                {field}\n"));
+            writeln!(test, "            Trouble {{\n{}            }},", fields.concat())
+        };
     }
     let _ = writeln!(test, "        ],");
     let _ = writeln!(test, "    }};\n    assert_eq!(run_with_oracle(&plan, false).broken, None);\n}}");

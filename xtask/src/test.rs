@@ -65,9 +65,9 @@ fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
 
 /// The default build and the packages below it, without sandbox, service, libvirt and real hosts.
 fn light(steps: &mut Steps) -> Result<(), Error> {
-    let packages: String = LIGHT.iter().map(|name| format!(" -p {name}")).collect();
-    steps.job("clippy, light", &Job::cargo(&format!("clippy{packages} --all-targets -- -D warnings")))?;
-    steps.job("tests, light", &Job::cargo(&format!("test{packages}")))
+    let packages = LIGHT.join(" -p ");
+    steps.job("clippy, light", &Job::cargo(&format!("clippy -p {packages} --all-targets -- -D warnings")))?;
+    steps.job("tests, light", &Job::cargo(&format!("test -p {packages}")))
 }
 
 /// The packages that the default build consists of.

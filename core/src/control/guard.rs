@@ -160,7 +160,7 @@ mod tests {
         use CopyState::{Incoming, Paused, Running, Stopped};
         let destroys = |side| {
             let_through(Order::Destroy(side), side, |observations, orders| {
-                destroy(side, observations, orders)
+                destroy(side, observations, orders);
             })
         };
         let left = |states: &[CopyState]| states.iter().map(|state| (*state, Running)).collect::<Vec<_>>();
@@ -173,7 +173,7 @@ mod tests {
         use CopyState::{Defined, Running};
         for side in [Side::Source, Side::Destination] {
             let pairs = let_through(Order::Undefine(side), side, |observations, orders| {
-                undefine(side, observations, orders)
+                undefine(side, observations, orders);
             });
             assert_eq!(pairs, [(Defined, Running), (Defined, Defined)]);
         }

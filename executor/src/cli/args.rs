@@ -1,10 +1,5 @@
 //! The arguments, with the help that people read.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "these comments are the help on a terminal, where backticks would only disturb"
-)]
-
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -45,7 +40,7 @@ pub(super) enum Verb {
     /// The verbs that move guests, judge migrations, or serve.
     #[cfg(feature = "service")]
     #[command(flatten)]
-    Operator(OperatorVerb),
+    Operator(Box<OperatorVerb>),
     #[cfg(not(feature = "service"))]
     #[command(flatten)]
     NotBuilt(NotBuilt),
@@ -67,9 +62,9 @@ pub(super) enum Verb {
 
 impl Verb {
     /// Whether the files that it writes are meant for other users too, as those of a rule's author are.
-    pub(super) const fn writes_shared_files(&self) -> bool {
+    pub(super) fn writes_shared_files(&self) -> bool {
         #[cfg(feature = "service")]
-        let shared = matches!(self, Self::Operator(OperatorVerb::Rule(_)));
+        let shared = matches!(self, Self::Operator(verb) if matches!(**verb, OperatorVerb::Rule(_)));
         #[cfg(not(feature = "service"))]
         let shared = false;
         shared

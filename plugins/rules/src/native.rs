@@ -50,6 +50,6 @@ pub fn verdict(findings: impl IntoIterator<Item = Finding>) -> Verdict {
 }
 
 fn remediation(code: &str) -> Option<&'static str> {
-    let rules = PACKS.iter().flat_map(|pack| pack.rules());
+    let rules = PACKS.iter().flat_map(Pack::rules);
     rules.into_iter().find(|rule| rule.code == code).map(|rule| rule.remediation)
 }

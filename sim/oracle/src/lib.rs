@@ -6,7 +6,7 @@
 //!
 //! 1. **One writer.** No two copies run at the same time on the same storage.
 //! 2. **Matching versions.** The memory of a copy that runs is never older than its storage, and its storage never
-//! older than its memory.
+//!    older than its memory.
 //! 3. **No loss.** No command of the migration ends the last copy from which the guest can go on.
 //!
 //! [`check_claim`] compares what a migration reports at its end with the same history.

@@ -101,7 +101,7 @@ impl Class {
 }
 
 impl PageClasses {
-    /// PageClasses a guest's memory.
+    /// Divides a guest's memory into classes.
     pub(crate) fn of(guest: &Guest) -> Self {
         let memory_pages = guest.memory_pages();
         let total_pages = memory_pages + FIRMWARE_PAGES;

@@ -73,7 +73,7 @@ fn a_driver_that_lies_is_found_out_and_what_is_told_of_it_is_small() {
     assert!(sizes[sizes.len() / 2] <= 2 && sizes[sizes.len() - 1] <= 10, "{sizes:?}");
 }
 
-/// PortEvent of what no guest can do, the machine says that it does not know; how a call came back decides nothing by
+/// In a case that no guest can cause, the machine says that it does not know; how a call came back decides nothing by
 /// itself.
 const SEEN_THROUGH: [(&str, Lie); 2] = [
     ("a copy that is off is told as running", |input| {

@@ -25,7 +25,7 @@ impl State {
                 self.in_flight.facts = Exchange::Answered(both);
             }
             Slot::Settings => {
-                self.in_flight.settings = Exchange::Answered(answers && self.model.here != Here::Gone)
+                self.in_flight.settings = Exchange::Answered(answers && self.model.here != Here::Gone);
             }
             Slot::Setting => {
                 if let Some((order, _)) = self.in_flight.setting {

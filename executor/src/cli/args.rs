@@ -63,11 +63,11 @@ pub(super) enum Verb {
 impl Verb {
     /// Whether the files that it writes are meant for other users too, as those of a rule's author are.
     pub(super) fn writes_shared_files(&self) -> bool {
-        #[cfg(feature = "service")]
-        let shared = matches!(self, Self::Operator(verb) if matches!(**verb, OperatorVerb::Rule(_)));
-        #[cfg(not(feature = "service"))]
-        let shared = false;
-        shared
+        match self {
+            #[cfg(feature = "service")]
+            Self::Operator(verb) => matches!(**verb, OperatorVerb::Rule(_)),
+            _ => false,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! libvirt from Rust, safely and synchronously.
 //!
 //! A thin layer straight over the C interface: every call blocks its thread, so none belongs on an executor's
-//! thread, and a migration needs a thread of its own plus a second [`Connection`] for polling and aborting.
+//! thread, and a migration needs a thread of its own plus a second connection for polling and aborting.
 //! Set a keep-alive on every remote connection, or a cut network blocks calls (and the dropping of
 //! subscriptions) for as long as TCP likes.
 //!

@@ -245,7 +245,7 @@ impl World {
         guest
     }
 
-    /// The network, to give hosts paths of their own. [`carries`](Self::carries) gives their names in it.
+    /// The network, to give hosts paths of their own. [`network_id`](Self::network_id) gives their names in it.
     pub fn network_mut(&mut self) -> &mut Network {
         &mut self.network
     }

@@ -196,7 +196,7 @@ impl Problem {
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "service.broken",
+            "internal",
             "the service could not do this",
             "see its log; migrations that run are not harmed by it",
         )
@@ -237,7 +237,7 @@ impl From<HostsError> for Problem {
             ),
             HostsError::World(_) | HostsError::Refused { .. } => Self::new(
                 StatusCode::BAD_GATEWAY,
-                "host.silent",
+                "host.unreachable",
                 "a host does not answer",
                 "see to it that its daemon runs and that this service reaches it",
             ),
@@ -301,7 +301,7 @@ impl From<TunnelError> for Problem {
             ),
             TunnelError::Unreachable { .. } => Self::new(
                 StatusCode::BAD_GATEWAY,
-                "host.silent",
+                "host.unreachable",
                 "a host does not answer",
                 "see to it that its ssh daemon runs and that this service reaches it",
             ),
@@ -331,7 +331,7 @@ impl From<Refused> for Problem {
             Refused::Hosts(error) => return error.into(),
             Refused::Silent => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
-                "host.silent",
+                "host.unreachable",
                 "the hosts did not answer in time",
                 "see to it that their daemons run and that this service reaches them",
             ),

@@ -264,6 +264,12 @@ impl Fault {
 }
 
 listed! {
+    /// Every hint.
+    pub const ALL: Hint =
+        [IterationBegan, SourceSuspended, SourceResumed, JobEnded, PostcopyBegan, PostcopyFailed];
+}
+
+listed! {
     /// Every state.
     pub const ALL: CopyState = [
         Running, Migrating, Stopped, Paused, Incoming, Postcopy, PostcopyFailed, Defined, Absent, Unknown,

@@ -79,6 +79,11 @@ pub enum AdjustmentKind {
     Postcopy,
 }
 
+listed! {
+    /// Every kind.
+    pub const ALL: AdjustmentKind = [DowntimeLimit, BandwidthLimit, Pause, Postcopy];
+}
+
 /// The result of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

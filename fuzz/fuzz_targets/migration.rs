@@ -20,14 +20,6 @@ use whimbrel_core::{
     Hint, HostFacts, Input, Instant, Migration, Observation, Output, Request, Side, Spec, Verdict,
 };
 
-const HINTS: [Hint; 6] = [
-    Hint::IterationBegan,
-    Hint::SourceSuspended,
-    Hint::SourceResumed,
-    Hint::JobEnded,
-    Hint::PostcopyBegan,
-    Hint::PostcopyFailed,
-];
 const FAULTS: [Fault; 6] = [
     Fault::Refused,
     Fault::ReplyLost,
@@ -241,7 +233,7 @@ fn true_answer(action: &Action) -> Answer {
 fn step(driver: &mut Driver, u: &mut Unstructured<'_>) -> Bytes<()> {
     match u.int_in_range(0..=15_u8)? {
         0 => driver.keeps(Input::Operator(Request::Cancel)),
-        1 => driver.keeps(Input::Hypervisor(Observation::Hint(*u.choose(&HINTS)?))),
+        1 => driver.keeps(Input::Hypervisor(Observation::Hint(*u.choose(&Hint::ALL)?))),
         2 => driver.timer(u64::from(u.arbitrary::<u16>()?)),
         3 => {
             let wish = match u.int_in_range(0..=3_u8)? {

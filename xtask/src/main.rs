@@ -11,6 +11,7 @@ mod job;
 mod lab;
 mod packages;
 mod postgres;
+mod python;
 mod recheck;
 mod record;
 mod rules;

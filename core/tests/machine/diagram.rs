@@ -133,15 +133,7 @@ fn signals() -> Vec<Signal> {
     for side in [Side::Source, Side::Destination] {
         signals.extend(CopyState::ALL.map(|state| Signal::Seen(side, state)));
     }
-    let hints = [
-        Hint::IterationBegan,
-        Hint::SourceSuspended,
-        Hint::SourceResumed,
-        Hint::JobEnded,
-        Hint::PostcopyBegan,
-        Hint::PostcopyFailed,
-    ];
-    signals.extend(hints.map(Signal::Hint));
+    signals.extend(Hint::ALL.map(Signal::Hint));
     signals.extend(Timer::ALL.map(Signal::Elapsed));
     signals
 }

@@ -11,14 +11,6 @@ use whimbrel_core::{
     Migration, Observation, Outcome, Output, Request, Side, Spec, Takeover, Verdict,
 };
 
-pub(crate) const HINTS: [Hint; 6] = [
-    Hint::IterationBegan,
-    Hint::SourceSuspended,
-    Hint::SourceResumed,
-    Hint::JobEnded,
-    Hint::PostcopyBegan,
-    Hint::PostcopyFailed,
-];
 pub(crate) const ORIGINALS: Settings =
     Settings { downtime_limit_ms: 300, bandwidth_limit_bytes_per_second: 1 << 40 };
 

@@ -1,12 +1,12 @@
 //! Whatever hypervisors answer, in whatever order, the machine keeps its invariants and ends once they answer truly.
 
-use crate::driver::{Driver, HINTS, ORIGINALS, facts, spec};
+use crate::driver::{Driver, ORIGINALS, facts, spec};
 use proptest::prelude::*;
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState};
 use whimbrel_core::{
     Action, Adjustment, Answer, CancelAnswer, CopyState, Ending, Failure, Fault, GuestLocation, GuestRun,
-    Side, Verdict, journal,
+    Hint, Side, Verdict, journal,
 };
 
 const WISHES: [Adjustment; 5] = [
@@ -103,7 +103,7 @@ proptest! {
                 .collect();
             match what {
                 0 => driver.cancel(),
-                1 => driver.hint(HINTS[usize::from(choice) % HINTS.len()]),
+                1 => driver.hint(Hint::ALL[usize::from(choice) % Hint::ALL.len()]),
                 2 => { driver.timer(); }
                 12 => driver.react(WISHES[usize::from(choice) % WISHES.len()]),
                 13 => driver.restart(),

@@ -295,15 +295,16 @@ impl CliError {
     }
 }
 
+/// How a build gets the driver of real hosts.
+pub(super) const BUILD_WITH_LIBVIRT: &str = "build with `cargo build --release --features libvirt`; it needs libvirt's \
+     headers (Debian: `apt-get install libvirt-dev pkg-config`)";
+
 pub(super) fn hint_on(error: &HostsError) -> Option<&'static str> {
     match error {
         HostsError::Uri(_) => Some(
             "write it as qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
         ),
-        HostsError::NoDriver(_) => Some(
-            "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
-             `apt-get install libvirt-dev pkg-config`)",
-        ),
+        HostsError::NoDriver(_) => Some(BUILD_WITH_LIBVIRT),
         HostsError::Mixed(..) => Some("give two simulated hosts, or two real ones"),
         HostsError::MigrateUri(_)
         | HostsError::NoWorld(_)

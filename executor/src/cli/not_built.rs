@@ -6,6 +6,7 @@ use std::fmt;
 use clap::{Args, Subcommand};
 
 use super::CliError;
+use super::error::BUILD_WITH_LIBVIRT;
 
 /// A verb of builds with the feature `service`.
 #[derive(Debug, Subcommand)]
@@ -72,10 +73,7 @@ impl Feature {
                 "build it with `cargo build --release --features service` (simulated hosts), or with `--features libvirt` for real \
                  ones"
             }
-            Self::Libvirt => {
-                "build it with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: `apt-get install \
-                 libvirt-dev pkg-config`)"
-            }
+            Self::Libvirt => BUILD_WITH_LIBVIRT,
         }
     }
 }

@@ -7,8 +7,7 @@ use whimbrel_core as core;
 use whimbrel_facts::{Domain, Facts, Host, Namesake, Request, RunState, StorageCopy};
 
 /// Facts for rules with the core's facts filled in, and all others unknown.
-#[must_use]
-pub fn facts(known: &core::Facts) -> Facts {
+pub(crate) fn facts(known: &core::Facts) -> Facts {
     let guest = Domain {
         name: known.guest.name.clone(),
         uuid: known.guest.uuid.clone(),

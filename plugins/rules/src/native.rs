@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use whimbrel_core::{Severity, Verdict};
 use whimbrel_facts::{Activation, Facts, Finding, Verdict as Conclusion};
 
-pub use crate::core_facts::facts;
+use crate::core_facts::facts;
 use crate::pack::{Pack, Rule};
 use crate::packs::PACKS;
 

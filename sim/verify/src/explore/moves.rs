@@ -114,21 +114,6 @@ impl Slot {
     ];
 }
 
-const REACTIONS: [AdjustmentKind; 4] = [
-    AdjustmentKind::DowntimeLimit,
-    AdjustmentKind::BandwidthLimit,
-    AdjustmentKind::Pause,
-    AdjustmentKind::Postcopy,
-];
-const HINTS: [Hint; 6] = [
-    Hint::IterationBegan,
-    Hint::SourceSuspended,
-    Hint::SourceResumed,
-    Hint::JobEnded,
-    Hint::PostcopyBegan,
-    Hint::PostcopyFailed,
-];
-
 impl State {
     /// Calls `each` with every move that may happen here.
     pub(crate) fn for_each_move(&self, scope: &Scope, mut each: impl FnMut(Move)) {
@@ -191,13 +176,13 @@ impl State {
             }
         }
         if scope.hints {
-            for hint in HINTS {
+            for hint in Hint::ALL {
                 each(Move::Hint(hint));
             }
         }
         if self.requests < scope.requests {
             each(Move::Cancel);
-            for reaction in REACTIONS {
+            for reaction in AdjustmentKind::ALL {
                 each(Move::React(reaction));
             }
         }

@@ -85,10 +85,10 @@ impl Driver {
     pub fn deliver(
         &mut self,
         world: &mut World,
-        told: PortEvent,
+        event: PortEvent,
         watch: &mut impl FnMut(Instant, &Event, View<'_>),
     ) -> Result<(), Misuse> {
-        match told {
+        match event {
             PortEvent::Observed(observation) => self.feed(world, Input::Hypervisor(observation), watch),
             PortEvent::Requested(request) => self.ask(world, request, watch),
             // Fleets and tests do not restart the driver.

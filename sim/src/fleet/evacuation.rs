@@ -149,7 +149,7 @@ impl Evacuating {
                 return Ok(None);
             };
             let ended = match self.stage.world.advance(until_ns) {
-                Some((port, told)) => self.feed(port, told)?,
+                Some((port, event)) => self.feed(port, event)?,
                 None => self.fire_timers()?,
             };
             if ended.is_some() {
@@ -211,9 +211,9 @@ impl Evacuating {
     }
 
     /// Feeds an event of the world; returns an ended migration.
-    fn feed(&mut self, port: PortId, told: PortEvent) -> Result<Option<Moved>, FleetError> {
+    fn feed(&mut self, port: PortId, event: PortEvent) -> Result<Option<Moved>, FleetError> {
         let Some(moving) = self.moving.get_mut(&port) else { return Ok(None) };
-        moving.driver.deliver(&mut self.stage.world, told, &mut unwatched).map_err(FleetError::Misuse)?;
+        moving.driver.deliver(&mut self.stage.world, event, &mut unwatched).map_err(FleetError::Misuse)?;
         Ok(self.settle(port))
     }
 

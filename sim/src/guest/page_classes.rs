@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_idle_guest_has_five_classes() {
-        let told = |class: &Class| (class.first, class.pages, class.is_zero(), class.firmware);
+        let described = |class: &Class| (class.first, class.pages, class.is_zero(), class.firmware);
         let page_classes = PageClasses::of(&guest(Vec::new()));
         let expected = [
             (0, 16, true, false),
@@ -219,7 +219,7 @@ mod tests {
             (256, 116, false, true),
             (372, 14, true, true),
         ];
-        assert_eq!(page_classes.classes.iter().map(told).collect::<Vec<_>>(), expected);
+        assert_eq!(page_classes.classes.iter().map(described).collect::<Vec<_>>(), expected);
         assert_eq!(
             (page_classes.memory_pages, page_classes.total_pages, page_classes.only_written),
             (256, 386, None)
@@ -231,9 +231,13 @@ mod tests {
         let mut guest = guest(Vec::new());
         guest.ballooned_pages = 1000;
         guest.balloon_is_hinted = true;
-        let told = |class: &Class| (class.first, class.dirty_pages(), class.is_zero());
+        let described = |class: &Class| (class.first, class.dirty_pages(), class.is_zero());
         let page_classes = PageClasses::of(&guest);
-        assert_eq!(told(&page_classes.classes[2]), (80, 0, true), "the balloon cannot hold filled pages");
+        assert_eq!(
+            described(&page_classes.classes[2]),
+            (80, 0, true),
+            "the balloon cannot hold filled pages"
+        );
     }
 
     #[test]
@@ -242,9 +246,9 @@ mod tests {
         let second = Writer::steady(Pattern::Uniform, 1_000_000, 64_000);
         let guest = guest(vec![first, second]);
         let page_classes = PageClasses::of(&guest);
-        let told: Vec<(u64, bool)> =
+        let described: Vec<(u64, bool)> =
             page_classes.classes.iter().map(|class| (class.pages, class.is_written())).collect();
-        assert_eq!(told, [(16, false), (32, true), (32, true), (176, true), (116, false), (14, false)]);
+        assert_eq!(described, [(16, false), (32, true), (32, true), (176, true), (116, false), (14, false)]);
         // After 64 ms the first has done 64 writes; the second, a thousand times as fast, 64,000.
         let exposures = exposures(&guest, &page_classes, 64_000_000);
         // Two writes a page by the first, one by the second, less what the rounding took.

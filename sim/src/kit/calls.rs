@@ -175,8 +175,8 @@ impl TestBed {
         let port = self.domain(guest, host);
         let id = self.give(port, action);
         let until_ns = self.now_ns().saturating_add(self.setup.reply_timeout_ms.saturating_mul(NS_PER_MS));
-        while let Some((whose, told)) = self.world.advance(until_ns) {
-            match told {
+        while let Some((whose, event)) = self.world.advance(until_ns) {
+            match event {
                 PortEvent::Observed(Observation::Answer { to, answer }) if whose == port && to == id => {
                     return Ok(answer);
                 }

@@ -115,10 +115,10 @@ impl TestBed {
             }
             let until_ns = driver.deadline_ns().map_or(give_up_ns, |at_ns| at_ns.min(give_up_ns));
             match self.world.advance(until_ns) {
-                Some((port, told)) if port == driver.port() => {
-                    driver.deliver(&mut self.world, told, watch).map_err(MigrationRunError::Misuse)?;
+                Some((port, event)) if port == driver.port() => {
+                    driver.deliver(&mut self.world, event, watch).map_err(MigrationRunError::Misuse)?;
                 }
-                Some((port, told)) => self.note(port, told),
+                Some((port, event)) => self.note(port, event),
                 None if self.now_ns() < give_up_ns => {
                     driver.feed(&mut self.world, Input::Timer, watch).map_err(MigrationRunError::Misuse)?;
                 }

@@ -251,14 +251,14 @@ impl TestBed {
     }
 
     fn run_to(&mut self, until_ns: u64) {
-        while let Some((port, told)) = self.world.advance(until_ns) {
-            self.note(port, told);
+        while let Some((port, event)) = self.world.advance(until_ns) {
+            self.note(port, event);
         }
     }
 
     /// Keeps events that are not awaited just now.
-    fn note(&mut self, port: PortId, told: PortEvent) {
-        match told {
+    fn note(&mut self, port: PortId, event: PortEvent) {
+        match event {
             PortEvent::Observed(Observation::Answer { to, answer: Answer::CallReturned(result) }) => {
                 self.returned.entry(Call { port, id: to }).or_insert(result);
             }

@@ -26,12 +26,12 @@ use crate::watch::Format;
 pub(in crate::cli) enum OperatorVerb {
     /// Migrate a running guest from one libvirt host to another, or between simulated hosts.
     ///
-    /// Ctrl-C asks for the end and tells what came of it; a second Ctrl-C leaves the migration running.
+    /// Ctrl-C cancels the migration and reports the result; a second Ctrl-C detaches, and the migration continues.
     #[command(after_help = EXIT_CODES)]
     Migrate(Migrate),
     /// Go on with a migration that `migrate` left or did not live to see the end of, from its journal.
     ///
-    /// Both hosts are looked at before anything is done. A journal that is still being kept is refused.
+    /// Both hosts are queried before anything is changed. A journal that is still in use is refused.
     #[command(after_help = EXIT_CODES)]
     Adopt(Adopt),
     /// Examine a migration once more that ended in doubt, from its journal.
@@ -70,7 +70,7 @@ pub(in crate::cli) enum OperatorVerb {
 pub(in crate::cli) struct Migrate {
     #[command(flatten)]
     pub(in crate::cli) asked: Asked,
-    /// Seconds for which both hosts are looked at when it is not known where the guest is.
+    /// Time limit for queries of both hosts while the guest's location is unknown, in seconds.
     #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(in crate::cli) resolve_timeout: u64,
     /// Seconds for which a post-copy that lost its connection is resumed again and again.
@@ -151,7 +151,7 @@ pub(in crate::cli) struct Serve {
     /// Requests a second that one address may send.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(in crate::cli) rate: u32,
-    /// Rules beside the shipped ones, and what the operator decided about them. They are loaded anew on SIGHUP and when
+    /// Rules beside the shipped ones, and what the operator decided about them. They are reloaded on SIGHUP and when
     /// the API is asked to; what cannot be loaded changes nothing.
     #[command(flatten)]
     pub(in crate::cli) rules: Set,
@@ -206,7 +206,7 @@ pub(in crate::cli) enum AdjustmentName {
     Downtime,
     /// Another bandwidth limit.
     Bandwidth,
-    /// The guest stands still until it has arrived.
+    /// Pause the guest until it has arrived.
     Pause,
     /// The guest is moved first, and its memory after it.
     Postcopy,

@@ -163,15 +163,15 @@ impl Course {
             };
             self.plan(moment, trouble.after_ms * MS, trouble.what);
         }
-        let mended = Moment::AtNs(MENDED_MS * MS);
+        let repaired = Moment::AtNs(MENDED_MS * MS);
         for host in [self.source, self.destination] {
-            self.world.inject_at(mended, 0, Fault::SetManner(host, ReplyBehavior::default()));
-            self.world.inject_at(mended, 0, Fault::StartHost(host));
-            self.world.inject_at(mended, 0, Fault::StartDaemon(host));
+            self.world.inject_at(repaired, 0, Fault::SetManner(host, ReplyBehavior::default()));
+            self.world.inject_at(repaired, 0, Fault::StartHost(host));
+            self.world.inject_at(repaired, 0, Fault::StartDaemon(host));
         }
-        self.world.inject_at(mended, 0, Fault::RestoreLink(self.source, self.destination));
+        self.world.inject_at(repaired, 0, Fault::RestoreLink(self.source, self.destination));
         // A guest that writes faster than its limit lets through never converges: an operator cancels it.
-        self.world.ask_at(mended, 0, self.driver.port(), Request::Cancel);
+        self.world.ask_at(repaired, 0, self.driver.port(), Request::Cancel);
     }
 
     fn plan(&mut self, moment: Moment, after_ns: u64, what: What) {

@@ -5,7 +5,8 @@
 //! the machine no longer takes.
 
 use whimbrel_core::control::{
-    Asked, CallSignal, Change, Changes, Control, Found, JobSignal, SettingSignal, SetupSignal, Signal, Timer,
+    CallSignal, Change, Changes, Control, ControlOptions, Found, JobSignal, SettingSignal, SetupSignal,
+    Signal, Timer,
 };
 use whimbrel_core::journal::{self, JournalError};
 use whimbrel_core::{CopyState, GuestRun, Hint, Input, Instant, Misuse, Side, Spec, SpecError, Verdict};
@@ -80,7 +81,7 @@ pub fn record(scenario: &Scenario) -> Result<Recorded, RecordError> {
 #[must_use]
 pub fn control() -> Control {
     let plan = Changes::EMPTY.with(Change::DowntimeLimit).with(Change::BandwidthLimit);
-    Control::new(plan, Asked::default())
+    Control::new(plan, ControlOptions::default())
 }
 
 /// The signals of a migration that works, with this many iterations in its pre-copy.

@@ -4,7 +4,7 @@
 //! guest, and a new field would change what an old array means. Everything that comes from outside is read through
 //! [`ObjectsOnly`], which refuses an array wherever a struct is expected.
 //!
-//! This module never changes a value: it refuses, or it passes on. It cannot look into what serde buffers first: types with
+//! This module never changes a value: it refuses, or it passes on. It cannot check what serde buffers first: types with
 //! `flatten`, `tag` or `untagged` that hold structs must not be read from outside.
 
 use alloc::string::String;
@@ -170,7 +170,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Checked<V> {
     }
 }
 
-/// Whatever stands inside a value is checked as well.
+/// Checks everything inside a value as well.
 struct Inside<A>(A);
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Inside<S> {

@@ -1,4 +1,4 @@
-//! What a migration tells people: the stream that a terminal, a log or a web page shows.
+//! The events of a migration, as a terminal, a log or a web page shows them.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -9,36 +9,36 @@ use crate::convergence::{Statistics, SyncReport};
 use crate::facts::Verdict;
 use crate::outcome::{Outcome, Recovery};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{Reaction, ReactionResult};
+use crate::vocabulary::{AdjustmentKind, AdjustmentResult};
 
 pub use crate::vocabulary::PhaseName;
 
-/// Something worth telling. Events never need an answer.
+/// An event. It never needs an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// A phase was entered.
     Phase(PhaseName),
-    /// The rules spoke.
+    /// The rules were evaluated.
     Judged(Verdict),
-    /// A look at the job's numbers.
+    /// The job's numbers were queried.
     Progress(Statistics),
-    /// A dirty-bitmap sync was seen, with its regression and what all syncs up to it come to.
+    /// A dirty-bitmap sync was seen, with its regression and the totals of all syncs up to it.
     Sync(SyncReport),
-    /// What came of a cancel. [`CancelAnswer::InDoubt`] and [`CancelAnswer::Refused`] are followed by a final answer
+    /// The answer to a cancel. [`CancelAnswer::InDoubt`] and [`CancelAnswer::Refused`] are followed by a final answer
     /// when the migration has ended.
     CancelAnswered(CancelAnswer),
-    /// What came of a reaction.
-    Reacted(Reaction, ReactionResult),
+    /// The result of an adjustment.
+    Reacted(AdjustmentKind, AdjustmentResult),
     /// A copy was seen in another state than before.
     Seen(Side, CopyState),
-    /// Something was done to put things right.
+    /// A recovery step was done.
     Recovered(Recovery),
     /// It is over.
     Ended(Box<Outcome>),
 }
 
-/// The truth about a cancel.
+/// The verified answer to a cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelAnswer {
@@ -46,11 +46,11 @@ pub enum CancelAnswer {
     Cancelled,
     /// The guest was already on the destination.
     TooLate,
-    /// The guest runs on the destination, and its memory follows: there is no way back, and the migration goes on.
+    /// The guest runs on the destination, and its memory follows: there is no way back, and the migration continues.
     Refused,
-    /// It is not known yet; both ends are being looked at.
+    /// It is not known yet; both hosts are being queried.
     InDoubt,
-    /// It could not be found out where the guest is, or it is lost: see the outcome.
+    /// The guest's location could not be determined, or the guest is lost: see the outcome.
     Unresolved,
 }
 
@@ -60,8 +60,8 @@ impl fmt::Display for CancelAnswer {
             Self::Cancelled => "cancelled: the guest is on the source",
             Self::TooLate => "too late: the migration had completed",
             Self::Refused => "refused: the guest runs on the destination already, and there is no way back",
-            Self::InDoubt => "in doubt: the hand-over is under way and is being resolved",
-            Self::Unresolved => "unresolved: where the guest runs could not be made sure",
+            Self::InDoubt => "in doubt: the switchover is under way and is being resolved",
+            Self::Unresolved => "unresolved: the location of the guest could not be determined",
         })
     }
 }

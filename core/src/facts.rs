@@ -1,6 +1,6 @@
-//! What is known before the start, and what the rules make of it.
+//! Facts that are collected before the start, and the verdict of the rules on them.
 //!
-//! The core carries facts and verdicts, so that a journal holds why a migration was let through or refused. It
+//! The core carries facts and verdicts, so a journal records why a migration was allowed or refused. It
 //! never judges them itself: rules do, outside.
 
 use alloc::string::String;
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-/// What a driver found out about the guest and both hosts before anything was changed.
+/// Facts about the guest and both hosts, collected by a driver before anything was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The guest, as the source has it.
@@ -17,7 +17,7 @@ pub struct Facts {
     pub source: HostFacts,
     /// The host it is to run on.
     pub destination: HostFacts,
-    /// Files of the guest's disks that the destination does not have, where the migration will make them. They are
+    /// Files of the guest's disks that the destination does not have, where the migration will create them. They are
     /// removed again when the guest stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks_to_make: Vec<String>,
@@ -47,7 +47,7 @@ pub struct HostFacts {
     pub uri: String,
     /// What it calls itself.
     pub hostname: String,
-    /// The identity by which libvirt tells hosts apart.
+    /// The identity by which libvirt distinguishes hosts.
     pub host_uuid: String,
     /// Kind of hypervisor, for example `QEMU`.
     pub hypervisor: String,
@@ -57,7 +57,7 @@ pub struct HostFacts {
     pub library_version: u64,
     /// The hypervisor's version in the same form.
     pub hypervisor_version: u64,
-    /// Memory not in use, in bytes, where the host tells it.
+    /// Memory not in use, in bytes, where the host reports it.
     pub free_memory_bytes: Option<u64>,
     /// Whether a guest of this name or UUID exists there, and whether it runs.
     pub has_guest: Option<GuestRun>,
@@ -69,19 +69,19 @@ pub struct HostFacts {
 pub enum GuestRun {
     /// Its CPUs run.
     Running,
-    /// It is in memory, its CPUs stand still.
+    /// It is in memory, and its CPUs are stopped.
     Paused,
     /// It is not in memory.
     NotRunning,
 }
 
-/// What the rules say: every finding at once, not only the first.
+/// The verdict of the rules: every finding at once, not only the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// In the order in which the rules stand.
     pub findings: Vec<Finding>,
-    /// What the rules looked at, and which rules they were, in the words of whoever asked them; for readers of the journal.
-    /// Nothing is ever decided by it.
+    /// The facts that the rules judged, and which rules they were, in a form that the driver chooses; for readers of
+    /// the journal. No decision depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<serde_json::Value>,
 }
@@ -103,7 +103,7 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth knowing; the migration goes on.
+    /// Worth knowing; the migration continues.
     Warning,
     /// The migration would fail or harm the guest: it is refused.
     Error,

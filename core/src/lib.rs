@@ -1,8 +1,8 @@
 //! A live migration as a pure state machine.
 //!
 //! [`Migration`] is fed with [`Input`]s (an operator's request, what a hypervisor answered, a timer) and gives
-//! [`Output`]s (commands for the hypervisors, events for people). It performs nothing itself: a *driver* does, one
-//! for a simulated world and one for libvirt, and neither knows more than [`port`]. Both turn it with the same [`Pump`].
+//! [`Output`]s (commands for the hypervisors, events for people). It executes nothing itself: a *driver* does, one
+//! for a simulated world and one for libvirt, and neither knows more than [`port`]. Both run it with the same [`Pump`].
 //!
 //! ```text
 //!              Input                      Output
@@ -44,10 +44,17 @@ mod vocabulary;
 
 pub use event::{CancelAnswer, Event};
 pub use facts::{Facts, Finding, GuestFacts, GuestRun, HostFacts, Severity, Verdict};
-pub use migration::{Input, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View, Wish};
-pub use outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery, Whereabouts};
+pub use migration::{
+    Adjustment, Input, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View,
+};
+pub use outcome::{Advice, Cause, Ending, GuestLocation, Leftover, Outcome, Recovery};
 pub use port::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};
 pub use pump::{Pump, Sink};
-pub use spec::{Spec, SpecError, Ways};
+pub use spec::{Spec, SpecError, TransferOptions};
 pub use time::Instant;
-pub use vocabulary::{AtTimeout, PhaseName, Reaction, ReactionResult};
+pub use vocabulary::{AdjustmentKind, AdjustmentResult, AtTimeout, PhaseName};
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,7 @@
 //! Lists of all values of an enum that cannot lack one.
 
-/// Writes `ALL`, with the variants in the order in which they are declared. A variant that is missing, or stands in another
-/// place, does not compile; so `value as usize` is always a place in a table of `ALL.len()` rows.
+/// Writes `ALL`, with the variants in the order in which they are declared. A variant that is missing, or stands in
+/// another place, does not compile; so `value as usize` is always a index into a table of `ALL.len()` rows.
 macro_rules! listed {
     ($(#[$about:meta])* $visibility:vis const ALL: $name:ident = [$($variant:ident),+ $(,)?];) => {
         impl $name {

@@ -1,10 +1,10 @@
-//! The port: all that a hypervisor is asked to do, and all that it may answer.
+//! The port: all commands to a hypervisor, and all its answers.
 //!
-//! A simulated hypervisor and the libvirt driver both stand behind these types, and neither learns which policy
-//! runs. Every command has an id and its answer repeats it, so that a late answer is never taken for a new one.
-//! Settings are applied in the order in which that was asked for, whatever becomes of the answers: a change that is
-//! overdue must never overtake its undo. Hints come unasked and may be lost, doubled or late: they make the core look
-//! and tell the phase, they never resume, destroy or end anything.
+//! A simulated hypervisor and the libvirt driver both implement these types, and neither learns which policy runs.
+//! Every command has an id and its answer repeats it, so a late answer is never taken for a new one. Settings are
+//! applied in the order of their commands, even when answers are lost: a change that is overdue must never overtake its
+//! undo. Hints are unsolicited and may be lost, duplicated or late: they cause queries and may change the phase, but
+//! they never resume, destroy or end anything.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -22,12 +22,12 @@ use crate::listed::listed;
 #[serde(transparent)]
 pub struct CommandId(pub u32);
 
-/// Something a driver is to do; it answers once, with [`Observation::Answer`].
+/// A command to the driver; it answers once, with [`Observation::Answer`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// To be repeated in the answer.
     pub id: CommandId,
-    /// What is to be done.
+    /// The action to execute.
     pub action: Action,
 }
 
@@ -35,41 +35,41 @@ pub struct Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Find out about the guest and both hosts; change nothing. → [`Answer::Facts`]
+    /// Collect facts about the guest and both hosts; change nothing. → [`Answer::Facts`]
     CollectFacts,
-    /// Let the rules judge these facts. → [`Answer::Verdict`]
+    /// Evaluate the rules on these facts. → [`Answer::Verdict`]
     EvaluateRules(Box<Facts>),
     /// Read the settings that a migration may change. → [`Answer::Settings`]
     ReadSettings,
-    /// Change one setting of the guest on the source, after those asked for before. → [`Answer::Applied`]
+    /// Change one setting of the guest on the source, after all earlier changes. → [`Answer::Applied`]
     ApplySetting(Setting),
     /// Make the call that migrates the guest. It may take hours. → [`Answer::CallReturned`]
     StartMigration,
     /// Read the job's statistics. → [`Answer::Job`]
     PollJob,
-    /// Ask for the end of the job. Accepted does not mean ended. → [`Answer::Abort`]
+    /// Request the abort of the job. Accepted does not mean ended. → [`Answer::Abort`]
     AbortMigration,
-    /// Ask the job to switch to post-copy. Accepted does not mean switched. → [`Answer::Postcopy`]
+    /// Request the switch to post-copy. Accepted does not mean switched. → [`Answer::Postcopy`]
     StartPostcopy,
-    /// Make the call that lets a post-copy go on which lost its connection. It lasts as long as the rest of the
+    /// Make the call that resumes a post-copy which lost its connection. It lasts as long as the rest of the
     /// migration. → [`Answer::CallReturned`]
     ResumePostcopy,
-    /// Look at the guest's copy on one host. → [`Answer::Copy`]
+    /// Query the guest's copy on one host. → [`Answer::Copy`]
     Observe(Side),
-    /// Let the copy on one host run. → [`Answer::Acted`]
+    /// Resume the copy on one host. → [`Answer::Acted`]
     Resume(Side),
-    /// End the copy on one host. → [`Answer::Acted`]
+    /// Destroy the copy on one host. → [`Answer::Acted`]
     Destroy(Side),
-    /// Stop the guest's CPUs on the source, so that the copy catches up. → [`Answer::Acted`]
+    /// Stop the guest's CPUs on the source, so the copy catches up. → [`Answer::Acted`]
     Suspend,
-    /// Drop the guest's definition on one host, where it is not in memory. → [`Answer::Acted`]
+    /// Undefine the guest on one host, where it is not in memory. → [`Answer::Acted`]
     Undefine(Side),
-    /// Remove these files of disks on the destination: the migration made them, and no guest uses them.
+    /// Remove these disk files on the destination: the migration created them, and no guest uses them.
     /// → [`Answer::Acted`]
     RemoveDisks(Vec<String>),
 }
 
-/// What a driver tells the core.
+/// An input from the driver to the core.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observation {
@@ -77,14 +77,14 @@ pub enum Observation {
     Answer {
         /// The command's id.
         to: CommandId,
-        /// What came of it.
+        /// The result.
         answer: Answer,
     },
-    /// Something that the hypervisor told unasked.
+    /// An unsolicited report of the hypervisor.
     Hint(Hint),
 }
 
-/// What came of a command. `Err` never means that nothing happened: it means that the driver was told of a failure.
+/// The result of a command. `Err` never means that nothing happened: it means that the driver received a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -111,7 +111,7 @@ pub enum Answer {
     Acted(Result<(), Failure>),
 }
 
-/// Something the hypervisor told unasked. It may be lost, doubled or late.
+/// An unsolicited report of the hypervisor. It may be lost, duplicated or late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hint {
@@ -145,17 +145,17 @@ pub enum Side {
 pub enum CopyState {
     /// Its CPUs run and no outgoing migration works on it.
     Running,
-    /// An outgoing migration works on it: its CPUs run, or stand still for the switchover.
+    /// An outgoing migration works on it: its CPUs run, or are stopped for the switchover.
     Migrating,
-    /// A migration stopped its CPUs, and no job works on it any more. Half of a guest in post-copy is this only when its
-    /// statistics prove that no memory remains in it.
+    /// A migration stopped its CPUs, and no job works on it any more. Half of a guest in post-copy is this only when
+    /// its statistics prove that no memory remains in it.
     Stopped,
-    /// Its CPUs stand still for another reason: an operator, an I/O error.
+    /// Its CPUs are stopped for another reason: an operator, an I/O error.
     Paused,
     /// It receives a migration and has never run.
     Incoming,
-    /// Half of a guest in post-copy. On the source: its CPUs stand still for ever, and its memory is fetched from it. On
-    /// the destination: it runs, and fetches what it misses.
+    /// Half of a guest in post-copy. On the source: its CPUs are stopped for good, and its memory is fetched from it.
+    /// On the destination: it runs, and fetches what it misses.
     Postcopy,
     /// The same after the two halves have lost each other.
     PostcopyFailed,
@@ -186,7 +186,7 @@ pub struct Settings {
     pub bandwidth_limit_bytes_per_second: u64,
 }
 
-/// What a look at the job showed.
+/// The result of a query of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobReport {
     /// Whether it is there.
@@ -207,12 +207,12 @@ pub enum JobState {
     Completed,
 }
 
-/// A failure that a driver was told of.
+/// A failure that a driver received.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failure {
     /// Its class, by which the core and its users decide.
     pub fault: Fault,
-    /// The hypervisor's own words.
+    /// The hypervisor's own message.
     pub message: String,
 }
 
@@ -228,7 +228,7 @@ pub enum Fault {
     SourceUnreachable,
     /// The destination cannot be reached.
     DestinationUnreachable,
-    /// A host did not accept who we are.
+    /// A host rejected our credentials.
     AuthenticationFailed,
     /// The destination is the source.
     SameHost,
@@ -242,13 +242,13 @@ pub enum Fault {
     Incompatible,
     /// The guest's storage is not known to be shared.
     UnsafeStorage,
-    /// The job was ended by a request: ours or somebody else's.
+    /// The job was aborted by a request: ours or another client's.
     Aborted,
     /// The reply was lost: what happened is not known.
     ReplyLost,
     /// The hypervisor refused the request in its present state.
     Refused,
-    /// Anything else; the message tells.
+    /// Any other failure; see the message.
     Other,
 }
 
@@ -261,6 +261,12 @@ impl Fault {
             Side::Destination => Self::DestinationUnreachable,
         }
     }
+}
+
+listed! {
+    /// Every hint.
+    pub const ALL: Hint =
+        [IterationBegan, SourceSuspended, SourceResumed, JobEnded, PostcopyBegan, PostcopyFailed];
 }
 
 listed! {
@@ -296,7 +302,7 @@ impl Side {
 }
 
 impl Failure {
-    /// A failure of this class with the hypervisor's own words.
+    /// A failure of this class with the hypervisor's own message.
     pub fn new(fault: Fault, message: impl Into<String>) -> Self {
         Self { fault, message: message.into() }
     }

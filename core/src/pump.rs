@@ -1,18 +1,19 @@
-//! The one loop around a [`Migration`]: an input is handled and recorded, and then its outputs go to whom they concern.
+//! The one loop around a [`Migration`]: an input is handled and recorded, and then its outputs are routed.
 //!
-//! Simulations and executors drive with it, so that the order in which things take effect stands in one place. A driver
-//! waits for what happens next, hands it in by [`Pump::feed`], and carries out what reaches its [`Sink`]:
+//! Simulations and executors drive with it, so the order of effects is defined in one place. A driver
+//! waits for the next input, passes it to [`Pump::feed`], and executes what reaches its [`Sink`]:
 //!
 //! ```text
 //!  input ─▶ handle ─▶ end reported, once ─▶ record ─▶ call abandoned ─▶ events and commands, in order
 //! ```
 //!
-//! The rules are no exception: [`Action::EvaluateRules`](crate::port::Action::EvaluateRules) is a command like any other,
-//! and the owner of the rules answers it by its id, at once or later. An answer that is known at once must be kept until
+//! The rules are no exception: [`Action::EvaluateRules`](crate::port::Action::EvaluateRules) is a command like any
+//! other, and the owner of the rules answers it by its id, at once or later. An answer that is known at once must be
+//! kept until
 //! `feed` has returned: the sink is lent to the pump, and cannot feed it.
 //!
-//! The pump must never wait, read a clock, perform IO, or answer a command itself. It decides nothing: what is done is the
-//! machine's business, and how it is done the sink's.
+//! The pump must never wait, read a clock, perform IO, or answer a command itself. It decides nothing: what is done is
+//! the machine's business, and how it is done the sink's.
 
 use alloc::vec::Vec;
 
@@ -23,36 +24,37 @@ use crate::outcome::Outcome;
 use crate::port::{Command, CommandId};
 use crate::time::Instant;
 
-/// Where a [`Pump`] puts what comes out of a migration. Nothing here can be refused: a sink that cannot do something
-/// answers the command with the failure, or keeps what went wrong for its owner.
+/// The receiver of a migration's outputs. Nothing here can be refused: a sink that cannot do something
+/// answers the command with the failure, or keeps the error for its owner.
 pub trait Sink {
-    /// Whether [`record`](Self::record) is to be called. A record costs a copy of its input: one that is not kept need not
-    /// be made.
+    /// Whether [`record`](Self::record) is to be called. A record costs a copy of its input: one that is not kept need
+    /// not be made.
     fn keeps_records(&self) -> bool {
         true
     }
 
-    /// The migration has ended: called once, with the input that ended it, and before the record of that input. What marks
-    /// the guest as being migrated can be removed before its end is on record.
+    /// The migration has ended: called once, with the input that ended it, and before the record of that input. What
+    /// marks the guest as being migrated can be removed before its end is on record.
     fn ended(&mut self, outcome: &Outcome) {
         let _ = outcome;
     }
 
-    /// An input was taken, with these outputs. Called before the commands are given, so that a journal is ahead of what is
-    /// done; and also for an input that is a [`Misuse`], without outputs, because it is the one that a report of the bug needs.
+    /// An input was taken, with these outputs. Called before the commands are given, so a journal is ahead of what is
+    /// done; and also for an input that is a [`Misuse`], without outputs, because it is the one that a report of the
+    /// bug needs.
     fn record(&mut self, record: Record, outputs: &[Output], view: View<'_>);
 
-    /// The answer of this call is not awaited any more: if it has not been made yet, it must not be made. One that was made
-    /// goes on. Called before new commands are given, since one of them may be a later call; for a call that was answered as
-    /// well.
+    /// The answer of this call is not awaited any more: if it has not been made yet, it must not be made. One that was
+    /// made goes on. Called before new commands are given, since one of them may be a later call; for a call that was
+    /// answered as well.
     fn abandon_call(&mut self, call: CommandId);
 
-    /// Something to be shown to people. A sink that finds the events in the records need not listen.
+    /// An event to show. A sink that takes the events from the records need not implement this.
     fn event(&mut self, now: Instant, event: Event, view: View<'_>) {
         let _ = (now, event, view);
     }
 
-    /// Something to be done, and answered by its id: [`Answer`](crate::port::Answer).
+    /// A command to execute, and to answer by its id: [`Answer`](crate::port::Answer).
     fn command(&mut self, command: Command);
 }
 
@@ -66,7 +68,7 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Drives a migration from where it stands. Of one that has ended already the end is reported with the next input.
+    /// Drives a migration from its present state. If it has ended already, the end is reported with the next input.
     #[must_use]
     pub const fn new(migration: Migration) -> Self {
         Self { migration, has_reported_end: false, outputs: Vec::new() }

@@ -1,4 +1,4 @@
-//! What was asked for: one migration's guest, hosts and limits.
+//! The request: one migration's guest, hosts and limits.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,14 +6,14 @@ use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::{Asked, AtTimeout, Change, Changes};
+use crate::vocabulary::{AtTimeout, Change, Changes, ControlOptions};
 
 /// QEMU's own bounds.
 pub(crate) const DOWNTIME_BOUNDS_MS: RangeInclusive<u64> = 1..=2_000_000;
 /// libvirt counts in whole MiB/s; nothing is faster than 1 PiB/s.
 pub(crate) const BANDWIDTH_BOUNDS_BYTES_PER_SECOND: RangeInclusive<u64> = 1 << 20..=1 << 50;
 
-/// A migration that was asked for. Limits that are `None` are left as the hypervisor has them.
+/// A requested migration. Limits that are `None` are left as the hypervisor has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -32,34 +32,34 @@ pub struct Spec {
     /// What happens at the timeout. When that does not end the copy within as long again, it is cancelled.
     #[serde(default)]
     pub at_timeout: AtTimeout,
-    /// In which of the hypervisor's ways the guest is moved.
-    #[serde(default)]
-    pub ways: Ways,
-    /// Time between two looks at the progress, 10 to 60,000 ms. Hints of the hypervisor are looked at beside it.
+    /// Options of the transfer.
+    #[serde(default, rename = "ways")]
+    pub transfer: TransferOptions,
+    /// Time between two queries of the progress, 10 to 60,000 ms. Hints of the hypervisor cause further queries.
     pub poll_interval_ms: u64,
-    /// An answer that has not come after this long counts as "not known", 100 to 600,000 ms.
+    /// An answer that has not come after this long counts as "unknown", 100 to 600,000 ms.
     pub reply_timeout_ms: u64,
-    /// For how long both ends are looked at when it is not known where the guest is, before the best that was seen is
+    /// For how long both hosts are queried when the guest's location is unknown, before the best observation is
     /// reported; 1 s to a day.
-    #[serde(default = "default_doubt_patience_ms")]
-    pub doubt_patience_ms: u64,
-    /// For how long a post-copy that lost its connection is resumed again and again; 1 s to a week.
-    #[serde(default = "default_recovery_patience_ms")]
-    pub recovery_patience_ms: u64,
+    #[serde(rename = "doubt_patience_ms", default = "default_resolve_timeout_ms")]
+    pub resolve_timeout_ms: u64,
+    /// For how long attempts are made to resume a post-copy that lost its connection; 1 s to a week.
+    #[serde(rename = "recovery_patience_ms", default = "default_postcopy_recovery_timeout_ms")]
+    pub postcopy_recovery_timeout_ms: u64,
 }
 
-/// The hypervisor's ways to move a guest. Everything is off unless it is asked for.
+/// How the hypervisor transfers the guest. Every option is off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a way of its own that is taken or not")]
-pub struct Ways {
-    /// Whether the switch to post-copy may be asked for.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub struct TransferOptions {
+    /// Whether the switch to post-copy is allowed.
     pub postcopy: bool,
-    /// Whether the guest is slowed down when it dirties memory faster than it is copied.
+    /// Whether the guest is throttled when it dirties memory faster than it is copied.
     pub auto_converge: bool,
-    /// Whether pages that were sent before are sent as what changed in them.
+    /// Whether pages that were sent before are sent as XBZRLE deltas.
     pub xbzrle: bool,
-    /// Connections over which pages go at the same time, 1 to 255; none for the usual one.
+    /// Number of parallel connections for pages, 1 to 255; `None` for the usual single one.
     pub parallel_connections: Option<u8>,
     /// Whether disks that the hosts do not share are copied along.
     pub copy_disks: bool,
@@ -75,9 +75,13 @@ pub struct SpecError {
 }
 
 impl Spec {
-    /// What was asked for, as far as safety is concerned.
-    pub(crate) fn asked(&self) -> Asked {
-        Asked { postcopy: self.ways.postcopy, offline: self.ways.offline, at_timeout: self.at_timeout }
+    /// The part of the request that safety depends on.
+    pub(crate) fn control_options(&self) -> ControlOptions {
+        ControlOptions {
+            postcopy: self.transfer.postcopy,
+            offline: self.transfer.offline,
+            at_timeout: self.at_timeout,
+        }
     }
 
     /// The settings that are to be changed before the copy begins.
@@ -92,7 +96,7 @@ impl Spec {
             .fold(Changes::EMPTY, |plan, (change, _)| plan.with(change))
     }
 
-    /// A spec with every limit left to the hypervisor, a look at the progress each 250 ms, and 15 s for a reply.
+    /// A spec with every limit left to the hypervisor, a query of the progress each 250 ms, and 15 s for a reply.
     #[must_use]
     pub fn new(guest: impl Into<String>, source: impl Into<String>, destination: impl Into<String>) -> Self {
         Self {
@@ -103,11 +107,11 @@ impl Spec {
             bandwidth_limit_bytes_per_second: None,
             timeout_ms: None,
             at_timeout: AtTimeout::Cancel,
-            ways: Ways::default(),
+            transfer: TransferOptions::default(),
             poll_interval_ms: 250,
             reply_timeout_ms: 15_000,
-            doubt_patience_ms: default_doubt_patience_ms(),
-            recovery_patience_ms: default_recovery_patience_ms(),
+            resolve_timeout_ms: default_resolve_timeout_ms(),
+            postcopy_recovery_timeout_ms: default_postcopy_recovery_timeout_ms(),
         }
     }
 
@@ -134,19 +138,20 @@ impl Spec {
             (within(self.poll_interval_ms, 10, 60_000), "poll_interval_ms", "10 to 60000"),
             (within(self.reply_timeout_ms, 100, 600_000), "reply_timeout_ms", "100 to 600000"),
             (
-                self.at_timeout != AtTimeout::Postcopy || self.ways.postcopy,
+                self.at_timeout != AtTimeout::Postcopy || self.transfer.postcopy,
                 "at_timeout",
                 "a way that allows post-copy",
             ),
-            (self.ways.parallel_connections != Some(0), "ways.parallel_connections", "1 to 255"),
+            (self.transfer.parallel_connections != Some(0), "ways.parallel_connections", "1 to 255"),
             (
-                self.ways == Ways { offline: true, ..Ways::default() } || !self.ways.offline,
+                self.transfer == TransferOptions { offline: true, ..TransferOptions::default() }
+                    || !self.transfer.offline,
                 "ways.offline",
                 "no other way beside it: nothing but the definition is moved",
             ),
-            (within(self.doubt_patience_ms, 1_000, 86_400_000), "doubt_patience_ms", "1000 to 86400000"),
+            (within(self.resolve_timeout_ms, 1_000, 86_400_000), "doubt_patience_ms", "1000 to 86400000"),
             (
-                within(self.recovery_patience_ms, 1_000, 604_800_000),
+                within(self.postcopy_recovery_timeout_ms, 1_000, 604_800_000),
                 "recovery_patience_ms",
                 "1000 to 604800000",
             ),
@@ -159,12 +164,12 @@ impl Spec {
 }
 
 /// Two minutes: a daemon that is being restarted is back by then.
-const fn default_doubt_patience_ms() -> u64 {
+const fn default_resolve_timeout_ms() -> u64 {
     120_000
 }
 
-/// An hour: whoever mends a network needs time, and the guest has nowhere to go back to.
-const fn default_recovery_patience_ms() -> u64 {
+/// An hour: the repair of a network takes time, and the guest cannot return to the source.
+const fn default_postcopy_recovery_timeout_ms() -> u64 {
     3_600_000
 }
 

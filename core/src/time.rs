@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since the migration began.
 ///
-/// It is our own type, not the standard library's, so that it can be written to a journal and read back on
+/// It is a type of this crate, not the standard library's, so it can be written to a journal and read back on
 /// another machine. It covers 584 years; arithmetic saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,4 +1,4 @@
-//! The types that a spec, control and the events have in common. This file uses none of theirs, so that they need
+//! The types that a spec, control and the events have in common. This file uses none of theirs, so they need
 //! not use each other's.
 
 use core::fmt;
@@ -9,8 +9,8 @@ use crate::listed::listed;
 
 /// The part of a spec that safety depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Asked {
-    /// Whether the switch to post-copy may be asked for.
+pub struct ControlOptions {
+    /// Whether the switch to post-copy is allowed.
     pub postcopy: bool,
     /// Whether only the definition of a guest that is off is moved.
     pub offline: bool,
@@ -43,15 +43,15 @@ pub enum PhaseName {
     Precopy,
     /// The guest runs on the destination, and its memory follows.
     Postcopy,
-    /// The guest stands still while the rest is copied and the destination takes over.
+    /// The guest is stopped while the rest is copied and the destination takes over.
     SwitchingOver,
-    /// The call says that the guest is on the destination; both ends are looked at.
+    /// The call reports that the guest is on the destination; both hosts are queried.
     Completing,
-    /// The guest stays on the source; what was changed is put back.
+    /// The guest stays on the source; changes are put back.
     RollingBack,
-    /// The result is not known: both ends are looked at before anything is resumed or destroyed.
+    /// The result is unknown: both hosts are queried before anything is resumed or destroyed.
     Resolving,
-    /// A post-copy lost its connection: it is made to go on.
+    /// A post-copy lost its connection: it is being resumed.
     Recovering,
     /// It is over.
     Done,
@@ -65,10 +65,10 @@ listed! {
     ];
 }
 
-/// What an operator may do to a migration beside ending it.
+/// What an operator may change in a running migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reaction {
+pub enum AdjustmentKind {
     /// Change the downtime limit.
     DowntimeLimit,
     /// Change the bandwidth limit.
@@ -79,10 +79,15 @@ pub enum Reaction {
     Postcopy,
 }
 
-/// What became of a reaction.
+listed! {
+    /// Every kind.
+    pub const ALL: AdjustmentKind = [DowntimeLimit, BandwidthLimit, Pause, Postcopy];
+}
+
+/// The result of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ReactionResult {
+pub enum AdjustmentResult {
     /// It is done; for post-copy: the guest runs on the destination.
     Done,
     /// The hypervisor refused it.
@@ -91,13 +96,13 @@ pub enum ReactionResult {
     NotKnown,
     /// The migration was not begun with it allowed, or what it would change could not be put back.
     NotAllowed,
-    /// What was asked for is beyond what the hypervisor takes.
+    /// The value is out of the hypervisor's bounds.
     OutOfBounds,
-    /// Another one is being carried out, or the migration is being left.
+    /// Another one is in progress, or the migration is being ended.
     Busy,
-    /// There is nothing to react to yet.
+    /// The copy has not begun.
     TooEarly,
-    /// There is nothing to react to any more.
+    /// The copy is over.
     TooLate,
 }
 
@@ -110,7 +115,7 @@ pub enum Change {
     BandwidthLimit,
     /// The guest's CPUs were stopped.
     Pause,
-    /// Disks were made on the destination.
+    /// Disks were created on the destination.
     Disks,
 }
 
@@ -182,7 +187,7 @@ impl fmt::Display for PhaseName {
     }
 }
 
-impl fmt::Display for Reaction {
+impl fmt::Display for AdjustmentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DowntimeLimit => "another downtime limit",
@@ -193,7 +198,7 @@ impl fmt::Display for Reaction {
     }
 }
 
-impl fmt::Display for ReactionResult {
+impl fmt::Display for AdjustmentResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Done => "done",
@@ -201,7 +206,7 @@ impl fmt::Display for ReactionResult {
             Self::NotKnown => "the hypervisor did not answer: it may or may not be done",
             Self::NotAllowed => "the migration was not begun with it allowed",
             Self::OutOfBounds => "the value is out of its bounds",
-            Self::Busy => "another reaction is being carried out, or the migration is being left",
+            Self::Busy => "another adjustment is in progress, or the migration is being ended",
             Self::TooEarly => "the copy has not begun",
             Self::TooLate => "too late",
         })

@@ -3,5 +3,4 @@
 //! It registers the drivers that were built in. Nothing here decides anything about a migration.
 
 pub mod cli;
-mod drivers;
 pub mod watch;

@@ -219,18 +219,8 @@ fn recordings_that_cannot_be_read_are_named_by_line() {
     }
 }
 
-#[test]
-fn arguments_that_cannot_be_used_are_named() {
-    for (arguments, words) in [
-        (&["simulat"][..], "similar subcommand"),
-        (&["simulate", "--seed", "many"], "--seed"),
-        (&["simulate", "no-such-scenario"], "no-such-scenario"),
-        (&["migrate", "web"], "<DEST>"),
-        (&["migrate", "web", "qemu+tcp://b/system", "--bandwidth", "0"], "--bandwidth"),
-        (&["migrate", "web", "qemu+tcp://b/system", "--downtime", "2000001"], "--downtime"),
-        (&["migrate", "web", "beta"], "qemu+ssh://HOST/system"),
-        (&["migrate", "web", "sim://beta", "--source", "sim:alpha"], "sim://HOST"),
-    ] {
+fn assert_bad_input(cases: &[(&[&str], &str)]) {
+    for (arguments, words) in cases {
         let output = whimbrel(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(err(&output).contains(words), "{arguments:?}: {}", err(&output));
@@ -238,6 +228,28 @@ fn arguments_that_cannot_be_used_are_named() {
     }
 }
 
+#[test]
+fn arguments_that_cannot_be_used_are_named() {
+    assert_bad_input(&[
+        (&["simulat"], "similar subcommand"),
+        (&["simulate", "--seed", "many"], "--seed"),
+        (&["simulate", "no-such-scenario"], "no-such-scenario"),
+    ]);
+}
+
+#[cfg(feature = "service")]
+#[test]
+fn arguments_of_a_migration_that_cannot_be_used_are_named() {
+    assert_bad_input(&[
+        (&["migrate", "web"], "<DEST>"),
+        (&["migrate", "web", "qemu+tcp://b/system", "--bandwidth", "0"], "--bandwidth"),
+        (&["migrate", "web", "qemu+tcp://b/system", "--downtime", "2000001"], "--downtime"),
+        (&["migrate", "web", "beta"], "qemu+ssh://HOST/system"),
+        (&["migrate", "web", "sim://beta", "--source", "sim:alpha"], "sim://HOST"),
+    ]);
+}
+
+#[cfg(feature = "service")]
 #[test]
 fn help_is_for_people() {
     let texts = [
@@ -255,6 +267,7 @@ fn help_is_for_people() {
 }
 
 /// The options of a verb's help under each heading.
+#[cfg(feature = "service")]
 fn groups_of(verb: &str) -> BTreeMap<String, BTreeSet<String>> {
     let help = out(&whimbrel(&[verb, "--help"]));
     let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -272,6 +285,7 @@ fn groups_of(verb: &str) -> BTreeMap<String, BTreeSet<String>> {
     groups
 }
 
+#[cfg(feature = "service")]
 #[test]
 fn options_are_listed_under_the_heading_that_they_belong_to() {
     let set = |names: &str| names.split(' ').map(|name| format!("--{name}")).collect::<BTreeSet<_>>();
@@ -330,6 +344,7 @@ fn options_are_listed_under_the_heading_that_they_belong_to() {
     }
 }
 
+#[cfg(feature = "service")]
 #[test]
 fn former_names_are_errors_that_name_the_replacement() {
     for (arguments, words) in [

@@ -81,7 +81,7 @@ fn every_phase_and_every_place_of_a_guest_is_there() {
     for ending in ["completed", "cancelled", "failed", "in_doubt"] {
         assert!(has("ending", ending), "{ending}");
     }
-    for place in whimbrel_core::Whereabouts::ALL {
+    for place in whimbrel_core::GuestLocation::ALL {
         let name = serde_json::to_value(place).unwrap();
         assert!(has("guest", name.as_str().unwrap()), "{name}");
     }
@@ -93,7 +93,7 @@ fn every_line_is_read() {
     for journal in journals() {
         let text = journal.text();
         let header = journal::header(&text).unwrap_or_else(|error| panic!("{}: {error}", journal.name()));
-        assert_eq!(header.circumstances.is_some(), journal.is_migrated(), "{}", journal.name());
+        assert_eq!(header.context.is_some(), journal.is_migrated(), "{}", journal.name());
         let whole = &text[..=text.rfind('\n').unwrap()];
         let records: Vec<Record> = whole
             .lines()

@@ -1,4 +1,4 @@
-// Makes a component of rule.js. Everything that would need the world outside is switched off: a pack imports nothing.
+// Makes a component of rule.js. Every feature that needs an import is switched off: a pack imports nothing.
 import { componentize } from '@bytecodealliance/componentize-js';
 import { readFile, writeFile } from 'node:fs/promises';
 

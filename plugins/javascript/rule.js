@@ -1,4 +1,4 @@
-// A pack with one rule in JavaScript: guests whose name says that they stay are not moved.
+// A pack with one rule in JavaScript: guests whose name begins with `stay-` are not moved.
 
 const CODE = 'javascript.stays';
 

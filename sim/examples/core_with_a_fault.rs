@@ -6,17 +6,19 @@
 use std::error::Error;
 use std::io::{self, Write};
 
-use whimbrel_sim::kit::{Course, CourseError, Fault, Milestone, Moment, Outcome, Setup, TestBed, TestGuest};
+use whimbrel_sim::kit::{
+    Fault, MigrationRun, MigrationRunError, Milestone, Moment, Outcome, Setup, TestBed, TestGuest,
+};
 
 /// What the example shows: the outcome, which agrees with the truth.
-pub(crate) fn shown() -> Result<Outcome, CourseError> {
+pub(crate) fn shown() -> Result<Outcome, MigrationRunError> {
     let (mut bed, alpha, beta) = TestBed::two_hosts(Setup::default());
     let wren = bed.add_guest(alpha, TestGuest::new("wren", 256).writing(64, 3_000));
     let worst = Moment::At(wren, Milestone::Finishing);
     bed.fault(worst, Fault::KillDaemon(beta));
     bed.fault_after_ms(worst, 10_000, Fault::StartDaemon(beta));
 
-    let outcome = bed.outcome(&Course::new(wren, alpha, beta))?;
+    let outcome = bed.outcome(&MigrationRun::new(wren, alpha, beta))?;
 
     bed.assert_runs_only_on(wren, alpha);
     Ok(outcome)

@@ -1,5 +1,5 @@
 //! A policy of one's own in the test bed: it raises the downtime limit step by step, and gives up when that does not
-//! help. The policy sees what libvirt tells; the checks at the end see the truth.
+//! help. The policy sees what libvirt reports; the checks at the end see the actual events.
 //!
 //! Run it with `cargo run -p whimbrel-sim --example own_policy`.
 
@@ -17,7 +17,7 @@ fn patient_downtime(bed: &mut TestBed, guest: GuestId, from: HostId, to: HostId)
         if bed.wait_until(2_000, |bed| bed.returned(call).is_some()) {
             break;
         }
-        // A refusal says that the guest is being handed over just now: the call's own answer tells the rest.
+        // A refusal means that the guest is switching over just now: the call's own answer shows the result.
         let _ = bed.set_downtime_ms(guest, from, limit_ms);
     }
     if !bed.wait_until(10_000, |bed| bed.returned(call).is_some()) {

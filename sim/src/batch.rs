@@ -6,11 +6,11 @@
 
 use std::ops::Deref;
 
-use crate::chance::{Drawn, Expected};
 use crate::guest::Guest;
 use crate::memory::{Bitmap, Counts, Memory};
 use crate::qemu::{Engine, Machine, Plan, SourceConfig, Statistics, Status};
 use crate::random::Random;
+use crate::sampling::{Drawn, Expected};
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -21,7 +21,7 @@ pub struct Outcome {
     pub converged: bool,
     /// From the start to the end, or the time given.
     pub total_ms: u64,
-    /// How long the guest stood still; none unless completed.
+    /// The downtime; none unless completed.
     pub downtime_ms: Option<u64>,
     /// Pages sent with their content; a page sent twice counts twice.
     pub normal_pages: u64,
@@ -29,7 +29,7 @@ pub struct Outcome {
     pub zero_pages: u64,
     /// Pages with their headers, block names and end marks, as QEMU's statistics count.
     pub transferred_bytes: u64,
-    /// Bitmap syncs, that of the setup and that of the hand-over included.
+    /// Bitmap syncs, that of the setup and that of the switchover included.
     pub syncs: u64,
     /// Pages still dirty at the end; zero when completed.
     pub remaining_pages: u64,
@@ -63,8 +63,8 @@ impl Batch {
         Self { plan: Plan::new(config, guest), start_ns }
     }
 
-    /// One migration, given `patience_ms` of virtual time; all chance comes from `random`, of which the mean field takes
-    /// none.
+    /// One migration, given `patience_ms` of virtual time; all chance comes from `random`, of which the mean field
+    /// takes none.
     #[must_use]
     pub fn migrate(&self, engine: Engine, random: Random, patience_ms: u64) -> Outcome {
         self.migrate_observed(engine, random, patience_ms, |_| ())

@@ -1,8 +1,7 @@
-//! The migration machine on a port of a world: what it orders is carried out there, and what the world tells of the port
-//! is fed to it.
+//! The migration machine on a port of a world: its commands are executed there, and the port's events are fed to it.
 //!
-//! It keeps no clock of its own and never moves the world, but through the time for which it is gone: whoever owns the
-//! world does, and may drive any number of migrations in it.
+//! It keeps no clock of its own and never moves the world, except through an interruption of the driver: the owner of
+//! the world moves it, and may drive any number of migrations in it.
 
 use whimbrel_core::journal::{self, Record};
 use whimbrel_core::{
@@ -10,7 +9,7 @@ use whimbrel_core::{
     Pump, Request, Sink, Spec, SpecError, Verdict, View,
 };
 
-use crate::world::{PortId, Told, World};
+use crate::world::{PortEvent, PortId, World};
 
 /// One migration that is driven through a port.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ pub struct Driver {
     pump: Pump,
     port: PortId,
     rules: fn(&Facts) -> Verdict,
-    /// Kept when somebody wants it.
+    /// Kept on request.
     journal: Option<String>,
     /// The world's instant at which the migration's own time begins.
     begun_ns: u64,
@@ -79,28 +78,28 @@ impl Driver {
         self.migration().deadline().map(|deadline| self.begun_ns.saturating_add(deadline.as_ns()))
     }
 
-    /// Feeds what the world told of the migration's port.
+    /// Feeds an event of the migration's port.
     ///
     /// # Errors
     /// Never, unless the world breaks the protocol of the port: a bug.
-    pub fn tell(
+    pub fn deliver(
         &mut self,
         world: &mut World,
-        told: Told,
+        event: PortEvent,
         watch: &mut impl FnMut(Instant, &Event, View<'_>),
     ) -> Result<(), Misuse> {
-        match told {
-            Told::Observed(observation) => self.feed(world, Input::Hypervisor(observation), watch),
-            Told::Asked(request) => self.ask(world, request, watch),
-            // Fleets and tests keep whoever drives.
-            Told::Interrupted { .. } => Ok(()),
+        match event {
+            PortEvent::Observed(observation) => self.feed(world, Input::Hypervisor(observation), watch),
+            PortEvent::Requested(request) => self.ask(world, request, watch),
+            // Fleets and tests do not restart the driver.
+            PortEvent::Interrupted { .. } => Ok(()),
         }
     }
 
-    /// Feeds a wish of an operator's.
+    /// Feeds an operator's request.
     ///
     /// # Errors
-    /// As for [`tell`](Self::tell), or when it was begun twice.
+    /// As for [`deliver`](Self::deliver), or when it was begun twice.
     pub fn ask(
         &mut self,
         world: &mut World,
@@ -110,11 +109,11 @@ impl Driver {
         self.feed(world, Input::Operator(request), watch)
     }
 
-    /// Whoever drives is gone until `back_ns`, and begins anew, from the journal if one is kept, with connections of its
-    /// own. Nobody else may drive a migration in this world: what it tells meanwhile is told to nobody.
+    /// The driver is gone until `back_ns`, and starts again, from the journal if one is kept, with connections of its
+    /// own. No other migration may be driven in this world: events meanwhile are not delivered.
     ///
     /// # Errors
-    /// As for [`tell`](Self::tell).
+    /// As for [`deliver`](Self::deliver).
     pub fn restart(
         &mut self,
         world: &mut World,
@@ -134,10 +133,10 @@ impl Driver {
         self.feed(world, Input::Restarted, watch)
     }
 
-    /// Feeds one input, carries out what it causes, and lets the rules speak where they are asked.
+    /// Feeds one input, executes its commands, and answers for the rules where they are evaluated.
     ///
     /// # Errors
-    /// As for [`tell`](Self::tell).
+    /// As for [`deliver`](Self::deliver).
     pub fn feed(
         &mut self,
         world: &mut World,
@@ -196,5 +195,5 @@ impl<W: FnMut(Instant, &Event, View<'_>)> Sink for Outlet<'_, W> {
     }
 }
 
-/// Nobody looks on.
+/// Without an observer.
 pub fn unwatched(_: Instant, _: &Event, _: View<'_>) {}

@@ -14,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
-mod chance;
 pub mod driver;
 pub mod fleet;
 pub mod guest;
@@ -24,6 +23,7 @@ pub mod network;
 pub mod qemu;
 pub mod random;
 pub mod replay;
+mod sampling;
 pub mod scenario;
 pub mod simulation;
 mod slab;
@@ -34,3 +34,8 @@ pub use whimbrel_oracle as oracle;
 
 pub use scenario::{Scenario, ScenarioError};
 pub use simulation::Simulation;
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

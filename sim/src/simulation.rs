@@ -4,12 +4,12 @@
 //! thing that happens to the next.
 
 use whimbrel_core::{
-    Event, Facts, Input, Instant, Migration, Misuse, Request, Spec, SpecError, Verdict, View, Ways,
+    Event, Facts, Input, Instant, Migration, Misuse, Request, Spec, SpecError, TransferOptions, Verdict, View,
 };
 
 use crate::driver::Driver;
 use crate::scenario::{Conditions, FaultAction, Scenario, Staged};
-use crate::world::{IncidentKind, Told, World};
+use crate::world::{IncidentKind, PortEvent, World};
 
 const NS_PER_HOUR: u64 = 3_600 * 1_000_000_000;
 /// After this much virtual time the operator cancels: a simulation must end, even when the scenario never would.
@@ -30,7 +30,7 @@ impl Simulation {
     /// The migration of a scenario. The same conditions give the same migration, to the byte of its journal.
     ///
     /// # Errors
-    /// When the scenario asks for limits that no migration can follow.
+    /// When the scenario's limits are out of bounds.
     pub fn new(
         scenario: &Scenario,
         conditions: Conditions,
@@ -39,7 +39,7 @@ impl Simulation {
         let staged = scenario.stage(conditions);
         let driver = Driver::new(&staged.world, staged.port, spec(scenario), rules)?;
         let simulation = Self { staged, driver, out_of_patience: false };
-        // Whoever drives is going to need it.
+        // A restarted driver is going to need it.
         let restarts =
             scenario.faults.iter().any(|fault| matches!(fault.action, FaultAction::RestartDriver { .. }));
         Ok(if restarts { simulation.with_journal() } else { simulation })
@@ -53,7 +53,7 @@ impl Simulation {
     }
 
     /// Drives the migration to its end, or through 48 hours of virtual time. `ask` is an operator beside the scenario's
-    /// own, asked before every step; `watch` is told every event.
+    /// own, called before every step; `watch` receives every event.
     ///
     /// # Errors
     /// Never, unless the world breaks the protocol of the port: a bug.
@@ -106,11 +106,11 @@ impl Simulation {
             self.out_of_patience = true;
             return self.feed(Input::Operator(Request::Cancel), watch);
         }
-        // Nothing is asked of the world before the machine's own deadline.
+        // No command is given to the world before the machine's own deadline.
         match world.advance(deadline.unwrap_or(next).min(END_NS)) {
-            Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation), watch),
-            Some((_, Told::Asked(request))) => self.feed(Input::Operator(request), watch),
-            Some((_, Told::Interrupted { gone_ns })) => {
+            Some((_, PortEvent::Observed(observation))) => self.feed(Input::Hypervisor(observation), watch),
+            Some((_, PortEvent::Requested(request))) => self.feed(Input::Operator(request), watch),
+            Some((_, PortEvent::Interrupted { gone_ns })) => {
                 let back_ns = world.now_ns().saturating_add(gone_ns).min(END_NS);
                 self.driver.restart(world, back_ns, watch)
             }
@@ -140,9 +140,10 @@ pub fn spec(scenario: &Scenario) -> Spec {
         migration.bandwidth_limit_mib_per_second.map(|rate| rate.saturating_mul(1 << 20));
     spec.timeout_ms = migration.timeout_ms;
     spec.at_timeout = migration.at_timeout;
-    spec.doubt_patience_ms = migration.doubt_patience_ms.unwrap_or(spec.doubt_patience_ms);
-    spec.recovery_patience_ms = migration.recovery_patience_ms.unwrap_or(spec.recovery_patience_ms);
-    spec.ways = Ways {
+    spec.resolve_timeout_ms = migration.doubt_patience_ms.unwrap_or(spec.resolve_timeout_ms);
+    spec.postcopy_recovery_timeout_ms =
+        migration.recovery_patience_ms.unwrap_or(spec.postcopy_recovery_timeout_ms);
+    spec.transfer = TransferOptions {
         postcopy: migration.postcopy.is_some(),
         auto_converge: migration.auto_converge.is_some(),
         xbzrle: migration.xbzrle.is_some(),

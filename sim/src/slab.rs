@@ -1,7 +1,7 @@
 //! Values in numbered slots, found without searching.
 //!
 //! A slot is used again after its value was removed; a key remembers which of the slot's values it was given for, so
-//! that an old key finds nothing instead of somebody else. The order of keys says nothing about age.
+//! that an old key finds nothing instead of another entry. The order of keys says nothing about age.
 
 /// Names one value, for as long as it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

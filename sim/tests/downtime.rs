@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use whimbrel_core::{Ending, Outcome, Verdict, Whereabouts};
+use whimbrel_core::{Ending, GuestLocation, Outcome, Verdict};
 use whimbrel_sim::{Scenario, Simulation};
 
 /// How often progress is polled, and how long hints and answers take at most.
@@ -52,7 +52,7 @@ fn assert_true(run: &Run) {
 #[test]
 fn a_guest_that_is_paused_until_it_has_arrived_has_all_of_that_as_downtime() {
     let run = run("", &fault("at_ms = 4000", "pause"));
-    assert_eq!(run.outcome.guest, Whereabouts::DestinationRunning);
+    assert_eq!(run.outcome.guest, GuestLocation::DestinationRunning);
     assert!(run.real_ms > 10_000, "{}", run.real_ms);
     assert_true(&run);
     let by_hypervisor = run.outcome.hypervisor_downtime_ms.unwrap();
@@ -81,7 +81,7 @@ fn a_hand_over_without_a_pause_and_a_post_copy_are_observed_too() {
 fn a_migration_that_is_cancelled_or_fails_after_a_pause_had_its_downtime() {
     for end in ["cancel", "break-stream"] {
         let run = run("", &(fault("at_ms = 4000", "pause") + &fault("at_ms = 7000", end)));
-        assert_eq!(run.outcome.guest, Whereabouts::SourceRunning, "{end}");
+        assert_eq!(run.outcome.guest, GuestLocation::SourceRunning, "{end}");
         assert!(run.real_ms > 2_900, "{end}: {}", run.real_ms);
         assert_true(&run);
         assert_eq!(run.outcome.hypervisor_downtime_ms, None, "{end}");
@@ -101,10 +101,10 @@ fn a_driver_that_is_gone_during_a_pause_still_knows_when_it_began() {
 #[test]
 fn what_was_not_observed_is_absent_and_never_zero() {
     let cancelled = run("", &fault("at_ms = 3000", "cancel"));
-    assert_eq!(cancelled.outcome.guest, Whereabouts::SourceRunning);
+    assert_eq!(cancelled.outcome.guest, GuestLocation::SourceRunning);
     assert_eq!((cancelled.real_ms, cancelled.outcome.downtime_ms), (0, None), "it never stopped");
-    let unheard = run("downtime_limit_ms = 20000", &fault("at_ms = 0", "lose-source-events"));
-    assert_eq!(unheard.outcome.ending, Ending::Completed);
-    assert_eq!(unheard.outcome.downtime_ms, None, "nothing reported the stop");
-    assert!(unheard.outcome.hypervisor_downtime_ms.is_some());
+    let deferred = run("downtime_limit_ms = 20000", &fault("at_ms = 0", "lose-source-events"));
+    assert_eq!(deferred.outcome.ending, Ending::Completed);
+    assert_eq!(deferred.outcome.downtime_ms, None, "nothing reported the stop");
+    assert!(deferred.outcome.hypervisor_downtime_ms.is_some());
 }

@@ -222,8 +222,8 @@ fn lumped_has_the_page_engines_distribution() {
     }
 }
 
-/// The mean field against the mean of 2,000 lumped migrations: pages to 1 %, time to a window, syncs to one. At the edge,
-/// where one course stands for very different ones, and for the shortest, pages to 1.5 %.
+/// The mean field against the mean of 2,000 lumped migrations: pages to 1 %, time to a window, syncs to one. At the
+/// edge, where one course stands for very different ones, and for the shortest, pages to 1.5 %.
 #[test]
 fn the_mean_field_is_the_mean() {
     println!("case        pages  mean field      ms  mean field  syncs  mean field");
@@ -241,7 +241,8 @@ fn the_mean_field_is_the_mean() {
             expected.normal_pages, expected.total_ms, expected.syncs
         );
         let pages_off = expected.normal_pages as f64 / pages - 1.0;
-        // One in fifty of the unfilled guest's migrations, which last a window, takes a second one with half as many pages.
+        // One in fifty of the unfilled guest's migrations, which last a window, takes a second one with half as many
+        // pages.
         let allowed = if name == "edge" || name == "unfilled" { 0.015 } else { 0.01 };
         assert!(pages_off.abs() <= allowed, "{name}: pages off by {pages_off}");
         assert!((expected.total_ms as f64 - total_ms).abs() <= 100.0, "{name}: {total_ms} ms");
@@ -307,8 +308,8 @@ fn any_case() -> impl Strategy<Value = (Case, u64)> {
             .prop_map(|(hot_pages, hot_share)| Pattern::HotCold { hot_pages, hot_share }),
         Just(Pattern::PowerLaw { exponent: 4 }),
     ];
-    // A working set of more than 2^32 pages, or more than 10^9 writes a second, is not promised to be exact, but it must
-    // not hang either. Power laws over as much have too many bins for a test.
+    // A working set of more than 2^32 pages, or more than 10^9 writes a second, is not promised to be exact, but it
+    // must not hang either. Power laws over as much have too many bins for a test.
     let writer = (patterns, extreme(), extreme(), extreme(), extreme(), extreme()).prop_map(
         |(pattern, from_ns, rate, pages, offset_pages, moves)| Writer {
             pattern,

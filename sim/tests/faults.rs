@@ -1,5 +1,5 @@
-//! The fault scenarios: every one ends in the simulator as its file says. The lab's tests run the same files on two real
-//! libvirt hosts and compare the courses.
+//! The fault scenarios: every one ends in the simulator as its file says. The lab's tests run the same files on two
+//! real libvirt hosts and compare the courses.
 
 #![cfg(test)]
 

@@ -1,7 +1,7 @@
 //! What the field has published of its migrations, reproduced: each test is named after its source, and says how close
 //! it comes, and what of the source cannot be had.
 //!
-//! The guests are fitted to the sources: nobody published what they wrote to which page. What is shown is that the
+//! The guests are fitted to the sources: the writes to each page were not published. What is shown is that the
 //! loop, with guests of these patterns, takes the published course over minutes and hundreds of rounds, where each
 //! round's error would carry over into the next.
 
@@ -83,8 +83,8 @@ fn assert_close(what: &str, found: f64, published: f64, percent: f64) {
     assert!(error.abs() <= percent, "{what}: {found} where {published} was published, {error:.1} %");
 }
 
-/// Points of a plot, read by eye: what remained within 5 % of the value, and when within 2 % and a second. Nothing can be
-/// read closer than 5 MiB, a thousandth of the plots' scale.
+/// Points of a plot, read by eye: what remained within 5 % of the value, and when within 2 % and a second. Nothing can
+/// be read closer than 5 MiB, a thousandth of the plots' scale.
 #[track_caller]
 fn assert_follows(name: &str, published: &[(f64, f64)]) {
     for seed in SEEDS {
@@ -130,7 +130,7 @@ fn vep248_mariadb() {
 }
 
 /// All points but the last, "275 s: ~10 MiB", which is the end. The link carries 112 MiB/s, 940 Mb/s, where the plot is
-/// said to show "about 900": 1,250 MiB in 11 s need as much.
+/// reported as "about 900": 1,250 MiB in 11 s need as much.
 #[test]
 fn vep248_kernel_compile() {
     const NAME: &str = "vep248-kernel-compile";
@@ -196,8 +196,9 @@ fn vep248_redis_spikes() {
     assert_eq!(run.ending, Ending::Failed, "it never converges");
 }
 
-/// Redis B: a plateau of 125 MiB, plus or minus 5, for 410 s and more than 250 rounds, with spikes of 175 to 180 each 61 s.
-/// Every sync counts but those within 8 s after a spike, in which the plot falls back; the spikes' height within 5 %.
+/// Redis B: a plateau of 125 MiB, plus or minus 5, for 410 s and more than 250 rounds, with spikes of 175 to 180 each
+/// 61 s. Every sync counts but those within 8 s after a spike, in which the plot falls back; the spikes' height within
+/// 5 %.
 #[test]
 fn vep248_redis_edge() {
     for seed in SEEDS {
@@ -242,8 +243,8 @@ fn vep248_stress_ng() {
 }
 
 /// QEMU commit 7ca1dfad (2013), auto-converge off, as it stood after 1,487 s. The two costs that follow from both runs
-/// together (290 MB/s of a link said to be 20 Gb/s, 2 µs for a zero page) stand in the scenario. "519 ms" of expected
-/// downtime cannot be had: QEMU of 2013 worked it out otherwise, from a hand-over that the limit of 4 s did not allow.
+/// together (290 MB/s of a link reported as 20 Gb/s, 2 µs for a zero page) stand in the scenario. "519 ms" of expected
+/// downtime cannot be had: QEMU of 2013 computed it differently, from a switchover that the limit of 4 s did not allow.
 #[test]
 fn qemu_7ca1dfad_plain() {
     let run = run("qemu-7ca1dfad-plain");
@@ -252,7 +253,7 @@ fn qemu_7ca1dfad_plain() {
     assert!(!pages.converged);
     assert_close("normal pages", count(pages.normal_pages), 95.75e6, 5.0);
     assert_close("zero pages", count(pages.zero_pages), 65.46e6, 5.0);
-    // QEMU told 383.7 million KiB.
+    // QEMU reported 383.7 million KiB.
     assert_close("KiB sent", count(pages.transferred_bytes) / 1024.0, 383.7e6, 5.0);
     assert_close("dirty pages a second", run.dirty_rate_pages_per_second, 67_551.0, 5.0);
 }
@@ -271,16 +272,16 @@ fn qemu_7ca1dfad_auto_converge() {
     assert_close("KiB sent", count(pages.transferred_bytes) / 1024.0, 28.2e6, 5.0);
 }
 
-/// QEMU's docs/rdma.txt: 8 GB that are all in use, idle, in 7.5 s at 9.5 Gb/s; with all memory pinned in 4 s at 26 Gb/s,
-/// of which pinning takes 1.4.
+/// QEMU's docs/rdma.txt: 8 GB that are all in use, idle, in 7.5 s at 9.5 Gb/s; with all memory pinned in 4 s at 26
+/// Gb/s, of which pinning takes 1.4.
 #[test]
 fn qemu_rdma_idle() {
     assert_close("seconds", run("qemu-rdma-idle").total_s, 7.5, 5.0);
     assert_close("seconds with pinning", run("qemu-rdma-idle-pinned").total_s, 4.0, 5.0);
 }
 
-/// QEMU's docs on qatzip, the row without compression: 46,063 ms, 40 ms of downtime, 10,848 Mb/s, 330,240 pages a second.
-/// The downtime of an idle guest is the host's device state alone, and stands in the scenario.
+/// QEMU's docs on qatzip, the row without compression: 46,063 ms, 40 ms of downtime, 10,848 Mb/s, 330,240 pages a
+/// second. The downtime of an idle guest is the host's device state alone, and stands in the scenario.
 #[test]
 fn qemu_multifd_plain() {
     let run = run("qemu-multifd-plain");

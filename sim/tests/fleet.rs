@@ -120,7 +120,7 @@ fn a_destination_whose_daemon_dies_is_left_alone_and_its_guests_go_elsewhere() {
         ended.iter().filter(|moved| moved.outcome.ending != Ending::Completed).collect();
     assert!(!failed.is_empty() && failed.iter().all(|moved| moved.to == "new-2"), "{failed:?}");
     assert!(failed.len() <= 8, "it is not tried again and again: {}", failed.len());
-    // Whoever was on the way there may have a copy there, which nobody can see: it is not sent elsewhere.
+    // A guest on the way there may have a copy there, which cannot be observed: it is not sent elsewhere.
     let unsettled = failed.iter().filter(|moved| moved.outcome.unsettled.is_some()).count();
     assert_eq!((report.guests.moved, report.guests.stayed), (60 - unsettled as u64, unsettled as u64));
 
@@ -135,7 +135,10 @@ fn a_host_that_is_lost_takes_its_guests_with_it_and_nobody_elses() {
     let (report, ended) = evacuate(&format!("{SMALL}{}", fault(8_000, "lose-host", "new-1")));
     let there = ended.iter().filter(|moved| moved.to == "new-1" && moved.outcome.ending == Ending::Completed);
     assert!(
-        report.incidents.iter().all(|incident| (incident.kind, incident.doer) == ("last_copy_gone", "fault"))
+        report
+            .incidents
+            .iter()
+            .all(|incident| (incident.kind, incident.initiator) == ("last_copy_gone", "fault"))
     );
     assert_eq!(report.incidents.len(), there.count());
     assert!(report.guests.moved + report.guests.in_doubt + report.guests.stayed == 60);

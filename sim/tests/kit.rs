@@ -1,5 +1,5 @@
-//! The test kit as somebody uses it who tests another program's policy: blocking calls in virtual time, what they see and
-//! what they do not, and our own machine in the same bed.
+//! The test kit, used to test another program's policy: blocking calls in virtual time, what they see
+//! and what they do not, and our own machine in the same bed.
 
 #![cfg(test)]
 
@@ -7,13 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use whimbrel_core::{Facts, Finding, Severity, Verdict};
 use whimbrel_sim::kit::{
-    AtTimeout, Cause, CopyState, Course, CourseError, Ending, Engine, FailureClass as Class, Fault, GuestId,
-    Hint, HostId, IncidentKind, JobState, Manner, MigrateOptions, Milestone, Moment, Postcopy, Request,
-    Setup, TestBed, TestGuest, Whereabouts, Wish, at_ms,
+    Adjustment, AtTimeout, Cause, CopyState, Ending, Engine, FailureClass as Class, Fault, GuestId,
+    GuestLocation, Hint, HostId, IncidentKind, JobState, MigrateOptions, MigrationRun, MigrationRunError,
+    Milestone, Moment, Postcopy, ReplyBehavior, Request, Setup, TestBed, TestGuest, at_ms,
 };
 use whimbrel_sim::oracle::Rule;
 
-// The examples are compiled into this test, so that what they show is looked at.
+// The examples are compiled into this test, so their results are checked.
 #[path = "../examples/core_with_a_fault.rs"]
 #[expect(dead_code, reason = "its main function only prints")]
 mod core_with_a_fault;
@@ -46,7 +46,7 @@ fn the_examples_show_what_they_say() {
     assert!(migrated.starts_with("migrated, after 6"), "{migrated}");
     assert!(failed.starts_with("operation failed: "), "{failed}");
     let outcome = core_with_a_fault::shown().unwrap();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::SourceRunning));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_silent_daemon_breaks_the_connection_and_nothing_else() {
     let (mut bed, wren, alpha, beta) = bed(1_000);
     let call = bed.migrate(wren, alpha, beta, MigrateOptions::default());
     bed.wait_ms(500);
-    bed.fault_now(Fault::SetManner(alpha, Manner { is_silent: true, ..Manner::default() }));
+    bed.fault_now(Fault::SetManner(alpha, ReplyBehavior { is_silent: true, ..ReplyBehavior::default() }));
     let before_ns = bed.now_ns();
     assert_eq!(bed.job(wren, alpha).unwrap_err().fault, Class::ReplyLost);
     assert_eq!(bed.now_ns() - before_ns, 30_000 * NS_PER_MS);
@@ -196,15 +196,15 @@ fn our_machine_drives_in_the_same_bed_again_and_again() {
     let (mut bed, wren, alpha, beta) = bed(3_000);
     bed.fault(at_ms(500), Fault::KillDaemon(beta));
     bed.fault(at_ms(60_000), Fault::StartDaemon(beta));
-    let first = bed.outcome(&Course::new(wren, alpha, beta)).unwrap();
-    assert_eq!((first.ending, first.guest), (Ending::Failed, Whereabouts::SourceRunning));
+    let first = bed.outcome(&MigrationRun::new(wren, alpha, beta)).unwrap();
+    assert_eq!((first.ending, first.guest), (Ending::Failed, GuestLocation::SourceRunning));
     bed.assert_runs_only_on(wren, alpha);
     assert!(bed.wait_until(120_000, |bed| bed.look(wren, beta) == CopyState::Absent));
     let began_ms = bed.now_ns() / NS_PER_MS;
-    let second = bed.outcome(&Course::new(wren, alpha, beta)).unwrap();
-    assert_eq!((second.ending, second.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+    let second = bed.outcome(&MigrationRun::new(wren, alpha, beta)).unwrap();
+    assert_eq!((second.ending, second.guest), (Ending::Completed, GuestLocation::DestinationRunning));
     assert!(second.total_ms <= bed.now_ns() / NS_PER_MS - began_ms, "its time begins with it");
-    let back = bed.outcome(&Course::new(wren, beta, alpha)).unwrap();
+    let back = bed.outcome(&MigrationRun::new(wren, beta, alpha)).unwrap();
     assert_eq!(back.ending, Ending::Completed);
     bed.assert_runs_only_on(wren, alpha);
 }
@@ -212,7 +212,7 @@ fn our_machine_drives_in_the_same_bed_again_and_again() {
 #[test]
 fn a_course_has_its_limits_ways_and_rules() {
     let (mut bed, wren, alpha, beta) = bed(100_000);
-    let hopeless = Course::new(wren, alpha, beta).with(|spec| spec.timeout_ms = Some(5_000));
+    let hopeless = MigrationRun::new(wren, alpha, beta).with(|spec| spec.timeout_ms = Some(5_000));
     assert_eq!(bed.outcome(&hopeless).unwrap().cause, Some(Cause::TimedOut));
 
     let refused = hopeless.clone().judged_by(|facts: &Facts| {
@@ -225,13 +225,13 @@ fn a_course_has_its_limits_ways_and_rules() {
     });
     assert_eq!(bed.outcome(&refused).unwrap().cause, Some(Cause::RulesRefused));
 
-    let out_of_bounds = Course::new(wren, alpha, beta).with(|spec| spec.poll_interval_ms = 0);
+    let out_of_bounds = MigrationRun::new(wren, alpha, beta).with(|spec| spec.poll_interval_ms = 0);
     let error = bed.outcome(&out_of_bounds).unwrap_err();
-    assert!(matches!(&error, CourseError::Spec(_)), "{error}");
+    assert!(matches!(&error, MigrationRunError::Spec(_)), "{error}");
     bed.assert_runs_only_on(wren, alpha);
 
-    let moved_first = Course::new(wren, alpha, beta).with(|spec| {
-        spec.ways.postcopy = true;
+    let moved_first = MigrationRun::new(wren, alpha, beta).with(|spec| {
+        spec.transfer.postcopy = true;
         spec.at_timeout = AtTimeout::Postcopy;
         spec.timeout_ms = Some(2_000);
     });
@@ -242,10 +242,10 @@ fn a_course_has_its_limits_ways_and_rules() {
 #[test]
 fn an_operator_reacts_at_a_moment() {
     let (mut bed, wren, alpha, beta) = bed(100_000);
-    let pause = Request::React(Wish::Pause);
-    let course = Course::new(wren, alpha, beta).asking(Moment::AtIteration(wren, 6), pause);
+    let pause = Request::React(Adjustment::Pause);
+    let course = MigrationRun::new(wren, alpha, beta).asking(Moment::AtIteration(wren, 6), pause);
     let outcome = bed.outcome(&course).unwrap();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, GuestLocation::DestinationRunning));
     bed.assert_runs_only_on(wren, beta);
 }
 
@@ -254,7 +254,7 @@ fn other_engines_and_links_are_a_line_of_setup() {
     let total_ms = |setup| {
         let (mut bed, alpha, beta) = TestBed::two_hosts(setup);
         let wren = bed.add_guest(alpha, TestGuest::new("wren", 1_024).filled_mib(900));
-        bed.outcome(&Course::new(wren, alpha, beta)).unwrap().total_ms
+        bed.outcome(&MigrationRun::new(wren, alpha, beta)).unwrap().total_ms
     };
     let setup = Setup { engine: Engine::Lumped, ..Setup::default() };
     let (slow, fast) = (total_ms(setup), total_ms(Setup { bandwidth_mib_per_second: 1_000, ..setup }));

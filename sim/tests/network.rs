@@ -81,8 +81,8 @@ fn by_rounds((capacities, flows): &Shares) -> Vec<u64> {
     rates.into_iter().map(|rate| rate.unwrap()).collect()
 }
 
-/// The definition: nothing is overloaded, nobody has too much, and who has less than he could take is held up by a full
-/// resource on which nobody has more. Whole bytes leave less than one for each flow there.
+/// The definition: nothing is overloaded, no flow exceeds its demand, and a flow below its demand crosses a full
+/// resource on which no flow has more. Whole bytes leave less than one for each flow there.
 fn check_fair((capacities, flows): &Shares, rates: &[u64]) {
     let load = |resource: &Resource| {
         let here = flows.iter().zip(rates).filter(|((_, crossed), _)| crossed.contains(resource));
@@ -527,7 +527,7 @@ impl Model {
         (capacities.collect(), flows.collect())
     }
 
-    /// The changes that are told, and nothing else, lead to the rates that there should be.
+    /// The reported changes, and nothing else, lead to the correct rates.
     fn settle(&mut self) {
         for change in self.network.settle() {
             let before = self.known.insert(change.flow, change.bytes_per_second);

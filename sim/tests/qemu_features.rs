@@ -144,8 +144,8 @@ fn a_hand_over_that_waits_for_the_word_waits_with_the_guest_stopped() {
 }
 
 /// With a cache that holds the working set, pages that change a little cost next to nothing from the third time on; a
-/// cache of a quarter saves a quarter. Pages that change throughout are sent whole, but for those that were sent after they
-/// were written last: these are passed over whatever changed.
+/// cache of a quarter saves a quarter. Pages that change throughout are sent whole, but for those that were sent after
+/// they were written last: these are passed over whatever changed.
 #[test]
 fn differences_save_what_the_cache_holds() {
     let bytes_a_page = |cache_mib: u64, changed_bytes: u64| {
@@ -237,7 +237,7 @@ fn a_dirty_limit_lets_the_copy_catch_up() {
     assert_eq!(limited.status, Status::Completed);
 }
 
-/// The hand-over reckons with the bandwidth it was promised, not with the one that was measured.
+/// The switchover decision uses the configured bandwidth, not the measured one.
 #[test]
 fn a_promised_bandwidth_decides_the_hand_over() {
     let with = |promised| {

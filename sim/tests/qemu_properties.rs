@@ -107,7 +107,7 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Every event up to the end of patience, the caller jumping there at once.
+/// Every event up to the time limit, the caller jumping there at once.
 fn run(source: &mut SourceMigration) -> Vec<Event> {
     std::iter::from_fn(|| source.advance_to(PATIENCE_NS)).collect()
 }
@@ -185,8 +185,8 @@ proptest! {
         prop_assert!(expected == events, "the events differ");
     }
 
-    /// Windows that are not told are passed over faster and change nothing, however time is cut into steps, and when limits
-    /// change on the way.
+    /// Windows that are not reported are passed over faster and change nothing, however time is cut into steps, and
+    /// when limits change on the way.
     #[test]
     fn untold_windows_change_nothing(case in cases(), step_ms in 1_u64..900, other_mib in 1_u64..300) {
         let (mut told, mut untold) = (case.start(), case.start());
@@ -355,7 +355,7 @@ fn a_cancel_in_the_last_pass_resumes_the_guest() {
     assert!(source.guest_runs());
 }
 
-/// A link cut while the device state is sent holds the hand-over up until it is back.
+/// A link cut while the device state is sent delays the switchover until it is back.
 #[test]
 fn the_device_state_needs_the_link_too() {
     let case = busy_guest(0, false);

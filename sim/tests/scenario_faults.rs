@@ -1,9 +1,11 @@
-//! Faults of scenario files that need more than one example: whoever drives goes and comes back at every moment, and
-//! what is asked for and what goes wrong does what its word says.
+//! Faults of scenario files that need more than one example: the driver goes and comes back at every moment, and
+//! requests and faults do what their names say.
 
 #![cfg(test)]
 
-use whimbrel_core::{Cause, Ending, Event, Outcome, Reaction, ReactionResult, Verdict, Whereabouts, journal};
+use whimbrel_core::{
+    AdjustmentKind, AdjustmentResult, Cause, Ending, Event, GuestLocation, Outcome, Verdict, journal,
+};
 use whimbrel_sim::scenario::{FaultAction, Trigger};
 use whimbrel_sim::world::IncidentKind;
 use whimbrel_sim::{Scenario, Simulation};
@@ -39,7 +41,7 @@ fn fault(trigger: &str, what: &str) -> String {
     format!("[[fault]]\n{trigger}\ndo = \"{what}\"\n")
 }
 
-fn reactions(run: &Run) -> Vec<(Reaction, ReactionResult)> {
+fn reactions(run: &Run) -> Vec<(AdjustmentKind, AdjustmentResult)> {
     let reaction = |event: &Event| match event {
         Event::Reacted(reaction, result) => Some((*reaction, *result)),
         _ => None,
@@ -57,7 +59,7 @@ fn a_driver_that_comes_back_at_any_moment_finds_the_guest_moved() {
             );
             let label = format!("{at}, {gone_ms} ms");
             let Outcome { ending, guest, .. } = run.outcome;
-            assert_eq!((ending, guest), (Ending::Completed, Whereabouts::DestinationRunning), "{label}");
+            assert_eq!((ending, guest), (Ending::Completed, GuestLocation::DestinationRunning), "{label}");
             assert!(run.incidents.is_empty(), "{label}: {:?}", run.incidents);
             let replayed = journal::replay(&run.journal, |_, _, _| {});
             assert_eq!(replayed.unwrap().migration.view().outcome, Some(&run.outcome), "{label}");
@@ -82,13 +84,13 @@ fn the_operators_wishes_are_passed_on() {
     let wish = |what: &str| run(60_000, &format!("{busy}{}", fault("at_iteration = 3", what)));
     let paused = wish("pause");
     assert_eq!(paused.outcome.ending, Ending::Completed);
-    assert_eq!(reactions(&paused), [(Reaction::Pause, ReactionResult::Done)]);
+    assert_eq!(reactions(&paused), [(AdjustmentKind::Pause, AdjustmentResult::Done)]);
     let faster = wish("bandwidth-limit\"\nto_mib_per_second = 100000 #");
-    assert_eq!(reactions(&faster), [(Reaction::BandwidthLimit, ReactionResult::Done)]);
+    assert_eq!(reactions(&faster), [(AdjustmentKind::BandwidthLimit, AdjustmentResult::Done)]);
     let longer = wish("downtime-limit\"\nto_ms = 100000 #");
-    assert_eq!((longer.outcome.ending, reactions(&longer)[0].1), (Ending::Completed, ReactionResult::Done));
+    assert_eq!((longer.outcome.ending, reactions(&longer)[0].1), (Ending::Completed, AdjustmentResult::Done));
     let unasked = wish("postcopy");
-    assert_ne!(reactions(&unasked)[0].1, ReactionResult::Done, "it was not begun with post-copy allowed");
+    assert_ne!(reactions(&unasked)[0].1, AdjustmentResult::Done, "it was not begun with post-copy allowed");
 }
 
 #[test]
@@ -101,12 +103,12 @@ fn answers_that_are_late_doubled_or_lost_change_nothing_about_the_end() {
         "lose-source-events",
     ] {
         let run = run(1_000, &fault("at_ms = 1", what));
-        assert_eq!(run.outcome.guest, Whereabouts::DestinationRunning, "{what}");
+        assert_eq!(run.outcome.guest, GuestLocation::DestinationRunning, "{what}");
         assert!(run.incidents.is_empty(), "{what}");
     }
     let faults = fault("at = \"copying\"", "silence-source") + &fault("at_ms = 60000", "speak-source");
     let silent = run(1_000, &faults);
-    assert_eq!(silent.outcome.guest, Whereabouts::DestinationRunning);
+    assert_eq!(silent.outcome.guest, GuestLocation::DestinationRunning);
     assert!(silent.outcome.total_ms > 60_000, "nothing is known before it speaks again");
 }
 
@@ -115,9 +117,9 @@ fn a_host_that_is_lost_takes_its_guest_with_it() {
     let source = run(1_000, &fault("at = \"copying\"", "lose-source-host"));
     assert_eq!(source.incidents, [IncidentKind::LastCopyGone]);
     let back = fault("at = \"copying\"", "lose-source-host") + &fault("at_ms = 50000", "start-source-host");
-    assert_eq!(run(1_000, &back).outcome.guest, Whereabouts::Nowhere);
+    assert_eq!(run(1_000, &back).outcome.guest, GuestLocation::Nowhere);
     let destination = run(1_000, &fault("at = \"copying\"", "lose-destination-host"));
-    assert_eq!(destination.outcome.guest, Whereabouts::SourceRunning);
+    assert_eq!(destination.outcome.guest, GuestLocation::SourceRunning);
 }
 
 /// Post-copy from the third sync on, and what goes wrong then; everything as the file expects it.
@@ -158,25 +160,26 @@ fn a_postcopy_ends_in_every_way_that_there_is() {
 #[test]
 fn a_guest_that_is_off_is_moved_by_its_definition() {
     let moved = run(0, "[migration]\noffline = true\n");
-    assert_eq!(moved.outcome.guest, Whereabouts::DestinationOff);
+    assert_eq!(moved.outcome.guest, GuestLocation::DestinationOff);
 }
 
-/// libvirt looks at the beginning of the call whether the guest runs.
+/// libvirt checks at the beginning of the call whether the guest runs.
 #[test]
 fn a_guest_that_somebody_stops_meanwhile_runs_when_it_has_arrived() {
     let pause = run(1_000, &fault("at = \"copying\"", "pause-source-guest"));
-    assert_eq!(pause.outcome.guest, Whereabouts::DestinationRunning);
+    assert_eq!(pause.outcome.guest, GuestLocation::DestinationRunning);
 }
 
-/// At every step after the guest has begun to run on the destination, by an I/O error, somebody's pause, or its death.
+/// At every step after the guest has begun to run on the destination, by an I/O error, another client's pause, or its
+/// death.
 #[test]
 fn a_guest_that_stops_right_after_it_arrived_is_not_completed() {
     let mut met = std::collections::BTreeSet::new();
     for at in ["started", "confirming"] {
         for (what, place) in [
-            ("fail-destination-disk", Whereabouts::DestinationPaused),
-            ("pause-destination-guest", Whereabouts::DestinationPaused),
-            ("kill-destination-guest", Whereabouts::Nowhere),
+            ("fail-destination-disk", GuestLocation::DestinationPaused),
+            ("pause-destination-guest", GuestLocation::DestinationPaused),
+            ("kill-destination-guest", GuestLocation::Nowhere),
         ] {
             let Run { outcome, .. } = run(300, &fault(&format!("at = \"{at}\""), what));
             assert_eq!((outcome.ending, outcome.guest), (Ending::ArrivedStopped, place), "{what} at {at}");
@@ -192,7 +195,7 @@ fn a_guest_that_is_stopped_for_a_moment_when_it_arrives_is_completed() {
     let faults = fault("at = \"started\"", "pause-destination-guest")
         + &fault("at = \"started\"\nafter_ms = 300", "unpause-destination-guest");
     let Run { outcome, .. } = run(300, &faults);
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, GuestLocation::DestinationRunning));
 }
 
 #[test]

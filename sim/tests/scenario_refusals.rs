@@ -1,4 +1,4 @@
-//! Scenarios that say two things at once, or ask for a world that cannot be, are refused at their place; whatever is
+//! Scenarios that contradict themselves, or describe an impossible world, are refused at their place; whatever is
 //! accepted ends.
 
 #![cfg(test)]

@@ -10,7 +10,7 @@ const NS_PER_MS: u64 = 1_000_000;
 const FIRST: &str = "regression";
 
 struct Run {
-    /// Bytes left after each sync, without the one of the hand-over.
+    /// Bytes left after each sync, without the one of the switchover.
     remaining: Vec<u64>,
     status: Status,
     elapsed_ms: u64,

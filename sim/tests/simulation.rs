@@ -1,9 +1,9 @@
-//! Whole migrations in the simulated world: how they end, what is told on the way, and that their journals replay.
+//! Whole migrations in the simulated world: how they end, which events they report, and that their journals replay.
 
 #![cfg(test)]
 
 use whimbrel_core::{
-    CancelAnswer, Cause, Ending, Event, Outcome, PhaseName, Side, Verdict, Whereabouts, journal,
+    CancelAnswer, Cause, Ending, Event, GuestLocation, Outcome, PhaseName, Side, Verdict, journal,
 };
 use whimbrel_sim::scenario::Conditions;
 use whimbrel_sim::{Scenario, Simulation};
@@ -77,10 +77,10 @@ fn the_built_in_scenarios_end_as_they_say() {
 fn every_journal_replays_to_the_same_states() {
     for name in BUILT_IN {
         let scenario = Scenario::built_in(name).unwrap().unwrap();
-        let told = run(&scenario, scenario.seed);
-        let replayed =
-            journal::replay(&told.journal, |_, _, _| {}).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(replayed.migration.view().outcome, Some(&told.outcome));
+        let simulated = run(&scenario, scenario.seed);
+        let replayed = journal::replay(&simulated.journal, |_, _, _| {})
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(replayed.migration.view().outcome, Some(&simulated.outcome));
     }
 }
 
@@ -93,9 +93,9 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 
 #[test]
 fn an_idle_guest_moves() {
-    let told = run(&with_faults(0, ""), 1);
+    let simulated = run(&with_faults(0, ""), 1);
     assert_eq!(
-        told.phases,
+        simulated.phases,
         [
             PhaseName::Validating,
             PhaseName::Preparing,
@@ -105,25 +105,29 @@ fn an_idle_guest_moves() {
             PhaseName::Done
         ]
     );
-    assert!(told.outcome.hypervisor_downtime_ms.is_some_and(|ms| ms < 100));
-    assert!(told.outcome.downtime_ms.is_some_and(|ms| ms < 500), "{:?}", told.outcome.downtime_ms);
+    assert!(simulated.outcome.hypervisor_downtime_ms.is_some_and(|ms| ms < 100));
+    assert!(simulated.outcome.downtime_ms.is_some_and(|ms| ms < 500), "{:?}", simulated.outcome.downtime_ms);
 }
 
 #[test]
 fn a_guest_that_never_converges_is_cancelled_and_stays() {
-    let told = run(&with_faults(60_000, &fault(20_000, "cancel")), 1);
-    assert_eq!((told.outcome.ending, told.outcome.guest), (Ending::Cancelled, Whereabouts::SourceRunning));
-    assert_eq!(told.cancel, [CancelAnswer::Cancelled]);
-    assert_eq!(told.outcome.recovered.len(), 2, "both settings are put back");
+    let simulated = run(&with_faults(60_000, &fault(20_000, "cancel")), 1);
+    assert_eq!(
+        (simulated.outcome.ending, simulated.outcome.guest),
+        (Ending::Cancelled, GuestLocation::SourceRunning)
+    );
+    assert_eq!(simulated.cancel, [CancelAnswer::Cancelled]);
+    assert_eq!(simulated.outcome.recovered.len(), 2, "both settings are put back");
 }
 
 #[test]
 fn a_cancel_at_any_moment_is_answered_truly() {
     let calm = run(&with_faults(0, ""), 1).outcome.total_ms;
     for at_ms in (0..calm + 50).step_by(11) {
-        let told = run(&with_faults(0, &fault(at_ms, "cancel")), 1);
-        let on_source = matches!(told.outcome.guest, Whereabouts::Untouched | Whereabouts::SourceRunning);
-        match told.cancel.last() {
+        let simulated = run(&with_faults(0, &fault(at_ms, "cancel")), 1);
+        let on_source =
+            matches!(simulated.outcome.guest, GuestLocation::Untouched | GuestLocation::SourceRunning);
+        match simulated.cancel.last() {
             Some(CancelAnswer::Cancelled) => assert!(on_source, "at {at_ms} ms"),
             Some(CancelAnswer::TooLate) => assert!(!on_source, "at {at_ms} ms"),
             None => assert!(at_ms >= calm, "a cancel at {at_ms} ms went unanswered"),
@@ -135,17 +139,17 @@ fn a_cancel_at_any_moment_is_answered_truly() {
 #[test]
 fn a_destination_daemon_that_dies_leaves_the_guest_on_the_source() {
     let dies = with_faults(3000, &fault(2000, "kill-destination-daemon"));
-    let told = run(&dies, 1);
-    assert_eq!(told.outcome.guest, Whereabouts::SourceRunning);
-    assert_eq!(told.outcome.unsettled, Some(Side::Destination), "it could not be looked at");
+    let simulated = run(&dies, 1);
+    assert_eq!(simulated.outcome.guest, GuestLocation::SourceRunning);
+    assert_eq!(simulated.outcome.unsettled, Some(Side::Destination), "it could not be looked at");
 
     let returns = with_faults(
         3000,
         &(fault(2000, "kill-destination-daemon") + &fault(4000, "start-destination-daemon")),
     );
-    let told = run(&returns, 1);
-    assert_eq!((told.outcome.guest, told.outcome.unsettled), (Whereabouts::SourceRunning, None));
-    assert_eq!(told.outcome.cause, Some(Cause::CopyFailed));
+    let simulated = run(&returns, 1);
+    assert_eq!((simulated.outcome.guest, simulated.outcome.unsettled), (GuestLocation::SourceRunning, None));
+    assert_eq!(simulated.outcome.cause, Some(Cause::CopyFailed));
 }
 
 #[test]
@@ -153,36 +157,39 @@ fn a_short_cut_is_survived_and_a_lasting_one_is_not() {
     let short = with_faults(1000, &(fault(2000, "cut-link") + &fault(5000, "restore-link")));
     assert_eq!(run(&short, 1).outcome.ending, Ending::Completed);
     let lasting = with_faults(1000, &fault(2000, "cut-link"));
-    let told = run(&lasting, 1);
-    assert_eq!((told.outcome.ending, told.outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+    let simulated = run(&lasting, 1);
+    assert_eq!(
+        (simulated.outcome.ending, simulated.outcome.guest),
+        (Ending::Failed, GuestLocation::SourceRunning)
+    );
 }
 
 #[test]
 fn a_source_daemon_that_dies_is_in_doubt_until_it_is_back() {
     let faults = fault(2000, "kill-source-daemon") + &fault(5000, "start-source-daemon");
-    let told = run(&with_faults(1000, &faults), 1);
-    assert!(told.phases.contains(&PhaseName::Resolving));
-    assert_eq!(told.outcome.guest, Whereabouts::SourceRunning);
-    assert_eq!(told.outcome.cause, Some(Cause::ReplyLost));
+    let simulated = run(&with_faults(1000, &faults), 1);
+    assert!(simulated.phases.contains(&PhaseName::Resolving));
+    assert_eq!(simulated.outcome.guest, GuestLocation::SourceRunning);
+    assert_eq!(simulated.outcome.cause, Some(Cause::ReplyLost));
 }
 
 #[test]
 fn a_source_daemon_that_dies_after_the_hand_over_confirms_it_when_it_is_back() {
     let calm = run(&with_faults(0, ""), 1).outcome.total_ms;
     let faults = fault(calm - 100, "kill-source-daemon") + &fault(calm + 3000, "start-source-daemon");
-    let told = run(&with_faults(0, &faults), 1);
-    assert!(told.phases.contains(&PhaseName::Resolving));
+    let simulated = run(&with_faults(0, &faults), 1);
+    assert!(simulated.phases.contains(&PhaseName::Resolving));
     assert_eq!(
-        (told.outcome.ending, told.outcome.guest),
-        (Ending::Completed, Whereabouts::DestinationRunning)
+        (simulated.outcome.ending, simulated.outcome.guest),
+        (Ending::Completed, GuestLocation::DestinationRunning)
     );
-    assert!(told.outcome.recovered.is_empty(), "libvirt ends the source's copy by itself");
+    assert!(simulated.outcome.recovered.is_empty(), "libvirt ends the source's copy by itself");
 }
 
 #[test]
 fn a_guest_whose_process_dies_is_said_to_be_nowhere() {
-    let told = run(&with_faults(1000, &fault(2000, "kill-source-guest")), 1);
-    assert_eq!(told.outcome.guest, Whereabouts::Nowhere);
+    let simulated = run(&with_faults(1000, &fault(2000, "kill-source-guest")), 1);
+    assert_eq!(simulated.outcome.guest, GuestLocation::Nowhere);
 }
 
 #[test]
@@ -190,9 +197,10 @@ fn no_fault_at_any_moment_leaves_two_copies_or_a_lie() {
     let calm = run(&with_faults(500, ""), 1).outcome.total_ms;
     for what in ["cut-link", "kill-destination-daemon", "kill-source-daemon", "kill-destination-guest"] {
         for at_ms in (0..calm + 50).step_by(97) {
-            let told = run(&with_faults(500, &fault(at_ms, what)), 1);
-            assert_ne!(told.outcome.guest, Whereabouts::BothRunning, "{what} at {at_ms} ms");
-            journal::replay(&told.journal, |_, _, _| {}).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let simulated = run(&with_faults(500, &fault(at_ms, what)), 1);
+            assert_ne!(simulated.outcome.guest, GuestLocation::BothRunning, "{what} at {at_ms} ms");
+            journal::replay(&simulated.journal, |_, _, _| {})
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
         }
     }
 }

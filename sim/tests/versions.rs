@@ -80,8 +80,9 @@ fn the_tables_are_in_order_and_name_their_sources() {
         assert_eq!(named.len(), table.len());
         for line in &table {
             let Offer { since, deprecated, until, source, .. } = first(line);
-            let life: Vec<Version> = [Some(since), deprecated, until].into_iter().flatten().collect();
-            assert!(life.is_sorted_by(|a, b| a < b), "{}", line.name);
+            let process_state: Vec<Version> =
+                [Some(since), deprecated, until].into_iter().flatten().collect();
+            assert!(process_state.is_sorted_by(|a, b| a < b), "{}", line.name);
             assert!(source.starts_with("QEMU, ") || source.starts_with("libvirt"), "{}", line.name);
         }
     }
@@ -96,7 +97,7 @@ fn qemu_in_use_here_offers_what_it_says() {
         block return-path pause-before-switchover multifd dirty-bitmaps postcopy-blocktime late-block-activate \
         validate-uuid background-snapshot zero-copy-send postcopy-preempt";
     assert_eq!(names(&table, Kind::Capability, in_use), words(capabilities));
-    // The mapping of bitmaps is only told once it is set; the command's schema has it.
+    // The mapping of bitmaps is only reported once it is set; the command's schema has it.
     let parameters = "cpu-throttle-tailslow xbzrle-cache-size cpu-throttle-initial announce-max \
         decompress-threads compress-threads compress-level multifd-channels multifd-zstd-level announce-initial \
         block-incremental compress-wait-thread downtime-limit tls-authz multifd-compression announce-rounds \

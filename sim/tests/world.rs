@@ -8,8 +8,8 @@ use whimbrel_sim::guest::{Guest, Pattern, Writer};
 use whimbrel_sim::network::{Capacity, Line, Loss};
 use whimbrel_sim::qemu::Postcopy;
 use whimbrel_sim::world::{
-    Disk, DiskCopy, DiskSet, Fault, GuestId, HostId, HostInventory, IncidentKind, Life, Lun, MigrateOptions,
-    Milestone, Moment, Pool, PortId, Told, VirtualMachine, Volume, World,
+    Disk, DiskCopy, DiskSet, Fault, GuestId, HostId, HostInventory, IncidentKind, Lun, MigrateOptions,
+    Milestone, Moment, Pool, PortEvent, PortId, ProcessState, VirtualMachine, Volume, World,
 };
 
 const MS: u64 = 1_000_000;
@@ -78,14 +78,16 @@ impl Scene {
 
     fn run(&mut self, until_ns: u64) {
         while let Some((_, told)) = self.world.advance(until_ns) {
-            if let Told::Observed(Observation::Answer { answer: Answer::CallReturned(result), .. }) = told {
+            if let PortEvent::Observed(Observation::Answer { answer: Answer::CallReturned(result), .. }) =
+                told
+            {
                 self.returned = Some(result.map_err(|failure| failure.fault));
             }
         }
     }
 
-    fn lives(&self) -> (Option<Life>, Option<Life>) {
-        (self.world.life(self.guest, self.alpha), self.world.life(self.guest, self.beta))
+    fn lives(&self) -> (Option<ProcessState>, Option<ProcessState>) {
+        (self.world.process_state(self.guest, self.alpha), self.world.process_state(self.guest, self.beta))
     }
 
     fn incidents(&self) -> Vec<IncidentKind> {
@@ -93,8 +95,8 @@ impl Scene {
     }
 }
 
-const ON_SOURCE: (Option<Life>, Option<Life>) = (Some(Life::Running), None);
-const ON_DESTINATION: (Option<Life>, Option<Life>) = (None, Some(Life::Running));
+const ON_SOURCE: (Option<ProcessState>, Option<ProcessState>) = (Some(ProcessState::Running), None);
+const ON_DESTINATION: (Option<ProcessState>, Option<ProcessState>) = (None, Some(ProcessState::Running));
 
 #[test]
 fn a_migration_that_nothing_disturbs_moves_the_guest() {
@@ -117,7 +119,7 @@ fn before_the_hand_over_every_loss_leaves_the_guest_at_the_source() {
             let scene = Scene::new(MigrateOptions::default()).fault(at, fault).migrate(2_000 * S);
             let label = format!("fault {number} at {at:?}");
             assert!(matches!(scene.returned, Some(Err(_))), "{label}: {:?}", scene.returned);
-            assert_eq!(scene.lives().0, Some(Life::Running), "{label}");
+            assert_eq!(scene.lives().0, Some(ProcessState::Running), "{label}");
             assert!(scene.incidents().is_empty(), "{label}: {:?}", scene.incidents());
         }
     }
@@ -128,7 +130,7 @@ fn a_prepared_copy_without_its_daemon_waits_for_it() {
     let mut scene = Scene::new(MigrateOptions::default())
         .fault(Milestone::Finishing, |scene| Fault::KillDaemon(scene.beta));
     scene = scene.migrate(60 * S);
-    assert_eq!(scene.lives(), (Some(Life::Running), Some(Life::Incoming)));
+    assert_eq!(scene.lives(), (Some(ProcessState::Running), Some(ProcessState::Incoming)));
     scene.world.inject(Fault::StartDaemon(scene.beta));
     assert_eq!(scene.lives(), ON_SOURCE, "what has not run is ended when the daemon is back");
 }
@@ -139,12 +141,12 @@ fn a_lost_answer_to_finish_makes_both_run() {
     let cut = Scene::new(MigrateOptions::default())
         .fault(Milestone::Starting, |scene| Fault::CutLink(scene.alpha, scene.beta))
         .migrate(100 * S);
-    assert_eq!(cut.lives(), (Some(Life::Running), Some(Life::Running)));
+    assert_eq!(cut.lives(), (Some(ProcessState::Running), Some(ProcessState::Running)));
     assert_eq!(cut.incidents(), [IncidentKind::TwoRun]);
     let killed = Scene::new(MigrateOptions::default())
         .fault(Milestone::Started, |scene| Fault::KillDaemon(scene.beta))
         .migrate(100 * S);
-    assert_eq!(killed.lives(), (Some(Life::Running), Some(Life::Running)));
+    assert_eq!(killed.lives(), (Some(ProcessState::Running), Some(ProcessState::Running)));
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn a_source_daemon_killed_while_it_waits_for_finish_leaves_the_source_stopped() 
             .fault(at, |scene| Fault::KillDaemon(scene.alpha))
             .migrate(60 * S);
         assert_eq!(scene.returned, Some(Err(Class::ReplyLost)), "{at:?}");
-        assert_eq!(scene.lives(), (Some(Life::Stopped), Some(Life::Running)), "{at:?}");
+        assert_eq!(scene.lives(), (Some(ProcessState::Stopped), Some(ProcessState::Running)), "{at:?}");
         scene.world.inject(Fault::StartDaemon(scene.alpha));
         assert_eq!(scene.world.look(scene.guest, scene.alpha), CopyState::Stopped, "{at:?}");
     }
@@ -186,7 +188,7 @@ fn a_source_daemon_killed_while_it_confirms_confirms_when_it_is_back() {
     let mut scene = Scene::new(MigrateOptions::default())
         .fault(Milestone::Confirming, |scene| Fault::KillDaemon(scene.alpha))
         .migrate(60 * S);
-    assert_eq!(scene.lives(), (Some(Life::Stopped), Some(Life::Running)));
+    assert_eq!(scene.lives(), (Some(ProcessState::Stopped), Some(ProcessState::Running)));
     scene.world.inject(Fault::StartDaemon(scene.alpha));
     assert_eq!(scene.lives(), ON_DESTINATION);
 }
@@ -207,8 +209,8 @@ fn a_source_host_that_is_lost_takes_the_guest_with_it_until_the_hand_over() {
     for (at, destination) in [
         (Milestone::Copying, None),
         (Milestone::Finishing, None),
-        (Milestone::Starting, Some(Life::Running)),
-        (Milestone::Started, Some(Life::Running)),
+        (Milestone::Starting, Some(ProcessState::Running)),
+        (Milestone::Started, Some(ProcessState::Running)),
     ] {
         let scene = Scene::new(MigrateOptions::default())
             .fault(at, |scene| Fault::LoseHost(scene.alpha))
@@ -225,8 +227,8 @@ fn in_postcopy() -> Scene {
     scene.give(Action::StartPostcopy);
     scene.run(450 * MS);
     let halves = (
-        Some(Life::PostcopySource { is_cut_off: false }),
-        Some(Life::PostcopyDestination { is_cut_off: false }),
+        Some(ProcessState::PostcopySource { is_cut_off: false }),
+        Some(ProcessState::PostcopyDestination { is_cut_off: false }),
     );
     assert_eq!(scene.lives(), halves);
     scene
@@ -273,17 +275,17 @@ fn postcopy_over_a_link_that_is_cut_for_long_goes_on_by_itself() {
     assert_eq!(scene.lives(), ON_DESTINATION);
 }
 
-/// The guest stands still, and QEMU hears nothing until the kernel gives the connection up.
+/// The guest is stopped, and QEMU's monitor is blocked until the kernel gives the connection up.
 #[test]
 fn a_source_that_hands_over_on_a_dead_link_answers_nobody() {
     let mut scene = Scene::new(MigrateOptions::default())
         .fault(Milestone::Stopped, |scene| Fault::CutLink(scene.alpha, scene.beta));
     scene.give(Action::StartMigration);
     scene.run(600 * S);
-    assert_eq!((scene.returned, scene.lives().0), (None, Some(Life::Stopped)));
+    assert_eq!((scene.returned, scene.lives().0), (None, Some(ProcessState::Stopped)));
     scene.run(2_000 * S);
     assert!(matches!(scene.returned, Some(Err(_))));
-    assert_eq!(scene.lives(), (Some(Life::Running), None));
+    assert_eq!(scene.lives(), (Some(ProcessState::Running), None));
 }
 
 #[test]
@@ -294,7 +296,7 @@ fn postcopy_goes_on_without_daemons() {
         scene.world.inject(Fault::KillDaemon(daemon));
         scene.run(60 * S);
         assert!(matches!(scene.returned, Some(Err(_))));
-        assert_eq!(scene.lives().1, Some(Life::Running), "QEMU does not need its daemon");
+        assert_eq!(scene.lives().1, Some(ProcessState::Running), "QEMU does not need its daemon");
         scene.world.inject(Fault::StartDaemon(daemon));
         scene.run(61 * S);
         assert_eq!(scene.lives(), ON_DESTINATION);
@@ -309,8 +311,8 @@ fn postcopy_loses_the_guest_with_either_half() {
         scene.world.inject(Fault::KillGuest(scene.guest, host));
         scene.run(60 * S);
         assert_eq!(scene.incidents(), [IncidentKind::LastCopyGone]);
-        assert!(scene.lives().0.is_none_or(|life| !life.is_whole()));
-        assert!(scene.lives().1.is_none_or(|life| !life.is_whole()));
+        assert!(scene.lives().0.is_none_or(|process_state| !process_state.is_whole()));
+        assert!(scene.lives().1.is_none_or(|process_state| !process_state.is_whole()));
     }
 }
 
@@ -347,7 +349,7 @@ fn storage_of_the_hosts_own_needs_a_copy_or_the_unsafe_flag() {
     let machine = || with_disk("/images/wren.img");
     let refused = Scene::with(machine(), MigrateOptions::default(), local).migrate(60 * S);
     assert_eq!((refused.returned, refused.lives()), (Some(Err(Class::UnsafeStorage)), ON_SOURCE));
-    // The other host has a file of that name too, and it is another one: nobody but the truth notices.
+    // The other host has a file of that name too, and it is another one: only the record of incidents shows it.
     let forced = MigrateOptions { is_unsafe: true, ..MigrateOptions::default() };
     let forced = Scene::with(machine(), forced, local).migrate(60 * S);
     assert_eq!((forced.returned, forced.incidents()), (Some(Ok(())), vec![IncidentKind::WrongDisk]));

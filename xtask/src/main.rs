@@ -11,6 +11,7 @@ mod job;
 mod lab;
 mod packages;
 mod postgres;
+mod python;
 mod recheck;
 mod record;
 mod rules;
@@ -18,6 +19,7 @@ mod service;
 mod setup;
 mod steps;
 mod test;
+mod texts;
 
 use std::process::ExitCode;
 
@@ -42,7 +44,7 @@ enum Verb {
     Setup,
     /// Check everything: format, lints, dependencies, tests, documentation, and migrations between real hosts
     Test {
-        /// Leave out the migrations between real hosts
+        /// Check the default build only: no sandbox, service, libvirt or real hosts
         #[arg(long)]
         fast: bool,
         /// Add what takes hours: every slice of the exploration, ten million migrations of the fuzzer, and the program without
@@ -114,7 +116,7 @@ fn postgres() -> Result<String, Error> {
 fn pictures() -> Result<String, Error> {
     go_to_root()?;
     setup::run(Purpose::Lab)?;
-    service::pictures(&artifacts::program("build --package whimbrel")?)
+    service::pictures(&artifacts::program("build --package whimbrel --features service")?)
 }
 
 /// Looks at every tracked file, and says how many there were.

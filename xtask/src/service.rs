@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::error::Error;
 use crate::job::Job;
+use crate::python;
 
 /// The fuzzer; its findings change with its version.
 const FUZZER: &str = "schemathesis==4.32.5";
@@ -38,7 +39,7 @@ pub(crate) fn page(program: &Path, folder: &Path) -> Result<(), Error> {
 
 /// Measures the service under load, as it is released. Figures are printed as a document; none of them fails this.
 pub(crate) fn load() -> Result<(), Error> {
-    Job::cargo("test --release --package whimbrel --test service -- --ignored --exact --nocapture load::load")
+    Job::cargo("test --release --package whimbrel --features service --test service -- --ignored --exact --nocapture load::load")
         .run()
 }
 
@@ -63,11 +64,7 @@ pub(crate) fn place_of_page(folder: &Path) -> PathBuf {
 /// Holds the service against its own description.
 pub(crate) fn schema(program: &Path, folder: &Path) -> Result<(), Error> {
     let place = folder.join("schema");
-    let fuzzer = place.join("bin/schemathesis");
-    if !fuzzer.is_file() {
-        Job::new("python3", "-m venv").argument(&place).run()?;
-        Job::new(place.join("bin/pip"), "install --quiet").argument(FUZZER).run()?;
-    }
+    let fuzzer = python::tool(&place, FUZZER, "schemathesis")?;
     let (mut service, address) = serve(program, &place)?;
     // Streams have no end, which the fuzzer would wait for. A task of Kimchi's that is deleted is cancelled, and can be read
     // ever after: that is no use after an end. The fuzzer keeps its notes in the folder that it runs in.

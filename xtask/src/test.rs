@@ -11,6 +11,7 @@ use crate::rules;
 use crate::service;
 use crate::setup::{self, Purpose};
 use crate::steps::Steps;
+use crate::texts;
 use crate::{go_to_root, tidy};
 
 /// How much is checked.
@@ -38,6 +39,9 @@ fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
     steps.step("setup", "cargo xtask setup", || setup::run(purpose))?;
     steps.job("format", &Job::cargo("fmt --all --check"))?;
     steps.step("tidy", "cargo xtask tidy", tidy)?;
+    if extent == Extent::Fast {
+        return light(steps);
+    }
     let clippy =
         |features: &str| Job::cargo(&format!("clippy --workspace --all-targets {features} -- -D warnings"));
     steps.job("clippy", &clippy(""))?;
@@ -46,9 +50,7 @@ fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
     steps.job("tests, libvirt", &Job::cargo(&format!("test --workspace {LIBVIRT}")))?;
     let doc = Job::cargo(&format!("doc --workspace --no-deps {LIBVIRT}"));
     steps.job("documentation", &doc.variable("RUSTDOCFLAGS", "-Dwarnings"))?;
-    if extent != Extent::Fast {
-        lab(steps)?;
-    }
+    lab(steps)?;
     if extent == Extent::Long {
         // The lints have built it already; without the driver it has no tests of its own.
         steps.step("tests, no libvirt", "cargo test -p whimbrel", || {
@@ -60,6 +62,27 @@ fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// The default build and the packages below it, without sandbox, service, libvirt and real hosts.
+fn light(steps: &mut Steps) -> Result<(), Error> {
+    let packages = LIGHT.join(" -p ");
+    steps.job("clippy, light", &Job::cargo(&format!("clippy -p {packages} --all-targets -- -D warnings")))?;
+    steps.job("tests, light", &Job::cargo(&format!("test -p {packages}")))
+}
+
+/// The packages that the default build consists of.
+const LIGHT: [&str; 10] = [
+    "whimbrel-core",
+    "whimbrel-schedule",
+    "whimbrel-oracle",
+    "whimbrel-sim",
+    "whimbrel-verify",
+    "whimbrel-facts",
+    "whimbrel-rules",
+    "whimbrel-drive",
+    "whimbrel-simulated",
+    "whimbrel",
+];
 
 /// Names the feature from anywhere in the workspace.
 const LIBVIRT: &str = "--features whimbrel/libvirt";
@@ -95,11 +118,13 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         Job::new(&program, "explore").run().map(|()| String::new())
     })?;
     // A part of the ten million that docs/safety.md reports: the oracle takes its time.
-    steps.step("fuzz", "cargo run -- fuzz --cases 2000000", || {
-        Job::new(&program, "fuzz --cases 2000000").run().map(|()| String::new())
+    steps.step("fuzz", "cargo run -- fuzz --cases 1000000", || {
+        Job::new(&program, "fuzz --cases 1000000").run().map(|()| String::new())
     })?;
     let folder = service::folder(&program);
     let alone = "cargo xtask test";
+    steps.step("spelling", "typos", || texts::spelling(&folder).map(|()| String::new()))?;
+    steps.step("book", "mdbook build", || texts::book(&folder).map(|()| String::new()))?;
     steps.step("page", alone, || service::page(&program, &folder).map(|()| String::new()))?;
     steps.step("schema", alone, || service::schema(&program, &folder).map(|()| String::new()))?;
     let alone = format!(

@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("whimbrel-sim", &["whimbrel-core", "whimbrel-oracle", "whimbrel-schedule"]),
     ("whimbrel-verify", &["whimbrel-core", "whimbrel-oracle", "whimbrel-sim"]),
     ("whimbrel-facts", &[]),
-    ("whimbrel-rules", &["whimbrel-facts"]),
+    ("whimbrel-rules", &["whimbrel-core", "whimbrel-facts"]),
     ("whimbrel-packs", &["whimbrel-facts", "whimbrel-rules"]),
     ("whimbrel-plugins", &["whimbrel-core", "whimbrel-facts", "whimbrel-rules"]),
     ("whimbrel-drive", &["whimbrel-core", "whimbrel-facts"]),
@@ -37,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "whimbrel-libvirt",
             "whimbrel-plugins",
             "whimbrel-preflight",
+            "whimbrel-rules",
             "whimbrel-service",
             "whimbrel-sim",
             "whimbrel-simulated",
@@ -49,7 +50,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
 ];
 /// What the tests of a member may use beside that.
 const IN_TESTS: [(&str, &str); 2] =
-    [("whimbrel-simulated", "whimbrel-plugins"), ("whimbrel-service", "whimbrel-simulated")];
+    [("whimbrel-simulated", "whimbrel-rules"), ("whimbrel-service", "whimbrel-simulated")];
 /// All that the driving loop is built from: an orchestrator that embeds it takes over neither a sandbox, nor a terminal, nor a
 /// runtime for network clients.
 const DRIVE: [&str; 5] = ["rustix", "serde", "thiserror", "whimbrel-core", "whimbrel-facts"];

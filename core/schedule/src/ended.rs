@@ -1,8 +1,8 @@
-//! What came out of a migration, as far as it matters for who is migrated next.
+//! The result of a migration, as far as the schedule depends on it.
 
-use whimbrel_core::{Cause, Ending, Fault, Outcome, Whereabouts};
+use whimbrel_core::{Cause, Ending, Fault, GuestLocation, Outcome};
 
-/// What became of a guest's migration.
+/// The result of a guest's migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Where the guest is.
@@ -27,29 +27,33 @@ pub enum After {
 }
 
 impl Ended {
-    /// What an outcome means for what is started next. A guest of which the outcome does not say that it is whole on its
-    /// source is never tried again.
+    /// What an outcome means for what is started next. A guest of which the outcome does not say that it is whole on
+    /// its source is never tried again.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Self {
         let fault = outcome.failure.as_ref().map(|failure| failure.fault);
         let guest = match outcome.guest {
-            Whereabouts::DestinationRunning | Whereabouts::DestinationPaused => After::Moved,
-            Whereabouts::Untouched | Whereabouts::SourceRunning if outcome.unsettled.is_none() => {
-                if outcome.ending == Ending::Failed { After::MayRetry } else { After::Stays }
+            GuestLocation::DestinationRunning | GuestLocation::DestinationPaused => After::Moved,
+            GuestLocation::Untouched | GuestLocation::SourceRunning if outcome.unsettled.is_none() => {
+                if outcome.ending == Ending::Failed {
+                    After::MayRetry
+                } else {
+                    After::Stays
+                }
             }
-            Whereabouts::Untouched
-            | Whereabouts::SourceRunning
-            | Whereabouts::SourcePaused
-            | Whereabouts::SourceOff
-            | Whereabouts::DestinationOff
-            | Whereabouts::DestinationPostcopy
-            | Whereabouts::DestinationIncomplete
-            | Whereabouts::LeftBehind
-            | Whereabouts::BothRunning
-            | Whereabouts::Nowhere
-            | Whereabouts::Unknown => After::Unsettled,
+            GuestLocation::Untouched
+            | GuestLocation::SourceRunning
+            | GuestLocation::SourcePaused
+            | GuestLocation::SourceOff
+            | GuestLocation::DestinationOff
+            | GuestLocation::DestinationPostcopy
+            | GuestLocation::DestinationIncomplete
+            | GuestLocation::LeftBehind
+            | GuestLocation::BothRunning
+            | GuestLocation::Nowhere
+            | GuestLocation::Unknown => After::Unsettled,
         };
-        // A guest that dirties too much is nobody's fault but its own.
+        // A timeout is caused by a guest that dirties too much, not by a host.
         let blames = guest != After::Moved && outcome.cause != Some(Cause::TimedOut);
         let source_failed = matches!(fault, Some(Fault::SourceUnreachable | Fault::ReplyLost))
             || matches!(outcome.cause, Some(Cause::FactsMissing | Cause::SettingsUnreadable))

@@ -1,14 +1,14 @@
-//! Who is migrated next, and to where. It knows limits, memory and what came out of each migration, and nothing of the
-//! world: what it is not told did not happen.
+//! Which guest is migrated next, and to where. The schedule knows limits, memory and the result of each migration, and
+//! observes nothing itself: what its caller does not report did not happen.
 //!
-//! A guest takes its memory at the destination from the moment it is started there, as QEMU does, and keeps it wherever a
-//! copy may be left. So no destination is ever given more than it has.
+//! A guest takes its memory at the destination from the moment it is started there, as QEMU does, and keeps it wherever
+//! a copy may be left. So no destination is ever given more than it has.
 //!
-//! Guests, sources and destinations are numbered from 0 in the order in which they are given. Memory is in MiB, instants
-//! are nanoseconds of a clock that never goes back and is the same in every call. One question costs a pass over the hosts
-//! and, on each source that is free, over the waiting guests that do not fit.
+//! Guests, sources and destinations are numbered from 0 in the order in which they are given. Memory is in MiB,
+//! instants are nanoseconds of a clock that never goes back and is the same in every call. One query costs a pass over
+//! the hosts and, on each source that is free, over the waiting guests that do not fit.
 //!
-//! This crate must never read a clock, draw by chance, look at a host, or decide by anything but whole numbers: the same
+//! This crate must never read a clock, draw random numbers, query a host, or decide by anything but integers: the same
 //! calls give the same plan, in a simulation and in a service.
 
 #![no_std]
@@ -23,3 +23,8 @@ mod plan;
 pub use ended::{After, Ended};
 pub use order::{Candidate, Order};
 pub use plan::{Limits, Schedule, Start, UnderWay};
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -12,7 +12,7 @@ pub struct Candidate {
     pub writes_per_second: u64,
 }
 
-/// Who goes first. Equals go in the order in which they are given.
+/// Which guests go first. Equals go in the order in which they are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Order {
     /// `listed`: as they are given.

@@ -1,4 +1,4 @@
-//! The plan itself: who waits, what is under way, and what each destination has left.
+//! The plan itself: waiting guests, migrations in progress, and the free memory of each destination.
 
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -23,12 +23,12 @@ pub struct Schedule {
     sources: Vec<Source>,
     destinations: Vec<Destination>,
     moving: u64,
-    /// The rank of whoever is put at the end.
+    /// The rank of the next guest that is put at the end.
     last_rank: usize,
     limits: Limits,
 }
 
-/// What a schedule keeps to. Where at most 0 migrations may be under way, none is ever started.
+/// The limits of a schedule. Where at most 0 migrations may be under way, none is ever started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most migrations at once, in all.
@@ -76,8 +76,8 @@ struct Destination {
 }
 
 impl Schedule {
-    /// A plan for these guests in this order. `rooms` are the destinations' free memories in MiB. A guest whose source is not
-    /// below `sources` is never started.
+    /// A plan for these guests in this order. `rooms` are the destinations' free memories in MiB. A guest whose source
+    /// is not below `sources` is never started.
     #[must_use]
     pub fn new(
         limits: Limits,
@@ -112,7 +112,7 @@ impl Schedule {
     }
 
     /// What is to be started now, if anything may be. It counts as under way from here on, until it has
-    /// [ended](Self::ended); so the caller starts it, and asks again until there is nothing.
+    /// [ended](Self::ended); so the caller starts it, and calls again until it returns `None`.
     pub fn next(&mut self, now_ns: u64) -> Option<Start> {
         if self.moving >= self.limits.at_once {
             return None;
@@ -138,7 +138,7 @@ impl Schedule {
         Some(Start { guest, destination })
     }
 
-    /// Takes what became of a guest that was started; each start ends once.
+    /// Takes the result of a guest that was started; each start ends once.
     ///
     /// # Panics
     /// When more migrations end than were started.
@@ -169,7 +169,7 @@ impl Schedule {
         }
     }
 
-    /// The next instant at which a host that is left alone may be used again; none if nobody waits for one.
+    /// The next instant at which a resting host may be used again; `None` if no guest waits.
     #[must_use]
     pub fn rested_at(&self, now_ns: u64) -> Option<u64> {
         if self.sources.iter().all(|source| source.waiting.is_empty()) {

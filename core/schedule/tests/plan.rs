@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use proptest::prelude::*;
-use whimbrel_core::{Advice, Cause, Ending, Failure, Fault, Outcome, Whereabouts};
+use whimbrel_core::{Advice, Cause, Ending, Failure, Fault, GuestLocation, Outcome};
 use whimbrel_schedule::{After, Candidate, Ended, Limits, Order, Schedule, Start, UnderWay};
 
 const LIMITS: Limits = Limits { at_once: 8, per_source: 8, per_destination: 8, attempts: 2, rest_ns: 1_000 };
@@ -56,7 +56,7 @@ fn a_host_that_made_a_migration_fail_rests_and_the_guest_has_another_try() {
     assert_eq!((schedule.next(9_000), schedule.rested_at(2_000)), (None, None), "two attempts were allowed");
 }
 
-/// Whoever may have a copy there keeps its memory there.
+/// A guest that may have a copy there keeps its memory there.
 #[test]
 fn memory_comes_back_only_from_guests_that_left_nothing() {
     for (after, is_free) in
@@ -71,7 +71,7 @@ fn memory_comes_back_only_from_guests_that_left_nothing() {
     }
 }
 
-fn outcome(guest: Whereabouts, fault: Option<Fault>) -> Outcome {
+fn outcome(guest: GuestLocation, fault: Option<Fault>) -> Outcome {
     Outcome {
         ending: Ending::Failed,
         guest,
@@ -93,25 +93,26 @@ fn only_a_guest_that_is_whole_on_its_source_is_tried_again() {
     let after = |guest, fault| Ended::of(&outcome(guest, fault));
     let there = Some(Fault::DestinationUnreachable);
     assert_eq!(
-        after(Whereabouts::SourceRunning, there),
+        after(GuestLocation::SourceRunning, there),
         Ended { guest: After::MayRetry, rests_source: false, rests_destination: true }
     );
     assert_eq!(
-        after(Whereabouts::Untouched, Some(Fault::SourceUnreachable)),
+        after(GuestLocation::Untouched, Some(Fault::SourceUnreachable)),
         Ended { guest: After::MayRetry, rests_source: true, rests_destination: false }
     );
-    assert_eq!(after(Whereabouts::DestinationRunning, None), MOVED);
-    for guest in [Whereabouts::Unknown, Whereabouts::Nowhere, Whereabouts::BothRunning] {
+    assert_eq!(after(GuestLocation::DestinationRunning, None), MOVED);
+    for guest in [GuestLocation::Unknown, GuestLocation::Nowhere, GuestLocation::BothRunning] {
         assert_eq!(after(guest, there).guest, After::Unsettled, "{guest:?}");
     }
-    let mut slow = outcome(Whereabouts::SourceRunning, None);
+    let mut slow = outcome(GuestLocation::SourceRunning, None);
     slow.cause = Some(Cause::TimedOut);
     let ended = Ended::of(&slow);
     assert!(!ended.rests_source && !ended.rests_destination, "it dirtied too much, which is no host's fault");
 }
 
 proptest! {
-    /// Whatever comes out of the migrations, no limit is passed, no destination is given more than it has, and the plan ends.
+    /// Whatever comes out of the migrations, no limit is passed, no destination is given more than it has, and the plan
+    /// ends.
     #[test]
     fn limits_and_memory_are_kept(
         sizes in prop::collection::vec((0_usize..3, 1_u64..40), 1..30),

@@ -1,25 +1,26 @@
-//! Completing: the call says that the guest is on the destination. **The destination owns the guest, if that is true.**
+//! Completing: the call reports that the guest is on the destination. **The destination owns the guest, if that is
+//! true.**
 //!
-//! Both ends are looked at before it is believed, and the job's last numbers are read. What does not look like a
-//! clean hand-over goes to [`Resolving`]. Nothing is resumed or destroyed here.
+//! Both hosts are queried before it is believed, and the job's last numbers are read. Anything but a clean switchover
+//! leads to [`Resolving`]. Nothing is resumed or destroyed here.
 
 use super::ledger::Mark;
 use super::signal::{Order, Orders, Signal, Timer};
-use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked};
+use super::{Assessment, Done, HostObservations, Ledger, Next, Phase, Resolving, UnexpectedSignal};
 use crate::facts::GuestRun;
-use crate::outcome::Whereabouts;
+use crate::outcome::GuestLocation;
 use crate::port::Side;
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
-/// The guest is said to be on the destination.
+/// The call reported that the guest is on the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Completing {
-    sighting: Sighting,
+    observations: HostObservations,
     numbers_read: bool,
 }
 
 impl Completing {
-    /// After a migrate call that reported success: whatever is found now, the guest has been let run on the destination.
+    /// After a migrate call that reported success: whatever is observed now, the guest has run on the destination.
     pub(super) fn enter(ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         ledger.mark(Mark::DestinationRan);
         Self::look(orders)
@@ -28,46 +29,46 @@ impl Completing {
     fn look(orders: &mut Orders) -> Phase {
         orders.give(Order::PollJob);
         orders.look();
-        Phase::Completing(Self { sighting: Sighting::default(), numbers_read: false })
+        Phase::Completing(Self { observations: HostObservations::default(), numbers_read: false })
     }
 
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match signal {
             Signal::Seen(side, state) => {
                 ledger.note_seen(side, state);
-                self.sighting = self.sighting.with(side, state);
+                self.observations = self.observations.with(side, state);
             }
             Signal::Job(_) => self.numbers_read = true,
             Signal::Elapsed(Timer::Reply) => {
-                self.sighting = self.sighting.closed();
+                self.observations = self.observations.closed();
                 self.numbers_read = true;
             }
             Signal::Restarted => return Ok(Self::look(orders)),
-            // The answer is given at the end, by what was seen.
+            // The answer is given at the end, from the observations.
             Signal::Cancel => ledger.mark(Mark::CancelAsked),
-            Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
-            // Answers to what was asked for before the call returned.
+            Signal::React(kind) => orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate)),
+            // Answers to commands that were given before the call returned.
             Signal::Abort(_) | Signal::Reacted(_) | Signal::Hint(_) | Signal::Elapsed(_) => {}
             Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Call(_) | Signal::Act(_) => {
-                return Err(Unasked { phase: PhaseName::Completing, signal });
+                return Err(UnexpectedSignal { phase: PhaseName::Completing, signal });
             }
         }
         Ok(self.conclude(ledger, orders))
     }
 
     fn conclude(self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        if !self.sighting.is_complete() || !self.numbers_read {
+        if !self.observations.is_complete() || !self.numbers_read {
             return Phase::Completing(self);
         }
-        let here = self.sighting.side(Side::Source);
-        match self.sighting.assess(ledger) {
-            Assessment::DestinationRuns => Done::completed(Whereabouts::DestinationRunning, here, ledger),
-            // A guest that ran and is paused now may be so for a moment only: it is observed again.
+        let here = self.observations.side(Side::Source);
+        match self.observations.assess(ledger) {
+            Assessment::DestinationRuns => Done::completed(GuestLocation::DestinationRunning, here, ledger),
+            // A guest that ran may be paused for a moment only: it is queried again.
             Assessment::DestinationPaused if ledger.guest_was == GuestRun::Running => {
-                Resolving::enter(self.sighting, ledger, orders)
+                Resolving::enter(self.observations, ledger, orders)
             }
-            Assessment::DestinationPaused => Done::completed(Whereabouts::DestinationPaused, here, ledger),
-            Assessment::DestinationOff => Done::completed(Whereabouts::DestinationOff, here, ledger),
+            Assessment::DestinationPaused => Done::completed(GuestLocation::DestinationPaused, here, ledger),
+            Assessment::DestinationOff => Done::completed(GuestLocation::DestinationOff, here, ledger),
             Assessment::SourceRuns
             | Assessment::SourcePaused
             | Assessment::SourceOff
@@ -85,7 +86,7 @@ impl Completing {
             | Assessment::LeftBehind
             | Assessment::Incomplete
             | Assessment::HalfAlone
-            | Assessment::Unclear => Resolving::enter(self.sighting, ledger, orders),
+            | Assessment::Unclear => Resolving::enter(self.observations, ledger, orders),
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Done: the migration is over, and its result does not change any more. **Who owns the guest stands in the result.**
+//! Done: the migration is over, and its result does not change any more. **The result says who owns the guest.**
 
 use super::ledger::Mark;
 use super::rolling_back::Stay;
 use super::signal::{Order, Orders, Signal};
-use super::{Ledger, Next, Phase, Unasked};
-use crate::outcome::{Cause, Ending, Whereabouts};
+use super::{Ledger, Next, Phase, UnexpectedSignal};
+use crate::outcome::{Cause, Ending, GuestLocation};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{Changes, PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, Changes, PhaseName};
 
 /// It is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,8 +14,8 @@ pub struct Done {
     /// The result in one word.
     pub ending: Ending,
     /// Where the guest is.
-    pub guest: Whereabouts,
-    /// A side that could not be looked at, or on which a copy may be left.
+    pub guest: GuestLocation,
+    /// A side that could not be queried, or on which a copy may be left.
     pub unsettled: Option<Side>,
     /// A side on which a definition is left that should not be there.
     pub definition_left: Option<Side>,
@@ -54,25 +54,25 @@ impl Done {
         })
     }
 
-    /// The guest is on the destination. What was changed on the source went with the copy that carried it, and disks that
-    /// were made are used. A definition that is left on the source, which was seen in state `here`, is named.
-    pub(super) fn completed(guest: Whereabouts, here: CopyState, ledger: &mut Ledger) -> Phase {
+    /// The guest is on the destination. Changes of the source's copy are gone with it, and disks that
+    /// were created are in use. A definition that is left on the source, observed in state `here`, is reported.
+    pub(super) fn completed(guest: GuestLocation, here: CopyState, ledger: &mut Ledger) -> Phase {
         let definition_left = ledger.definition_left_here(here);
         ledger.undo = Changes::EMPTY;
         ledger.cause = None;
         Phase::Done(Self { ending: Ending::Completed, guest, unsettled: None, definition_left })
     }
 
-    /// The guest cannot go on anywhere. Its definition, and what was changed on it, may still be there: it is named.
-    pub(super) fn lost(guest: Whereabouts, ledger: &mut Ledger) -> Phase {
+    /// The guest cannot continue anywhere. Its definition, and changes of it, may still be there: they are reported.
+    pub(super) fn lost(guest: GuestLocation, ledger: &mut Ledger) -> Phase {
         ledger.give_up_undoing();
         Phase::Done(Self { ending: Ending::Failed, guest, unsettled: None, definition_left: None })
     }
 
-    /// Where the guest is could not be made sure. What is on record for undoing is named as not undone: the copy that
-    /// carries it could not be told apart. So is a definition that is left on a side.
+    /// The guest's location could not be determined. Changes on record are reported as not undone, because the copy
+    /// that carries them could not be identified. So is a definition that is left on a side.
     pub(super) fn in_doubt(
-        guest: Whereabouts,
+        guest: GuestLocation,
         unsettled: Option<Side>,
         definition_left: Option<Side>,
         ledger: &mut Ledger,
@@ -83,13 +83,13 @@ impl Done {
 
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match signal {
-            Signal::Begin => return Err(Unasked { phase: PhaseName::Done, signal }),
+            Signal::Begin => return Err(UnexpectedSignal { phase: PhaseName::Done, signal }),
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
-                orders.give(Order::TellCancelAnswer);
+                orders.give(Order::ReportCancelAnswer);
             }
-            Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
-            // Whatever was still out when the end was reached may be answered after it.
+            Signal::React(kind) => orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate)),
+            // Commands that were in flight at the end may be answered after it.
             Signal::Restarted
             | Signal::Setup(_)
             | Signal::Setting(_)

@@ -3,14 +3,15 @@
 //! An assertion that fails here stops the engine before it can harm the guest: the guest stays as it is.
 
 use super::Ledger;
-use super::sighting::Sighting;
+use super::observations::HostObservations;
 use super::signal::{Order, Orders};
 use crate::port::{CopyState, Side};
 
 /// Orders a resume. The other host must have been seen without the guest in memory (invariant 1: two copies never run),
-/// and the source's copy must not have been left by a post-copy (invariant 3), nor be older than the disks (invariant 4).
-pub(super) fn resume(side: Side, sighting: Sighting, ledger: &Ledger, orders: &mut Orders) {
-    let across = sighting.side(side.other());
+/// and the source's copy must not have been left by a post-copy (invariant 3), nor be older than the disks (invariant
+/// 4).
+pub(super) fn resume(side: Side, observations: HostObservations, ledger: &Ledger, orders: &mut Orders) {
+    let across = observations.side(side.other());
     assert!(across.is_gone(), "invariant 1: no resume on the {side} while the copy across is {across}");
     assert!(
         side == Side::Destination || ledger.may_resume_source(across),
@@ -21,8 +22,8 @@ pub(super) fn resume(side: Side, sighting: Sighting, ledger: &Ledger, orders: &m
 
 /// Orders a destroy. The other copy must have been seen running, whole, and this one not (invariant 2: the last copy is
 /// never destroyed).
-pub(super) fn destroy(side: Side, sighting: Sighting, orders: &mut Orders) {
-    let (this, across) = (sighting.side(side), sighting.side(side.other()));
+pub(super) fn destroy(side: Side, observations: HostObservations, orders: &mut Orders) {
+    let (this, across) = (observations.side(side), observations.side(side.other()));
     assert!(
         across == CopyState::Running,
         "invariant 2: no destroy on the {side} while the copy across is {across}"
@@ -35,8 +36,8 @@ pub(super) fn destroy(side: Side, sighting: Sighting, orders: &mut Orders) {
 
 /// Orders a definition dropped. This host must have been seen with nothing but that, and the other with the guest
 /// running, or off and defined (invariant 2, for a guest that is off).
-pub(super) fn undefine(side: Side, sighting: Sighting, orders: &mut Orders) {
-    let (this, across) = (sighting.side(side), sighting.side(side.other()));
+pub(super) fn undefine(side: Side, observations: HostObservations, orders: &mut Orders) {
+    let (this, across) = (observations.side(side), observations.side(side.other()));
     assert!(
         this == CopyState::Defined && matches!(across, CopyState::Running | CopyState::Defined),
         "invariant 2: no undefine on the {side} of a guest that is {this} there and {across} across"
@@ -59,11 +60,11 @@ mod tests {
     use super::*;
     use crate::control::{Found, Mark};
     use crate::facts::GuestRun;
-    use crate::vocabulary::{Asked, AtTimeout, Changes};
+    use crate::vocabulary::{AtTimeout, Changes, ControlOptions};
 
     fn ledger(postcopy_asked: bool) -> Ledger {
-        let asked = Asked { postcopy: true, offline: false, at_timeout: AtTimeout::Cancel };
-        let mut ledger = Ledger::new(Changes::EMPTY, asked);
+        let options = ControlOptions { postcopy: true, offline: false, at_timeout: AtTimeout::Cancel };
+        let mut ledger = Ledger::new(Changes::EMPTY, options);
         ledger.note_found(Found {
             run: GuestRun::Running,
             is_persistent: true,
@@ -76,21 +77,21 @@ mod tests {
         ledger
     }
 
-    /// Every pair of states, as they are on the side and across, that the guard lets through with the order.
+    /// Every pair of states, of the side and of the other side, for which the guard gives the order.
     fn let_through(
         order: Order,
         side: Side,
-        guard: impl Fn(Sighting, &mut Orders),
+        guard: impl Fn(HostObservations, &mut Orders),
     ) -> Vec<(CopyState, CopyState)> {
         let mut pairs = Vec::new();
         for this in CopyState::ALL {
             for across in CopyState::ALL {
-                let sighting = match side {
-                    Side::Source => Sighting::of(this, across),
-                    Side::Destination => Sighting::of(across, this),
+                let observations = match side {
+                    Side::Source => HostObservations::of(this, across),
+                    Side::Destination => HostObservations::of(across, this),
                 };
                 let mut orders = Orders::default();
-                if catch_unwind(AssertUnwindSafe(|| guard(sighting, &mut orders))).is_ok() {
+                if catch_unwind(AssertUnwindSafe(|| guard(observations, &mut orders))).is_ok() {
                     assert!(
                         orders.iter().any(|given| given == order),
                         "let through, but {order:?} was not given"
@@ -107,8 +108,8 @@ mod tests {
     #[test]
     fn a_resume_passes_only_when_the_copy_across_is_gone() {
         let resumes = |side| {
-            let_through(Order::Resume(side), side, |sighting, orders| {
-                resume(side, sighting, &ledger(false), orders);
+            let_through(Order::Resume(side), side, |observations, orders| {
+                resume(side, observations, &ledger(false), orders);
             })
         };
         let there = resumes(Side::Destination);
@@ -123,8 +124,8 @@ mod tests {
     #[test]
     fn no_resume_on_the_source_passes_once_the_destination_may_have_run() {
         let resumes = |ledger: Ledger| {
-            let_through(Order::Resume(Side::Source), Side::Source, |sighting, orders| {
-                resume(Side::Source, sighting, &ledger, orders);
+            let_through(Order::Resume(Side::Source), Side::Source, |observations, orders| {
+                resume(Side::Source, observations, &ledger, orders);
             })
         };
         let mut ran = ledger(false);
@@ -146,8 +147,8 @@ mod tests {
     #[test]
     fn after_post_copy_no_resume_on_the_source_passes() {
         let resumes = |side| {
-            let_through(Order::Resume(side), side, |sighting, orders| {
-                resume(side, sighting, &ledger(true), orders);
+            let_through(Order::Resume(side), side, |observations, orders| {
+                resume(side, observations, &ledger(true), orders);
             })
         };
         assert_eq!(resumes(Side::Source), []);
@@ -158,7 +159,9 @@ mod tests {
     fn a_destroy_passes_only_for_what_is_left_beside_a_guest_that_runs() {
         use CopyState::{Incoming, Paused, Running, Stopped};
         let destroys = |side| {
-            let_through(Order::Destroy(side), side, |sighting, orders| destroy(side, sighting, orders))
+            let_through(Order::Destroy(side), side, |observations, orders| {
+                destroy(side, observations, orders);
+            })
         };
         let left = |states: &[CopyState]| states.iter().map(|state| (*state, Running)).collect::<Vec<_>>();
         assert_eq!(destroys(Side::Source), left(&[Stopped, Paused, Incoming]));
@@ -169,8 +172,9 @@ mod tests {
     fn a_definition_goes_only_beside_the_guest_or_its_other_definition() {
         use CopyState::{Defined, Running};
         for side in [Side::Source, Side::Destination] {
-            let pairs =
-                let_through(Order::Undefine(side), side, |sighting, orders| undefine(side, sighting, orders));
+            let pairs = let_through(Order::Undefine(side), side, |observations, orders| {
+                undefine(side, observations, orders);
+            });
             assert_eq!(pairs, [(Defined, Running), (Defined, Defined)]);
         }
     }
@@ -178,8 +182,8 @@ mod tests {
     #[test]
     fn disks_go_only_where_the_guest_is_not() {
         let side = Side::Destination;
-        let pairs = let_through(Order::RemoveDisks, side, |sighting, orders| {
-            remove_disks(sighting.side(Side::Destination), orders);
+        let pairs = let_through(Order::RemoveDisks, side, |observations, orders| {
+            remove_disks(observations.side(Side::Destination), orders);
         });
         assert!(pairs.iter().all(|(there, _)| matches!(there, CopyState::Defined | CopyState::Absent)));
         assert_eq!(pairs.len(), 2 * CopyState::ALL.len());

@@ -1,13 +1,13 @@
-//! What outlives a phase: what was asked, what was changed, what was seen, why the migration is being left.
+//! The state that outlives a phase: the request, the changes, the observations, the cause of an end.
 
 use super::signal::Found;
 use crate::facts::GuestRun;
 use crate::listed::listed;
 use crate::outcome::Cause;
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{Asked, AtTimeout, Change, Changes};
+use crate::vocabulary::{AtTimeout, Change, Changes, ControlOptions};
 
-/// What outlives a phase.
+/// The state that outlives a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ledger {
     /// The settings that are to be changed before the copy begins.
@@ -16,9 +16,9 @@ pub struct Ledger {
     pub undo: Changes,
     /// What could not be put back.
     pub not_undone: Changes,
-    /// How the guest stood before the migration.
+    /// Whether the guest ran before the migration.
     pub guest_was: GuestRun,
-    /// Why the migration is being left: the first cause stays.
+    /// Why the migration is being ended: the first cause is kept.
     pub cause: Option<Cause>,
     marks: Marks,
 }
@@ -26,24 +26,24 @@ pub struct Ledger {
 /// Something that is true of a migration from some moment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
-    /// An operator asked for the end.
+    /// An operator requested a cancel.
     CancelAsked,
-    /// The source's copy was seen stopped for the hand-over: the destination may have run since.
+    /// The source's copy was seen stopped for the switchover: the destination may have run since.
     SwitchoverBegan,
     /// The destination was seen with the guest during this migration. Only then does its absence there mean anything: a
     /// name that leads us to another host than the source's daemon would show it absent too.
     DestinationReceives,
-    /// The settings are known, so that what is changed can be put back.
+    /// The original settings are known, so a change can be put back.
     OriginalsKnown,
-    /// The switch to post-copy may be asked for.
+    /// The switch to post-copy is allowed.
     PostcopyAllowed,
-    /// It was asked for, and not refused: the source's copy must never run again unless it was seen running.
+    /// It was requested, and not refused: the source's copy must never run again unless it was seen running.
     PostcopyAsked,
     /// One half of a guest in post-copy was seen: the source's copy must never run again.
     PostcopySeen,
-    /// Our own wish keeps the guest's CPUs still.
+    /// The guest's CPUs are stopped by this migration's own pause.
     PausedByUs,
-    /// The migration makes disks on the destination.
+    /// The migration creates disks on the destination.
     MakesDisks,
     /// The guest's definition goes with it.
     TakesDefinition,
@@ -55,18 +55,18 @@ pub enum Mark {
     PauseAtTimeout,
     /// At the timeout the guest is moved first.
     PostcopyAtTimeout,
-    /// The destination was seen with the guest running, or stopped after it had run: the disks may be newer than the memory
-    /// of a stopped source, which must never run again.
+    /// The destination was seen with the guest running, or stopped after it had run: the disks may be newer than the
+    /// memory of a stopped source, which must never run again.
     DestinationRan,
     /// What is known of the migration was inferred from a journal that could not be replayed: nothing is destroyed or
     /// undefined on such knowledge.
     Inferred,
-    /// The destination was seen without the guest after it had been seen with it: a copy that is there later is somebody else's,
-    /// and may have been made of a source that was older than the disks.
+    /// The destination was seen without the guest after it had been seen with it: a copy that is there later is another
+    /// client's, and may have been made from a source that was older than the disks.
     DestinationEmptied,
 }
 
-/// One bit for each mark. Three bytes, so that the ledger stays at eight.
+/// One bit for each mark. Three bytes, because the ledger must stay at eight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Marks([u8; 3]);
 
@@ -85,7 +85,7 @@ impl Marks {
 const _: () = assert!(Mark::ALL.len() <= 24, "every mark has a bit");
 
 impl Ledger {
-    pub(super) fn new(plan: Changes, asked: Asked) -> Self {
+    pub(super) fn new(plan: Changes, options: ControlOptions) -> Self {
         let mut ledger = Self {
             plan,
             undo: Changes::EMPTY,
@@ -94,10 +94,10 @@ impl Ledger {
             cause: None,
             marks: Marks::default(),
         };
-        ledger.set(Mark::PostcopyAllowed, asked.postcopy);
-        ledger.set(Mark::Offline, asked.offline);
-        ledger.set(Mark::PauseAtTimeout, asked.at_timeout == AtTimeout::Pause);
-        ledger.set(Mark::PostcopyAtTimeout, asked.at_timeout == AtTimeout::Postcopy);
+        ledger.set(Mark::PostcopyAllowed, options.postcopy);
+        ledger.set(Mark::Offline, options.offline);
+        ledger.set(Mark::PauseAtTimeout, options.at_timeout == AtTimeout::Pause);
+        ledger.set(Mark::PostcopyAtTimeout, options.at_timeout == AtTimeout::Postcopy);
         ledger
     }
 
@@ -115,7 +115,7 @@ impl Ledger {
         self.set(mark, false);
     }
 
-    /// Notes what the facts say.
+    /// Takes the facts.
     pub(crate) fn note_found(&mut self, found: Found) {
         self.guest_was = found.run;
         self.set(Mark::MakesDisks, found.makes_disks);
@@ -123,7 +123,7 @@ impl Ledger {
         self.set(Mark::DefinedThere, found.is_defined_there);
     }
 
-    /// Notes what was seen of the guest.
+    /// Takes an observation of the guest.
     pub(crate) fn note_seen(&mut self, side: Side, state: CopyState) {
         if state.is_half() {
             self.mark(Mark::PostcopySeen);
@@ -151,15 +151,15 @@ impl Ledger {
             && self.has_left_definition(state)
     }
 
-    /// Notes why the migration is being left; a cause that stands already stays.
-    pub(crate) fn blame(&mut self, cause: Cause) {
+    /// Sets why the migration is being ended; an earlier cause is kept.
+    pub(crate) fn set_cause(&mut self, cause: Cause) {
         self.cause = self.cause.or(Some(cause));
     }
 
-    /// Whether the source's copy may be resumed while the destination is in state `there`: never after post-copy, nor when
-    /// post-copy may have begun unobserved, and only when the destination cannot have run the guest. Its definition would
-    /// be there if it had. Where there is none to go by (a transient guest, or a destination that had a definition before),
-    /// no observation excludes that the guest ran and ended there.
+    /// Whether the source's copy may be resumed while the destination is in state `there`: never after post-copy, nor
+    /// when post-copy may have begun unobserved, and only when the destination cannot have run the guest. Its
+    /// definition would be there if it had. Where there is none to go by (a transient guest, or a destination that had
+    /// a definition before), no observation excludes that the guest ran and ended there.
     #[must_use]
     pub const fn may_resume_source(&self, there: CopyState) -> bool {
         let would_show = self.has(Mark::TakesDefinition) && !self.has(Mark::DefinedThere);
@@ -177,8 +177,8 @@ impl Ledger {
             || matches!(self.guest_was, GuestRun::Running) && !self.may_resume_source(there)
     }
 
-    /// The side on which a definition is left that the guest should have taken along, when the source is in state `here` and
-    /// the guest is on the destination.
+    /// The side on which a definition is left that the guest should have taken along, when the source is in state
+    /// `here` and the guest is on the destination.
     pub(super) fn definition_left_here(&self, here: CopyState) -> Option<Side> {
         (here == CopyState::Defined && self.has(Mark::TakesDefinition)).then_some(Side::Source)
     }
@@ -202,7 +202,7 @@ impl Ledger {
         self.not_undone = self.not_undone.with(change);
     }
 
-    /// Whatever is still on record for undoing could not be put back.
+    /// Every change that is still on record could not be put back.
     pub(super) fn give_up_undoing(&mut self) {
         for change in self.undo.iter() {
             self.could_not_undo(change);

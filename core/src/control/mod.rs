@@ -11,27 +11,27 @@
 //!      └──────────────┴────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! The exact diagram is generated from this code and stands in `docs/control-machine.md`.
+//! The exact diagram is generated from this code: `docs/control-machine.md`.
 //!
 //! Each phase is a struct in a file of its own that says who owns the guest there and what each failure does; it is
-//! moved by value, so nothing can be done with a phase that was left. Every pair of phase and [`Signal`] is written
-//! out: there is no wildcard arm, and what a driver may not send is [`Unasked`].
+//! moved by value, so a phase that was left cannot be used. Every pair of phase and [`Signal`] is written out: there is
+//! no wildcard arm, and a signal that no correct driver sends is an [`UnexpectedSignal`].
 //!
-//! [`Control`] is a small value without floats or strings, so that this very code can be explored exhaustively. It
-//! must never look at measurements or count time, and never give an order that breaks an invariant: `guard` asserts
-//! those in release builds too.
+//! [`Control`] is a small value without floats or strings, so this same code can be explored exhaustively. It must
+//! never depend on measurements or count time, and never give an order that breaks an invariant: `guard` asserts those
+//! in release builds too.
 
 mod completing;
 mod done;
 mod guard;
 mod ledger;
+mod observations;
 mod postcopy;
 mod precopy;
 mod preparing;
 mod recovering;
 mod resolving;
 mod rolling_back;
-mod sighting;
 mod signal;
 mod snapshot;
 mod switching_over;
@@ -40,20 +40,22 @@ mod validating;
 pub use completing::Completing;
 pub use done::Done;
 pub use ledger::{Ledger, Mark};
+pub use observations::{Assessment, HostObservations};
 pub use postcopy::Postcopy;
 pub use precopy::{Abort, Call, Poll, Precopy};
 pub use preparing::Preparing;
 pub use recovering::Recovering;
 pub use resolving::Resolving;
 pub use rolling_back::RollingBack;
-pub use sighting::{Assessment, Sighting};
-pub use signal::{AbortSignal, ActSignal, CallSignal, JobSignal, ReactionSignal, SettingSignal, SetupSignal};
+pub use signal::{
+    AbortSignal, ActSignal, AdjustmentSignal, CallSignal, JobSignal, SettingSignal, SetupSignal,
+};
 pub use signal::{Found, Order, Orders, Signal, Timer};
 pub use snapshot::LedgerSnapshot;
 pub use switching_over::SwitchingOver;
 pub use validating::Validating;
 
-pub use crate::vocabulary::{Asked, Change, Changes, Reaction, ReactionResult};
+pub use crate::vocabulary::{AdjustmentKind, AdjustmentResult, Change, Changes, ControlOptions};
 
 use crate::outcome::Cause;
 use crate::vocabulary::PhaseName;
@@ -68,7 +70,7 @@ pub struct Control {
 // The exhaustive exploration stores a state in 128 bits.
 const _: () = assert!(size_of::<Control>() <= 16);
 
-/// Where a migration stands.
+/// The phase of a migration, with its own state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Facts are collected and judged.
@@ -79,13 +81,13 @@ pub enum Phase {
     Precopy(Precopy),
     /// The guest runs on the destination, and its memory follows.
     Postcopy(Postcopy),
-    /// The guest stands still for the hand-over.
+    /// The guest is stopped for the switchover.
     SwitchingOver(SwitchingOver),
-    /// The guest is said to be on the destination.
+    /// The migrate call reported success: the guest should be on the destination.
     Completing(Completing),
     /// The guest stays on the source.
     RollingBack(RollingBack),
-    /// It is not known where the guest is.
+    /// The guest's location is unknown.
     Resolving(Resolving),
     /// The guest is in two halves that have lost each other.
     Recovering(Recovering),
@@ -93,29 +95,29 @@ pub enum Phase {
     Done(Done),
 }
 
-/// A signal that answers nothing that was asked: the driver broke the protocol.
+/// A signal that cannot occur in its phase: the driver broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unasked {
+pub struct UnexpectedSignal {
     /// The phase in which it came.
     pub phase: PhaseName,
-    /// What came.
+    /// The signal.
     pub signal: Signal,
 }
 
-type Next = Result<Phase, Unasked>;
+type Next = Result<Phase, UnexpectedSignal>;
 
 impl Control {
-    /// A migration that has not begun and will change the settings in `plan`.
+    /// A migration that has not begun, and will change the settings in `plan`.
     #[must_use]
-    pub fn new(plan: Changes, asked: Asked) -> Self {
-        Self { phase: Phase::Validating(Validating::NEW), ledger: Ledger::new(plan, asked) }
+    pub fn new(plan: Changes, options: ControlOptions) -> Self {
+        Self { phase: Phase::Validating(Validating::NEW), ledger: Ledger::new(plan, options) }
     }
 
     /// Takes one signal: the state after it, and the orders that it causes. Constant time.
     ///
     /// # Errors
-    /// [`Unasked`] when no driver that keeps the protocol could send this signal here.
-    pub fn step(self, signal: Signal) -> Result<(Self, Orders), Unasked> {
+    /// [`UnexpectedSignal`] when no driver that keeps the protocol could send this signal here.
+    pub fn step(self, signal: Signal) -> Result<(Self, Orders), UnexpectedSignal> {
         let mut ledger = self.ledger;
         let mut orders = Orders::default();
         let phase = match self.phase {
@@ -133,8 +135,8 @@ impl Control {
         Ok((Self { phase, ledger }, orders))
     }
 
-    /// A migration that another release drove, as far as its ledger shows. If the migrate call may have been made, the hosts
-    /// are observed first; if not, what was changed is put back, and nothing begins.
+    /// A migration that another release drove, as far as its ledger shows. If the migrate call may have been made, both
+    /// hosts are queried first; if not, changes are put back, and nothing begins.
     #[must_use]
     pub fn take_over(ledger: Ledger, call_made: bool) -> (Self, Orders) {
         let mut ledger = ledger;
@@ -142,7 +144,7 @@ impl Control {
         let phase = if call_made {
             Resolving::after_lost_reply(&mut orders)
         } else {
-            ledger.blame(Cause::DriverRestarted);
+            ledger.set_cause(Cause::DriverRestarted);
             RollingBack::restore(&mut ledger, &mut orders)
         };
         (Self { phase, ledger }, orders)
@@ -154,7 +156,7 @@ impl Control {
         self.phase
     }
 
-    /// What outlives phases.
+    /// The state that outlives phases.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -179,7 +181,7 @@ impl Phase {
         }
     }
 
-    /// Whether a timer that was armed before still means something here; the shell drops it otherwise.
+    /// Whether a timer that was armed before still has a meaning here; the shell drops it otherwise.
     #[must_use]
     pub fn wants(self, timer: Timer) -> bool {
         let wanted: &[Timer] = match self {
@@ -189,7 +191,7 @@ impl Phase {
             }
             Self::Postcopy(_) => &[Timer::Reply, Timer::Patience, Timer::Poll],
             Self::RollingBack(_) => &[Timer::Reply, Timer::LookAgain],
-            // A copy that is found going on after a lost reply is still bound by its timeout.
+            // A copy that is found in progress after a lost reply is still bound by its timeout.
             Self::Resolving(_) => &[Timer::Reply, Timer::GiveUp, Timer::Patience, Timer::LookAgain],
             Self::Recovering(_) => &[Timer::Reply, Timer::Patience, Timer::LookAgain],
             Self::Done(_) => &[],

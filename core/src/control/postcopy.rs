@@ -1,16 +1,16 @@
-//! Post-copy: the guest runs on the destination, and its memory follows. **The destination runs the guest, and the source
-//! holds the rest of its memory: neither copy is the guest alone.**
+//! Post-copy: the guest runs on the destination, and its memory follows. **The destination runs the guest, and the
+//! source holds the rest of its memory: neither copy is the guest alone.**
 //!
 //! There is no way back: the source's copy never runs again, and neither copy is ended. A cancel is refused, with that
-//! reason. A call that returns with an error leads to [`Recovering`], as does its loss and a restart of ours, since the
-//! copy may go on without a caller; a success leads to [`Completing`].
+//! reason. A call that returns with an error leads to [`Recovering`], as does its loss and a restart of the driver,
+//! since the copy may continue without a caller; a success leads to [`Completing`].
 
 use super::ledger::Mark;
 use super::precopy::{Abort, Call, Poll, Precopy};
 use super::signal::{CallSignal, JobSignal, Order, Orders, Signal, Timer};
-use super::{Completing, Ledger, Next, Phase, Recovering, Unasked};
+use super::{Completing, Ledger, Next, Phase, Recovering, UnexpectedSignal};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
 /// The guest runs on the destination, and its memory follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,29 +19,29 @@ pub struct Postcopy {
     asking: Asking,
     /// Whether the halves had lost each other and have not been seen together since.
     joining: bool,
-    /// Whether the guest was not seen going on when it was looked at last.
+    /// Whether the last query did not show progress of the guest.
     stalled: bool,
-    /// Whether nobody was seen to work on it since it was found going on: patience runs.
+    /// Whether no job was seen working on it since it was found in progress: `Timer::Patience` runs.
     doubted: bool,
 }
 
-/// What is asked for at the moment.
+/// The query in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Asking {
     Nothing,
     /// The job.
     Job,
-    /// The destination: only the guest itself shows whether it goes on.
+    /// The destination: only the guest itself shows whether it makes progress.
     Guest {
         job_active: bool,
     },
-    /// The source, where neither a call nor the destination would show it: a destination says "post-copy" also when the source has
-    /// given the other half up, and one that runs plainly says nothing of it.
+    /// The source, where neither a call nor the destination would show it: a destination reports "post-copy" also when
+    /// the source has given the other half up, and a plain "running" says nothing about it.
     Rest,
 }
 
 impl Postcopy {
-    /// Whether the guest was not seen going on when it was looked at last: patience runs.
+    /// Whether the last query did not show progress of the guest: `Timer::Patience` runs.
     #[must_use]
     pub const fn is_stalled(self) -> bool {
         self.stalled
@@ -50,18 +50,18 @@ impl Postcopy {
     /// A half of the guest was seen while memory was copied.
     pub(super) fn enter(copy: Precopy, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         let mut copy = copy;
-        copy.end_reaction(ReactionResult::Done, orders);
+        copy.end_adjustment(AdjustmentResult::Done, orders);
         if copy.abort != Abort::NotAsked || ledger.has(Mark::CancelAsked) {
-            orders.give(Order::TellCancelRefused);
+            orders.give(Order::ReportCancelRefused);
         }
-        // Nothing but the hand-over itself can be the cause of an end from here on.
+        // From here on only a loss of the post-copy itself can be the cause of an end.
         ledger.cause = None;
         orders.give(Order::Arm(Timer::Poll));
         let asking = if copy.poll == Poll::None { Asking::Nothing } else { Asking::Job };
         Phase::Postcopy(Self { asking, ..Self::with(copy.call) })
     }
 
-    /// Memory was seen to follow although nobody waits for the call. One that was doubted already has no new patience.
+    /// Memory was seen to follow although no caller waits. One that was in doubt already does not restart the timeout.
     pub(super) fn adopt(doubted: bool, orders: &mut Orders) -> Phase {
         if !doubted {
             orders.give(Order::Arm(Timer::Patience));
@@ -70,7 +70,7 @@ impl Postcopy {
         Phase::Postcopy(Self { doubted: true, ..Self::with(Call::Lost) })
     }
 
-    /// Lets a post-copy go on that lost its connection.
+    /// Resumes a post-copy that lost its connection.
     pub(super) fn resume(orders: &mut Orders) -> Phase {
         orders.give(Order::ResumePostcopy);
         orders.give(Order::Arm(Timer::Poll));
@@ -81,13 +81,13 @@ impl Postcopy {
         let lost = self.call == Call::Lost;
         match signal {
             Signal::Call(CallSignal::Succeeded) => return Ok(Completing::enter(ledger, orders)),
-            // A try to go on that failed at once: the next one has to wait.
+            // An attempt to resume failed at once: the next one has to wait.
             Signal::Call(CallSignal::Failed) if self.joining => return Ok(Recovering::wait(orders)),
             Signal::Call(CallSignal::Failed | CallSignal::Lost) | Signal::Restarted => {
                 return Ok(Recovering::look(orders));
             }
             Signal::Job(JobSignal::Gone | JobSignal::Unknown) if lost => return Ok(self.look_anew(orders)),
-            // Halves that say they have each other, and nobody who works on them.
+            // Both halves report a connection, but no job works on them.
             Signal::Elapsed(Timer::Patience) if self.doubted => return Ok(Recovering::look_last_on(orders)),
             // A call may never return.
             Signal::Elapsed(Timer::Patience) if self.joining => {
@@ -118,20 +118,20 @@ impl Postcopy {
             }
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
-                orders.give(Order::TellCancelRefused);
+                orders.give(Order::ReportCancelRefused);
             }
-            Signal::React(reaction) => orders.give(Order::TellReaction(reaction, ReactionResult::TooLate)),
-            // Answers to what pre-copy asked last, hints, and timers of a step that is over. A connection that is lost
+            Signal::React(kind) => orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate)),
+            // Answers to the last queries of pre-copy, hints, and timers of a step that is over. A lost connection
             // makes the call return.
             Signal::Reacted(_) | Signal::Abort(_) | Signal::Hint(_) | Signal::Elapsed(_) => {}
             Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Act(_) => {
-                return Err(Unasked { phase: PhaseName::Postcopy, signal });
+                return Err(UnexpectedSignal { phase: PhaseName::Postcopy, signal });
             }
         }
         Ok(Phase::Postcopy(self))
     }
 
-    /// What is not asked for at the moment was asked for before.
+    /// An answer to a query that is not in flight belongs to an earlier one.
     fn on_seen(
         mut self,
         (side, state): (Side, CopyState),
@@ -142,7 +142,7 @@ impl Postcopy {
         let lost = self.call == Call::Lost;
         match (self.asking, side) {
             (Asking::Guest { job_active }, Side::Destination)
-                // A plainly running guest has woken up, or has arrived with a source that does not notice.
+                // A plain "running" is a guest that has woken up, or that has arrived while its source does not notice.
                 if goes_on(state, job_active) && (self.joining || lost || state == CopyState::Running) =>
             {
                 self.ask(Asking::Rest, Order::Observe(Side::Source), orders);
@@ -173,7 +173,7 @@ impl Postcopy {
         Phase::Postcopy(self)
     }
 
-    /// Looks at both ends; patience that runs goes on.
+    /// Queries both hosts; a running timeout keeps running.
     fn look_anew(self, orders: &mut Orders) -> Phase {
         if self.doubted { Recovering::look_on(orders) } else { Recovering::look(orders) }
     }
@@ -188,8 +188,8 @@ impl Postcopy {
         orders.give(Order::Arm(Timer::Reply));
     }
 
-    /// The guest was not seen going on. Patience begins with the first time; while the halves are being joined, it runs
-    /// already.
+    /// The query did not show progress of the guest. `Timer::Patience` starts with the first one; while the halves are
+    /// being joined, it runs already.
     fn stall(&mut self, orders: &mut Orders) {
         if !core::mem::replace(&mut self.stalled, true) && !self.joining {
             orders.give(Order::Arm(Timer::Patience));
@@ -197,8 +197,8 @@ impl Postcopy {
     }
 }
 
-/// Whether the destination's half runs and still receives memory. libvirt reports one that woke up, or was paused and resumed,
-/// as plainly running; without an active job that is a guest that has arrived, and whose call is overdue.
+/// Whether the destination's half runs and still receives memory. libvirt reports one that woke up, or was paused and
+/// resumed, as plainly running; without an active job that is a guest that has arrived, and whose call is overdue.
 const fn goes_on(there: CopyState, job_active: bool) -> bool {
     matches!(there, CopyState::Postcopy) || job_active && matches!(there, CopyState::Running)
 }

@@ -1,18 +1,21 @@
-//! Pre-copy: memory is copied while the guest runs. **The source owns the guest; the destination's copy has never run.**
+//! Pre-copy: memory is copied while the guest runs. **The source owns the guest; the destination's copy has never
+//! run.**
 //!
-//! The migrate call is out. Until it returns, nothing is resumed or destroyed here: the hypervisors run their own
-//! protocol, and all that may be asked of them is to abort it, to change its limits, to stop the guest, or to switch to
-//! post-copy. A call that says it failed leads to [`RollingBack`], which looks before it believes; a call whose reply is
-//! lost, or that went out before a restart of ours, leads to [`Resolving`], which comes back here when the copy is seen to
-//! go on without the caller; so does a job that is not seen for too long, since a call may never return. A half of
-//! a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only makes us look.
+//! The migrate call is in flight. Until it returns, nothing is resumed or destroyed here: the hypervisors run their own
+//! protocol, and may only be requested to abort it, to change its limits, to stop the guest, or to switch to post-copy.
+//! A call that reports failure leads to [`RollingBack`], which queries both hosts before it believes that; a call whose
+//! reply is lost, or that was made before a restart of the driver, leads to [`Resolving`], which returns here when the
+//! copy is seen to continue without the caller; so does a job that is not seen for too long, since a call may never
+//! return. A half of a guest in post-copy, once seen, leads to [`Postcopy`]: a hint of it only causes a query.
 
 use super::ledger::Mark;
-use super::signal::{AbortSignal, CallSignal, JobSignal, Order, Orders, ReactionSignal, Signal, Timer};
-use super::{Completing, Ledger, Next, Phase, Postcopy, Resolving, RollingBack, SwitchingOver, Unasked};
+use super::signal::{AbortSignal, AdjustmentSignal, CallSignal, JobSignal, Order, Orders, Signal, Timer};
+use super::{
+    Completing, Ledger, Next, Phase, Postcopy, Resolving, RollingBack, SwitchingOver, UnexpectedSignal,
+};
 use crate::outcome::Cause;
 use crate::port::{Hint, Side};
-use crate::vocabulary::{Change, PhaseName, Reaction, ReactionResult};
+use crate::vocabulary::{AdjustmentKind, AdjustmentResult, Change, PhaseName};
 
 /// Memory is copied while the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,10 +23,10 @@ pub struct Precopy {
     pub(super) call: Call,
     pub(super) abort: Abort,
     pub(super) poll: Poll,
-    /// Whether the job was not seen when it was looked for last, although the call is out.
+    /// Whether the last query did not show the job, although the call is in flight.
     pub(super) unseen: bool,
-    /// The reaction that is being carried out.
-    pub(super) reacting: Option<Reaction>,
+    /// The adjustment in progress.
+    pub(super) adjusting: Option<AdjustmentKind>,
     /// Whether the same was requested before and not refused: a refusal of this request says nothing about that one.
     pub(super) repeats: bool,
 }
@@ -31,45 +34,45 @@ pub struct Precopy {
 /// The migrate call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// It is out and will return.
+    /// It is in flight and will return.
     Out,
-    /// Its reply was lost, and the copy was seen going on: its end is found by looking.
+    /// Its reply was lost, and the copy was seen to continue: its end is found by queries.
     Lost,
 }
 
 /// A query of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Poll {
-    /// None is out.
+    /// None is in flight.
     None,
-    /// One is out.
+    /// One is in flight.
     Out,
-    /// One is out, and another follows it as soon as it has ended.
+    /// One is in flight, and another follows as soon as it is answered.
     OutAndAgain,
 }
 
 /// An abort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Abort {
-    /// Nobody asked for one.
+    /// None was requested.
     NotAsked,
-    /// It was asked for and not answered. A request may be lost: it is asked for once more after a while.
+    /// It was requested and not answered. A request may be lost: it is repeated after a while.
     Asked,
-    /// The hypervisor will try. When the job goes on for too long all the same, it is asked for once more: it may have
-    /// been meant for another job, or be lost.
+    /// The hypervisor will try. When the job still goes on for too long, the request is repeated: the first one may
+    /// have met another job, or be lost.
     Accepted,
-    /// The hypervisor would not, mostly because the job had not begun: asked again when a job is seen.
+    /// The hypervisor refused, mostly because the job had not begun: the request is repeated when a job is seen.
     Refused,
 }
 
 impl Precopy {
-    /// Whether the job was not seen when it was looked for last although the call is out: patience runs.
+    /// Whether the last query did not show the job although the call is in flight: `Timer::Patience` runs.
     #[must_use]
     pub const fn is_stalled(self) -> bool {
         self.unseen
     }
 
-    /// Makes the migrate call. Disks that it makes are on record for removal before.
+    /// Makes the migrate call. Disks that it creates are on record for removal before.
     pub(super) fn enter(ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         if ledger.has(Mark::MakesDisks) {
             ledger.undo = ledger.undo.with(Change::Disks);
@@ -82,23 +85,23 @@ impl Precopy {
             abort: Abort::NotAsked,
             poll: Poll::None,
             unseen: false,
-            reacting: None,
+            adjusting: None,
             repeats: false,
         })
     }
 
-    /// Follows a copy that goes on although the call's reply was lost.
+    /// Follows a copy that continues although the call's reply was lost.
     pub(super) fn adopt(ledger: &Ledger, orders: &mut Orders) -> Phase {
         let mut phase = Self {
             call: Call::Lost,
             abort: Abort::NotAsked,
             poll: Poll::None,
             unseen: false,
-            reacting: None,
+            adjusting: None,
             repeats: false,
         };
         orders.give(Order::Arm(Timer::Poll));
-        // An operator or a timeout had asked for the end.
+        // An operator or a timeout requested the end before.
         if ledger.cause.is_some() {
             phase.ask_abort(orders);
         }
@@ -110,13 +113,13 @@ impl Precopy {
         match signal {
             Signal::Call(CallSignal::Succeeded) => return Ok(Completing::enter(ledger, orders)),
             Signal::Call(CallSignal::Failed) => {
-                ledger.blame(Cause::CopyFailed);
+                ledger.set_cause(Cause::CopyFailed);
                 return Ok(RollingBack::look(orders));
             }
             Signal::Call(CallSignal::Lost) => return Ok(Resolving::after_lost_reply(orders)),
-            // Whether the call was made at all is not known either.
+            // Whether the call was made at all is unknown too.
             Signal::Restarted => {
-                self.end_reaction(ReactionResult::NotKnown, orders);
+                self.end_adjustment(AdjustmentResult::NotKnown, orders);
                 return Ok(Resolving::after_lost_reply(orders));
             }
             Signal::Hint(Hint::SourceSuspended) => return Ok(SwitchingOver::enter(self, ledger)),
@@ -136,7 +139,7 @@ impl Precopy {
                 orders.give(Order::GiveUpCall);
                 return Ok(Resolving::after_lost_reply(orders));
             }
-            // While the call is out its return decides, not a look at the job.
+            // While the call is in flight its return decides, not a query of the job.
             Signal::Job(JobSignal::Gone | JobSignal::Unknown) => self.on_poll_in_vain(orders),
             Signal::Elapsed(Timer::Reply) if self.poll != Poll::None => self.on_poll_in_vain(orders),
             Signal::Job(JobSignal::Active) => self.on_job_active(ledger, orders),
@@ -144,11 +147,11 @@ impl Precopy {
                 ledger.mark(Mark::CancelAsked);
                 self.leave(Cause::OperatorCancelled, ledger, orders);
             }
-            Signal::React(reaction) => self.react(reaction, ledger, orders),
-            Signal::Reacted(ReactionSignal::Done) => self.on_reacted(orders),
-            Signal::Reacted(ReactionSignal::Refused) => self.on_reaction_refused(ledger, orders),
-            Signal::Reacted(ReactionSignal::Unknown) | Signal::Elapsed(Timer::Reaction) => {
-                self.end_reaction(ReactionResult::NotKnown, orders);
+            Signal::React(kind) => self.adjust(kind, ledger, orders),
+            Signal::Reacted(AdjustmentSignal::Done) => self.on_adjusted(orders),
+            Signal::Reacted(AdjustmentSignal::Refused) => self.on_adjustment_refused(ledger, orders),
+            Signal::Reacted(AdjustmentSignal::Unknown) | Signal::Elapsed(Timer::Reaction) => {
+                self.end_adjustment(AdjustmentResult::NotKnown, orders);
             }
             Signal::Abort(AbortSignal::Accepted) => {
                 self.abort = Abort::Accepted;
@@ -156,7 +159,7 @@ impl Precopy {
             }
             Signal::Abort(AbortSignal::Refused) => self.abort = Abort::Refused,
             Signal::Hint(Hint::IterationBegan | Hint::JobEnded) => self.poll_soon(orders),
-            // A hint is not believed: the source is looked at.
+            // A hint is not believed: the source is queried.
             Signal::Hint(Hint::PostcopyBegan | Hint::PostcopyFailed) => {
                 orders.give(Order::Observe(Side::Source));
             }
@@ -168,109 +171,111 @@ impl Precopy {
             Signal::Hint(Hint::SourceResumed)
             | Signal::Elapsed(Timer::Reply | Timer::AskAgain | Timer::Patience | Timer::LookAgain) => {}
             Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Act(_) => {
-                return Err(Unasked { phase: PhaseName::Precopy, signal });
+                return Err(UnexpectedSignal { phase: PhaseName::Precopy, signal });
             }
         }
         Ok(Phase::Precopy(self))
     }
 
-    /// Asks for the end, once; a second request changes nothing.
+    /// Requests the abort, once; a second request changes nothing.
     pub(super) fn leave(&mut self, cause: Cause, ledger: &mut Ledger, orders: &mut Orders) {
-        ledger.blame(cause);
+        ledger.set_cause(cause);
         if self.abort == Abort::NotAsked {
             self.ask_abort(orders);
         }
     }
 
-    /// Carries a reaction out, if it may be; its undo is on record before.
-    pub(super) fn react(&mut self, reaction: Reaction, ledger: &mut Ledger, orders: &mut Orders) {
-        if let Err(result) = self.may_react(reaction, ledger) {
-            orders.give(Order::TellReaction(reaction, result));
+    /// Orders an adjustment, if it is allowed; its undo is on record before.
+    pub(super) fn adjust(&mut self, kind: AdjustmentKind, ledger: &mut Ledger, orders: &mut Orders) {
+        if let Err(result) = self.may_adjust(kind, ledger) {
+            orders.give(Order::ReportAdjustment(kind, result));
             return;
         }
-        self.repeats = match reaction {
-            Reaction::DowntimeLimit | Reaction::BandwidthLimit => false,
-            Reaction::Pause => ledger.has(Mark::PausedByUs),
-            Reaction::Postcopy => ledger.has(Mark::PostcopyAsked),
+        self.repeats = match kind {
+            AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit => false,
+            AdjustmentKind::Pause => ledger.has(Mark::PausedByUs),
+            AdjustmentKind::Postcopy => ledger.has(Mark::PostcopyAsked),
         };
-        match reaction {
-            Reaction::DowntimeLimit => ledger.undo = ledger.undo.with(Change::DowntimeLimit),
-            Reaction::BandwidthLimit => ledger.undo = ledger.undo.with(Change::BandwidthLimit),
-            Reaction::Pause => {
+        match kind {
+            AdjustmentKind::DowntimeLimit => ledger.undo = ledger.undo.with(Change::DowntimeLimit),
+            AdjustmentKind::BandwidthLimit => ledger.undo = ledger.undo.with(Change::BandwidthLimit),
+            AdjustmentKind::Pause => {
                 ledger.undo = ledger.undo.with(Change::Pause);
                 ledger.mark(Mark::PausedByUs);
             }
-            Reaction::Postcopy => ledger.mark(Mark::PostcopyAsked),
+            AdjustmentKind::Postcopy => ledger.mark(Mark::PostcopyAsked),
         }
-        self.reacting = Some(reaction);
-        orders.give(Order::React(reaction));
+        self.adjusting = Some(kind);
+        orders.give(Order::Adjust(kind));
         orders.give(Order::Arm(Timer::Reaction));
     }
 
-    fn may_react(&self, reaction: Reaction, ledger: &Ledger) -> Result<(), ReactionResult> {
-        let allowed = match reaction {
-            Reaction::DowntimeLimit | Reaction::BandwidthLimit => ledger.has(Mark::OriginalsKnown),
-            Reaction::Postcopy => ledger.has(Mark::PostcopyAllowed),
-            Reaction::Pause => !ledger.has(Mark::Offline),
+    fn may_adjust(&self, kind: AdjustmentKind, ledger: &Ledger) -> Result<(), AdjustmentResult> {
+        let allowed = match kind {
+            AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit => {
+                ledger.has(Mark::OriginalsKnown)
+            }
+            AdjustmentKind::Postcopy => ledger.has(Mark::PostcopyAllowed),
+            AdjustmentKind::Pause => !ledger.has(Mark::Offline),
         };
         if !allowed {
-            return Err(ReactionResult::NotAllowed);
+            return Err(AdjustmentResult::NotAllowed);
         }
-        if self.reacting.is_some() || self.abort != Abort::NotAsked {
-            return Err(ReactionResult::Busy);
+        if self.adjusting.is_some() || self.abort != Abort::NotAsked {
+            return Err(AdjustmentResult::Busy);
         }
         Ok(())
     }
 
-    fn on_reacted(&mut self, orders: &mut Orders) {
-        match self.reacting {
-            // The hypervisor will try. That it has switched is seen, not told.
-            Some(Reaction::Postcopy) => self.poll_soon(orders),
-            Some(_) | None => self.end_reaction(ReactionResult::Done, orders),
+    fn on_adjusted(&mut self, orders: &mut Orders) {
+        match self.adjusting {
+            // The hypervisor will try. Its answer does not mean that it has switched: only an observation shows that.
+            Some(AdjustmentKind::Postcopy) => self.poll_soon(orders),
+            Some(_) | None => self.end_adjustment(AdjustmentResult::Done, orders),
         }
     }
 
-    /// What was refused was not done: nothing of it is to be undone, unless the same was requested before. That request may
-    /// have been carried out, or be carried out late.
-    fn on_reaction_refused(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
-        match self.reacting {
-            Some(Reaction::Pause | Reaction::Postcopy) if self.repeats => {}
-            Some(Reaction::Pause) => ledger.undone(Change::Pause),
-            Some(Reaction::Postcopy) => ledger.unmark(Mark::PostcopyAsked),
-            // A limit may have been changed before by the same reaction, or while preparing: putting back what was never
-            // changed harms nobody.
-            Some(Reaction::DowntimeLimit | Reaction::BandwidthLimit) | None => {}
+    /// A refused adjustment was not made: nothing is to be undone, unless the same was requested before. That earlier
+    /// request may have been executed, or may be executed late.
+    fn on_adjustment_refused(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
+        match self.adjusting {
+            Some(AdjustmentKind::Pause | AdjustmentKind::Postcopy) if self.repeats => {}
+            Some(AdjustmentKind::Pause) => ledger.undone(Change::Pause),
+            Some(AdjustmentKind::Postcopy) => ledger.unmark(Mark::PostcopyAsked),
+            // A limit may have been changed before by the same adjustment, or while preparing; restoring a limit that
+            // was never changed does no harm.
+            Some(AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit) | None => {}
         }
-        self.end_reaction(ReactionResult::Refused, orders);
+        self.end_adjustment(AdjustmentResult::Refused, orders);
     }
 
-    pub(super) fn end_reaction(&mut self, result: ReactionResult, orders: &mut Orders) {
-        if let Some(reaction) = self.reacting.take() {
-            orders.give(Order::TellReaction(reaction, result));
+    pub(super) fn end_adjustment(&mut self, result: AdjustmentResult, orders: &mut Orders) {
+        if let Some(kind) = self.adjusting.take() {
+            orders.give(Order::ReportAdjustment(kind, result));
         }
     }
 
-    /// The copy has lasted too long. What was asked for to help happens once, and has as long again.
+    /// The copy has lasted too long. The configured adjustment is made once, and has as long again to work.
     fn on_timeout(&mut self, ledger: &mut Ledger, orders: &mut Orders) {
         let help = match (ledger.has(Mark::PauseAtTimeout), ledger.has(Mark::PostcopyAtTimeout)) {
-            (true, _) => Reaction::Pause,
-            (_, true) => Reaction::Postcopy,
+            (true, _) => AdjustmentKind::Pause,
+            (_, true) => AdjustmentKind::Postcopy,
             (false, false) => return self.leave(Cause::TimedOut, ledger, orders),
         };
         ledger.unmark(Mark::PauseAtTimeout);
         ledger.unmark(Mark::PostcopyAtTimeout);
         orders.give(Order::Arm(Timer::GiveUp));
-        self.react(help, ledger, orders);
+        self.adjust(help, ledger, orders);
     }
 
-    /// A job is there. An abort that came before it is asked for again.
+    /// A job was seen. An abort that was refused before it began is requested again.
     fn on_job_active(&mut self, ledger: &Ledger, orders: &mut Orders) {
         self.unseen = false;
         if self.abort == Abort::Refused {
             self.ask_abort(orders);
         }
         if !ledger.has(Mark::DestinationReceives) {
-            // Seeing the guest arrive proves that the destination which is looked at is the one that is migrated to.
+            // Seeing the guest arrive proves that the queried destination is the one that the source migrates to.
             orders.give(Order::Observe(Side::Destination));
         }
         // No call would report a switch to post-copy, which another client may have requested.
@@ -280,7 +285,7 @@ impl Precopy {
         self.on_poll_answered(orders);
     }
 
-    /// Time for the next look. One that is still out is waited for: answers of a slow host must count too.
+    /// The next query is due. One in flight is awaited, not replaced: answers of a slow host must count too.
     fn on_poll_timer(&mut self, orders: &mut Orders) {
         if self.poll == Poll::None {
             self.poll(orders);
@@ -288,7 +293,7 @@ impl Precopy {
         orders.give(Order::Arm(Timer::Poll));
     }
 
-    /// The job was not seen. Patience begins with the first time.
+    /// The query did not show the job. `Timer::Patience` starts with the first one.
     fn on_poll_in_vain(&mut self, orders: &mut Orders) {
         if !core::mem::replace(&mut self.unseen, true) {
             orders.give(Order::Arm(Timer::Patience));
@@ -302,7 +307,7 @@ impl Precopy {
         }
     }
 
-    /// Looks at the job now, or as soon as the look that is under way has ended.
+    /// Queries the job now, or as soon as the query in flight is answered.
     fn poll_soon(&mut self, orders: &mut Orders) {
         if self.poll == Poll::None {
             self.poll(orders);
@@ -311,7 +316,7 @@ impl Precopy {
         }
     }
 
-    /// Looks at the job, with an end to the waiting.
+    /// Queries the job, with a deadline for the answer.
     fn poll(&mut self, orders: &mut Orders) {
         self.poll = Poll::Out;
         orders.give(Order::PollJob);

@@ -1,14 +1,14 @@
 //! Preparing: settings of the guest are changed. **The source owns the guest; no copy exists elsewhere.**
 //!
-//! The original values are read first, and the undo of each change is on record before the change is asked for: a
-//! reply that never comes is treated as a change that was made. A failure or a cancel leads to [`RollingBack`], which
-//! puts back what is on record. So does a restart of the driver: the copy never begins without a request.
+//! The original values are read first, and the undo of each change is on record before the change is requested: a reply
+//! that never comes is treated as a change that was made. A failure or a cancel leads to [`RollingBack`], which puts
+//! back every change on record. So does a restart of the driver: the copy never begins without a request.
 
 use super::ledger::Mark;
 use super::signal::{Order, Orders, SettingSignal, SetupSignal, Signal, Timer};
-use super::{Done, Ledger, Next, Phase, Precopy, RollingBack, Unasked};
+use super::{Done, Ledger, Next, Phase, Precopy, RollingBack, UnexpectedSignal};
 use crate::outcome::Cause;
-use crate::vocabulary::{Change, Changes, PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, Change, Changes, PhaseName};
 
 /// Settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +39,7 @@ impl Preparing {
                 Ok(self.next(ledger, orders))
             }
             (Step::Applying(_), Signal::Setting(SettingSignal::Applied)) => Ok(self.next(ledger, orders)),
-            // What nobody wants to change need not be known; then it cannot be changed later either.
+            // No setting is to be changed, so the originals are not needed; no adjustment can change one later either.
             (
                 Step::Reading,
                 Signal::Setup(SetupSignal::SettingsUnreadable) | Signal::Elapsed(Timer::Reply),
@@ -48,34 +48,34 @@ impl Preparing {
                 Step::Reading,
                 Signal::Setup(SetupSignal::SettingsUnreadable) | Signal::Elapsed(Timer::Reply),
             ) => {
-                ledger.blame(Cause::SettingsUnreadable);
+                ledger.set_cause(Cause::SettingsUnreadable);
                 Ok(Done::untouched(ledger))
             }
             (Step::Applying(_), Signal::Setting(SettingSignal::Unknown) | Signal::Elapsed(Timer::Reply)) => {
-                ledger.blame(Cause::SettingRefused);
+                ledger.set_cause(Cause::SettingRefused);
                 Ok(RollingBack::restore(ledger, orders))
             }
             (Step::Reading, Signal::Restarted) => {
-                ledger.blame(Cause::DriverRestarted);
+                ledger.set_cause(Cause::DriverRestarted);
                 Ok(Done::untouched(ledger))
             }
             (Step::Applying(_), Signal::Restarted) => {
-                ledger.blame(Cause::DriverRestarted);
+                ledger.set_cause(Cause::DriverRestarted);
                 Ok(RollingBack::restore(ledger, orders))
             }
             (Step::Reading, Signal::Cancel) => {
                 ledger.mark(Mark::CancelAsked);
-                ledger.blame(Cause::OperatorCancelled);
+                ledger.set_cause(Cause::OperatorCancelled);
                 Ok(Done::untouched(ledger))
             }
-            // The change that is under way must be known before it is undone, or the two could overtake each other.
+            // The answer to the change in flight is awaited before it is undone, or the two could overtake each other.
             (Step::Applying(_), Signal::Cancel) => {
                 ledger.mark(Mark::CancelAsked);
-                ledger.blame(Cause::OperatorCancelled);
+                ledger.set_cause(Cause::OperatorCancelled);
                 Ok(Phase::Preparing(self))
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooEarly));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooEarly));
                 Ok(Phase::Preparing(self))
             }
             (_, Signal::Hint(_) | Signal::Elapsed(_)) => Ok(Phase::Preparing(self)),
@@ -99,7 +99,7 @@ impl Preparing {
                 | Signal::Abort(_)
                 | Signal::Seen(..)
                 | Signal::Act(_),
-            ) => Err(Unasked { phase: PhaseName::Preparing, signal }),
+            ) => Err(UnexpectedSignal { phase: PhaseName::Preparing, signal }),
         }
     }
 

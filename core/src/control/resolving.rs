@@ -1,37 +1,38 @@
-//! Resolving: it is not known where the guest is. **Ownership is in doubt; both ends are looked at until it is not.**
+//! Resolving: the guest's location is unknown. **Ownership is in doubt; both hosts are queried until it is not.**
 //!
-//! Nothing is resumed or destroyed on a guess. A step is taken only when two looks in a row call for the same one,
-//! which also leaves the hypervisors the time to tidy up by themselves, and the guard checks it once more. A host that
-//! does not answer settles nothing. When patience is at its end, the best that was observed is reported, with the side
-//! that could not be settled. Two halves of a guest in post-copy are [`Recovering`]'s business.
+//! Nothing is resumed or destroyed on a guess. A step is taken only when two observations in a row require the same
+//! one, which also leaves the hypervisors time for their own cleanup, and the guard checks it once more. A host that
+//! does not answer proves nothing. At the end of the resolve timeout, the best observation is reported, with the side
+//! that could not be determined. Two halves of a guest in post-copy are left to [`Recovering`].
 
 use super::ledger::Mark;
 use super::rolling_back::{Stay, on_source};
 use super::signal::{ActSignal, Order, Orders, Signal, Timer};
 use super::{
-    Assessment, Done, Ledger, Next, Phase, Precopy, Recovering, RollingBack, Sighting, Unasked, guard,
+    Assessment, Done, HostObservations, Ledger, Next, Phase, Precopy, Recovering, RollingBack,
+    UnexpectedSignal, guard,
 };
 use crate::facts::GuestRun;
-use crate::outcome::{Cause, Recovery, Whereabouts};
+use crate::outcome::{Cause, GuestLocation, Recovery};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
-/// Looks in a row that must call for the same step before it is taken.
-pub(super) const STEADY: u8 = 2;
+/// Observations in a row that must require the same step before it is taken.
+pub(super) const CONFIRMATIONS_TO_ACT: u8 = 2;
 
-/// Looks in a row that must show the guest nowhere before it is believed.
-pub(super) const SURE: u8 = 3;
+/// Observations in a row that must show an irreversible result, such as a lost guest, before it is believed.
+pub(super) const CONFIRMATIONS_TO_CONCLUDE: u8 = 3;
 
-/// It is not known where the guest is.
+/// The guest's location is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Resolving {
-    sighting: Sighting,
+    observations: HostObservations,
     last: Assessment,
-    /// Looks in a row that meant the same, up to [`SURE`].
-    steady: u8,
-    /// The migrate call's reply was lost: the copy may still go on without us.
-    adrift: bool,
-    /// Patience is at its end: the next look is the last.
+    /// Observations in a row with the same assessment, up to [`CONFIRMATIONS_TO_CONCLUDE`].
+    confirmations: u8,
+    /// The migrate call's reply was lost: the copy may still continue without its caller.
+    call_lost: bool,
+    /// The timeout has elapsed: the next observation is the last.
     last_look: bool,
     doing: Doing,
 }
@@ -40,36 +41,36 @@ pub struct Resolving {
 enum Doing {
     Looking,
     Waiting,
-    /// The step that the last look called for.
+    /// The step that the last observation requires.
     Acting,
 }
 
 impl Resolving {
-    /// Whether the last looks all meant the same, so that another would bring nothing new.
+    /// Whether the last observations all had the same assessment, so another query would show nothing new.
     #[must_use]
-    pub const fn is_steady(self) -> bool {
-        self.steady >= SURE
+    pub const fn is_confirmed(self) -> bool {
+        self.confirmations >= CONFIRMATIONS_TO_CONCLUDE
     }
 
-    /// After a look that did not settle where the guest is.
-    pub(super) fn enter(sighting: Sighting, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
+    /// After an observation that did not determine the guest's location.
+    pub(super) fn enter(observations: HostObservations, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         orders.give(Order::Arm(Timer::Patience));
-        Self { sighting, ..Self::new(false) }.judge(ledger, orders)
+        Self { observations, ..Self::new(false) }.judge(ledger, orders)
     }
 
-    /// After a migrate call whose reply was lost: looks at both ends first.
+    /// After a migrate call whose reply was lost: queries both hosts first.
     pub(super) fn after_lost_reply(orders: &mut Orders) -> Phase {
         orders.give(Order::Arm(Timer::Patience));
         orders.look();
         Phase::Resolving(Self::new(true))
     }
 
-    const fn new(adrift: bool) -> Self {
+    const fn new(call_lost: bool) -> Self {
         Self {
-            sighting: Sighting::NONE,
+            observations: HostObservations::NONE,
             last: Assessment::Unclear,
-            steady: 0,
-            adrift,
+            confirmations: 0,
+            call_lost,
             last_look: false,
             doing: Doing::Looking,
         }
@@ -79,40 +80,40 @@ impl Resolving {
         match (self.doing, signal) {
             (Doing::Looking, Signal::Seen(side, state)) => {
                 ledger.note_seen(side, state);
-                self.sighting = self.sighting.with(side, state);
-                if self.sighting.is_complete() {
+                self.observations = self.observations.with(side, state);
+                if self.observations.is_complete() {
                     return Ok(self.judge(ledger, orders));
                 }
             }
             (Doing::Looking, Signal::Elapsed(Timer::Reply)) => {
-                self.sighting = self.sighting.closed();
+                self.observations = self.observations.closed();
                 return Ok(self.judge(ledger, orders));
             }
             (Doing::Waiting, Signal::Elapsed(Timer::LookAgain)) | (_, Signal::Restarted) => self.look(orders),
-            // Whether it was done or not, only a new look tells where the guest is.
+            // Whether the step was executed or not, only a new observation shows where the guest is.
             (Doing::Acting, Signal::Act(ActSignal::Done)) => {
                 if let Some(recovery) = self.step_called_for(ledger) {
-                    orders.give(Order::Tell(recovery));
+                    orders.give(Order::ReportRecovery(recovery));
                 }
                 self.look(orders);
             }
             (Doing::Acting, Signal::Act(ActSignal::Unknown) | Signal::Elapsed(Timer::Reply)) => {
                 self.wait(orders);
             }
-            (Doing::Waiting, Signal::Elapsed(Timer::Patience)) => return Ok(self.concede(ledger, orders)),
+            (Doing::Waiting, Signal::Elapsed(Timer::Patience)) => return Ok(self.give_up(ledger, orders)),
             (Doing::Looking | Doing::Acting, Signal::Elapsed(Timer::Patience)) => self.last_look = true,
             (_, Signal::Cancel) => {
                 ledger.mark(Mark::CancelAsked);
-                // A copy that is found going on is to be aborted then.
-                ledger.blame(Cause::OperatorCancelled);
-                orders.give(Order::TellCancelInDoubt);
+                // A copy that is found in progress is to be aborted then.
+                ledger.set_cause(Cause::OperatorCancelled);
+                orders.give(Order::ReportCancelInDoubt);
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::Busy));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::Busy));
             }
-            // A copy that is found going on is to be aborted then.
-            (_, Signal::Elapsed(Timer::GiveUp)) => ledger.blame(Cause::TimedOut),
-            // Answers to what an earlier phase asked, hints, and timers of a step that is over.
+            // A copy that is found in progress is to be aborted then.
+            (_, Signal::Elapsed(Timer::GiveUp)) => ledger.set_cause(Cause::TimedOut),
+            // Answers to queries of an earlier phase, hints, and timers of a step that is over.
             (
                 _,
                 Signal::Job(_) | Signal::Abort(_) | Signal::Reacted(_) | Signal::Hint(_) | Signal::Elapsed(_),
@@ -120,46 +121,51 @@ impl Resolving {
             (Doing::Waiting | Doing::Acting, Signal::Seen(..))
             | (Doing::Looking | Doing::Waiting, Signal::Act(_))
             | (_, Signal::Begin | Signal::Setup(_) | Signal::Setting(_) | Signal::Call(_)) => {
-                return Err(Unasked { phase: PhaseName::Resolving, signal });
+                return Err(UnexpectedSignal { phase: PhaseName::Resolving, signal });
             }
         }
         Ok(Phase::Resolving(self))
     }
 
-    /// Draws the conclusion of a complete look.
+    /// Draws the conclusion from a complete observation.
     fn judge(mut self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        let assessment = self.sighting.assess(ledger);
-        let here = self.sighting.side(Side::Source);
-        self.steady = if assessment == self.last { (self.steady + 1).min(SURE) } else { 1 };
+        let assessment = self.observations.assess(ledger);
+        let here = self.observations.side(Side::Source);
+        self.confirmations =
+            if assessment == self.last { (self.confirmations + 1).min(CONFIRMATIONS_TO_CONCLUDE) } else { 1 };
         self.last = assessment;
         match assessment {
-            // A request whose reply was lost may still wait in the source's daemon: one look is not enough.
+            // A request whose reply was lost may still be queued in the source's daemon: one observation is not enough.
             Assessment::SourceRuns | Assessment::SourcePaused | Assessment::SourceOff
-                if self.adrift && self.steady < STEADY => {}
+                if self.call_lost && self.confirmations < CONFIRMATIONS_TO_ACT => {}
             Assessment::SourceRuns | Assessment::SourcePaused | Assessment::SourceOff => {
                 if let Some(guest) = on_source(assessment) {
-                    return self.stay(Stay::settled(guest, self.sighting, ledger), ledger, orders);
+                    return self.stay(Stay::settled(guest, self.observations, ledger), ledger, orders);
                 }
             }
             Assessment::DestinationRuns => {
-                return Done::completed(Whereabouts::DestinationRunning, here, ledger);
+                return Done::completed(GuestLocation::DestinationRunning, here, ledger);
             }
             // A guest that ran may be paused for a moment only, for example by a snapshot.
             Assessment::DestinationPaused
-                if ledger.guest_was == GuestRun::Running && self.steady < SURE && !self.last_look => {}
+                if ledger.guest_was == GuestRun::Running
+                    && self.confirmations < CONFIRMATIONS_TO_CONCLUDE
+                    && !self.last_look => {}
             Assessment::DestinationPaused => {
-                return Done::completed(Whereabouts::DestinationPaused, here, ledger);
+                return Done::completed(GuestLocation::DestinationPaused, here, ledger);
             }
-            Assessment::DestinationOff => return Done::completed(Whereabouts::DestinationOff, here, ledger),
-            Assessment::CopyGoesOn if self.adrift => return Precopy::adopt(ledger, orders),
+            Assessment::DestinationOff => {
+                return Done::completed(GuestLocation::DestinationOff, here, ledger);
+            }
+            Assessment::CopyGoesOn if self.call_lost => return Precopy::adopt(ledger, orders),
             Assessment::PostcopyGoesOn
             | Assessment::PostcopyCutOff
             | Assessment::LeftBehind
             | Assessment::Incomplete
-            | Assessment::HalfAlone => return Recovering::enter(self.sighting, ledger, orders),
-            Assessment::Nowhere if self.steady >= SURE => {
-                ledger.blame(self.what_failed());
-                return Done::lost(Whereabouts::Nowhere, ledger);
+            | Assessment::HalfAlone => return Recovering::enter(self.observations, ledger, orders),
+            Assessment::Nowhere if self.confirmations >= CONFIRMATIONS_TO_CONCLUDE => {
+                ledger.set_cause(self.what_failed());
+                return Done::lost(GuestLocation::Nowhere, ledger);
             }
             Assessment::CopyGoesOn
             | Assessment::ResumeSource
@@ -173,21 +179,21 @@ impl Resolving {
             | Assessment::Unclear => {}
         }
         if self.last_look {
-            return self.concede(ledger, orders);
+            return self.give_up(ledger, orders);
         }
-        if self.steady >= STEADY && self.act(ledger, orders) {
+        if self.confirmations >= CONFIRMATIONS_TO_ACT && self.act(ledger, orders) {
             return Phase::Resolving(self);
         }
         self.wait(orders);
         Phase::Resolving(self)
     }
 
-    /// Takes the step that the sighting calls for, if it calls for one.
+    /// Takes the step that the observations require, if they require one.
     fn act(&mut self, ledger: &Ledger, orders: &mut Orders) -> bool {
         match self.step_called_for(ledger) {
-            Some(Recovery::Resumed(side)) => guard::resume(side, self.sighting, ledger, orders),
-            Some(Recovery::Destroyed(side)) => guard::destroy(side, self.sighting, orders),
-            Some(Recovery::Undefined(side)) => guard::undefine(side, self.sighting, orders),
+            Some(Recovery::Resumed(side)) => guard::resume(side, self.observations, ledger, orders),
+            Some(Recovery::Destroyed(side)) => guard::destroy(side, self.observations, orders),
+            Some(Recovery::Undefined(side)) => guard::undefine(side, self.observations, orders),
             Some(
                 Recovery::DowntimeLimitRestored
                 | Recovery::BandwidthLimitRestored
@@ -203,11 +209,12 @@ impl Resolving {
 
     fn step_called_for(&self, ledger: &Ledger) -> Option<Recovery> {
         match self.last {
-            // An absence means something only on a host that was seen to receive the guest.
+            // An absence is evidence only on a host that was seen to receive the guest.
             Assessment::ResumeSource if !ledger.has(Mark::DestinationReceives) => None,
             Assessment::ResumeSource => Some(Recovery::Resumed(Side::Source)),
             Assessment::ResumeDestination => Some(Recovery::Resumed(Side::Destination)),
-            // Inferred knowledge may be of a migration that is over since long: a copy or a definition may be another's.
+            // Inferred knowledge may be of a migration that ended long ago: a copy or a definition may be another
+            // client's.
             Assessment::DestroySource
             | Assessment::DestroyDestination
             | Assessment::UndefineSource
@@ -239,7 +246,7 @@ impl Resolving {
     }
 
     fn look(&mut self, orders: &mut Orders) {
-        self.sighting = Sighting::NONE;
+        self.observations = HostObservations::NONE;
         self.doing = Doing::Looking;
         orders.look();
     }
@@ -247,7 +254,7 @@ impl Resolving {
     fn wait(&mut self, orders: &mut Orders) {
         self.doing = Doing::Waiting;
         if self.last_look {
-            // Patience ran out while something was being done: one more look, at once.
+            // The timeout elapsed while a step was in flight: one more observation, at once.
             self.look(orders);
         } else {
             orders.give(Order::Arm(Timer::LookAgain));
@@ -255,76 +262,79 @@ impl Resolving {
     }
 
     fn stay(self, stay: Stay, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        ledger.blame(self.what_failed());
+        ledger.set_cause(self.what_failed());
         RollingBack::restore_then(stay, ledger, orders)
     }
 
-    /// What led here.
+    /// The cause that led to this phase.
     #[must_use]
     pub const fn what_failed(self) -> Cause {
-        if self.adrift { Cause::ReplyLost } else { Cause::CopyFailed }
+        if self.call_lost { Cause::ReplyLost } else { Cause::CopyFailed }
     }
 
-    /// Reports the best that was observed when looking on brings nothing new.
-    fn concede(self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        let there = self.sighting.side(Side::Destination);
+    /// Reports the best observation when further queries would show nothing new.
+    fn give_up(self, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
+        let there = self.observations.side(Side::Destination);
         let definition_left = ledger.has_left_definition(there);
         let stay = |guest, unsettled| Stay { guest, there, unsettled, definition_left };
-        match self.sighting.assess(ledger) {
-            // It could not be resumed. A destination that was never seen to receive the guest proves nothing by its absence.
+        match self.observations.assess(ledger) {
+            // It could not be resumed. A destination that was never seen to receive the guest proves nothing by its
+            // absence.
             Assessment::ResumeSource if ledger.has(Mark::DestinationReceives) => {
-                return self.stay(stay(Whereabouts::SourcePaused, false), ledger, orders);
+                return self.stay(stay(GuestLocation::SourcePaused, false), ledger, orders);
             }
             Assessment::SourcePaused => {
                 let unsettled = !ledger.has(Mark::DestinationReceives);
-                return self.stay(stay(Whereabouts::SourcePaused, unsettled), ledger, orders);
+                return self.stay(stay(GuestLocation::SourcePaused, unsettled), ledger, orders);
             }
             _ => {}
         }
-        match (self.sighting.side(Side::Source), there) {
-            // Before the hand-over began the destination cannot have run.
+        match (self.observations.side(Side::Source), there) {
+            // Before the switchover began the destination cannot have run.
             (CopyState::Running, CopyState::Unknown) if !ledger.has(Mark::SwitchoverBegan) => {
-                return self.stay(stay(Whereabouts::SourceRunning, true), ledger, orders);
+                return self.stay(stay(GuestLocation::SourceRunning, true), ledger, orders);
             }
             // A leftover that could not be removed.
             (CopyState::Running, CopyState::Incoming | CopyState::Stopped | CopyState::Paused) => {
-                return self.stay(stay(Whereabouts::SourceRunning, true), ledger, orders);
+                return self.stay(stay(GuestLocation::SourceRunning, true), ledger, orders);
             }
             (CopyState::Running, CopyState::Defined) => {
-                return self.stay(stay(Whereabouts::SourceRunning, false), ledger, orders);
+                return self.stay(stay(GuestLocation::SourceRunning, false), ledger, orders);
             }
             (CopyState::Defined, CopyState::Running) => {
-                return Done::completed(Whereabouts::DestinationRunning, CopyState::Defined, ledger);
+                return Done::completed(GuestLocation::DestinationRunning, CopyState::Defined, ledger);
             }
             (_, _) => {}
         }
-        ledger.blame(self.what_failed());
+        ledger.set_cause(self.what_failed());
         let (guest, unsettled) = self.best_guess();
-        let here = self.sighting.side(Side::Source);
+        let here = self.observations.side(Side::Source);
         let is_there = guest.side() == Some(Side::Destination);
         let definition_left = ledger.definition_left_here(here).filter(|_| is_there);
         Done::in_doubt(guest, unsettled, definition_left, ledger)
     }
 
-    /// Where the guest is, as far as it was seen, and the side that could not be settled.
-    fn best_guess(self) -> (Whereabouts, Option<Side>) {
-        let source = self.sighting.side(Side::Source);
-        let destination = self.sighting.side(Side::Destination);
+    /// The guest's location, as far as it was observed, and the side that could not be determined.
+    fn best_guess(self) -> (GuestLocation, Option<Side>) {
+        let source = self.observations.side(Side::Source);
+        let destination = self.observations.side(Side::Destination);
         match (source, destination) {
             (CopyState::Running, CopyState::Running | CopyState::Migrating) => {
-                (Whereabouts::BothRunning, None)
+                (GuestLocation::BothRunning, None)
             }
-            (CopyState::Running, _) if destination.is_half() => (Whereabouts::BothRunning, None),
-            (CopyState::Running, CopyState::Unknown) => (Whereabouts::SourceRunning, Some(Side::Destination)),
+            (CopyState::Running, _) if destination.is_half() => (GuestLocation::BothRunning, None),
+            (CopyState::Running, CopyState::Unknown) => {
+                (GuestLocation::SourceRunning, Some(Side::Destination))
+            }
             (CopyState::Stopped | CopyState::Paused, _) if destination.is_gone() => {
-                (Whereabouts::SourcePaused, Some(Side::Destination))
+                (GuestLocation::SourcePaused, Some(Side::Destination))
             }
             (_, CopyState::Stopped | CopyState::Paused) if source.is_gone() => {
-                (Whereabouts::DestinationPaused, None)
+                (GuestLocation::DestinationPaused, None)
             }
-            (_, CopyState::Running) => (Whereabouts::DestinationRunning, Some(Side::Source)),
-            (CopyState::Unknown, _) => (Whereabouts::Unknown, Some(Side::Source)),
-            (_, _) => (Whereabouts::Unknown, Some(Side::Destination)),
+            (_, CopyState::Running) => (GuestLocation::DestinationRunning, Some(Side::Source)),
+            (CopyState::Unknown, _) => (GuestLocation::Unknown, Some(Side::Source)),
+            (_, _) => (GuestLocation::Unknown, Some(Side::Destination)),
         }
     }
 }

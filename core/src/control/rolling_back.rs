@@ -1,18 +1,19 @@
-//! Rolling back: the guest stays on the source, and what was changed is put back. **The source owns the guest.**
+//! Rolling back: the guest stays on the source, and changes are put back. **The source owns the guest.**
 //!
-//! When a migrate call was made, both ends are looked at first: a call that says it failed is believed only when the
-//! source is seen with the guest and the destination without. Otherwise [`Resolving`] takes over and comes back here
-//! once it knows. Then limits are put back, and disks that the migration made are removed, if the destination was seen
-//! without the guest. What cannot be put back after [`MOST_TRIES`] tries is named in the outcome.
+//! When a migrate call was made, both hosts are queried first: a call that reports failure is believed only when the
+//! source is seen with the guest and the destination without. Otherwise [`Resolving`] takes over and returns here once
+//! the location is known. Then limits are put back, and disks that the migration created are removed, if the
+//! destination was seen without the guest. A change that cannot be put back after [`MOST_TRIES`] tries is reported in
+//! the outcome.
 
 use super::ledger::Mark;
 use super::signal::{ActSignal, Order, Orders, SettingSignal, Signal, Timer};
-use super::{Assessment, Done, Ledger, Next, Phase, Resolving, Sighting, Unasked, guard};
-use crate::outcome::{Recovery, Whereabouts};
+use super::{Assessment, Done, HostObservations, Ledger, Next, Phase, Resolving, UnexpectedSignal, guard};
+use crate::outcome::{GuestLocation, Recovery};
 use crate::port::{CopyState, Side};
-use crate::vocabulary::{Change, PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, Change, PhaseName};
 
-/// Tries to put one thing back before it is named as left over.
+/// Tries to put one change back before it is reported as left over.
 pub(super) const MOST_TRIES: u8 = 3;
 
 /// The guest stays on the source.
@@ -23,9 +24,9 @@ pub struct RollingBack {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
-    /// Both ends are being looked at.
-    Looking(Sighting),
-    /// Something is being put back.
+    /// Both hosts are being queried.
+    Looking(HostObservations),
+    /// A change is being put back.
     Restoring { change: Change, tries: u8, then: Stay },
     /// It could not be put back and will be tried again.
     Waiting { change: Change, tries: u8, then: Stay },
@@ -34,20 +35,20 @@ enum Step {
 /// How the guest stays on the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Stay {
-    pub(super) guest: Whereabouts,
-    /// What was seen on the destination last.
+    pub(super) guest: GuestLocation,
+    /// The last observed state of the destination.
     pub(super) there: CopyState,
-    /// Whether the destination could not be looked at, or a copy may be left there.
+    /// Whether the destination could not be queried, or a copy may be left there.
     pub(super) unsettled: bool,
     /// Whether a definition is left there.
     pub(super) definition_left: bool,
 }
 
 impl RollingBack {
-    /// After a migrate call that says it failed: looks at both ends.
+    /// After a migrate call that reports failure: queries both hosts.
     pub(super) fn look(orders: &mut Orders) -> Phase {
         orders.look();
-        Phase::RollingBack(Self { step: Step::Looking(Sighting::default()) })
+        Phase::RollingBack(Self { step: Step::Looking(HostObservations::default()) })
     }
 
     /// Before any migrate call was made: the guest cannot be anywhere else.
@@ -55,20 +56,20 @@ impl RollingBack {
         Self::restore_then(Stay::untouched(), ledger, orders)
     }
 
-    /// Puts back what is on record, then ends with the guest on the source.
+    /// Puts back every change on record, then ends with the guest on the source.
     pub(super) fn restore_then(then: Stay, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
         match ledger.undo.first() {
             None => Done::stayed(then, ledger),
-            // The guest runs, whoever let it; or it could not be let run, which the outcome says.
+            // The guest runs again, whichever client resumed it; or it could not be resumed, which the outcome reports.
             Some(Change::Pause) => {
-                if then.guest == Whereabouts::SourcePaused {
+                if then.guest == GuestLocation::SourcePaused {
                     ledger.could_not_undo(Change::Pause);
                 } else {
                     ledger.undone(Change::Pause);
                 }
                 Self::restore_then(then, ledger, orders)
             }
-            // A copy that may be there may use them.
+            // A copy that may still be there may use the disks.
             Some(Change::Disks) if !then.there.is_gone() => {
                 ledger.could_not_undo(Change::Disks);
                 Self::restore_then(then, ledger, orders)
@@ -79,12 +80,12 @@ impl RollingBack {
 
     pub(super) fn on(self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match (self.step, signal) {
-            (Step::Looking(sighting), Signal::Seen(side, state)) => {
+            (Step::Looking(observations), Signal::Seen(side, state)) => {
                 ledger.note_seen(side, state);
-                Ok(Self::looked(sighting.with(side, state), ledger, orders))
+                Ok(Self::looked(observations.with(side, state), ledger, orders))
             }
-            (Step::Looking(sighting), Signal::Elapsed(Timer::Reply)) => {
-                Ok(Self::looked(sighting.closed(), ledger, orders))
+            (Step::Looking(observations), Signal::Elapsed(Timer::Reply)) => {
+                Ok(Self::looked(observations.closed(), ledger, orders))
             }
             (Step::Looking(_), Signal::Restarted) => Ok(Self::look(orders)),
             (
@@ -93,7 +94,7 @@ impl RollingBack {
             ) => {
                 ledger.undone(change);
                 if let Some(recovery) = restored(change) {
-                    orders.give(Order::Tell(recovery));
+                    orders.give(Order::ReportRecovery(recovery));
                 }
                 Ok(Self::restore_then(then, ledger, orders))
             }
@@ -112,11 +113,11 @@ impl RollingBack {
                 ledger.mark(Mark::CancelAsked);
                 Ok(Phase::RollingBack(self))
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooLate));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate));
                 Ok(Phase::RollingBack(self))
             }
-            // Answers to what pre-copy asked last, hints, and timers of a step that is over.
+            // Answers to the last queries of pre-copy, hints, and timers of a step that is over.
             (
                 _,
                 Signal::Job(_) | Signal::Abort(_) | Signal::Reacted(_) | Signal::Hint(_) | Signal::Elapsed(_),
@@ -124,18 +125,18 @@ impl RollingBack {
             (Step::Restoring { .. } | Step::Waiting { .. }, Signal::Seen(..))
             | (Step::Looking(_) | Step::Waiting { .. }, Signal::Setting(_) | Signal::Act(_))
             | (_, Signal::Begin | Signal::Setup(_) | Signal::Call(_)) => {
-                Err(Unasked { phase: PhaseName::RollingBack, signal })
+                Err(UnexpectedSignal { phase: PhaseName::RollingBack, signal })
             }
         }
     }
 
-    fn looked(sighting: Sighting, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
-        if !sighting.is_complete() {
-            return Phase::RollingBack(Self { step: Step::Looking(sighting) });
+    fn looked(observations: HostObservations, ledger: &mut Ledger, orders: &mut Orders) -> Phase {
+        if !observations.is_complete() {
+            return Phase::RollingBack(Self { step: Step::Looking(observations) });
         }
-        match on_source(sighting.assess(ledger)) {
-            Some(guest) => Self::restore_then(Stay::settled(guest, sighting, ledger), ledger, orders),
-            None => Resolving::enter(sighting, ledger, orders),
+        match on_source(observations.assess(ledger)) {
+            Some(guest) => Self::restore_then(Stay::settled(guest, observations, ledger), ledger, orders),
+            None => Resolving::enter(observations, ledger, orders),
         }
     }
 
@@ -169,16 +170,16 @@ impl RollingBack {
 impl Stay {
     pub(super) const fn untouched() -> Self {
         Self {
-            guest: Whereabouts::Untouched,
+            guest: GuestLocation::Untouched,
             there: CopyState::Unknown,
             unsettled: false,
             definition_left: false,
         }
     }
 
-    /// Both ends were seen, and no copy is left at the destination.
-    pub(super) fn settled(guest: Whereabouts, sighting: Sighting, ledger: &Ledger) -> Self {
-        let there = sighting.side(Side::Destination);
+    /// Both hosts were observed, and no copy is left at the destination.
+    pub(super) fn settled(guest: GuestLocation, observations: HostObservations, ledger: &Ledger) -> Self {
+        let there = observations.side(Side::Destination);
         Self { guest, there, unsettled: false, definition_left: ledger.has_left_definition(there) }
     }
 
@@ -187,12 +188,12 @@ impl Stay {
     }
 }
 
-/// The whereabouts of a guest that is on the source and nowhere else.
-pub(super) const fn on_source(assessment: Assessment) -> Option<Whereabouts> {
+/// The location of a guest that is on the source and nowhere else.
+pub(super) const fn on_source(assessment: Assessment) -> Option<GuestLocation> {
     match assessment {
-        Assessment::SourceRuns => Some(Whereabouts::SourceRunning),
-        Assessment::SourcePaused => Some(Whereabouts::SourcePaused),
-        Assessment::SourceOff => Some(Whereabouts::SourceOff),
+        Assessment::SourceRuns => Some(GuestLocation::SourceRunning),
+        Assessment::SourcePaused => Some(GuestLocation::SourcePaused),
+        Assessment::SourceOff => Some(GuestLocation::SourceOff),
         Assessment::DestinationRuns
         | Assessment::DestinationPaused
         | Assessment::DestinationOff
@@ -219,7 +220,7 @@ const fn restored(change: Change) -> Option<Recovery> {
         Change::DowntimeLimit => Some(Recovery::DowntimeLimitRestored),
         Change::BandwidthLimit => Some(Recovery::BandwidthLimitRestored),
         Change::Disks => Some(Recovery::DisksRemoved),
-        // Told when it was resumed.
+        // It was reported when the guest was resumed.
         Change::Pause => None,
     }
 }

@@ -6,52 +6,52 @@ use crate::facts::GuestRun;
 use crate::listed::listed;
 use crate::outcome::Recovery;
 use crate::port::{CopyState, Hint, Side};
-use crate::vocabulary::{Change, Reaction, ReactionResult};
+use crate::vocabulary::{AdjustmentKind, AdjustmentResult, Change};
 
-/// What happened, as far as safety is concerned. The answers to one kind of command are a group: a phase in which none of
-/// them means anything refuses or ignores the whole group by name. There is no wildcard over signals anywhere.
+/// What happened, as far as safety is concerned. The answers to one kind of command are a group: a phase in which none
+/// of them means anything refuses or ignores the whole group by name. There is no wildcard over signals anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// The operator asks for the migration.
+    /// The operator requests the migration.
     Begin,
-    /// The operator asks for its end.
+    /// The operator requests a cancel.
     Cancel,
-    /// The operator reacts to the migration's course.
-    React(Reaction),
-    /// Whoever drives the migration was gone: what is out will not be answered any more.
+    /// The operator requests an adjustment.
+    React(AdjustmentKind),
+    /// The driver was restarted: commands in flight will not be answered any more.
     Restarted,
-    /// Facts, rules or settings were asked for, before anything is changed.
+    /// The answer to a query of facts, rules or settings, before anything is changed.
     Setup(SetupSignal),
-    /// A setting was to be changed or put back.
+    /// The answer to a change or restore of a setting.
     Setting(SettingSignal),
-    /// A reaction was to be carried out.
-    Reacted(ReactionSignal),
+    /// The answer to an adjustment.
+    Reacted(AdjustmentSignal),
     /// The migrate call returned, or the call that resumes a post-copy.
     Call(CallSignal),
-    /// The source was asked about the job.
+    /// The answer to a query of the job.
     Job(JobSignal),
-    /// The job's end was asked for.
+    /// The answer to an abort of the job.
     Abort(AbortSignal),
-    /// One host was looked at.
+    /// The observed state of the copy on one host.
     Seen(Side, CopyState),
-    /// A resume, destroy or removal was to be done.
+    /// The answer to a resume, destroy, undefine or removal.
     Act(ActSignal),
-    /// The hypervisor told something unasked: lost, doubled or late as it may be.
+    /// The hypervisor reported an event, which may be lost, duplicated or late.
     Hint(Hint),
     /// A timer ran out.
     Elapsed(Timer),
 }
 
-/// What came of the questions that are asked before anything is changed.
+/// Results of the queries that are made before anything is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SetupSignal {
     /// The facts are there.
     FactsArrived(Found),
     /// The facts could not be collected.
     FactsMissing,
-    /// The rules let it through.
+    /// The rules allow the migration.
     Allowed,
-    /// A rule stands against it.
+    /// A validation rule failed.
     Refused,
     /// The settings were read.
     SettingsRead,
@@ -59,7 +59,7 @@ pub enum SetupSignal {
     SettingsUnreadable,
 }
 
-/// What became of a setting that was to be changed or put back.
+/// The result of a change or restore of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SettingSignal {
     /// It is changed.
@@ -68,116 +68,116 @@ pub enum SettingSignal {
     Unknown,
 }
 
-/// What the hypervisor made of a reaction.
+/// The hypervisor's answer to an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReactionSignal {
-    /// It is carried out. For post-copy: the hypervisor will try.
+pub enum AdjustmentSignal {
+    /// It is done. For post-copy: the hypervisor will try.
     Done,
     /// The hypervisor refused it: nothing was changed.
     Refused,
-    /// It may or may not have been carried out.
+    /// It may or may not have been done.
     Unknown,
 }
 
 /// How the migrate call returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallSignal {
-    /// The guest is said to be on the destination.
+    /// It reported that the guest is on the destination.
     Succeeded,
-    /// The migration is said to have failed.
+    /// It reported that the migration failed.
     Failed,
     /// The reply was lost.
     Lost,
 }
 
-/// What a look at the job showed.
+/// The result of a query of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobSignal {
     /// A job works on the source's copy.
     Active,
     /// No job works on the source's copy.
     Gone,
-    /// The source could not be asked.
+    /// The source could not be queried.
     Unknown,
 }
 
-/// What came of a request to end the job.
+/// The result of a request to abort the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AbortSignal {
     /// The hypervisor will try.
     Accepted,
-    /// The hypervisor will not, or could not be asked.
+    /// The hypervisor refused, or could not be reached.
     Refused,
 }
 
-/// What became of a resume, destroy or removal.
+/// The result of a resume, destroy, undefine or removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ActSignal {
-    /// It is said to have been done.
+    /// It was reported as done.
     Done,
     /// It may or may not have been done.
     Unknown,
 }
 
-/// What control wants done.
+/// An instruction of control to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// Find out about the guest and both hosts.
+    /// Collect facts about the guest and both hosts.
     CollectFacts,
-    /// Let the rules judge.
+    /// Evaluate the validation rules.
     EvaluateRules,
     /// Read the settings that may be changed.
     ReadSettings,
-    /// Change a setting to what was asked for. Its undo is on record by now.
+    /// Change a setting to the requested value. Its undo is on record by now.
     Apply(Change),
     /// Put a setting back.
     Restore(Change),
-    /// Carry out a reaction. Its undo is on record by now.
-    React(Reaction),
+    /// Make an adjustment. Its undo is on record by now.
+    Adjust(AdjustmentKind),
     /// Make the migrate call.
     StartMigration,
-    /// Make the call that lets a post-copy go on.
+    /// Make the call that resumes a post-copy.
     ResumePostcopy,
-    /// Wait for the migrate call no more: its return means nothing from now on.
+    /// Stop waiting for the migrate call: its return is ignored from now on.
     GiveUpCall,
-    /// Look at the job.
+    /// Query the job.
     PollJob,
-    /// Ask for the job's end.
+    /// Request the abort of the job.
     AbortMigration,
-    /// Look at the copy on one host.
+    /// Query the copy on one host.
     Observe(Side),
-    /// Let the copy on one host run.
+    /// Resume the copy on one host.
     Resume(Side),
-    /// End the copy on one host.
+    /// Destroy the copy on one host.
     Destroy(Side),
-    /// Drop the definition on one host.
+    /// Undefine the guest on one host.
     Undefine(Side),
-    /// Remove the disks that the migration made on the destination.
+    /// Remove the disks that the migration created on the destination.
     RemoveDisks,
-    /// Start a timer; one that runs already starts anew.
+    /// Start a timer; a running one is restarted.
     Arm(Timer),
-    /// Tell that something was put right.
-    Tell(Recovery),
-    /// Tell what became of a reaction.
-    TellReaction(Reaction, ReactionResult),
-    /// Tell what came of a cancel that was asked for after the end.
-    TellCancelAnswer,
-    /// Tell that the answer to a cancel is not known yet.
-    TellCancelInDoubt,
-    /// Tell that a cancel comes too late, and why the migration goes on.
-    TellCancelRefused,
+    /// Report a recovery step that was done.
+    ReportRecovery(Recovery),
+    /// Report the result of an adjustment.
+    ReportAdjustment(AdjustmentKind, AdjustmentResult),
+    /// Answer a cancel that came after the end.
+    ReportCancelAnswer,
+    /// Report that the answer to a cancel is not known yet.
+    ReportCancelInDoubt,
+    /// Report that a cancel is refused, and why the migration continues.
+    ReportCancelRefused,
 }
 
-/// What the facts say that control has to know.
+/// The part of the facts that control depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Found {
-    /// How the guest stands.
+    /// Whether the guest runs.
     pub run: GuestRun,
     /// Whether its definition outlives its run, and so goes with it.
     pub is_persistent: bool,
     /// Whether the destination has a definition of it already.
     pub is_defined_there: bool,
-    /// Whether the migration will make disks on the destination.
+    /// Whether the migration will create disks on the destination.
     pub makes_disks: bool,
 }
 
@@ -186,17 +186,17 @@ pub struct Found {
 pub enum Timer {
     /// An answer is overdue.
     Reply,
-    /// A reaction's answer is overdue.
+    /// An adjustment's answer is overdue.
     Reaction,
     /// Pre-copy has lasted long enough.
     GiveUp,
-    /// A job goes on although its end was accepted: it is asked for once more.
+    /// A job goes on although its abort was requested or accepted: the abort is requested again.
     AskAgain,
-    /// It is not known for too long where the guest is, or a post-copy has been cut off for too long.
+    /// The guest's location has been unknown for too long, or a post-copy has been cut off for too long.
     Patience,
-    /// The next look at both ends, or the next try.
+    /// The next query of both hosts, or the next attempt.
     LookAgain,
-    /// The next look at the job.
+    /// The next query of the job.
     Poll,
 }
 
@@ -229,7 +229,7 @@ impl Orders {
         }
     }
 
-    /// Looks at both hosts, with an end to the waiting.
+    /// Queries both hosts, with a deadline for the answers.
     pub(crate) fn look(&mut self) {
         self.give(Order::Observe(Side::Source));
         self.give(Order::Observe(Side::Destination));

@@ -1,8 +1,9 @@
 //! The ledger in its stored form.
 //!
-//! A journal of another release cannot be replayed: its states differ. What keeps a guest safe is in the ledger, so each change
-//! of it is stored beside the record that caused it, by names that keep their meaning. Reading must never make a migration
-//! appear safer than it is: a name that this release does not know counts against every step that it could forbid.
+//! A journal of another release cannot be replayed: its states differ. What keeps a guest safe is in the ledger, so
+//! each change of it is stored beside the record that caused it, by names that keep their meaning. Reading must never
+//! make a migration appear safer than it is: a name that this release does not know counts against every step that it
+//! could forbid.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -18,25 +19,25 @@ use crate::vocabulary::{Change, Changes};
 /// The ledger of a migration by names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerSnapshot {
-    /// How the guest was before the migration.
+    /// The guest's state before the migration.
     pub guest_was: GuestRun,
-    /// Why the migration is being left, by the name of the [`Cause`].
+    /// Why the migration is being ended, by the name of the [`Cause`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// What may have been changed and is to be put back.
+    /// Changes that may have been made and are to be put back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<String>,
-    /// What could not be put back.
+    /// Changes that could not be put back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_undone: Vec<String>,
-    /// What is true of the migration.
+    /// The marks that are set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<String>,
 }
 
 impl LedgerSnapshot {
-    /// Notes that something of the migration could not be read: the destination may have run, and nothing is destroyed or
-    /// undefined.
+    /// Notes that something of the migration could not be read: the destination may have run, and nothing is destroyed
+    /// or undefined.
     pub(crate) fn distrust(&mut self) {
         for mark in [Mark::DestinationRan, Mark::Inferred] {
             let name = mark_name(mark);
@@ -65,10 +66,10 @@ impl Ledger {
         }
     }
 
-    /// Takes what a snapshot says in place of what a ledger begins with.
+    /// Replaces the ledger's initial state by a snapshot's.
     pub(crate) fn restore(&mut self, snapshot: &LedgerSnapshot) {
         self.guest_was = snapshot.guest_was;
-        // A migration that was being left, for whatever reason, is left.
+        // A cause of an unknown name still means that the migration is being ended.
         self.cause = snapshot.cause.as_deref().map(|name| known_cause(name).unwrap_or(Cause::CopyFailed));
         let (undo, all_undo_known) = changes(&snapshot.undo);
         let (not_undone, all_not_undone_known) = changes(&snapshot.not_undone);
@@ -152,11 +153,11 @@ mod tests {
     use std::vec;
 
     use super::*;
-    use crate::vocabulary::{Asked, AtTimeout};
+    use crate::vocabulary::{AtTimeout, ControlOptions};
 
     fn ledger() -> Ledger {
-        let asked = Asked { postcopy: true, offline: false, at_timeout: AtTimeout::Cancel };
-        Ledger::new(Changes::EMPTY, asked)
+        let options = ControlOptions { postcopy: true, offline: false, at_timeout: AtTimeout::Cancel };
+        Ledger::new(Changes::EMPTY, options)
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Switching over: the guest stands still while the rest is copied. **Nobody runs the guest; the hypervisors decide
-//! between themselves who will.**
+//! Switching over: the guest is stopped while the rest is copied. **No host runs the guest; the hypervisors decide
+//! between themselves which one will.**
 //!
 //! Nothing is resumed or destroyed here. A cancel is passed on, because the hypervisor may still be able to end the
-//! job, but it is answered with "in doubt" until both ends were looked at. Stopping the guest and post-copy come too
-//! late. Everything else is as in [`Precopy`]: somebody else may have suspended the guest, and the copy may take as long
-//! as before.
+//! job, but it is answered with "in doubt" until both hosts have been queried. A pause and post-copy come too late.
+//! Everything else is as in [`Precopy`]: another client may have suspended the guest, and the copy may take as long as
+//! before.
 
 use super::ledger::Mark;
 use super::precopy::Precopy;
@@ -12,9 +12,9 @@ use super::signal::{Order, Orders, Signal};
 use super::{Ledger, Next, Phase};
 use crate::outcome::Cause;
 use crate::port::Hint;
-use crate::vocabulary::{Reaction, ReactionResult};
+use crate::vocabulary::{AdjustmentKind, AdjustmentResult};
 
-/// The guest stands still for the hand-over.
+/// The guest is stopped for the switchover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SwitchingOver {
     copy: Precopy,
@@ -35,17 +35,17 @@ impl SwitchingOver {
 
     pub(super) fn on(mut self, signal: Signal, ledger: &mut Ledger, orders: &mut Orders) -> Next {
         match signal {
-            // The source gave up the hand-over and lets the guest run: pre-copy goes on, or the call will say that it
-            // failed.
+            // The source gave up the switchover and runs the guest again: pre-copy continues, or the call will report a
+            // failure.
             Signal::Hint(Hint::SourceResumed) => return Ok(Phase::Precopy(self.copy)),
             Signal::Hint(Hint::SourceSuspended) => {}
             Signal::Cancel => {
                 ledger.mark(Mark::CancelAsked);
                 self.copy.leave(Cause::OperatorCancelled, ledger, orders);
-                orders.give(Order::TellCancelInDoubt);
+                orders.give(Order::ReportCancelInDoubt);
             }
-            Signal::React(reaction @ (Reaction::Pause | Reaction::Postcopy)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooLate));
+            Signal::React(kind @ (AdjustmentKind::Pause | AdjustmentKind::Postcopy)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooLate));
             }
             other => {
                 return Ok(match self.copy.on(other, ledger, orders)? {

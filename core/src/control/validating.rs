@@ -1,16 +1,16 @@
 //! Validating: facts are collected and judged. **The source owns the guest; nothing has been changed.**
 //!
-//! Whatever fails here ends the migration at once with the guest untouched. A cancel does the same: there is nothing
-//! to wait for, and what is still being asked changes nothing. A restart of the driver ends it as well: how the guest and the
-//! hosts have changed since is not known, and a migration must never begin without a request.
+//! Any failure here ends the migration at once with the guest untouched. A cancel does the same: there is nothing to
+//! wait for, because queries in flight change nothing. A restart of the driver ends it as well: the guest and the hosts
+//! may have changed since, and a migration must never begin without a request.
 
 use super::ledger::Mark;
 use super::preparing::Preparing;
 use super::signal::{Order, Orders, SetupSignal, Signal, Timer};
-use super::{Done, Ledger, Next, Phase, Unasked};
+use super::{Done, Ledger, Next, Phase, UnexpectedSignal};
 use crate::facts::GuestRun;
 use crate::outcome::Cause;
-use crate::vocabulary::{PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, PhaseName};
 
 /// Facts are collected and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +28,7 @@ enum Step {
 impl Validating {
     pub(super) const NEW: Self = Self { step: Step::NotBegun };
 
-    /// Whether the migration was asked for yet.
+    /// Whether the migration was requested yet.
     #[must_use]
     pub const fn has_begun(self) -> bool {
         !matches!(self.step, Step::NotBegun)
@@ -49,30 +49,30 @@ impl Validating {
             }
             (Step::Facts, Signal::Setup(SetupSignal::FactsMissing))
             | (Step::Facts | Step::Rules, Signal::Elapsed(Timer::Reply)) => {
-                ledger.blame(Cause::FactsMissing);
+                ledger.set_cause(Cause::FactsMissing);
                 Ok(Done::untouched(ledger))
             }
             (Step::Facts | Step::Rules, Signal::Restarted) => {
-                ledger.blame(Cause::DriverRestarted);
+                ledger.set_cause(Cause::DriverRestarted);
                 Ok(Done::untouched(ledger))
             }
             (Step::Rules, Signal::Setup(SetupSignal::Allowed)) if may_be_moved(ledger) => {
                 Ok(Preparing::enter(ledger, orders))
             }
             (Step::Rules, Signal::Setup(SetupSignal::Refused | SetupSignal::Allowed)) => {
-                ledger.blame(Cause::RulesRefused);
+                ledger.set_cause(Cause::RulesRefused);
                 Ok(Done::untouched(ledger))
             }
             (_, Signal::Cancel) => {
                 ledger.mark(Mark::CancelAsked);
-                ledger.blame(Cause::OperatorCancelled);
+                ledger.set_cause(Cause::OperatorCancelled);
                 Ok(Done::untouched(ledger))
             }
-            (_, Signal::React(reaction)) => {
-                orders.give(Order::TellReaction(reaction, ReactionResult::TooEarly));
+            (_, Signal::React(kind)) => {
+                orders.give(Order::ReportAdjustment(kind, AdjustmentResult::TooEarly));
                 Ok(Phase::Validating(self))
             }
-            // Somebody else works on the guest, or a timer fires late: nothing of ours has begun.
+            // Another client works on the guest, or a timer fires late: this migration has not begun anything.
             (_, Signal::Hint(_) | Signal::Elapsed(_)) | (Step::NotBegun, Signal::Restarted) => {
                 Ok(Phase::Validating(self))
             }
@@ -92,13 +92,13 @@ impl Validating {
                 | Signal::Abort(_)
                 | Signal::Seen(..)
                 | Signal::Act(_),
-            ) => Err(Unasked { phase: PhaseName::Validating, signal }),
+            ) => Err(UnexpectedSignal { phase: PhaseName::Validating, signal }),
         }
     }
 }
 
-/// Rules that let a guest through which cannot be moved as asked are mistaken: one that is off has no memory, and one that
-/// is in memory is more than its definition.
+/// Rules that allow a guest which cannot be moved as requested are wrong: a guest that is off has no memory to copy,
+/// and an offline migration moves only the definition.
 fn may_be_moved(ledger: &Ledger) -> bool {
     (ledger.guest_was == GuestRun::NotRunning) == ledger.has(Mark::Offline)
 }

@@ -1,8 +1,8 @@
-//! The measuring half: how far the copy has come, and how often it fell back.
+//! The measuring half: the progress of the copy, and its regressions.
 //!
 //! What remains to be copied only rises when the hypervisor reads the guest's dirty bitmap (a *sync*, the start of
 //! an iteration) and falls between two of them: a saw-tooth. Progress is therefore measured at syncs, and every rise
-//! is kept and shown. This module never decides about the guest's safety: control does, and does not ask it.
+//! is kept and shown. This module never decides about the guest's safety: control does, without using it.
 
 mod totals;
 
@@ -56,10 +56,10 @@ pub struct Statistics {
     pub throttle_percent: u64,
 }
 
-/// One dirty-bitmap sync as it was seen.
+/// One dirty-bitmap sync as it was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sync {
-    /// When it was seen, which is soon after it happened: the hypervisor hints at it, then it is looked at.
+pub struct DirtySync {
+    /// When it was observed, which is soon after it happened: a hint of the hypervisor causes a query.
     pub at: Instant,
     /// The hypervisor's count.
     pub iteration: u64,
@@ -70,8 +70,9 @@ pub struct Sync {
     /// Disk data to be sent.
     pub disk_remaining_bytes: u64,
     /// By how much the remaining memory rose over what was left just before: the newly dirtied pages. A regression.
-    pub rise_bytes: u64,
-    /// Whether more remains than at the sync before: the guest gained on the copy over a whole iteration.
+    #[serde(rename = "rise_bytes")]
+    pub dirtied_bytes: u64,
+    /// Whether more remains than at the sync before: over a whole iteration the copy did not converge.
     pub above_previous: bool,
     /// Bytes that the guest dirties a second; `None` before the hypervisor has measured it.
     #[serde(default)]
@@ -86,15 +87,15 @@ pub struct Sync {
 pub struct Convergence {
     latest: Option<(Instant, Statistics)>,
     concluded: bool,
-    syncs: VecDeque<Sync>,
+    syncs: VecDeque<DirtySync>,
     totals: SyncTotals,
 }
 
 impl Convergence {
-    /// Takes the numbers of one look; gives the sync that it shows, if there was one since the last look.
+    /// Takes the numbers of one query; returns the sync that they show, if there was one since the last query.
     ///
     /// Bounded: constant time and at most [`SYNCS_KEPT`] syncs of memory.
-    pub fn observe(&mut self, now: Instant, statistics: &Statistics) -> Option<Sync> {
+    pub fn observe(&mut self, now: Instant, statistics: &Statistics) -> Option<DirtySync> {
         let before = self.latest.replace((now, *statistics)).map(|(_, before)| before);
         let iteration_before = before.map_or(0, |before| before.iteration);
         if statistics.iteration <= iteration_before {
@@ -102,15 +103,15 @@ impl Convergence {
         }
         let previous = self.syncs.back().copied();
         let remaining = statistics.memory_remaining_bytes;
-        // The first sync marks the whole memory: that is no fall back.
-        let rise_bytes = previous.and(before).map_or(0, |before| statistics.dirtied_bytes_since(&before));
-        let sync = Sync {
+        // The first sync marks the whole memory: that is no regression.
+        let dirtied_bytes = previous.and(before).map_or(0, |before| statistics.dirtied_bytes_since(&before));
+        let sync = DirtySync {
             at: now,
             iteration: statistics.iteration,
             unseen: statistics.iteration - iteration_before - 1,
             memory_remaining_bytes: remaining,
             disk_remaining_bytes: statistics.disk_remaining_bytes,
-            rise_bytes,
+            dirtied_bytes,
             above_previous: previous.is_some_and(|previous| remaining > previous.memory_remaining_bytes),
             dirty_rate_bytes_per_second: statistics.dirty_rate_bytes_per_second(),
             bandwidth_bytes_per_second: statistics.bandwidth_bytes_per_second,
@@ -126,13 +127,13 @@ impl Convergence {
         self.concluded = true;
     }
 
-    /// The numbers of the job that ended, if they were told: what was measured, not what was expected.
+    /// The numbers of the job that ended, if they were reported: measured values, not expected ones.
     #[must_use]
     pub fn concluded(&self) -> Option<Statistics> {
         self.latest.filter(|_| self.concluded).map(|(_, statistics)| statistics)
     }
 
-    /// The last look, with its instant.
+    /// The last queried numbers, with their instant.
     #[must_use]
     pub fn latest(&self) -> Option<(Instant, Statistics)> {
         self.latest
@@ -140,17 +141,17 @@ impl Convergence {
 
     /// The syncs that were seen, oldest first, at most [`SYNCS_KEPT`].
     #[must_use]
-    pub fn syncs(&self) -> impl DoubleEndedIterator<Item = &Sync> + ExactSizeIterator {
+    pub fn syncs(&self) -> impl DoubleEndedIterator<Item = &DirtySync> + ExactSizeIterator {
         self.syncs.iter()
     }
 
-    /// What all syncs come to that were seen, those that are no longer kept included.
+    /// The totals of all syncs that were seen, those that are no longer kept included.
     #[must_use]
     pub fn totals(&self) -> SyncTotals {
         self.totals
     }
 
-    fn keep(&mut self, sync: Sync) {
+    fn keep(&mut self, sync: DirtySync) {
         if self.syncs.len() == SYNCS_KEPT {
             self.syncs.pop_front();
         }
@@ -160,8 +161,8 @@ impl Convergence {
 }
 
 impl Statistics {
-    /// Memory that was found dirty between an earlier look and this one: what remains now and what was sent meanwhile,
-    /// less what remained then. Exact however far apart the two looks are.
+    /// Memory that was found dirty between an earlier query and this one: what remains now and what was sent meanwhile,
+    /// less what remained then. Exact however far apart the two queries are.
     #[must_use]
     pub fn dirtied_bytes_since(&self, earlier: &Self) -> u64 {
         let sent = self.pages_sent.saturating_sub(earlier.pages_sent).saturating_mul(self.page_size_bytes);
@@ -227,10 +228,13 @@ mod tests {
             .filter_map(|&(iteration, remaining)| curve.observe(Instant::BEGIN, &look(iteration, remaining)))
             .collect();
         assert_eq!(syncs.len(), 4);
-        assert_eq!(syncs.iter().map(|sync| sync.rise_bytes).collect::<std::vec::Vec<_>>(), [0, 300, 550, 10]);
+        assert_eq!(
+            syncs.iter().map(|sync| sync.dirtied_bytes).collect::<std::vec::Vec<_>>(),
+            [0, 300, 550, 10]
+        );
         let totals = curve.totals();
         assert_eq!((totals.syncs_seen, totals.syncs_unseen, totals.regressions), (4, 0, 3));
-        assert_eq!(totals.gains, 1, "only the third sync lies above the one before");
+        assert_eq!(totals.non_converging_syncs, 1, "only the third sync lies above the one before");
         assert_eq!((totals.low_water_bytes, totals.high_water_bytes), (Some(30), Some(600)));
     }
 
@@ -238,9 +242,9 @@ mod tests {
     fn a_rise_is_exact_although_the_looks_are_far_apart() {
         let mut curve = Convergence::default();
         curve.observe(Instant::BEGIN, &look(1, 40_960));
-        // Between the looks all ten pages were sent, three were found dirty, and one of those was sent.
+        // Between the queries all ten pages were sent, three were found dirty, and one of those was sent.
         let later = Statistics { pages_sent: 11, ..look(2, 2 * 4096) };
-        assert_eq!(curve.observe(Instant::BEGIN, &later).unwrap().rise_bytes, 3 * 4096);
+        assert_eq!(curve.observe(Instant::BEGIN, &later).unwrap().dirtied_bytes, 3 * 4096);
     }
 
     #[test]

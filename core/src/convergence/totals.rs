@@ -1,33 +1,34 @@
-//! What all syncs come to: the one fold of them. Whoever shows a migration shows this and counts nothing itself.
+//! Totals of all syncs, computed once. Displays show these and count nothing themselves.
 
 use serde::{Deserialize, Serialize};
 
-use super::Sync;
+use super::DirtySync;
 
-/// What the syncs come to that were seen so far, since the migration began or was taken over from a driver whose journal does
-/// not replay.
+/// Totals of the syncs that were seen so far, since the migration began or was taken over from a driver whose journal
+/// does not replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncTotals {
     /// Syncs that were seen.
     pub syncs_seen: u64,
-    /// Syncs that happened between two looks and were not seen.
+    /// Syncs that happened between two queries and were not seen.
     pub syncs_unseen: u64,
     /// Syncs at which the remaining memory rose over what was left just before.
     pub regressions: u64,
-    /// Syncs at which more remained than at the sync before: the guest gained on the copy.
-    pub gains: u64,
-    /// Least remaining memory at any sync after the first pass: how close the copy has come.
+    /// Syncs at which more remained than at the sync before: the copy did not converge.
+    #[serde(rename = "gains")]
+    pub non_converging_syncs: u64,
+    /// Least remaining memory at any sync after the first pass: the best point of the copy.
     pub low_water_bytes: Option<u64>,
-    /// Most remaining memory at any sync after the first pass: how far it was thrown back.
+    /// Most remaining memory at any sync after the first pass: the worst regression.
     pub high_water_bytes: Option<u64>,
 }
 
-/// A sync with what all syncs up to it come to.
+/// A sync with the totals of all syncs up to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncReport {
     /// The sync.
     #[serde(flatten)]
-    pub sync: Sync,
+    pub sync: DirtySync,
     /// The totals after it; `None` in an event that an earlier release wrote.
     #[serde(default)]
     pub totals: Option<SyncTotals>,
@@ -36,7 +37,7 @@ pub struct SyncReport {
 impl SyncTotals {
     /// These totals after one more sync.
     #[must_use]
-    pub fn with(self, sync: &Sync) -> Self {
+    pub fn with(self, sync: &DirtySync) -> Self {
         let remaining = sync.memory_remaining_bytes;
         // The first sync marks the whole memory dirty: it says nothing about the guest.
         let is_first = self.syncs_seen == 0;
@@ -46,8 +47,8 @@ impl SyncTotals {
         Self {
             syncs_seen: self.syncs_seen + 1,
             syncs_unseen: self.syncs_unseen.saturating_add(sync.unseen),
-            regressions: self.regressions + u64::from(sync.rise_bytes > 0),
-            gains: self.gains + u64::from(sync.above_previous),
+            regressions: self.regressions + u64::from(sync.dirtied_bytes > 0),
+            non_converging_syncs: self.non_converging_syncs + u64::from(sync.above_previous),
             low_water_bytes: mark(self.low_water_bytes, u64::min),
             high_water_bytes: mark(self.high_water_bytes, u64::max),
         }
@@ -59,13 +60,13 @@ mod tests {
     use super::*;
     use crate::time::Instant;
 
-    const SYNC: Sync = Sync {
+    const SYNC: DirtySync = DirtySync {
         at: Instant::BEGIN,
         iteration: 2,
         unseen: 1,
         memory_remaining_bytes: 4096,
         disk_remaining_bytes: 0,
-        rise_bytes: 4096,
+        dirtied_bytes: 4096,
         above_previous: true,
         dirty_rate_bytes_per_second: None,
         bandwidth_bytes_per_second: Some(1 << 20),

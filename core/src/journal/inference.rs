@@ -1,11 +1,11 @@
-//! What the inputs of a journal without snapshots show of its migration.
+//! The state of a migration as the inputs of a journal without snapshots show it.
 //!
-//! The states that they led to are another release's. Where the inputs leave open whether something happened, it is taken to have
-//! happened if that forbids a step, and not to have happened if it would allow one. Answers do not name the host that they are
-//! from, so a copy that was reported running may have been the destination's.
+//! The states that they led to are another release's. Where the inputs leave open whether something happened, it is
+//! taken to have happened if that forbids a step, and not to have happened if it would allow one. Answers do not name
+//! the host that they are from, so a copy that was reported running may have been the destination's.
 
 use crate::control::{Control, Found, Ledger, Mark};
-use crate::migration::{Snapshot, Wish};
+use crate::migration::{Adjustment, Snapshot};
 use crate::outcome::Cause;
 use crate::port::{Answer, CopyState, Hint, Side};
 use crate::spec::Spec;
@@ -15,7 +15,7 @@ use crate::vocabulary::Change;
 /// What was inferred so far.
 pub(super) struct Inference {
     ledger: Ledger,
-    /// Whether the rules let the migration through.
+    /// Whether the rules allowed the migration.
     is_allowed: bool,
     are_settings_answered: bool,
     /// Settings that were changed.
@@ -25,7 +25,7 @@ pub(super) struct Inference {
 
 impl Inference {
     pub(super) fn new(spec: &Spec) -> Self {
-        let mut ledger = *Control::new(spec.plan(), spec.asked()).ledger();
+        let mut ledger = *Control::new(spec.plan(), spec.control_options()).ledger();
         ledger.mark(Mark::Inferred);
         Self { ledger, is_allowed: false, are_settings_answered: false, applied: 0, has_arrived: false }
     }
@@ -36,19 +36,19 @@ impl Inference {
 
     pub(super) fn cancel_requested(&mut self) {
         self.ledger.mark(Mark::CancelAsked);
-        self.ledger.blame(Cause::OperatorCancelled);
+        self.ledger.set_cause(Cause::OperatorCancelled);
     }
 
-    /// A reaction that was requested was carried out, as far as is known.
-    pub(super) fn reaction_requested(&mut self, wish: Wish) {
-        match wish {
-            Wish::DowntimeLimitMs(_) => self.may_have_changed(Change::DowntimeLimit),
-            Wish::BandwidthLimitBytesPerSecond(_) => self.may_have_changed(Change::BandwidthLimit),
-            Wish::Pause => {
+    /// A requested adjustment counts as made, because its answer may be missing.
+    pub(super) fn adjustment_requested(&mut self, adjustment: Adjustment) {
+        match adjustment {
+            Adjustment::DowntimeLimitMs(_) => self.may_have_changed(Change::DowntimeLimit),
+            Adjustment::BandwidthLimitBytesPerSecond(_) => self.may_have_changed(Change::BandwidthLimit),
+            Adjustment::Pause => {
                 self.may_have_changed(Change::Pause);
                 self.ledger.mark(Mark::PausedByUs);
             }
-            Wish::Postcopy => self.ledger.mark(Mark::PostcopyAsked),
+            Adjustment::Postcopy => self.ledger.mark(Mark::PostcopyAsked),
         }
     }
 
@@ -58,9 +58,9 @@ impl Inference {
             return;
         }
         if self.ledger.has(Mark::PauseAtTimeout) {
-            self.reaction_requested(Wish::Pause);
+            self.adjustment_requested(Adjustment::Pause);
         } else if self.ledger.has(Mark::PostcopyAtTimeout) {
-            self.reaction_requested(Wish::Postcopy);
+            self.adjustment_requested(Adjustment::Postcopy);
         }
     }
 
@@ -100,7 +100,7 @@ impl Inference {
     /// The snapshot that results. `all_read` is whether every line could be read.
     pub(super) fn snapshot(mut self, spec: &Spec, all_read: bool) -> Snapshot {
         let has_prepared =
-            spec.ways.offline || self.are_settings_answered && self.applied >= spec.plan().iter().count();
+            spec.transfer.offline || self.are_settings_answered && self.applied >= spec.plan().iter().count();
         let call_made = self.is_allowed && has_prepared || !all_read;
         if self.ledger.has(Mark::OriginalsKnown) {
             for change in spec.plan().iter() {

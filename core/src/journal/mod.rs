@@ -1,9 +1,10 @@
-//! The record of a migration: what was asked, and every input with its instant.
+//! The record of a migration: the request, and every input with its instant.
 //!
-//! A journal replays bit for bit with the release that wrote it. It is what the executor writes ahead, what the simulator
-//! traces, and what is attached to a bug report. Its written form is one JSON document a line: a header, then a record an
-//! input. Each record carries the trail after it, so that a replay finds the first line at which it differs, and a snapshot
-//! of the migration where that changed, by which another release can take the migration over ([`resume`]).
+//! A journal replays bit for bit with the release that wrote it. The executor writes it ahead, the simulator
+//! writes it as a trace, and it is attached to bug reports. Its written form is one JSON document a line: a header,
+//! then a record an input. Each record carries the digest of all states after it, so a replay finds the first line at
+//! which it differs, and a snapshot of the migration where that changed, by which another release can take the
+//! migration over ([`resume`]).
 
 mod inference;
 mod resuming;
@@ -34,20 +35,20 @@ const READABLE: [&str; 2] = ["whimbrel.journal/2", SCHEMA];
 pub struct Header {
     /// [`SCHEMA`].
     pub schema: String,
-    /// What was asked for.
+    /// The request.
     pub spec: Spec,
-    /// What a driver needs to go on with the migration; absent where nobody could, as in a simulation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub circumstances: Option<Circumstances>,
+    /// What a driver needs to continue the migration; absent where none could, as in a simulation.
+    #[serde(default, rename = "circumstances", skip_serializing_if = "Option::is_none")]
+    pub context: Option<DriverContext>,
 }
 
-/// What the machine does not need to know of a migration, and whoever drives it on does.
+/// The part of a migration that a driver needs to continue it, and the machine does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Circumstances {
+pub struct DriverContext {
     /// When the migration began by the driver's clock, in milliseconds since 1970: an instant of 0 in the journal.
     pub began_at_unix_ms: u64,
-    /// Where memory is sent, if that was said.
+    /// Where memory is sent, if that was specified.
     pub migrate_uri: Option<String>,
     /// The domain XML for the destination, if it is not the source's.
     pub destination_xml: Option<String>,
@@ -65,10 +66,11 @@ pub struct Circumstances {
 pub struct Record {
     /// When the input came.
     pub at_ns: Instant,
-    /// What came.
+    /// The input.
     pub input: Input,
-    /// The trail after it.
-    pub trail: u64,
+    /// The digest of all states after it.
+    #[serde(rename = "trail")]
+    pub state_digest: u64,
     /// How far the migration is after it, where the input changed that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Box<Snapshot>>,
@@ -78,7 +80,12 @@ impl Record {
     /// The record of the input that a migration has just taken at this instant.
     #[must_use]
     pub fn of(migration: &Migration, at_ns: Instant, input: Input) -> Self {
-        Self { at_ns, input, trail: migration.view().trail, snapshot: migration.changed_snapshot() }
+        Self {
+            at_ns,
+            input,
+            state_digest: migration.view().state_digest,
+            snapshot: migration.changed_snapshot(),
+        }
     }
 }
 
@@ -93,8 +100,8 @@ pub struct JournalError {
 
 /// The header's line, without a line end.
 #[must_use]
-pub fn header_line(spec: &Spec, circumstances: Option<Circumstances>) -> String {
-    written(&Header { schema: SCHEMA.to_string(), spec: spec.clone(), circumstances })
+pub fn header_line(spec: &Spec, context: Option<DriverContext>) -> String {
+    written(&Header { schema: SCHEMA.to_string(), spec: spec.clone(), context })
 }
 
 /// Reads the header of a journal. Of a later schema, what this release does not know is left out.
@@ -123,8 +130,8 @@ pub fn record_line(record: &Record) -> String {
 }
 
 /// Replays a journal. `each` sees every record with the migration's outputs. Returns the migration as the journal
-/// leaves it. A last line without its line end was torn while it was written: it is left out, and said so. Where a migration
-/// was taken over, the replay begins with that.
+/// leaves it. A last line without its line end was torn while it was written: it is left out, and reported. Where a
+/// migration was taken over, the replay begins with that.
 ///
 /// # Errors
 /// The first line that cannot be read, that the migration refuses, or whose states differ from those recorded.
@@ -148,7 +155,7 @@ pub fn replay(
             .handle(record.at_ns, record.input.clone())
             .map_err(|misuse| at_line(line, &misuse))?
             .collect();
-        if migration.view().trail != record.trail {
+        if migration.view().state_digest != record.state_digest {
             let reason = String::from(
                 "the states after this line differ from those that were recorded: another release wrote it, or it is damaged",
             );
@@ -190,7 +197,7 @@ fn leave_out_unknown(header: &mut Value) {
     let known = Header {
         schema: String::new(),
         spec: Spec::new("", "", ""),
-        circumstances: Some(Circumstances {
+        context: Some(DriverContext {
             began_at_unix_ms: 0,
             migrate_uri: None,
             destination_xml: None,

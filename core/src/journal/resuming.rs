@@ -1,8 +1,9 @@
-//! What a journal leaves for a driver to go on with.
+//! Resumes a migration from its journal.
 //!
-//! A journal that this release wrote is replayed to the bit. One of another release, or a damaged one, is not abandoned: a guest
-//! that was paused would stay paused, and a post-copy that was cut would never be joined. What is in it is read as far as it can
-//! be. What cannot be read must never make a step look safe: it counts against it.
+//! A journal that this release wrote is replayed to the bit. One of another release, or a damaged one, is not
+//! abandoned: a guest that was paused would stay paused, and a post-copy that was cut would never be joined. What is in
+//! it is read as far as it can be. A part that cannot be read must never make a step look safe: it counts against the
+//! step.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -40,11 +41,12 @@ pub enum Left {
     },
 }
 
-/// Replays a journal, or reads what can be read of it. `each` sees every record that is replayed, with the migration's outputs.
+/// Replays a journal, or reads what can be read of it. `each` sees every record that is replayed, with the migration's
+/// outputs.
 ///
 /// # Errors
-/// When nothing may be done with it: its header cannot be read, or the call may have been made and the guest's UUID cannot
-/// be read.
+/// When nothing may be done with it: its header cannot be read, or the call may have been made and the guest's UUID
+/// cannot be read.
 pub fn resume(text: &str, each: impl FnMut(&Record, &Migration, &[Output])) -> Result<Left, JournalError> {
     let why = match replay(text, each) {
         Ok(replayed) => return Ok(Left::Replayed(Box::new(replayed))),
@@ -119,7 +121,7 @@ impl<'s> Reading<'s> {
         match input {
             Input::Operator(Request::Begin) | Input::Restarted => {}
             Input::Operator(Request::Cancel) => self.inference.cancel_requested(),
-            Input::Operator(Request::React(wish)) => self.inference.reaction_requested(*wish),
+            Input::Operator(Request::React(adjustment)) => self.inference.adjustment_requested(*adjustment),
             Input::Timer => self.inference.timer(self.spec, at),
             Input::TakenOver(takeover) => {
                 self.facts.clone_from(&takeover.facts);
@@ -143,7 +145,7 @@ impl<'s> Reading<'s> {
 
     fn conclude(self, why: JournalError) -> Result<Left, JournalError> {
         let ended =
-            if self.snapshot.is_none() && self.all_read { self.outcome_without_trails() } else { None };
+            if self.snapshot.is_none() && self.all_read { self.outcome_without_digests() } else { None };
         let Self { spec, facts, originals, snapshot, inference, last, all_read, .. } = self;
         let mut snapshot = snapshot.unwrap_or_else(|| inference.snapshot(spec, all_read));
         if let Some(outcome) = ended {
@@ -161,12 +163,12 @@ impl<'s> Reading<'s> {
         Ok(Left::Read { spec: Box::new(spec.clone()), takeover, last, why })
     }
 
-    /// How the migration ended, if this release's machine ends with the same inputs. Its states may differ on the way: that it
-    /// ended is all that is concluded.
-    fn outcome_without_trails(&self) -> Option<Outcome> {
+    /// How the migration ended, if this release's machine ends with the same inputs. Its states may differ on the way:
+    /// that it ended is all that is concluded.
+    fn outcome_without_digests(&self) -> Option<Outcome> {
         let mut migration = Migration::new(self.spec.clone()).ok()?;
         for (at, input) in &self.inputs {
-            // What it would command is another release's business.
+            // Its commands must not be executed: another release gave them.
             drop(migration.handle(*at, input.clone()).ok()?);
         }
         migration.view().outcome.cloned()

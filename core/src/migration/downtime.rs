@@ -2,8 +2,8 @@
 //!
 //! A stop begins when it is reported: our own pause was answered, or the hypervisor hinted at its stop of the guest. It
 //! ends when the guest is seen running, on either host. A stop whose beginning or end was missed, because a hint was
-//! lost or the driver was gone meanwhile, makes the whole figure unknown: this must never turn what was not observed
-//! into a number, and nothing is ever decided by it.
+//! lost or the driver was down meanwhile, makes the whole figure unknown: a number must never be made of what was not
+//! observed, and no decision depends on it.
 
 use crate::facts::GuestRun;
 use crate::port::{CopyState, Hint, Side};
@@ -17,20 +17,20 @@ const NS_PER_MS: u64 = 1_000_000;
 pub(super) struct Downtime {
     /// Whether the guest ran before the migration: only then is a stop of it downtime.
     counts: bool,
-    /// When the stop began that goes on.
+    /// The beginning of the current stop.
     since: Option<Instant>,
     /// All stops that have ended, in ns; `None` when there was none.
     ended_ns: Option<u64>,
     /// Whether a beginning or an end was missed.
     is_unknown: bool,
-    /// The last input before the driver was gone during a stop, until the guest is seen as it is since.
+    /// The last input before the driver went down during a stop, until the guest has been observed since.
     gone_since: Option<Instant>,
     /// Whether the guest was seen running on the destination: what the source reports after that is late.
     has_moved: bool,
 }
 
 impl Downtime {
-    /// Takes how the guest is before the migration.
+    /// Takes the guest's state before the migration.
     pub(super) fn begins_with(&mut self, run: GuestRun) {
         self.counts = run == GuestRun::Running;
     }
@@ -64,7 +64,8 @@ impl Downtime {
         }
     }
 
-    /// A look. `precision_ms` is how late a look may be, without making the figure unknown, when the driver was gone.
+    /// An observation. When the driver was down, `precision_ms` is how late it may be without making the figure
+    /// unknown.
     pub(super) fn seen(&mut self, now: Instant, side: Side, state: CopyState, precision_ms: u64) {
         match (side, state) {
             (_, CopyState::Running)
@@ -72,7 +73,7 @@ impl Downtime {
                 self.has_moved |= side == Side::Destination;
                 self.runs(now, precision_ms);
             }
-            // It has stopped; if nothing reported when, that was missed.
+            // It has stopped; if its beginning was not reported, it was missed.
             (_, CopyState::Stopped | CopyState::Paused)
             | (Side::Source, CopyState::Postcopy | CopyState::PostcopyFailed) => {
                 self.is_unknown |= self.since.is_none() && !self.has_moved;
@@ -84,7 +85,7 @@ impl Downtime {
         }
     }
 
-    /// The driver was gone from `last` on. What happened meanwhile was not observed.
+    /// The driver was down from `last` on, and observed nothing meanwhile.
     pub(super) fn driver_was_gone(&mut self, last: Instant) {
         if self.since.is_some() {
             self.gone_since.get_or_insert(last);

@@ -1,27 +1,27 @@
 //! The shell around control: it translates the port to [`Signal`]s and [`Order`]s back to commands, keeps the
-//! numbers, the timers and the ids, and tells people what happens.
+//! numbers, the timers and the ids, and reports events.
 //!
-//! Whatever is safety stands in [`crate::control`]. The shell must never decide anything: it has no branch on where
-//! the guest is.
+//! Everything that safety depends on is in [`crate::control`]. The shell must never decide anything: it has no branch
+//! on where the guest is.
 
-mod desk;
+mod digest;
 mod downtime;
-mod interface;
+mod in_flight;
+mod io;
 mod takeover;
 mod timers;
-mod trail;
 mod translate;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-pub use interface::{Input, Misuse, Output, Outputs, Request, Wish};
+pub use io::{Adjustment, Input, Misuse, Output, Outputs, Request};
 pub use takeover::{Snapshot, Takeover};
 
-use self::desk::{Claim, Desk, Place};
+use self::digest::StateDigest;
 use self::downtime::Downtime;
+use self::in_flight::{AnswerMatch, InFlight, Slot};
 use self::timers::Timers;
-use self::trail::Trail;
 use crate::control::{CallSignal, Control, Done, Mark, Order, Orders, Phase, Signal, Timer};
 use crate::convergence::Convergence;
 use crate::event::{CancelAnswer, Event};
@@ -30,12 +30,13 @@ use crate::outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery};
 use crate::port::{Command, CommandId, CopyState, Failure, Setting, Settings, Side};
 use crate::spec::{Spec, SpecError};
 use crate::time::Instant;
-use crate::vocabulary::{Change, PhaseName, ReactionResult};
+use crate::vocabulary::{AdjustmentResult, Change, PhaseName};
 
 /// A live migration.
 ///
-/// Methods are of three kinds. [`handle`](Self::handle) is the only one that changes anything. [`deadline`](Self::deadline)
-/// tells when it must be called with [`Input::Timer`]. The others look. Time never goes back.
+/// Methods are of three kinds. [`handle`](Self::handle) is the only one that changes anything.
+/// [`deadline`](Self::deadline) gives the instant at which it must be called with [`Input::Timer`]. The others only
+/// read. Time never goes back.
 ///
 /// ```
 /// use whimbrel_core::{Action, Input, Instant, Migration, Output, Request, Spec};
@@ -52,16 +53,16 @@ pub struct Migration {
     control: Control,
     convergence: Convergence,
     downtime: Downtime,
-    desk: Desk,
+    in_flight: InFlight,
     timers: Timers,
     now: Instant,
     facts: Option<Box<Facts>>,
     originals: Option<Settings>,
-    /// The setting that an operator asked for last.
-    wished: Option<Setting>,
-    /// What was seen last of the source's and of the destination's copy.
+    /// The setting of the operator's last adjustment.
+    requested_setting: Option<Setting>,
+    /// The last observed state of the source's and of the destination's copy.
     seen: (Option<CopyState>, Option<CopyState>),
-    /// Tries since the phase was entered: the next one has to wait longer.
+    /// Attempts since the phase was entered: the next one waits longer.
     tries: u8,
     failure: Option<Failure>,
     /// Whether the migrate call may have been made.
@@ -73,26 +74,26 @@ pub struct Migration {
     recovered: Vec<Recovery>,
     outcome: Option<Outcome>,
     outputs: Vec<Output>,
-    trail: Trail,
+    state_digest: StateDigest,
 }
 
-/// What can be seen of a migration between two inputs.
+/// The state of a migration between two inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// What was asked for.
+    /// The request.
     pub spec: &'a Spec,
-    /// Where it stands.
+    /// Its phase.
     pub phase: PhaseName,
     /// The dirty curve.
     pub convergence: &'a Convergence,
-    /// Whether an operator asked for the end.
+    /// Whether an operator requested a cancel.
     pub cancel_asked: bool,
-    /// Since when the guest, which ran before, is stopped, as far as it was observed.
+    /// Since when the guest, which ran before, has been stopped, as far as it was observed.
     pub stopped_since: Option<Instant>,
     /// How it ended, once it has.
     pub outcome: Option<&'a Outcome>,
     /// The running digest of all states so far.
-    pub trail: u64,
+    pub state_digest: u64,
 }
 
 impl Migration {
@@ -103,16 +104,16 @@ impl Migration {
     pub fn new(spec: Spec) -> Result<Self, SpecError> {
         spec.check()?;
         Ok(Self {
-            control: Control::new(spec.plan(), spec.asked()),
+            control: Control::new(spec.plan(), spec.control_options()),
             spec,
             convergence: Convergence::default(),
             downtime: Downtime::default(),
-            desk: Desk::default(),
+            in_flight: InFlight::default(),
             timers: Timers::default(),
             now: Instant::BEGIN,
             facts: None,
             originals: None,
-            wished: None,
+            requested_setting: None,
             seen: (None, None),
             tries: 0,
             failure: None,
@@ -122,11 +123,11 @@ impl Migration {
             recovered: Vec::new(),
             outcome: None,
             outputs: Vec::new(),
-            trail: Trail::START,
+            state_digest: StateDigest::START,
         })
     }
 
-    /// Takes one input: every change goes through here. Bounded: constant time, plus one step for each timer that is
+    /// Takes one input; nothing else changes the machine. Bounded: constant time, plus one step for each timer that is
     /// due.
     ///
     /// # Errors
@@ -142,7 +143,7 @@ impl Migration {
             Input::Timer => {
                 self.now = now;
                 while let Some(timer) = self.timers.take_due(now) {
-                    self.desk.give_up_overdue(timer);
+                    self.in_flight.give_up_overdue(timer);
                     self.step(Signal::Elapsed(timer))?;
                 }
             }
@@ -151,13 +152,13 @@ impl Migration {
                 match request {
                     Request::Begin => self.step(Signal::Begin)?,
                     Request::Cancel => self.step(Signal::Cancel)?,
-                    Request::React(wish) => self.react(wish)?,
+                    Request::React(adjustment) => self.adjust(adjustment)?,
                 }
             }
             Input::Restarted => {
                 self.downtime.driver_was_gone(self.now);
                 self.now = now;
-                self.desk.give_up_all();
+                self.in_flight.give_up_all();
                 self.step(Signal::Restarted)?;
             }
             Input::TakenOver(takeover) => self.take_over(now, *takeover)?,
@@ -168,11 +169,11 @@ impl Migration {
             }
         }
         self.has_progressed = self.progress() != before;
-        self.trail = self.trail.step(now, &self.control, self.outputs.len());
+        self.state_digest = self.state_digest.step(now, &self.control, self.outputs.len());
         Ok(Outputs { list: self.outputs.drain(..) })
     }
 
-    /// When [`Input::Timer`] is to come; `None` when nothing is waited for.
+    /// When [`Input::Timer`] is due; `None` when no timer runs.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.earliest()
@@ -184,20 +185,20 @@ impl Migration {
         self.now
     }
 
-    /// What was found out about the guest and both hosts, once it was.
+    /// The facts about the guest and both hosts, once they were collected.
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {
         self.facts.as_deref()
     }
 
-    /// The migrate call, or the call that resumes a post-copy, whose answer is awaited. Once it is not awaited any more, a
-    /// driver that has not made it yet must not make it.
+    /// The migrate call, or the call that resumes a post-copy, whose answer is awaited. Once it is not awaited any
+    /// more, a driver that has not made it yet must not make it.
     #[must_use]
     pub fn awaited_call(&self) -> Option<CommandId> {
-        self.desk.call()
+        self.in_flight.call()
     }
 
-    /// What can be seen of it.
+    /// Its state, for display.
     #[must_use]
     pub fn view(&self) -> View<'_> {
         View {
@@ -207,7 +208,7 @@ impl Migration {
             cancel_asked: self.control.ledger().has(Mark::CancelAsked),
             stopped_since: self.downtime.stopped_since(),
             outcome: self.outcome.as_ref(),
-            trail: self.trail.digest(),
+            state_digest: self.state_digest.value(),
         }
     }
 
@@ -222,29 +223,29 @@ impl Migration {
         self.timers.running()
     }
 
-    fn react(&mut self, wish: Wish) -> Result<(), Misuse> {
-        if !wish.is_within_bounds() {
-            self.tell(Event::Reacted(wish.reaction(), ReactionResult::OutOfBounds));
+    fn adjust(&mut self, adjustment: Adjustment) -> Result<(), Misuse> {
+        if !adjustment.is_within_bounds() {
+            self.report(Event::Reacted(adjustment.kind(), AdjustmentResult::OutOfBounds));
             return Ok(());
         }
-        self.wished = wish.setting();
-        self.step(Signal::React(wish.reaction()))
+        self.requested_setting = adjustment.setting();
+        self.step(Signal::React(adjustment.kind()))
     }
 
     fn step(&mut self, signal: Signal) -> Result<(), Misuse> {
         let before = self.control.phase();
-        let (control, orders) = self.control.step(signal).map_err(Misuse::Unasked)?;
+        let (control, orders) = self.control.step(signal).map_err(Misuse::UnexpectedSignal)?;
         self.has_arrived |= signal == Signal::Call(CallSignal::Succeeded);
         self.enter(control, &orders, before, signal == Signal::Begin);
         Ok(())
     }
 
-    /// Takes a new state of control, and carries out what it orders. The first phase is reported although it is the one before.
+    /// Takes a new state of control, and executes its orders. The first phase is reported although it did not change.
     fn enter(&mut self, control: Control, orders: &Orders, before: Phase, is_first: bool) {
         self.control = control;
         let phase = control.phase();
         let is_new = phase.name() != before.name();
-        // Halves of a guest that are joined in vain go to and fro: each try has to wait longer than the one before.
+        // A failed attempt to join the halves of a guest returns here: each attempt waits longer than the one before.
         if is_new && !matches!(phase, Phase::Postcopy(_) | Phase::Recovering(_)) {
             self.tries = 0;
             self.seen = (None, None);
@@ -252,7 +253,7 @@ impl Migration {
         self.timers.keep_wanted(phase);
         self.carry_out(orders);
         if is_new || is_first {
-            self.tell(Event::Phase(phase.name()));
+            self.report(Event::Phase(phase.name()));
         }
         if let (Phase::Done(done), None) = (phase, &self.outcome) {
             self.end(done, before);
@@ -263,25 +264,25 @@ impl Migration {
         for order in orders.iter() {
             match order {
                 Order::Arm(timer) => {
-                    if let Some(after_ms) = self.patience_ms(timer) {
+                    if let Some(after_ms) = self.delay_ms(timer) {
                         self.timers.arm(timer, self.now.plus_ms(after_ms));
                     }
                 }
-                Order::GiveUpCall => self.desk.give_up_call(),
-                Order::Tell(recovery) => {
+                Order::GiveUpCall => self.in_flight.give_up_call(),
+                Order::ReportRecovery(recovery) => {
                     self.recovered.push(recovery);
-                    self.tell(Event::Recovered(recovery));
+                    self.report(Event::Recovered(recovery));
                 }
-                Order::TellReaction(reaction, result) => self.tell(Event::Reacted(reaction, result)),
-                Order::TellCancelInDoubt => self.tell(Event::CancelAnswered(CancelAnswer::InDoubt)),
-                Order::TellCancelRefused => self.tell(Event::CancelAnswered(CancelAnswer::Refused)),
-                Order::TellCancelAnswer => self.answer_cancel(),
+                Order::ReportAdjustment(kind, result) => self.report(Event::Reacted(kind, result)),
+                Order::ReportCancelInDoubt => self.report(Event::CancelAnswered(CancelAnswer::InDoubt)),
+                Order::ReportCancelRefused => self.report(Event::CancelAnswered(CancelAnswer::Refused)),
+                Order::ReportCancelAnswer => self.answer_cancel(),
                 Order::CollectFacts
                 | Order::EvaluateRules
                 | Order::ReadSettings
                 | Order::Apply(_)
                 | Order::Restore(_)
-                | Order::React(_)
+                | Order::Adjust(_)
                 | Order::StartMigration
                 | Order::ResumePostcopy
                 | Order::PollJob
@@ -295,8 +296,8 @@ impl Migration {
         }
     }
 
-    /// How long a timer runs that is armed now; `None` for one that is not wanted.
-    fn patience_ms(&mut self, timer: Timer) -> Option<u64> {
+    /// The duration of a timer that is armed now; `None` for a timeout that was not configured.
+    fn delay_ms(&mut self, timer: Timer) -> Option<u64> {
         if timer == Timer::Patience {
             self.tries = 0;
         }
@@ -306,8 +307,8 @@ impl Migration {
             Timer::GiveUp => self.spec.timeout_ms,
             Timer::Reply | Timer::Reaction => Some(self.spec.reply_timeout_ms),
             Timer::AskAgain => Some(ASK_AGAIN_MS),
-            Timer::Patience if is_recovering => Some(self.spec.recovery_patience_ms),
-            Timer::Patience => Some(self.spec.doubt_patience_ms),
+            Timer::Patience if is_recovering => Some(self.spec.postcopy_recovery_timeout_ms),
+            Timer::Patience => Some(self.spec.resolve_timeout_ms),
             Timer::LookAgain => {
                 let most_ms = if is_recovering { MOST_RECOVERY_BACK_OFF_MS } else { MOST_BACK_OFF_MS };
                 let ms = (FIRST_BACK_OFF_MS << self.tries.min(16)).min(most_ms);
@@ -323,7 +324,7 @@ impl Migration {
         let guest_was = ledger.guest_was;
         let ending = done.ending.with_guest(done.guest, guest_was, self.has_arrived);
         let cause = cause(ending, done, before, ledger.cause);
-        // The hypervisor's words about an end that was asked for, or about a migration that worked, explain nothing.
+        // A hypervisor's message about a requested end, or about a migration that worked, explains nothing.
         let explains = matches!(ending, Ending::Failed | Ending::InDoubt);
         let failure = self.failure.clone().filter(|_| explains);
         let outcome = Outcome {
@@ -347,7 +348,7 @@ impl Migration {
                 Some(_) | None => Vec::new(),
             },
             total_ms: self.now.as_ms(),
-            // Where the guest runs is in doubt, and with it whether it ran.
+            // Where the guest runs is in doubt, so whether it was stopped is too.
             downtime_ms: self.downtime.total_ms().filter(|_| ending != Ending::InDoubt),
             hypervisor_downtime_ms: self.convergence.concluded().and_then(|numbers| numbers.downtime_ms),
         };
@@ -356,7 +357,7 @@ impl Migration {
         if cancel_asked {
             self.answer_cancel();
         }
-        self.tell(Event::Ended(Box::new(outcome)));
+        self.report(Event::Ended(Box::new(outcome)));
     }
 
     fn answer_cancel(&mut self) {
@@ -366,23 +367,23 @@ impl Migration {
             Some(Side::Destination) => CancelAnswer::TooLate,
             None => CancelAnswer::Unresolved,
         };
-        self.tell(Event::CancelAnswered(answer));
+        self.report(Event::CancelAnswered(answer));
     }
 
-    fn tell(&mut self, event: Event) {
+    fn report(&mut self, event: Event) {
         self.outputs.push(Output::Event(event));
     }
 
     fn command(&mut self, order: Order) {
-        let (Some(place), Some(action)) = (Place::of(order), self.action(order)) else { return };
-        let id = self.desk.give(place);
-        self.call_made |= place == Place::Call;
+        let (Some(slot), Some(action)) = (Slot::of(order), self.action(order)) else { return };
+        let id = self.in_flight.give(slot);
+        self.call_made |= slot == Slot::Call;
         self.outputs.push(Output::Command(Command { id, action }));
     }
 }
 
-/// Why a migration ended so. What an operator or a timeout asks for while it is not known where the guest is explains
-/// neither the doubt nor a loss: that was there before.
+/// Why a migration ended so. A cancel or a timeout that came while the guest's location was unknown explains neither
+/// the doubt nor a loss: both have an earlier cause.
 fn cause(ending: Ending, done: Done, before: Phase, on_record: Option<Cause>) -> Option<Cause> {
     let is_asked = matches!(on_record, Some(Cause::OperatorCancelled | Cause::TimedOut));
     match before {
@@ -394,12 +395,12 @@ fn cause(ending: Ending, done: Done, before: Phase, on_record: Option<Cause>) ->
     }
 }
 
-/// An end that was accepted and does not come is asked for once more after this long.
+/// An accepted abort that has not ended the job is repeated after this long.
 const ASK_AGAIN_MS: u64 = 5_000;
 
-/// Time until the next try, doubled with each.
+/// Time until the next attempt, doubled with each.
 const FIRST_BACK_OFF_MS: u64 = 250;
-/// At most this long while it is not known where the guest is.
+/// At most this long while the guest's location is unknown.
 const MOST_BACK_OFF_MS: u64 = 4_000;
-/// At most this long between two tries to join the halves of a guest.
+/// At most this long between two attempts to join the halves of a guest.
 const MOST_RECOVERY_BACK_OFF_MS: u64 = 30_000;

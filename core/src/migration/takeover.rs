@@ -1,7 +1,7 @@
-//! Taking a migration over whose journal cannot be replayed.
+//! Taking over a migration whose journal cannot be replayed.
 //!
-//! What is known of it comes as one value. It is never taken further than it was: a migration whose migrate call may have been
-//! made is resolved by what the hosts report, and one whose call was not made has its settings put back and ends.
+//! Everything known of it comes as one value. It is never taken further than it was: a migration whose migrate call may
+//! have been made is resolved by what the hosts report; one whose call was not made has its settings put back and ends.
 
 use alloc::boxed::Box;
 use core::mem;
@@ -9,14 +9,14 @@ use core::mem;
 use serde::{Deserialize, Serialize};
 
 use super::Migration;
-use super::interface::Misuse;
+use super::io::Misuse;
 use crate::control::{Control, Ledger, LedgerSnapshot, Phase, Timer};
 use crate::facts::Facts;
 use crate::outcome::Outcome;
 use crate::port::Settings;
 use crate::time::Instant;
 
-/// What a driver needs to know of a migration to take it over.
+/// Everything a driver needs to take a migration over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Takeover {
     /// The guest and both hosts, as they were before the migration; `None` if they were never queried.
@@ -27,14 +27,15 @@ pub struct Takeover {
     pub snapshot: Snapshot,
 }
 
-/// How far a migration is, in a form that every release can read. A journal holds one beside each record that changes it.
+/// How far a migration is, in a form that every release can read. A journal holds one beside each record that changes
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Whether the migrate call may have been made.
     pub call_made: bool,
     /// Whether the migrate call reported success.
     pub has_arrived: bool,
-    /// What keeps the guest safe.
+    /// The ledger, on which the guest's safety depends.
     pub ledger: LedgerSnapshot,
     /// How it ended, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,8 +43,8 @@ pub struct Snapshot {
 }
 
 impl Takeover {
-    /// The same for a migration that ended in doubt and is to be examined once more: what could not be put back is put back if
-    /// the guest turns out to be on the source.
+    /// The same for a migration that ended in doubt and is to be examined once more: what could not be put back is put
+    /// back if the guest turns out to be on the source.
     #[must_use]
     pub fn examined_again(mut self) -> Self {
         self.snapshot.outcome = None;
@@ -53,7 +54,7 @@ impl Takeover {
     }
 }
 
-/// The parts of a migration that a snapshot shows, to tell when they change.
+/// The parts of a migration that a snapshot shows, compared to notice a change.
 pub(super) type Progress = (Ledger, bool, bool, bool);
 
 impl Migration {
@@ -74,7 +75,7 @@ impl Migration {
         self.has_progressed.then(|| Box::new(self.snapshot()))
     }
 
-    /// What another driver needs to know of it.
+    /// Everything another driver needs to take it over.
     #[must_use]
     pub fn takeover(&self) -> Takeover {
         Takeover { facts: self.facts.clone(), originals: self.originals, snapshot: self.snapshot() }
@@ -99,7 +100,7 @@ impl Migration {
         let mut ledger = *self.control.ledger();
         ledger.restore(&snapshot.ledger);
         let (control, orders) = Control::take_over(ledger, snapshot.call_made);
-        // The time that pre-copy may take goes on from the beginning.
+        // The timeout of pre-copy counts from the migration's beginning, not from the takeover.
         if let Some(timeout_ms) = self.spec.timeout_ms {
             self.timers.arm(Timer::GiveUp, now.max(Instant::from_ms(timeout_ms)));
         }
@@ -107,7 +108,7 @@ impl Migration {
         Ok(())
     }
 
-    /// What a snapshot shows of it now.
+    /// Its parts that a snapshot shows.
     pub(super) fn progress(&self) -> Progress {
         (*self.control.ledger(), self.call_made, self.has_arrived, self.outcome.is_some())
     }

@@ -13,7 +13,7 @@ impl Timers {
         *self.slot(timer) = Some(at);
     }
 
-    /// The first timer that is due, taken off the table.
+    /// The first timer that is due; it does not run any more then.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
         let timer = Timer::ALL.into_iter().find(|&timer| self.at(timer).is_some_and(|at| at <= now))?;
         *self.slot(timer) = None;

@@ -1,9 +1,9 @@
-//! Between the port's words and control's alphabet.
+//! Translation between the port's types and control's signals and orders.
 
-use super::{Claim, Migration, Misuse, Place};
+use super::{AnswerMatch, Migration, Misuse, Slot};
 use crate::control::{
-    AbortSignal, ActSignal, CallSignal, Found, JobSignal, Order, ReactionSignal, SettingSignal, SetupSignal,
-    Signal,
+    AbortSignal, ActSignal, AdjustmentSignal, CallSignal, Found, JobSignal, Order, SettingSignal,
+    SetupSignal, Signal,
 };
 use crate::convergence::SyncReport;
 use crate::event::Event;
@@ -14,10 +14,10 @@ use crate::port::{
 };
 use crate::spec::Spec;
 use crate::time::Instant;
-use crate::vocabulary::{Change, PhaseName, Reaction};
+use crate::vocabulary::{AdjustmentKind, Change, PhaseName};
 
 impl Migration {
-    /// What an observation means to control; `None` when it is an answer that nobody waits for any more.
+    /// The signal of an observation; `None` for an answer that is not awaited any more.
     pub(super) fn translate(
         &mut self,
         now: Instant,
@@ -31,21 +31,21 @@ impl Migration {
             }
             Observation::Answer { to, answer } => (to, answer),
         };
-        match self.desk.claim(to, &answer) {
-            Claim::Never => Err(Misuse::UnknownCommand(to)),
-            Claim::WrongKind => Err(Misuse::WrongAnswer(to)),
-            Claim::Stale => {
+        match self.in_flight.claim(to, &answer) {
+            AnswerMatch::Unknown => Err(Misuse::UnknownCommand(to)),
+            AnswerMatch::WrongKind => Err(Misuse::WrongAnswer(to)),
+            AnswerMatch::Stale => {
                 self.now = now;
                 Ok(None)
             }
-            Claim::Asked(place) => {
+            AnswerMatch::Awaited(slot) => {
                 self.now = now;
-                Ok(Some(self.answer_signal(place, answer)))
+                Ok(Some(self.answer_signal(slot, answer)))
             }
         }
     }
 
-    /// The action of an order that is a command.
+    /// The action of an order that is a command; `None` for other orders.
     pub(super) fn action(&self, order: Order) -> Option<Action> {
         match order {
             Order::CollectFacts => Some(Action::CollectFacts),
@@ -53,7 +53,7 @@ impl Migration {
             Order::ReadSettings => Some(Action::ReadSettings),
             Order::Apply(change) => self.wanted(change).map(Action::ApplySetting),
             Order::Restore(change) => self.original(change).map(Action::ApplySetting),
-            Order::React(reaction) => self.reaction(reaction),
+            Order::Adjust(kind) => self.adjustment_action(kind),
             Order::StartMigration => Some(Action::StartMigration),
             Order::ResumePostcopy => Some(Action::ResumePostcopy),
             Order::PollJob => Some(Action::PollJob),
@@ -68,11 +68,11 @@ impl Migration {
             }
             Order::GiveUpCall
             | Order::Arm(_)
-            | Order::Tell(_)
-            | Order::TellReaction(..)
-            | Order::TellCancelAnswer
-            | Order::TellCancelInDoubt
-            | Order::TellCancelRefused => None,
+            | Order::ReportRecovery(_)
+            | Order::ReportAdjustment(..)
+            | Order::ReportCancelAnswer
+            | Order::ReportCancelInDoubt
+            | Order::ReportCancelRefused => None,
         }
     }
 
@@ -97,24 +97,26 @@ impl Migration {
         }
     }
 
-    fn reaction(&self, reaction: Reaction) -> Option<Action> {
-        match reaction {
-            Reaction::DowntimeLimit | Reaction::BandwidthLimit => self.wished.map(Action::ApplySetting),
-            Reaction::Pause => Some(Action::Suspend),
-            Reaction::Postcopy => Some(Action::StartPostcopy),
+    fn adjustment_action(&self, kind: AdjustmentKind) -> Option<Action> {
+        match kind {
+            AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit => {
+                self.requested_setting.map(Action::ApplySetting)
+            }
+            AdjustmentKind::Pause => Some(Action::Suspend),
+            AdjustmentKind::Postcopy => Some(Action::StartPostcopy),
         }
     }
 
-    fn answer_signal(&mut self, place: Place, answer: Answer) -> Signal {
-        self.note_downtime(place, &answer);
+    fn answer_signal(&mut self, slot: Slot, answer: Answer) -> Signal {
+        self.note_downtime(slot, &answer);
         match answer {
             Answer::Applied(result) | Answer::Acted(result) | Answer::Postcopy(result)
-                if place == Place::Reaction =>
+                if slot == Slot::Reaction =>
             {
                 Signal::Reacted(match result {
-                    Ok(()) => ReactionSignal::Done,
-                    Err(failure) if failure.fault == Fault::Refused => ReactionSignal::Refused,
-                    Err(_) => ReactionSignal::Unknown,
+                    Ok(()) => AdjustmentSignal::Done,
+                    Err(failure) if failure.fault == Fault::Refused => AdjustmentSignal::Refused,
+                    Err(_) => AdjustmentSignal::Unknown,
                 })
             }
             Answer::Facts(Ok(facts)) => {
@@ -125,8 +127,8 @@ impl Migration {
             Answer::Facts(Err(failure)) => self.failed(failure, Signal::Setup(SetupSignal::FactsMissing)),
             Answer::Verdict(verdict) => {
                 let allows = verdict.allows();
-                // The record has what was looked at; those who are told need the findings.
-                self.tell(Event::Judged(Verdict { basis: None, ..verdict }));
+                // The journal's record keeps the basis; an event needs only the findings.
+                self.report(Event::Judged(Verdict { basis: None, ..verdict }));
                 Signal::Setup(if allows { SetupSignal::Allowed } else { SetupSignal::Refused })
             }
             Answer::Settings(Ok(settings)) => {
@@ -148,8 +150,8 @@ impl Migration {
             Answer::Abort(Ok(())) => Signal::Abort(AbortSignal::Accepted),
             Answer::Abort(Err(_)) => Signal::Abort(AbortSignal::Refused),
             Answer::Copy(state) => {
-                let side = if place == Place::Source { Side::Source } else { Side::Destination };
-                self.tell_seen(side, state);
+                let side = if slot == Slot::Source { Side::Source } else { Side::Destination };
+                self.report_seen(side, state);
                 Signal::Seen(side, state)
             }
             Answer::Acted(Ok(())) | Answer::Postcopy(Ok(())) => Signal::Act(ActSignal::Done),
@@ -159,25 +161,25 @@ impl Migration {
         }
     }
 
-    /// Notes what an answer says about whether the guest runs.
-    fn note_downtime(&mut self, place: Place, answer: &Answer) {
-        match (place, answer) {
+    /// Updates the downtime from an answer that shows whether the guest runs.
+    fn note_downtime(&mut self, slot: Slot, answer: &Answer) {
+        match (slot, answer) {
             (_, Answer::Facts(Ok(facts))) => self.downtime.begins_with(facts.guest.run),
-            // The only reaction that is answered so is a pause.
-            (Place::Reaction, Answer::Acted(Ok(()))) => {
+            // The only adjustment with this answer is a pause.
+            (Slot::Reaction, Answer::Acted(Ok(()))) => {
                 self.downtime.paused(self.now, self.control.phase().name());
             }
             (_, Answer::Copy(state)) => {
-                let side = if place == Place::Source { Side::Source } else { Side::Destination };
+                let side = if slot == Slot::Source { Side::Source } else { Side::Destination };
                 self.downtime.seen(self.now, side, *state, self.spec.poll_interval_ms);
             }
             _ => {}
         }
     }
 
-    /// Tells what was seen: on the way only an arrival and halves in post-copy, at the end everything that is new in its
-    /// phase.
-    fn tell_seen(&mut self, side: Side, state: CopyState) {
+    /// Reports an observed copy: while memory is copied only an arrival and halves in post-copy, at the end everything
+    /// that is new in its phase.
+    fn report_seen(&mut self, side: Side, state: CopyState) {
         let at_the_end = self.control.phase().name() >= PhaseName::Completing;
         if !at_the_end && state != CopyState::Incoming && !state.is_half() {
             return;
@@ -187,14 +189,14 @@ impl Migration {
             Side::Destination => &mut self.seen.1,
         };
         if place.replace(state) != Some(state) {
-            // What has just changed is observed again soon: an end that must be seen several times in a row would else be later
-            // than patience.
+            // A state that has just changed is queried again soon: a result that must be confirmed several times in a
+            // row would otherwise come after the timeout.
             self.tries = 0;
-            self.tell(Event::Seen(side, state));
+            self.report(Event::Seen(side, state));
         }
     }
 
-    /// Keeps the first failure: what comes after it is mostly its consequence.
+    /// Keeps the first failure: later ones are mostly its consequences.
     fn failed(&mut self, failure: Failure, signal: Signal) -> Signal {
         self.failure.get_or_insert(failure);
         signal
@@ -206,15 +208,15 @@ impl Migration {
             JobState::None => Signal::Job(JobSignal::Gone),
             JobState::Completed => {
                 self.convergence.conclude(self.now, &statistics);
-                self.tell(Event::Progress(statistics));
+                self.report(Event::Progress(statistics));
                 Signal::Job(JobSignal::Gone)
             }
             JobState::Active => {
                 let sync = self.convergence.observe(self.now, &statistics);
-                self.tell(Event::Progress(statistics));
+                self.report(Event::Progress(statistics));
                 if let Some(sync) = sync {
                     let totals = Some(self.convergence.totals());
-                    self.tell(Event::Sync(SyncReport { sync, totals }));
+                    self.report(Event::Sync(SyncReport { sync, totals }));
                 }
                 Signal::Job(JobSignal::Active)
             }
@@ -223,13 +225,13 @@ impl Migration {
 }
 
 impl Found {
-    /// What control may know of the facts.
+    /// The part of the facts that control depends on.
     pub(crate) fn of(facts: &Facts, spec: &Spec) -> Self {
         Self {
             run: facts.guest.run,
             is_persistent: facts.guest.persistent,
             is_defined_there: facts.destination.has_guest.is_some(),
-            makes_disks: spec.ways.copy_disks && !facts.disks_to_make.is_empty(),
+            makes_disks: spec.transfer.copy_disks && !facts.disks_to_make.is_empty(),
         }
     }
 }

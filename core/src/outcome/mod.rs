@@ -1,6 +1,7 @@
 //! How a migration ended. A migration that fails is an outcome, never an error.
 //!
-//! An outcome always says where the guest runs now, why it is there, what was put right, and what to do next.
+//! An outcome always says where the guest runs now, why it is there, which recovery steps were done, and what to do
+//! next.
 
 mod stored;
 #[cfg(test)]
@@ -23,28 +24,28 @@ pub struct Outcome {
     /// The result in one word.
     pub ending: Ending,
     /// Where the guest is.
-    pub guest: Whereabouts,
+    pub guest: GuestLocation,
     /// Why it did not complete; `None` when it did.
     pub cause: Option<Cause>,
     /// The hypervisor's own account of the failure, where it gave one.
     pub failure: Option<Failure>,
-    /// A side that could not be looked at, or on which a copy may be left.
+    /// A side that could not be queried, or on which a copy may be left.
     pub unsettled: Option<Side>,
-    /// What was put right, in order.
+    /// Recovery steps that were done, in order.
     pub recovered: Vec<Recovery>,
-    /// What was changed on the guest and could not be put back.
+    /// Changes of the guest that could not be put back.
     pub not_undone: Vec<Leftover>,
     /// With [`Leftover::Disks`]: the files on the destination that may be left there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks_left: Vec<String>,
     /// From the beginning to the end, in ms.
     pub total_ms: u64,
-    /// How long the guest was stopped in all, in ms, as this migration observed it: from when it was reported stopped, by
-    /// a pause of ours or by the hypervisor, until it was seen running, on either host. `None` when it never stopped, is
-    /// still stopped, was paused before the migration, a stop or a start of it was not observed, or it is in doubt where
-    /// it runs.
+    /// How long the guest was stopped in all, in ms, as this migration observed it: from when it was reported stopped,
+    /// by a pause of ours or by the hypervisor, until it was seen running, on either host. `None` when it never
+    /// stopped, is still stopped, was paused before the migration, a stop or a start of it was not observed, or it is
+    /// in doubt where it runs.
     pub downtime_ms: Option<u64>,
-    /// The downtime in ms as the hypervisor reports it, which begins with its own stop of the guest for the hand-over;
+    /// The downtime in ms as the hypervisor reports it, which begins with its own stop of the guest for the switchover;
     /// `None` when it does not report one.
     pub hypervisor_downtime_ms: Option<u64>,
     /// What to do next.
@@ -57,11 +58,11 @@ pub struct Outcome {
 pub enum Ending {
     /// The guest is on the destination.
     Completed,
-    /// The guest stays on the source because an operator asked for it.
+    /// The guest stays on the source because an operator cancelled.
     Cancelled,
     /// The migration did not work.
     Failed,
-    /// Where the guest is could not be made sure.
+    /// The guest's location could not be determined.
     InDoubt,
     /// The guest ran before, was moved to the destination, and does not run there: it is paused, or it is gone.
     ArrivedStopped,
@@ -70,7 +71,7 @@ pub enum Ending {
 /// Where the guest is, as far as it was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Whereabouts {
+pub enum GuestLocation {
     /// Nothing was done to it: it is on the source as it was.
     Untouched,
     /// It runs on the source.
@@ -85,24 +86,25 @@ pub enum Whereabouts {
     SourceOff,
     /// It is off, and defined on the destination.
     DestinationOff,
-    /// It is on the destination, cut off from the part of its memory that is still on the source: it runs until it needs
-    /// it. Both copies are needed.
+    /// It is on the destination, cut off from the part of its memory that is still on the source: it runs until it
+    /// needs it. Both copies are needed.
     DestinationPostcopy,
     /// It is on the destination without a part of its memory, and that part is lost.
     DestinationIncomplete,
-    /// Its copy on the destination is lost. What is left on the source is older than what it did since, and must not run.
+    /// Its copy on the destination is lost. What is left on the source is older than what it did since, and must not
+    /// run.
     LeftBehind,
     /// Two copies were seen running. Nothing may be resumed; an operator must choose.
     BothRunning,
     /// Both hosts answered and neither has it in memory.
     Nowhere,
-    /// It could not be found out.
+    /// It could not be determined.
     Unknown,
 }
 
 listed! {
-    /// Every place.
-    pub const ALL: Whereabouts = [
+    /// Every location.
+    pub const ALL: GuestLocation = [
         Untouched, SourceRunning, SourcePaused, DestinationRunning, DestinationPaused, SourceOff,
         DestinationOff, DestinationPostcopy, DestinationIncomplete, LeftBehind, BothRunning, Nowhere, Unknown,
     ];
@@ -112,13 +114,13 @@ listed! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// An operator asked for the end.
+    /// An operator cancelled.
     OperatorCancelled,
     /// Pre-copy lasted longer than allowed.
     TimedOut,
-    /// A rule stood against it.
+    /// A validation rule failed.
     RulesRefused,
-    /// The guest or a host could not be asked.
+    /// The guest or a host could not be queried.
     FactsMissing,
     /// The settings could not be read, so they could not have been put back.
     SettingsUnreadable,
@@ -176,12 +178,12 @@ impl Ending {
     ///
     /// `guest_was` is how the guest was before the migration; `has_arrived` whether the migrate call reported success.
     #[must_use]
-    pub fn with_guest(self, guest: Whereabouts, guest_was: GuestRun, has_arrived: bool) -> Self {
+    pub fn with_guest(self, guest: GuestLocation, guest_was: GuestRun, has_arrived: bool) -> Self {
         let is_paused = self == Self::Completed
-            && guest == Whereabouts::DestinationPaused
+            && guest == GuestLocation::DestinationPaused
             && guest_was == GuestRun::Running;
         let is_gone = self == Self::Failed
-            && guest == Whereabouts::Nowhere
+            && guest == GuestLocation::Nowhere
             && guest_was != GuestRun::NotRunning
             && has_arrived;
         if is_paused || is_gone { Self::ArrivedStopped } else { self }
@@ -196,15 +198,15 @@ pub enum Leftover {
     DowntimeLimit,
     /// The bandwidth limit.
     BandwidthLimit,
-    /// The guest's CPUs were stopped and could not be let run again.
+    /// The guest's CPUs were stopped and could not be resumed.
     Paused,
-    /// Disks were made on the destination and could not be removed.
+    /// Disks were created on the destination and could not be removed.
     Disks,
     /// The guest's definition is left on this side, where it could be started a second time.
     Definition(Side),
 }
 
-/// A step that put things right.
+/// A recovery step that was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recovery {
@@ -212,15 +214,15 @@ pub enum Recovery {
     DowntimeLimitRestored,
     /// The bandwidth limit is again what it was.
     BandwidthLimitRestored,
-    /// The guest, stopped by the migration, was let run on this side.
+    /// The guest, stopped by the migration, was resumed on this side.
     Resumed(Side),
-    /// A copy that must not stay was ended on this side.
+    /// A copy that must not stay was destroyed on this side.
     Destroyed(Side),
-    /// A definition that must not stay was dropped on this side.
+    /// A definition that must not stay was removed on this side.
     Undefined(Side),
-    /// The disks that the migration had made on the destination were removed.
+    /// The disks that the migration had created on the destination were removed.
     DisksRemoved,
-    /// A post-copy that had lost its connection goes on.
+    /// A post-copy that had lost its connection was resumed.
     PostcopyResumed,
 }
 
@@ -230,25 +232,26 @@ pub enum Recovery {
 pub enum Advice {
     /// Nothing.
     Nothing,
-    /// Mend what is named, then ask again.
+    /// Fix the reported problems, then retry.
     MendThenRetry,
-    /// Ask again.
+    /// Retry.
     Retry,
     /// The guest dirties memory faster than it can be copied: allow more bandwidth or downtime, or a quieter hour.
     AllowMore,
-    /// Look at both hosts before anything else; start or remove nothing until one copy is known to be dead.
+    /// Check the guest on both hosts first; start or remove nothing until one copy is known to be dead.
     LookAtBothHosts,
-    /// Neither host has the guest in memory: it ended, or somebody took it to a third host. Find out before starting it.
+    /// Neither host has the guest in memory: it ended, or another operator moved it to a third host. Find out before
+    /// starting it.
     FindOut,
-    /// End neither copy; let the migration go on when the hosts can reach each other.
+    /// Destroy neither copy; resume the post-copy when the hosts can reach each other.
     ResumePostcopy,
-    /// The guest's memory is lost: end what is left of it, then start it anew from its disks.
+    /// The guest's memory is lost: destroy what is left of it, then cold-boot it from its disks.
     StartAnew,
     /// The guest is paused and ran before: find out why, then resume it where it is.
     ResumeGuest,
 }
 
-impl Whereabouts {
+impl GuestLocation {
     /// The side that has the guest, whole and alone; `None` where that is not so, or not known.
     #[must_use]
     pub const fn side(self) -> Option<Side> {
@@ -279,30 +282,32 @@ impl Advice {
     /// The advice that belongs to an outcome of this kind. `guest_was` is how the guest was before the migration.
     #[must_use]
     pub fn on(
-        guest: Whereabouts,
+        guest: GuestLocation,
         guest_was: GuestRun,
         unsettled: Option<Side>,
         cause: Option<Cause>,
         failure: Option<&Failure>,
     ) -> Self {
-        if unsettled.is_some() && guest != Whereabouts::DestinationPostcopy {
+        if unsettled.is_some() && guest != GuestLocation::DestinationPostcopy {
             return Self::LookAtBothHosts;
         }
         match guest {
-            Whereabouts::BothRunning | Whereabouts::Unknown => return Self::LookAtBothHosts,
-            Whereabouts::Nowhere => return Self::FindOut,
-            Whereabouts::DestinationPostcopy => return Self::ResumePostcopy,
-            Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind => return Self::StartAnew,
-            Whereabouts::SourcePaused | Whereabouts::DestinationPaused if guest_was == GuestRun::Running => {
+            GuestLocation::BothRunning | GuestLocation::Unknown => return Self::LookAtBothHosts,
+            GuestLocation::Nowhere => return Self::FindOut,
+            GuestLocation::DestinationPostcopy => return Self::ResumePostcopy,
+            GuestLocation::DestinationIncomplete | GuestLocation::LeftBehind => return Self::StartAnew,
+            GuestLocation::SourcePaused | GuestLocation::DestinationPaused
+                if guest_was == GuestRun::Running =>
+            {
                 return Self::ResumeGuest;
             }
-            Whereabouts::Untouched
-            | Whereabouts::SourceRunning
-            | Whereabouts::SourcePaused
-            | Whereabouts::SourceOff
-            | Whereabouts::DestinationRunning
-            | Whereabouts::DestinationPaused
-            | Whereabouts::DestinationOff => {}
+            GuestLocation::Untouched
+            | GuestLocation::SourceRunning
+            | GuestLocation::SourcePaused
+            | GuestLocation::SourceOff
+            | GuestLocation::DestinationRunning
+            | GuestLocation::DestinationPaused
+            | GuestLocation::DestinationOff => {}
         }
         match (cause, failure.map(|failure| failure.fault)) {
             (None | Some(Cause::OperatorCancelled), _) => Self::Nothing,

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 
 use serde::Deserialize;
 
-use super::{Advice, Cause, Ending, Leftover, Outcome, Recovery, Whereabouts};
+use super::{Advice, Cause, Ending, GuestLocation, Leftover, Outcome, Recovery};
 use crate::port::{Failure, Side};
 
 /// An outcome as it is stored. Before 0.2 `downtime_ms` was the hypervisor's, and nothing was observed.
 #[derive(Deserialize)]
 pub(super) struct Written {
     ending: Ending,
-    guest: Whereabouts,
+    guest: GuestLocation,
     cause: Option<Cause>,
     failure: Option<Failure>,
     unsettled: Option<Side>,

@@ -26,15 +26,15 @@ fn a_downtime_that_was_stored_before_any_was_observed_is_the_hypervisors() {
 #[test]
 fn only_a_guest_that_was_moved_and_does_not_run_although_it_did_has_an_ending_of_its_own() {
     for ending in Ending::ALL {
-        for guest in Whereabouts::ALL {
+        for guest in GuestLocation::ALL {
             for guest_was in [GuestRun::Running, GuestRun::Paused, GuestRun::NotRunning] {
                 for has_arrived in [false, true] {
                     let found = ending.with_guest(guest, guest_was, has_arrived);
                     let expected = match (ending, guest, guest_was) {
-                        (Ending::Completed, Whereabouts::DestinationPaused, GuestRun::Running) => {
+                        (Ending::Completed, GuestLocation::DestinationPaused, GuestRun::Running) => {
                             Ending::ArrivedStopped
                         }
-                        (Ending::Failed, Whereabouts::Nowhere, GuestRun::Running | GuestRun::Paused)
+                        (Ending::Failed, GuestLocation::Nowhere, GuestRun::Running | GuestRun::Paused)
                             if has_arrived =>
                         {
                             Ending::ArrivedStopped
@@ -51,7 +51,7 @@ fn only_a_guest_that_was_moved_and_does_not_run_although_it_did_has_an_ending_of
 #[test]
 fn a_guest_that_ran_and_is_paused_is_never_said_to_need_nothing() {
     for cause in Cause::ALL.into_iter().map(Some).chain([None]) {
-        for guest in [Whereabouts::SourcePaused, Whereabouts::DestinationPaused] {
+        for guest in [GuestLocation::SourcePaused, GuestLocation::DestinationPaused] {
             assert_eq!(Advice::on(guest, GuestRun::Running, None, cause, None), Advice::ResumeGuest);
             assert_ne!(Advice::on(guest, GuestRun::Paused, None, cause, None), Advice::ResumeGuest);
         }

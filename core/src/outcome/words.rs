@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use super::{Advice, Cause, Ending, Leftover, Recovery, Whereabouts};
+use super::{Advice, Cause, Ending, GuestLocation, Leftover, Recovery};
 
-impl fmt::Display for Whereabouts {
+impl fmt::Display for GuestLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Untouched => "on the source, untouched",

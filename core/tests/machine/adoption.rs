@@ -1,11 +1,11 @@
-//! Whoever drives the migration dies in any phase, and another goes on from the journal: it finds the migration running,
-//! ended, or gone, and starts nothing twice.
+//! The driver dies in any phase, and another continues from the journal: it finds the migration
+//! running, ended, or gone, and starts nothing twice.
 
 use crate::driver::{Driver, ORIGINALS, facts, spec};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Advice, Answer, Cause, CopyState, Ending, Fault, GuestRun, Hint, PhaseName, Side, Spec,
-    Whereabouts, Wish,
+    Action, Adjustment, Advice, Answer, Cause, CopyState, Ending, Fault, GuestLocation, GuestRun, Hint,
+    PhaseName, Side, Spec,
 };
 
 fn in_precopy() -> Driver {
@@ -38,7 +38,7 @@ fn a_restart_before_the_copy_ends_the_migration_and_puts_back_what_was_changed()
         assert_eq!(driver.settings, ORIGINALS);
         assert!(!driver.did(&Action::StartMigration));
         let outcome = driver.outcome();
-        assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::Untouched));
+        assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::Untouched));
         assert_eq!((outcome.cause, outcome.advice), (Some(Cause::DriverRestarted), Advice::Retry));
     }
 }
@@ -62,9 +62,9 @@ fn a_copy_that_goes_on_is_followed_with_its_timeout_and_is_not_started_again() {
 #[test]
 fn a_copy_that_ended_meanwhile_is_found_where_it_is() {
     for (source, destination, ending, guest) in [
-        (CopyState::Absent, CopyState::Running, Ending::Completed, Whereabouts::DestinationRunning),
-        (CopyState::Running, CopyState::Absent, Ending::Failed, Whereabouts::SourceRunning),
-        (CopyState::Absent, CopyState::Absent, Ending::Failed, Whereabouts::Nowhere),
+        (CopyState::Absent, CopyState::Running, Ending::Completed, GuestLocation::DestinationRunning),
+        (CopyState::Running, CopyState::Absent, Ending::Failed, GuestLocation::SourceRunning),
+        (CopyState::Absent, CopyState::Absent, Ending::Failed, GuestLocation::Nowhere),
     ] {
         let mut driver = in_precopy();
         driver.hint(Hint::SourceSuspended);
@@ -97,7 +97,7 @@ fn in_postcopy_it_is_followed_or_resumed_and_nothing_else() {
         (CopyState::PostcopyFailed, CopyState::PostcopyFailed, true),
     ] {
         let mut driver = in_precopy();
-        driver.react(Wish::Postcopy);
+        driver.react(Adjustment::Postcopy);
         driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
         driver.hint(Hint::PostcopyBegan);
         driver.answer_where(
@@ -145,7 +145,7 @@ fn a_resume_that_may_have_been_done_is_looked_for_before_it_is_done_again() {
     driver.look_shows(CopyState::Running, CopyState::Absent);
     driver.restores();
     assert_eq!(driver.times(&Action::Resume(Side::Source)), 1);
-    assert_eq!(driver.outcome().guest, Whereabouts::SourceRunning);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourceRunning);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn after_the_end_nothing_happens() {
 
 fn offline() -> Driver {
     let mut wanted = Spec::new("web", "alpha", "beta");
-    wanted.ways.offline = true;
+    wanted.transfer.offline = true;
     let mut driver = Driver::new(wanted);
     driver.pass_validation(GuestRun::NotRunning);
     assert!(driver.did(&Action::StartMigration) && !driver.did(&Action::ReadSettings));
@@ -176,7 +176,7 @@ fn a_guest_that_is_off_moves_by_its_definition() {
     driver.job(JobState::None, 0, 0);
     assert_eq!(
         (driver.outcome().ending, driver.outcome().guest),
-        (Ending::Completed, Whereabouts::DestinationOff)
+        (Ending::Completed, GuestLocation::DestinationOff)
     );
 }
 
@@ -193,7 +193,7 @@ fn a_definition_in_two_places_is_taken_back_or_moved_on() {
         driver.answer_where(|action| *action == Action::Undefine(drops), Answer::Acted(Ok(())));
         let gone = |side| if side == drops { CopyState::Absent } else { CopyState::Defined };
         driver.look_shows(gone(Side::Source), gone(Side::Destination));
-        let guest = if result.is_ok() { Whereabouts::DestinationOff } else { Whereabouts::SourceOff };
+        let guest = if result.is_ok() { GuestLocation::DestinationOff } else { GuestLocation::SourceOff };
         assert_eq!(driver.outcome().guest, guest);
     }
 }
@@ -202,10 +202,10 @@ fn a_definition_in_two_places_is_taken_back_or_moved_on() {
 fn a_guest_that_is_off_is_not_moved_live_nor_a_running_one_offline() {
     let mut live = Driver::new(spec());
     live.pass_validation(GuestRun::NotRunning);
-    assert_eq!(live.outcome().guest, Whereabouts::Untouched);
+    assert_eq!(live.outcome().guest, GuestLocation::Untouched);
     let mut wanted = Spec::new("web", "alpha", "beta");
-    wanted.ways.offline = true;
+    wanted.transfer.offline = true;
     let mut off = Driver::new(wanted);
     off.pass_validation(GuestRun::Running);
-    assert_eq!(off.outcome().guest, Whereabouts::Untouched);
+    assert_eq!(off.outcome().guest, GuestLocation::Untouched);
 }

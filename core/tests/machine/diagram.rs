@@ -1,7 +1,7 @@
 //! `docs/control-machine.md`: what each phase is for and where it leads, written down from the code itself.
 //!
-//! Every control state that any order of signals leads to is met, whatever a hypervisor would make of it, so the diagram
-//! shows all that the code can do, not what somebody drew.
+//! Every control state that any order of signals leads to is visited, plausible or not, so the diagram shows all that
+//! the code can do, and is not drawn by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,15 +10,15 @@ use std::hash::{Hash as _, Hasher};
 use std::path::Path;
 
 use whimbrel_core::control::{
-    AbortSignal, ActSignal, Asked, CallSignal, Change, Changes, Control, Found, JobSignal, Reaction,
-    ReactionSignal, SettingSignal, SetupSignal, Signal, Timer,
+    AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, CallSignal, Change, Changes, Control,
+    ControlOptions, Found, JobSignal, SettingSignal, SetupSignal, Signal, Timer,
 };
 use whimbrel_core::port::{CopyState, Hint, Side};
 use whimbrel_core::{AtTimeout, GuestRun, PhaseName};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/control-machine.md");
 
-/// To write the page anew: `WHIMBREL_WRITE=1 cargo test -p whimbrel-core --test machine diagram`.
+/// To regenerate the page: `WHIMBREL_WRITE=1 cargo test -p whimbrel-core --test machine diagram`.
 #[test]
 fn the_diagram_in_the_docs_is_of_this_code() {
     let page = page(&met());
@@ -26,7 +26,7 @@ fn the_diagram_in_the_docs_is_of_this_code() {
         fs::write(PAGE, &page).unwrap();
     }
     let kept = fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(kept == page, "docs/control-machine.md is out of date; write it anew with WHIMBREL_WRITE=1");
+    assert!(kept == page, "docs/control-machine.md is out of date; regenerate it with WHIMBREL_WRITE=1");
 }
 
 /// Which signals lead from one phase to another.
@@ -59,14 +59,14 @@ impl Hasher for Fnv {
 
 fn met() -> Met {
     let mut all = Met::default();
-    // Its order tells nothing: only what is in it is asked.
-    #[expect(clippy::disallowed_types, reason = "controls have no order, and only membership is asked")]
+    // Its order does not matter: only membership is tested.
+    #[expect(clippy::disallowed_types, reason = "controls have no order, and only membership is tested")]
     let mut met = std::collections::HashSet::new();
     let mut waiting = Vec::new();
     for offline in [false, true] {
         for at_timeout in [AtTimeout::Cancel, AtTimeout::Postcopy] {
-            let asked = Asked { postcopy: !offline, offline, at_timeout };
-            waiting.push(Control::new(Changes::EMPTY.with(Change::DowntimeLimit), asked));
+            let options = ControlOptions { postcopy: !offline, offline, at_timeout };
+            waiting.push(Control::new(Changes::EMPTY.with(Change::DowntimeLimit), options));
         }
     }
     let signals = signals();
@@ -109,9 +109,9 @@ fn signals() -> Vec<Signal> {
         Signal::Setup(SetupSignal::SettingsUnreadable),
         Signal::Setting(SettingSignal::Applied),
         Signal::Setting(SettingSignal::Unknown),
-        Signal::Reacted(ReactionSignal::Done),
-        Signal::Reacted(ReactionSignal::Refused),
-        Signal::Reacted(ReactionSignal::Unknown),
+        Signal::Reacted(AdjustmentSignal::Done),
+        Signal::Reacted(AdjustmentSignal::Refused),
+        Signal::Reacted(AdjustmentSignal::Unknown),
         Signal::Call(CallSignal::Succeeded),
         Signal::Call(CallSignal::Failed),
         Signal::Call(CallSignal::Lost),
@@ -127,21 +127,13 @@ fn signals() -> Vec<Signal> {
         let found = Found { run, is_persistent: true, is_defined_there: false, makes_disks: true };
         signals.push(Signal::Setup(SetupSignal::FactsArrived(found)));
     }
-    for reaction in [Reaction::DowntimeLimit, Reaction::Pause, Reaction::Postcopy] {
+    for reaction in [AdjustmentKind::DowntimeLimit, AdjustmentKind::Pause, AdjustmentKind::Postcopy] {
         signals.push(Signal::React(reaction));
     }
     for side in [Side::Source, Side::Destination] {
         signals.extend(CopyState::ALL.map(|state| Signal::Seen(side, state)));
     }
-    let hints = [
-        Hint::IterationBegan,
-        Hint::SourceSuspended,
-        Hint::SourceResumed,
-        Hint::JobEnded,
-        Hint::PostcopyBegan,
-        Hint::PostcopyFailed,
-    ];
-    signals.extend(hints.map(Signal::Hint));
+    signals.extend(Hint::ALL.map(Signal::Hint));
     signals.extend(Timer::ALL.map(Signal::Elapsed));
     signals
 }

@@ -1,4 +1,4 @@
-//! A driver that answers whatever a test tells it to, and checks the invariants on every command.
+//! A driver that gives the answers that a test sets, and checks the invariants on every command.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,11 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::journal::{self, Record};
 use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{
-    Action, Answer, CancelAnswer, Command, CommandId, CopyState, Event, Facts, Failure, Fault, GuestFacts,
-    GuestRun, Hint, HostFacts, Input, Instant, Migration, Observation, Outcome, Output, Reaction,
-    ReactionResult, Request, Side, Spec, Takeover, Verdict, Wish,
+    Action, Adjustment, AdjustmentKind, AdjustmentResult, Answer, CancelAnswer, Command, CommandId,
+    CopyState, Event, Facts, Failure, Fault, GuestFacts, GuestRun, Hint, HostFacts, Input, Instant,
+    Migration, Observation, Outcome, Output, Request, Side, Spec, Takeover, Verdict,
 };
 
-pub(crate) const HINTS: [Hint; 6] = [
-    Hint::IterationBegan,
-    Hint::SourceSuspended,
-    Hint::SourceResumed,
-    Hint::JobEnded,
-    Hint::PostcopyBegan,
-    Hint::PostcopyFailed,
-];
 pub(crate) const ORIGINALS: Settings =
     Settings { downtime_limit_ms: 300, bandwidth_limit_bytes_per_second: 1 << 40 };
 
@@ -27,8 +19,8 @@ pub(crate) fn spec() -> Spec {
     spec.downtime_limit_ms = Some(500);
     spec.bandwidth_limit_bytes_per_second = Some(64 << 20);
     spec.timeout_ms = Some(60_000);
-    spec.ways.postcopy = true;
-    spec.ways.copy_disks = true;
+    spec.transfer.postcopy = true;
+    spec.transfer.copy_disks = true;
     spec
 }
 
@@ -70,7 +62,7 @@ pub(crate) struct Driver {
     pub(crate) actions: Vec<Action>,
     pub(crate) journal: String,
     last_look: BTreeMap<bool, CopyState>,
-    /// Whether post-copy was seen, or asked for and not refused.
+    /// Whether post-copy was seen, or requested and not refused.
     postcopy: bool,
     pub(crate) settings: Settings,
 }
@@ -184,11 +176,11 @@ impl Driver {
         true
     }
 
-    pub(crate) fn react(&mut self, wish: Wish) {
-        self.feed(Input::Operator(Request::React(wish)));
+    pub(crate) fn react(&mut self, adjustment: Adjustment) {
+        self.feed(Input::Operator(Request::React(adjustment)));
     }
 
-    /// Whoever drove the migration is gone, and with it every answer; another one goes on from the journal.
+    /// The driver is gone, and with it every answer; another one continues from the journal.
     pub(crate) fn restart(&mut self) {
         self.migration =
             journal::replay(&self.journal, |_, _, _| {}).expect("its own journal replays").migration;
@@ -249,7 +241,7 @@ impl Driver {
         self.answer_where(|action| *action == Action::Observe(Side::Destination), Answer::Copy(destination));
     }
 
-    /// Goes on until the migration has ended: answers by these rules, looks and lets time pass.
+    /// Continues until the migration has ended: answers by these rules, observes and lets time pass.
     pub(crate) fn ends_with(
         &mut self,
         source: CopyState,
@@ -268,7 +260,7 @@ impl Driver {
         }
     }
 
-    /// Every look shows this, until the migration is in another phase or has ended.
+    /// Every query shows this, until the migration is in another phase or has ended.
     pub(crate) fn keeps_showing(&mut self, source: CopyState, destination: CopyState) {
         let phase = self.migration.view().phase;
         while self.migration.view().phase == phase {
@@ -280,7 +272,7 @@ impl Driver {
         }
     }
 
-    /// The next look shows this, as soon as it is made.
+    /// The next query shows this, as soon as it is made.
     pub(crate) fn next_look_shows(&mut self, source: CopyState, destination: CopyState) {
         while !self.out.values().any(|action| *action == Action::Observe(Side::Source)) {
             assert!(self.timer(), "a look is made sooner or later");
@@ -288,7 +280,7 @@ impl Driver {
         self.look_shows(source, destination);
     }
 
-    /// A look on the way that shows the destination receiving the guest.
+    /// A query during the copy that shows the destination receiving the guest.
     pub(crate) fn destination_receives(&mut self) {
         self.timer();
         self.job(JobState::Active, 1, 1000);
@@ -314,7 +306,7 @@ impl Driver {
     /// Everything that is to be put back is, disks included.
     pub(crate) fn restores(&mut self) {
         let is_setting = |action: &Action| matches!(action, Action::ApplySetting(_));
-        // In the order in which they were asked for, those that nobody waits for any more included.
+        // In the order in which they were given, those that are not awaited any more included.
         while let Some(id) = self.out.iter().find(|(_, action)| is_setting(action)).map(|(id, _)| *id) {
             self.answer(id, Answer::Applied(Ok(())));
         }
@@ -334,7 +326,7 @@ impl Driver {
             .collect()
     }
 
-    pub(crate) fn reactions(&self) -> Vec<(Reaction, ReactionResult)> {
+    pub(crate) fn reactions(&self) -> Vec<(AdjustmentKind, AdjustmentResult)> {
         let told = |event: &Event| match event {
             Event::Reacted(reaction, result) => Some((*reaction, *result)),
             _ => None,

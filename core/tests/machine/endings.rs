@@ -3,8 +3,8 @@
 use crate::driver::{Driver, spec};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestRun, Hint, Side, Whereabouts,
-    Wish,
+    Action, Adjustment, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestLocation,
+    GuestRun, Hint, Side,
 };
 
 fn in_precopy(run: GuestRun) -> Driver {
@@ -14,7 +14,7 @@ fn in_precopy(run: GuestRun) -> Driver {
     driver
 }
 
-/// Up to the look that follows a hand-over which the hypervisor reported.
+/// Up to the query that follows a switchover which the hypervisor reported.
 fn handed_over(run: GuestRun) -> Driver {
     let mut driver = in_precopy(run);
     driver.hint(Hint::SourceSuspended);
@@ -24,7 +24,7 @@ fn handed_over(run: GuestRun) -> Driver {
 }
 
 fn paused(driver: &mut Driver) {
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     driver.answer_where(|action| *action == Action::Suspend, Answer::Acted(Ok(())));
 }
 
@@ -38,7 +38,7 @@ fn a_guest_that_arrives_and_does_not_run_is_not_completed() {
     assert!(driver.migration.view().outcome.is_none(), "two could both fall into a snapshot");
     driver.next_look_shows(CopyState::Absent, CopyState::Paused);
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::ArrivedStopped, Whereabouts::DestinationPaused));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::ArrivedStopped, GuestLocation::DestinationPaused));
     assert_eq!((outcome.cause, outcome.advice), (Some(Cause::GuestStopped), Advice::ResumeGuest));
     assert_eq!(outcome.downtime_ms, None, "it is still stopped");
     assert_eq!(outcome.hypervisor_downtime_ms, Some(42));
@@ -53,7 +53,7 @@ fn a_guest_that_is_paused_for_a_moment_on_arrival_is_completed() {
     driver.cancel();
     driver.next_look_shows(CopyState::Absent, CopyState::Running);
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, GuestLocation::DestinationRunning));
     assert_eq!((outcome.cause, outcome.advice), (None, Advice::Nothing));
     assert_eq!(driver.cancel_answers(), [CancelAnswer::InDoubt, CancelAnswer::TooLate]);
 }
@@ -65,7 +65,7 @@ fn a_guest_that_was_paused_before_is_completed_when_it_arrives_paused() {
     driver.look_shows(CopyState::Absent, CopyState::Paused);
     driver.job(JobState::Completed, 3, 0);
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationPaused));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, GuestLocation::DestinationPaused));
     assert_eq!((outcome.cause, outcome.advice, outcome.downtime_ms), (None, Advice::Nothing, None));
 }
 
@@ -77,7 +77,7 @@ fn a_guest_that_ends_right_after_it_arrived_is_neither_completed_nor_a_failed_co
         driver.job(JobState::Completed, 3, 0);
         driver.keeps_showing(CopyState::Absent, there);
         let outcome = driver.outcome();
-        assert_eq!((outcome.ending, outcome.guest), (Ending::ArrivedStopped, Whereabouts::Nowhere));
+        assert_eq!((outcome.ending, outcome.guest), (Ending::ArrivedStopped, GuestLocation::Nowhere));
         assert_eq!((outcome.cause, outcome.advice), (Some(Cause::GuestStopped), Advice::FindOut));
         assert_eq!((outcome.downtime_ms, &outcome.failure), (None, &None));
     }
@@ -118,7 +118,7 @@ fn a_migration_that_is_cancelled_after_a_pause_had_downtime_too() {
     let until = driver.now;
     driver.restores();
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Cancelled, Whereabouts::SourceRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Cancelled, GuestLocation::SourceRunning));
     assert_eq!(outcome.downtime_ms, Some(until.since_ms(since)));
     assert_eq!(outcome.hypervisor_downtime_ms, None, "an expected downtime is no measured one");
 }
@@ -157,7 +157,7 @@ fn what_an_operator_asks_for_during_a_doubt_is_not_its_cause() {
     driver.cancel();
     driver.keeps_showing(CopyState::Running, CopyState::Running);
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::BothRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, GuestLocation::BothRunning));
     assert_eq!(outcome.cause, Some(Cause::ReplyLost));
 }
 
@@ -169,6 +169,6 @@ fn a_cancel_before_the_reply_was_lost_is_not_the_cause_of_the_doubt_either() {
     driver.look_shows(CopyState::Absent, CopyState::Absent);
     driver.keeps_showing(CopyState::Absent, CopyState::Absent);
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::Nowhere));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::Nowhere));
     assert_eq!(outcome.cause, Some(Cause::ReplyLost));
 }

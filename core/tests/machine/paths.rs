@@ -3,8 +3,8 @@
 use crate::driver::{Driver, ORIGINALS, facts, spec};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Event, Failure, Fault, Finding, GuestRun,
-    Hint, Leftover, PhaseName, Recovery, Severity, Side, Verdict, Whereabouts, journal,
+    Action, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Event, Failure, Fault, Finding,
+    GuestLocation, GuestRun, Hint, Leftover, PhaseName, Recovery, Severity, Side, Verdict, journal,
 };
 
 fn phases(driver: &Driver) -> Vec<PhaseName> {
@@ -35,7 +35,7 @@ fn a_migration_that_works() {
     driver.job(JobState::Completed, 3, 0);
 
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, GuestLocation::DestinationRunning));
     assert_eq!((outcome.cause, outcome.advice), (None, Advice::Nothing));
     assert_eq!((outcome.downtime_ms, outcome.hypervisor_downtime_ms), (Some(31), Some(42)));
     assert_eq!(
@@ -49,7 +49,7 @@ fn a_migration_that_works() {
             PhaseName::Done
         ]
     );
-    assert_eq!(driver.migration.view().convergence.totals().gains, 1);
+    assert_eq!(driver.migration.view().convergence.totals().non_converging_syncs, 1);
     assert_eq!(driver.migration.deadline(), None, "nothing is waited for after the end");
 }
 
@@ -73,7 +73,7 @@ fn facts_that_are_missing_leave_the_guest_untouched() {
     let failure = Failure::new(Fault::DestinationUnreachable, "connection refused");
     driver.answer_where(|action| *action == Action::CollectFacts, Answer::Facts(Err(failure.clone())));
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::Untouched));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::Untouched));
     assert_eq!((outcome.cause, &outcome.failure), (Some(Cause::FactsMissing), &Some(failure)));
     assert_eq!(outcome.advice, Advice::MendThenRetry);
 }
@@ -140,7 +140,7 @@ fn a_setting_that_cannot_be_put_back_is_named() {
         _ => None,
     });
     assert_eq!(driver.outcome().not_undone, [Leftover::DowntimeLimit, Leftover::BandwidthLimit]);
-    assert_eq!(driver.outcome().guest, Whereabouts::SourceRunning);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourceRunning);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_lost_reply_resumes_nothing_while_the_destination_may_run() {
     assert!(driver.did(&Action::Destroy(Side::Source)), "the destination was seen running twice");
     driver.answer_where(|action| *action == Action::Destroy(Side::Source), Answer::Acted(Ok(())));
     driver.look_shows(CopyState::Absent, CopyState::Running);
-    assert_eq!(driver.outcome().guest, Whereabouts::DestinationRunning);
+    assert_eq!(driver.outcome().guest, GuestLocation::DestinationRunning);
     assert_eq!(driver.outcome().recovered, [Recovery::Destroyed(Side::Source)]);
 }
 
@@ -257,7 +257,7 @@ fn a_guest_left_standing_is_resumed_when_the_other_host_is_seen_without_it() {
     driver.answer_where(|action| *action == Action::Resume(Side::Source), Answer::Acted(Ok(())));
     driver.look_shows(CopyState::Running, CopyState::Absent);
     driver.restores();
-    assert_eq!(driver.outcome().guest, Whereabouts::SourceRunning);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourceRunning);
     assert_eq!(driver.outcome().recovered.first(), Some(&Recovery::Resumed(Side::Source)));
 }
 
@@ -267,7 +267,7 @@ fn assert_never_resumed(driver: &mut Driver, there: CopyState) {
     driver.ends_with(CopyState::Stopped, there, |_| None);
     assert!(!driver.did(&Action::Resume(Side::Source)), "the source is stale");
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::SourcePaused));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, GuestLocation::SourcePaused));
     assert_eq!(outcome.unsettled, Some(Side::Destination));
 }
 
@@ -290,7 +290,7 @@ fn a_source_is_not_resumed_when_the_destination_has_stored_the_definition() {
     driver.hint(Hint::SourceSuspended);
     driver.call_returns(Err(Fault::ReplyLost));
     driver.next_look_shows(CopyState::Unknown, CopyState::Defined);
-    // Somebody dropped the definition since: it was there all the same.
+    // Another client removed the definition since: it was there nevertheless.
     assert_never_resumed(&mut driver, CopyState::Absent);
 }
 
@@ -318,7 +318,7 @@ fn nothing_is_resumed_when_the_host_across_was_never_seen_to_receive_the_guest()
     assert!(!driver.did(&Action::Resume(Side::Source)), "the name may lead us to another host");
     let outcome = driver.outcome();
     assert_eq!(outcome.ending, Ending::InDoubt);
-    assert_eq!((outcome.guest, outcome.unsettled), (Whereabouts::SourcePaused, Some(Side::Destination)));
+    assert_eq!((outcome.guest, outcome.unsettled), (GuestLocation::SourcePaused, Some(Side::Destination)));
     assert_eq!(outcome.advice, Advice::LookAtBothHosts);
 }
 
@@ -340,7 +340,7 @@ fn a_resume_that_is_refused_leaves_the_guest_said_to_be_paused() {
         }
     }
     driver.restores();
-    assert_eq!(driver.outcome().guest, Whereabouts::SourcePaused);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourcePaused);
     assert_eq!(driver.outcome().unsettled, None);
     assert_eq!(driver.settings, ORIGINALS);
 }
@@ -428,7 +428,7 @@ fn a_destination_that_is_silent_after_the_hand_over_began_leaves_doubt() {
     driver.look_shows(CopyState::Running, CopyState::Unknown);
     driver.keeps_showing(CopyState::Running, CopyState::Unknown);
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::SourceRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, GuestLocation::SourceRunning));
     assert_eq!(outcome.unsettled, Some(Side::Destination));
 }
 
@@ -450,7 +450,7 @@ fn a_guest_that_is_nowhere_is_not_advised_to_be_started_blindly() {
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Absent, CopyState::Absent);
     driver.keeps_showing(CopyState::Absent, CopyState::Absent);
-    assert_eq!((driver.outcome().guest, driver.outcome().advice), (Whereabouts::Nowhere, Advice::FindOut));
+    assert_eq!((driver.outcome().guest, driver.outcome().advice), (GuestLocation::Nowhere, Advice::FindOut));
     assert_eq!(
         driver.outcome().not_undone.len(),
         3,
@@ -465,7 +465,7 @@ fn a_guest_that_was_paused_before_stays_paused() {
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Paused, CopyState::Absent);
     driver.restores();
-    assert_eq!(driver.outcome().guest, Whereabouts::SourcePaused);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourcePaused);
     assert!(!driver.did(&Action::Resume(Side::Source)));
 }
 
@@ -498,7 +498,7 @@ fn a_destination_that_stays_silent_is_named() {
     driver.keeps_showing(CopyState::Running, CopyState::Unknown);
     driver.restores();
     let outcome = driver.outcome();
-    assert_eq!((outcome.guest, outcome.unsettled), (Whereabouts::SourceRunning, Some(Side::Destination)));
+    assert_eq!((outcome.guest, outcome.unsettled), (GuestLocation::SourceRunning, Some(Side::Destination)));
     assert_eq!(driver.settings, ORIGINALS);
 }
 
@@ -509,7 +509,7 @@ fn two_running_copies_are_told_and_left_alone() {
     driver.look_shows(CopyState::Running, CopyState::Running);
     driver.keeps_showing(CopyState::Running, CopyState::Running);
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::BothRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, GuestLocation::BothRunning));
     assert_eq!(outcome.advice, Advice::LookAtBothHosts);
     assert!(!driver.actions.iter().any(|action| matches!(action, Action::Destroy(_) | Action::Resume(_))));
 }
@@ -523,7 +523,7 @@ fn a_journal_replays_to_the_same_states_and_tells_where_it_differs() {
 
     let replayed = journal::replay(&driver.journal, |_, _, _| {}).unwrap();
     assert_eq!(replayed.migration.view().outcome, Some(driver.outcome()));
-    assert_eq!(replayed.migration.view().trail, driver.migration.view().trail);
+    assert_eq!(replayed.migration.view().state_digest, driver.migration.view().state_digest);
     assert!(!replayed.torn);
 
     let torn = format!("{}{{\"at_ns\":1", driver.journal);

@@ -4,8 +4,8 @@ use crate::driver::{Driver, spec};
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState};
 use whimbrel_core::{
-    Action, Advice, Answer, CancelAnswer, Cause, CopyState, Ending, Failure, Fault, GuestRun, Hint,
-    PhaseName, Reaction, ReactionResult, Recovery, Side, Whereabouts, Wish,
+    Action, Adjustment, AdjustmentKind, AdjustmentResult, Advice, Answer, CancelAnswer, Cause, CopyState,
+    Ending, Failure, Fault, GuestLocation, GuestRun, Hint, PhaseName, Recovery, Side,
 };
 
 fn in_precopy() -> Driver {
@@ -20,7 +20,7 @@ fn source_shows(driver: &mut Driver, state: CopyState) {
 
 fn in_postcopy() -> Driver {
     let mut driver = in_precopy();
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
     driver.hint(Hint::PostcopyBegan);
     source_shows(&mut driver, CopyState::Postcopy);
@@ -31,20 +31,20 @@ fn in_postcopy() -> Driver {
 #[test]
 fn postcopy_that_works_completes() {
     let mut driver = in_postcopy();
-    assert_eq!(driver.reactions(), [(Reaction::Postcopy, ReactionResult::Done)]);
+    assert_eq!(driver.reactions(), [(AdjustmentKind::Postcopy, AdjustmentResult::Done)]);
     driver.call_returns(Ok(()));
     driver.look_shows(CopyState::Absent, CopyState::Running);
     driver.job(JobState::Completed, 3, 0);
     assert_eq!(
         (driver.outcome().ending, driver.outcome().guest),
-        (Ending::Completed, Whereabouts::DestinationRunning)
+        (Ending::Completed, GuestLocation::DestinationRunning)
     );
 }
 
 #[test]
 fn postcopy_is_not_believed_before_it_is_seen() {
     let mut driver = in_precopy();
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
     assert_eq!(driver.reactions(), [], "accepted is not switched");
     driver.hint(Hint::PostcopyBegan);
@@ -57,7 +57,7 @@ fn postcopy_is_not_believed_before_it_is_seen() {
 fn without_hints_the_switch_is_found_by_looking() {
     let mut driver = in_precopy();
     driver.destination_receives();
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
     driver.job(JobState::Active, 1, 100);
     source_shows(&mut driver, CopyState::Postcopy);
@@ -67,12 +67,12 @@ fn without_hints_the_switch_is_found_by_looking() {
 #[test]
 fn postcopy_that_was_not_allowed_at_the_start_is_not_asked_for() {
     let mut plain = spec();
-    plain.ways.postcopy = false;
+    plain.transfer.postcopy = false;
     let mut driver = Driver::new(plain);
     driver.reach_precopy(GuestRun::Running);
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     assert!(!driver.did(&Action::StartPostcopy));
-    assert_eq!(driver.reactions(), [(Reaction::Postcopy, ReactionResult::NotAllowed)]);
+    assert_eq!(driver.reactions(), [(AdjustmentKind::Postcopy, AdjustmentResult::NotAllowed)]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_cancel_in_postcopy_is_refused_and_the_migration_goes_on() {
 #[test]
 fn a_cancel_that_the_switch_overtook_is_refused() {
     let mut driver = in_precopy();
-    driver.react(Wish::Postcopy);
+    driver.react(Adjustment::Postcopy);
     driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
     driver.cancel();
     driver.hint(Hint::PostcopyBegan);
@@ -126,7 +126,7 @@ fn tries_to_join_the_halves_are_made_less_and_less_often_and_not_for_ever() {
         driver.next_look_shows(CopyState::PostcopyFailed, CopyState::PostcopyFailed);
     }
     let outcome = driver.outcome();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::DestinationPostcopy));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, GuestLocation::DestinationPostcopy));
     assert_eq!((outcome.cause, outcome.advice), (Some(Cause::PostcopyLost), Advice::ResumePostcopy));
     let tries = driver.times(&Action::ResumePostcopy);
     assert!((100..150).contains(&tries), "an hour, each 30 s in the end: {tries}");
@@ -152,7 +152,7 @@ fn a_destination_that_noticed_nothing_does_not_let_patience_begin_anew() {
         driver.next_look_shows(CopyState::PostcopyFailed, CopyState::Postcopy);
         assert!(driver.now.as_ms() < 7_200_000, "an hour of patience does not last for two");
     }
-    assert_eq!(driver.outcome().guest, Whereabouts::DestinationPostcopy);
+    assert_eq!(driver.outcome().guest, GuestLocation::DestinationPostcopy);
 }
 
 #[test]
@@ -180,10 +180,10 @@ fn the_source_is_never_resumed_after_postcopy() {
     for destination in [CopyState::Absent, CopyState::Defined] {
         let mut driver = in_postcopy();
         driver.call_returns(Err(Fault::Other));
-        // A daemon that was started again may not know any more why the guest stands still.
+        // A restarted daemon may not know any more why the guest is stopped.
         driver.ends_with(CopyState::Stopped, destination, |_| None);
         assert!(!driver.did(&Action::Resume(Side::Source)));
-        assert_eq!(driver.outcome().guest, Whereabouts::LeftBehind);
+        assert_eq!(driver.outcome().guest, GuestLocation::LeftBehind);
         assert_eq!(driver.outcome().advice, Advice::StartAnew);
     }
 }
@@ -198,7 +198,7 @@ fn postcopy_that_was_asked_for_and_not_refused_forbids_the_resume_too() {
     ] {
         let mut driver = in_precopy();
         driver.destination_receives();
-        driver.react(Wish::Postcopy);
+        driver.react(Adjustment::Postcopy);
         if let Some(result) = answer {
             driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(result));
         }
@@ -215,9 +215,9 @@ fn postcopy_that_was_asked_for_and_not_refused_forbids_the_resume_too() {
 #[test]
 fn a_half_that_is_gone_for_good_is_said_to_be_lost() {
     for (source, destination, guest) in [
-        (CopyState::PostcopyFailed, CopyState::Absent, Whereabouts::LeftBehind),
-        (CopyState::Absent, CopyState::PostcopyFailed, Whereabouts::DestinationIncomplete),
-        (CopyState::Absent, CopyState::Absent, Whereabouts::Nowhere),
+        (CopyState::PostcopyFailed, CopyState::Absent, GuestLocation::LeftBehind),
+        (CopyState::Absent, CopyState::PostcopyFailed, GuestLocation::DestinationIncomplete),
+        (CopyState::Absent, CopyState::Absent, GuestLocation::Nowhere),
     ] {
         let mut driver = in_postcopy();
         driver.call_returns(Err(Fault::Other));
@@ -271,7 +271,7 @@ fn a_refused_postcopy_does_not_withdraw_an_earlier_request() {
     let mut driver = in_precopy();
     driver.destination_receives();
     for answered in [false, true] {
-        driver.react(Wish::Postcopy);
+        driver.react(Adjustment::Postcopy);
         let reacted = driver.reactions().len();
         while !answered && driver.reactions().len() == reacted {
             driver.timer();
@@ -285,8 +285,8 @@ fn a_refused_postcopy_does_not_withdraw_an_earlier_request() {
     assert_eq!(driver.migration.view().phase, PhaseName::Postcopy);
 }
 
-/// A destination that runs plainly does not show that its source gave the other half up: with a call that never returns and a
-/// job that stays active, only the source does.
+/// A destination that runs plainly does not show that its source gave the other half up: with a call that never returns
+/// and a job that stays active, only the source does.
 #[test]
 fn a_source_that_gave_up_is_seen_although_the_destination_runs_and_the_call_never_returns() {
     for (source, follows) in [(CopyState::Postcopy, true), (CopyState::PostcopyFailed, false)] {

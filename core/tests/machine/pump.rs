@@ -7,7 +7,7 @@ use whimbrel_core::{
     Migration, Misuse, Observation, Outcome, Output, Pump, Request, Severity, Side, Sink, Verdict, View,
 };
 
-/// What a sink was told.
+/// A call of the sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Told {
     Ended(Ending),
@@ -30,7 +30,7 @@ impl Sink for Written {
     }
 
     fn record(&mut self, record: Record, outputs: &[Output], view: View<'_>) {
-        assert_eq!(record.trail, view.trail);
+        assert_eq!(record.state_digest, view.state_digest);
         self.journal += &(journal::record_line(&record) + "\n");
         let commands = outputs.iter().filter(|output| matches!(output, Output::Command(_))).count();
         self.told.push(Told::Record(record.input, commands));
@@ -53,7 +53,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A migration that was asked for.
+    /// A requested migration.
     fn begun() -> Self {
         let pump = Pump::new(Migration::new(spec()).unwrap());
         let mut bench = Self { pump, sink: Written::default(), now: Instant::BEGIN };
@@ -158,7 +158,7 @@ fn the_rules_answer_by_id_like_everybody_else_and_a_cancel_may_overtake_them() {
     bench.answer(Answer::Facts(Ok(facts(GuestRun::Running))));
     let rules = bench.sink.commands.last().unwrap().clone();
     assert!(matches!(rules.action, Action::EvaluateRules(_)));
-    // Nobody has answered for them.
+    // They are not answered yet.
     assert_eq!(bench.pump.migration().view().outcome, None);
     let verdict = Answer::Verdict(Verdict::default());
     assert_eq!(bench.told_by(answered(rules.id, verdict)).last(), Some(&Told::Command(Action::ReadSettings)));
@@ -168,7 +168,7 @@ fn the_rules_answer_by_id_like_everybody_else_and_a_cancel_may_overtake_them() {
     let rules = bench.sink.commands.last().unwrap().id;
     let told = bench.told_by(Input::Operator(Request::Cancel));
     assert_eq!(told.first(), Some(&Told::Ended(Ending::Cancelled)));
-    // What comes after the end harms nobody.
+    // Inputs after the end do no harm.
     assert_eq!(bench.feed(answered(rules, Answer::Verdict(Verdict::default()))), Ok(0));
 }
 
@@ -193,11 +193,14 @@ fn what_the_sink_recorded_replays() {
     let (bench, _) = Bench::copying();
     let text = journal::header_line(&spec(), None) + "\n" + &bench.sink.journal;
     let replayed = journal::replay(&text, |_, _, _| {}).unwrap();
-    assert_eq!(replayed.migration.view().trail, bench.pump.migration().view().trail);
-    assert_eq!(bench.pump.clone().into_migration().view().trail, replayed.migration.view().trail);
+    assert_eq!(replayed.migration.view().state_digest, bench.pump.migration().view().state_digest);
+    assert_eq!(
+        bench.pump.clone().into_migration().view().state_digest,
+        replayed.migration.view().state_digest
+    );
 }
 
-/// A record costs a copy of its input: whoever keeps none does not pay for it.
+/// A record costs a copy of its input: a sink that keeps none does not pay for it.
 #[test]
 fn nobody_has_to_keep_records() {
     struct Deaf;

@@ -1,20 +1,20 @@
 //! Whatever hypervisors answer, in whatever order, the machine keeps its invariants and ends once they answer truly.
 
-use crate::driver::{Driver, HINTS, ORIGINALS, facts, spec};
+use crate::driver::{Driver, ORIGINALS, facts, spec};
 use proptest::prelude::*;
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState};
 use whimbrel_core::{
-    Action, Answer, CancelAnswer, CopyState, Ending, Failure, Fault, GuestRun, Side, Verdict, Whereabouts,
-    Wish, journal,
+    Action, Adjustment, Answer, CancelAnswer, CopyState, Ending, Failure, Fault, GuestLocation, GuestRun,
+    Hint, Side, Verdict, journal,
 };
 
-const WISHES: [Wish; 5] = [
-    Wish::DowntimeLimitMs(900),
-    Wish::BandwidthLimitBytesPerSecond(1 << 30),
-    Wish::Pause,
-    Wish::Postcopy,
-    Wish::DowntimeLimitMs(0),
+const WISHES: [Adjustment; 5] = [
+    Adjustment::DowntimeLimitMs(900),
+    Adjustment::BandwidthLimitBytesPerSecond(1 << 30),
+    Adjustment::Pause,
+    Adjustment::Postcopy,
+    Adjustment::DowntimeLimitMs(0),
 ];
 
 /// Most steps of truthful answers from any state to the end.
@@ -103,7 +103,7 @@ proptest! {
                 .collect();
             match what {
                 0 => driver.cancel(),
-                1 => driver.hint(HINTS[usize::from(choice) % HINTS.len()]),
+                1 => driver.hint(Hint::ALL[usize::from(choice) % Hint::ALL.len()]),
                 2 => { driver.timer(); }
                 12 => driver.react(WISHES[usize::from(choice) % WISHES.len()]),
                 13 => driver.restart(),
@@ -137,21 +137,21 @@ proptest! {
         if let Some(answer) = driver.cancel_answers().last() {
             let on_source = matches!(
                 outcome.guest,
-                Whereabouts::Untouched
-                    | Whereabouts::SourceRunning
-                    | Whereabouts::SourcePaused
-                    | Whereabouts::SourceOff
+                GuestLocation::Untouched
+                    | GuestLocation::SourceRunning
+                    | GuestLocation::SourcePaused
+                    | GuestLocation::SourceOff
             );
             prop_assert_eq!(*answer == CancelAnswer::Cancelled, on_source);
         }
         // Zero running copies are no success, and who counts endings by cause knows every pair.
-        if outcome.ending == Ending::Completed && outcome.guest == Whereabouts::DestinationPaused {
+        if outcome.ending == Ending::Completed && outcome.guest == GuestLocation::DestinationPaused {
             prop_assert_ne!(driver.migration.control().ledger().guest_was, GuestRun::Running);
         }
         prop_assert!(outcome.ending.causes().contains(&outcome.cause), "{:?}: {:?}", outcome.ending, outcome.cause);
         // Invariant 5: what was not put back is named.
         let stayed = matches!(outcome.ending, Ending::Cancelled | Ending::Failed)
-            && matches!(outcome.guest, Whereabouts::SourceRunning | Whereabouts::SourcePaused);
+            && matches!(outcome.guest, GuestLocation::SourceRunning | GuestLocation::SourcePaused);
         if stayed && outcome.not_undone.is_empty() && !driver.out.values().any(|action| matches!(action, Action::ApplySetting(_))) {
             prop_assert_eq!(driver.settings, ORIGINALS);
         }

@@ -3,8 +3,8 @@
 use crate::driver::{Driver, ORIGINALS, spec};
 use whimbrel_core::port::{JobState, Setting};
 use whimbrel_core::{
-    Action, Answer, AtTimeout, CopyState, Ending, Failure, Fault, GuestRun, Hint, Leftover, Reaction,
-    ReactionResult, Recovery, Side, Whereabouts, Wish,
+    Action, Adjustment, AdjustmentKind, AdjustmentResult, Answer, AtTimeout, CopyState, Ending, Failure,
+    Fault, GuestLocation, GuestRun, Hint, Leftover, Recovery, Side,
 };
 
 fn in_precopy() -> Driver {
@@ -20,15 +20,18 @@ fn applied(driver: &mut Driver, result: Result<(), Failure>) {
 #[test]
 fn limits_are_changed_while_memory_is_copied_and_put_back_when_the_guest_stays() {
     let mut driver = in_precopy();
-    driver.react(Wish::DowntimeLimitMs(1_200));
+    driver.react(Adjustment::DowntimeLimitMs(1_200));
     assert!(driver.did(&Action::ApplySetting(Setting::DowntimeLimitMs(1_200))));
-    driver.react(Wish::BandwidthLimitBytesPerSecond(1 << 30));
+    driver.react(Adjustment::BandwidthLimitBytesPerSecond(1 << 30));
     applied(&mut driver, Ok(()));
     assert_eq!(
         driver.reactions(),
-        [(Reaction::BandwidthLimit, ReactionResult::Busy), (Reaction::DowntimeLimit, ReactionResult::Done)]
+        [
+            (AdjustmentKind::BandwidthLimit, AdjustmentResult::Busy),
+            (AdjustmentKind::DowntimeLimit, AdjustmentResult::Done)
+        ]
     );
-    driver.react(Wish::BandwidthLimitBytesPerSecond(1 << 30));
+    driver.react(Adjustment::BandwidthLimitBytesPerSecond(1 << 30));
     applied(&mut driver, Ok(()));
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Running, CopyState::Absent);
@@ -48,8 +51,8 @@ fn limits_can_be_changed_although_none_was_asked_for_at_the_start() {
         let answer = if readable { Ok(ORIGINALS) } else { Err(Failure::new(Fault::Other, "no")) };
         driver.answer_where(|action| *action == Action::ReadSettings, Answer::Settings(answer));
         assert!(driver.did(&Action::StartMigration), "what nobody wants to change need not be known");
-        driver.react(Wish::DowntimeLimitMs(800));
-        let expected = (Reaction::DowntimeLimit, ReactionResult::NotAllowed);
+        driver.react(Adjustment::DowntimeLimitMs(800));
+        let expected = (AdjustmentKind::DowntimeLimit, AdjustmentResult::NotAllowed);
         assert_eq!(driver.reactions().first() == Some(&expected), !readable, "it could not be put back");
     }
 }
@@ -57,11 +60,13 @@ fn limits_can_be_changed_although_none_was_asked_for_at_the_start() {
 #[test]
 fn values_out_of_bounds_are_refused_before_anything_is_done() {
     let mut driver = in_precopy();
-    for wish in
-        [Wish::DowntimeLimitMs(0), Wish::DowntimeLimitMs(2_000_001), Wish::BandwidthLimitBytesPerSecond(1)]
-    {
-        driver.react(wish);
-        assert_eq!(driver.reactions().last().unwrap().1, ReactionResult::OutOfBounds);
+    for adjustment in [
+        Adjustment::DowntimeLimitMs(0),
+        Adjustment::DowntimeLimitMs(2_000_001),
+        Adjustment::BandwidthLimitBytesPerSecond(1),
+    ] {
+        driver.react(adjustment);
+        assert_eq!(driver.reactions().last().unwrap().1, AdjustmentResult::OutOfBounds);
     }
     assert_eq!(driver.out.values().filter(|action| matches!(action, Action::ApplySetting(_))).count(), 0);
 }
@@ -69,34 +74,34 @@ fn values_out_of_bounds_are_refused_before_anything_is_done() {
 #[test]
 fn a_reaction_before_the_copy_is_too_early_and_after_it_too_late() {
     let mut driver = Driver::new(spec());
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     driver.reach_precopy(GuestRun::Running);
     driver.hint(Hint::SourceSuspended);
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     driver.call_returns(Ok(()));
-    driver.react(Wish::DowntimeLimitMs(5));
+    driver.react(Adjustment::DowntimeLimitMs(5));
     driver.look_shows(CopyState::Absent, CopyState::Running);
     driver.job(JobState::Completed, 2, 0);
-    driver.react(Wish::DowntimeLimitMs(5));
+    driver.react(Adjustment::DowntimeLimitMs(5));
     let results: Vec<_> = driver.reactions().into_iter().map(|(_, result)| result).collect();
-    let late = ReactionResult::TooLate;
-    assert_eq!(results, [ReactionResult::TooEarly, late, late, late]);
+    let late = AdjustmentResult::TooLate;
+    assert_eq!(results, [AdjustmentResult::TooEarly, late, late, late]);
 }
 
 #[test]
 fn a_guest_that_was_paused_to_complete_runs_when_it_has_arrived() {
     let mut driver = in_precopy();
     driver.destination_receives();
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     driver.answer_where(|action| *action == Action::Suspend, Answer::Acted(Ok(())));
-    assert_eq!(driver.reactions(), [(Reaction::Pause, ReactionResult::Done)]);
+    assert_eq!(driver.reactions(), [(AdjustmentKind::Pause, AdjustmentResult::Done)]);
     driver.call_returns(Ok(()));
     driver.look_shows(CopyState::Absent, CopyState::Paused);
     driver.job(JobState::Completed, 3, 0);
     driver.next_look_shows(CopyState::Absent, CopyState::Paused);
     driver.answer_where(|action| *action == Action::Resume(Side::Destination), Answer::Acted(Ok(())));
     driver.look_shows(CopyState::Absent, CopyState::Running);
-    assert_eq!(driver.outcome().guest, Whereabouts::DestinationRunning);
+    assert_eq!(driver.outcome().guest, GuestLocation::DestinationRunning);
     assert_eq!(driver.outcome().recovered, [Recovery::Resumed(Side::Destination)]);
 }
 
@@ -104,7 +109,7 @@ fn a_guest_that_was_paused_to_complete_runs_when_it_has_arrived() {
 fn a_guest_that_was_paused_to_complete_runs_again_when_it_stays() {
     let mut driver = in_precopy();
     driver.destination_receives();
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     driver.answer_where(|action| *action == Action::Suspend, Answer::Acted(Ok(())));
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Paused, CopyState::Absent);
@@ -112,19 +117,22 @@ fn a_guest_that_was_paused_to_complete_runs_again_when_it_stays() {
     driver.answer_where(|action| *action == Action::Resume(Side::Source), Answer::Acted(Ok(())));
     driver.look_shows(CopyState::Running, CopyState::Absent);
     driver.restores();
-    assert_eq!((driver.outcome().guest, driver.outcome().not_undone.len()), (Whereabouts::SourceRunning, 0));
+    assert_eq!(
+        (driver.outcome().guest, driver.outcome().not_undone.len()),
+        (GuestLocation::SourceRunning, 0)
+    );
 }
 
 #[test]
 fn a_guest_that_cannot_be_let_run_again_is_named() {
     let mut driver = in_precopy();
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     driver.answer_where(|action| *action == Action::Suspend, Answer::Acted(Ok(())));
     driver.call_returns(Err(Fault::Other));
     // The destination was never seen to receive it: its absence proves nothing.
     driver.look_shows(CopyState::Paused, CopyState::Absent);
     driver.keeps_showing(CopyState::Paused, CopyState::Absent);
-    assert_eq!(driver.outcome().guest, Whereabouts::SourcePaused);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourcePaused);
     assert!(driver.outcome().not_undone.contains(&Leftover::Paused));
 }
 
@@ -133,7 +141,7 @@ fn a_guest_that_cannot_be_let_run_again_is_named() {
 fn a_refusal_withdraws_only_the_request_that_was_refused() {
     let mut driver = in_precopy();
     driver.destination_receives();
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     while driver.reactions().is_empty() {
         if driver.out.values().any(|action| *action == Action::PollJob) {
             driver.job(JobState::Active, 1, 1000);
@@ -141,7 +149,7 @@ fn a_refusal_withdraws_only_the_request_that_was_refused() {
             driver.timer();
         }
     }
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     let refused = Failure::new(Fault::Refused, "it is paused already");
     driver.answer_where(|action| *action == Action::Suspend, Answer::Acted(Err(refused)));
     driver.call_returns(Err(Fault::Other));
@@ -154,24 +162,24 @@ fn a_refusal_withdraws_only_the_request_that_was_refused() {
 fn a_guest_that_somebody_else_paused_is_left_paused() {
     let mut driver = in_precopy();
     driver.destination_receives();
-    driver.react(Wish::Pause);
+    driver.react(Adjustment::Pause);
     let refused = Failure::new(Fault::Refused, "no");
     driver.answer_where(|action| *action == Action::Suspend, Answer::Acted(Err(refused)));
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Paused, CopyState::Absent);
     driver.restores();
-    assert_eq!(driver.outcome().guest, Whereabouts::SourcePaused);
+    assert_eq!(driver.outcome().guest, GuestLocation::SourcePaused);
     assert!(!driver.did(&Action::Resume(Side::Source)), "our own pause was refused");
 }
 
 #[test]
 fn a_reaction_that_is_never_answered_is_said_to_be_unknown_and_undone() {
     let mut driver = in_precopy();
-    driver.react(Wish::BandwidthLimitBytesPerSecond(1 << 30));
+    driver.react(Adjustment::BandwidthLimitBytesPerSecond(1 << 30));
     while driver.reactions().is_empty() {
         driver.timer();
     }
-    assert_eq!(driver.reactions(), [(Reaction::BandwidthLimit, ReactionResult::NotKnown)]);
+    assert_eq!(driver.reactions(), [(AdjustmentKind::BandwidthLimit, AdjustmentResult::NotKnown)]);
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Running, CopyState::Absent);
     driver.restores();

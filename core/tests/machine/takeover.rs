@@ -1,12 +1,12 @@
-//! A journal that cannot be replayed: another release wrote it, or it is damaged. Its migration is taken over from what can be
-//! read, and nothing is done that its journal does not allow.
+//! A journal that cannot be replayed: another release wrote it, or it is damaged. Its migration is taken over from what
+//! can be read, and nothing is done that its journal does not allow.
 
 use serde_json::Value;
 use whimbrel_core::journal::{self, Left};
 use whimbrel_core::port::JobState;
 use whimbrel_core::{
-    Action, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestRun, Hint, Input, Instant, Misuse,
-    Outcome, PhaseName, Side, Takeover, Whereabouts, Wish,
+    Action, Adjustment, Answer, CancelAnswer, Cause, CopyState, Ending, Fault, GuestLocation, GuestRun, Hint,
+    Input, Instant, Misuse, Outcome, PhaseName, Side, Takeover,
 };
 
 use crate::driver::{Driver, ORIGINALS, spec};
@@ -14,7 +14,7 @@ use crate::driver::{Driver, ORIGINALS, spec};
 /// How another release wrote a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Release {
-    /// With other states, so that no trail matches, and fields and names that this release does not know.
+    /// With other states, so no digest matches, and fields and names that this release does not know.
     Later,
     /// With other states, and without snapshots.
     Earlier,
@@ -52,7 +52,7 @@ fn of(release: Release, journal: &str) -> String {
 fn takeover(journal: &str) -> (Takeover, Instant) {
     match journal::resume(journal, |_, _, _| ()).unwrap() {
         Left::Read { takeover, last, .. } => (*takeover, last),
-        Left::Replayed(_) => panic!("no trail matches"),
+        Left::Replayed(_) => panic!("no digest matches"),
     }
 }
 
@@ -85,7 +85,7 @@ fn a_guest_that_stays_gets_its_settings_back_and_no_second_call_is_made() {
         let mut driver = taken_over(release, &in_precopy());
         assert_eq!(driver.migration.view().phase, PhaseName::Resolving);
         let outcome = settle(&mut driver, CopyState::Running, CopyState::Absent);
-        assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+        assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::SourceRunning));
         assert_eq!(driver.settings, ORIGINALS);
         assert!(!driver.did(&Action::StartMigration));
     }
@@ -107,7 +107,7 @@ fn a_migration_that_had_not_begun_ends() {
             let outcome = driver.outcome();
             assert_eq!(
                 (outcome.guest, outcome.cause),
-                (Whereabouts::Untouched, Some(Cause::DriverRestarted))
+                (GuestLocation::Untouched, Some(Cause::DriverRestarted))
             );
             assert_eq!(driver.settings, ORIGINALS);
             assert!(!driver.did(&Action::StartMigration));
@@ -134,7 +134,7 @@ fn a_guest_that_the_migration_paused_is_resumed() {
     for release in RELEASES {
         let mut left = in_precopy();
         left.destination_receives();
-        left.react(Wish::Pause);
+        left.react(Adjustment::Pause);
         left.answer_where(|action| *action == Action::Suspend, Answer::Acted(Ok(())));
         let mut driver = taken_over(release, &left);
         driver.next_look_shows(CopyState::Paused, CopyState::Absent);
@@ -148,7 +148,7 @@ fn a_source_is_not_resumed_when_the_journal_shows_that_the_destination_may_have_
     let runs: [fn(&mut Driver); 3] = [
         |driver| driver.call_returns(Ok(())),
         |driver| {
-            driver.react(Wish::Postcopy);
+            driver.react(Adjustment::Postcopy);
             driver.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
         },
         |driver| {
@@ -173,7 +173,7 @@ fn a_source_is_not_resumed_when_the_journal_shows_that_the_destination_may_have_
 fn a_post_copy_that_was_cut_is_joined() {
     for release in RELEASES {
         let mut left = in_precopy();
-        left.react(Wish::Postcopy);
+        left.react(Adjustment::Postcopy);
         left.answer_where(|action| *action == Action::StartPostcopy, Answer::Postcopy(Ok(())));
         let mut driver = taken_over(release, &left);
         driver.look_shows(CopyState::PostcopyFailed, CopyState::PostcopyFailed);
@@ -289,7 +289,7 @@ fn a_doubt_is_examined_again_and_settled() {
     driver.next_look_shows(CopyState::Stopped, CopyState::Absent);
     driver.answer_where(|action| *action == Action::Resume(Side::Source), Answer::Acted(Ok(())));
     let outcome = settle(&mut driver, CopyState::Running, CopyState::Absent);
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::SourceRunning));
     assert_eq!((driver.settings, outcome.not_undone), (ORIGINALS, vec![]));
 }
 

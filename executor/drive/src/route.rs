@@ -1,7 +1,7 @@
 //! The route of a guest, and the queries about it: plain data. Nothing here connects to a host.
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{Spec, Ways};
+use whimbrel_core::{Spec, TransferOptions};
 use whimbrel_facts::xml::{REDACTED, without_secrets};
 
 use crate::copying::DiskChoice;
@@ -20,8 +20,9 @@ pub struct Route {
     /// Address that receives QEMU's data, for example `tcp://192.0.2.12`; `None` lets the destination propose its host name.
     pub migrate_uri: Option<String>,
     /// The hypervisor's features that the migration uses.
-    pub ways: Ways,
-    /// Which disks are copied, if [`ways`](Self::ways) includes disks, and what the copy may overwrite.
+    #[serde(rename = "ways")]
+    pub transfer: TransferOptions,
+    /// Which disks are copied, if [`transfer`](Self::transfer) includes disks, and what the copy may overwrite.
     #[serde(default, skip_serializing_if = "DiskChoice::is_empty")]
     pub disks: DiskChoice,
     /// Whether the probe for shared storage, which creates and removes a file, is skipped.
@@ -66,7 +67,7 @@ impl Route {
             source: spec.source.clone(),
             destination: spec.destination.clone(),
             migrate_uri: None,
-            ways: spec.ways,
+            transfer: spec.transfer,
             disks: DiskChoice::default(),
             no_probe: false,
             destination_xml: None,
@@ -105,7 +106,7 @@ impl Route {
             source: self.source.clone(),
             destination: self.way_to_destination(),
             destination_xml: self.destination_xml.clone(),
-            copy_disks: self.ways.copy_disks,
+            copy_disks: self.transfer.copy_disks,
             probe: !self.no_probe,
         }
     }

@@ -148,7 +148,7 @@ fn begin() -> Run {
         Slow { inbox: inbox.clone(), permits: CallPermits::default(), release: Some(held), calls, log: said };
     let judge = Judge::allow_all(inbox.clone());
     let mut spec = Spec::new("web", "test://alpha", "test://beta");
-    spec.doubt_patience_ms = 1_000;
+    spec.resolve_timeout_ms = 1_000;
     let driving = thread::spawn(move || {
         let course = Course::begin(spec).unwrap();
         let driven = drive(course, &mut port, &messages, kept_nowhere(), judge, None).unwrap();

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# The first program of the recorder's Linux guest: starts one workload, and then says once a second that it lives.
-# It must never print anything else to the console once it is ready: every letter is work for the emulated machine.
+# The init process of the recorder's Linux guest: starts one workload, and then reports once a second that it is alive.
+# It must never print anything else to the console once it is ready: every character is work for the emulated machine.
 
 b=/bin/busybox
 $b mkdir -p /proc /sys /dev /tmp
@@ -13,18 +13,18 @@ cd /tmp
 
 word() { $b sed -n "s/.*$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 
-# Writes of a random order to all of its memory, again and again.
+# Repeated writes in random order to all of its memory.
 stress() { stress-ng --quiet --vm 1 --vm-bytes "$1" --vm-keep --vm-method rand-set --timeout 0 >/dev/null 2>&1 & }
 
 server() {
-    # The server and its checker are one program, which looks at its name.
+    # The server and its checker are one program, which decides by its name.
     $b ln -s /usr/bin/redis-check-rdb /tmp/redis-server
     /tmp/redis-server --save '' --appendonly no >/dev/null 2>&1 &
     $b sleep 2
 }
 
-# Twelve random digits in the middle of a value of 4 KB, under a random one of 20,000 keys. The benchmark's own kinds
-# of writes put the same bytes where the same bytes were.
+# Twelve random digits in the middle of a value of 4 KB, under a random one of 20,000 keys. The benchmark's own
+# writes would replace bytes by the same bytes.
 change_values() {
     redis-benchmark -r 20000 -c 4 -q "$@" SETRANGE key:__rand_int__ 4000 __rand_int__ >/dev/null 2>&1
 }

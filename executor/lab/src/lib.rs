@@ -24,6 +24,7 @@ pub mod scenario;
 mod shell;
 mod ssh;
 mod storage;
+pub mod testing;
 mod witness;
 
 use std::fs;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
-use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabOptions};
+use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabOptions, testing};
 
 /// A folder of the machine that both hosts see; it goes with the guard.
 struct Folder(PathBuf);
@@ -40,30 +40,18 @@ impl Drop for Folder {
     }
 }
 
-struct Run {
-    code: Option<i32>,
-    out: String,
-}
-
 /// Runs a verb on the guest, from alpha to beta.
-fn run(lab: &Lab, guest: &str, verb: &[&str], more: &[&str]) -> Run {
-    let program =
-        std::env::var("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test");
-    let mut command = lab.operator_command(&program);
-    command.args(verb).args([guest, &lab.beta().uri(), "--source", &lab.alpha().uri()]).args(more);
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    Run { code: output.status.code(), out: text.concat() }
+fn run(lab: &Lab, guest: &str, verb: &[&str], more: &[&str]) -> (Option<i32>, String) {
+    testing::run(lab, guest, (lab.alpha(), lab.beta()), verb, more)
 }
 
 /// What the rules say, by code.
 fn findings(lab: &Lab, guest: &str, more: &[&str]) -> (Option<i32>, Vec<(String, String, String)>) {
-    let run = run(lab, guest, &["check"], &[&["--format", "json"], more].concat());
-    let document: Value =
-        serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {}", run.out));
+    let (code, out) = run(lab, guest, &["check"], &[&["--format", "json"], more].concat());
+    let document: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
     let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
     let all = document["findings"].as_array().unwrap().iter();
-    (run.code, all.map(|one| (text(one, "code"), text(one, "verdict"), text(one, "message"))).collect())
+    (code, all.map(|one| (text(one, "code"), text(one, "verdict"), text(one, "message"))).collect())
 }
 
 fn verdicts(all: &[(String, String, String)], code: &str) -> Vec<String> {
@@ -118,8 +106,8 @@ fn shared_storage_is_proved_and_makes_the_unsafe_flag_safe() {
     let (code, all) = findings(&lab, guest.name(), &[]);
     assert_eq!((code, verdicts(&all, "storage.shared")), (Some(7), vec!["fail".to_owned()]), "{all:?}");
     let refused = run(&lab, guest.name(), &["migrate"], &["--unsafe", "--migrate-uri", &uri]);
-    assert_eq!(refused.code, Some(3), "{}", refused.out);
-    assert!(refused.out.contains("storage.unsafe-flag"), "{}", refused.out);
+    assert_eq!(refused.0, Some(3), "{}", refused.1);
+    assert!(refused.1.contains("storage.unsafe-flag"), "{}", refused.1);
     // Without the probe nothing is proved, which is not good enough for the flag.
     let (_, unproved) = findings(&lab, guest.name(), &["--no-probe", "--unsafe"]);
     assert_eq!(verdicts(&unproved, "storage.shared"), ["unknown"]);
@@ -141,9 +129,9 @@ fn shared_storage_is_proved_and_makes_the_unsafe_flag_safe() {
 
     // libvirt guesses by the file system, and refuses; overruled after the proof, it moves the guest.
     let doubted = run(&lab, guest.name(), &["migrate"], &["--migrate-uri", &uri]);
-    assert_eq!(doubted.code, Some(3), "{}", doubted.out);
+    assert_eq!(doubted.0, Some(3), "{}", doubted.1);
     let moved = run(&lab, guest.name(), &["migrate"], &["--unsafe", "--migrate-uri", &uri]);
-    assert_eq!(moved.code, Some(0), "{}", moved.out);
+    assert_eq!(moved.0, Some(0), "{}", moved.1);
     assert!(lab.beta().domain_state(guest.name()).unwrap().unwrap().starts_with("running"));
     assert_nothing_left(&lab, &[&guests, &other]);
     lab.remove().unwrap();
@@ -193,7 +181,7 @@ fn rules_about_cpus_and_machines_agree_with_libvirts_own_answers() {
     }
     assert!((1..cpus.len()).contains(&refused), "both answers came: {refused}");
     // Every machine type that libvirt has is among the facts: one that is missing there would be missed.
-    let told = run(&lab, "cpu-0", &["facts", "collect"], &["--offline"]).out;
+    let told = run(&lab, "cpu-0", &["facts", "collect"], &["--offline"]).1;
     let facts: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
     let listed = facts["destination"]["machines"].as_array().unwrap().iter();
     let listed: BTreeSet<&str> = listed.map(|machine| machine["name"].as_str().unwrap()).collect();

@@ -4,16 +4,9 @@
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::Duration;
 
-use whimbrel_lab::{Guest, GuestDisk, GuestSpec, ImageFormat, Lab, LabOptions, STORAGE};
-
-const LONG: Duration = Duration::from_mins(2);
-
-fn program() -> String {
-    std::env::var("WHIMBREL_BIN").expect("WHIMBREL_BIN is the program to test")
-}
+use whimbrel_lab::testing::LONG;
+use whimbrel_lab::{Guest, GuestDisk, GuestSpec, ImageFormat, Lab, LabOptions, STORAGE, testing};
 
 /// A lab with a pool on each host, and a guest on alpha with these disks.
 fn lab_with(disks: Vec<GuestDisk>, lab: Lab) -> (Lab, Guest) {
@@ -34,14 +27,10 @@ fn lab() -> Lab {
 fn migrate(lab: &Lab, more: &[&str]) -> (i32, String) {
     let journal = lab.folder().join("disks.journal");
     let _ = std::fs::remove_file(&journal);
-    let (alpha, beta) = (lab.alpha().uri(), lab.beta().uri());
-    let mut command: Command = lab.operator_command(&program());
-    command.args(["migrate", "guest", beta.as_str(), "--source", alpha.as_str()]);
-    command.arg("--journal").arg(&journal).args(more);
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let output = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    println!("migrate {more:?}: {status}\n{output}");
-    (status.code().unwrap_or(-1), output)
+    let options = [&["--journal", journal.to_str().unwrap()], more].concat();
+    let (code, output) = testing::run(lab, "guest", (lab.alpha(), lab.beta()), &["migrate"], &options);
+    println!("migrate {more:?}: {code:?}\n{output}");
+    (code.unwrap_or(-1), output)
 }
 
 fn image(lab: &Lab, name: &str, format: ImageFormat) -> GuestDisk {

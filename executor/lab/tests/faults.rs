@@ -9,25 +9,19 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use whimbrel_core::{Event, Verdict};
 use whimbrel_lab::scenario::{self, ScenarioRun, Show};
+use whimbrel_lab::testing::{LONG, program};
 use whimbrel_lab::{Host, Lab, LabError, LabOptions};
-use whimbrel_sim::scenario::{Conditions, GuestPlace, course, end_of};
+use whimbrel_sim::scenario::{Conditions, GuestPlace, end_of, timeline};
 use whimbrel_sim::{Scenario, Simulation};
 
-const LONG: Duration = Duration::from_mins(2);
 /// How often a race is run here, and with how many seeds simulated.
 const RACES: u64 = 5;
 const SIMULATED_RACES: u64 = 300;
-
-fn program() -> PathBuf {
-    PathBuf::from(
-        std::env::var_os("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test"),
-    )
-}
 
 /// The scenarios whose names begin so.
 fn scenarios(prefix: &str) -> Vec<Scenario> {
@@ -51,7 +45,7 @@ fn simulated(scenario: &Scenario, seed: u64) -> Vec<String> {
     let mut simulation = Simulation::new(scenario, conditions, |_| Verdict::default()).unwrap();
     let mut events: Vec<Event> = Vec::new();
     simulation.run(|| None, |_, event, _| events.push(event.clone())).unwrap();
-    course(&events)
+    timeline(&events)
 }
 
 /// What is wrong with a run; the guest is gone afterwards.
@@ -61,7 +55,7 @@ fn judge(lab: &Lab, scenario: &Scenario, allowed: &BTreeSet<Vec<String>>) -> Str
         Ok(run) => run,
         Err(error) => return error.to_string(),
     };
-    let real = course(run.events.iter().map(|(_, event)| event));
+    let real = timeline(run.events.iter().map(|(_, event)| event));
     if !allowed.contains(&real) {
         let _ = writeln!(wrong, "real: {real:#?}\nsimulated: {allowed:#?}\n{}", run.output);
     }

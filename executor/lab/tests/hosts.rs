@@ -5,11 +5,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
+use whimbrel_lab::testing::LONG;
 use whimbrel_lab::{GUEST_BRIDGE, GuestDisk, GuestSpec, Host, ImageFormat, Lab, LabOptions, STORAGE};
-
-const LONG: Duration = Duration::from_mins(2);
 
 fn mounts() -> usize {
     fs::read_to_string("/proc/self/mounts").unwrap().lines().count()

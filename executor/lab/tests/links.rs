@@ -2,26 +2,15 @@
 
 #![cfg(test)]
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use serde_json::Value;
+use whimbrel_lab::testing::{self, LONG};
 use whimbrel_lab::{GUEST_BRIDGE, GuestSpec, Host, Lab, LabOptions};
 
-const LONG: Duration = Duration::from_mins(2);
 /// Where libvirt keeps its drivers, below the folder of libraries of the machine's kind.
 const DRIVERS: &str = "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver";
 
 fn run(lab: &Lab, verb: &[&str], more: &[&str]) -> (Option<i32>, String) {
-    let program = PathBuf::from(
-        std::env::var_os("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test"),
-    );
-    let mut command = lab.operator_command(&program.to_string_lossy());
-    command.args(verb).args(["guest", &lab.beta().uri(), "--source", &lab.alpha().uri()]).args(more);
-    command.env("XDG_STATE_HOME", lab.folder());
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    (output.status.code(), text.concat())
+    testing::run(lab, "guest", (lab.alpha(), lab.beta()), verb, more)
 }
 
 /// Verdicts and messages of the rules about network devices.

@@ -9,9 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use whimbrel_lab::testing::LONG;
 use whimbrel_lab::{GuestSpec, Host, Lab, LabError, LabOptions, Phase};
-
-const LONG: Duration = Duration::from_mins(2);
 
 /// Every namespace of the hosts and the operator.
 fn namespaces(lab: &Lab) -> BTreeSet<String> {

@@ -3,42 +3,20 @@
 #![cfg(test)]
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::time::Duration;
 
-use whimbrel_core::{Verdict, Whereabouts};
+use whimbrel_core::{GuestLocation, Verdict};
 use whimbrel_lab::scenario::{self, Show};
+use whimbrel_lab::testing::{self, LONG, program};
 use whimbrel_lab::{GUEST_BRIDGE, Guest, GuestDisk, GuestSpec, Host, ImageFormat, Lab, LabOptions};
-use whimbrel_sim::scenario::course;
+use whimbrel_sim::scenario::timeline;
 use whimbrel_sim::{Scenario, Simulation};
-
-const LONG: Duration = Duration::from_mins(2);
-
-fn program() -> PathBuf {
-    PathBuf::from(
-        std::env::var_os("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test"),
-    )
-}
 
 fn spec() -> GuestSpec {
     GuestSpec { memory_mib: 128, region_mib: 32, ..GuestSpec::default() }
 }
 
-fn command(lab: &Lab, (from, to): (&Host, &Host), verb: &str, more: &[&str]) -> Command {
-    let mut command = lab.operator_command(&program().to_string_lossy());
-    command.args([verb, "guest", &to.uri(), "--source", &from.uri(), "--offline"]).args(more);
-    command.env("XDG_STATE_HOME", lab.folder());
-    command
-}
-
-/// Exit code and everything that was written.
-fn said(output: Output) -> (Option<i32>, String) {
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    (output.status.code(), text.concat())
-}
-
 fn migrate(lab: &Lab, ends: (&Host, &Host), more: &[&str]) -> (Option<i32>, String) {
-    said(command(lab, ends, "migrate", more).output().unwrap())
+    testing::run(lab, "guest", ends, &["migrate", "--offline"], more)
 }
 
 fn assert_moved(ends: (&Host, &Host), (code, text): &(Option<i32>, String)) {
@@ -167,7 +145,7 @@ fn an_offline_migration_that_hangs_can_be_cancelled() {
     let run = scenario::run(&lab, &scenario, &program(), Show::Quiet).unwrap();
     lab.restore_link().unwrap();
     let outcome = run.outcome.as_ref().unwrap_or_else(|| panic!("no outcome:\n{}", run.output));
-    assert_eq!((run.exit_code, outcome.guest), (Some(4), Whereabouts::SourceOff), "{}", run.output);
+    assert_eq!((run.exit_code, outcome.guest), (Some(4), GuestLocation::SourceOff), "{}", run.output);
     assert!(lab.alpha().domain_state("wren").unwrap().is_some(), "{}", run.output);
     assert_eq!(lab.beta().domain_state("wren").unwrap(), None, "{}", run.output);
     lab.remove().unwrap();
@@ -181,10 +159,10 @@ fn an_offline_migration_is_as_simulated() {
     let lab = Lab::build(&LabOptions::default()).unwrap();
     let run = scenario::run(&lab, &scenario, &program(), Show::Quiet).unwrap();
     let outcome = run.outcome.as_ref().unwrap_or_else(|| panic!("no outcome:\n{}", run.output));
-    assert_eq!(outcome.guest, Whereabouts::DestinationOff, "{}", run.output);
+    assert_eq!(outcome.guest, GuestLocation::DestinationOff, "{}", run.output);
     let mut simulation = Simulation::new(&scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
     let mut events = Vec::new();
     simulation.run(|| None, |_, event, _| events.push(event.clone())).unwrap();
-    assert_eq!(course(run.events.iter().map(|(_, event)| event)), course(&events), "{}", run.output);
+    assert_eq!(timeline(run.events.iter().map(|(_, event)| event)), timeline(&events), "{}", run.output);
     lab.remove().unwrap();
 }

@@ -3,15 +3,13 @@
 #![cfg(test)]
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use whimbrel_lab::Lab;
-
-const LONG: Duration = Duration::from_mins(2);
+use whimbrel_lab::testing::{signal, wait_for};
 
 /// The example `hold`, which cargo builds beside the tests.
 ///
@@ -24,11 +22,6 @@ fn hold() -> (Child, BufReader<ChildStdout>) {
     let up = said.by_ref().lines().map_while(Result::ok).any(|line| line.contains("qemu+tcp://"));
     assert!(up, "the lab did not come up");
     (child, said)
-}
-
-fn signal(name: &str, child: &Child) {
-    let status = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
-    assert!(status.success());
 }
 
 /// Folders of labs that this process owns.
@@ -51,14 +44,6 @@ fn inhabitants(folders: &BTreeSet<PathBuf>) -> usize {
         .count()
 }
 
-fn wait_for(condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < LONG, "it never happened");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 #[ignore = "needs root and libvirt; run with cargo xtask test"]
 fn an_interrupt_removes_the_lab() {
@@ -66,7 +51,7 @@ fn an_interrupt_removes_the_lab() {
         let (mut child, _said) = hold();
         let folders = folders_of(&child);
         assert!(!folders.is_empty() && inhabitants(&folders) > 0);
-        signal(name, &child);
+        signal(name, child.id());
         child.wait().unwrap();
         assert!(folders.iter().all(|folder| !folder.exists()), "{folders:?} after {name}");
         assert_eq!(inhabitants(&folders), 0, "after {name}");
@@ -78,9 +63,9 @@ fn an_interrupt_removes_the_lab() {
 fn what_a_killed_owner_leaves_is_removed_by_the_next() {
     let (mut child, _said) = hold();
     let folders = folders_of(&child);
-    signal("KILL", &child);
+    signal("KILL", child.id());
     child.wait().unwrap();
-    wait_for(|| inhabitants(&folders) == 0);
+    wait_for("all of it has ended", || inhabitants(&folders) == 0);
     Lab::remove_stale().unwrap();
     assert!(folders.iter().all(|folder| !folder.exists()), "{folders:?}");
 }

@@ -7,22 +7,14 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
-use whimbrel_core::{Cause, Ending, Event, Fault, Outcome, PhaseName, Recovery, Verdict, Whereabouts};
+use whimbrel_core::{Cause, Ending, Event, Fault, GuestLocation, Outcome, PhaseName, Recovery, Verdict};
 use whimbrel_lab::scenario::{self, Order, ScenarioRun, Show};
+use whimbrel_lab::testing::{LONG, program, signal, wait_for};
 use whimbrel_lab::{Host, Lab, LabOptions};
-use whimbrel_sim::scenario::course;
+use whimbrel_sim::scenario::timeline;
 use whimbrel_sim::{Scenario, Simulation};
-
-const LONG: Duration = Duration::from_mins(2);
-
-fn program() -> PathBuf {
-    PathBuf::from(
-        std::env::var_os("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test"),
-    )
-}
 
 fn lab() -> Lab {
     Lab::build(&LabOptions::default()).unwrap()
@@ -85,12 +77,12 @@ fn simulated(scenario: &Scenario) -> Vec<String> {
     let mut simulation = Simulation::new(scenario, scenario.conditions(), |_| Verdict::default()).unwrap();
     let mut events = Vec::new();
     simulation.run(|| None, |_, event, _| events.push(event.clone())).unwrap();
-    course(&events)
+    timeline(&events)
 }
 
 /// The same scenario on both: the same course.
 fn assert_as_simulated(scenario: &Scenario, run: &ScenarioRun) {
-    let real = course(run.events.iter().map(|(_, event)| event));
+    let real = timeline(run.events.iter().map(|(_, event)| event));
     assert_eq!(real, simulated(scenario), "real on the left, simulated on the right\n{}", run.output);
 }
 
@@ -101,7 +93,7 @@ fn an_idle_guest_moves() {
     let idle = scenario(0, "");
     let run = run(&lab, &idle);
     assert_eq!(run.exit_code, Some(0), "{}", run.output);
-    assert_eq!(outcome(&run).guest, Whereabouts::DestinationRunning);
+    assert_eq!(outcome(&run).guest, GuestLocation::DestinationRunning);
     assert!(outcome(&run).hypervisor_downtime_ms.is_some(), "libvirt reports its downtime");
     assert!(outcome(&run).downtime_ms.is_some_and(|ms| ms > 0), "the stop and the start were observed");
     assert_sound(&lab, &run, lab.beta());
@@ -116,8 +108,10 @@ fn a_guest_that_dirties_memory_moves_and_its_regressions_are_seen() {
     let busy = scenario(3000, "");
     let run = run(&lab, &busy);
     assert_eq!(outcome(&run).ending, Ending::Completed, "{}", run.output);
-    let rises =
-        run.events.iter().filter(|(_, event)| matches!(event, Event::Sync(seen) if seen.sync.rise_bytes > 0));
+    let rises = run
+        .events
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::Sync(seen) if seen.sync.dirtied_bytes > 0));
     assert!(rises.count() >= 2, "{}", run.output);
     assert_sound(&lab, &run, lab.beta());
     assert_as_simulated(&busy, &run);
@@ -131,7 +125,10 @@ fn a_guest_that_cannot_converge_is_cancelled_and_goes_on_where_it_was() {
     let hopeless = scenario(60_000, &fault("at_iteration = 3", "cancel"));
     let run = run(&lab, &hopeless);
     assert_eq!(run.exit_code, Some(4), "{}", run.output);
-    assert_eq!((outcome(&run).ending, outcome(&run).guest), (Ending::Cancelled, Whereabouts::SourceRunning));
+    assert_eq!(
+        (outcome(&run).ending, outcome(&run).guest),
+        (Ending::Cancelled, GuestLocation::SourceRunning)
+    );
     assert_eq!(
         outcome(&run).recovered,
         [Recovery::DowntimeLimitRestored, Recovery::BandwidthLimitRestored],
@@ -314,13 +311,17 @@ fn an_operator_who_leaves_is_told_how_to_look_after_the_guest() {
     command.args(["migrate", "wren", &lab.beta().uri(), "--source", &lab.alpha().uri(), "--bandwidth", "16"]);
     command.arg("--journal").arg(&journal).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    wait_for(|| fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"iteration\":1,")));
+    wait_for("the copy is under way", || {
+        fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"iteration\":1,"))
+    });
 
     // A daemon that stands still cannot answer the first Ctrl-C, so the operator has a reason for the second.
     let daemon = lab.alpha().daemon_pid().unwrap();
     signal("STOP", daemon);
     signal("INT", child.id());
-    wait_for(|| fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"operator\":\"cancel\"")));
+    wait_for("the cancel is on record", || {
+        fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"operator\":\"cancel\""))
+    });
     signal("INT", child.id());
     let status = child.wait().unwrap();
     signal("CONT", daemon);
@@ -333,19 +334,6 @@ fn an_operator_who_leaves_is_told_how_to_look_after_the_guest() {
     let later = guest.wait_for_scan_after(&now, LONG).unwrap();
     assert!(later.bad == 0 && !later.two_copies_ran(), "{later:?}");
     lab.remove().unwrap();
-}
-
-fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
-fn wait_for(condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < LONG, "it never happened");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

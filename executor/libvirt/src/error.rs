@@ -95,17 +95,17 @@ impl fmt::Display for ErrorCode {
 /// A call into libvirt that failed, or that was refused before it was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("libvirt's `{call}` failed with {code}: {message}")]
-pub struct LibvirtError {
+pub(crate) struct LibvirtError {
     /// The C function that failed.
-    pub call: &'static str,
+    pub(crate) call: &'static str,
     /// What kind of failure it is.
-    pub code: ErrorCode,
+    pub(crate) code: ErrorCode,
     /// The part of libvirt that reported it (`virErrorDomain`): 7 is the remote procedure call, 10 QEMU's
     /// driver; 0 when this layer refused the call itself. A migration passes on the source daemon's errors, so 7
     /// may be the link between the daemons as well as ours: [`super::Connection::is_alive`] tells.
-    pub domain: i32,
+    pub(crate) domain: i32,
     /// libvirt's own words, which name the object and often the cause.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl LibvirtError {
@@ -160,13 +160,12 @@ mod tests {
             (ErrorCode::DeviceMissing, virt_sys::VIR_ERR_DEVICE_MISSING),
         ];
         for (code, number) in table {
-            assert_eq!(Ok(code.number()), i32::try_from(number), "{code}");
-            assert_eq!(ErrorCode::from(code.number()), code);
+            assert_eq!(ErrorCode::from(i32::try_from(number).unwrap()), code);
         }
     }
 
     #[test]
     fn an_unknown_number_keeps_its_number() {
-        assert_eq!(ErrorCode::from(4711).number(), 4711);
+        assert_eq!(ErrorCode::from(4711), ErrorCode::Other(4711));
     }
 }

@@ -27,7 +27,7 @@ struct Known {
 ///
 /// # Errors
 /// When the script cannot be written.
-pub fn trust(file: &Path, script: &Path) -> io::Result<()> {
+pub(crate) fn trust(file: &Path, script: &Path) -> io::Result<()> {
     let known = Known { file: std::path::absolute(file)?, script: std::path::absolute(script)? };
     let text = script_of(&known.file);
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o700).open(script)?;

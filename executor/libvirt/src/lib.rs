@@ -1,7 +1,7 @@
 //! libvirt from Rust, safely and synchronously.
 //!
 //! A thin layer straight over the C interface: every call blocks its thread, so none belongs on an executor's
-//! thread, and a migration needs a thread of its own plus a second [`Connection`] for polling and aborting.
+//! thread, and a migration needs a thread of its own plus a second connection for polling and aborting.
 //! Set a keep-alive on every remote connection, or a cut network blocks calls (and the dropping of
 //! subscriptions) for as long as TCP likes.
 //!
@@ -23,20 +23,21 @@ mod parameters;
 mod state;
 mod statistics;
 mod sys;
-pub mod versions;
+mod versions;
 mod xml_text;
 
-pub use collect::{Untold, collect};
-pub use driver::{LibvirtPort, inventory};
-pub use error::{ErrorCode, LibvirtError};
-pub use event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle, Resumed, Started, Stopped, Suspended};
 pub use host_driver::LibvirtHosts;
-pub use known_hosts::trust;
-pub use parameters::{MigrateFlags, MigrateParameters};
-pub use state::{PausedReason, RunningReason, ShutoffReason, State};
-pub use statistics::{JobOperation, JobStatistics, JobType, ParameterValue};
-pub use sys::{Connection, Description, Domain, Listed, ListedInterface, StoragePool, Subscription, XmlView};
-pub use versions::Version;
+
+use collect::collect;
+use driver::{LibvirtPort, inventory};
+use error::{ErrorCode, LibvirtError};
+use event::{DomainEvent, Lifecycle, Resumed, Suspended};
+use known_hosts::trust;
+use parameters::{MigrateFlags, MigrateParameters};
+use state::{PausedReason, RunningReason, State};
+use statistics::{JobOperation, JobStatistics, JobType};
+use sys::{Connection, Description, Domain, Listed, ListedInterface, StoragePool, Subscription, XmlView};
+use versions::Version;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ macro_rules! numbered {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $number:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name {
+        pub(crate) enum $name {
             $($(#[$variant_meta])* $variant,)+
             /// A number that this version of Whimbrel has no name for.
             Other(i32),
@@ -21,17 +21,6 @@ macro_rules! numbered {
                 match number {
                     $($number => Self::$variant,)+
                     other => Self::Other(other),
-                }
-            }
-        }
-
-        impl $name {
-            /// The number of this value in libvirt's C interface.
-            #[must_use]
-            pub fn number(self) -> i32 {
-                match self {
-                    $(Self::$variant => $number,)+
-                    Self::Other(other) => other,
                 }
             }
         }

@@ -9,26 +9,12 @@ use whimbrel_facts::RunState;
 numbered! {
     /// Why a domain runs (`virDomainRunningReason`).
     RunningReason {
-        /// libvirt does not say.
-        Unknown = 0,
         /// It was started.
         Booted = 1,
         /// It came from another host.
         Migrated = 2,
-        /// It was restored from a file.
-        Restored = 3,
-        /// It was restored from a snapshot.
-        FromSnapshot = 4,
-        /// Somebody resumed it.
-        Unpaused = 5,
         /// A migration away from here was given up.
         MigrationCanceled = 6,
-        /// A save was given up.
-        SaveCanceled = 7,
-        /// It woke from suspend to memory.
-        WokenUp = 8,
-        /// It was resumed after a crash.
-        Crashed = 9,
         /// It runs here while pages still come from the source (libvirt 1.3.3).
         Postcopy = 10,
         /// It runs here, but pages no longer come (libvirt 8.5.0).
@@ -45,20 +31,8 @@ numbered! {
         User = 1,
         /// A migration: the switchover on the source, or the incoming copy on the destination.
         Migration = 2,
-        /// It is being saved.
-        Save = 3,
-        /// It is being dumped.
-        Dump = 4,
         /// A disk failed.
         IoError = 5,
-        /// The watchdog fired.
-        Watchdog = 6,
-        /// It was restored paused from a snapshot.
-        FromSnapshot = 7,
-        /// It is shutting down.
-        ShuttingDown = 8,
-        /// A snapshot is being made.
-        Snapshot = 9,
         /// The guest crashed.
         Crashed = 10,
         /// It is being started.
@@ -70,33 +44,9 @@ numbered! {
     }
 }
 
-numbered! {
-    /// Why a domain is off (`virDomainShutoffReason`).
-    ShutoffReason {
-        /// libvirt does not say.
-        Unknown = 0,
-        /// It shut down.
-        Shutdown = 1,
-        /// It was powered off by force.
-        Destroyed = 2,
-        /// It crashed.
-        Crashed = 3,
-        /// It runs on another host now.
-        Migrated = 4,
-        /// It was saved to a file.
-        Saved = 5,
-        /// It did not start.
-        Failed = 6,
-        /// It was restored switched off from a snapshot.
-        FromSnapshot = 7,
-        /// The daemon ended it.
-        Daemon = 8,
-    }
-}
-
 /// What a domain does now, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
+pub(crate) enum State {
     /// Virtual processors run.
     Running(RunningReason),
     /// Blocked on a resource (not reported by QEMU).
@@ -106,7 +56,7 @@ pub enum State {
     /// The guest is shutting down.
     ShuttingDown,
     /// There is no process; only the definition exists.
-    Shutoff(ShutoffReason),
+    Shutoff,
     /// The guest crashed and its process is kept.
     Crashed,
     /// The guest suspended itself to memory.
@@ -123,13 +73,13 @@ pub enum State {
 impl State {
     /// Names the two numbers of `virDomainGetState`.
     #[must_use]
-    pub fn from_numbers(state: i32, reason: i32) -> Self {
+    pub(crate) fn from_numbers(state: i32, reason: i32) -> Self {
         match state {
             1 => Self::Running(reason.into()),
             2 => Self::Blocked,
             3 => Self::Paused(reason.into()),
             4 => Self::ShuttingDown,
-            5 => Self::Shutoff(reason.into()),
+            5 => Self::Shutoff,
             6 => Self::Crashed,
             7 => Self::GuestSuspended,
             _ => Self::Unknown { state, reason },
@@ -146,11 +96,11 @@ impl State {
     /// * Unknown: libvirt does not say, or in a word of a later version. Nothing follows from it: it must never be taken
     ///   for a guest that runs, nor for one that is off.
     #[must_use]
-    pub fn run_state(self) -> RunState {
+    pub(crate) fn run_state(self) -> RunState {
         match self {
             Self::Running(_) | Self::Blocked | Self::ShuttingDown => RunState::Running,
             Self::Paused(_) | Self::GuestSuspended => RunState::Paused,
-            Self::Shutoff(_) => RunState::Off,
+            Self::Shutoff => RunState::Off,
             Self::Crashed => RunState::Crashed,
             Self::Unknown { .. } => RunState::Unknown,
         }
@@ -159,14 +109,14 @@ impl State {
     /// Whether there is a process that holds the guest's memory. An unknown state counts as one, to be on the
     /// safe side.
     #[must_use]
-    pub fn is_active(self) -> bool {
-        !matches!(self, Self::Shutoff(_))
+    pub(crate) fn is_active(self) -> bool {
+        !matches!(self, Self::Shutoff)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PausedReason, RunState, RunningReason, ShutoffReason, State};
+    use super::{PausedReason, RunState, RunningReason, State};
 
     #[test]
     fn the_states_of_a_migration_have_names() {
@@ -176,7 +126,7 @@ mod tests {
         assert_eq!(State::from_numbers(1, 2), State::Running(RunningReason::Migrated));
         assert_eq!(State::from_numbers(1, 6), State::Running(RunningReason::MigrationCanceled));
         assert_eq!(State::from_numbers(1, 11), State::Running(RunningReason::PostcopyFailed));
-        assert_eq!(State::from_numbers(5, 4), State::Shutoff(ShutoffReason::Migrated));
+        assert_eq!(State::from_numbers(5, 4), State::Shutoff);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What is asked before a migration begins: every rule, on the facts of both hosts.
 //!
-//! Facts that could not be had are a finding. It must never let a migration begin as if it had been judged on them.
+//! It must never let a migration begin on facts that were not collected for it.
 
 use std::sync::Arc;
 
 use serde_json::json;
-use whimbrel_core::{Facts as Known, Spec, Verdict};
+use whimbrel_core::{Spec, Verdict};
 use whimbrel_facts::{Facts, Request, StorageCopy};
 use whimbrel_plugins::RuleSet;
 
@@ -36,19 +36,14 @@ impl Preflight {
         Self { set, spec, route }
     }
 
-    /// What the rules say of a migration, on the facts that were collected for it. Without them, rules are asked about the
-    /// core's few facts, and that the others are missing is a finding.
+    /// What the rules say of a migration, on the facts that were collected for it.
     #[must_use]
-    pub fn judge(&self, known: &Known, collected: Option<Box<Facts>>) -> Opinion {
-        let collected = collected.map(|facts| with_request(*facts, &self.spec, &self.route));
-        let judgement = match &collected {
-            Some(facts) => self.set.judge(facts, &today()),
-            None => self.set.judge_without(known, "the driver of the hosts does not collect them", &today()),
-        };
-        let count = || judgement.count(whimbrel_facts::Verdict::Unknown);
-        let unknown = collected.as_ref().map_or(0, |_| count());
+    pub fn judge(&self, collected: Facts) -> Opinion {
+        let facts = with_request(collected, &self.spec, &self.route);
+        let judgement = self.set.judge(&facts, &today());
+        let unknown = judgement.count(whimbrel_facts::Verdict::Unknown);
         // What was judged, and by which rules, for the journal: they can be evaluated again.
-        let basis = collected.map(|facts| json!({ "set": judgement.set, "facts": facts }));
+        let basis = Some(json!({ "set": judgement.set, "facts": facts }));
         let forceful = judgement.findings.into_iter().filter(|one| one.waived.is_none());
         let verdict = whimbrel_plugins::verdict(forceful.map(|one| one.finding));
         Opinion { verdict: Verdict { basis, ..verdict }, unknown }
@@ -73,17 +68,17 @@ fn with_request(mut facts: Facts, spec: &Spec, route: &Route) -> Facts {
 }
 
 fn request(spec: &Spec, route: &Route) -> Request {
-    let ways = route.ways;
+    let transfer = route.transfer;
     Request {
-        live: !ways.offline,
-        offline: ways.offline,
-        postcopy: ways.postcopy,
-        storage_copy: if ways.copy_disks { StorageCopy::Full } else { StorageCopy::None },
+        live: !transfer.offline,
+        offline: transfer.offline,
+        postcopy: transfer.postcopy,
+        storage_copy: if transfer.copy_disks { StorageCopy::Full } else { StorageCopy::None },
         allow_unsafe: route.allow_unsafe,
         peer_to_peer: true,
-        parallel_connections: ways.parallel_connections.map(u32::from),
-        compression: if ways.xbzrle { vec!["xbzrle".to_owned()] } else { Vec::new() },
-        auto_converge: ways.auto_converge,
+        parallel_connections: transfer.parallel_connections.map(u32::from),
+        compression: if transfer.xbzrle { vec!["xbzrle".to_owned()] } else { Vec::new() },
+        auto_converge: transfer.auto_converge,
         persist_destination: true,
         undefine_source: true,
         destination_xml: route.destination_xml.is_some(),

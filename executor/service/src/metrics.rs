@@ -94,7 +94,7 @@ impl Metrics {
                     self.findings.get_or_create(&label).inc();
                 }
             }
-            Event::Sync(seen) if seen.sync.rise_bytes > 0 => {
+            Event::Sync(seen) if seen.sync.dirtied_bytes > 0 => {
                 self.regressions.inc();
             }
             Event::Ended(outcome) => {

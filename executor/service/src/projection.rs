@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 
 use serde::Serialize;
-use whimbrel_core::convergence::{SYNCS_KEPT, Statistics, Sync, SyncReport, SyncTotals};
+use whimbrel_core::convergence::{DirtySync, SYNCS_KEPT, Statistics, SyncReport, SyncTotals};
 use whimbrel_core::{
-    CancelAnswer, CopyState, Event, Finding, Outcome, PhaseName, Reaction, ReactionResult, Recovery, Side,
+    AdjustmentKind, AdjustmentResult, CancelAnswer, CopyState, Event, Finding, Outcome, PhaseName, Recovery,
+    Side,
 };
 
 /// Who owns the guest.
@@ -31,8 +32,8 @@ pub(super) enum Owner {
 /// The result of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Reacted {
-    pub(super) reaction: Reaction,
-    pub(super) result: ReactionResult,
+    pub(super) reaction: AdjustmentKind,
+    pub(super) result: AdjustmentResult,
 }
 
 /// A migration's account.
@@ -45,7 +46,7 @@ pub(super) struct Account {
     #[serde(flatten)]
     pub(super) totals: SyncTotals,
     /// The last [`SYNCS_KEPT`], for drawing; older ones are in the events.
-    pub(super) syncs: VecDeque<Sync>,
+    pub(super) syncs: VecDeque<DirtySync>,
     pub(super) findings: Vec<Finding>,
     pub(super) cancel_answer: Option<CancelAnswer>,
     pub(super) reactions: Vec<Reacted>,
@@ -145,8 +146,9 @@ mod tests {
         for (iteration, remaining, rise) in [(1, 1000, 0), (2, 400, 300), (3, 500, 550), (4, 30, 10)] {
             account.take(&sync(iteration, remaining, rise, None));
         }
-        let SyncTotals { regressions, gains, low_water_bytes, high_water_bytes, .. } = account.totals;
-        assert_eq!((regressions, gains), (3, 1));
+        let SyncTotals { regressions, non_converging_syncs, low_water_bytes, high_water_bytes, .. } =
+            account.totals;
+        assert_eq!((regressions, non_converging_syncs), (3, 1));
         assert_eq!((low_water_bytes, high_water_bytes), (Some(30), Some(500)));
         // Its journal was replayed, and it was driven on by this release.
         let whole = account.totals.with(&account.syncs[3]);

@@ -114,7 +114,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use tokio::sync::mpsc::unbounded_channel;
-    use whimbrel_core::Whereabouts;
+    use whimbrel_core::GuestLocation;
 
     use super::super::projection::Account;
     use super::super::store::Write;
@@ -160,7 +160,7 @@ mod tests {
             assert!(Instant::now() < patience, "the driver waits for the store");
             thread::sleep(Duration::from_millis(5));
         };
-        assert_eq!(outcome.guest, Whereabouts::DestinationRunning);
+        assert_eq!(outcome.guest, GuestLocation::DestinationRunning);
         assert!(!thread.is_finished(), "its end is not in the store yet");
         let mut records = 0;
         while let Ok(write) = hung.try_recv() {

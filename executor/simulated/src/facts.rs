@@ -98,7 +98,7 @@ fn domain(world: &World, guest: GuestId, source: HostId) -> Domain {
 
 fn host(world: &World, host: HostId, guest: GuestId) -> Host {
     let inventory = world.inventory(host);
-    let here = |guest: &GuestId| world.life(*guest, host).is_some();
+    let here = |guest: &GuestId| world.process_state(*guest, host).is_some();
     let used_mib: u64 = world.guests().filter(here).map(|guest| world.machine(guest).memory.memory_mib).sum();
     let namesake = match world.look(guest, host) {
         CopyState::Absent | CopyState::Unknown => None,
@@ -225,7 +225,7 @@ const fn is_busy(look: CopyState) -> bool {
 #[cfg(test)]
 mod tests {
     use whimbrel_facts::Verdict;
-    use whimbrel_plugins::shipped::ask_natively;
+    use whimbrel_rules::native::evaluate;
     use whimbrel_sim::guest::Guest;
     use whimbrel_sim::network::{Capacity, Line, Loss};
     use whimbrel_sim::world::{Lun, Pool, VirtualMachine, Volume};
@@ -260,7 +260,7 @@ mod tests {
         let guest = world.add_guest(source, machine);
         let mut facts = facts(&world, guest, [source, destination], true);
         facts.request = Some(whimbrel_facts::Request { live: true, ..Default::default() });
-        let findings = ask_natively(&facts).into_iter();
+        let findings = evaluate(&facts).into_iter();
         findings.filter(|one| one.verdict == Verdict::Fail).map(|one| (one.code, one.verdict)).collect()
     }
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::{Answer, Command, CopyState, Failure, Fault, GuestRun, Observation};
 use whimbrel_facts::Facts;
-use whimbrel_sim::world::{Disk, DiskSet, GuestId, HostId, Life, MigrateOptions, PortId, Told, World};
+use whimbrel_sim::world::{
+    Disk, DiskSet, GuestId, HostId, MigrateOptions, PortEvent, PortId, ProcessState, World,
+};
 
 use super::SCHEME;
 use super::facts::facts;
@@ -122,10 +124,10 @@ impl Keeper {
             // Whoever drove this migration may have left: it goes on.
             let Some(client) = self.clients.get(&port) else { continue };
             let message = match told {
-                Told::Observed(observation) => self.observed(client, observation),
-                Told::Asked(request) => Message::Asked(request),
+                PortEvent::Observed(observation) => self.observed(client, observation),
+                PortEvent::Requested(request) => Message::Asked(request),
                 // Here whoever drives comes and goes by itself.
-                Told::Interrupted { .. } => continue,
+                PortEvent::Interrupted { .. } => continue,
             };
             let _ = client.inbox.send(message);
         }
@@ -221,7 +223,7 @@ impl Keeper {
             let machine = self.world.machine(*guest);
             machine.name == name && uuid.is_none_or(|uuid| uuid == machine.uuid)
         };
-        let on = |host| move |guest: &GuestId| self.world.life(*guest, host).is_some();
+        let on = |host| move |guest: &GuestId| self.world.process_state(*guest, host).is_some();
         let all = || self.world.guests().filter(named);
         all()
             .find(on(source))
@@ -261,7 +263,7 @@ impl Keeper {
             CopyState::Running => GuestRun::Running,
             // A migration says nothing of the CPUs: the guest may be stopped for it, and one half of it may run.
             CopyState::Migrating | CopyState::Postcopy
-                if self.world.life(guest, host).is_some_and(Life::runs) =>
+                if self.world.process_state(guest, host).is_some_and(ProcessState::runs) =>
             {
                 GuestRun::Running
             }
@@ -305,7 +307,7 @@ fn options(route: &Route, disks: &[Disk]) -> Result<MigrateOptions, Failure> {
         named_disks: DiskSet::of(named),
         overwritten_disks: DiskSet::of(disks.iter().enumerate().filter_map(is_overwritten)),
         is_unsafe: route.allow_unsafe,
-        ..MigrateOptions::from(route.ways)
+        ..MigrateOptions::from(route.transfer)
     })
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use whimbrel_core::journal::{self, Record, header_line, record_line};
 use whimbrel_core::{
-    Action, Cause, Command, CommandId, Ending, Outcome, Output, Request, Spec, Verdict, View, Whereabouts,
+    Action, Cause, Command, CommandId, Ending, GuestLocation, Outcome, Output, Request, Spec, Verdict, View,
 };
 
 use whimbrel_drive::{Course, Driven, Judge, Keep, KeepError, Message, Port, drive};
@@ -66,10 +66,13 @@ fn a_journal_that_fails_at_any_record_is_given_every_record_and_the_migration_re
         let driven = driven(keep);
         let outcome = driven.outcome.unwrap();
         // A copy whose beginning would not be on record is not begun.
-        let stays = (outcome.ending, outcome.guest) == (Ending::Failed, Whereabouts::SourceRunning);
+        let stays = (outcome.ending, outcome.guest) == (Ending::Failed, GuestLocation::SourceRunning);
         assert!(!stays || ended_well == 0, "record {fails_at} comes after the beginning of the copy");
         if !stays {
-            assert_eq!((outcome.ending, outcome.guest), (Ending::Completed, Whereabouts::DestinationRunning));
+            assert_eq!(
+                (outcome.ending, outcome.guest),
+                (Ending::Completed, GuestLocation::DestinationRunning)
+            );
             ended_well += 1;
         }
         assert_eq!(*finished.lock().unwrap(), 1);
@@ -169,7 +172,7 @@ fn a_migration_begins_when_its_record_is_durable_and_not_before() {
         if said.is_ok() {
             assert_eq!(outcome.ending, Ending::Completed);
         } else {
-            assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, Whereabouts::SourceRunning));
+            assert_eq!((outcome.ending, outcome.guest), (Ending::Failed, GuestLocation::SourceRunning));
             assert!(outcome.failure.unwrap().message.contains("was not started"));
         }
     }
@@ -183,8 +186,7 @@ fn a_cancel_is_answered_while_the_rules_are_evaluated() {
     let operator = inbox.clone();
     let (release, held) = channel::<()>();
     // The rules ask for nothing, and the operator cancels as soon as they have begun. Their verdict comes after the end.
-    let judge = Judge::new(inbox.clone(), move |_, collected| {
-        assert!(collected.is_some(), "the port collects what rules judge");
+    let judge = Judge::new(inbox.clone(), move |_| {
         operator.send(Message::Asked(Request::Cancel)).unwrap();
         held.recv().unwrap_err();
         Verdict::default()
@@ -193,7 +195,7 @@ fn a_cancel_is_answered_while_the_rules_are_evaluated() {
     let course = Course::begin(spec).unwrap();
     let driven = drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();
     let outcome = driven.outcome.unwrap();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::Cancelled, Whereabouts::Untouched));
+    assert_eq!((outcome.ending, outcome.guest), (Ending::Cancelled, GuestLocation::Untouched));
     drop(release);
 }
 
@@ -201,10 +203,10 @@ fn a_cancel_is_answered_while_the_rules_are_evaluated() {
 fn rules_that_panic_refuse_the_migration() {
     let (hosts, spec, route) = quiet().unwrap();
     let (inbox, messages) = channel();
-    let judge = Judge::new(inbox.clone(), |_, _| panic!("planted in a rule"));
+    let judge = Judge::new(inbox.clone(), |_| panic!("planted in a rule"));
     let mut port = hosts.port(assigned(route), inbox).unwrap();
     let course = Course::begin(spec).unwrap();
     let driven = drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();
     let outcome = driven.outcome.unwrap();
-    assert_eq!((outcome.cause, outcome.guest), (Some(Cause::RulesRefused), Whereabouts::Untouched));
+    assert_eq!((outcome.cause, outcome.guest), (Some(Cause::RulesRefused), GuestLocation::Untouched));
 }

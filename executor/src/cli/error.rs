@@ -12,10 +12,12 @@ use whimbrel_sim::fleet::FleetError;
 use whimbrel_verify::fidelity::RecordingError;
 
 use super::Exit;
+#[cfg(any(test, not(feature = "service")))]
+use super::not_built::Feature;
+#[cfg(feature = "service")]
+use super::operator::OperatorError;
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
-use whimbrel_service::access::TokenError;
-use whimbrel_service::{ServiceError, StoreError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -114,9 +116,19 @@ pub enum CliError {
     /// A code that no rule has.
     #[error("there is no rule `{0}`")]
     NoRule(String),
-    /// A pack that does not build.
-    #[error("the pack cannot be built")]
-    Build(#[source] whimbrel_plugins::build::BuildError),
+    /// A verb that this build does not have.
+    #[cfg(any(test, not(feature = "service")))]
+    #[error("this build has no `{verb}`: it was compiled without the feature `{feature}`")]
+    NotBuilt {
+        /// The verb.
+        verb: &'static str,
+        /// The feature that enables it.
+        feature: Feature,
+    },
+    /// An error of the verbs that the feature `service` enables.
+    #[cfg(feature = "service")]
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     /// A host that cannot be queried.
     #[error(transparent)]
     Hosts(#[from] HostsError),
@@ -131,9 +143,6 @@ pub enum CliError {
         /// Why.
         source: io::Error,
     },
-    /// The service could not be started, or stopped early.
-    #[error(transparent)]
-    Service(#[from] ServiceError),
     /// A service does not answer.
     #[error("the service does not answer: {0}")]
     Unanswered(String),
@@ -151,9 +160,6 @@ pub enum CliError {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
-    /// A token could not be made.
-    #[error(transparent)]
-    Token(#[from] TokenError),
     /// The migration could not be driven to its end.
     #[error("the driver stopped before the end of the migration")]
     Drive(#[from] DriveError),
@@ -170,6 +176,10 @@ impl CliError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
+            #[cfg(feature = "service")]
+            Self::Operator(error) => error.exit(),
+            #[cfg(any(test, not(feature = "service")))]
+            Self::NotBuilt { .. } => Exit::BadInput,
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Scenario { .. }
@@ -183,7 +193,6 @@ impl CliError {
             | Self::Facts { .. }
             | Self::Rules(_)
             | Self::NoRule(_)
-            | Self::Build(_)
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
             | Self::Hosts(
@@ -195,17 +204,6 @@ impl CliError {
             )
             | Self::JournalFile(_)
             | Self::Adjustment(_)
-            | Self::Service(
-                ServiceError::Unprotected(_)
-                | ServiceError::Open(_)
-                | ServiceError::NoHost
-                | ServiceError::Transport(_)
-                | ServiceError::Hosts(_)
-                | ServiceError::Uri(_)
-                | ServiceError::Tokens { .. }
-                | ServiceError::Tls(_)
-                | ServiceError::Store { source: StoreError::Driven, .. },
-            )
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
             // The hypervisors may continue without a driver: a script must not take this for a failure that left the guest alone.
             Self::Drive(
@@ -220,8 +218,6 @@ impl CliError {
             | Self::Fleet(FleetError::Misuse(_) | FleetError::Network(_))
             | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
             | Self::World(_)
-            | Self::Service(_)
-            | Self::Token(_)
             | Self::Unanswered(_)
             | Self::Refused { .. }
             | Self::Output(_)
@@ -255,24 +251,17 @@ impl CliError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Hosts(error) | Self::Service(ServiceError::Hosts(error)) => hint_on(error),
+            Self::Hosts(error) => hint_on(error),
+            #[cfg(feature = "service")]
+            Self::Operator(error) => error.hint(),
+            #[cfg(any(test, not(feature = "service")))]
+            Self::NotBuilt { feature, .. } => Some(feature.command()),
             Self::NotInDoubt(_) => Some(
                 "`whimbrel replay` shows how it ended; `whimbrel adopt` continues one that has not ended",
             ),
             Self::JournalFile(JournalFileError::Kept(_)) => {
                 Some("the migration is being driven: detach that process first, with Ctrl-C twice")
             }
-            Self::Service(ServiceError::Unprotected(_)) => Some(
-                "set --certificate, --key and --tokens, or listen on 127.0.0.1 and forward the port with ssh",
-            ),
-            Self::Service(ServiceError::Open(_)) => Some(
-                "set --tokens FILE (`whimbrel token` creates an entry), listen on --listen unix:PATH, which is for root and this user, \
-                 or accept it with --no-auth",
-            ),
-            Self::Service(ServiceError::Store { source: StoreError::Driven, .. }) => Some(
-                "another service uses this store: use that one, stop it first (its migrations continue, and are adopted), or \
-                 set another file with --store",
-            ),
             Self::Drive(
                 DriveError::Misuse(_) | DriveError::Rules(_) | DriveError::JudgedTwice | DriveError::PortGone,
             ) => Some(
@@ -280,16 +269,11 @@ impl CliError {
                  `virsh list` on both hosts",
             ),
             Self::NoRule(_) => Some("`whimbrel rule list` lists all rules"),
-            Self::Build(whimbrel_plugins::build::BuildError::NoCompiler) => Some(
-                "install the target with `rustup target add wasm32-unknown-unknown`, or on Debian with `apt-get install rustc-web \
-                 rust-web-src`",
-            ),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
-            | Self::Build(_)
             | Self::JournalFile(_)
             | Self::Scenario { .. }
             | Self::Spec(_)
@@ -302,8 +286,6 @@ impl CliError {
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::World(_)
-            | Self::Service(_)
-            | Self::Token(_)
             | Self::Unanswered(_)
             | Self::Refused { .. }
             | Self::Adjustment(_)
@@ -314,15 +296,16 @@ impl CliError {
     }
 }
 
-fn hint_on(error: &HostsError) -> Option<&'static str> {
+/// How a build gets the driver of real hosts.
+pub(super) const BUILD_WITH_LIBVIRT: &str = "build with `cargo build --release --features libvirt`; it needs libvirt's \
+     headers (Debian: `apt-get install libvirt-dev pkg-config`)";
+
+pub(super) fn hint_on(error: &HostsError) -> Option<&'static str> {
     match error {
         HostsError::Uri(_) => Some(
             "use qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
         ),
-        HostsError::NoDriver(_) => Some(
-            "build with `cargo build --release --features libvirt`; it needs libvirt's headers (Debian: \
-             `apt-get install libvirt-dev pkg-config`)",
-        ),
+        HostsError::NoDriver(_) => Some(BUILD_WITH_LIBVIRT),
         HostsError::Mixed(..) => Some("use two simulated hosts, or two real ones"),
         HostsError::MigrateUri(_)
         | HostsError::NoWorld(_)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
-use whimbrel_core::{Ending, PhaseName, Whereabouts};
+use whimbrel_core::{Ending, GuestLocation, PhaseName};
 use whimbrel_verify::explore::{Bounds, Coverage, Finding, Slice, explore, follow, slices};
 
 use super::args::{Explore, FidelityFormat};
@@ -141,7 +141,7 @@ impl Explored {
             transitions: coverage.transitions,
             depth: coverage.depth,
             interleavings: 10_f64.powf(coverage.interleavings_log10),
-            longest_calm_way: coverage.longest_calm_way,
+            longest_calm_way: coverage.longest_fair_path,
             is_exhaustive: coverage.is_exhaustive,
             ends: coverage.ends.iter().map(|(key, count)| (end(*key), *count)).collect(),
             phases: coverage.phases.iter().map(|(phase, count)| (phase.to_string(), *count)).collect(),
@@ -186,7 +186,7 @@ impl Document {
         let endings = [Ending::Completed, Ending::Cancelled, Ending::Failed, Ending::InDoubt];
         let endings = endings.into_iter().map(ending_name);
         let endings = endings.filter(|name| !self.ends.keys().any(|end| end.starts_with(name)));
-        let places = Whereabouts::ALL.into_iter().map(|guest| format!(": {guest}"));
+        let places = GuestLocation::ALL.into_iter().map(|guest| format!(": {guest}"));
         let places = places.filter(|place| !self.ends.keys().any(|end| end.ends_with(place)));
         let places = places.map(|place| format!("an end with the guest{place}"));
         phases.chain(endings.map(|ending| format!("an end that is {ending}"))).chain(places).collect()

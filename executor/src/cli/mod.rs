@@ -3,34 +3,30 @@
 //! Data goes to standard output, everything else to standard error. Each verb has a file of its own; nothing here knows
 //! how a migration works.
 
-mod adopt;
 mod args;
-mod asked;
-mod check;
-mod client;
 mod error;
 mod explore;
-mod facts;
 mod fidelity;
 mod fleet;
 mod fuzz;
+#[cfg(feature = "service")]
 mod interrupt;
-mod migrate;
+#[cfg(any(test, not(feature = "service")))]
+mod not_built;
+#[cfg(feature = "service")]
+mod operator;
 mod removed;
 mod replay;
-mod roles;
-mod rule;
-mod serve;
 mod simulate;
 mod simulated;
-mod unix;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::args::{Arguments, Verb};
 pub use self::error::CliError;
+#[cfg(feature = "service")]
+pub use self::operator::OperatorError;
 use clap::Parser;
 use whimbrel_drive::private;
 
@@ -60,33 +56,23 @@ pub enum Exit {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    // `ssh` starts this program as its askpass helper, with its question as the only argument.
-    if let Some(socket) = std::env::var_os(whimbrel_service::SOCKET_VARIABLE) {
-        return if whimbrel_service::answer(&socket).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    #[cfg(feature = "service")]
+    if let Some(code) = operator::answer_ssh() {
+        return code;
     }
     let arguments = Arguments::try_parse().unwrap_or_else(|error| removed::explained(error).exit());
-    // The files of a new rule are made to be shared.
-    if !matches!(arguments.verb, Verb::Rule(_)) {
+    if !arguments.verb.writes_shared_files() {
         private::restrict_new_files();
     }
     let result = match arguments.verb {
         Verb::Simulate(arguments) => simulate::run(&arguments),
-        Verb::Migrate(arguments) => migrate::run(&arguments),
-        Verb::Adopt(arguments) => adopt::run(&arguments),
-        Verb::Resolve(arguments) => adopt::resolve(&arguments),
-        Verb::Serve(arguments) => serve::run(&arguments),
-        Verb::Token(arguments) => serve::token(&arguments),
-        Verb::List(arguments) => client::list(&arguments),
-        Verb::Show(arguments) => client::show(&arguments),
-        Verb::Watch(arguments) => client::watch(&arguments),
-        Verb::Cancel(arguments) => client::cancel(&arguments),
-        Verb::Tune(arguments) => client::tune(&arguments),
+        #[cfg(feature = "service")]
+        Verb::Operator(verb) => operator::run(&verb),
+        #[cfg(not(feature = "service"))]
+        Verb::NotBuilt(verb) => Err(verb.error()),
         Verb::SimServer(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
-        Verb::Rule(verb) => rule::run(&verb),
-        Verb::Facts(verb) => facts::run(&verb),
-        Verb::Check(arguments) => check::run(&arguments),
         Verb::Explore(arguments) => explore::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
     };
@@ -119,20 +105,7 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// This user's folder for files that outlive the process.
-fn state_folder() -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
-    state.unwrap_or_default().join("whimbrel")
-}
-
-/// This user's folder for files that do not outlive a reboot.
-fn run_folder() -> PathBuf {
-    let user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    user.unwrap_or_else(|| PathBuf::from("/run")).join("whimbrel")
-}
-
-/// Writes a result to standard output. A closed pipe is no error: its reader needed no more.
+/// Writes a result to standard output. A reader that went away has seen enough.
 fn give(result: &str) -> Result<(), CliError> {
     given(io::stdout().write_all(result.as_bytes()))
 }

@@ -79,7 +79,10 @@ mod tests {
             .collect();
         for (old, new) in RENAMED {
             assert!(!known.iter().any(|name| name == old), "{old}");
-            assert!(known.iter().any(|name| name == new), "{new}");
+            // Without the feature `service`, most verbs have no options of their own.
+            if cfg!(feature = "service") {
+                assert!(known.iter().any(|name| name == new), "{new}");
+            }
         }
     }
 }

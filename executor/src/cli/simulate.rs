@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
 
     let engine = arguments.engine.map_or(Engine::Page, Engine::from);
     let conditions = Conditions { engine, seed, ..scenario.conditions() };
-    let mut simulation = Simulation::new(&scenario, conditions, whimbrel_plugins::judge)?;
+    let mut simulation = Simulation::new(&scenario, conditions, whimbrel_rules::native::judge)?;
     if arguments.journal.is_some() {
         simulation = simulation.with_journal();
     }

@@ -8,19 +8,8 @@ use whimbrel_sim::world::World;
 
 use super::args::{SimServer, Simulated};
 use super::{CliError, Exit};
-use crate::drivers;
-use whimbrel_drive::hosts::{Hosts, HostsError};
-use whimbrel_simulated::{SCHEME, SimulatedHosts, built_in_world, scenario_world};
-
-/// The drivers for these URIs.
-pub(super) fn hosts<'a>(
-    arguments: &Simulated,
-    uris: impl IntoIterator<Item = &'a String>,
-) -> Result<Hosts, CliError> {
-    let needs_world = uris.into_iter().any(|uri| uri.starts_with(SCHEME));
-    let world = if needs_world { Some(connect(arguments)?) } else { None };
-    Ok(drivers::hosts(world))
-}
+use whimbrel_drive::hosts::HostsError;
+use whimbrel_simulated::{SimulatedHosts, built_in_world, scenario_world};
 
 /// The simulated hosts of these arguments: of another process, or started in this one.
 pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError> {

@@ -3,8 +3,8 @@
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::port::{JobReport, JobState, Settings};
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, CopyState, Facts, Failure, Fault, Finding, GuestFacts, GuestRun,
-    Hint, HostFacts, Input, Instant, Migration, Observation, Output, Request, Severity, Side, Spec, Verdict,
+    Action, Answer, Command, CommandId, CopyState, Facts, Failure, Fault, Finding, Hint, Input, Instant,
+    Migration, Observation, Output, Request, Severity, Side, Spec, Verdict,
 };
 
 use super::Watcher;
@@ -195,28 +195,5 @@ fn warned() -> Verdict {
 }
 
 fn facts() -> Box<Facts> {
-    let host = |name: &str| HostFacts {
-        uri: format!("qemu+tcp://{name}/system"),
-        hostname: name.to_owned(),
-        host_uuid: name.to_owned(),
-        hypervisor: "QEMU".to_owned(),
-        architecture: "x86_64".to_owned(),
-        library_version: 9_000_000,
-        hypervisor_version: 7_002_000,
-        free_memory_bytes: None,
-        has_guest: None,
-    };
-    Box::new(Facts {
-        guest: GuestFacts {
-            name: "web".to_owned(),
-            uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809".to_owned(),
-            run: GuestRun::Running,
-            persistent: true,
-            memory_bytes: 1024 * MIB,
-            job_active: false,
-        },
-        source: host("alpha"),
-        destination: host("beta"),
-        disks_to_make: Vec::new(),
-    })
+    serde_json::from_str(include_str!("../../../core/tests/facts.json")).unwrap()
 }

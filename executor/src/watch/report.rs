@@ -5,9 +5,9 @@
 use std::io::Write;
 
 use serde::Serialize;
-use whimbrel_core::convergence::{Sync, SyncTotals};
+use whimbrel_core::convergence::{DirtySync, SyncTotals};
 use whimbrel_core::{
-    CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Reaction, ReactionResult, Spec, View,
+    AdjustmentKind, AdjustmentResult, CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Spec, View,
 };
 
 use super::{Origin, Watcher};
@@ -39,7 +39,7 @@ pub struct Report {
     /// The results of adjustments.
     pub reactions: Vec<At<Reacted>>,
     /// Every dirty-bitmap sync that was seen, with its regression.
-    pub syncs: Vec<Sync>,
+    pub syncs: Vec<DirtySync>,
     /// Least remaining memory at a sync after the first pass.
     pub low_water_bytes: Option<u64>,
     /// Most remaining memory at a sync after the first pass.
@@ -61,9 +61,9 @@ pub struct At<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Reacted {
     /// The adjustment.
-    pub reaction: Reaction,
+    pub reaction: AdjustmentKind,
     /// Its result.
-    pub result: ReactionResult,
+    pub result: AdjustmentResult,
 }
 
 /// Counts of events.
@@ -90,7 +90,7 @@ pub struct JsonReport<W: Write> {
     findings: Vec<Finding>,
     cancel_answers: Vec<At<CancelAnswer>>,
     reactions: Vec<At<Reacted>>,
-    syncs: Vec<Sync>,
+    syncs: Vec<DirtySync>,
     looks: u64,
 }
 
@@ -110,8 +110,14 @@ impl<W: Write> JsonReport<W> {
     }
 
     fn report(&self, outcome: &Outcome, view: View<'_>) -> Report {
-        let SyncTotals { syncs_seen, syncs_unseen, regressions, gains, low_water_bytes, high_water_bytes } =
-            view.convergence.totals();
+        let SyncTotals {
+            syncs_seen,
+            syncs_unseen,
+            regressions,
+            non_converging_syncs,
+            low_water_bytes,
+            high_water_bytes,
+        } = view.convergence.totals();
         Report {
             schema: SCHEMA,
             origin: self.origin.clone(),
@@ -125,7 +131,13 @@ impl<W: Write> JsonReport<W> {
             syncs: self.syncs.clone(),
             low_water_bytes,
             high_water_bytes,
-            counts: Counts { looks: self.looks, syncs: syncs_seen, syncs_unseen, regressions, gains },
+            counts: Counts {
+                looks: self.looks,
+                syncs: syncs_seen,
+                syncs_unseen,
+                regressions,
+                gains: non_converging_syncs,
+            },
         }
     }
 }

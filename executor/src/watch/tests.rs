@@ -7,8 +7,8 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use whimbrel_core::{
-    Advice, Cause, Ending, Event, Failure, Fault, GuestRun, Instant, Outcome, Recovery, Side, View,
-    Whereabouts,
+    Advice, Cause, Ending, Event, Failure, Fault, GuestLocation, GuestRun, Instant, Outcome, Recovery, Side,
+    View,
 };
 
 use super::JsonReport;
@@ -162,7 +162,7 @@ fn the_picture_leaves_the_scrollback_and_ends_with_words_below() {
     assert!(below.text().ends_with(".\n"));
 }
 
-fn outcome(ending: Ending, guest: Whereabouts, cause: Option<Cause>) -> Outcome {
+fn outcome(ending: Ending, guest: GuestLocation, cause: Option<Cause>) -> Outcome {
     Outcome {
         ending,
         guest,
@@ -184,33 +184,34 @@ fn every_ending_has_its_words() {
     let lost = || Some(Failure::new(Fault::ReplyLost, "client socket is closed"));
     let aborted = || Some(Failure::new(Fault::Other, "internal error: qemu died\u{1b}[31m"));
     let copy_failed = Some(Cause::CopyFailed);
+    let reply_lost = Some(Cause::ReplyLost);
     let outcomes = [
         Outcome {
             downtime_ms: Some(37_205),
             hypervisor_downtime_ms: Some(52),
-            ..outcome(Ending::Completed, Whereabouts::DestinationRunning, None)
+            ..outcome(Ending::Completed, GuestLocation::DestinationRunning, None)
         },
         Outcome {
             hypervisor_downtime_ms: Some(52),
-            ..outcome(Ending::Completed, Whereabouts::DestinationRunning, None)
+            ..outcome(Ending::Completed, GuestLocation::DestinationRunning, None)
         },
         Outcome {
             advice: Advice::Nothing,
-            ..outcome(Ending::Completed, Whereabouts::DestinationPaused, None)
+            ..outcome(Ending::Completed, GuestLocation::DestinationPaused, None)
         },
-        outcome(Ending::ArrivedStopped, Whereabouts::DestinationPaused, Some(Cause::GuestStopped)),
-        outcome(Ending::ArrivedStopped, Whereabouts::Nowhere, Some(Cause::GuestStopped)),
-        outcome(Ending::Cancelled, Whereabouts::Untouched, Some(Cause::OperatorCancelled)),
+        outcome(Ending::ArrivedStopped, GuestLocation::DestinationPaused, Some(Cause::GuestStopped)),
+        outcome(Ending::ArrivedStopped, GuestLocation::Nowhere, Some(Cause::GuestStopped)),
+        outcome(Ending::Cancelled, GuestLocation::Untouched, Some(Cause::OperatorCancelled)),
         Outcome {
             recovered: vec![Recovery::DowntimeLimitRestored, Recovery::BandwidthLimitRestored],
-            ..outcome(Ending::Cancelled, Whereabouts::SourceRunning, Some(Cause::OperatorCancelled))
+            ..outcome(Ending::Cancelled, GuestLocation::SourceRunning, Some(Cause::OperatorCancelled))
         },
-        outcome(Ending::Cancelled, Whereabouts::SourcePaused, Some(Cause::OperatorCancelled)),
-        outcome(Ending::Failed, Whereabouts::Untouched, Some(Cause::RulesRefused)),
-        outcome(Ending::Failed, Whereabouts::Untouched, Some(Cause::FactsMissing)),
-        outcome(Ending::Failed, Whereabouts::Untouched, Some(Cause::SettingsUnreadable)),
-        outcome(Ending::Failed, Whereabouts::SourceRunning, Some(Cause::SettingRefused)),
-        outcome(Ending::Failed, Whereabouts::SourceRunning, Some(Cause::TimedOut)),
+        outcome(Ending::Cancelled, GuestLocation::SourcePaused, Some(Cause::OperatorCancelled)),
+        outcome(Ending::Failed, GuestLocation::Untouched, Some(Cause::RulesRefused)),
+        outcome(Ending::Failed, GuestLocation::Untouched, Some(Cause::FactsMissing)),
+        outcome(Ending::Failed, GuestLocation::Untouched, Some(Cause::SettingsUnreadable)),
+        outcome(Ending::Failed, GuestLocation::SourceRunning, Some(Cause::SettingRefused)),
+        outcome(Ending::Failed, GuestLocation::SourceRunning, Some(Cause::TimedOut)),
         Outcome {
             failure: aborted(),
             recovered: vec![Recovery::Resumed(Side::Source), Recovery::Destroyed(Side::Destination)],
@@ -220,19 +221,19 @@ fn every_ending_has_its_words() {
             ],
             disks_left: vec!["/srv/web.qcow2".to_owned()],
             unsettled: Some(Side::Destination),
-            ..outcome(Ending::Failed, Whereabouts::SourceRunning, copy_failed)
+            ..outcome(Ending::Failed, GuestLocation::SourceRunning, copy_failed)
         },
-        outcome(Ending::Failed, Whereabouts::SourcePaused, copy_failed),
+        outcome(Ending::Failed, GuestLocation::SourcePaused, copy_failed),
         Outcome {
             failure: lost(),
-            ..outcome(Ending::Failed, Whereabouts::SourceRunning, Some(Cause::ReplyLost))
+            ..outcome(Ending::Failed, GuestLocation::SourceRunning, Some(Cause::ReplyLost))
         },
-        Outcome { failure: lost(), ..outcome(Ending::Failed, Whereabouts::Nowhere, Some(Cause::ReplyLost)) },
-        outcome(Ending::InDoubt, Whereabouts::BothRunning, Some(Cause::ReplyLost)),
+        Outcome { failure: lost(), ..outcome(Ending::Failed, GuestLocation::Nowhere, reply_lost) },
+        outcome(Ending::InDoubt, GuestLocation::BothRunning, Some(Cause::ReplyLost)),
         Outcome {
             unsettled: Some(Side::Destination),
             advice: Advice::LookAtBothHosts,
-            ..outcome(Ending::InDoubt, Whereabouts::SourcePaused, Some(Cause::ReplyLost))
+            ..outcome(Ending::InDoubt, GuestLocation::SourcePaused, Some(Cause::ReplyLost))
         },
         Outcome {
             unsettled: Some(Side::Source),
@@ -240,7 +241,7 @@ fn every_ending_has_its_words() {
                 whimbrel_core::outcome::Leftover::DowntimeLimit,
                 whimbrel_core::outcome::Leftover::BandwidthLimit,
             ],
-            ..outcome(Ending::InDoubt, Whereabouts::Unknown, Some(Cause::ReplyLost))
+            ..outcome(Ending::InDoubt, GuestLocation::Unknown, Some(Cause::ReplyLost))
         },
     ];
     let words: Vec<_> = outcomes.iter().map(|outcome| closing::describe(outcome, &spec())).collect();

@@ -1,4 +1,4 @@
-// A real browser, and what every test of the page asks of it.
+// A real browser, and the helpers that every test of the page uses.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -9,13 +9,13 @@ import { chromium } from "playwright-core";
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const pictures = process.argv[2];
 
-// A page of a browser that notes everything that it complains of, and every request that leaves the service.
+// A page that records every error of the browser, and every request to another server than the service.
 export async function open(address) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
-  // Colours on their way from one to the other are nobody's contrast.
+  // A colour in the middle of a transition would fail the contrast check.
   const reducedMotion = "reduce";
   const context = await browser.newContext({ reducedMotion, viewport: { width: 1280, height: 900 }, acceptDownloads: true });
   const page = await context.newPage();
@@ -35,7 +35,7 @@ export async function open(address) {
 }
 
 export async function accessible(page, what) {
-  // The page's policy lets no foreign script in, so axe is evaluated by the browser's own tools.
+  // The page's policy permits no foreign script; axe is therefore evaluated through the browser's debugging interface.
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document));
   const told = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`);

@@ -1,5 +1,5 @@
-// The page on two real hosts: a guest is migrated from one libvirt daemon to the other in the window, to its end. The test of
-// the lab starts the hosts and the service, and looks at both hosts itself afterwards.
+// The page on two real hosts: a guest is migrated from one libvirt daemon to the other in the browser, to the end. The lab's
+// test starts the hosts and the service, and queries both hosts itself afterwards.
 //
 //   node hosts.mjs FOLDER_FOR_SCREENSHOTS ADDRESS GUEST DESTINATION
 

@@ -1,4 +1,4 @@
-// The page as people meet it: real Chromium, the real service, simulated hosts. Every check can fail.
+// The page as a user sees it: real Chromium, the real service, simulated hosts. Every check can fail.
 //
 //   WHIMBREL_BIN=target/debug/whimbrel node page.mjs [FOLDER FOR SCREENSHOTS]
 
@@ -27,7 +27,7 @@ function serve(...more) {
   });
 }
 
-// Somebody lets the guest run on the source again when it has just been handed over: two copies run.
+// A third party resumes the guest on the source just after the switchover: two copies run.
 async function twice() {
   const { service, address } = await serve("--sim-scenario", "twice.toml", "--sim-speed", "4");
   const { browser, page, trouble } = await open(address);
@@ -65,7 +65,7 @@ try {
     await page.getByText("connected", { exact: true }).waitFor();
     const size = (await Promise.all(bodies)).reduce((sum, body) => sum + body.length, 0);
     assert.ok(size > 10_000 && size <= MOST_FIRST_VIEW_BYTES, `the first view has ${size} bytes`);
-    // Two guests of one name are both there, and can be told apart by those who only hear the page.
+    // Two guests of one name are both listed, and users of a screen reader can distinguish them.
     for (const host of ["beta", "gamma"]) await page.getByRole("button", { name: `Migrate proxy on sim://${host}`, exact: true }).waitFor();
     await accessible(page, "the first view");
     await shot(page, "guests");
@@ -148,7 +148,7 @@ try {
     assert.ok((await page.locator("#syncs tr").count()) >= 2);
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByText("Download the journal").click()]);
     const journal = readFileSync(await download.path(), "utf8");
-    // The version is the journal's own matter; that this is the migration's journal is checked here.
+    // The journal's version is tested elsewhere; this checks that it is the journal of this migration.
     const header = JSON.parse(journal.split("\n")[0]);
     assert.match(header.schema, /^whimbrel\.journal\/\d+$/);
     assert.equal(header.spec.guest, "build");

@@ -1,5 +1,5 @@
-// Many tabs of one browser: however many watch, what is pressed is sent, and what is not sent is said not to be. Between the
-// browser and the service stands a proxy that counts the streams of events.
+// Many tabs of one browser: however many watch, a pressed button sends its request, and the page reports a request that was not
+// sent. A proxy between the browser and the service counts the streams of events.
 //
 //   WHIMBREL_BIN=target/debug/whimbrel node tabs.mjs
 
@@ -34,7 +34,7 @@ async function serve(listen, store) {
   return { service, address, gone };
 }
 
-// A proxy that knows how many streams of events are open, and when a cancel passed.
+// A proxy that records how many streams of events are open, and when a cancel passed.
 async function between(address) {
   const known = { streams: 0, most: 0, sent: new Map(), address: "" };
   const proxy = createServer((from, to) => {
@@ -63,7 +63,7 @@ async function post(address, path, body) {
 }
 const get = async (address, path) => (await fetch(address + path)).json();
 
-// Slow enough to be cancelled whenever it is wanted.
+// Slow enough to be cancelled at any time.
 const begin = async (address, guest) => (await post(address, "/api/v1/migrations", { guest, source: "sim://alpha", destination: "sim://beta", bandwidth_limit_bytes_per_second: 4 * 2 ** 20 })).id;
 
 async function until(what, holds, ms = 20_000) {
@@ -75,7 +75,7 @@ async function until(what, holds, ms = 20_000) {
   return Date.now() - began;
 }
 
-// Opens a migration in a tab. Its list may still offer the one before.
+// Opens a migration in a tab. Its list may still show the previous one.
 async function look(page, id, guest) {
   await until(`migration ${id} is shown`, async () => {
     await page.getByRole("button", { name: `Watch the migration of ${guest}` }).click();
@@ -106,7 +106,7 @@ async function watched(context, proxy, direct, store) {
   assert.ok(sent < MOST_MS_UNTIL_SENT, `the cancel was sent after ${sent} ms`);
   await pages[0].locator("#answer").getByText(/The cancel: cancelled: the guest is on the source/).waitFor();
   assert.equal((await get(direct.address, `/api/v1/migrations/${id}`)).state, "cancelled");
-  // Every other tab learns it from the stream that they share.
+  // Every other tab receives it from the shared stream.
   for (const page of pages) await page.locator("#standing").getByText(/Cancelled: .database. runs on alpha/).waitFor();
   console.log(`     ${TABS} tabs: the cancel was sent ${sent} ms after it was pressed, with ${proxy.most} streams at most`);
   assert.equal(proxy.most, 1, "streams of events");
@@ -139,7 +139,7 @@ try {
 
   await step("a tab that joins the stream after a migration began lists it all the same", async () => {
     const late = await browser.newContext({ reducedMotion: "reduce" });
-    // Keeps a tab from joining until it is let go.
+    // Keeps a tab from joining until it is released.
     await late.addInitScript(() => {
       const request = navigator.locks.request.bind(navigator.locks);
       const held = new Promise((go) => { globalThis.letGo = go; });

@@ -1,7 +1,7 @@
-//! How the contract's records and enumerations are written down in Rust: once, with the names that the contract has.
+//! Macros that define the contract's records and enumerations in Rust: once, with the names that the contract has.
 //!
-//! A name in kebab case stands beside a field wherever it differs from Rust's. Documents use the contract's names too,
-//! so that a finding's pointer fits both.
+//! A field carries its kebab-case name wherever that differs from Rust's. JSON documents use the contract's names too,
+//! so a finding's pointer fits both.
 
 /// A record of the contract.
 macro_rules! record {
@@ -59,10 +59,10 @@ macro_rules! cases {
         }
 
         impl $name {
-            /// Every one, in the contract's order.
+            /// All cases, in the contract's order.
             pub const ALL: &'static [Self] = &[$(Self::$case),+];
 
-            /// The contract's name of it.
+            /// The case's name in the contract and in JSON documents.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {

@@ -9,39 +9,41 @@ use crate::scalar::Attribute;
 use crate::storage::DiskStorage;
 
 cases! {
-    /// When a rule is asked.
+    /// When a rule is evaluated.
     #[derive(Default)]
     Phase {
-        /// Plan.
+        /// While a migration is planned, before it is requested.
         Plan = "plan",
-        /// Preflight.
+        /// Right before the start. Every collector gives facts of this phase.
         #[default]
         Preflight = "preflight",
-        /// Before switchover.
+        /// The memory is copied and the guest still runs on the source. No collector gives facts of this phase.
         BeforeSwitchover = "before-switchover",
-        /// After completion.
+        /// The guest runs on the destination. No collector gives facts of this phase.
         AfterCompletion = "after-completion",
     }
 }
 
 record! {
-    /// Facts.
+    /// The argument of a pack's `check`. A pack receives the groups that it needs ([`FactGroup`](crate::FactGroup));
+    /// the others are empty.
     Facts {
-        /// Phase.
+        /// The phase that these facts are of; `preflight` from every collector.
         phase: Phase,
-        /// Request.
+        /// The operator's options for this migration. None: unknown.
         request: Option<Request>,
-        /// Guest.
+        /// The guest as the source has it. None: unknown.
         guest: Option<Domain>,
-        /// What the guest becomes there, where the operator gave a definition for the destination.
+        /// What the guest becomes on the destination, by the operator's domain XML (`--xml`); its state is unknown.
+        /// None: no such definition was given, the guest keeps its own.
         target: Option<Domain>,
-        /// Source.
+        /// The host that the guest is on. None: unknown.
         source: Option<Host>,
-        /// Destination.
+        /// The host that the guest is to run on. None: unknown.
         destination: Option<Host>,
-        /// Storage.
+        /// One entry for each disk that is not an empty drive, and for each layer below. None: not collected.
         storage: Option<Vec<DiskStorage>>,
-        /// Attributes.
+        /// Facts without a field of their own, sorted by path, such as `guest/leases`. Empty: none is known.
         attributes: Vec<Attribute>,
     }
 }

@@ -1,4 +1,5 @@
-//! What a pack says of itself, and what its rules conclude.
+//! How a pack describes itself, and what its rules conclude. All of it is the pack's own text, cleaned of control
+//! characters by the host.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,50 +11,51 @@ cases! {
     /// What a rule concludes.
     #[derive(Default)]
     Verdict {
-        /// Pass.
+        /// The rule found nothing that speaks against the migration.
         Pass = "pass",
-        /// Warn.
+        /// The operator should know it; the migration can begin.
         Warn = "warn",
-        /// Fail.
+        /// The migration would fail or harm the guest.
         Fail = "fail",
-        /// Unknown.
+        /// A fact that the rule needs is unknown. It is never taken for `pass`.
         #[default]
         Unknown = "unknown",
     }
 }
 
 cases! {
-    /// What a pack may see. Groups that it does not ask for are absent from its facts.
+    /// What a pack may see. Groups that it does not name are absent from its facts.
     FactGroup {
-        /// Request.
+        /// [`Facts::request`](crate::Facts::request).
         Request = "request",
-        /// Guest.
+        /// [`Facts::guest`](crate::Facts::guest) and [`Facts::target`](crate::Facts::target).
         Guest = "guest",
-        /// Source.
+        /// [`Facts::source`](crate::Facts::source), the host.
         Source = "source",
-        /// Destination.
+        /// [`Facts::destination`](crate::Facts::destination), the host.
         Destination = "destination",
-        /// Storage.
+        /// [`Facts::storage`](crate::Facts::storage), of both hosts.
         Storage = "storage",
-        /// Attributes.
+        /// [`Facts::attributes`](crate::Facts::attributes), all of them.
         Attributes = "attributes",
     }
 }
 
 record! {
-    /// About.
+    /// A pack's answer to `describe`.
     About {
-        /// Reverse-domain or plain, stable for ever: `whimbrel.storage`.
+        /// Reverse-domain or plain, stable for ever: `whimbrel.storage`. Lower-case letters, digits, dots and hyphens;
+        /// an empty one is refused.
         name: String,
-        /// Version.
+        /// Of the pack, recorded in the lock file. Shipped packs have that of their crate.
         version: String,
-        /// Summary.
+        /// One line for the operator: what its rules are about. Empty: none given.
         summary: String,
-        /// Documentation.
+        /// Where to read more: a path or a URL. Empty: none given.
         documentation: String,
-        /// Needs.
+        /// The groups of facts that its rules see. Empty: none but the phase.
         needs: Vec<FactGroup>,
-        /// Rules.
+        /// In the order in which they report. A pack without any is refused.
         rules: Vec<Rule>,
     }
 }
@@ -63,53 +65,53 @@ record! {
     Rule {
         /// Stable for ever, unique in the pack: `storage.identity`. Every finding carries it.
         code: String,
-        /// Title.
+        /// What holds when it passes. Empty: none given.
         title: String,
-        /// Rationale.
+        /// Why it matters. Empty: none given.
         rationale: String,
-        /// Remediation.
+        /// What to do when it does not pass. Empty: none given.
         remediation: String,
-        /// When it is asked.
+        /// When it can be evaluated. The host does not select rules by it.
         phases: Vec<Phase>,
-        /// JSON Schema 2020-12 of its settings, as text; empty when it has none.
+        /// JSON Schema 2020-12 of its settings, as text. Empty: it has none.
         settings_schema = "settings-schema": String,
     }
 }
 
 record! {
-    /// A rule to be asked, with its settings as a JSON document; empty for the defaults.
+    /// A rule to evaluate, with the operator's settings for it.
     Activation {
-        /// Code.
+        /// [`Rule::code`] of the rule.
         code: String,
-        /// Settings.
+        /// A JSON document, from the operator's policy. Empty: the rule's defaults.
         settings: String,
     }
 }
 
 record! {
-    /// Settings error.
+    /// One thing that is wrong with a rule's settings.
     SettingsError {
-        /// Pointer.
+        /// JSON pointer into the settings: `/most`. Empty: the whole document.
         pointer: String,
-        /// Message.
+        /// What is wrong, for the operator.
         message: String,
     }
 }
 
 record! {
-    /// Finding.
+    /// One conclusion of a rule. A rule gives at least one.
     Finding {
-        /// The rule's code.
+        /// [`Rule::code`] of the rule that gives it.
         code: String,
-        /// Verdict.
+        /// Before the operator's policy changes its severity or waives it.
         verdict: Verdict,
-        /// JSON pointer (RFC 6901) into the facts: `/destination/cpu/features`.
+        /// JSON pointer (RFC 6901) into the facts: `/destination/cpu/features`. Empty: the migration as a whole.
         subject: String,
-        /// Message.
+        /// What was found, for the operator.
         message: String,
-        /// What to do; empty for the rule's own text.
+        /// What to do. Empty: the rule's own text.
         remediation: String,
-        /// What was seen and what was wanted.
+        /// Values that were observed and expected. Empty: none given.
         evidence: Vec<Attribute>,
     }
 }

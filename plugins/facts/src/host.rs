@@ -1,4 +1,5 @@
-//! A host, as libvirt describes it.
+//! A host, as libvirt describes it. A simulated host fills the same fields from its inventory and leaves the others
+//! unknown.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,153 +8,161 @@ use crate::domain::RunState;
 use crate::inventory::{Device, Link, Network, Pool};
 
 record! {
-    /// Host.
+    /// Host capabilities (`/capabilities`), domain capabilities (`/domainCapabilities`, for the guest's emulator and
+    /// machine type), and libvirt calls on the connection to the host.
     Host {
-        /// Uri.
+        /// Connection URI by which it was queried. Empty: unknown, facts made of XML files.
         uri: String,
-        /// Name.
+        /// `virConnectGetHostname`. Empty: unknown.
         name: String,
-        /// Uuid.
+        /// In lower case: `/capabilities/host/uuid`. Empty: not reported.
         uuid: String,
-        /// Hypervisor.
+        /// Driver part of the URI in upper case, such as `QEMU`. Empty: unknown.
         hypervisor: String,
-        /// Versions are `major * 1000000 + minor * 1000 + release`; 0 is unknown.
+        /// `major * 1000000 + minor * 1000 + release`: `virConnectGetVersion`. 0: unknown.
         hypervisor_version = "hypervisor-version": u64,
-        /// Library version.
+        /// libvirt's own, encoded in the same way: `virConnectGetLibVersion`. 0: unknown.
         library_version = "library-version": u64,
-        /// Architecture.
+        /// Such as `x86_64`: `/capabilities/host/cpu/arch`, else `/domainCapabilities/arch`. Empty: not reported.
         architecture: String,
-        /// Cpu.
+        /// `/capabilities/host/cpu`. Empty fields: not reported.
         cpu: HostCpu,
-        /// Cpus.
+        /// Logical CPUs, counted over `/capabilities/host/topology/cells/cell/cpus/cpu`. None: unknown, no cells are
+        /// listed.
         cpus: Option<u32>,
-        /// Memory kib.
+        /// KiB in total, summed over `/capabilities/host/topology/cells/cell/memory`. None: unknown, no cells are
+        /// listed.
         memory_kib = "memory-kib": Option<u64>,
-        /// Free memory kib.
+        /// KiB, without what caches use: `virNodeGetFreeMemory`. None: unknown.
         free_memory_kib = "free-memory-kib": Option<u64>,
-        /// Maintenance.
+        /// It takes no guests for now. No collector fills it: libvirt has no such state. None: unknown.
         maintenance: Option<bool>,
-        /// Live migration.
+        /// `/capabilities/host/migration_features/live` is there. None: no `migration_features` reported.
         live_migration = "live-migration": Option<bool>,
-        /// `tcp`, `rdma` …
+        /// `tcp`, `rdma` …: `/capabilities/host/migration_features/uri_transports/uri_transport`. Empty: unknown.
         transports: Vec<String>,
-        /// Accelerators.
+        /// `kvm`, `qemu` …: `/capabilities/guest/arch/domain/@type` and `/domainCapabilities/domain`. Empty: unknown.
         accelerators: Vec<String>,
-        /// Machines.
+        /// `machine` in `/capabilities/guest/arch` and its `domain`, and `/domainCapabilities/machine`. None: unknown.
         machines: Option<Vec<Machine>>,
-        /// Cpu modes.
+        /// `/domainCapabilities/cpu/mode[@supported='yes']/@name`. None: unknown. Empty list: none is supported.
         cpu_modes = "cpu-modes": Option<Vec<String>>,
-        /// Cpu models.
+        /// `/domainCapabilities/cpu/mode[@name='custom']/model`. None: unknown. Empty list: none is listed.
         cpu_models = "cpu-models": Option<Vec<CpuModel>>,
-        /// Cpu comparison.
+        /// `virConnectCompareHypervisorCPU` of the guest's `/domain/cpu`, on the destination. None: unknown: not
+        /// compared (the source, or a CPU without a model), or the call failed.
         cpu_comparison = "cpu-comparison": Option<CpuComparison>,
-        /// Cpu comparison reason.
+        /// libvirt's error message of that call. Empty: it did not fail, or was not made.
         cpu_comparison_reason = "cpu-comparison-reason": String,
-        /// Values of domain capabilities, such as `tpm.backendModel.emulator`.
+        /// Elements with `@supported='yes'` in `devices`, `features` and `memoryBacking` of `/domainCapabilities`, such
+        /// as `tpm`, and their `enum` values, such as `tpm.backendModel.emulator`. None: unknown.
         supports: Option<Vec<String>>,
-        /// Networks.
+        /// `virConnectListAllNetworks`. None: unknown. Empty list: there is none.
         networks: Option<Vec<Network>>,
-        /// Links.
+        /// Every network device: `virConnectListAllInterfaces` with the node devices of type `net`. None: no complete
+        /// list; the destination's links that were seen are then in [`Facts::attributes`](crate::Facts::attributes).
         links: Option<Vec<Link>>,
-        /// Pools.
+        /// `virConnectListAllStoragePools`. None: unknown. Empty list: there is none.
         pools: Option<Vec<Pool>>,
-        /// Devices.
+        /// `virConnectListAllNodeDevices`. None: unknown; a host without any device counts as unknown.
         devices: Option<Vec<Device>>,
-        /// Secrets.
+        /// UUIDs: `virConnectListSecrets`. None: unknown. Empty list: there is none.
         secrets: Option<Vec<String>>,
-        /// Huge pages.
+        /// `virNodeGetFreePages`, for each page size that the guest names. None: unknown, one query failed. Empty list:
+        /// the guest names no size.
         huge_pages = "huge-pages": Option<Vec<HugePages>>,
-        /// Numa nodes.
+        /// `/capabilities/host/topology/cells/cell`. None: not reported. Empty list: libvirt lists no cell.
         numa_nodes = "numa-nodes": Option<Vec<NumaNode>>,
-        /// Guests of the same name or UUID.
+        /// Guests here of the guest's UUID or name: `virDomainLookupByUUIDString`, `virDomainLookupByName`. On the
+        /// source the guest itself is among them. None: unknown. Empty list: there is none.
         namesakes: Option<Vec<Namesake>>,
-        /// Migrations that run there already.
+        /// Guests here that `virDomainGetState` reports paused for a migration or post-copy. None: unknown.
         migrations: Option<u32>,
     }
 }
 
 record! {
-    /// Host cpu.
+    /// Host capabilities, `/capabilities/host/cpu`. Empty texts and lists are unknown.
     HostCpu {
-        /// Model.
+        /// Such as `EPYC`: text of `model`. Empty: not reported.
         model: String,
-        /// Vendor.
+        /// Such as `AMD`: text of `vendor`. Empty: not reported.
         vendor: String,
-        /// Features.
+        /// `feature/@name`. Empty: not reported.
         features: Vec<String>,
-        /// Tsc frequency hz.
+        /// Hz: `counter[@name='tsc']/@frequency`. None: not reported.
         tsc_frequency_hz = "tsc-frequency-hz": Option<u64>,
-        /// Tsc scaling.
+        /// Guests can have another frequency: `counter[@name='tsc']/@scaling` is `yes`. None: not reported.
         tsc_scaling = "tsc-scaling": Option<bool>,
     }
 }
 
 cases! {
-    /// libvirt's own comparison of the guest's CPU with this host's.
+    /// libvirt's own comparison of the guest's CPU with this host's: `virConnectCompareHypervisorCPU`.
     CpuComparison {
-        /// Incompatible.
+        /// `VIR_CPU_COMPARE_INCOMPATIBLE`, or the call failed with `VIR_ERR_CPU_INCOMPATIBLE`: it cannot run here.
         Incompatible = "incompatible",
-        /// Identical.
+        /// `VIR_CPU_COMPARE_IDENTICAL`: the host has what the guest needs and no more.
         Identical = "identical",
-        /// Superset.
+        /// `VIR_CPU_COMPARE_SUPERSET`: the host has more than the guest needs.
         Superset = "superset",
     }
 }
 
 record! {
-    /// Machine.
+    /// A machine type, from host capabilities (`/capabilities/guest/arch//machine`) or `/domainCapabilities/machine`.
     Machine {
-        /// Name.
+        /// Such as `pc-q35-7.2`: the element's text.
         name: String,
-        /// Alias of.
+        /// The type that the name stands for, as `q35` does for one: `@canonical`. Empty: not an alias.
         alias_of = "alias-of": String,
-        /// Cpus maximum.
+        /// Most virtual CPUs: the lesser of `@maxCpus` and `/domainCapabilities/vcpu/@max`. None: not reported.
         cpus_maximum = "cpus-maximum": Option<u32>,
-        /// Deprecated.
+        /// `@deprecated` is `yes`. False: it is not, or it is not reported.
         deprecated: bool,
     }
 }
 
 record! {
-    /// Cpu model.
+    /// Domain capabilities, `/domainCapabilities/cpu/mode[@name='custom']/model`.
     CpuModel {
-        /// Name.
+        /// Such as `EPYC-Milan`: the element's text.
         name: String,
-        /// Usable.
+        /// Whether a guest can have it here, `@usable`. None: absent or `unknown`.
         usable: Option<bool>,
     }
 }
 
 record! {
-    /// Huge pages.
+    /// Pages of one size on the host: `virNodeGetFreePages`.
     HugePages {
-        /// Size kib.
+        /// KiB of one page.
         size_kib = "size-kib": u64,
-        /// Free.
+        /// Number of unused pages, over all NUMA nodes. 0: none is free.
         free: u64,
     }
 }
 
 record! {
-    /// Numa node.
+    /// Host capabilities, `/capabilities/host/topology/cells/cell`.
     NumaNode {
-        /// Id.
+        /// libvirt's number of the node: `@id`. A cell without one is left out.
         id: u32,
-        /// Memory kib.
+        /// KiB: `memory`. 0: not reported.
         memory_kib = "memory-kib": u64,
-        /// Cpus.
+        /// Numbers of its logical CPUs: `cpus/cpu/@id`. Empty: none is reported.
         cpus: Vec<u32>,
     }
 }
 
 record! {
-    /// Namesake.
+    /// A guest of this host that has the migrating guest's UUID or name, or is that guest.
     Namesake {
-        /// Name.
+        /// `virDomainGetName`.
         name: String,
-        /// Uuid.
+        /// `virDomainGetUUIDString`.
         uuid: String,
-        /// State.
+        /// `virDomainGetState`; `unknown` as in [`RunState::Unknown`].
         state: RunState,
     }
 }

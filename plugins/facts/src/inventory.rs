@@ -1,60 +1,65 @@
-//! What a host has that a guest may need.
+//! Networks, links, storage pools and devices that a host has and a guest may need.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 record! {
-    /// Network.
+    /// A virtual network, by its XML (`/network`) and state.
     Network {
-        /// Name.
+        /// `/network/name`. Empty: absent.
         name: String,
-        /// Active.
+        /// `virNetworkIsActive`. Always true where only XML was read.
         active: bool,
-        /// Bridge.
+        /// Device of the host behind it: `/network/bridge/@name`. Empty: absent, as for a simulated network.
         bridge: String,
     }
 }
 
 record! {
-    /// Link.
+    /// A network device of the host, from its interface XML (`/interface`, nested ones too) and its node device XML
+    /// (`/device/capability[@type='net']`).
     Link {
-        /// Name.
+        /// Such as `eth0`: `@name` of an `interface`, or the node device's `interface`. A device without one is left
+        /// out.
         name: String,
-        /// Active.
+        /// `link/@state` is `up`, or `virInterfaceIsActive` reports 1. False: `down`, `lowerlayerdown`, `notpresent` or
+        /// `dormant`. None: unknown, as for a bridge without a port.
         active: Option<bool>,
-        /// Mtu.
+        /// Largest packet in bytes: `mtu/@size` of the interface XML. None: not reported.
         mtu: Option<u32>,
     }
 }
 
 record! {
-    /// Pool.
+    /// A storage pool, by its XML (`/pool`) and state.
     Pool {
-        /// Name.
+        /// `/pool/name`. Empty: absent.
         name: String,
-        /// Kind.
+        /// `dir`, `netfs`, `logical`, `rbd` …: `/pool/@type`. Empty: absent.
         kind: String,
-        /// Active.
+        /// `virStoragePoolIsActive`. Where only XML was read: `/pool/capacity` is above 0.
         active: bool,
-        /// Path.
+        /// Directory of its volumes on the host: `/pool/target/path`. Empty: absent, as for a pool without a directory.
         path: String,
-        /// Available bytes.
+        /// Free room in bytes: `/pool/available`. None: absent or not a size.
         available_bytes = "available-bytes": Option<u64>,
     }
 }
 
 record! {
-    /// Device.
+    /// A node device, by its XML: `/device`.
     Device {
-        /// Name.
+        /// libvirt's, such as `pci_0000_06_02_0`: `/device/name`. Empty: absent.
         name: String,
-        /// Kind.
+        /// `pci`, `usb_device`, `storage`, `net` …: `@type` of the first `/device/capability`. Empty: absent.
         kind: String,
-        /// Address.
+        /// A PCI device's as `0000:06:02.0`, from its `capability`; of others the first `/device/devnode`. Empty:
+        /// absent.
         address: String,
-        /// Wwid.
+        /// Identity of storage: what follows `/wwn-` in a `/device/devnode`, else `capability/serial`. Empty: neither
+        /// is reported.
         wwid: String,
-        /// Mediated types.
+        /// Kinds of mediated devices that it can make: `@id` of every `type` below `capability`. Empty: none.
         mediated_types = "mediated-types": Vec<String>,
     }
 }

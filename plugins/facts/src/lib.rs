@@ -1,7 +1,7 @@
 //! The facts that rules judge and the findings that they give, as `plugins/wit/rules.wit` names them.
 //!
-//! The same types are used by rules that are linked natively, by rules in a sandbox, and by the host. Nothing here
-//! judges a migration or collects anything; [`sameness`] alone compares: the rules and the driver must not differ in it.
+//! Natively linked rules, sandboxed rules and the host use the same types. Nothing here judges a migration or collects
+//! anything; [`sameness`] alone compares: the rules and the driver must not differ in it.
 
 #![no_std]
 
@@ -39,3 +39,8 @@ pub use printable::printable;
 pub use request::{Request, StorageCopy};
 pub use scalar::{Attribute, Scalar};
 pub use storage::{DiskStorage, Identity, Sharing, StorageSide};
+
+/// The page of the package, so that its example is tried.
+#[cfg(all(doctest, feature = "xml"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

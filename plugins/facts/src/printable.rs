@@ -1,9 +1,9 @@
-//! Text that comes from others, before it is shown. It must never be used for what is compared or written down.
+//! Escapes untrusted text before it is displayed. It must never be used on text that is compared or stored.
 
 use std::prelude::rust_2024::*;
 
-/// Text from outside as it may be shown on a terminal: control characters but the line feed, and marks that change the
-/// direction of text, are written as escapes.
+/// Untrusted text that is safe to display on a terminal: control characters except the line feed, and marks that change
+/// the direction of text, are replaced by escapes.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let safe = |c: char| {

@@ -1,20 +1,20 @@
-//! Whether two identities name the same storage. It must never take a name that each host resolves for itself (its own
-//! loopback address, a Unix socket, its own `ceph.conf`) for an identity.
+//! Whether two identities name the same storage. A name that each host resolves on its own (loopback address, Unix
+//! socket, `ceph.conf`) must never count as an identity.
 
 use crate::storage::{DiskStorage, Identity, Sharing};
 
-/// What two hosts' identities of one disk say about each other.
+/// Result of comparing two hosts' identities of one disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sameness {
-    /// One storage.
+    /// Both hosts reach one storage.
     Same,
-    /// Two.
+    /// The hosts reach two different storages.
     Different,
-    /// Nothing comparable is known.
+    /// No identities of one kind are known on both hosts, or they prove nothing.
     Unknown,
 }
 
-/// Kinds whose value is a device's own name; every other kind is a network protocol with servers and a name.
+/// Kinds whose value names a device; every other kind is a network protocol with servers and a name.
 const OF_A_DEVICE: [&str; 6] = ["wwid", "multipath", "serial", "lvm", "nvme", "volume-key"];
 
 /// Compares all identities that both hosts have.
@@ -34,7 +34,7 @@ pub fn of_identities(storage: &DiskStorage) -> Sameness {
     found
 }
 
-/// The first kind of which both hosts have identities, none of them in common, and one pair of those.
+/// One pair of identities of the first kind that both hosts have with no match between them. None: no kind contradicts.
 #[must_use]
 pub fn contradiction(storage: &DiskStorage) -> Option<(&Identity, &Identity)> {
     let (here, there) = (&storage.source.identities, &storage.destination.identities);
@@ -48,7 +48,7 @@ pub fn contradiction(storage: &DiskStorage) -> Option<(&Identity, &Identity)> {
     })
 }
 
-/// Whether both hosts reach one storage, by a probe or by identities.
+/// Whether both hosts reach one storage. A probe that proved it, or a common identity, outweighs a contradiction.
 #[must_use]
 pub fn of_storage(storage: &DiskStorage) -> Sameness {
     match (storage.sharing, of_identities(storage)) {
@@ -71,7 +71,7 @@ fn relation(here: &Identity, there: &Identity) -> Sameness {
     if one.name != other.name {
         return Sameness::Different;
     }
-    // A cluster or target has several addresses: one in common is enough, none in common says nothing.
+    // A cluster or target has several addresses: one in common is enough, none in common proves nothing.
     if one.servers().any(|server| other.servers().any(|theirs| theirs == server)) {
         Sameness::Same
     } else {
@@ -79,14 +79,14 @@ fn relation(here: &Identity, there: &Identity) -> Sameness {
     }
 }
 
-/// A network identity: servers separated by commas, a space, and the name on them.
+/// A network identity, written as servers separated by commas, a space, and the name on them.
 struct Named<'a> {
     servers: &'a str,
     name: &'a str,
 }
 
 impl<'a> Named<'a> {
-    /// None when it names no server, or one that is another machine on each host.
+    /// None when it names no server, or one that each host resolves to itself.
     fn read(value: &'a str) -> Option<Self> {
         let (servers, name) = value.split_once(' ')?;
         let named = Self { servers, name };
@@ -99,7 +99,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Whether this server is the host itself: its loopback address, a socket file, or no name at all.
+/// Whether each host resolves this server to itself: a loopback address, a socket file, or no name at all.
 fn is_local(server: &str) -> bool {
     let host = match server.strip_prefix('[') {
         Some(six) => six.split(']').next().unwrap_or(six),

@@ -1,9 +1,9 @@
-//! Facts without a field of their own.
+//! Values of facts that have no field of their own, and of evidence.
 
 use alloc::string::String;
 use core::fmt;
 
-/// A plain value.
+/// The value of an attribute, in JSON a plain boolean, number or text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(untagged))]
 #[cfg_attr(
@@ -12,13 +12,13 @@ use core::fmt;
     component(variant)
 )]
 pub enum Scalar {
-    /// Yes or no.
+    /// A yes or no, such as `request/copied-disks/automatic`.
     #[cfg_attr(feature = "host", component(name = "boolean"))]
     Boolean(bool),
-    /// A whole number.
+    /// A whole number, such as a count; its unit is in the attribute's path or meaning.
     #[cfg_attr(feature = "host", component(name = "integer"))]
     Integer(i64),
-    /// Anything else.
+    /// Anything else, such as the name of a guest.
     #[cfg_attr(feature = "host", component(name = "text"))]
     Text(String),
 }
@@ -36,7 +36,7 @@ impl From<bool> for Scalar {
 }
 
 impl From<u64> for Scalar {
-    /// What does not fit is the largest number.
+    /// A larger number than `i64` holds becomes `i64::MAX`.
     fn from(value: u64) -> Self {
         Self::Integer(i64::try_from(value).unwrap_or(i64::MAX))
     }
@@ -71,11 +71,13 @@ impl fmt::Display for Scalar {
 }
 
 record! {
-    /// Something known that has no field of its own, or one piece of evidence. Facts are sorted by path.
+    /// A fact that has no field of its own, or one piece of evidence. Facts are sorted by path. An absent path is
+    /// unknown.
     Attribute {
-        /// Dotted, in lower case: `destination.kvm.nested`.
+        /// Identifies it, in lower case, with dots or slashes: `guest/leases`, `destination.seen-links.eth0`. An
+        /// evidence path is the rule's own.
         path: String,
-        /// What is known.
+        /// The value under this path. It is always known.
         value: Scalar,
     }
 }

@@ -30,12 +30,12 @@ pub enum BuildError {
     /// A program could not be run.
     #[error("cannot run `{program}`")]
     Start {
-        /// The program.
+        /// The command, for the message.
         program: String,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The compiler found fault with the source.
+    /// The compiler rejected the source; its messages are on stderr.
     #[error("the pack does not compile; see above")]
     Compile,
     /// The build gave no module.
@@ -47,9 +47,9 @@ pub enum BuildError {
     /// The module cannot be read.
     #[error("cannot read `{}`", path.display())]
     Unreadable {
-        /// The module.
+        /// Where the compiler reported it.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }
@@ -66,16 +66,17 @@ enum Compiler {
 /// Builds the package in a folder, with these features, into a component.
 ///
 /// # Errors
-/// When there is no compiler, or the source or the component is not sound.
+/// When there is no compiler, or the source or the component is invalid.
 pub fn build(folder: &Path, features: &str, target_folder: Option<&Path>) -> Result<Vec<u8>, BuildError> {
     let mut job = Command::new("cargo");
     job.current_dir(folder).args(["build", "--release", "--quiet", "--target", TARGET]);
     job.args(["--message-format", "json-render-diagnostics", "--features", features]);
-    // Small code is compiled quickly when a pack is loaded. Whatever the package says: its workspace may say otherwise.
+    // Small code compiles quickly when a pack is loaded. The package's own profile is overridden, as the one of its
+    // workspace may differ.
     for (name, value) in PROFILE {
         job.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
     }
-    // What the user's environment asks of other builds would change the bytes.
+    // Settings of the user's environment for other builds would change the bytes.
     job.env("CARGO_INCREMENTAL", "0").env_remove("CARGO_ENCODED_RUSTFLAGS");
     if let Some(target) = target_folder {
         job.arg("--target-dir").arg(target);
@@ -86,7 +87,7 @@ pub fn build(folder: &Path, features: &str, target_folder: Option<&Path>) -> Res
             // One library for all packs, whether they use the standard library or not: it is built once.
             job.arg("-Zbuild-std=std,panic_abort")
                 .env("RUSTC", rustc)
-                // The sources are the compiler's own, so what is unstable between versions is not here.
+                // The sources are the compiler's own, so features that differ between versions do not matter.
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("RUSTFLAGS", "-Clinker-flavor=wasm-ld -Zunstable-options -Cpanic=immediate-abort")
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
@@ -112,16 +113,6 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>, BuildError> {
         .module(module)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| BuildError::Component(format!("{error:#}")))
-}
-
-/// What the compiler calls itself: components are equal to the byte only if the same compiler built them.
-#[must_use]
-pub fn compiler_name() -> Option<String> {
-    let rustc = match compiler()? {
-        Compiler::Ready => PathBuf::from("rustc"),
-        Compiler::Sources { rustc, .. } => rustc,
-    };
-    said(&rustc, &["--version"])
 }
 
 fn compiler() -> Option<Compiler> {
@@ -153,7 +144,7 @@ fn said(program: &Path, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The last module that cargo names.
+/// The last module that cargo reports.
 fn module(messages: &str) -> Option<PathBuf> {
     let mut files = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;

@@ -1,4 +1,4 @@
-//! Lock files: which packs, to the byte. And signatures: by whom.
+//! Lock files pin packs to the byte; signatures prove who made them.
 
 use minisign_verify::{PublicKey, Signature};
 use serde::{Deserialize, Serialize};
@@ -10,24 +10,24 @@ use crate::toml_file;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
-    /// The form of this file.
+    /// Version of the file format; another one is refused.
     pub version: u32,
-    /// The packs, by name.
+    /// Pinned packs, sorted by name.
     #[serde(default)]
     pub pack: Vec<Pinned>,
 }
 
-/// One pack.
+/// What is pinned of one pack.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pinned {
-    /// Its name.
+    /// The pack's name, such as `whimbrel.storage`.
     pub name: String,
-    /// Its version.
+    /// The pack's version, as it describes itself.
     pub version: String,
     /// The contract that it exports.
     pub contract: String,
-    /// The digest of the component.
+    /// SHA-256 of the component, in hexadecimal.
     pub sha256: String,
 }
 
@@ -51,7 +51,7 @@ impl Lock {
     /// Reads a lock file.
     ///
     /// # Errors
-    /// When it is not one, or of a later form.
+    /// When it is not a lock file, or of another format version.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lock: Self = toml_file::read(text)?;
         if lock.version == VERSION {
@@ -61,7 +61,7 @@ impl Lock {
         }
     }
 
-    /// The file's text.
+    /// The text of the file to write.
     #[must_use]
     pub fn text(&self) -> String {
         let entry = |pack: &Pinned| {
@@ -74,7 +74,7 @@ impl Lock {
         format!("# Written by `whimbrel rule lock`.\nversion = {VERSION}\n{entries}")
     }
 
-    /// Everything in which packs differ from what is pinned.
+    /// All differences between these packs and the pinned ones.
     #[must_use]
     pub fn disagreements<'a>(&self, packs: impl Iterator<Item = &'a Pack>) -> Vec<String> {
         let now = Self::of(packs);

@@ -1,5 +1,5 @@
-//! What the operator decides about rules: which are asked, with which settings, how much their findings weigh, and
-//! which findings are waived, until when and why.
+//! The operator's policy: which rules are evaluated, with which settings, how severe their findings are, and which
+//! findings are waived, until when and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,30 +17,30 @@ pub struct Policy {
     text: String,
 }
 
-/// About one rule.
+/// The decision about one rule.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Decision {
-    /// Whether it is asked.
+    /// Whether it is evaluated.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// What a finding that does not pass weighs.
+    /// Severity of its findings that warn or fail. None: as the rule gives it.
     pub severity: Option<Severity>,
-    /// Its settings.
+    /// Its settings, checked against the rule's schema. None: the rule's defaults.
     pub settings: Option<Value>,
 }
 
-/// What a finding weighs.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// It is told.
+    /// It is reported.
     Warn,
     /// It stops the migration.
     Fail,
 }
 
-/// A finding that has no force, and why.
+/// A waived finding: it does not stop a migration, for a reason and until a day.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Waiver {
@@ -49,13 +49,13 @@ pub struct Waiver {
     /// The pointer that the finding has; without it, all findings of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// Why.
+    /// The operator's reason; never empty.
     pub reason: String,
     /// The last day on which it holds, as `YYYY-MM-DD`.
     pub until: String,
 }
 
-/// What is wrong with a set of rules: all of it.
+/// All that is wrong with a set of rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct PolicyError(pub Vec<String>);
@@ -77,7 +77,7 @@ impl Policy {
     /// Reads a policy file.
     ///
     /// # Errors
-    /// When it is not TOML of the right form, or a waiver has no reason or no date.
+    /// When it is not TOML of the right form, or a waiver lacks a reason or a date.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let file: File = toml_file::read(text).map_err(|error| PolicyError(vec![error]))?;
         let wrong: Vec<String> = file.waiver.iter().filter_map(Waiver::complaint).collect();
@@ -95,7 +95,7 @@ impl Policy {
         self.rules.get(code)
     }
 
-    /// Decisions and waivers about rules that there are not: mostly a letter is wrong, and the wrong rule is asked.
+    /// Decisions and waivers about rules that do not exist: usually a misspelt code, whose rule keeps its defaults.
     pub(crate) fn unknown_codes(&self, known: &BTreeSet<String>) -> Vec<String> {
         let waived = self.waivers.iter().map(|waiver| &waiver.rule);
         let named: BTreeSet<&String> = self.rules.keys().chain(waived).collect();
@@ -106,7 +106,7 @@ impl Policy {
             .collect()
     }
 
-    /// The waiver that holds for a finding today. What the sandbox itself found is never waived.
+    /// The waiver that applies to a finding today. Findings of the sandbox itself are never waived.
     #[must_use]
     pub fn waiver(&self, finding: &Finding, today: &str) -> Option<&Waiver> {
         let holds = |waiver: &&Waiver| {
@@ -138,7 +138,7 @@ impl From<Severity> for Verdict {
     }
 }
 
-/// Dates of this form are in order when their texts are.
+/// Whether the text has the form `YYYY-MM-DD`, in which dates sort as their texts do.
 fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let number = |part: &str, digits: usize, most: u32| {

@@ -1,7 +1,7 @@
 //! JSON Schema, as far as settings of rules need it.
 //!
-//! A keyword that is not known here makes the whole schema refused: settings that only seem to be checked would be
-//! worse than none.
+//! A schema with a keyword that is unknown here is refused: settings that only seem to be checked would be worse than
+//! unchecked ones.
 
 use serde_json::{Map, Value};
 use whimbrel_facts::SettingsError;
@@ -44,7 +44,7 @@ impl Schema {
         &self.0
     }
 
-    /// Everything that is wrong with a value, each with its place.
+    /// All that is wrong with a value, each problem with its JSON pointer.
     #[must_use]
     pub fn errors(&self, value: &Value) -> Vec<SettingsError> {
         let mut errors = Vec::new();
@@ -131,7 +131,7 @@ fn check_members(schema: &Value, members: &Map<String, Value>, place: &str, erro
     }
 }
 
-/// What bounds apply to a value, each with what is measured.
+/// The bounds that apply to a value, each with the quantity that it limits.
 #[expect(clippy::cast_precision_loss, reason = "lengths and settings are small")]
 fn sizes(value: &Value) -> Vec<(&'static str, f64)> {
     match value {

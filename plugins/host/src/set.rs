@@ -1,7 +1,7 @@
-//! The rules that are asked: packs, with what the operator decided about their rules.
+//! The rules that are evaluated: packs, with the operator's decisions about their rules.
 //!
-//! A set never changes. A migration keeps the one that it began with, whatever is loaded meanwhile. It must never let
-//! a rule that could not answer pass for one that passed.
+//! A set never changes. A migration keeps the one that it began with, whatever is loaded meanwhile. A rule that could
+//! not answer must never count as one that passed.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use whimbrel_facts::{Activation, Attribute, Facts, Finding, Rule, Verdict};
 use crate::host::{Pack, Stop, digest};
 use crate::policy::{Policy, PolicyError, Waiver};
 
-/// Packs and what is decided about them.
+/// Packs and the decisions about their rules.
 #[derive(Clone, Debug)]
 pub struct RuleSet {
     packs: Vec<(Pack, Vec<Activation>)>,
@@ -19,22 +19,22 @@ pub struct RuleSet {
     digest: String,
 }
 
-/// What all rules say of one migration.
+/// The result of all rules for one migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Judgement {
-    /// The form of this document.
+    /// Version of this document's format.
     pub schema: &'static str,
     /// Digest of the set that judged.
     pub set: String,
     /// Digest of the facts.
     pub facts: String,
-    /// What it took, in units of fuel.
+    /// Fuel that it used: about one unit for each instruction.
     pub fuel: u64,
-    /// In the order in which packs and rules stand.
+    /// In the order of packs and of their rules.
     pub findings: Vec<Judged>,
 }
 
-/// One finding, with what the operator decided about it.
+/// One finding, with the operator's decision about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Judged {
@@ -43,13 +43,10 @@ pub struct Judged {
     /// The finding; its remediation is the rule's own where the finding has none.
     #[serde(flatten)]
     pub finding: Finding,
-    /// The waiver that takes its force, if there is one.
+    /// The waiver that keeps it from stopping the migration. None: it is not waived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waived: Option<Waiver>,
 }
-
-/// The finding that says that rules were asked about the core's few facts only.
-pub const INCOMPLETE: &str = "facts.incomplete";
 
 const SCHEMA: &str = "whimbrel.judgement/1";
 
@@ -57,19 +54,11 @@ impl RuleSet {
     /// A set of these packs under this policy.
     ///
     /// # Errors
-    /// When two packs share a name or a code, or the policy speaks of a rule that there is not, or has settings that
-    /// do not fit.
+    /// When two packs share a name or a code, or the policy names a rule that does not exist, or has settings that do
+    /// not fit.
     pub fn new(packs: Vec<Pack>, policy: Policy) -> Result<Self, PolicyError> {
         let mut wrong = Vec::new();
-        let (mut names, mut codes) = (BTreeSet::new(), BTreeSet::from([INCOMPLETE.to_owned()]));
-        if policy
-            .decision(INCOMPLETE)
-            .is_some_and(|decision| !decision.enabled || decision.settings.is_some())
-        {
-            wrong.push(format!(
-                "`{INCOMPLETE}` cannot be switched off and has no settings; it can be a `warn`"
-            ));
-        }
+        let (mut names, mut codes) = (BTreeSet::new(), BTreeSet::new());
         for pack in &packs {
             if !names.insert(pack.about().name.clone()) {
                 wrong.push(format!("two packs have the name `{}`", pack.about().name));
@@ -103,18 +92,18 @@ impl RuleSet {
         Ok(Self { packs: active, policy, digest: digest(seal.as_bytes()) })
     }
 
-    /// Tells this set from every other.
+    /// Digest that identifies this set.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The packs.
+    /// Its packs, in the order in which they report.
     pub fn packs(&self) -> impl Iterator<Item = &Pack> {
         self.packs.iter().map(|(pack, _)| pack)
     }
 
-    /// Asks every rule. `today` is the date as `YYYY-MM-DD`, by which waivers expire.
+    /// Evaluates every rule. `today` is the date as `YYYY-MM-DD`, by which waivers expire.
     #[must_use]
     pub fn judge(&self, facts: &Facts, today: &str) -> Judgement {
         let mut judged = Vec::new();
@@ -128,41 +117,15 @@ impl RuleSet {
         Judgement { schema: SCHEMA, set: self.digest.clone(), facts: digest(&text), fuel, findings: judged }
     }
 
-    /// Asks every rule about the core's few facts because the others could not be had, and says so in a finding of its
-    /// own, [`INCOMPLETE`]. It fails unless the operator's policy gives it another severity or waives it.
-    #[must_use]
-    pub fn judge_without(&self, known: &whimbrel_core::Facts, why: &str, today: &str) -> Judgement {
-        let mut judgement = self.judge(&crate::thin::facts(known), today);
-        let mut finding = Finding {
-            code: INCOMPLETE.to_owned(),
-            verdict: Verdict::Fail,
-            subject: String::new(),
-            message: format!("the hosts did not tell the facts that rules judge: {why}"),
-            remediation:
-                "let the hosts be asked; or accept a judgement on a few facts with the severity `warn` in \
-                          the policy"
-                    .to_owned(),
-            evidence: Vec::new(),
-        };
-        self.weigh(&mut finding);
-        let waived = self.policy.waiver(&finding, today).cloned();
-        judgement.findings.push(Judged { pack: "engine".to_owned(), finding, waived });
-        judgement
-    }
-
-    fn weigh(&self, finding: &mut Finding) {
-        let severity = self.policy.decision(&finding.code).and_then(|decision| decision.severity);
-        if let (Some(severity), Verdict::Warn | Verdict::Fail) = (severity, finding.verdict) {
-            finding.verdict = severity.into();
-        }
-    }
-
     fn decide(&self, pack: &Pack, mut finding: Finding, today: &str) -> Judged {
         let rule = pack.about().rules.iter().find(|rule| rule.code == finding.code);
         if finding.remediation.is_empty() && finding.verdict != Verdict::Pass {
             finding.remediation = rule.map(|rule| rule.remediation.clone()).unwrap_or_default();
         }
-        self.weigh(&mut finding);
+        let severity = self.policy.decision(&finding.code).and_then(|decision| decision.severity);
+        if let (Some(severity), Verdict::Warn | Verdict::Fail) = (severity, finding.verdict) {
+            finding.verdict = severity.into();
+        }
         let refused = matches!(finding.verdict, Verdict::Warn | Verdict::Fail | Verdict::Unknown);
         let waived = self.policy.waiver(&finding, today).filter(|_| refused).cloned();
         Judged { pack: pack.about().name.clone(), finding, waived }
@@ -170,7 +133,7 @@ impl RuleSet {
 }
 
 impl Judgement {
-    /// Whether nothing stops the migration: no finding fails unless it is waived.
+    /// Whether the migration may begin: every finding that fails is waived.
     #[must_use]
     pub fn allows(&self) -> bool {
         self.count(Verdict::Fail) == 0
@@ -183,7 +146,7 @@ impl Judgement {
     }
 }
 
-/// How a rule is asked under the policy; none when it is switched off.
+/// The activation of a rule under the policy; none when it is switched off.
 fn activation(pack: &Pack, rule: &Rule, policy: &Policy, wrong: &mut Vec<String>) -> Option<Activation> {
     let decision = policy.decision(&rule.code);
     if decision.is_some_and(|decision| !decision.enabled) {
@@ -212,7 +175,7 @@ fn activation(pack: &Pack, rule: &Rule, policy: &Policy, wrong: &mut Vec<String>
     Some(activation)
 }
 
-/// What a pack answers, made good where it does not answer as it must; and the fuel.
+/// A pack's findings, with a failing one for each rule that did not answer as it must, and the fuel used.
 fn ask(pack: &Pack, facts: &Facts, activations: &[Activation]) -> (Vec<Finding>, u64) {
     if activations.is_empty() {
         return (Vec::new(), 0);
@@ -220,7 +183,7 @@ fn ask(pack: &Pack, facts: &Facts, activations: &[Activation]) -> (Vec<Finding>,
     if let Ok(answer) = pack.check(facts, activations) {
         return (accounted(pack, activations, answer.value), answer.fuel);
     }
-    // The call says that a rule broke off, not which: one after the other they do.
+    // The call reports that a rule trapped, not which one: evaluated one by one they show it.
     let mut fuel = 0;
     let one = |activation: &Activation| {
         let alone = std::slice::from_ref(activation);
@@ -236,7 +199,7 @@ fn ask(pack: &Pack, facts: &Facts, activations: &[Activation]) -> (Vec<Finding>,
     (findings, fuel)
 }
 
-/// Findings of rules that were asked; whatever else the pack says, or leaves out, is held against it.
+/// Findings of the activated rules; anything else that the pack reports, or omits, becomes a failing finding.
 fn accounted(pack: &Pack, activations: &[Activation], findings: Vec<Finding>) -> Vec<Finding> {
     let mut accounted = Vec::with_capacity(findings.len());
     for finding in findings {

@@ -1,15 +1,13 @@
-//! The packs inside the program, so that rules work with no file at hand.
-
-use whimbrel_facts::{Activation, Facts, Finding};
+//! The packs inside the program, so rules work without any file.
 
 use crate::host::{Allocation, Cache, Host, HostError, Limits, Pack};
 
-/// A component that was built from `plugins/packs` and committed; `cargo xtask rules` builds it anew and compares.
+/// A component that was built from `plugins/packs` and committed; `cargo xtask rules` rebuilds it and compares.
 #[derive(Clone, Copy, Debug)]
 pub struct Shipped {
     /// The feature of `plugins/packs` that builds it.
     pub name: &'static str,
-    /// The component.
+    /// The component's bytes.
     pub bytes: &'static [u8],
     /// The same rules, linked natively.
     pub native: &'static whimbrel_rules::Pack,
@@ -48,7 +46,7 @@ pub const LOCK: &str = include_str!("../../shipped/rules.lock");
 /// When this machine cannot run them.
 pub fn load(limits: Limits, allocation: Allocation, cache: Option<Cache>) -> Result<Vec<Pack>, HostError> {
     let host = &Host::for_shipped(limits, allocation, cache)?;
-    // Each is compiled on a thread of its own the first time, so that all of them take as long as the largest.
+    // Each is compiled on a thread of its own the first time, so all of them take as long as the largest.
     std::thread::scope(|scope| {
         let loading = SHIPPED.map(|pack| scope.spawn(move || host.load(pack.bytes)));
         loading
@@ -58,15 +56,4 @@ pub fn load(limits: Limits, allocation: Allocation, cache: Option<Cache>) -> Res
             })
             .collect()
     })
-}
-
-/// Asks every shipped rule, linked natively and with its defaults.
-#[must_use]
-pub fn ask_natively(facts: &Facts) -> Vec<Finding> {
-    let ask = |pack: &Shipped| {
-        let activate =
-            |rule: &whimbrel_rules::Rule| Activation { code: rule.code.into(), settings: String::new() };
-        pack.native.check(facts, &pack.native.rules().map(activate).collect::<Vec<_>>())
-    };
-    SHIPPED.iter().flat_map(ask).collect()
 }

@@ -16,7 +16,7 @@ fn world(text: &str) -> (Resolve, WorldId) {
 
 /// Whether a pack for the frozen contract can be used as one for this.
 fn is_compatible(text: &str) -> bool {
-    // Both are of the same package, so that the changed one must carry another version to stand beside it.
+    // Both are of the same package, so the changed one must carry another version to be loaded beside it.
     let (mut resolve, frozen) = world(FROZEN);
     let (other, changed) = world(&text.replace("@1.0.0", "@1.0.1"));
     let remap = resolve.merge(other).unwrap();

@@ -1,4 +1,4 @@
-//! Packs that misbehave. Whatever they do, it is told, it fails the migration, and nothing else is touched.
+//! Packs that misbehave. Every violation is reported, fails the migration, and affects nothing else.
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
@@ -130,7 +130,7 @@ fn a_pack_cannot_speak_for_another() {
     packs.push(host.load(&made(&Parts { name: "whimbrel.guest", ..Parts::default() })).unwrap());
     let told = RuleSet::new(packs, Policy::default()).unwrap_err().to_string();
     assert!(told.contains("two packs have the name `whimbrel.guest`"), "{told}");
-    // It answers for a rule that is not its own.
+    // It reports a finding of a rule that is not its own.
     let bytes = made(&Parts { answers: "guest.busy", ..Parts::default() });
     let judgement = set_of(&bytes, "").judge(&Facts::default(), DAY);
     let codes: Vec<_> = judgement.findings.iter().map(|one| one.finding.code.as_str()).collect();

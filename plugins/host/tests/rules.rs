@@ -2,41 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
-use whimbrel_core::{Facts, GuestFacts, GuestRun, HostFacts, Severity};
-use whimbrel_plugins::facts::Verdict;
-use whimbrel_plugins::host::{Allocation, Limits};
-use whimbrel_plugins::policy::Policy;
-use whimbrel_plugins::shipped::{self, SHIPPED};
-use whimbrel_plugins::{INCOMPLETE, RuleSet, judge};
-
-fn host(name: &str) -> HostFacts {
-    HostFacts {
-        uri: format!("qemu+tcp://{name}/system"),
-        hostname: name.to_owned(),
-        host_uuid: format!("00000000-0000-0000-0000-{name:0>12}"),
-        hypervisor: "QEMU".to_owned(),
-        architecture: "x86_64".to_owned(),
-        library_version: 9_000_000,
-        hypervisor_version: 7_002_022,
-        free_memory_bytes: Some(1 << 30),
-        has_guest: None,
-    }
-}
+use whimbrel_core::{Facts, GuestRun, Severity};
+use whimbrel_plugins::shipped::SHIPPED;
+use whimbrel_rules::native::judge;
 
 fn facts() -> Facts {
-    Facts {
-        guest: GuestFacts {
-            name: "web".to_owned(),
-            uuid: "c7a5fdbd-edaf-9455-926a-d65c16db1809".to_owned(),
-            run: GuestRun::Running,
-            persistent: true,
-            memory_bytes: 1 << 30,
-            job_active: false,
-        },
-        source: host("alpha"),
-        disks_to_make: Vec::new(),
-        destination: host("beta"),
-    }
+    let mut facts: Facts = serde_json::from_str(include_str!("../../../core/tests/facts.json")).unwrap();
+    facts.destination.free_memory_bytes = Some(1 << 30);
+    facts
 }
 
 /// The codes of the findings, those that refuse marked with an exclamation mark.
@@ -109,37 +82,4 @@ fn codes_are_unique() {
     codes.sort_unstable();
     codes.dedup();
     assert_eq!(codes.len(), all().count());
-}
-
-const TODAY: &str = "2026-01-15";
-
-fn set(policy: &str) -> Result<RuleSet, String> {
-    let packs = shipped::load(Limits::default(), Allocation::OnDemand, None).unwrap();
-    let policy = Policy::parse(policy).map_err(|error| error.to_string())?;
-    RuleSet::new(packs, policy).map_err(|error| error.to_string())
-}
-
-#[test]
-fn facts_that_could_not_be_had_refuse_a_migration_unless_the_policy_allows_it() {
-    let judged = |policy: &str| {
-        let judgement = set(policy).unwrap().judge_without(&facts(), "no answer", TODAY);
-        let last = judgement.findings.last().unwrap().clone();
-        assert_eq!(last.finding.code, INCOMPLETE);
-        assert!(last.finding.message.contains("no answer"), "{}", last.finding.message);
-        assert!(judgement.findings.len() > 70, "every rule is asked all the same");
-        (judgement.allows(), last.finding.verdict)
-    };
-    assert_eq!(judged(""), (false, Verdict::Fail));
-    assert_eq!(judged("[rule.'facts.incomplete']\nseverity = 'warn'"), (true, Verdict::Warn));
-    let waiver = |until: &str| {
-        format!("[[waiver]]\nrule = 'facts.incomplete'\nreason = 'the host is old'\nuntil = '{until}'")
-    };
-    assert_eq!(judged(&waiver("2026-01-15")), (true, Verdict::Fail));
-    assert_eq!(judged(&waiver("2026-01-14")), (false, Verdict::Fail));
-}
-
-#[test]
-fn that_facts_are_missing_cannot_be_hushed_up() {
-    let error = set("[rule.'facts.incomplete']\nenabled = false").unwrap_err();
-    assert!(error.contains("cannot be switched off"), "{error}");
 }

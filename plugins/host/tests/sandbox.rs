@@ -33,7 +33,7 @@ fn asked(pack: &Pack, facts: &Facts) -> (Vec<whimbrel_facts::Finding>, u64) {
     (answer.value, answer.fuel)
 }
 
-/// A rule that looks at facts which its pack does not ask for would be unknown in the sandbox alone.
+/// A rule that reads facts which its pack does not need would be unknown in the sandbox alone.
 #[test]
 fn each_rule_is_found_beyond_its_edge_in_the_sandbox() {
     let packs = packs(Allocation::Pooled);
@@ -125,7 +125,7 @@ fn both_compilers_make_the_same_findings() {
     }
 }
 
-/// Fuel of the shipped packs on sound facts. It changes with the packs only; who changes them looks at it again.
+/// Fuel of the shipped packs on sound facts. It changes with the packs only; review it with every change of a pack.
 const GOLDEN: [(&str, u64); 4] = [
     ("whimbrel.guest", 113_945),
     ("whimbrel.hosts", 112_883),
@@ -218,7 +218,7 @@ fn a_cache_that_was_tampered_with_is_as_good_as_none() {
         assert_eq!(asked(&folder.load(), &sound()), expected);
         assert_eq!(fs::read(&file).unwrap(), good, "it was compiled and written again");
     }
-    // Another may write the file, or the folder: what is in it may be anybody's.
+    // Another user may write the file, or the folder: its content is untrusted.
     fs::set_permissions(&file, fs::Permissions::from_mode(0o420)).unwrap();
     assert_eq!(asked(&folder.load(), &sound()), expected);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);

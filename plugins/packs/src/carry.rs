@@ -1,5 +1,5 @@
-//! Moves values between the contract's generated types and the rules' own: field by field, so that a change of the
-//! contract that one of them missed does not compile.
+//! Converts values between the contract's generated types and the rules' own: field by field, so a change of the
+//! contract that is missing in one of them does not compile.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,7 +8,7 @@ use whimbrel_facts as own;
 
 use crate::pack::exports::whimbrel::rules::pack as wire;
 
-/// A value of one side as that of the other.
+/// Converts a value of one side into that of the other.
 pub(crate) trait Carry<T> {
     fn carry(self) -> T;
 }
@@ -35,7 +35,7 @@ macro_rules! plain {
     };
 }
 
-/// A record that the host gives.
+/// A record that the host passes to the pack.
 macro_rules! given {
     ($name:ident { $($field:ident),+ $(,)? }) => {
         impl Carry<own::$name> for wire::$name {
@@ -46,7 +46,7 @@ macro_rules! given {
     };
 }
 
-/// A record that the pack answers.
+/// A record that the pack returns.
 macro_rules! answered {
     ($name:ident { $($field:ident),+ $(,)? }) => {
         impl Carry<wire::$name> for own::$name {
@@ -57,7 +57,7 @@ macro_rules! answered {
     };
 }
 
-/// An enumeration, both ways.
+/// An enumeration, converted in both directions.
 macro_rules! cases {
     ($name:ident { $($case:ident),+ $(,)? }) => {
         impl Carry<own::$name> for wire::$name {

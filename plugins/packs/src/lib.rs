@@ -1,6 +1,6 @@
 //! One shipped pack as a component: the rules of one feature.
 //!
-//! It has no standard library, so that it imports nothing and stays small. On the host there is nothing in it.
+//! It has no standard library, so it imports nothing and stays small. Built for the host, it is empty.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 

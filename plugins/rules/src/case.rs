@@ -1,4 +1,4 @@
-//! What a rule looks at: the facts, with the settings that it was given.
+//! The input of a rule: the facts, with the settings that it was given.
 
 use whimbrel_facts::{Attribute, DiskStorage, Domain, Facts, Host, Request, Scalar};
 
@@ -19,25 +19,25 @@ impl<'a> Case<'a> {
         Self { facts, settings }
     }
 
-    /// What the operator asks for.
+    /// The operator's options. None: unknown, which the report names.
     pub fn request(&self, report: &mut Report) -> Option<&'a Request> {
         report.need(self.facts.request.as_ref(), "/request")
     }
 
-    /// The guest, as the source has it. Where nobody read its definition, empty texts and lists say nothing: then it is
-    /// as unknown as no guest. Every definition names its accelerator. Source: libvirt, "Domain XML format", `type`.
+    /// The guest, as the source has it. Where its definition was not read, empty texts and lists are unknown: then it
+    /// is as unknown as no guest. Every definition names its accelerator. Source: libvirt, "Domain XML format", `type`.
     pub fn guest(&self, report: &mut Report) -> Option<&'a Domain> {
         let guest = self.guest_in_short(report)?;
         report.need((!guest.accelerator.is_empty()).then_some(guest), "/guest/accelerator")
     }
 
-    /// The guest for a rule that looks at its name, UUID, state and what is optional alone: its definition may not have
-    /// been read.
+    /// The guest for a rule that reads only its name, UUID, state and optional fields: its definition may not have been
+    /// read.
     pub fn guest_in_short(&self, report: &mut Report) -> Option<&'a Domain> {
         report.need(self.facts.guest.as_ref(), "/guest")
     }
 
-    /// What the guest becomes, if that was said.
+    /// The guest by the definition for the destination, if one was given.
     #[must_use]
     pub const fn target(&self) -> Option<&'a Domain> {
         self.facts.target.as_ref()
@@ -53,7 +53,7 @@ impl<'a> Case<'a> {
         report.need(self.facts.destination.as_ref(), "/destination")
     }
 
-    /// What both hosts say of the storage behind each disk.
+    /// The storage behind each disk, as both hosts report it.
     pub fn storage(&self, report: &mut Report) -> Option<&'a [DiskStorage]> {
         report.need(self.facts.storage.as_deref(), "/storage")
     }
@@ -64,7 +64,7 @@ impl<'a> Case<'a> {
         &self.facts.attributes
     }
 
-    /// One of them.
+    /// The value of one attribute; none when it is unknown.
     #[must_use]
     pub fn attribute(&self, path: &str) -> Option<&'a Scalar> {
         self.facts.attributes.iter().find(|one| one.path == path).map(|one| &one.value)
@@ -77,7 +77,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// The destination's name in a message, where somebody told it.
+/// The destination's name for a message, if it is known.
 #[must_use]
 pub(crate) fn called(destination: &Host) -> &str {
     if destination.name.is_empty() { "the destination" } else { &destination.name }

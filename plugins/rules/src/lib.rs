@@ -1,14 +1,18 @@
 //! The shipped rules: pure functions of the facts.
 //!
 //! The same source is built into the sandboxed packs and linked natively, and a test demands equal findings of both.
-//! A rule must never look at another rule's findings, keep anything from one call to the next, or take what it does
-//! not know for granted: what is missing makes its verdict `unknown`, never `pass`.
+//! A rule must never read another rule's findings, keep state from one call to the next, or assume facts that it does
+//! not have: a missing fact makes its verdict `unknown`, never `pass`.
 
 #![no_std]
 
 extern crate alloc;
 
 mod case;
+#[cfg(feature = "native")]
+mod core_facts;
+#[cfg(feature = "native")]
+pub mod native;
 mod pack;
 mod packs;
 mod report;

@@ -1,4 +1,4 @@
-//! Packs of rules.
+//! Packs: named sets of rules, and how they answer the contract's calls.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -10,31 +10,31 @@ use crate::case::Case;
 use crate::report::Report;
 use crate::settings::{Setting, Settings, schema};
 
-/// One rule.
+/// A rule as a row of a pack's table.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Stable name, which its findings carry.
+    /// Stable code, which its findings carry.
     pub code: &'static str,
-    /// What is so when it passes.
+    /// The statement that holds when it passes.
     pub title: &'static str,
     /// Why it matters.
     pub rationale: &'static str,
     /// What to do when it does not pass.
     pub remediation: &'static str,
-    /// What the operator can set.
+    /// Settings that the operator can change.
     pub settings: &'static [Setting],
-    /// Looks; none when a fact was missing.
+    /// Evaluates it; none when a fact was missing.
     pub check: fn(&Case<'_>, &mut Report) -> Option<()>,
 }
 
 /// Rules that see the same facts.
 #[derive(Clone, Copy, Debug)]
 pub struct Pack {
-    /// Stable name.
+    /// Stable name, such as `whimbrel.storage`.
     pub name: &'static str,
-    /// What it is about.
+    /// The subject of its rules, in one line.
     pub summary: &'static str,
-    /// What its rules may see.
+    /// Groups of facts that its rules receive.
     pub needs: &'static [FactGroup],
     /// Its rules, in tables by subject.
     pub rules: &'static [&'static [Rule]],
@@ -57,7 +57,7 @@ impl Pack {
         self.rules.iter().flat_map(|table| table.iter())
     }
 
-    /// What it says of itself.
+    /// Its description, the answer to `describe`.
     #[must_use]
     pub fn about(&self) -> About {
         About {
@@ -70,7 +70,7 @@ impl Pack {
         }
     }
 
-    /// What is wrong with these settings.
+    /// All that is wrong with these settings; empty when they fit.
     #[must_use]
     pub fn validate_settings(&self, activation: &Activation) -> Vec<SettingsError> {
         let Some(rule) = self.find(&activation.code) else {
@@ -79,7 +79,7 @@ impl Pack {
         Settings::parse(rule.settings, &activation.settings).err().unwrap_or_default()
     }
 
-    /// Asks these rules. Rules that are not in the pack, or whose settings are wrong, give no finding: the host sees that.
+    /// Evaluates these rules. One that is not in the pack, or has wrong settings, gives no finding: the host sees it.
     #[must_use]
     pub fn check(&self, facts: &Facts, activations: &[Activation]) -> Vec<Finding> {
         let mut findings = Vec::new();

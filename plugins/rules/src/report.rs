@@ -1,4 +1,4 @@
-//! How a rule says what it found.
+//! How a rule reports its findings.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use whimbrel_facts::{Attribute, Finding, Scalar, Verdict};
 
-/// The findings of one rule, while it looks.
+/// The findings of one rule, while it is evaluated.
 #[derive(Debug)]
 pub struct Report {
     code: &'static str,
@@ -23,7 +23,7 @@ impl Report {
         Self { code, findings: Vec::new(), seen: Vec::new(), missing: Vec::new() }
     }
 
-    /// A fact that the rule cannot do without. When it is not known, the rule's verdict becomes `unknown` and names it.
+    /// A fact that the rule requires. When it is unknown, the rule's verdict becomes `unknown` and names it.
     pub fn need<T>(&mut self, fact: Option<T>, pointer: &'static str) -> Option<T> {
         if fact.is_none() {
             self.missing.push(pointer);
@@ -41,17 +41,17 @@ impl Report {
         self.push(Verdict::Fail, subject.into(), message.into());
     }
 
-    /// Worth knowing.
+    /// The operator should know it; the migration can begin.
     pub fn warn(&mut self, subject: impl Into<String>, message: impl Into<String>) {
         self.push(Verdict::Warn, subject.into(), message.into());
     }
 
-    /// It cannot be said, for this reason.
+    /// The rule cannot decide, for this reason.
     pub fn unknown(&mut self, subject: impl Into<String>, message: impl Into<String>) {
         self.push(Verdict::Unknown, subject.into(), message.into());
     }
 
-    /// It is well, which is worth a word.
+    /// It passes, with a message of its own instead of the title.
     pub fn pass(&mut self, subject: impl Into<String>, message: impl Into<String>) {
         self.push(Verdict::Pass, subject.into(), message.into());
     }
@@ -68,7 +68,7 @@ impl Report {
         });
     }
 
-    /// All findings. A rule that named nothing passes under its title, unless a fact was missing.
+    /// All findings. A rule that reported none passes under its title, unless a fact was missing.
     #[must_use]
     pub fn finish(mut self, title: &str, complete: bool) -> Vec<Finding> {
         for pointer in core::mem::take(&mut self.missing) {

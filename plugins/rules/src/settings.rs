@@ -1,6 +1,6 @@
-//! Settings of rules: small flat documents, read without any library so that a sandboxed pack stays small.
+//! Settings of rules: small flat documents, read without any library so a sandboxed pack stays small.
 //!
-//! The host checks settings against the schema first; a rule never trusts that it did.
+//! The host checks settings against the schema first; a rule never relies on that.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -9,18 +9,18 @@ use alloc::vec::Vec;
 
 use whimbrel_facts::SettingsError;
 
-/// One thing that the operator can set.
+/// One setting of a rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     /// Its name, in kebab case.
     pub name: &'static str,
-    /// What it means, with its unit.
+    /// Its meaning, with its unit.
     pub description: &'static str,
-    /// Which values it takes.
+    /// The values that it accepts.
     pub kind: Kind,
 }
 
-/// Which values a setting takes.
+/// The values that a setting accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// A whole number within bounds, both included.
@@ -29,7 +29,7 @@ pub enum Kind {
         least: u64,
         /// The most.
         most: u64,
-        /// What it is when nothing is set.
+        /// The value when the operator sets none.
         default: u64,
     },
 }
@@ -42,7 +42,7 @@ impl Settings {
     /// Reads a document such as `{"most": 2}`; empty text stands for the defaults.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with its place.
+    /// All that is wrong with it, each problem with its JSON pointer.
     pub fn parse(known: &'static [Setting], text: &str) -> Result<Self, Vec<SettingsError>> {
         let mut values: Vec<(&'static str, u64)> = known
             .iter()

@@ -1,4 +1,4 @@
-//! The operators' list of rules is the rules' own words.
+//! The operators' list of rules consists of the rules' own texts.
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
@@ -8,7 +8,7 @@ use std::fs;
 use whimbrel_rules::PACKS;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rules.md");
-/// Writes the document anew instead of comparing it.
+/// Rewrites the document instead of comparing it.
 const BLESS: &str = "WHIMBREL_BLESS";
 
 fn document() -> String {

@@ -44,7 +44,7 @@ fn each_rule_has_an_edge_and_is_found_beyond_it() {
     assert!(all.len() >= 70, "{}", all.len());
 }
 
-/// What libvirt itself takes for safe, or puts right when the guest is started, is no finding.
+/// Settings that libvirt itself treats as safe, or corrects when the guest is started, are no finding.
 #[test]
 fn what_is_harmless_passes() {
     let mut cached = sound();
@@ -60,7 +60,7 @@ fn what_is_harmless_passes() {
     }
 }
 
-/// What no second copy can write to needs no lock.
+/// A disk that no second copy can write to needs no lock.
 #[test]
 fn a_lease_is_wanted_only_for_disks_that_both_hosts_write_to() {
     let without = |change: fn(&mut Facts)| {
@@ -87,7 +87,7 @@ fn a_lease_is_wanted_only_for_disks_that_both_hosts_write_to() {
     assert_eq!(copied, Verdict::Pass, "a copied disk is not shared");
 }
 
-/// A list with gaps proves nothing absent, and what is on it is there.
+/// An incomplete list proves no absence, and its entries exist.
 #[test]
 fn of_an_incomplete_list_of_links_only_what_was_seen_is_known() {
     let judged = |kind: &str, state: Option<&str>| {
@@ -141,7 +141,7 @@ fn no_rule_depends_on_another() {
     }
 }
 
-/// What can be judged without the guest's definition: its state, the hosts, and disks of which the hosts told.
+/// Rules that need no definition of the guest: about its state, the hosts, and disks that the hosts reported.
 const WITHOUT_A_DEFINITION: [&str; 23] = [
     "guest.not-running",
     "guest.io-error",
@@ -183,7 +183,7 @@ fn a_definition_that_was_not_read_passes_no_rule_about_it() {
     assert_eq!(about_the_guest, WITHOUT_A_DEFINITION);
 }
 
-/// What passes because the guest has nothing of the kind, or because the request or the guest decides it alone.
+/// Rules that pass because the guest has nothing of the kind, or because the request or the guest decides it alone.
 const WITHOUT_HOSTS: [&str; 8] = [
     "cpu.forbidden-features",
     "cpu.passthrough",

@@ -65,8 +65,8 @@ pub enum Reason {
 
 /// Compares a claim that is made at the end of a history with that history.
 ///
-/// A claim can be no newer than the observations it rests on. It holds if it was true at some instant since the hosts in
-/// question were observed last; of a host that was not observed, at the end.
+/// A claim can be no newer than the observations it rests on. It holds if it was true at some instant since the hosts
+/// in question were observed last; of a host that was not observed, at the end.
 ///
 /// # Errors
 /// When the claim does not hold.

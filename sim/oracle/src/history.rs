@@ -27,7 +27,7 @@ pub enum Actor {
     Hypervisor,
     /// The guest itself.
     Guest,
-    /// Anybody else: an operator, another tool, a fault.
+    /// Another party: an operator, another tool, a fault.
     Other,
 }
 
@@ -221,7 +221,7 @@ impl fmt::Display for Actor {
             Self::Migration => "the migration",
             Self::Hypervisor => "a hypervisor",
             Self::Guest => "the guest",
-            Self::Other => "somebody else",
+            Self::Other => "another party",
         })
     }
 }

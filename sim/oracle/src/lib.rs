@@ -5,8 +5,8 @@
 //! [`Violation`] of three rules, with the instants, copies and versions that prove it:
 //!
 //! 1. **One writer.** No two copies run at the same time on the same storage.
-//! 2. **Matching versions.** The memory of a copy that runs is never older than its storage, and its storage never older
-//!    than its memory.
+//! 2. **Matching versions.** The memory of a copy that runs is never older than its storage, and its storage never
+//!    older than its memory.
 //! 3. **No loss.** No command of the migration ends the last copy from which the guest can go on.
 //!
 //! [`check_claim`] compares what a migration reports at its end with the same history.
@@ -30,3 +30,8 @@ mod state;
 pub use check::{Rule, Violation, check};
 pub use claim::{Claim, ClaimViolation, Reason, check_claim};
 pub use history::{Actor, CopyId, End, Event, History, HostId, Part, Seen, SettingId, StorageId, Writes};
+
+/// The page of the package, so that its example is tried.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

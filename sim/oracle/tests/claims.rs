@@ -123,6 +123,6 @@ fn what_changed_while_it_was_observed_may_be_in_doubt() {
             history.record(ms, Event::Observed { host, since_ns: ms - 1, seen });
         }
     }
-    // Somebody reported the source's copy as absent, which is still there.
+    // The source's copy was reported absent, and is still there.
     assert!(check_claim(&history, Claim::InDoubt).is_ok());
 }

@@ -1,7 +1,7 @@
-//! A fleet as a file describes it: groups of hosts, groups of guests, and an evacuation. Only data; every value is within
-//! the bounds that its documentation gives when it comes from a file.
+//! A fleet as a file describes it: groups of hosts, groups of guests, and an evacuation. Only data; every value is
+//! within the bounds that its documentation gives when it comes from a file.
 
-use whimbrel_core::{AtTimeout, Ways};
+use whimbrel_core::{AtTimeout, TransferOptions};
 use whimbrel_schedule::Order;
 
 use crate::world;
@@ -104,15 +104,15 @@ pub struct Evacuation {
 pub struct FleetMigration {
     /// Limit of one migration, in MiB a second.
     pub bandwidth_limit_mib_per_second: Option<u64>,
-    /// How long a guest may stand still, in milliseconds.
+    /// The downtime limit, in milliseconds.
     pub downtime_limit_ms: Option<u64>,
     /// When a migration has lasted too long, in milliseconds.
     pub timeout_ms: u64,
     /// What happens then.
     pub at_timeout: AtTimeout,
-    /// The hypervisor's ways that are allowed.
-    pub ways: Ways,
-    /// Time between two looks at the progress of one migration, in milliseconds.
+    /// The options of each transfer.
+    pub transfer: TransferOptions,
+    /// Time between two queries of the progress of one migration, in milliseconds.
     pub poll_interval_ms: u64,
 }
 
@@ -149,7 +149,7 @@ pub enum HostFault {
     LoseHost,
     /// `start-host`: it comes up again, without guests.
     StartHost,
-    /// `silence-host`: its daemon answers nobody any more.
+    /// `silence-host`: its daemon answers no client any more.
     SilenceHost,
     /// `cut-link`: nothing gets through between it and the other.
     CutLink,
@@ -160,9 +160,9 @@ pub enum HostFault {
 /// What must come out of a fleet's evacuation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FleetExpectation {
-    /// At least so many guests are moved; none is all of them.
+    /// At least this many guests are moved; none is all of them.
     pub moved_at_least: Option<u64>,
-    /// All migrations have ended within so many milliseconds.
+    /// All migrations have ended within this many milliseconds.
     pub within_ms: Option<u64>,
 }
 
@@ -186,7 +186,7 @@ impl HostFault {
 
     /// The world's fault; none for a link without another end.
     pub(super) fn of(self, host: world::HostId, other: Option<world::HostId>) -> Option<world::Fault> {
-        let silent = world::Manner { is_silent: true, ..world::Manner::default() };
+        let silent = world::ReplyBehavior { is_silent: true, ..world::ReplyBehavior::default() };
         Some(match self {
             Self::KillDaemon => world::Fault::KillDaemon(host),
             Self::StartDaemon => world::Fault::StartDaemon(host),
@@ -205,14 +205,14 @@ impl Spread {
 }
 
 impl Default for FleetMigration {
-    /// Ten minutes for each guest, then it is cancelled; a look every second.
+    /// Ten minutes for each guest, then it is cancelled; a query every second.
     fn default() -> Self {
         Self {
             bandwidth_limit_mib_per_second: None,
             downtime_limit_ms: None,
             timeout_ms: 600_000,
             at_timeout: AtTimeout::Cancel,
-            ways: Ways::default(),
+            transfer: TransferOptions::default(),
             poll_interval_ms: 1_000,
         }
     }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::description::{Fleet, HostPlace};
-use super::moving::Moved;
+use super::evacuation::Moved;
 
 const BYTES_PER_MIB: u64 = 1 << 20;
 const NS_PER_S: u128 = 1_000_000_000;
@@ -117,7 +117,7 @@ fn add(hosts: &mut [u64], place: HostPlace, bytes: u64) {
     }
 }
 
-/// The thousandths of a capacity that so many bytes are over so long a time, rounded down.
+/// These bytes in this time, in thousandths of the capacity, rounded down.
 fn per_mille(bytes: u64, bytes_per_second: u64, lasted_ns: u64) -> u64 {
     let carried = u128::from(bytes_per_second) * u128::from(lasted_ns) / NS_PER_S;
     let part = (u128::from(bytes) * 1_000).checked_div(carried).unwrap_or(0);

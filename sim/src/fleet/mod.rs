@@ -6,8 +6,8 @@
 //!  schedule (who next, where) ─▶ moving (a machine for each guest) ─▶ links, report
 //! ```
 //!
-//! Each guest is moved by the very machine that moves one guest on real hosts, at a port of its own, and all of them share
-//! the hosts' daemons, memory and network. The schedule keeps to its limits and learns from outcomes only.
+//! Each guest is moved by the very machine that moves one guest on real hosts, at a port of its own, and all of them
+//! share the hosts' daemons, memory and network. The schedule keeps to its limits and learns from outcomes only.
 //!
 //! ```
 //! use whimbrel_sim::fleet::Fleet;
@@ -46,11 +46,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here may look at the truth of the world before the evacuation is over, or decide by anything but whole numbers.
+//! Nothing here may read the world's actual events before the evacuation is over, or decide by anything but integers.
 
 mod description;
+mod evacuation;
 mod links;
-mod moving;
 mod placement;
 mod report;
 mod staging;
@@ -61,8 +61,8 @@ pub use description::{
     Evacuation, Fleet, FleetExpectation, FleetFault, FleetMigration, GuestGroup, HostFault, HostGroup,
     HostPlace, Spread,
 };
+pub use evacuation::{Evacuating, FleetError, Moved};
 pub use links::{LinkKind, LinkUse};
-pub use moving::{Evacuating, FleetError, Moved};
 pub use placement::NoRoom;
 pub use report::{
     AtOnce, CauseCount, FleetReport, GuestCounts, IncidentReport, MigrationCounts, Percentiles,

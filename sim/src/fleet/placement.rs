@@ -35,7 +35,7 @@ struct Shelf {
 }
 
 impl Fleet {
-    /// Looks whether all guests fit on their hosts.
+    /// Checks whether all guests fit on their hosts.
     ///
     /// # Errors
     /// The first group that does not.

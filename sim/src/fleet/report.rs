@@ -1,17 +1,17 @@
-//! What came of an evacuation, in whole numbers: the same fleet and seed give the same report, byte for byte.
+//! The report of an evacuation, in integers: the same fleet and seed give the same report, byte for byte.
 
 use serde::Serialize;
-use whimbrel_core::{Cause, Ending, Whereabouts};
+use whimbrel_core::{Cause, Ending, GuestLocation};
 
 use super::description::{Fleet, FleetExpectation};
+use super::evacuation::{Evacuating, FleetError, Moved};
 use super::links::{LinkUse, Traffic};
-use super::moving::{Evacuating, FleetError, Moved};
 use crate::qemu::Engine;
-use crate::world::{Doer, GuestId, IncidentKind};
+use crate::world::{GuestId, IncidentKind, Initiator};
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// What came of an evacuation.
+/// The report of an evacuation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FleetReport {
     /// The fleet's name.
@@ -70,7 +70,7 @@ pub struct MigrationCounts {
     pub all: u64,
     /// The guest was moved.
     pub completed: u64,
-    /// An operator asked for the end.
+    /// An operator cancelled.
     pub cancelled: u64,
     /// It did not work.
     pub failed: u64,
@@ -89,7 +89,7 @@ pub struct CauseCount {
     pub migrations: u64,
 }
 
-/// Percentiles by nearest rank: the smallest value that so many of the values do not exceed.
+/// Percentiles by nearest rank: the smallest value that this share of the values does not exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Percentiles {
     /// The median.
@@ -123,11 +123,11 @@ pub struct IncidentReport {
     /// What.
     pub kind: &'static str,
     /// Whose doing it was.
-    pub doer: &'static str,
+    pub initiator: &'static str,
 }
 
 impl Fleet {
-    /// Evacuates the fleet, and tells each migration that ends.
+    /// Evacuates the fleet, and reports each migration that ends.
     ///
     /// # Errors
     /// When the fleet cannot be set up; see [`FleetError`].
@@ -161,10 +161,10 @@ impl FleetExpectation {
             unmet.push(format!("it lasted {} ms, of {within_ms} at most", report.makespan_ms));
         }
         // What a fault does by itself, such as a host's loss to the guests on it, is no migration's doing.
-        let by_fault = doer_name(Doer::Fault);
-        if let Some(incident) = report.incidents.iter().find(|incident| incident.doer != by_fault) {
-            let IncidentReport { at_ms, guest, kind, doer } = incident;
-            unmet.push(format!("`{kind}` of {guest} at {at_ms} ms, by the {doer}, must never happen"));
+        let by_fault = doer_name(Initiator::Fault);
+        if let Some(incident) = report.incidents.iter().find(|incident| incident.initiator != by_fault) {
+            let IncidentReport { at_ms, guest, kind, initiator } = incident;
+            unmet.push(format!("`{kind}` of {guest} at {at_ms} ms, by the {initiator}, must never happen"));
         }
         unmet
     }
@@ -173,7 +173,7 @@ impl FleetExpectation {
 /// What is counted on the way.
 struct Tally {
     /// Where each guest was seen last.
-    seen: Vec<Option<Whereabouts>>,
+    seen: Vec<Option<GuestLocation>>,
     migrations: MigrationCounts,
     causes: Vec<CauseCount>,
     total_ms: Vec<u64>,
@@ -237,7 +237,7 @@ impl Tally {
             at_ms: incident.at_ns / NS_PER_MS,
             guest: name(incident.guest),
             kind: kind_name(incident.kind),
-            doer: doer_name(incident.doer),
+            initiator: doer_name(incident.initiator),
         });
         let (all, per_source, per_destination) = evacuating.most_at_once();
         FleetReport {
@@ -274,27 +274,31 @@ impl Percentiles {
     }
 }
 
-fn counts(seen: &[Option<Whereabouts>]) -> GuestCounts {
+fn counts(seen: &[Option<GuestLocation>]) -> GuestCounts {
     let mut counts =
         GuestCounts { all: u64::try_from(seen.len()).unwrap_or(u64::MAX), ..GuestCounts::default() };
     for whereabouts in seen {
         match whereabouts {
             None => counts.not_tried += 1,
             Some(
-                Whereabouts::DestinationRunning
-                | Whereabouts::DestinationPaused
-                | Whereabouts::DestinationOff,
+                GuestLocation::DestinationRunning
+                | GuestLocation::DestinationPaused
+                | GuestLocation::DestinationOff,
             ) => counts.moved += 1,
             Some(
-                Whereabouts::Untouched
-                | Whereabouts::SourceRunning
-                | Whereabouts::SourcePaused
-                | Whereabouts::SourceOff,
+                GuestLocation::Untouched
+                | GuestLocation::SourceRunning
+                | GuestLocation::SourcePaused
+                | GuestLocation::SourceOff,
             ) => counts.stayed += 1,
-            Some(Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind | Whereabouts::Nowhere) => {
+            Some(
+                GuestLocation::DestinationIncomplete | GuestLocation::LeftBehind | GuestLocation::Nowhere,
+            ) => {
                 counts.lost += 1;
             }
-            Some(Whereabouts::DestinationPostcopy | Whereabouts::BothRunning | Whereabouts::Unknown) => {
+            Some(
+                GuestLocation::DestinationPostcopy | GuestLocation::BothRunning | GuestLocation::Unknown,
+            ) => {
                 counts.in_doubt += 1;
             }
         }
@@ -311,11 +315,11 @@ const fn kind_name(kind: IncidentKind) -> &'static str {
     }
 }
 
-const fn doer_name(doer: Doer) -> &'static str {
-    match doer {
-        Doer::Hypervisor => "hypervisor",
-        Doer::Caller => "caller",
-        Doer::Guest => "guest",
-        Doer::Fault => "fault",
+const fn doer_name(initiator: Initiator) -> &'static str {
+    match initiator {
+        Initiator::Hypervisor => "hypervisor",
+        Initiator::Caller => "caller",
+        Initiator::Guest => "guest",
+        Initiator::Fault => "fault",
     }
 }

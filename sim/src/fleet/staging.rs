@@ -1,4 +1,5 @@
-//! A fleet set up in a world: hosts with their cards, the uplinks of their groups, guests, and what is going to go wrong.
+//! A fleet set up in a world: hosts with their cards, the uplinks of their groups, guests, and what is going to go
+//! wrong.
 
 use std::collections::BTreeSet;
 
@@ -98,8 +99,8 @@ impl Stage {
         out.into_iter().chain(uplink(to).map(|uplink| uplink.into)).collect()
     }
 
-    /// Gives two hosts their paths before anything flows between them. A large fleet has many pairs of which few are ever
-    /// used.
+    /// Gives two hosts their paths before anything flows between them. A large fleet has many pairs of which few are
+    /// ever used.
     pub(super) fn wire(&mut self, one: HostPlace, other: HostPlace) -> Result<(), network::NetworkError> {
         let (Some(here), Some(there)) = (self.host(one), self.host(other)) else { return Ok(()) };
         if one == other || !self.wired.insert((one.min(other), one.max(other))) {
@@ -108,7 +109,7 @@ impl Stage {
         for (from, to, ends) in [(one, other, (here, there)), (other, one, (there, here))] {
             let segments = self.segments(from, to);
             if !segments.is_empty() {
-                let (from, to) = (self.world.carries(ends.0), self.world.carries(ends.1));
+                let (from, to) = (self.world.network_id(ends.0), self.world.network_id(ends.1));
                 self.world.network_mut().set_path(from, to, Path { line: self.line, segments })?;
             }
         }

@@ -64,7 +64,7 @@ fn audit(evacuating: &mut Evacuating) -> usize {
     audit_shares(evacuating).unwrap()
 }
 
-/// The definition of max-min fairness: whoever has less than it wants crosses something full on which nobody has more.
+/// The definition of max-min fairness: a flow below its demand crosses a full resource on which no flow has more.
 fn audit_shares(evacuating: &mut Evacuating) -> Result<usize, NetworkError> {
     let mut flows = Vec::new();
     for moving in evacuating.moving.values() {
@@ -73,8 +73,8 @@ fn audit_shares(evacuating: &mut Evacuating) -> Result<usize, NetworkError> {
         let (source, destination) = (stage.host(from).unwrap(), stage.host(to).unwrap());
         let Some((rate, demand)) = stage.world.share_bytes_per_second(guest, source) else { continue };
         let cards = [
-            Resource::Transmit(stage.world.carries(source)),
-            Resource::Receive(stage.world.carries(destination)),
+            Resource::Transmit(stage.world.network_id(source)),
+            Resource::Receive(stage.world.network_id(destination)),
         ];
         let segments = stage.segments(from, to).into_iter().map(Resource::Segment);
         flows.push((rate, demand, cards.into_iter().chain(segments).collect::<Vec<_>>()));
@@ -130,7 +130,7 @@ fn evacuate(fleet: &Fleet) -> (Vec<Moved>, Evacuating) {
         ended.push(moved);
     }
     assert!(evacuating.moving.is_empty() && evacuating.world().incidents().is_empty());
-    // With few at once, nobody else may be copying at the moments that are looked at.
+    // With few at once, no other migration may be copying at the sampled moments.
     let many = fleet.evacuation.at_once >= 16 && fleet.evacuation.at_once_per_source >= 4;
     assert!(!many || shared > 1, "several migrations were looked at together");
     let intervals = |of: &dyn Fn(&Moved) -> bool| {
@@ -148,8 +148,8 @@ fn evacuate(fleet: &Fleet) -> (Vec<Moved>, Evacuating) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Nobody is over its limits, no host has more guests than memory, and the network is shared max-min fairly, at every
-    /// migration's end; and every guest runs on one host in the end.
+    /// No flow is over its limits, no host has more guests than memory, and the network is shared max-min fairly, at
+    /// every migration's end; and every guest runs on one host in the end.
     #[test]
     fn limits_memory_and_shares_hold_all_the_time(
         at_once in 1..40_u64,

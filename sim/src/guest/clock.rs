@@ -1,6 +1,6 @@
 //! How far each writer has come: its own time, and the writes that no sync has seen yet.
 //!
-//! A writer's time stands still while the guest does, and lags behind while it is slowed. Only sums are kept, never
+//! A writer's time stops while the guest is stopped, and lags behind while it is throttled. Only sums are kept, never
 //! single writes: what a sync sees is the union of all since the sync before.
 
 use super::writer::{PageRun, Writer};
@@ -76,7 +76,7 @@ impl Clocks {
         Self { passed_ns: now_ns, clocks: guest.writers.iter().map(|_| clock).collect() }
     }
 
-    /// Lets the guest run until an instant; `progress` tells how far each writer gets in a stretch of time.
+    /// Lets the guest run until an instant; `progress` returns how far each writer gets in a stretch of time.
     #[inline]
     pub(crate) fn run_until(&mut self, to_ns: u64, progress: impl Fn(usize, Stretch) -> Progress) {
         let (from_ns, length_ns) = (self.passed_ns, to_ns.saturating_sub(self.passed_ns));
@@ -94,7 +94,7 @@ impl Clocks {
         self.run_until(to_ns, |_, stretch| Progress::of(stretch.length_ns));
     }
 
-    /// Lets time pass while the guest stands still.
+    /// Lets time pass while the guest is stopped.
     pub(crate) fn stand_until(&mut self, to_ns: u64) {
         self.passed_ns = self.passed_ns.max(to_ns);
     }
@@ -124,7 +124,7 @@ impl Written<'_> {
         if moved { clock.moved } else { clock.to - clock.from - clock.moved }
     }
 
-    /// Tells every run of pages, from the start of the region, that a scan passed over.
+    /// Reports every run of pages, from the start of the region, that a scan passed over.
     pub(crate) fn for_each_run(&self, mut tell: impl FnMut(PageRun)) {
         let scans = self.clocks.iter().zip(self.writers);
         for (clock, writer) in scans.filter(|(_, writer)| writer.pattern == Pattern::Sequential) {

@@ -4,14 +4,14 @@
 //! instants, and must never learn how.
 
 mod clock;
-mod cuts;
 mod pace;
+mod page_classes;
 mod pattern;
 mod writer;
 
 pub(crate) use clock::{Clocks, Progress, Stretch, Written};
-pub(crate) use cuts::{Class, Cuts};
 pub use pace::Pace;
+pub(crate) use page_classes::{Class, PageClasses};
 pub use pattern::{HOT_SHARE_ONE, MOST_EXPONENT, MOST_ZIPF_THOUSANDTHS, Pattern};
 pub(crate) use writer::SPEED_ONE;
 pub use writer::Writer;
@@ -38,9 +38,9 @@ pub struct Guest {
     pub filled_pages: u64,
     /// Pages at the end of the memory, not filled, that the balloon has taken: they are zero.
     pub ballooned_pages: u64,
-    /// Whether the guest tells which pages the balloon has (free page hints): they are not even looked at.
+    /// Whether the guest reports which pages the balloon has (free page hints): they are not even scanned.
     pub balloon_is_hinted: bool,
-    /// Whether the guest stands still when the migration starts.
+    /// Whether the guest is paused when the migration starts.
     pub paused: bool,
     /// Instant, in the engine's time, from which the writers' time counts.
     pub started_at_ns: u64,

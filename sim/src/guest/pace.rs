@@ -1,4 +1,4 @@
-//! How fast a writer writes over time, told as the number of writes that it has done by an instant.
+//! How fast a writer writes over time, as the number of writes that it has done by an instant.
 //!
 //! The number is exact however finely time is cut, and it is a function of the instant alone: nothing is remembered
 //! from one question to the next.
@@ -30,8 +30,8 @@ impl Pace {
         Self::phases([(0, writes_per_second)])
     }
 
-    /// Rates, each from an instant of the writer's time on; nothing is written before the first. Phases out of order are
-    /// put in order, and of several at one instant the last counts.
+    /// Rates, each from an instant of the writer's time on; nothing is written before the first. Phases out of order
+    /// are put in order, and of several at one instant the last counts.
     #[must_use]
     pub fn phases(phases: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut phases: Vec<(u64, u64)> = phases.into_iter().collect();

@@ -1,8 +1,9 @@
 //! Which pages a writer's writes go to: scattered over classes of equally likely pages, or one after the other.
 //!
-//! A scattered pattern is told as layers, each with its share of the writes. Shares are whole numbers and add up exactly.
+//! A scattered pattern is described as layers, each with its share of the writes. Shares are whole numbers and add up
+//! exactly.
 
-use crate::chance::{exp_of_minus_fraction, ln};
+use crate::sampling::{exp_of_minus_fraction, ln};
 
 /// The share of a hot set counts in these.
 pub const HOT_SHARE_ONE: u32 = 1 << 16;
@@ -17,7 +18,7 @@ pub const MOST_ZIPF_THOUSANDTHS: u32 = 4_000;
 const BIN_DIVISOR: u64 = 8;
 /// Binary digits after the point of an exponential.
 const WORK_BITS: u32 = 62;
-/// Bins of up to so many pages are summed up page by page.
+/// Bins of up to this many pages are summed up page by page.
 const FEW_PAGES: u64 = 16;
 
 /// Which page of a working set a write hits.
@@ -57,8 +58,8 @@ pub(crate) struct Layer {
 }
 
 impl Pattern {
-    /// The layers over a working set; none for a scan, whose pages are told one by one. Their shares add up to one, and
-    /// they may lie upon each other.
+    /// The layers over a working set; none for a scan, whose pages are listed one by one. Their shares add up to one,
+    /// and they may lie upon each other.
     pub(crate) fn layers(self, pages: u64) -> Vec<Layer> {
         let one = 1 << SHARE_BITS;
         match self {
@@ -82,7 +83,7 @@ impl Pattern {
     }
 }
 
-/// The bins of geometric width that cover so many pages: first page and end of each.
+/// The bins of geometric width that cover this many pages: first page and end of each.
 fn bins(pages: u64) -> impl Iterator<Item = (u64, u64)> {
     let mut next = 0;
     std::iter::from_fn(move || {

@@ -25,13 +25,13 @@ pub struct Writer {
     pub working_set_pages: u64,
     /// How many writes it does (not pages: several writes may hit one page), up to 10^9 a second.
     pub pace: Pace,
-    /// After so many writes the working set moves up by its own length, and after as many more it moves back.
+    /// After this many writes the working set moves up by its own length, and after as many more it moves back.
     pub moves_after_writes: Option<NonZeroU64>,
     /// How long the writer may be kept from running and still makes up for the writes that it missed. Zero for one
     /// that is bound by its CPU and writes as fast as it can: what it missed is lost.
     pub catches_up_ns: u64,
-    /// The most writes a second that it can do while it makes up for what it missed: it cannot do more than this even if it
-    /// runs all the time. Zero where that is not known, and nothing keeps it from making up for everything.
+    /// The most writes a second that it can do while it makes up for what it missed: it cannot do more than this even
+    /// if it runs all the time. Zero where that is not known, and nothing keeps it from making up for everything.
     pub top_writes_per_second: u64,
 }
 
@@ -80,7 +80,7 @@ impl Writer {
         writes / there_and_back * length + (writes % there_and_back).saturating_sub(length)
     }
 
-    /// Tells the runs of pages that a scan passes over between two counts of writes, in units of 10^-9.
+    /// Reports the runs of pages that a scan passes over between two counts of writes, in units of 10^-9.
     pub(crate) fn scan(&self, from: u128, to: u128, mut tell: impl FnMut(PageRun)) {
         let (from, to) = (from / WRITE, to / WRITE);
         if from >= to || self.working_set_pages == 0 {

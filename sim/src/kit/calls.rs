@@ -1,13 +1,13 @@
-//! libvirt's calls in virtual time. Each one blocks as libvirt's own does: it returns when its answer has come, and time
-//! has passed meanwhile, for everybody. The migrate call alone is made as on a thread of its own.
+//! libvirt's calls in virtual time. Each one blocks as libvirt's own does: it returns when its answer has come, and
+//! time has passed meanwhile, for everybody. The migrate call alone is made as on a thread of its own.
 //!
-//! What a call learns is what a daemon would tell; the truth stands in `truth`.
+//! A call returns what a daemon would report; the actual state is in `truth`.
 
 use whimbrel_core::port::{JobReport, Setting, Settings};
 use whimbrel_core::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Observation, Side};
 
 use super::{NS_PER_MS, TestBed};
-use crate::world::{GuestId, HostId, MigrateOptions, PortId, Told};
+use crate::world::{GuestId, HostId, MigrateOptions, PortEvent, PortId};
 
 /// After so much virtual time a migrate call is not waited for any longer: a test must end.
 const PATIENCE_MS: u64 = 24 * 3_600_000;
@@ -20,8 +20,8 @@ pub struct Call {
 }
 
 impl TestBed {
-    /// Makes the call that migrates a guest (`virDomainMigrateToURI3`), as on a thread of its own: it is on its way when
-    /// this returns.
+    /// Makes the call that migrates a guest (`virDomainMigrateToURI3`), as on a thread of its own: it is on its way
+    /// when this returns.
     pub fn migrate(
         &mut self,
         guest: GuestId,
@@ -58,7 +58,7 @@ impl TestBed {
     }
 
     /// The guest's job on a host (`virDomainGetJobStats`). Numbers are zero before the copy begins and when there is no
-    /// job, as libvirt's are: whoever takes that for "nothing remains" is mistaken.
+    /// job, as libvirt's are; that does not mean "nothing remains".
     ///
     /// # Errors
     /// When the daemon does not answer.
@@ -69,7 +69,7 @@ impl TestBed {
         }
     }
 
-    /// Asks for the end of a guest's job (`virDomainAbortJob`). Accepted does not mean ended.
+    /// Requests the abort of a guest's job (`virDomainAbortJob`). Accepted does not mean ended.
     ///
     /// # Errors
     /// When the daemon does not answer, there is no job, or it is too late.
@@ -80,7 +80,7 @@ impl TestBed {
         }
     }
 
-    /// Asks for the switch to post-copy (`virDomainMigrateStartPostCopy`). Accepted does not mean switched.
+    /// Requests the switch to post-copy (`virDomainMigrateStartPostCopy`). Accepted does not mean switched.
     ///
     /// # Errors
     /// When the daemon does not answer, there is no job, or it was begun without post-copy allowed.
@@ -148,7 +148,7 @@ impl TestBed {
         self.act(guest, host, Action::Destroy(Side::Source))
     }
 
-    /// Looks at the guest on a host (`virDomainGetState`); [`CopyState::Unknown`] when nobody answers.
+    /// Queries the guest on a host (`virDomainGetState`); [`CopyState::Unknown`] without an answer.
     pub fn look(&mut self, guest: GuestId, host: HostId) -> CopyState {
         match self.ask(guest, host, Action::Observe(Side::Source)) {
             Ok(Answer::Copy(state)) => state,
@@ -170,14 +170,14 @@ impl TestBed {
         }
     }
 
-    /// Waits for the answer to a command about a guest on one host; what else is told meanwhile is kept.
+    /// Waits for the answer to a command about a guest on one host; other events meanwhile are kept.
     fn ask(&mut self, guest: GuestId, host: HostId, action: Action) -> Result<Answer, Failure> {
         let port = self.domain(guest, host);
         let id = self.give(port, action);
         let until_ns = self.now_ns().saturating_add(self.setup.reply_timeout_ms.saturating_mul(NS_PER_MS));
-        while let Some((whose, told)) = self.world.advance(until_ns) {
-            match told {
-                Told::Observed(Observation::Answer { to, answer }) if whose == port && to == id => {
+        while let Some((whose, event)) = self.world.advance(until_ns) {
+            match event {
+                PortEvent::Observed(Observation::Answer { to, answer }) if whose == port && to == id => {
                     return Ok(answer);
                 }
                 other => self.note(whose, other),

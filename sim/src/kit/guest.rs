@@ -33,8 +33,8 @@ impl TestGuest {
         self
     }
 
-    /// It writes so many times a second, each time to a page drawn uniformly from a working set of so many MiB. Given
-    /// several times, several programs write to the same memory.
+    /// It writes this many times a second, each time to a page drawn uniformly from a working set of this many MiB.
+    /// Given several times, several programs write to the same memory.
     #[must_use]
     pub fn writing(self, working_set_mib: u64, writes_per_second: u64) -> Self {
         self.with_writer(Writer::steady(Pattern::Uniform, writes_per_second, pages(working_set_mib)))
@@ -49,7 +49,7 @@ impl TestGuest {
         self
     }
 
-    /// Its CPUs stand still.
+    /// Its CPUs are stopped.
     #[must_use]
     pub fn paused(mut self) -> Self {
         self.machine.memory.paused = true;

@@ -2,7 +2,7 @@
 //! that migrates guests.
 //!
 //! A test puts hosts, a guest and faults into a [`TestBed`], lets a policy of its own drive the migration through
-//! libvirt's calls, and then asks for the truth, which the policy could not see:
+//! libvirt's calls, and then checks the actual events, which the policy cannot observe:
 //!
 //! ```
 //! use whimbrel_sim::kit::{Fault, MigrateOptions, Setup, TestBed, TestGuest, at_ms};
@@ -21,26 +21,26 @@
 //! bed.assert_runs_only_on(wren, alpha);
 //! ```
 //!
-//! Or it lets Whimbrel's own machine drive, and looks at what came out ([`Course`]):
+//! Or it lets Whimbrel's own machine drive, and checks the outcome ([`MigrationRun`]):
 //!
 //! ```
-//! use whimbrel_sim::kit::{Cause, Course, Ending, Moment, Request, Setup, TestBed, TestGuest};
+//! use whimbrel_sim::kit::{Cause, MigrationRun, Ending, Moment, Request, Setup, TestBed, TestGuest};
 //!
 //! let (mut bed, alpha, beta) = TestBed::two_hosts(Setup::default());
 //! let wren = bed.add_guest(alpha, TestGuest::new("wren", 256).writing(64, 3_000));
 //!
-//! let course = Course::new(wren, alpha, beta).asking(Moment::AtIteration(wren, 2), Request::Cancel);
+//! let course = MigrationRun::new(wren, alpha, beta).asking(Moment::AtIteration(wren, 2), Request::Cancel);
 //! let outcome = bed.outcome(&course)?;
 //! assert_eq!((outcome.ending, outcome.cause), (Ending::Cancelled, Some(Cause::OperatorCancelled)));
 //! bed.assert_runs_only_on(wren, alpha);
-//! # Ok::<(), whimbrel_sim::kit::CourseError>(())
+//! # Ok::<(), whimbrel_sim::kit::MigrationRunError>(())
 //! ```
 //!
 //! | a test wants | it uses |
 //! | --- | --- |
 //! | hosts, a guest, what goes wrong | [`TestBed::add_host`], [`TestBed::add_guest`], [`TestBed::fault`] |
 //! | the call that migrates | [`TestBed::migrate`], [`TestBed::returned`], [`TestBed::wait_for`] |
-//! | to look at it and to change it | [`TestBed::job`], [`TestBed::abort`], [`TestBed::set_downtime_ms`] and others |
+//! | to query it and to change it | [`TestBed::job`], [`TestBed::abort`], [`TestBed::set_downtime_ms`] and others |
 //! | time to pass | [`TestBed::wait_ms`], [`TestBed::wait_until`] |
 //! | our machine to drive | [`TestBed::outcome`] |
 //! | the truth | [`TestBed::assert_runs_only_on`], [`TestBed::running_on`], [`TestBed::incidents`] |
@@ -50,8 +50,8 @@
 //! see the truth by the calls of libvirt.
 
 mod calls;
-mod course;
 mod guest;
+mod migration_run;
 mod truth;
 
 use std::collections::BTreeMap;
@@ -59,22 +59,22 @@ use std::collections::BTreeMap;
 use whimbrel_core::{Answer, Observation};
 
 pub use self::calls::Call;
-pub use self::course::{Course, CourseError};
 pub use self::guest::TestGuest;
+pub use self::migration_run::{MigrationRun, MigrationRunError};
 // The words that a test needs, in one place.
 pub use crate::qemu::{Engine, Postcopy};
 pub use crate::world::{
-    DaemonConstants, Fault, GuestId, HostId, HostInventory, Incident, IncidentKind, Manner, MigrateOptions,
-    Milestone, Moment, VirtualMachine, World,
+    DaemonConstants, Fault, GuestId, HostId, HostInventory, Incident, IncidentKind, MigrateOptions,
+    Milestone, Moment, ReplyBehavior, VirtualMachine, World,
 };
 pub use whimbrel_core::port::{JobReport, JobState};
 pub use whimbrel_core::{
-    AtTimeout, Cause, CopyState, Ending, Failure, Fault as FailureClass, Hint, Outcome, Request, Whereabouts,
-    Wish,
+    Adjustment, AtTimeout, Cause, CopyState, Ending, Failure, Fault as FailureClass, GuestLocation, Hint,
+    Outcome, Request,
 };
 
 use crate::network::{Capacity, Line, Loss};
-use crate::world::{PortId, Told};
+use crate::world::{PortEvent, PortId};
 
 /// The guide, so that its examples are tried.
 #[cfg(doctest)]
@@ -129,11 +129,11 @@ pub struct Heard {
     pub guest: GuestId,
     /// From which host's daemon.
     pub host: HostId,
-    /// What it told. It may be late, doubled or lost.
+    /// The event. It may be late, duplicated or lost.
     pub hint: Hint,
 }
 
-/// The moment so many milliseconds after the test bed was made.
+/// The moment this many milliseconds after the test bed was created.
 #[must_use]
 pub const fn at_ms(ms: u64) -> Moment {
     Moment::AtNs(ms.saturating_mul(NS_PER_MS))
@@ -193,7 +193,7 @@ impl TestBed {
         self.fault_after_ms(moment, 0, fault);
     }
 
-    /// The same, so many milliseconds after the moment.
+    /// The same, this many milliseconds after the moment.
     pub fn fault_after_ms(&mut self, moment: Moment, after_ms: u64, fault: Fault) {
         self.world.inject_at(moment, after_ms.saturating_mul(NS_PER_MS), fault);
     }
@@ -209,15 +209,15 @@ impl TestBed {
         self.world.now_ns()
     }
 
-    /// Lets so many milliseconds pass.
+    /// Lets this many milliseconds pass.
     pub fn wait_ms(&mut self, ms: u64) {
         let until_ns = self.now_ns().saturating_add(ms.saturating_mul(NS_PER_MS));
         self.run_to(until_ns);
     }
 
-    /// Lets time pass until a condition holds, but no longer than so many milliseconds, and tells whether it holds. It
-    /// is looked at whenever something may have happened, which may be many times a second of virtual time. What it
-    /// asks by a call of libvirt's takes that call's time.
+    /// Lets time pass until a condition holds, but no longer than this many milliseconds, and returns whether it holds.
+    /// It is checked whenever something may have happened, which may be many times a second of virtual time. A libvirt
+    /// call in it takes that call's time.
     pub fn wait_until(&mut self, within_ms: u64, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
         let until_ns = self.now_ns().saturating_add(within_ms.saturating_mul(NS_PER_MS));
         loop {
@@ -251,25 +251,27 @@ impl TestBed {
     }
 
     fn run_to(&mut self, until_ns: u64) {
-        while let Some((port, told)) = self.world.advance(until_ns) {
-            self.note(port, told);
+        while let Some((port, event)) = self.world.advance(until_ns) {
+            self.note(port, event);
         }
     }
 
-    /// Keeps what was told and nobody waits for just now.
-    fn note(&mut self, port: PortId, told: Told) {
-        match told {
-            Told::Observed(Observation::Answer { to, answer: Answer::CallReturned(result) }) => {
+    /// Keeps events that are not awaited just now.
+    fn note(&mut self, port: PortId, event: PortEvent) {
+        match event {
+            PortEvent::Observed(Observation::Answer { to, answer: Answer::CallReturned(result) }) => {
                 self.returned.entry(Call { port, id: to }).or_insert(result);
             }
-            Told::Observed(Observation::Hint(hint)) => {
+            PortEvent::Observed(Observation::Hint(hint)) => {
                 let domain = self.domains.iter().find(|(_, theirs)| **theirs == port);
                 if let Some(((guest, host), _)) = domain {
                     self.heard.push(Heard { at_ns: self.now_ns(), guest: *guest, host: *host, hint });
                 }
             }
-            // An answer that came too late for whoever asked.
-            Told::Observed(Observation::Answer { .. }) | Told::Asked(_) | Told::Interrupted { .. } => {}
+            // An answer that came too late for its caller.
+            PortEvent::Observed(Observation::Answer { .. })
+            | PortEvent::Requested(_)
+            | PortEvent::Interrupted { .. } => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What really happened, for the test's assertions only. A policy that looked here would see what nobody can.
+//! The actual events, for the test's assertions only: no policy can observe them.
 
 use std::fmt;
 
@@ -45,28 +45,28 @@ impl TestBed {
     }
 
     /// Fails the test if something happened to any guest that must never happen: two copies ran, the last one is gone,
-    /// an outdated one runs, or one runs on another disk. The oracle is asked as well.
+    /// an outdated one runs, or one runs on another disk. The oracle checks it as well.
     ///
     /// # Panics
     /// When that is not so; the message says what happened to which guest, and when.
     #[track_caller]
     pub fn assert_no_incident(&self) {
-        let mut told: Vec<String> = self.incidents().iter().map(|incident| self.told(incident)).collect();
+        let mut all: Vec<String> = self.incidents().iter().map(|incident| self.describe(incident)).collect();
         for guest in self.world.guests() {
             let name = &self.world.machine(guest).name;
-            told.extend(self.violations(guest).iter().map(|violation| format!("{name}: {violation}")));
+            all.extend(self.violations(guest).iter().map(|violation| format!("{name}: {violation}")));
         }
-        assert!(told.is_empty(), "{}", told.join("; "));
+        assert!(all.is_empty(), "{}", all.join("; "));
     }
 
     fn incidents_of(&self, guest: GuestId) -> impl Iterator<Item = &Incident> {
         self.incidents().iter().filter(move |incident| incident.guest == guest)
     }
 
-    fn told(&self, incident: &Incident) -> String {
+    fn describe(&self, incident: &Incident) -> String {
         let ms = incident.at_ns / super::NS_PER_MS;
         let name = &self.world.machine(incident.guest).name;
-        format!("at {ms} ms {:?} of {name}, by {:?}", incident.kind, incident.doer)
+        format!("at {ms} ms {:?} of {name}, by {:?}", incident.kind, incident.initiator)
     }
 
     fn name(&self, host: HostId) -> &str {
@@ -84,8 +84,8 @@ impl fmt::Display for Truth<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for host in self.bed.world.hosts() {
-            if let Some(life) = self.bed.world.life(self.guest, host) {
-                write!(f, "{separator}its copy on {} is {life:?}", self.bed.name(host))?;
+            if let Some(process_state) = self.bed.world.process_state(self.guest, host) {
+                write!(f, "{separator}its copy on {} is {process_state:?}", self.bed.name(host))?;
                 separator = ", ";
             }
         }
@@ -93,7 +93,7 @@ impl fmt::Display for Truth<'_> {
             f.write_str("it has no copy anywhere")?;
         }
         for incident in self.bed.incidents_of(self.guest) {
-            write!(f, "; {}", self.bed.told(incident))?;
+            write!(f, "; {}", self.bed.describe(incident))?;
         }
         for violation in self.bed.violations(self.guest) {
             write!(f, "; {violation}")?;

@@ -1,13 +1,13 @@
 //! A bit for each page: exact to the page, at two bits a page.
 //!
 //! Between two syncs only how many pages were sent matters, not which, since pages that cost the same are sent in the
-//! walk's order whatever happens. So sent pages are owed to the map and taken off it all at once when somebody looks.
+//! walk's order whatever happens. So sent pages are owed to the map and taken off it all at once when it is read.
 
 use super::draw::{Effect, Maps};
 use super::page_map::{Found, PageMap, index, ones};
 use super::{Memory, Run};
-use crate::chance::{Drawn, chance_of_write};
-use crate::guest::{Class, Cuts, Written};
+use crate::guest::{Class, PageClasses, Written};
+use crate::sampling::{Drawn, chance_of_write};
 
 /// The dirty bitmap and what goes with it.
 #[derive(Clone, Debug)]
@@ -15,26 +15,27 @@ pub(crate) struct Bitmap {
     dirty: PageMap,
     /// Pages that hold nothing but zeros.
     zero: PageMap,
-    /// Next page that the circular walk looks at, before what is owed.
+    /// Next page of the circular walk, before the owed ones.
     cursor: u64,
-    /// Pages sent since the map was last brought up to date: the first so many dirty ones from the cursor on.
+    /// Pages sent since the map was last brought up to date: the first dirty ones from the cursor on.
     owed: u64,
     /// What is left of the run that was found last.
     ahead: Option<Run>,
     remaining: u64,
     remaining_zero: u64,
     remaining_firmware: u64,
-    /// Pages never sent yet. In the first round they are all that lies ahead, so that the next so many sent are these.
+    /// Pages never sent yet. In the first round they are all that lies ahead, so the next pages sent are these.
     unsent: u64,
 }
 
 impl Memory for Bitmap {
     type Chance = Drawn;
 
-    fn new(cuts: &Cuts) -> Self {
-        let (mut dirty, mut zero) = (PageMap::empty(cuts.total_pages), PageMap::empty(cuts.total_pages));
+    fn new(page_classes: &PageClasses) -> Self {
+        let (mut dirty, mut zero) =
+            (PageMap::empty(page_classes.total_pages), PageMap::empty(page_classes.total_pages));
         let mut memory_left = (0, 0, 0);
-        for class in &cuts.classes {
+        for class in &page_classes.classes {
             dirty.set_range(class.first, class.dirty_pages());
             if class.is_zero() {
                 zero.set_range(class.first, class.pages);
@@ -68,20 +69,20 @@ impl Memory for Bitmap {
     }
 
     #[inline]
-    fn next_run(&mut self, cuts: &Cuts) -> Option<Run> {
+    fn next_run(&mut self, page_classes: &PageClasses) -> Option<Run> {
         if self.remaining_zero == 0 && self.remaining_firmware == 0 && self.unsent == 0 {
             let run = Run { pages: self.remaining, zero: false, firmware: false, first: false };
             return Some(run).filter(|run| run.pages > 0);
         }
         if self.ahead.is_none() && self.remaining > 0 {
             self.settle();
-            self.ahead = Some(self.find_run(cuts));
+            self.ahead = Some(self.find_run(page_classes));
         }
         self.ahead
     }
 
     #[inline]
-    fn sent(&mut self, _cuts: &Cuts, run: Run, pages: u64) {
+    fn sent(&mut self, _cuts: &PageClasses, run: Run, pages: u64) {
         self.remaining -= pages;
         self.owed += pages;
         self.unsent = self.unsent.saturating_sub(pages);
@@ -97,16 +98,16 @@ impl Memory for Bitmap {
             .filter(|ahead| ahead.pages > 0);
     }
 
-    fn sync(&mut self, cuts: &Cuts, written: &Written<'_>, drawn: &mut Drawn) -> u64 {
+    fn sync(&mut self, page_classes: &PageClasses, written: &Written<'_>, drawn: &mut Drawn) -> u64 {
         self.settle();
         self.ahead = None;
         let mut effect = Effect::default();
-        for class in &cuts.classes {
+        for class in &page_classes.classes {
             effect = effect + self.draw(class, class.exposure(written), drawn);
         }
         written.for_each_run(|run| {
-            let first = cuts.region_first.saturating_add(run.first).min(cuts.memory_pages);
-            let pages = run.pages.min(cuts.memory_pages - first);
+            let first = page_classes.region_first.saturating_add(run.first).min(page_classes.memory_pages);
+            let pages = run.pages.min(page_classes.memory_pages - first);
             let mut maps = Maps { dirty: &mut self.dirty, zero: Some(&mut self.zero) };
             effect = effect + maps.write_run(first, pages);
         });
@@ -176,10 +177,10 @@ impl Bitmap {
     }
 
     /// The dirty pages from the cursor on that cost the same, up to the end of their block. There must be one.
-    fn find_run(&self, cuts: &Cuts) -> Run {
+    fn find_run(&self, page_classes: &PageClasses) -> Run {
         let page = self.ahead_of_cursor(1);
-        let firmware = page >= cuts.memory_pages;
-        let end = if firmware { cuts.total_pages } else { cuts.memory_pages };
+        let firmware = page >= page_classes.memory_pages;
+        let end = if firmware { page_classes.total_pages } else { page_classes.memory_pages };
         let zero = self.zero.has(page);
         let pages = self.alike(page, end, zero);
         let first = self.unsent > 0;
@@ -227,11 +228,11 @@ mod tests {
         }
     }
 
-    /// Sends all that is left and tells the runs.
-    fn drain(memory: &mut Bitmap, cuts: &Cuts) -> Vec<(u64, bool, bool)> {
+    /// Sends all that is left and returns the runs.
+    fn drain(memory: &mut Bitmap, page_classes: &PageClasses) -> Vec<(u64, bool, bool)> {
         std::iter::from_fn(|| {
-            let run = memory.next_run(cuts)?;
-            memory.sent(cuts, run, run.pages);
+            let run = memory.next_run(page_classes)?;
+            memory.sent(page_classes, run, run.pages);
             Some((run.pages, run.zero, run.first))
         })
         .collect()
@@ -241,21 +242,21 @@ mod tests {
     #[test]
     fn the_walk_is_circular() {
         let guest = guest();
-        let cuts = Cuts::of(&guest);
-        let mut memory = Bitmap::new(&cuts);
+        let page_classes = PageClasses::of(&guest);
+        let mut memory = Bitmap::new(&page_classes);
         let mut clocks = Clocks::new(&guest, 0);
         let mut drawn = Drawn::new(Random::from_seed(1));
         for pages in [64, 40] {
-            let run = memory.next_run(&cuts).unwrap();
-            memory.sent(&cuts, run, pages);
+            let run = memory.next_run(&page_classes).unwrap();
+            memory.sent(&page_classes, run, pages);
         }
         // Pages 64 to 103 are sent. The scan writes 64 to 93, and 144 to 191 of the zero pages ahead.
         clocks.run_freely(30);
-        assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut drawn), 30);
+        assert_eq!(memory.sync(&page_classes, &clocks.collect(&guest), &mut drawn), 30);
         clocks.run_freely(80);
         clocks.collect(&guest);
         clocks.run_freely(128);
-        assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut drawn), 0);
+        assert_eq!(memory.sync(&page_classes, &clocks.collect(&guest), &mut drawn), 0);
         let expected = [
             (24, false, true),
             (16, true, true),
@@ -265,7 +266,7 @@ mod tests {
             (14, true, true),
             (30, false, false),
         ];
-        assert_eq!(drain(&mut memory, &cuts), expected);
+        assert_eq!(drain(&mut memory, &page_classes), expected);
         assert_eq!((memory.remaining(), memory.remaining_zero), (0, 0));
     }
 
@@ -274,16 +275,16 @@ mod tests {
     fn what_is_owed_is_taken_off_in_the_walks_order() {
         for sent in 1..=90 {
             let guest = guest();
-            let cuts = Cuts::of(&guest);
-            let mut memory = Bitmap::new(&cuts);
-            drain(&mut memory, &cuts);
+            let page_classes = PageClasses::of(&guest);
+            let mut memory = Bitmap::new(&page_classes);
+            drain(&mut memory, &page_classes);
             let mut clocks = Clocks::new(&guest, 0);
             let mut drawn = Drawn::new(Random::from_seed(1));
             clocks.run_freely(90);
-            memory.sync(&cuts, &clocks.collect(&guest), &mut drawn);
+            memory.sync(&page_classes, &clocks.collect(&guest), &mut drawn);
             memory.cursor = 100;
-            let run = memory.next_run(&cuts).unwrap();
-            memory.sent(&cuts, run, sent);
+            let run = memory.next_run(&page_classes).unwrap();
+            memory.sent(&page_classes, run, sent);
             memory.settle();
             let left: Vec<u64> = (0..256).filter(|page| memory.dirty.has(*page)).collect();
             // The walk goes from 100 to 153, then from 64 to 99.

@@ -8,8 +8,8 @@
 use fearless_simd::{Level, dispatch};
 
 use super::page_map::PageMap;
-use crate::chance::{Drawn, Hits};
 use crate::random::Random;
+use crate::sampling::{Drawn, Hits};
 
 /// Words that are worked on together.
 const LANES: usize = 8;
@@ -21,7 +21,8 @@ const SPARSE: u64 = 1 << (64 - 7);
 const ALMOST_CERTAIN: u64 = u64::MAX - (1 << (64 - 5));
 const DIGITS: u32 = 12;
 const EXACT_DIGITS: u32 = 32;
-/// Tries of which the number of single writes is drawn, a Poisson number being the limit of many tries of little chance.
+/// Tries of which the number of single writes is drawn, a Poisson number being the limit of many tries of little
+/// chance.
 const TRIES_BITS: u32 = 44;
 
 /// What a draw did.
@@ -70,8 +71,8 @@ impl Maps<'_> {
         self.for_each_word(first, pages, |mask| mask)
     }
 
-    /// Single writes to pages drawn from the range, with pages drawn twice as in nature. `chance`, in units of 2^-64 and
-    /// below 2^-6, is what a page is to be written with: it takes x writes a page for that, −ln(1 − chance).
+    /// Single writes to pages drawn from the range, with pages drawn twice as in nature. `chance`, in units of 2^-64
+    /// and below 2^-6, is what a page is to be written with: it takes x writes a page for that, −ln(1 − chance).
     fn single_writes(&mut self, first: u64, pages: u64, chance: u128, drawn: &mut Drawn) -> Effect {
         let square = (chance * chance) >> 64;
         let cube = (square * chance) >> 64;
@@ -243,7 +244,7 @@ fn draw_words_and_zeros(
 #[expect(clippy::cast_precision_loss, reason = "a check of a probability needs no more than 52 bits")]
 mod tests {
     use super::*;
-    use crate::chance::of_probability as chance;
+    use crate::sampling::of_probability as chance;
 
     /// Every way of drawing has the asked chance, stays inside its range and counts what it did.
     #[test]

@@ -1,7 +1,7 @@
 //! What a source knows of its guest's memory: which pages must still be sent, in the order of the circular walk.
 //!
-//! There are two of them behind one contract, so that one migration loop serves every engine: [`Bitmap`] keeps a bit for
-//! each page, [`Counts`] a number for each class of pages. Neither may touch time or bytes.
+//! There are two of them behind one contract, so that one migration loop serves every engine: [`Bitmap`] keeps a bit
+//! for each page, [`Counts`] a number for each class of pages. Neither may touch time or bytes.
 
 mod bitmap;
 mod counts;
@@ -13,8 +13,8 @@ use std::fmt::Debug;
 pub(crate) use bitmap::Bitmap;
 pub(crate) use counts::Counts;
 
-use crate::chance::Hits;
-use crate::guest::{Cuts, Written};
+use crate::guest::{PageClasses, Written};
+use crate::sampling::Hits;
 
 /// What the walk meets next: dirty pages that cost the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) trait Memory: Clone + Debug {
     type Chance: Hits;
 
     /// Everything is dirty, as at the start of every migration, but for what a hinted balloon has.
-    fn new(cuts: &Cuts) -> Self;
+    fn new(page_classes: &PageClasses) -> Self;
 
     /// Pages still to be sent.
     fn remaining(&self) -> u64;
@@ -43,11 +43,11 @@ pub(crate) trait Memory: Clone + Debug {
     fn remaining_zero(&self) -> u64;
 
     /// The next pages on the walk, as many as cost the same; none when everything is sent.
-    fn next_run(&mut self, cuts: &Cuts) -> Option<Run>;
+    fn next_run(&mut self, page_classes: &PageClasses) -> Option<Run>;
 
-    /// Takes pages off the front of a run just asked for: they are on the wire.
-    fn sent(&mut self, cuts: &Cuts, run: Run, pages: u64);
+    /// Takes pages off the front of the run that was returned last: they are on the wire.
+    fn sent(&mut self, page_classes: &PageClasses, run: Run, pages: u64);
 
     /// Adds what was written since the last sync; returns how many pages were clean before and are dirty now.
-    fn sync(&mut self, cuts: &Cuts, written: &Written<'_>, chance: &mut Self::Chance) -> u64;
+    fn sync(&mut self, page_classes: &PageClasses, written: &Written<'_>, chance: &mut Self::Chance) -> u64;
 }

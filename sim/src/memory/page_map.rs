@@ -117,7 +117,7 @@ impl PageMap {
 pub(super) enum Found {
     /// This page.
     Page(u64),
-    /// There were fewer than asked for: so many more would have been needed.
+    /// There were fewer than requested: this many more would have been needed.
     Missing(u64),
 }
 
@@ -145,7 +145,7 @@ fn skip<'a>(words: impl Iterator<Item = &'a u64>, mut left: u64) -> (usize, u64)
     (skipped, left)
 }
 
-/// Place of the `count`-th set bit, counted from 1; there must be so many.
+/// Place of the `count`-th set bit, counted from 1; there must be at least this many.
 fn nth_bit(word: u64, count: u64) -> u64 {
     let mut rest = word;
     for _ in 1..count {

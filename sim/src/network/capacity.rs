@@ -13,7 +13,7 @@ pub struct Capacity {
     steps: Vec<Step>,
 }
 
-/// From an instant on, so many bytes a second.
+/// From an instant on, this many bytes a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Step {
     /// The instant, in the simulation's nanoseconds.
@@ -127,7 +127,7 @@ mod tests {
         let capacity = Capacity::from_trace(&steps(&[(0, 5), (10, 7), (20, 7), (30, 0)])).unwrap();
         let values: Vec<u64> = [0, 9, 10, 29, 30, u64::MAX].map(|now| capacity.at(now)).to_vec();
         assert_eq!(values, [5, 5, 7, 7, 0, 0]);
-        // The step at 20 changes nothing and wakes nobody.
+        // The step at 20 changes nothing and causes no wake-up.
         let changes: Vec<Option<u64>> =
             [0, 9, 10, 30].map(|now| capacity.next_change_after(now)).into_iter().collect();
         assert_eq!(changes, [Some(10), Some(10), Some(30), None]);

@@ -1,4 +1,4 @@
-//! Flows: opened, given another demand, closed, and asked for their rate.
+//! Flows: opened, given another demand, closed, and queried for their rate.
 
 use super::{FlowId, HostId, Network, NetworkError, Resource, Tcp};
 use crate::slab::Key;
@@ -12,8 +12,8 @@ pub struct Flow {
     pub to: HostId,
     /// What the sender would send if it could; `u64::MAX` is as much as there is.
     pub demand_bytes_per_second: u64,
-    /// Bounds it further by what its one TCP connection can do on its path. Several connections are several flows, since
-    /// each of them takes a share.
+    /// Bounds it further by what its one TCP connection can do on its path. Several connections are several flows,
+    /// since each of them takes a share.
     pub tcp: Option<Tcp>,
 }
 
@@ -72,7 +72,8 @@ impl Network {
         self.flows.get(flow.0).map(|open| open.rate_bytes_per_second)
     }
 
-    /// What a flow would have if it were alone: the smaller of its demand and its connection's bound, in bytes a second.
+    /// What a flow would have if it were alone: the smaller of its demand and its connection's bound, in bytes a
+    /// second.
     #[must_use]
     pub fn limit(&self, flow: FlowId) -> Option<u64> {
         self.flows.get(flow.0).map(|open| open.limit_bytes_per_second)
@@ -89,8 +90,8 @@ impl Network {
         Ok(flows.filter_map(|key| self.rate(FlowId(*key))).fold(0, u64::saturating_add))
     }
 
-    /// Takes the flows from one host to another, and what delays mean for those of the other direction, up to a change of
-    /// the path there.
+    /// Takes the flows from one host to another, and what delays mean for those of the other direction, up to a change
+    /// of the path there.
     pub(super) fn reroute(&mut self, from: HostId, to: HostId) -> Result<(), NetworkError> {
         for (there, back) in [(from, to), (to, from)] {
             let way = self.way(there, back)?;

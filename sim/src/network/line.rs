@@ -50,7 +50,7 @@ impl Loss {
     /// Nothing arrives.
     pub const ALL: Self = Self { per_million: 1_000_000 };
 
-    /// So many packets of a million; none if that is more than all of them.
+    /// Lost packets of a million; none if that is more than all of them.
     #[must_use]
     pub const fn per_million(packets: u32) -> Option<Self> {
         if packets <= Self::ALL.per_million { Some(Self { per_million: packets }) } else { None }

@@ -13,10 +13,10 @@
 
 mod capacity;
 mod error;
-mod filling;
 mod flows;
 mod line;
-mod settling;
+mod max_min;
+mod rebalance;
 mod tcp;
 mod topology;
 
@@ -24,15 +24,15 @@ pub use capacity::{Capacity, Step, TraceError};
 pub use error::NetworkError;
 pub use flows::Flow;
 pub use line::{Line, Loss, Path};
-pub use settling::RateChange;
+pub use rebalance::RateChange;
 pub use tcp::{Tcp, loss_bound_bytes_per_second, window_bound_bytes_per_second};
 pub use topology::{NetworkCard, Resource};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use filling::Filling;
 use flows::OpenFlow;
-use settling::Component;
+use max_min::MaxMin;
+use rebalance::Component;
 use topology::{Host, Pipe};
 
 use crate::slab::{Key, Slab};
@@ -66,7 +66,7 @@ pub struct Network {
     /// Pipes whose flows may have other rates than those that were settled.
     touched: Vec<Key>,
     component: Component,
-    filling: Filling,
+    max_min: MaxMin,
     rates_worked_out: u64,
 }
 
@@ -86,7 +86,7 @@ impl Network {
             due: BTreeSet::new(),
             touched: Vec::new(),
             component: Component::default(),
-            filling: Filling::default(),
+            max_min: MaxMin::default(),
             rates_worked_out: 0,
         }
     }

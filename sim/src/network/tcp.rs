@@ -1,7 +1,7 @@
 //! How fast one TCP connection can be on a line, however much of it is free: by its window and by loss.
 //!
-//! Both are upper bounds of a long transfer in congestion avoidance. Slow start, delayed acknowledgements, time-outs and
-//! competing congestion controls are not modelled; all of them make a connection slower.
+//! Both are upper bounds of a long transfer in congestion avoidance. Slow start, delayed acknowledgements, time-outs
+//! and competing congestion controls are not modelled; all of them make a connection slower.
 
 use super::line::{Line, Loss};
 

@@ -144,7 +144,7 @@ impl Network {
         Ok(way.iter().any(|pipe| self.pipes.get(*pipe).is_none_or(|pipe| pipe.bytes_per_second == 0)))
     }
 
-    /// What the way from one host to another would carry now if nobody else were on it, in bytes a second.
+    /// What the way from one host to another would carry now without other flows, in bytes a second.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! What a migration is asked to do, on which host, with which of QEMU's features.
 //!
-//! Each feature is off unless it is asked for, as in QEMU, and carries QEMU's parameters with their defaults. Which
+//! Each feature is off by default, as in QEMU, and carries QEMU's parameters with their defaults. Which
 //! version offers what stands in [`crate::versions`]; nothing here may depend on a version.
 
 use std::num::NonZeroU64;
@@ -14,9 +14,9 @@ pub struct SourceConfig {
     pub host: HostConstants,
     /// Limit in bytes a second; zero means none. QEMU's own default is 128 MiB/s.
     pub max_bandwidth_bytes_per_second: u64,
-    /// The hand-over starts once the rest would take less than this; QEMU's default is 300 ms.
+    /// The switchover starts once the rest would take less than this; QEMU's default is 300 ms.
     pub downtime_limit_ms: u64,
-    /// `avail-switchover-bandwidth`: what the hand-over may reckon with, whatever was measured.
+    /// `avail-switchover-bandwidth`: the bandwidth that the switchover decision uses instead of the measured one.
     pub switchover_bandwidth_bytes_per_second: Option<NonZeroU64>,
     /// Whether and how the guest is slowed down when it dirties too much.
     pub auto_converge: Option<AutoConverge>,
@@ -28,7 +28,7 @@ pub struct SourceConfig {
     pub channels: Option<Channels>,
     /// Whether the guest may be moved before its memory has arrived.
     pub postcopy: Option<Postcopy>,
-    /// `pause-before-switchover`: whether the hand-over waits, with the guest stopped, until it is told to go on.
+    /// `pause-before-switchover`: whether the switchover waits, with the guest stopped, until libvirt continues it.
     pub pause_before_switchover: bool,
 }
 
@@ -80,14 +80,15 @@ pub struct Channels {
     pub compression_ns_per_page: Option<u64>,
     /// `zero-copy-send`: whether pages go out without being copied first.
     pub zero_copy: bool,
-    /// Whether the channels wait for each other after every burst, as before QEMU 8.1, or only once a round. Default yes.
+    /// Whether the channels wait for each other after every burst, as before QEMU 8.1, or only once a round. Default
+    /// yes.
     pub flush_after_each_burst: bool,
 }
 
 /// `postcopy-ram`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Postcopy {
-    /// `max-postcopy-bandwidth` in bytes a second, for the pages that nobody waits for; zero means no limit.
+    /// `max-postcopy-bandwidth` in bytes a second, for pages that were not requested; zero means no limit.
     pub max_bandwidth_bytes_per_second: u64,
     /// `postcopy-preempt`: whether a page that the guest waits for overtakes what is in the pipe.
     pub preempt: bool,

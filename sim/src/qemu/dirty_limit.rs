@@ -1,13 +1,14 @@
 //! Dirty-limit: each virtual CPU is put to sleep whenever its dirty ring is full, as long as it dirties more than its
 //! quota; how long is adjusted every period.
 //!
-//! The rules are those of QEMU's `dirtylimit_adjust_throttle`, which counts in MB/s and µs. A writer of the guest stands
-//! for a virtual CPU. It must never stop a writer altogether: the longest sleep leaves it a hundredth of its time.
+//! The rules are those of QEMU's `dirtylimit_adjust_throttle`, which counts in MB/s and µs. A writer of the guest
+//! stands for a virtual CPU. It must never stop a writer altogether: the longest sleep leaves it a hundredth of its
+//! time.
 
 use super::config::DirtyLimit;
 use crate::guest::PAGE_BYTES;
 
-/// Within so many MB/s of the quota nothing is adjusted.
+/// Within this many MB/s of the quota nothing is adjusted.
 const TOLERANCE_MB: u64 = 25;
 /// Further off than this part, the sleep is adjusted in proportion; nearer, by a tenth of a ring's time.
 const LINEAR_ABOVE_PERCENT: u64 = 50;
@@ -37,7 +38,7 @@ struct Cpu {
 }
 
 impl Limiter {
-    /// Begins to limit so many virtual CPUs, given each one's writes so far and its own time.
+    /// Begins to limit this many virtual CPUs, given each one's writes so far and its own time.
     pub(super) fn new(rules: &DirtyLimit, now_ns: u64, cpus: impl Iterator<Item = (u128, u64)>) -> Self {
         let cpu = |(written, own_ns)| Cpu { written, own_ns, ..Cpu::default() };
         Self { cpus: cpus.map(cpu).collect(), adjusts_at_ns: now_ns.saturating_add(rules.period_ns) }
@@ -60,7 +61,7 @@ impl Limiter {
         }
     }
 
-    /// How far a virtual CPU gets in so many nanoseconds.
+    /// The progress of a virtual CPU in this many nanoseconds.
     pub(super) fn progress_ns(&self, cpu: usize, ns: u64) -> u64 {
         let Some(cpu) = self.cpus.get(cpu).filter(|cpu| cpu.sleep_ns > 0) else { return ns };
         let turn_ns = u128::from(cpu.ring_fills_in_ns) + u128::from(cpu.sleep_ns);
@@ -115,7 +116,7 @@ impl Cpu {
 mod tests {
     use super::*;
 
-    /// The MB/s that a virtual CPU reaches, period by period, when it would write so many pages a second.
+    /// The MB/s that a virtual CPU reaches, period by period, when it would write this many pages a second.
     fn rates(rules: &DirtyLimit, pages_per_second: u64, periods: u64) -> Vec<u64> {
         let mut limiter = Limiter::new(rules, 0, std::iter::once((0, 0)));
         let (mut own_ns, mut rates) = (0, Vec::new());

@@ -16,8 +16,8 @@ pub struct HostConstants {
     pub link_bytes_per_second: u64,
     /// From the request until the first sync is done. Default 2 ms (idle: 1 to 2 ms).
     pub setup_ns: u64,
-    /// What one connection's thread can push; several channels carry several times as much, up to the link. Default 1.35
-    /// GB/s, as for the link: on two cores a second channel brought nothing.
+    /// What one connection's thread can push; several channels carry several times as much, up to the link. Default
+    /// 1.35 GB/s, as for the link: on two cores a second channel brought nothing.
     pub channel_bytes_per_second: u64,
     /// The same with pages that are not copied first. Default 2.7 GB/s: a copy saved of two (kernel and memory); not
     /// measured.
@@ -31,14 +31,15 @@ pub struct HostConstants {
     pub first_touch_ns: u64,
     /// Finding what changed in a page and encoding it (XBZRLE). Default 2 µs; not measured alone.
     pub encode_page_ns: u64,
-    /// What the destination needs for each page after the switch to post-copy, while the next is on its way: it is put in
-    /// its place by a system call. Default 7 µs: the stream after the switch made 500 to 670 MB/s, on a quiet host with
-    /// a link of 2.3 GB/s and on a busy one with 1.35 GB/s alike.
+    /// What the destination needs for each page after the switch to post-copy, while the next is on its way: it is put
+    /// in its place by a system call. Default 7 µs: the stream after the switch made 500 to 670 MB/s, on a quiet host
+    /// with a link of 2.3 GB/s and on a busy one with 1.35 GB/s alike.
     pub place_page_ns: u64,
     /// What is in the pipe before a page that the guest waits for, unless it may overtake. Default 512 KiB, a socket's
     /// buffers.
     pub pipe_bytes: u64,
-    /// One way between the hosts, for what a guest waits for after the switch. Default 0.05 ms: one machine's own network.
+    /// One way between the hosts, for what a guest waits for after the switch. Default 0.05 ms: one machine's own
+    /// network.
     pub latency_ns: u64,
     /// A bitmap sync, whatever the size. Default 0.2 ms (idle: 0.04 to 1.2 ms, median 0.2 ms).
     pub sync_fixed_ns: u64,
@@ -55,11 +56,11 @@ pub struct HostConstants {
     /// Whether each sync waits, once it has read the bitmap, until every virtual CPU has come out of the sleep that
     /// auto-converge put it to. Default no; so it is under emulation, where a sync lets each CPU end what it was at.
     pub syncs_wait_for_cpus: bool,
-    /// From the decision to hand over until the last virtual CPU stands still. Default 0.4 ms (idle: 0.2
+    /// From the decision to switch over until the last virtual CPU is stopped. Default 0.4 ms (idle: 0.2
     /// to 0.6 ms between the two last syncs).
     pub stop_guest_ns: u64,
-    /// Saving and sending the device state with the guest stopped. Default 5 ms: the downtime of idle guests (1 to 18 ms,
-    /// median 8.5) and of others with an almost empty last pass (3 ms) less the stop and the syncs.
+    /// Saving and sending the device state with the guest stopped. Default 5 ms: the downtime of idle guests (1 to 18
+    /// ms, median 8.5) and of others with an almost empty last pass (3 ms) less the stop and the syncs.
     pub device_state_ns: u64,
 }
 

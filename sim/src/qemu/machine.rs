@@ -1,31 +1,31 @@
 //! A migration's whole state, and what can be changed and seen from outside.
 //!
 //! It is generic over what remembers dirty pages, so that every engine runs this one loop. What happens in time is the
-//! business of `turns` and `sending`. Nothing here may decide anything that depends on how the caller cuts time into
-//! steps.
+//! business of `migration_loop` and `burst`. Nothing here may decide anything that depends on how the caller cuts time
+//! into steps.
 
 use std::ops::Deref;
 
 use super::config::SourceConfig;
 use super::dirty_limit::Limiter;
-use super::lateness::Lateness;
+use super::fast_forward::WholeWindow;
+use super::migration_loop::{Interrupt, Rates};
 use super::postcopy::Postcopy;
 use super::statistics::{MemoryStatistics, Statistics, Status};
 use super::step::Step;
 use super::throttle::{Throttle, Trigger};
-use super::turns::{Interrupt, Rates};
-use super::whole_windows::WholeWindow;
+use super::wakeup_jitter::WakeupJitter;
 use super::wire::{Limits, Mode, Wire};
 use super::xbzrle::Cache;
-use crate::guest::{Clocks, Cuts, Guest, PAGE_BYTES, Progress};
+use crate::guest::{Clocks, Guest, PAGE_BYTES, PageClasses, Progress};
 use crate::memory::Memory;
 
 pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// Length of a rate window.
 pub(super) const WINDOW_MS: u64 = 100;
 const NS_PER_S: u64 = 1_000_000_000;
-/// Steps to find out how long a first pass takes that meets more content the longer it takes: each brings it as much nearer
-/// as the guest dirties more slowly than is sent.
+/// Steps to find out how long a first pass takes that meets more content the longer it takes: each brings it as much
+/// nearer as the guest dirties more slowly than is sent.
 const STEPS_TO_FIRST_PASS: u32 = 6;
 /// The budget of a window is this part of the bandwidth limit.
 const WINDOWS_PER_S: u64 = 10;
@@ -35,9 +35,9 @@ const WINDOWS_PER_S: u64 = 10;
 pub(crate) struct Plan {
     pub(super) config: SourceConfig,
     pub(super) guest: Guest,
-    pub(super) cuts: Cuts,
+    pub(super) page_classes: PageClasses,
     pub(super) wire: Wire,
-    pub(super) lateness: Lateness,
+    pub(super) lateness: WakeupJitter,
     pub(super) sync_ns: u64,
     /// Windows of pages sent again, of pages sent for the first time, and of zero pages.
     pub(super) whole_windows: [WholeWindow; 3],
@@ -111,20 +111,20 @@ pub(crate) struct Machine<P, M: Memory> {
 
 impl Plan {
     pub(crate) fn new(config: &SourceConfig, guest: Guest) -> Self {
-        let cuts = Cuts::of(&guest);
-        let sync_words = cuts.total_pages.div_ceil(64);
+        let page_classes = PageClasses::of(&guest);
+        let sync_words = page_classes.total_pages.div_ceil(64);
         let wire = Wire::new(config.host.link_bytes_per_second, config, guest.content, Mode::default());
         Self {
             wire,
             whole_windows: WholeWindow::of(&wire, limits(config.max_bandwidth_bytes_per_second)),
-            lateness: Lateness::of(&config.host),
+            lateness: WakeupJitter::of(&config.host),
             sync_ns: config
                 .host
                 .sync_fixed_ns
                 .saturating_add(sync_words.saturating_mul(config.host.sync_ns_per_word)),
             config: *config,
             guest,
-            cuts,
+            page_classes,
         }
     }
 }
@@ -138,7 +138,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             downtime_limit_ms: config.downtime_limit_ms,
             mode: Mode::default(),
             wire: plan.wire,
-            memory: M::new(&plan.cuts),
+            memory: M::new(&plan.page_classes),
             chance,
             host_chance,
             clocks: Clocks::new(&plan.guest, now_ns),
@@ -163,7 +163,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             throttle: Throttle::default(),
             limiter: None,
             periodic_sync: None,
-            cache: Cache::new(config.xbzrle, &plan.cuts),
+            cache: Cache::new(config.xbzrle, &plan.page_classes),
             postcopy: Postcopy::default(),
             plan,
         };
@@ -173,9 +173,10 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         machine
     }
 
-    /// What the guest wrote before the migration is content where there was none, and so is what it writes before the first
-    /// pass gets there: a page is sent with what it holds at that moment. The pass gets there half-way on average, and is
-    /// the longer the more content it meets, so that its length is found step by step. All of it is to be sent anyway.
+    /// What the guest wrote before the migration is content where there was none, and so is what it writes before the
+    /// first pass gets there: a page is sent with what it holds at that moment. The pass gets there half-way on
+    /// average, and is the longer the more content it meets, so that its length is found step by step. All of it is to
+    /// be sent anyway.
     fn write_what_was_written_before(&mut self) {
         let plan = &*self.plan;
         self.clocks = Clocks::since_beginning(&plan.guest, self.started_ns);
@@ -187,7 +188,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let page_ns = first.ns.max(limited_ns);
         for _ in 0..STEPS_TO_FIRST_PASS {
             let written = self.clocks.collect(&plan.guest);
-            self.memory.sync(&plan.cuts, &written, &mut self.chance);
+            self.memory.sync(&plan.page_classes, &written, &mut self.chance);
             let zero_pages = self.memory.remaining_zero();
             let content_pages = self.memory.remaining() - zero_pages;
             let pass_ns =
@@ -245,7 +246,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
-    /// Lets a hand-over that waits for the word go on. False if none waits.
+    /// Continues a switchover that waits for libvirt. False if none waits.
     pub(crate) fn continue_switchover(&mut self) -> bool {
         let waits = matches!(self.step, Step::PreSwitchover { .. });
         if waits {
@@ -256,7 +257,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         waits
     }
 
-    /// Asks for a cancel or declares the connection lost. False if it comes too late. After the switch to post-copy the
+    /// Requests a cancel or declares the connection lost. False if it comes too late. After the switch to post-copy the
     /// guest cannot come back: a cancel is refused, and a lost connection only pauses.
     pub(crate) fn interrupt_by(&mut self, interrupt: Interrupt) -> bool {
         let refused = interrupt == Interrupt::Cancel && self.postcopy.began();
@@ -297,7 +298,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             expected_downtime_ms: active.then_some(self.expected_downtime_ms),
             throttle_percent: self.throttle.percent().filter(|_| active),
             memory: MemoryStatistics {
-                total_bytes: self.plan.cuts.total_pages * PAGE_BYTES,
+                total_bytes: self.plan.page_classes.total_pages * PAGE_BYTES,
                 transferred_bytes: self.sent.transferred_bytes,
                 remaining_bytes: self.remaining_bytes(),
                 normal_pages: self.sent.content_pages - self.cache.hit_pages,
@@ -335,7 +336,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         sends && self.wire.is_cut()
     }
 
-    /// Lets the guest run, or stand still, until an instant.
+    /// Lets the guest run, or stay stopped, until an instant.
     #[inline]
     pub(super) fn let_pass(&mut self, to_ns: u64) {
         if !self.guest_runs {
@@ -357,7 +358,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         }
     }
 
-    /// Works the prices out anew.
+    /// Computes the prices again.
     pub(super) fn set_prices(&mut self, link_bytes_per_second: u64, mode: Mode) {
         self.mode = mode;
         self.wire = Wire::new(link_bytes_per_second, &self.plan.config, self.plan.guest.content, mode);
@@ -379,8 +380,8 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     }
 }
 
-/// What a window may carry under a limit in bytes a second, zero for none. One less than no limit at all stands for none:
-/// the clock still ends such bursts.
+/// What a window may carry under a limit in bytes a second, zero for none. One less than no limit at all stands for
+/// none: the clock still ends such bursts.
 #[inline]
 fn limits(max_bandwidth_bytes_per_second: u64) -> Limits {
     let budget_bytes = match max_bandwidth_bytes_per_second {
@@ -395,7 +396,7 @@ pub(super) fn whole_ms(from_ns: u64, to_ns: u64) -> u64 {
     to_ns / NS_PER_MS - from_ns / NS_PER_MS
 }
 
-/// So many of something in so many nanoseconds, as a rate a second.
+/// A count in this many nanoseconds, as a rate a second.
 pub(super) fn per_second(amount: u64, ns: u64) -> u64 {
     let rate = u128::from(amount) * 1_000_000_000 / u128::from(ns.max(1));
     u64::try_from(rate).unwrap_or(u64::MAX)

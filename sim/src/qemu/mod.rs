@@ -8,19 +8,19 @@
 //! It must never read a clock, use floating point to decide anything, or know who drives it: the same
 //! configuration and seed give the same events on every machine, however finely time is stepped.
 
+mod burst;
 mod config;
 mod dirty_limit;
+mod fast_forward;
 mod host;
-mod lateness;
 mod machine;
+mod migration_loop;
 mod postcopy;
-mod sending;
 mod source;
 mod statistics;
 mod step;
 mod throttle;
-mod turns;
-mod whole_windows;
+mod wakeup_jitter;
 mod wire;
 mod xbzrle;
 

@@ -1,19 +1,20 @@
-//! Post-copy: the guest goes on at the destination before its memory has arrived, and waits for the pages that it misses.
+//! Post-copy: the guest goes on at the destination before its memory has arrived, and waits for the pages that it
+//! misses.
 //!
-//! After the switch a page is sent once, whoever asks for it, so that the order in which requests are served changes
+//! After the switch a page is sent once, requested or not, so the order in which requests are served changes
 //! nothing about how long the rest takes. What it changes is how long the guest waits: that is counted here, from what
 //! its writers hit of what is still missing. The source's copy must never run again once this has begun.
 
 use std::ops::Deref;
 
 use super::machine::{Machine, Plan};
+use super::migration_loop::Interrupt;
 use super::statistics::EventKind;
 use super::step::{Step, Turn};
-use super::turns::Interrupt;
 use super::wire::Mode;
-use crate::chance::Hits;
 use crate::guest::PAGE_BYTES;
 use crate::memory::Memory;
+use crate::sampling::Hits;
 
 /// Post-copy so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Postcopy {
 }
 
 impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
-    /// Asks for the switch, which the loop makes at its next step. False where it cannot be made.
+    /// Requests the switch, which the loop makes at its next step. False where it cannot be made.
     pub(crate) fn start_postcopy(&mut self) -> bool {
         let can = self.plan.config.postcopy.is_some() && self.step != Step::Ended && self.interrupt.is_none();
         self.postcopy.asked |= can;
@@ -56,7 +57,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let can = self.step == Step::PostcopyPaused && !self.wire.is_cut();
         if can {
             // The destination sends a bit for each page that it has, and the source compares.
-            let bitmap_ns = self.wire.ns(self.plan.cuts.total_pages.div_ceil(8));
+            let bitmap_ns = self.wire.ns(self.plan.page_classes.total_pages.div_ceil(8));
             let round_trip_ns = self.plan.config.host.latency_ns.saturating_mul(2);
             let until_ns = self.present_ns.saturating_add(bitmap_ns).saturating_add(round_trip_ns);
             self.step = Step::PostcopyRecovering { until_ns };
@@ -105,7 +106,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         Turn::Happened(EventKind::PostcopyResumed)
     }
 
-    /// Counts the pages that the guest asked for since this was last done, and how long it waited for them.
+    /// Counts the pages that the guest requested since the last call, and how long it waited for them.
     ///
     /// A writer does a write in 1/r, and waits w more if it hits a missing page, which it does with the chance that a
     /// page of its own is missing: in so much time it does time / (1/r + chance · w) writes.

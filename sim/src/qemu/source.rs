@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::config::SourceConfig;
 use super::machine::{Machine, Plan};
+use super::migration_loop::Interrupt;
 use super::statistics::{Event, EventKind, Statistics, Status};
-use super::turns::Interrupt;
-use crate::chance::{Drawn, Expected, Hits};
 use crate::guest::Guest;
 use crate::memory::{Bitmap, Counts, Memory};
 use crate::random::Random;
+use crate::sampling::{Drawn, Expected, Hits};
 
 /// What keeps account of the dirty pages; the loop is the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -114,7 +114,7 @@ impl SourceMigration {
         self.0.advance_to(target_ns).map(|(at_ns, kind)| Event { at_ns, kind })
     }
 
-    /// As [`advance_to`](Self::advance_to), but windows that end are not told, which is faster where nobody cares for
+    /// As [`advance_to`](Self::advance_to), but ended windows are not reported, which is faster where no caller needs
     /// them.
     pub fn run_to(&mut self, target_ns: u64) -> Option<Event> {
         self.0.run_to(target_ns).map(|(at_ns, kind)| Event { at_ns, kind })
@@ -141,7 +141,7 @@ impl SourceMigration {
         self.0.set_guest_paused(paused);
     }
 
-    /// Asks for a cancel, which takes effect at the loop's next step. False if it comes too late, as it does from the
+    /// Requests a cancel, which takes effect at the loop's next step. False if it comes too late, as it does from the
     /// switch to post-copy on.
     pub fn cancel(&mut self) -> bool {
         self.0.interrupt_by(Interrupt::Cancel)
@@ -153,19 +153,19 @@ impl SourceMigration {
         self.0.interrupt_by(Interrupt::Fail)
     }
 
-    /// Asks for the switch to post-copy, which is made at the loop's next step. False where it was not configured, or the
-    /// migration is over or being ended.
+    /// Requests the switch to post-copy, which is made at the loop's next step. False where it was not configured, or
+    /// the migration is over or being ended.
     pub fn start_postcopy(&mut self) -> bool {
         self.0.start_postcopy()
     }
 
-    /// Lets a post-copy that was paused by a lost link go on over the link as it is now. False if none is paused, or the
-    /// link is still cut.
+    /// Lets a post-copy that was paused by a lost link go on over the link as it is now. False if none is paused, or
+    /// the link is still cut.
     pub fn recover(&mut self) -> bool {
         self.0.recover()
     }
 
-    /// Lets a hand-over that waits before it (`pause_before_switchover`) go on. False if none waits.
+    /// Continues a switchover that waits (`pause_before_switchover`). False if none waits.
     pub fn continue_switchover(&mut self) -> bool {
         self.0.continue_switchover()
     }

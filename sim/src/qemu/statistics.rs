@@ -1,7 +1,7 @@
-//! What a migration tells about itself: events as they happen, and QEMU's own statistics at any instant.
+//! The reports of a migration: events as they happen, and QEMU's own statistics at any instant.
 //!
 //! The numbers are QEMU's, with QEMU's delays (a dirty rate older than a second, a bandwidth of the last
-//! whole window): whoever steers by them must meet the same staleness as in the field.
+//! whole window): a policy that uses them must meet the same staleness as in the field.
 
 /// Something that happened at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub enum EventKind {
         /// Bytes to send now, pages times page size.
         remaining_bytes: u64,
     },
-    /// A rate window of at least 100 ms ended, and bandwidth and threshold were worked out anew.
+    /// A rate window of at least 100 ms ended, and bandwidth and threshold were computed again.
     WindowClosed {
         /// Bytes on the wire in this window.
         sent_bytes: u64,
@@ -33,13 +33,13 @@ pub enum EventKind {
         /// The migration hands over once less than this remains.
         threshold_bytes: u64,
     },
-    /// The guest stands still for the last pass: downtime runs.
+    /// The guest is stopped for the last pass: downtime runs.
     GuestStopped,
-    /// The guest stands still and the hand-over waits for the word to go on.
+    /// The guest is stopped and the switchover waits for libvirt.
     PreSwitchover,
     /// The guest runs at the destination, without the memory that has not arrived. It cannot come back.
     PostcopyBegan,
-    /// The link was lost after the switch: the migration stands still, and the guest wherever it misses a page.
+    /// The link was lost after the switch: the migration stalls, and so does the guest wherever it misses a page.
     PostcopyPaused,
     /// The two sides found each other again, and go on.
     PostcopyResumed,
@@ -64,7 +64,7 @@ pub enum Status {
     Setup,
     /// Sending.
     Active,
-    /// Stopped for the hand-over, which waits for the word to go on.
+    /// Stopped for the switchover, which waits for libvirt.
     PreSwitchover,
     /// The guest runs at the destination; the rest of its memory is sent after it.
     PostcopyActive,
@@ -91,9 +91,9 @@ pub struct Statistics {
     pub elapsed_ms: u64,
     /// How long the setup took; none before it ended.
     pub setup_ms: Option<u64>,
-    /// How long the guest stood still for the hand-over; only when completed, or in post-copy.
+    /// The downtime of the switchover; only when completed, or in post-copy.
     pub downtime_ms: Option<u64>,
-    /// How long the guest would stand still if it were stopped now; only while sending.
+    /// The expected downtime if the guest were stopped now; only while sending.
     pub expected_downtime_ms: Option<u64>,
     /// The part of its time that auto-converge keeps the guest from running; only while it does.
     pub throttle_percent: Option<u64>,

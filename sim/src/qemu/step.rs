@@ -19,7 +19,7 @@ pub(crate) struct Burst {
 }
 
 impl Burst {
-    /// One that begins with a frame of so many bytes.
+    /// One that begins with a frame of this many bytes.
     pub(crate) fn new(started_ns: u64, frame_bytes: u64) -> Self {
         Self { started_ns, pages: 0, frame_bytes, open_pages: 0, goes_on_until_ns: 0 }
     }
@@ -58,7 +58,7 @@ pub(crate) enum Step {
     PostcopyPackage { until_ns: u64 },
     /// The link was lost after the switch: both sides wait.
     PostcopyPaused,
-    /// The destination tells what it has.
+    /// The destination reports the pages that it has.
     PostcopyRecovering { until_ns: u64 },
     /// Completed, cancelled or failed.
     Ended,
@@ -92,10 +92,10 @@ impl Step {
 /// What one turn of the loop came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn<T> {
-    /// Something to tell.
+    /// An event to report.
     Happened(T),
     /// Another state; go on.
     Moved,
-    /// Nothing more before the instant asked for.
+    /// Nothing more before the given instant.
     Waiting,
 }

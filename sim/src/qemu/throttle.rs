@@ -1,13 +1,13 @@
 //! Auto-converge: when QEMU slows the guest down, how far, and what a writer loses by it.
 //!
-//! It sees no more than QEMU does, a period's dirtied and sent bytes, and must never look at how far the migration
+//! It sees no more than QEMU does, a period's dirtied and sent bytes, and must never use how far the migration
 //! really is. The rules are those of QEMU's `migration_trigger_throttle`, `mig_throttle_guest_down` and
 //! `cpu_throttle_thread`.
 
 use super::config::AutoConverge;
 use crate::guest::{Progress, SPEED_ONE, Stretch};
 
-/// So many periods above the threshold make the next step; they need not follow each other.
+/// This many periods above the threshold make the next step; they need not follow each other.
 const HIGH_PERIODS: u32 = 2;
 /// A throttled virtual CPU runs this long, then sleeps until the percentage is reached.
 const SLICE_NS: u64 = 10_000_000;
@@ -35,8 +35,8 @@ pub(super) struct Throttle {
 }
 
 impl Trigger {
-    /// A period of more than a second ended at a sync. `sent_bytes` counts from the start of the migration. Tells when
-    /// it is the second in which more was dirtied than the threshold's part of what was sent.
+    /// A period of more than a second ended at a sync. `sent_bytes` counts from the start of the migration. Returns
+    /// when it is the second in which more was dirtied than the threshold's part of what was sent.
     pub(super) fn period_ended(
         &mut self,
         threshold_percent: u64,
@@ -90,9 +90,9 @@ impl Throttle {
         self.percent = self.percent.saturating_add(increment).min(most);
     }
 
-    /// How far a writer's own time gets in a stretch, if it makes up for what it misses in sleeps of up to `catches_up_ns`,
-    /// in the time that is left to it and not faster than its top speed. That time is counted by single sleeps, or else
-    /// by their share, where nothing is in step with them.
+    /// How far a writer's own time gets in a stretch, if it makes up for what it misses in sleeps of up to
+    /// `catches_up_ns`, in the time that is left to it and not faster than its top speed. That time is counted by
+    /// single sleeps, or else by their share, where nothing is in step with them.
     pub(super) fn progress(
         &self,
         stretch: Stretch,

@@ -1,6 +1,6 @@
 //! What pages cost on the link in bytes and time, and how far one burst gets over pages that all cost the same.
 //!
-//! Whoever sends works with runs of equal pages, so that everything here is division, never a step for each page.
+//! Senders work with runs of equal pages, so everything here is division, never a step for each page.
 
 use super::config::SourceConfig;
 use super::step::Burst;
@@ -27,7 +27,7 @@ const PACKET_PAGES: u64 = 128;
 const PACKET_HEADER_BYTES: u64 = 320 + 8 * PACKET_PAGES;
 /// A burst gives the loop a chance to look around once more than 50 whole milliseconds have passed.
 pub(super) const BURST_NS: u64 = 51_000_000;
-/// The clock is looked at after the first page and then after every so many.
+/// The clock is read after the first page and then after each interval of this many.
 const PAGES_PER_CLOCK_CHECK: u64 = 64;
 const NS_PER_S: u128 = 1_000_000_000;
 
@@ -54,7 +54,7 @@ pub(super) struct Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wire {
     link_bytes_per_second: u64,
-    /// What the link and those who feed it let through.
+    /// The throughput of the link and its senders.
     rate_bytes_per_second: u64,
     /// A page with content that was sent before.
     again: Price,
@@ -64,7 +64,7 @@ pub(super) struct Wire {
     pub(super) frame_ns: u64,
     /// Bytes of a whole packet, where pages with content go by packets; zero elsewhere.
     packet_bytes: u64,
-    /// Bytes by which the channels tell each other that a burst is over.
+    /// Bytes by which the channels signal each other the end of a burst.
     burst_end_bytes: u64,
 }
 
@@ -83,7 +83,7 @@ impl Limits {
 }
 
 impl Wire {
-    /// A link of so many bytes a second (zero: cut).
+    /// A link of this many bytes a second (zero: cut).
     pub(super) fn new(
         link_bytes_per_second: u64,
         config: &SourceConfig,
@@ -205,15 +205,15 @@ impl Wire {
         ((filled / PACKET_PAGES).saturating_mul(self.packet_bytes), filled % PACKET_PAGES)
     }
 
-    /// Bytes at the end of a burst: the packet that is not full, and what the channels tell each other.
+    /// Bytes at the end of a burst: the packet that is not full, and the channels' end signals.
     #[inline]
     pub(super) fn burst_end_bytes(&self, open_pages: u64) -> u64 {
         let packet = if open_pages == 0 { 0 } else { PACKET_HEADER_BYTES + open_pages * PAGE_BYTES };
         packet + self.burst_end_bytes
     }
 
-    /// Pages of one price after which a burst is over, by its budget or by its clock, were there enough of them. At least
-    /// one: whoever asks has bytes left in the window.
+    /// Pages of one price after which a burst is over, by its budget or by its clock, were there enough of them. At
+    /// least one: the caller has bytes left in the window.
     #[inline]
     pub(super) fn pages_to_limit(
         &self,
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(pages(0, 51_000_000, u64::MAX - 1), 1);
     }
 
-    /// A recorded window of 100 MiB/s over two channels: twenty packets, what the channels tell each other, a frame.
+    /// A recorded window of 100 MiB/s over two channels: twenty packets, the channels' end signals, a frame.
     #[test]
     fn channels_send_whole_packets() {
         let config = SourceConfig { channels: Some(Channels::default()), ..SourceConfig::default() };

@@ -1,14 +1,14 @@
 //! XBZRLE: pages that are sent again travel as what changed in them, if the cache still has what was sent before.
 //!
-//! QEMU's cache is filled from the second round on, by every page that misses it and finds its place free: a place is the
-//! page's address modulo the cache's size, and what is in it stays while it was used within the last two rounds: then the
-//! next page that is sent takes its place. A page
-//! that is marked dirty but was sent after it was written last hits the cache without a difference, and is passed over.
-//! Whose pages those are is not followed: every page that is written at all counts alike.
+//! QEMU's cache is filled from the second round on, by every page that misses it and finds its place free: a place is
+//! the page's address modulo the cache's size, and what is in it stays while it was used within the last two rounds:
+//! then the next page that is sent takes its place. A page that is marked dirty but was sent after it was written last
+//! hits the cache without a difference, and is passed over. Whose pages those are is not followed: every page that is
+//! written at all counts alike.
 
 use super::config::Xbzrle;
-use crate::chance::Hits;
-use crate::guest::{Cuts, PAGE_BYTES};
+use crate::guest::{PAGE_BYTES, PageClasses};
+use crate::sampling::Hits;
 
 /// Marks before the encoded bytes: the page's header, a flag and a length.
 const HEADER_BYTES: u64 = 8 + 1 + 2;
@@ -33,8 +33,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    pub(super) fn new(config: Option<Xbzrle>, cuts: &Cuts) -> Self {
-        let written = cuts.classes.iter().filter(|class| class.is_written() || class.scanned);
+    pub(super) fn new(config: Option<Xbzrle>, page_classes: &PageClasses) -> Self {
+        let written = page_classes.classes.iter().filter(|class| class.is_written() || class.scanned);
         Self {
             room_pages: config.map_or(0, |config| config.cache_bytes / PAGE_BYTES),
             written_pages: written.map(|class| class.pages).sum(),
@@ -63,8 +63,8 @@ impl Cache {
         self.skip_share
     }
 
-    /// A round is over, at whose end so many pages became dirty and so many are to be sent: what missed is in the cache now,
-    /// where its place was free. Whether a share changed.
+    /// A round is over, at whose end so many pages became dirty and so many are to be sent: what missed is in the cache
+    /// now, where its place was free. Whether a share changed.
     pub(super) fn round_ended(
         &mut self,
         dirty_pages: u64,
@@ -92,7 +92,8 @@ impl Cache {
         (self.hit_share(), self.skip_share) != before
     }
 
-    /// The part of the coming round's hits that is lost, over places that one page more shares and those that it does not.
+    /// The part of the coming round's hits that is lost, over places that one page more shares and those that it does
+    /// not.
     fn lost(&self, room: u64, sent_part: u64, coming_part: u64) -> u64 {
         let fewest = self.written_pages / room.max(1);
         let more = part(self.written_pages % room.max(1), room);
@@ -104,9 +105,9 @@ impl Cache {
     /// The part of the coming round's pages that were sent last after they were written last.
     ///
     /// Of pages written at a rate r and sent a part f of a round of length L after its beginning, 1 − e^(−r L f) were
-    /// written before that and e^(−r L (1−f)) not after. Over all f, and as a part u = 1 − e^(−r L) of those that are dirty,
-    /// that is 1 / −ln(1 − u) − (1 − u) / u = 1/2 − u/12 − …; only pages that were sent in the round before can be of them,
-    /// and only while they are not written before they are sent again.
+    /// written before that and e^(−r L (1−f)) not after. Over all f, and as a part u = 1 − e^(−r L) of those that are
+    /// dirty, that is 1 / −ln(1 − u) − (1 − u) / u = 1/2 − u/12 − …; only pages that were sent in the round before can
+    /// be of them, and only while they are not written before they are sent again.
     fn skipped(&self, sent_part: u64, dirty_pages: u64, remaining_pages: u64, sent_pages: u64) -> u64 {
         if self.cached_pages == 0 || sent_pages == 0 {
             return 0;
@@ -120,11 +121,12 @@ impl Cache {
     }
 }
 
-/// The part of the hits that is lost because another page took the place first, where so many pages share a place: what is
-/// in it was not sent in the round before (`sent_part`), and one of the others comes earlier in this one (`coming_part`).
+/// The part of the hits that is lost because another page took the place first, where so many pages share a place: what
+/// is in it was not sent in the round before (`sent_part`), and one of the others comes earlier in this one
+/// (`coming_part`).
 ///
-/// With k pages to a place and a part p of them coming, the one that has the place is the first of those that come with the
-/// chance of (1 + (1 − p) + … + (1 − p)^(k−1)) / k, since it may be any of the k.
+/// With k pages to a place and a part p of them coming, the one that has the place is the first of those that come with
+/// the chance of (1 + (1 − p) + … + (1 − p)^(k−1)) / k, since it may be any of the k.
 fn lost_in_place(pages: u64, sent_part: u64, coming_part: u64) -> u64 {
     if pages < 2 {
         return 0;
@@ -163,13 +165,13 @@ pub(super) fn encoded_bytes(changed_bytes: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::Expected;
     use crate::guest::{Guest, Pattern, Writer};
+    use crate::sampling::Expected;
 
     fn cache(cache_pages: u64) -> Cache {
         let writers = vec![Writer::steady(Pattern::Uniform, 1000, 1000)];
         let guest = Guest { memory_mib: 64, writers, ..Guest::default() };
-        Cache::new(Some(Xbzrle { cache_bytes: cache_pages * PAGE_BYTES }), &Cuts::of(&guest))
+        Cache::new(Some(Xbzrle { cache_bytes: cache_pages * PAGE_BYTES }), &PageClasses::of(&guest))
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! A recorded migration driven through the loop's own rules: its counts in, the same bytes and pages out.
 //!
 //! What chance and the host decided is taken from the record: how long each window was, how often its sending was
-//! interrupted, how many pages the guest dirtied. What the loop decides is worked out anew: the bytes of a window whose
-//! budget was spent, the threshold, where a sync had to happen, and what remained then.
+//! interrupted, how many pages the guest dirtied. The loop's own decisions are computed again: the bytes of a window
+//! whose budget was spent, the threshold, where a sync had to happen, and what remained then.
 //!
 //! What a record does not determine stays unsaid, never guessed:
 //! * the pages of single windows of the first pass, where zero pages and setup bytes are mixed in;
 //! * what remained at a sync inside a window, after an unknown part of the window's pages: only a sync that the loop
 //!   had to make before sending anything is at a known place;
 //! * whether the count of dirty pages was restarted at a sync within a millisecond of the period's end.
-//!   [`Replay::unaccounted_pages`] tells when that went wrong.
+//!   [`Replay::unaccounted_pages`] shows when that went wrong.
 
 use crate::guest::PAGE_BYTES;
 
@@ -21,7 +21,8 @@ const FRAME_BYTES: u64 = 18;
 const NAMES_BYTES: u64 = 84;
 /// More bursts than this in one window would mean bytes that are not bursts.
 const MAX_BURSTS: u64 = 40;
-/// Setup sections and the bursts of windows with zero pages, which cannot be told from their bytes, stay below this.
+/// Setup sections and the bursts of windows with zero pages, which cannot be recognised by their bytes, stay below
+/// this.
 const MAX_SETUP_BYTES: u64 = 1024;
 /// QEMU restarts its count of dirty pages at a sync more than this after the last restart.
 const PERIOD_US: u64 = 1_000_000;
@@ -100,7 +101,7 @@ pub struct ReplayedWindow {
     pub budget_spent: bool,
     /// Pages sent until the end of this window since the start, where the record determines them.
     pub sent_pages: Option<u64>,
-    /// The hand-over starts once less remains, from this window's end on.
+    /// The switchover starts once less remains, from this window's end on.
     pub threshold_bytes: u64,
 }
 
@@ -164,7 +165,7 @@ impl Recording {
         self.windows.iter().map(replayed).collect()
     }
 
-    /// Bytes of a window of whole pages whose budget was spent in so many bursts: pages go until it is exceeded.
+    /// Bytes of a window of whole pages whose budget was spent in this many bursts: pages go until it is exceeded.
     fn budget_bytes(&self, bursts: u64) -> Option<u64> {
         let budget_bytes = self.max_bandwidth_bytes_per_second.checked_div(10).filter(|bytes| *bytes > 0)?;
         let pages = budget_bytes.checked_sub(bursts * FRAME_BYTES)? / NORMAL_BYTES + 1;

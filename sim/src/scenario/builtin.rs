@@ -23,7 +23,7 @@ const FILES: [(&str, &str); 14] = [
 ];
 
 impl Scenario {
-    /// Names of the built-in scenarios; the first is the one to show when none is asked for.
+    /// Names of the built-in scenarios; the first is the default.
     #[must_use]
     pub fn built_in_names() -> impl ExactSizeIterator<Item = &'static str> {
         FILES.iter().map(|(name, _)| *name)

@@ -10,7 +10,7 @@ use crate::versions::{Version, qemu};
 
 /// QEMU's own default, which libvirt leaves alone.
 const DEFAULT_DOWNTIME_LIMIT_MS: u64 = 300;
-/// How often QEMU looks at the bitmap while it slows the guest down, from 9.2 on.
+/// How often QEMU reads the bitmap while it throttles the guest, from 9.2 on.
 const PERIODIC_SYNC_NS: NonZeroU64 = NonZeroU64::new(5_000_000_000).unwrap();
 /// Machine types from this version on let channels wait for each other once a round only (`hw_compat_8_0`).
 const FLUSHES_ONCE_A_ROUND: Version = Version::new(8, 1, 0);

@@ -1,6 +1,6 @@
-//! What is wrong with a scenario file, told so that it can be mended at first sight.
+//! The problems of a scenario file, reported so precisely that they can be fixed at once.
 //!
-//! Spans are kept for whoever renders them beside the text; the plain form names file, line and column.
+//! Spans are kept for a renderer that shows them beside the text; the plain form names file, line and column.
 
 use std::fmt;
 use std::ops::Range;

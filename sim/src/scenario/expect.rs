@@ -18,9 +18,9 @@ pub struct Expectation {
     pub guest_on: GuestPlace,
     /// Other ends that are as good, where something races with something else: `[[expect.or]]`.
     pub or: Vec<(ExpectedResult, GuestPlace)>,
-    /// At least so many syncs found more left to send than what was left just before.
+    /// At least this many syncs found more left to send than what was left just before.
     pub regressions_at_least: u64,
-    /// At least so many syncs found more left to send than the sync before.
+    /// At least this many syncs found more left to send than the sync before.
     pub gains_at_least: u64,
     /// From the beginning to the end, in milliseconds.
     pub total_ms: Option<RangeInclusive<u64>>,
@@ -45,7 +45,7 @@ pub enum ExpectedResult {
     Cancelled,
     /// It could not be done.
     Failed,
-    /// Where the guest is could not be made sure.
+    /// The guest's location could not be determined.
     InDoubt,
     /// The guest was moved to the destination and does not run there, though it ran before.
     ArrivedStopped,

@@ -1,4 +1,4 @@
-//! `[[fault]]`: what goes wrong or is asked for on the way, and when.
+//! `[[fault]]`: faults and requests on the way, and when they come.
 
 use std::ops::Range;
 
@@ -27,10 +27,10 @@ pub struct Fault {
 /// What sets a fault off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// So many milliseconds since the copy began (in the simulator: since the migration was asked for, which is before
-    /// the destination is prepared).
+    /// This many milliseconds since the copy began (in the simulator: since the migration was requested, which is
+    /// before the destination is prepared).
     AtMs(u64),
-    /// The source has done so many bitmap syncs; the first one belongs to the setup.
+    /// The source has done this many bitmap syncs; the first one belongs to the setup.
     AtIteration(u64),
     /// The migration has come so far.
     At(Milestone),
@@ -41,21 +41,21 @@ pub enum Trigger {
 pub enum FaultAction {
     /// `cancel`: the operator cancels.
     Cancel,
-    /// `postcopy`: the operator asks for the switch to post-copy.
+    /// `postcopy`: the operator requests the switch to post-copy.
     Postcopy,
-    /// `pause`: the operator lets the guest stand still until it has arrived.
+    /// `pause`: the operator pauses the guest until it has arrived.
     Pause,
-    /// `downtime-limit` with `to_ms`: the operator asks for another one.
+    /// `downtime-limit` with `to_ms`: the operator changes it.
     DowntimeLimit {
         /// The new limit in milliseconds.
         ms: u64,
     },
-    /// `bandwidth-limit` with `to_mib_per_second`: the operator asks for another one.
+    /// `bandwidth-limit` with `to_mib_per_second`: the operator changes it.
     BandwidthLimit {
         /// The new limit in MiB a second.
         mib_per_second: u64,
     },
-    /// `restart-driver` with `gone_ms`: whoever drives the migration is gone, and comes back with its journal.
+    /// `restart-driver` with `gone_ms`: the driver is gone, and comes back with its journal.
     RestartDriver {
         /// For how long it is gone, in milliseconds.
         gone_ms: u64,
@@ -78,7 +78,7 @@ pub enum FaultAction {
     StartHost(Side),
     /// `drop-source-clients`, `drop-destination-clients`: connections between a daemon and its clients break.
     DropClients(Side),
-    /// `silence-source`, `silence-destination`: nothing gets to or from a daemon's clients, and nobody is told so.
+    /// `silence-source`, `silence-destination`: nothing gets to or from a daemon's clients, and no error is reported.
     Silence(Side),
     /// `delay-source-replies`, `delay-destination-replies` with `by_ms`: answers and events come later.
     DelayReplies {
@@ -107,9 +107,9 @@ pub enum FaultAction {
         /// How much.
         mib: u64,
     },
-    /// `pause-source-guest`, `pause-destination-guest`: somebody stops the guest's CPUs on a host.
+    /// `pause-source-guest`, `pause-destination-guest`: another client stops the guest's CPUs on a host.
     PauseGuest(Side),
-    /// `unpause-source-guest`, `unpause-destination-guest`: somebody lets them run again.
+    /// `unpause-source-guest`, `unpause-destination-guest`: another client resumes them.
     UnpauseGuest(Side),
     /// `fail-source-disk`, `fail-destination-disk`: a disk of the guest on a host fails, and QEMU stops its CPUs.
     FailDisk(Side),
@@ -222,7 +222,7 @@ impl FaultAction {
         }
     }
 
-    /// Whether a migration that stands still for ever is ended by it.
+    /// Whether a stalled migration is ended by it.
     pub(super) const fn ends_a_standstill(self) -> bool {
         matches!(
             self,

@@ -22,7 +22,7 @@ pub struct ScenarioGuest {
     pub memory_mib: u64,
     /// Memory in MiB, from 16 MiB on, that is not zero when the migration starts.
     pub filled_mib: u64,
-    /// Whether it stands still when the migration starts.
+    /// Whether it is paused when the migration starts.
     pub paused: bool,
     /// What writes to its memory.
     pub writing: Writing,
@@ -30,7 +30,7 @@ pub struct ScenarioGuest {
     pub vcpus: u32,
     /// Memory at its end, in MiB, that the balloon has taken: zeros.
     pub ballooned_mib: u64,
-    /// Whether the guest tells which memory the balloon has, so that it is not even looked at.
+    /// Whether the guest reports which memory the balloon has, so the pages are not even scanned.
     pub balloon_is_hinted: bool,
     /// What its pages hold, as far as it matters on the wire.
     pub content: Content,

@@ -1,4 +1,4 @@
-//! `[migration]`: limits, and the hypervisor's ways to move a guest, with their parameters.
+//! `[migration]`: limits, and the options of the transfer, with their parameters.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -39,7 +39,7 @@ const DISK_COPIES: [(&str, DiskCopy); 2] =
 pub struct ScenarioMigration {
     /// Limit on what the migration may take of the link, in MiB a second.
     pub bandwidth_limit_mib_per_second: Option<u64>,
-    /// How long the guest may stand still, in milliseconds.
+    /// The downtime limit, in milliseconds.
     pub downtime_limit_ms: Option<u64>,
     /// When to give up, in milliseconds since the start.
     pub timeout_ms: Option<u64>,
@@ -53,7 +53,7 @@ pub struct ScenarioMigration {
     pub xbzrle: Option<Xbzrle>,
     /// Whether pages go over connections of their own. What depends on QEMU's version is filled in when it is staged.
     pub channels: Option<Channels>,
-    /// Whether the switch to post-copy may be asked for.
+    /// Whether the switch to post-copy is allowed.
     pub postcopy: Option<Postcopy>,
     /// Whether and how disks are copied along.
     pub copy_disks: Option<DiskCopy>,
@@ -63,9 +63,9 @@ pub struct ScenarioMigration {
     pub overwritten_disks: Vec<String>,
     /// Whether a guest that is off is moved: its definition only.
     pub offline: bool,
-    /// Whether storage is taken for shared without a look.
+    /// Whether storage is taken for shared without a check.
     pub unsafe_storage: bool,
-    /// For how long both hosts are looked at when it is not known where the guest is, in milliseconds.
+    /// For how long both hosts are queried when the guest's location is unknown, in milliseconds.
     pub doubt_patience_ms: Option<u64>,
     /// For how long a post-copy that lost its connection is resumed again and again, in milliseconds.
     pub recovery_patience_ms: Option<u64>,
@@ -204,7 +204,7 @@ impl<'t> Reader<'t> {
         Some(Postcopy { max_bandwidth_bytes_per_second: limit_mib.saturating_mul(BYTES_PER_MIB), preempt })
     }
 
-    /// Ways that exclude each other, in QEMU itself or by what they mean.
+    /// Options that exclude each other, in QEMU itself or by their meaning.
     fn contradictions(&mut self, migration: &Section<'_, 't>, at_timeout: AtTimeout, offline: bool) {
         if offline {
             let why = "of a guest that is off nothing but the definition is moved";

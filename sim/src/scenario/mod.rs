@@ -31,33 +31,33 @@
 mod bounds;
 mod builtin;
 mod constants;
-mod course;
 mod disk;
 mod engine;
 mod error;
 mod expect;
+mod expectations;
 mod fault;
 mod fleet;
 mod guest;
 mod hosts;
-mod judge;
 mod link;
 mod migration;
 mod reader;
 mod sections;
 mod staging;
+mod timeline;
 mod writer;
 
-pub use course::course;
 pub use disk::{AtDestination, ScenarioDisk};
 pub use error::{Problem, ScenarioError};
 pub use expect::{Expectation, ExpectedResult, GuestPlace};
+pub use expectations::end_of;
 pub use fault::{Fault, FaultAction, Trigger};
 pub use guest::{GuestPhase, ScenarioGuest, Writing};
-pub use judge::end_of;
 pub use link::ScenarioLink;
 pub use migration::ScenarioMigration;
 pub use staging::{Conditions, Staged};
+pub use timeline::timeline;
 pub use writer::ScenarioWriter;
 
 use crate::qemu::HostConstants;
@@ -76,7 +76,7 @@ pub struct Scenario {
     pub guest: ScenarioGuest,
     /// The network between the hosts.
     pub link: ScenarioLink,
-    /// What the migration is asked for.
+    /// The options of the migration.
     pub migration: ScenarioMigration,
     /// The host that the guest leaves.
     pub source: HostInventory,
@@ -86,7 +86,7 @@ pub struct Scenario {
     pub daemons: DaemonConstants,
     /// Costs of the hosts.
     pub costs: HostConstants,
-    /// What goes wrong or is asked for on the way, in the order of the file.
+    /// Faults and requests on the way, in the order of the file.
     pub faults: Vec<Fault>,
     /// What must come out.
     pub expect: Expectation,

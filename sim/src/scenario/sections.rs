@@ -86,7 +86,7 @@ impl<'t> Reader<'t> {
         Some(scenario)
     }
 
-    /// What no world can be made of, although each table is right by itself.
+    /// Combinations of which no world can be made, although each table is valid alone.
     fn impossibilities(&mut self, top: &Section<'_, 't>, scenario: &Scenario) {
         let (guest, source) = (&scenario.guest, &scenario.source);
         if guest.memory_mib > source.memory_mib {

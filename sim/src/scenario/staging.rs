@@ -1,6 +1,6 @@
 //! A scenario set up in a world: two hosts, the link between them, the guest, and what is going to happen to them.
 
-use whimbrel_core::{Request, Side, Wish};
+use whimbrel_core::{Adjustment, Request, Side};
 
 use super::bounds::{BYTES_PER_MIB, NS_PER_MS, NS_PER_US};
 use super::hosts::{OWN_POOL, SHARED_POOL};
@@ -9,11 +9,11 @@ use crate::network::{Capacity, Line, Loss, Step, Tcp};
 use crate::qemu::Engine;
 use crate::random::Random;
 use crate::world::{
-    DaemonConstants, Disk, DiskSet, Fault, GuestId, HostId, HostInventory, Manner, MigrateOptions, Moment,
-    PortId, VirtualMachine, Volume, World,
+    DaemonConstants, Disk, DiskSet, Fault, GuestId, HostId, HostInventory, MigrateOptions, Moment, PortId,
+    ReplyBehavior, VirtualMachine, Volume, World,
 };
 
-/// Linux's usual bound on a socket's receive buffer (`tcp_rmem`), for connections whose window nobody gave.
+/// Linux's usual bound on a socket's receive buffer (`tcp_rmem`), for connections without a configured window.
 const USUAL_WINDOW_BYTES: u64 = 6 << 20;
 /// Payload of an Ethernet frame with time stamps.
 const SEGMENT_BYTES: u16 = 1448;
@@ -90,7 +90,7 @@ impl Scenario {
     /// here and on real hosts.
     #[must_use]
     pub fn delays_ms(&self, seed: u64) -> Vec<u64> {
-        // A stream of its own: a scenario without such a fault takes the course that it always took.
+        // A random stream of its own: a scenario without such a fault runs as it always did.
         let mut chance = Random::from_seed(seed ^ DELAYS);
         let mut delay = |fault: &super::Fault| match fault.within_ms {
             0 => fault.after_ms,
@@ -200,11 +200,11 @@ impl Staged {
         }
     }
 
-    /// What goes wrong in the world; none for what is asked of, or happens to, whoever drives.
+    /// The world's fault; none for a request to the driver, or a fault of the driver.
     fn world_fault(&self, action: FaultAction) -> Option<Fault> {
         let host = |side| if side == Side::Source { self.source } else { self.destination };
-        let manner = |side, manner| Fault::SetManner(host(side), manner);
-        let usual = Manner::default();
+        let reply_behavior = |side, reply_behavior| Fault::SetManner(host(side), reply_behavior);
+        let usual = ReplyBehavior::default();
         Some(match action {
             FaultAction::Cancel
             | FaultAction::Postcopy
@@ -221,13 +221,17 @@ impl Staged {
             FaultAction::LoseHost(side) => Fault::LoseHost(host(side)),
             FaultAction::StartHost(side) => Fault::StartHost(host(side)),
             FaultAction::DropClients(side) => Fault::DropClients(host(side)),
-            FaultAction::Silence(side) => manner(side, Manner { is_silent: true, ..usual }),
+            FaultAction::Silence(side) => reply_behavior(side, ReplyBehavior { is_silent: true, ..usual }),
             FaultAction::DelayReplies { side, ms } => {
-                manner(side, Manner { delay_ns: ms.saturating_mul(NS_PER_MS), ..usual })
+                reply_behavior(side, ReplyBehavior { delay_ns: ms.saturating_mul(NS_PER_MS), ..usual })
             }
-            FaultAction::DoubleReplies(side) => manner(side, Manner { is_doubled: true, ..usual }),
-            FaultAction::LoseEvents(side) => manner(side, Manner { loses_events: true, ..usual }),
-            FaultAction::Speak(side) => manner(side, usual),
+            FaultAction::DoubleReplies(side) => {
+                reply_behavior(side, ReplyBehavior { is_doubled: true, ..usual })
+            }
+            FaultAction::LoseEvents(side) => {
+                reply_behavior(side, ReplyBehavior { loses_events: true, ..usual })
+            }
+            FaultAction::Speak(side) => reply_behavior(side, usual),
             FaultAction::TakeMemory { side, mib } => Fault::TakeMemory(host(side), mib),
             FaultAction::LeaveRoom { side, mib } => Fault::LeaveRoom(host(side), bytes(mib)),
             FaultAction::PauseGuest(side) => Fault::Pause(self.guest, host(side)),
@@ -237,15 +241,15 @@ impl Staged {
     }
 }
 
-/// What the operator asks for, if the action is that.
+/// The operator's request, if the action is one.
 const fn request(action: FaultAction) -> Option<Request> {
     match action {
         FaultAction::Cancel => Some(Request::Cancel),
-        FaultAction::Postcopy => Some(Request::React(Wish::Postcopy)),
-        FaultAction::Pause => Some(Request::React(Wish::Pause)),
-        FaultAction::DowntimeLimit { ms } => Some(Request::React(Wish::DowntimeLimitMs(ms))),
+        FaultAction::Postcopy => Some(Request::React(Adjustment::Postcopy)),
+        FaultAction::Pause => Some(Request::React(Adjustment::Pause)),
+        FaultAction::DowntimeLimit { ms } => Some(Request::React(Adjustment::DowntimeLimitMs(ms))),
         FaultAction::BandwidthLimit { mib_per_second } => {
-            Some(Request::React(Wish::BandwidthLimitBytesPerSecond(bytes(mib_per_second))))
+            Some(Request::React(Adjustment::BandwidthLimitBytesPerSecond(bytes(mib_per_second))))
         }
         _ => None,
     }

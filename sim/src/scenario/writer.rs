@@ -24,9 +24,9 @@ pub struct ScenarioWriter {
     /// Instants in milliseconds since the guest started to write, and the writes a second from then on; the first is
     /// at 0, each later one is later.
     pub steps: Vec<(u64, u64)>,
-    /// After so many milliseconds the steps begin anew.
+    /// After this many milliseconds the steps begin again.
     pub repeat_after_ms: Option<NonZeroU64>,
-    /// After so many writes the working set moves up by its own length, and after as many more it moves back.
+    /// After this many writes the working set moves up by its own length, and after as many more it moves back.
     pub moves_after_writes: Option<NonZeroU64>,
     /// How long it may be kept from running and still makes up for its writes, in milliseconds; zero for one that is
     /// bound by its CPU.
@@ -77,7 +77,7 @@ impl ScenarioWriter {
             },
             moves_after_writes: self.moves_after_writes,
             catches_up_ns: self.catches_up_ms.saturating_mul(NS_PER_MS),
-            // What it asks for is what it can do.
+            // Its configured rate is the rate that it can reach.
             top_writes_per_second: 0,
         }
     }

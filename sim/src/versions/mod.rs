@@ -1,7 +1,8 @@
 //! Which version of libvirt and of QEMU offers what of migration, with where that is written.
 //!
 //! Two tables, [`libvirt`] and [`qemu`], have a line for everything that can be asked of a migration or be seen of it.
-//! They let a simulated host be of any version, and tell what two hosts of different versions have in common.
+//! They let a simulated host be of any version, and compute which features two hosts of different versions have in
+//! common.
 //!
 //! The tables say what a version's interface has. What a build left out, what a kernel or a machine type lacks, and
 //! what distributions brought to older versions they do not know: of a real host, its own answer counts.

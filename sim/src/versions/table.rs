@@ -5,11 +5,11 @@ use super::Version;
 /// What sort of thing a feature is; names are unique within a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A bit that a migration is asked for with (libvirt).
+    /// A flag of a migration (libvirt).
     Flag,
     /// A switch that both ends must know (QEMU).
     Capability,
-    /// A named value that a migration is asked for with.
+    /// A named parameter of a migration.
     Parameter,
     /// One of the values that a parameter may have.
     Value,
@@ -19,11 +19,11 @@ pub enum Kind {
     Argument,
     /// A state that a migration or a guest may be in.
     State,
-    /// Something that is told unasked.
+    /// An unsolicited event.
     Event,
     /// A number that can be read.
     Statistic,
-    /// What is done otherwise than before without being asked for.
+    /// A change of behavior without a request.
     Behaviour,
 }
 

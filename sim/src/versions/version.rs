@@ -34,7 +34,7 @@ impl Version {
         Self { major, minor, micro }
     }
 
-    /// Reads libvirt's encoding, in which it tells its own version and its hypervisor's: 1,000,000 × major + 1,000 ×
+    /// Reads libvirt's encoding, in which it reports its own version and its hypervisor's: 1,000,000 × major + 1,000 ×
     /// minor + micro (`virGetVersion` in libvirt's reference).
     ///
     /// # Errors
@@ -45,8 +45,8 @@ impl Version {
         Ok(Self::new(part(number / 1_000_000)?, part(number / 1_000 % 1_000)?, part(number % 1_000)?))
     }
 
-    /// Writes libvirt's encoding, as [`from_number`](Self::from_number) reads it. Only the first part can be above 999 in it:
-    /// libvirt and QEMU have no others.
+    /// Writes libvirt's encoding, as [`from_number`](Self::from_number) reads it. Only the first part can be above 999
+    /// in it: libvirt and QEMU have no others.
     #[must_use]
     pub fn to_number(self) -> u64 {
         u64::from(self.major) * 1_000_000 + u64::from(self.minor) * 1_000 + u64::from(self.micro)

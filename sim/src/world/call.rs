@@ -7,18 +7,18 @@
 //! ```
 //!
 //! The source's daemon drives. Words between the two daemons take the link's time and may get stuck on it, so a step
-//! that the other side takes part in has legs: asked, at work, answered. What each end does when it loses the other
-//! stands in `parting`.
+//! that the other side takes part in has legs: requested, in progress, answered. What each end does when it loses the
+//! other stands in `peer_loss`.
 //!
 //! Sources: libvirt 9.0.0 as observed between two hosts, its `docs/migration.rst`, and the phases of
 //! `qemu_migration.c`.
 
 use whimbrel_core::{CommandId, Failure, Fault, Hint};
 
-use super::agenda::{Chore, Due};
-use super::guests::{Copy, Life};
+use super::domains::{Copy, ProcessState};
+use super::event_queue::{DaemonTask, Scheduled};
+use super::incidents::Initiator;
 use super::job::{Job, Leg, Message, MigrateOptions, SourceEnd, Stage};
-use super::truth::Doer;
 use super::{GuestId, HostId, JobId, PortId, World};
 
 impl World {
@@ -34,7 +34,7 @@ impl World {
         self.reached(source)?;
         self.may_begin(guest, source, destination, &options)?;
         let resident = self.resident(guest);
-        let life = resident.life(source);
+        let process_state = resident.process_state(source);
         let backing = |path: &String| self.host(source).inventory.backing(path).map(|found| found.identity);
         let copied = self.copied(guest, [source, destination], &options)?;
         let backings = resident.machine.disks.iter().map(|disk| backing(&disk.path)).collect();
@@ -47,7 +47,7 @@ impl World {
             caller,
             source_end: SourceEnd::Drives,
             destination_takes_part: true,
-            guest_ran: life == Some(Life::Running),
+            guest_ran: process_state == Some(ProcessState::Running),
             engine: None,
             turn_at: None,
             mirror: None,
@@ -57,8 +57,8 @@ impl World {
             silent_since: None,
             copied,
             backings,
-            deaf_from_ns: None,
-            unheard: Vec::new(),
+            blocked_from_ns: None,
+            deferred: Vec::new(),
             end_wanted: None,
             is_unattended: false,
             connecting: None,
@@ -67,7 +67,8 @@ impl World {
             copy.job = Some(id);
         }
         if self.link_is_cut(source, destination) {
-            self.agenda.put(self.now_ns + self.constants.connect_ns, Due::Done(id, Chore::ConnectInVain));
+            self.event_queue
+                .put(self.now_ns + self.constants.connect_ns, Scheduled::Done(id, DaemonTask::ConnectFailed));
         } else {
             self.send(id, Message::Prepare);
         }
@@ -82,7 +83,7 @@ impl World {
             Message::Prepared(_) | Message::Finished(_) => (job.destination, job.source),
         };
         let delay_ns = self.delay_ns(from, to);
-        self.agenda.put(self.now_ns + delay_ns, Due::Message(id, message));
+        self.event_queue.put(self.now_ns + delay_ns, Scheduled::Message(id, message));
     }
 
     /// A word arrives, or gets stuck.
@@ -101,9 +102,9 @@ impl World {
     }
 
     /// A daemon is done with something.
-    pub(super) fn on_done(&mut self, id: JobId, chore: Chore) {
+    pub(super) fn on_done(&mut self, id: JobId, chore: DaemonTask) {
         match chore {
-            Chore::Prepare => {
+            DaemonTask::Prepare => {
                 let Some(job) = self.job_at(id, Stage::Preparing(Leg::AtWork)) else { return };
                 if self.daemon_runs(job.destination) {
                     let alive = job.options.is_offline || self.incoming(id).is_some();
@@ -114,19 +115,19 @@ impl World {
                     );
                 }
             }
-            Chore::Start => self.on_started(id),
-            Chore::Confirm => {
+            DaemonTask::Start => self.on_started(id),
+            DaemonTask::Confirm => {
                 if self.job_at(id, Stage::Confirming).is_some_and(Job::is_driven) {
                     self.confirm(id);
                 }
             }
-            Chore::ConnectInVain => {
+            DaemonTask::ConnectFailed => {
                 if self.live_job(id).is_some() {
                     let words = "unable to connect to the destination's daemon: connection timed out";
                     self.give_up(id, Failure::new(Fault::DestinationUnreachable, words));
                 }
             }
-            Chore::ResumeInVain => self.resume_in_vain(id),
+            DaemonTask::ResumeFailed => self.resume_in_vain(id),
         }
     }
 
@@ -146,10 +147,11 @@ impl World {
         if let Some(settings) =
             self.resident(guest).copy(source).map(|copy| copy.settings).filter(|_| !is_offline)
         {
-            self.add_copy(guest, destination, Life::Incoming, settings, Some(id));
+            self.add_copy(guest, destination, ProcessState::Incoming, settings, Some(id));
         }
         self.stage(id, Stage::Preparing(Leg::AtWork));
-        self.agenda.put(self.now_ns + self.constants.prepare_ns, Due::Done(id, Chore::Prepare));
+        self.event_queue
+            .put(self.now_ns + self.constants.prepare_ns, Scheduled::Done(id, DaemonTask::Prepare));
     }
 
     fn on_prepared(&mut self, id: JobId, result: Result<(), Failure>) {
@@ -168,7 +170,7 @@ impl World {
         }
     }
 
-    /// Everything was sent, and the guest stands still.
+    /// Everything was sent, and the guest is stopped.
     pub(super) fn on_all_sent(&mut self, id: JobId) {
         let job = self.expect_job(id);
         match job.stage {
@@ -176,11 +178,11 @@ impl World {
                 self.stage(id, Stage::Finishing(Leg::Asked));
                 self.send(id, Message::Finish);
             }
-            // Nobody asks the destination to go on: its daemon ends the copy, and the source's stays as it is.
+            // No daemon requests the destination to finish: its daemon ends the copy, and the source's stays as it is.
             Stage::Copying => self.leave(id),
             Stage::Postcopy(leg) => {
                 let (is_unattended, source) = (job.is_unattended, job.source);
-                self.set_life(job.guest, job.destination, Life::Running, Doer::Hypervisor);
+                self.set_life(job.guest, job.destination, ProcessState::Running, Initiator::Hypervisor);
                 if is_unattended && self.daemon_runs(source) {
                     self.complete_unattended(id);
                 } else if !is_unattended && leg == Leg::AtWork {
@@ -199,7 +201,8 @@ impl World {
         match job.stage {
             Stage::Finishing(Leg::Asked) => {
                 self.stage(id, Stage::Finishing(Leg::AtWork));
-                self.agenda.put(self.now_ns + self.constants.finish_ns, Due::Done(id, Chore::Start));
+                self.event_queue
+                    .put(self.now_ns + self.constants.finish_ns, Scheduled::Done(id, DaemonTask::Start));
             }
             Stage::Postcopy(Leg::Asked) => {
                 self.stage(id, Stage::Postcopy(Leg::AtWork));
@@ -216,7 +219,8 @@ impl World {
         }
     }
 
-    /// The destination's daemon starts the guest. From here on it belongs there, whoever hears of it.
+    /// The destination's daemon starts the guest. From here on it belongs there, whether or not the source learns of
+    /// it.
     fn on_started(&mut self, id: JobId) {
         let Some(job) = self.job_at(id, Stage::Finishing(Leg::AtWork)) else { return };
         let (guest, destination, ran, through) =
@@ -230,8 +234,8 @@ impl World {
             self.define(guest, destination);
         } else if started {
             self.check_disks(id);
-            let life = if ran { Life::Running } else { Life::Paused };
-            self.set_life(guest, destination, life, Doer::Hypervisor);
+            let process_state = if ran { ProcessState::Running } else { ProcessState::Paused };
+            self.set_life(guest, destination, process_state, Initiator::Hypervisor);
             if persists {
                 self.define(guest, destination);
             }
@@ -244,7 +248,7 @@ impl World {
         }
     }
 
-    /// The destination's daemon tells that the whole memory is there.
+    /// The destination's daemon reports that the whole memory has arrived.
     fn finish_postcopy(&mut self, id: JobId) {
         let job = self.expect_job(id);
         if job.options.persist_destination {
@@ -253,8 +257,8 @@ impl World {
         self.answer(id, Stage::Postcopy(Leg::Answered), Message::Finished(Ok(())));
     }
 
-    /// A post-copy whose daemons have parted comes to its end: each of them tidies up for itself. The source's keeps the
-    /// guest's definition, whatever the call had asked for.
+    /// A post-copy whose daemons have parted comes to its end: each of them tidies up for itself. The source's keeps
+    /// the guest's definition, whatever the flags of the call were.
     pub(super) fn complete_unattended(&mut self, id: JobId) {
         let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
@@ -262,7 +266,7 @@ impl World {
             self.define(guest, destination);
         }
         self.conclude(id);
-        self.remove_copy(guest, source, Doer::Hypervisor);
+        self.remove_copy(guest, source, Initiator::Hypervisor);
         self.end(id);
     }
 
@@ -275,7 +279,8 @@ impl World {
         match result {
             Ok(()) => {
                 self.stage(id, Stage::Confirming);
-                self.agenda.put(self.now_ns + self.constants.confirm_ns, Due::Done(id, Chore::Confirm));
+                self.event_queue
+                    .put(self.now_ns + self.constants.confirm_ns, Scheduled::Done(id, DaemonTask::Confirm));
             }
             Err(failure) => self.give_up(id, failure),
         }
@@ -287,7 +292,7 @@ impl World {
         let (guest, source, undefine) = (job.guest, job.source, job.options.undefine_source);
         let was_there = job.options.is_offline || self.resident(guest).copy(source).is_some();
         self.conclude(id);
-        self.remove_copy(guest, source, Doer::Hypervisor);
+        self.remove_copy(guest, source, Initiator::Hypervisor);
         if undefine {
             self.undefine_on(guest, source);
         }
@@ -296,11 +301,11 @@ impl World {
         self.end(id);
     }
 
-    /// The guest goes on where it was, the destination's copy ends, and so does the call.
+    /// The guest continues where it was; the destination's copy and the call end.
     pub(super) fn give_up(&mut self, id: JobId, failure: Failure) {
         self.let_source_go_on(id);
         self.drop_incoming(id);
-        // Whoever loses the other side by that may have ended the migration.
+        // A side that loses its peer by that may have ended the migration.
         self.return_call(id, Err(failure));
         self.end(id);
     }
@@ -309,13 +314,13 @@ impl World {
     pub(super) fn let_source_go_on(&mut self, id: JobId) {
         let job = self.expect_job(id);
         let (guest, source, ran) = (job.guest, job.source, job.guest_ran);
-        if self.resident(guest).life(source) == Some(Life::Stopped) && ran {
-            self.set_life(guest, source, Life::Running, Doer::Hypervisor);
+        if self.resident(guest).process_state(source) == Some(ProcessState::Stopped) && ran {
+            self.set_life(guest, source, ProcessState::Running, Initiator::Hypervisor);
             self.hint(guest, source, Hint::SourceResumed);
         }
     }
 
-    /// Whoever waits for the call's return has it.
+    /// The call returns to its caller.
     pub(super) fn return_call(&mut self, id: JobId, result: Result<(), Failure>) {
         let caller = self.live_job_mut(id).and_then(|job| job.caller.take());
         if let Some((port, command)) = caller {
@@ -344,7 +349,7 @@ impl World {
         if let Some(flow) = job.flow {
             self.close_flow(flow);
         }
-        self.hear(job.unheard);
+        self.deliver_deferred(job.deferred);
         for copy in &mut self.resident_mut(job.guest).copies {
             if copy.job == Some(id) {
                 copy.job = None;
@@ -356,7 +361,7 @@ impl World {
         self.settle();
     }
 
-    /// Reaches the next stage, which somebody may be waiting for.
+    /// Reaches the next stage, for which faults and requests may wait.
     pub(super) fn stage(&mut self, id: JobId, stage: Stage) {
         let job = self.expect_job_mut(id);
         job.stage = stage;
@@ -372,7 +377,9 @@ impl World {
     /// The destination's copy, as long as it has not run.
     fn incoming(&self, id: JobId) -> Option<&Copy> {
         let job = self.expect_job(id);
-        self.resident(job.guest).copy(job.destination).filter(|copy| copy.life == Life::Incoming)
+        self.resident(job.guest)
+            .copy(job.destination)
+            .filter(|copy| copy.process_state == ProcessState::Incoming)
     }
 
     fn job_at(&self, id: JobId, stage: Stage) -> Option<&Job> {

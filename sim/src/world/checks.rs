@@ -3,13 +3,13 @@
 
 use whimbrel_core::{Failure, Fault};
 
-use super::guests::Life;
+use super::domains::ProcessState;
 use super::job::MigrateOptions;
 use super::{GuestId, HostId, JobId, World};
 use crate::versions::{libvirt, qemu};
 
 impl World {
-    /// What the source's daemon looks at before it asks the destination.
+    /// The checks of the source's daemon, before it sends anything to the destination.
     pub(super) fn may_begin(
         &self,
         guest: GuestId,
@@ -35,13 +35,15 @@ impl World {
         if copy.job.is_some() {
             return Err(refusal(Fault::Refused, "another migration job is already running for this domain"));
         }
-        match copy.life {
-            Life::Running | Life::Paused => {}
-            Life::Stopped => {
+        match copy.process_state {
+            ProcessState::Running | ProcessState::Paused => {}
+            ProcessState::Stopped => {
                 let words = "QEMU cannot migrate a guest that an earlier migration stopped; resume it first";
                 return Err(refusal(Fault::Refused, words));
             }
-            Life::Incoming | Life::PostcopySource { .. } | Life::PostcopyDestination { .. } => {
+            ProcessState::Incoming
+            | ProcessState::PostcopySource { .. }
+            | ProcessState::PostcopyDestination { .. } => {
                 return Err(refusal(Fault::Refused, "the domain is being migrated"));
             }
         }
@@ -63,7 +65,7 @@ impl World {
         }
     }
 
-    /// What the destination's daemon, and the QEMU that it starts, look at.
+    /// The checks of the destination's daemon, and of the QEMU that it starts.
     pub(super) fn may_prepare(&self, id: JobId) -> Result<(), Failure> {
         let job = self.expect_job(id);
         let resident = self.resident(job.guest);
@@ -112,7 +114,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether a host's versions offer everything that was asked for.
+    /// Whether a host's versions offer every requested feature.
     fn offers_all(&self, host: HostId, options: &MigrateOptions) -> Result<(), Failure> {
         let inventory = &self.host(host).inventory;
         let asked = [

@@ -1,4 +1,5 @@
-//! Which of a guest's disks a migration copies, and what it may overwrite: what a driver decides before the migrate call.
+//! Which of a guest's disks a migration copies, and what it may overwrite: what a driver decides before the migrate
+//! call.
 //!
 //! A disk that both hosts reach is never copied onto itself, and a file of the destination that another guest has is
 //! never overwritten. A file is removed again only by the migration that made it.

@@ -2,16 +2,16 @@
 
 use whimbrel_core::{Answer, Failure, Fault as FailureClass, Observation};
 
-use super::agenda::Due;
-use super::guests::Life;
-use super::hosts::Manner;
+use super::domains::ProcessState;
+use super::event_queue::Scheduled;
+use super::hosts::ReplyBehavior;
+use super::incidents::Initiator;
 use super::job::{Job, Leg, MigrateOptions, SourceEnd, Stage};
-use super::truth::Doer;
-use super::{DEFAULT_SETTINGS, GuestId, HostId, JobId, PortId, Told, World};
+use super::{DEFAULT_SETTINGS, GuestId, HostId, JobId, PortEvent, PortId, World};
 use crate::qemu::SourceMigration;
 use whimbrel_core::Request;
 
-/// Something that goes wrong, or is put right again.
+/// A fault, or its repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// A host's libvirt daemon dies. Its guests live on.
@@ -30,17 +30,17 @@ pub enum Fault {
     RestoreLink(HostId, HostId),
     /// The connections between the two QEMUs of a guest's migration break; the link is well.
     BreakStream(GuestId),
-    /// The connections between a host's daemon and its clients break; a migration goes on without its caller.
+    /// The connections between a host's daemon and its clients break; a migration continues without its caller.
     DropClients(HostId),
     /// How a host's answers and events fare from now on.
-    SetManner(HostId, Manner),
+    SetManner(HostId, ReplyBehavior),
     /// So much of a host's memory is taken by something else, in MiB.
     TakeMemory(HostId, u64),
     /// So much room is left in all pools of a host, in bytes.
     LeaveRoom(HostId, u64),
-    /// Somebody stops a guest's CPUs.
+    /// Another client stops a guest's CPUs.
     Pause(GuestId, HostId),
-    /// Somebody lets them run again.
+    /// Another client resumes them.
     Unpause(GuestId, HostId),
     /// The guest powers itself off, wherever it runs.
     PowerOff(GuestId),
@@ -50,12 +50,13 @@ pub enum Fault {
     WakeUp(GuestId),
     /// A disk of a guest on a host fails: QEMU stops its CPUs, and the guest can be resumed.
     IoError(GuestId, HostId),
-    /// Somebody ends the guest's migration on a host, as `virsh domjobabort` does.
+    /// Another client aborts the guest's migration on a host, as `virsh domjobabort` does.
     Abort(GuestId, HostId),
-    /// Somebody starts the guest from its disks on a host that has its definition and no copy of it, as high availability does.
+    /// Another client starts the guest from its disks on a host that has its definition and no copy of it, as high
+    /// availability does.
     ColdStart(GuestId, HostId),
-    /// Somebody migrates the guest from the first host to the second, as `virsh migrate` does: refused where libvirt's job
-    /// lock refuses it, and otherwise the holder of that lock.
+    /// Another client migrates the guest from the first host to the second, as `virsh migrate` does: refused where
+    /// libvirt's job lock refuses it, and otherwise the holder of that lock.
     Migrate(GuestId, HostId, HostId),
 }
 
@@ -64,7 +65,7 @@ pub enum Fault {
 pub enum Moment {
     /// An instant of the world's time.
     AtNs(u64),
-    /// A guest's migration has done so many bitmap syncs; the first belongs to the setup.
+    /// A guest's migration has done this many bitmap syncs; the first belongs to the setup.
     AtIteration(GuestId, u64),
     /// A guest's migration has come so far.
     At(GuestId, Milestone),
@@ -79,9 +80,9 @@ pub enum Milestone {
     Mirroring,
     /// Memory begins to be copied.
     Copying,
-    /// The guest was stopped for the hand-over.
+    /// The guest was stopped for the switchover.
     Stopped,
-    /// Everything was sent, and the destination is asked to take over.
+    /// Everything was sent, and the destination is requested to take over.
     Finishing,
     /// The destination's daemon was reached and is about to let the guest run.
     Starting,
@@ -114,7 +115,7 @@ impl World {
         match fault {
             Fault::KillDaemon(host) => self.kill_daemon(host),
             Fault::StartDaemon(host) => self.start_daemon(host),
-            Fault::KillGuest(guest, host) => self.end_guest(guest, host, Doer::Fault),
+            Fault::KillGuest(guest, host) => self.end_guest(guest, host, Initiator::Fault),
             Fault::LoseHost(host) => self.lose_host(host),
             Fault::StartHost(host) => {
                 if !self.host(host).is_up {
@@ -140,7 +141,7 @@ impl World {
                 }
             }
             Fault::DropClients(host) => self.drop_clients(host),
-            Fault::SetManner(host, manner) => self.host_mut(host).manner = manner,
+            Fault::SetManner(host, reply_behavior) => self.host_mut(host).reply_behavior = reply_behavior,
             Fault::TakeMemory(host, mib) => self.host_mut(host).taken_mib = mib,
             Fault::LeaveRoom(host, bytes) => {
                 for pool in &mut self.host_mut(host).inventory.pools {
@@ -148,14 +149,14 @@ impl World {
                 }
             }
             Fault::Pause(guest, host) => {
-                let _ = self.suspend(guest, host, Doer::Fault);
+                let _ = self.suspend(guest, host, Initiator::Fault);
             }
             Fault::Unpause(guest, host) => {
-                let _ = self.resume(guest, host, Doer::Fault);
+                let _ = self.resume(guest, host, Initiator::Fault);
             }
             Fault::PowerOff(guest) => {
                 for host in self.running_on(guest).collect::<Vec<_>>() {
-                    self.end_guest(guest, host, Doer::Guest);
+                    self.end_guest(guest, host, Initiator::Guest);
                 }
             }
             Fault::Reboot(guest) => self.record_reboot(guest),
@@ -174,12 +175,12 @@ impl World {
         self.await_moment(Awaited { moment, after_ns, what: What::Fault(fault) });
     }
 
-    /// Lets an operator ask for something so long after a moment.
+    /// An operator's request, this long after a moment.
     pub fn ask_at(&mut self, moment: Moment, after_ns: u64, port: PortId, request: Request) {
         self.await_moment(Awaited { moment, after_ns, what: What::Ask(port, request) });
     }
 
-    /// Lets whoever drives through a port be told, so long after a moment, that it is gone for `gone_ns`.
+    /// Interrupts the driver of a port for `gone_ns`, this long after a moment.
     pub fn interrupt_at(&mut self, moment: Moment, after_ns: u64, port: PortId, gone_ns: u64) {
         self.await_moment(Awaited { moment, after_ns, what: What::Interrupt(port, gone_ns) });
     }
@@ -237,11 +238,11 @@ impl World {
 
     fn plan(&mut self, at_ns: u64, what: What) {
         let due = match what {
-            What::Fault(fault) => Due::Fault(fault),
-            What::Ask(port, request) => Due::Ask(port, Told::Asked(request)),
-            What::Interrupt(port, gone_ns) => Due::Ask(port, Told::Interrupted { gone_ns }),
+            What::Fault(fault) => Scheduled::Fault(fault),
+            What::Ask(port, request) => Scheduled::Request(port, PortEvent::Requested(request)),
+            What::Interrupt(port, gone_ns) => Scheduled::Request(port, PortEvent::Interrupted { gone_ns }),
         };
-        self.agenda.put(at_ns, due);
+        self.event_queue.put(at_ns, due);
     }
 
     fn kill_daemon(&mut self, host: HostId) {
@@ -249,14 +250,14 @@ impl World {
             return;
         }
         for id in self.jobs_from(host) {
-            self.bring_up(id);
+            self.advance_to_now(id);
         }
         self.host_mut(host).daemon_runs = false;
         for id in self.jobs_from(host) {
             self.on_source_daemon_died(id);
         }
         for id in self.jobs_to(host) {
-            self.bring_up(id);
+            self.advance_to_now(id);
             self.on_destination_daemon_died(id);
         }
         self.drop_clients(host);
@@ -268,11 +269,11 @@ impl World {
         }
         self.host_mut(host).daemon_runs = true;
         for id in self.jobs_from(host) {
-            self.bring_up(id);
+            self.advance_to_now(id);
             self.on_source_daemon_started(id);
         }
         for id in self.jobs_to(host) {
-            self.bring_up(id);
+            self.advance_to_now(id);
             self.on_destination_daemon_started(id);
         }
         for guest in self.host(host).guests.clone() {
@@ -285,23 +286,25 @@ impl World {
 
     /// QEMU needs no daemon to stop a guest whose disk fails, and libvirt's event of it is no hint of a migration.
     fn fail_disk(&mut self, guest: GuestId, host: HostId) {
-        let Some(copy) = self.resident(guest).copy(host).filter(|copy| copy.life == Life::Running) else {
+        let Some(copy) =
+            self.resident(guest).copy(host).filter(|copy| copy.process_state == ProcessState::Running)
+        else {
             return;
         };
         let job = copy.job.filter(|id| self.expect_job(*id).source == host);
-        self.set_life(guest, host, Life::Paused, Doer::Fault);
+        self.set_life(guest, host, ProcessState::Paused, Initiator::Fault);
         if let Some(id) = job {
             self.change_engine(id, |engine| engine.set_guest_paused(true));
         }
     }
 
-    /// The guest's process on a host ends, by itself or not.
-    fn end_guest(&mut self, guest: GuestId, host: HostId, doer: Doer) {
+    /// The guest's process on a host ends, for whatever reason.
+    fn end_guest(&mut self, guest: GuestId, host: HostId, initiator: Initiator) {
         let Some(job) = self.resident(guest).copy(host).map(|copy| copy.job) else { return };
         if let Some(id) = job {
-            self.bring_up(id);
+            self.advance_to_now(id);
         }
-        self.remove_copy(guest, host, doer);
+        self.remove_copy(guest, host, initiator);
         if let Some(id) = job {
             self.on_copy_gone(id, host);
         }
@@ -310,11 +313,12 @@ impl World {
     /// What libvirt noted of a post-copy is overwritten: the guest is reported as running, and nothing more.
     fn wake_up(&mut self, guest: GuestId) {
         for copy in &mut self.resident_mut(guest).copies {
-            copy.woke_up |= copy.life.runs();
+            copy.woke_up |= copy.process_state.runs();
         }
     }
 
-    /// Nothing happens where libvirt would refuse it: without a definition, with a copy that is there, or while one is awaited.
+    /// Nothing happens where libvirt would refuse it: without a definition, with a copy that is there, or while one is
+    /// awaited.
     fn cold_start(&mut self, guest: GuestId, host: HostId) {
         let resident = self.resident(guest);
         let is_possible = self.reached(host).is_ok()
@@ -322,7 +326,7 @@ impl World {
             && resident.copy(host).is_none()
             && self.jobs_where(|job| job.guest == guest && job.destination == host).is_empty();
         if is_possible {
-            self.add_copy(guest, host, Life::Running, DEFAULT_SETTINGS, None);
+            self.add_copy(guest, host, ProcessState::Running, DEFAULT_SETTINGS, None);
         }
     }
 
@@ -344,15 +348,15 @@ impl World {
         }
         let lost_at_ns = self.now_ns + self.constants.keep_alive_ns;
         for id in self.jobs_from(host) {
-            self.bring_up(id);
-            // Nobody tells the caller: its own keep-alive has to find out.
+            self.advance_to_now(id);
+            // The caller is not notified: its own keep-alive has to notice.
             let caller = self.live_job_mut(id).and_then(|job| job.caller.take());
             if let Some((port, to)) = caller {
                 let failure =
                     Failure::new(FailureClass::ReplyLost, "the source's daemon does not answer any more");
                 let answer = Answer::CallReturned(Err(failure));
-                let told = Told::Observed(Observation::Answer { to, answer });
-                self.agenda.put(lost_at_ns, Due::Tell(port, told));
+                let event = PortEvent::Observed(Observation::Answer { to, answer });
+                self.event_queue.put(lost_at_ns, Scheduled::Deliver(port, event));
             }
         }
         let host_state = self.host_mut(host);
@@ -366,7 +370,7 @@ impl World {
             self.expect_job_mut(id).destination_takes_part = false;
         }
         for guest in self.host(host).guests.clone() {
-            self.remove_copy(guest, host, Doer::Fault);
+            self.remove_copy(guest, host, Initiator::Fault);
         }
     }
 
@@ -376,10 +380,13 @@ impl World {
         job.engine = None;
         let (guest, destination, stage) = (job.guest, job.destination, job.stage);
         if matches!(stage, Stage::Postcopy(_))
-            && matches!(self.resident(guest).life(destination), Some(Life::PostcopyDestination { .. }))
+            && matches!(
+                self.resident(guest).process_state(destination),
+                Some(ProcessState::PostcopyDestination { .. })
+            )
         {
-            let cut_off = Life::PostcopyDestination { is_cut_off: true };
-            self.set_life(guest, destination, cut_off, Doer::Fault);
+            let cut_off = ProcessState::PostcopyDestination { is_cut_off: true };
+            self.set_life(guest, destination, cut_off, Initiator::Fault);
         }
         self.drop_incoming(id);
         if self.live_job(id).is_some() {
@@ -405,7 +412,7 @@ impl World {
     }
 }
 
-/// Two hosts, in whatever order they were named.
+/// A pair of hosts, in either order.
 pub(super) fn pair(one: HostId, other: HostId) -> (HostId, HostId) {
     (one.min(other), one.max(other))
 }

@@ -7,9 +7,9 @@ use whimbrel_oracle::{
     Actor, CopyId, End, Event, History, HostId as RecordedHost, Part, Seen, SettingId, StorageId, Writes,
 };
 
-use super::guests::Life;
-use super::truth::Doer;
-use super::{GuestId, HostId, JobId, PortId, Told, World};
+use super::domains::ProcessState;
+use super::incidents::Initiator;
+use super::{GuestId, HostId, JobId, PortEvent, PortId, World};
 
 /// The guest's downtime limit in a [`History`], in ms.
 pub const DOWNTIME_LIMIT: SettingId = SettingId(0);
@@ -58,8 +58,9 @@ impl World {
     /// A copy was added.
     pub(super) fn record_created(&mut self, guest: GuestId, host: HostId) {
         let Some(copy) = self.resident(guest).copy(host) else { return };
-        let (id, storage, settings, life) = (copy.id, copy.storage, copy.settings, copy.life);
-        let is_incoming = life == Life::Incoming;
+        let (id, storage, settings, process_state) =
+            (copy.id, copy.storage, copy.settings, copy.process_state);
+        let is_incoming = process_state == ProcessState::Incoming;
         self.record(guest, Event::Created { copy: id, host: recorded(host), storage, is_incoming });
         let Settings { downtime_limit_ms, bandwidth_limit_bytes_per_second } = settings;
         self.record_setting(guest, host, Setting::DowntimeLimitMs(downtime_limit_ms));
@@ -68,7 +69,7 @@ impl World {
             host,
             Setting::BandwidthLimitBytesPerSecond(bandwidth_limit_bytes_per_second),
         );
-        if life.runs() {
+        if process_state.runs() {
             self.record(guest, Event::Started { copy: id, by: Actor::Other });
         }
     }
@@ -88,10 +89,16 @@ impl World {
     }
 
     /// A copy's life changed.
-    pub(super) fn record_life(&mut self, guest: GuestId, copy: CopyId, change: (Life, Life), doer: Doer) {
+    pub(super) fn record_life(
+        &mut self,
+        guest: GuestId,
+        copy: CopyId,
+        change: (ProcessState, ProcessState),
+        initiator: Initiator,
+    ) {
         let (before, now) = change;
-        let by = actor(doer);
-        if before == Life::Incoming && now != Life::Incoming && !now.runs() {
+        let by = actor(initiator);
+        if before == ProcessState::Incoming && now != ProcessState::Incoming && !now.runs() {
             self.record(guest, Event::TakenOver { copy });
         }
         if now.runs() && !before.runs() {
@@ -102,15 +109,15 @@ impl World {
     }
 
     pub(super) fn record_reboot(&mut self, guest: GuestId) {
-        let running = self.resident(guest).copies.iter().filter(|copy| copy.life.runs());
+        let running = self.resident(guest).copies.iter().filter(|copy| copy.process_state.runs());
         for copy in running.map(|copy| copy.id).collect::<Vec<_>>() {
             self.record(guest, Event::Rebooted { copy });
         }
     }
 
-    pub(super) fn record_end(&mut self, guest: GuestId, copy: CopyId, doer: Doer) {
-        let how = if doer == Doer::Guest { End::PoweredOff } else { End::Destroyed };
-        self.record(guest, Event::Ended { copy, how, by: actor(doer) });
+    pub(super) fn record_end(&mut self, guest: GuestId, copy: CopyId, initiator: Initiator) {
+        let how = if initiator == Initiator::Guest { End::PoweredOff } else { End::Destroyed };
+        self.record(guest, Event::Ended { copy, how, by: actor(initiator) });
     }
 
     /// The source's memory, or what it takes to run without the rest, has arrived at the destination.
@@ -136,20 +143,22 @@ impl World {
         self.resident(job.guest).copy(job.source).map_or(SHARED, |copy| copy.storage)
     }
 
-    /// A daemon has been asked what it sees. The answer counts from now on, once it has arrived.
+    /// A daemon was queried. The answer counts from now on, once it has arrived.
     pub(super) fn note_look(&mut self, look: (PortId, CommandId), host: HostId) {
         self.looks.insert(look, (host, self.now_ns));
     }
 
-    /// A look at a host is not answered.
+    /// A query of a host is not answered.
     pub(super) fn record_silence(&mut self, guest: GuestId, host: HostId) {
         let since_ns = self.now_ns;
         self.record(guest, Event::Observed { host: recorded(host), since_ns, seen: Seen::NoAnswer });
     }
 
     /// A driver is about to receive something: what it knows of a host is recorded.
-    pub(super) fn record_told(&mut self, port: PortId, told: &Told) {
-        let Told::Observed(Observation::Answer { to, answer: Answer::Copy(state) }) = told else { return };
+    pub(super) fn record_port_event(&mut self, port: PortId, event: &PortEvent) {
+        let PortEvent::Observed(Observation::Answer { to, answer: Answer::Copy(state) }) = event else {
+            return;
+        };
         let Some((host, since_ns)) = self.looks.remove(&(port, *to)) else { return };
         let Some(guest) = self.guest_of(port) else { return };
         let seen = match state {
@@ -173,11 +182,11 @@ pub(super) fn recorded(host: HostId) -> RecordedHost {
     RecordedHost(u32::try_from(host.0).unwrap_or(u32::MAX))
 }
 
-fn actor(doer: Doer) -> Actor {
-    match doer {
-        Doer::Hypervisor => Actor::Hypervisor,
-        Doer::Caller => Actor::Migration,
-        Doer::Guest => Actor::Guest,
-        Doer::Fault => Actor::Other,
+fn actor(initiator: Initiator) -> Actor {
+    match initiator {
+        Initiator::Hypervisor => Actor::Hypervisor,
+        Initiator::Caller => Actor::Migration,
+        Initiator::Guest => Actor::Guest,
+        Initiator::Fault => Actor::Other,
     }
 }

@@ -1,4 +1,4 @@
-//! A host as the world keeps it: its inventory, its daemon, and how its daemon's answers fare on their way to clients.
+//! A host as the world keeps it: its inventory, its daemon, and how its daemon's answers reach clients.
 
 use super::inventory::HostInventory;
 use super::{GuestId, PortId};
@@ -6,10 +6,10 @@ use crate::network;
 
 /// How answers and events of a host's daemon reach its clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Manner {
-    /// Nothing arrives, in either direction, and nobody is told so.
+pub struct ReplyBehavior {
+    /// Nothing arrives, in either direction, and no error is reported.
     pub is_silent: bool,
-    /// Everything arrives later by so much.
+    /// Everything arrives later by this much.
     pub delay_ns: u64,
     /// Everything arrives twice.
     pub is_doubled: bool,
@@ -23,7 +23,7 @@ pub(super) struct Host {
     pub(super) card: network::HostId,
     pub(super) is_up: bool,
     pub(super) daemon_runs: bool,
-    pub(super) manner: Manner,
+    pub(super) reply_behavior: ReplyBehavior,
     /// Memory of the copies on it.
     pub(super) used_mib: u64,
     /// Memory that something else has taken.

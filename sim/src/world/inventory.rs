@@ -8,7 +8,7 @@ use crate::versions::Version;
 pub struct HostInventory {
     /// Its name, which is also what clients address it by: `sim://NAME`.
     pub name: String,
-    /// The identity by which libvirt tells hosts apart.
+    /// The identity by which libvirt distinguishes hosts.
     pub uuid: String,
     /// For example `x86_64`.
     pub architecture: String,
@@ -67,7 +67,7 @@ pub struct Volume {
 pub struct Lun {
     /// The path under which this host has it.
     pub path: String,
-    /// What it really is, whatever it is called (World Wide Identifier).
+    /// Its true identity, independent of its name (World Wide Identifier).
     pub wwid: String,
     /// Its size.
     pub bytes: u64,

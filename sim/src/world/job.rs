@@ -1,7 +1,7 @@
-//! A migration as the two daemons have it: what was asked, how far it has come, and what is under way. Only data, and how it
-//! is found: what happens to it stands in `call` and `parting`.
+//! A migration as the two daemons have it: the request, its progress, and the messages under way. Only data, and how it
+//! is found: what happens to it stands in `call` and `peer_loss`.
 
-use whimbrel_core::{Command, CommandId, Failure, Ways};
+use whimbrel_core::{Command, CommandId, Failure, TransferOptions};
 
 use super::disks::DiskSet;
 use super::mirror::{DiskCopy, Mirror};
@@ -21,7 +21,7 @@ pub struct MigrateOptions {
     pub xbzrle: Option<Xbzrle>,
     /// `VIR_MIGRATE_PARALLEL`.
     pub channels: Option<Channels>,
-    /// `VIR_MIGRATE_POSTCOPY`: whether the switch to post-copy may be asked for.
+    /// `VIR_MIGRATE_POSTCOPY`: whether the switch to post-copy is allowed.
     pub postcopy: Option<Postcopy>,
     /// `VIR_MIGRATE_NON_SHARED_DISK`: whether disks are copied along.
     pub copy_disks: Option<DiskCopy>,
@@ -33,25 +33,25 @@ pub struct MigrateOptions {
     pub persist_destination: bool,
     /// `VIR_MIGRATE_UNDEFINE_SOURCE`.
     pub undefine_source: bool,
-    /// `VIR_MIGRATE_UNSAFE`: not to ask whether storage is shared.
+    /// `VIR_MIGRATE_UNSAFE`: skips the check whether storage is shared.
     pub is_unsafe: bool,
     /// `VIR_MIGRATE_OFFLINE`: only the definition of a guest that is off is moved.
     pub is_offline: bool,
 }
 
-/// What a spec allows, in libvirt's flags with the hypervisor's own parameters. The definition goes with the guest: one that
-/// stayed behind could be started there by mistake. Which disks are copied or overwritten, and whether storage may be
-/// unsafe, no spec says: whoever was told sets it in what comes out of this.
-impl From<Ways> for MigrateOptions {
-    fn from(ways: Ways) -> Self {
+/// What a spec allows, in libvirt's flags with the hypervisor's own parameters. The definition goes with the guest: one
+/// that stayed behind could be started there by mistake. Which disks are copied or overwritten, and whether storage may
+/// be unsafe, no spec says: the caller, which knows, sets it in the result.
+impl From<TransferOptions> for MigrateOptions {
+    fn from(options: TransferOptions) -> Self {
         let channels = |count: u8| Channels { count: u64::from(count), ..Channels::default() };
         Self {
-            auto_converge: ways.auto_converge.then(AutoConverge::default),
-            xbzrle: ways.xbzrle.then(Xbzrle::default),
-            channels: ways.parallel_connections.map(channels),
-            postcopy: ways.postcopy.then(Postcopy::default),
-            copy_disks: ways.copy_disks.then_some(DiskCopy::Background),
-            is_offline: ways.offline,
+            auto_converge: options.auto_converge.then(AutoConverge::default),
+            xbzrle: options.xbzrle.then(Xbzrle::default),
+            channels: options.parallel_connections.map(channels),
+            postcopy: options.postcopy.then(Postcopy::default),
+            copy_disks: options.copy_disks.then_some(DiskCopy::Background),
+            is_offline: options.offline,
             persist_destination: true,
             undefine_source: true,
             ..Self::default()
@@ -94,7 +94,8 @@ pub(super) enum Stage {
     Copying,
     /// Everything is copied; the destination is to run the guest.
     Finishing(Leg),
-    /// The guest runs at the destination, and its memory follows. The destination is asked to tell when all is there.
+    /// The guest runs at the destination, and its memory follows. The destination is requested to report when all has
+    /// arrived.
     Postcopy(Leg),
     /// The destination runs the guest; the source ends its copy.
     Confirming,
@@ -107,7 +108,7 @@ pub(super) enum SourceEnd {
     Drives,
     /// It died, and will find it when it is started again.
     Died,
-    /// It has come to its end of it, whatever the destination still does.
+    /// Its own part has ended, whatever the destination still does.
     Through,
 }
 
@@ -119,7 +120,7 @@ pub(super) struct Job {
     pub(super) destination: HostId,
     pub(super) options: MigrateOptions,
     pub(super) stage: Stage,
-    /// Who waits for the migrate call's return; none when nobody does any more.
+    /// The caller that waits for the migrate call's return; none when no caller does any more.
     pub(super) caller: Option<(PortId, CommandId)>,
     pub(super) source_end: SourceEnd,
     /// Whether the destination's daemon knows the source's; one that was started again does not.
@@ -127,7 +128,7 @@ pub(super) struct Job {
     /// Whether the guest's CPUs ran when it began.
     pub(super) guest_ran: bool,
     pub(super) engine: Option<SourceMigration>,
-    /// The instant of the engine's next turn; agenda entries of other instants are void.
+    /// The instant of the engine's next turn; scheduled turns of other instants are void.
     pub(super) turn_at: Option<u64>,
     pub(super) mirror: Option<Mirror>,
     pub(super) flow: Option<FlowId>,
@@ -141,15 +142,15 @@ pub(super) struct Job {
     pub(super) copied: DiskSet,
     /// What stood behind the disks at the source.
     pub(super) backings: Vec<Option<String>>,
-    /// From when on the source's QEMU hears nothing: see `hearing`.
-    pub(super) deaf_from_ns: Option<u64>,
+    /// From when on the source's QEMU monitor is blocked: see `monitor_blocked`.
+    pub(super) blocked_from_ns: Option<u64>,
     /// What it has not heard.
-    pub(super) unheard: Vec<(PortId, Command)>,
+    pub(super) deferred: Vec<(PortId, Command)>,
     /// Why the source's daemon wants the end, which QEMU has not heard.
     pub(super) end_wanted: Option<Failure>,
     /// Whether the daemons have parted in post-copy: QEMU alone brings it to its end.
     pub(super) is_unattended: bool,
-    /// Who waits for the source's daemon to reach the destination's, to let a post-copy go on.
+    /// The caller that waits for the source's daemon to reach the destination's, to resume a post-copy.
     pub(super) connecting: Option<(PortId, CommandId)>,
 }
 
@@ -159,9 +160,9 @@ impl Job {
     }
 }
 
-/// Two ways to a migration, because there are two reasons to look for one. The agenda holds names of migrations that have
-/// ended meanwhile, and whatever brings an engine to the present, shares the network anew or ends a copy may end a
-/// migration, this one or another: after that one asks [`live_job`](World::live_job). Everything else is only done with
+/// Two lookups of a migration, because there are two situations. The event queue holds names of migrations that have
+/// ended meanwhile, and any step that advances an engine, shares the network again or ends a copy may end a migration,
+/// this one or another: after that, use [`live_job`](World::live_job). Everything else is only done with
 /// a migration that is there, and its absence is a mistake of this module's.
 impl World {
     /// The migration, unless it has ended.

@@ -5,17 +5,17 @@
 //! there; a *synchronous* one lets each write wait until it has arrived, so it gets there as surely as the link is
 //! faster than nothing.
 //!
-//! Writes go uniformly to a working set; of what is copied already, the expected part becomes dirty again. Whoever
-//! needs single blocks must not look here: it is right about times and amounts only.
+//! Writes go uniformly to a working set; of what is copied already, the expected part becomes dirty again. The model
+//! has no single blocks: it is right about times and amounts only.
 
 use whimbrel_core::{Failure, Fault};
 
-use super::agenda::Due;
-use super::copying::engine_limit;
+use super::event_queue::Scheduled;
 use super::inventory::Volume;
+use super::memory_copy::engine_limit;
 use super::{JobId, World};
-use crate::chance::{EXPOSURE_BITS, chance_of_write};
 use crate::network::FlowId;
+use crate::sampling::{EXPOSURE_BITS, chance_of_write};
 
 /// How disks are copied along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,7 +161,7 @@ impl World {
     fn plan_mirror_turn(&mut self, id: JobId) {
         let at_ns = self.now_ns + STEP_NS;
         self.expect_job_mut(id).turn_at = Some(at_ns);
-        self.agenda.put(at_ns, Due::Turn(id));
+        self.event_queue.put(at_ns, Scheduled::Turn(id));
     }
 }
 
@@ -201,7 +201,7 @@ impl Mirror {
         }
     }
 
-    /// Of the working set, what is copied and clean and is written by so many bytes, on average.
+    /// The part of the working set that is copied and clean and is written by this many bytes, on average.
     fn newly_dirty(&self, written: u64) -> u64 {
         let set = self.working_set_bytes.min(self.total_bytes);
         if set == 0 {

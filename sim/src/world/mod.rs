@@ -1,34 +1,35 @@
-//! Hosts, guests and networks in virtual time, with libvirt's and QEMU's ways: any number of each.
+//! Hosts, guests and networks in virtual time, with the behavior of libvirt and QEMU: any number of each.
 //!
 //! ```text
-//!  whoever drives ──▶ port ──▶ verbs ──▶ call ──▶ copying (engines) ──▶ network
-//!                                         │  └──▶ mirror (disks)
-//!  faults ─────────────────────────────▶ parting ──▶ truth
+//!  driver ──▶ port ──▶ daemon_calls ──▶ call ──▶ memory_copy (engines) ──▶ network
+//!                                        │  └──▶ mirror (disks)
+//!  faults ───────────────────────────▶ peer_loss ──▶ incidents
 //! ```
 //!
-//! A daemon answers calls (`port`, `verbs`), and two daemons move a guest (`call`): each knows only what it was told,
-//! and either may die, as may QEMU, a host, a link or an answer ([`Fault`]). Copying is [`crate::qemu`]'s business,
-//! sharing the network [`crate::network`]'s. What really happened stands in `truth`, where only tests look.
+//! A daemon answers calls (`port`, `daemon_calls`), and two daemons move a guest (`call`): each knows only the messages
+//! that it received, and either may die, as may QEMU, a host, a link or an answer ([`Fault`]). Memory is copied by
+//! [`crate::qemu`], and the network is shared by [`crate::network`]. The actual events are in `incidents`, for tests
+//! only.
 //!
-//! The world must never look at whoever drives a migration in it, read a clock, or draw from anything but its seed.
+//! The world must never depend on the driver of a migration in it, read a clock, or draw from anything but its seed.
 
-mod agenda;
 mod call;
 mod checks;
-mod copying;
+mod daemon_calls;
 mod disks;
+mod domains;
+mod event_queue;
 mod faults;
 mod ground_truth;
-mod guests;
-mod hearing;
 mod hosts;
+mod incidents;
 mod inventory;
 mod job;
+mod memory_copy;
 mod mirror;
-mod parting;
+mod monitor_blocked;
+mod peer_loss;
 mod port;
-mod truth;
-mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -36,20 +37,20 @@ use whimbrel_core::CommandId;
 use whimbrel_core::port::Settings;
 
 pub use self::disks::DiskSet;
+pub use self::domains::{Disk, ProcessState, VirtualMachine};
 pub use self::faults::{Fault, Milestone, Moment};
 pub use self::ground_truth::{BANDWIDTH_LIMIT, DOWNTIME_LIMIT};
-pub use self::guests::{Disk, Life, VirtualMachine};
-pub use self::hosts::Manner;
+pub use self::hosts::ReplyBehavior;
+pub use self::incidents::{Incident, IncidentKind, Initiator};
 pub use self::inventory::{Backing, HostInventory, Lun, Pool, Volume};
 pub use self::job::MigrateOptions;
 pub use self::mirror::DiskCopy;
-pub use self::port::Told;
-pub use self::truth::{Doer, Incident, IncidentKind};
+pub use self::port::PortEvent;
 
-use self::agenda::{Agenda, Due};
+use self::domains::{Copy, Domain};
+use self::event_queue::{EventQueue, Scheduled};
 use self::faults::Awaited;
 use self::ground_truth::{Record, SHARED};
-use self::guests::{Copy, Resident};
 use self::hosts::Host;
 use self::job::Job;
 use self::port::Port;
@@ -100,7 +101,7 @@ pub struct DaemonConstants {
     pub confirm_ns: u64,
     /// Silence after which a daemon gives up another: libvirt's keep-alive of 5 s, six times (qemu.conf).
     pub keep_alive_ns: u64,
-    /// Until a connection that nobody answers is given up: Linux sends a SYN six times, 127 s (`tcp(7)`).
+    /// Until a connection without an answer is given up: Linux sends a SYN six times, 127 s (`tcp(7)`).
     pub connect_ns: u64,
     /// Silence after which a kernel gives up a connection: 924.6 s with Linux's 15 retransmissions
     /// (`ip-sysctl`, `tcp_retries2`).
@@ -135,13 +136,13 @@ pub struct World {
     /// Pairs of hosts between which nothing gets through.
     cuts: BTreeSet<(HostId, HostId)>,
     hosts: Vec<Host>,
-    guests: Vec<Resident>,
+    guests: Vec<Domain>,
     jobs: Slab<Job>,
     flow_jobs: BTreeMap<FlowId, JobId>,
     ports: Vec<Port>,
-    agenda: Agenda,
+    event_queue: EventQueue,
     awaited: Vec<Awaited>,
-    told: VecDeque<(PortId, Told)>,
+    port_events: VecDeque<(PortId, PortEvent)>,
     incidents: Vec<Incident>,
     /// Observations of hosts that were answered and have not reached their driver: the host, and when.
     looks: BTreeMap<(PortId, CommandId), (HostId, u64)>,
@@ -166,15 +167,15 @@ impl World {
             jobs: Slab::new(),
             flow_jobs: BTreeMap::new(),
             ports: Vec::new(),
-            agenda: Agenda::new(),
+            event_queue: EventQueue::new(),
             awaited: Vec::new(),
-            told: VecDeque::new(),
+            port_events: VecDeque::new(),
             incidents: Vec::new(),
             looks: BTreeMap::new(),
         }
     }
 
-    /// What keeps account of dirty pages in migrations that begin from now on.
+    /// The dirty-page model of migrations that begin from now on.
     #[must_use]
     pub fn with_engine(self, engine: Engine) -> Self {
         Self { engine, ..self }
@@ -206,7 +207,7 @@ impl World {
             card,
             is_up: true,
             daemon_runs: true,
-            manner: Manner::default(),
+            reply_behavior: ReplyBehavior::default(),
             used_mib: 0,
             taken_mib: 0,
             guests: Vec::new(),
@@ -221,7 +222,7 @@ impl World {
         let defined_on = if machine.is_persistent { vec![host] } else { Vec::new() };
         let is_defined = !defined_on.is_empty();
         let record = Record::new();
-        self.guests.push(Resident {
+        self.guests.push(Domain {
             machine,
             copies: Vec::new(),
             defined_on,
@@ -236,22 +237,22 @@ impl World {
         guest
     }
 
-    /// Adds a guest that runs on a host, or stands still there if its memory says so.
+    /// Adds a guest that runs on a host, or is paused there if its memory says so.
     pub fn add_guest(&mut self, host: HostId, machine: VirtualMachine) -> GuestId {
-        let life = if machine.memory.paused { Life::Paused } else { Life::Running };
+        let process_state = if machine.memory.paused { ProcessState::Paused } else { ProcessState::Running };
         let guest = self.add_guest_that_is_off(host, machine);
-        self.add_copy(guest, host, life, DEFAULT_SETTINGS, None);
+        self.add_copy(guest, host, process_state, DEFAULT_SETTINGS, None);
         guest
     }
 
-    /// The network, to give hosts paths of their own. [`carries`](Self::carries) gives their names in it.
+    /// The network, to give hosts paths of their own. [`network_id`](Self::network_id) gives their names in it.
     pub fn network_mut(&mut self) -> &mut Network {
         &mut self.network
     }
 
     /// A host's name in the network.
     #[must_use]
-    pub fn carries(&self, host: HostId) -> crate::network::HostId {
+    pub fn network_id(&self, host: HostId) -> crate::network::HostId {
         self.host(host).card
     }
 
@@ -283,22 +284,22 @@ impl World {
         self.now_ns
     }
 
-    /// An instant before which nothing happens, unless it is asked for. None if nothing ever will.
+    /// An instant before which nothing happens without a command. None if nothing ever will.
     #[must_use]
     pub fn next_at(&self) -> Option<u64> {
-        if !self.told.is_empty() {
+        if !self.port_events.is_empty() {
             return Some(self.now_ns);
         }
-        [self.agenda.next_at(), self.network.next_change_at()].into_iter().flatten().min()
+        [self.event_queue.next_at(), self.network.next_change_at()].into_iter().flatten().min()
     }
 
-    /// Runs to the next thing that is told, but not beyond `limit_ns`: then nothing is told, and that is the present.
-    pub fn advance(&mut self, limit_ns: u64) -> Option<(PortId, Told)> {
+    /// Runs to the next event of a port, but not beyond `limit_ns`; without an event by then, that is the present.
+    pub fn advance(&mut self, limit_ns: u64) -> Option<(PortId, PortEvent)> {
         loop {
-            while let Some((port, told)) = self.told.pop_front() {
+            while let Some((port, event)) = self.port_events.pop_front() {
                 if self.is_open(port) {
-                    self.record_told(port, &told);
-                    return Some((port, told));
+                    self.record_port_event(port, &event);
+                    return Some((port, event));
                 }
             }
             let Some(at_ns) = self.next_at().filter(|at_ns| *at_ns <= limit_ns) else {
@@ -309,40 +310,40 @@ impl World {
             if self.network.next_change_at().is_some_and(|at_ns| at_ns <= self.now_ns) {
                 self.network.advance_to(self.now_ns);
                 self.on_links_changed();
-            } else if let Some(due) = self.agenda.take_due(self.now_ns) {
+            } else if let Some(due) = self.event_queue.take_due(self.now_ns) {
                 self.on_due(due, limit_ns);
             }
         }
     }
 
-    fn on_due(&mut self, due: Due, limit_ns: u64) {
+    fn on_due(&mut self, due: Scheduled, limit_ns: u64) {
         match due {
-            Due::Command(port, command) => self.on_command(port, &command),
-            Due::Tell(port, told) => self.told.push_back((port, told)),
-            Due::Ask(port, told) => self.told.push_back((self.newest(port), told)),
-            Due::Message(id, message) => self.on_message(id, message),
-            Due::Done(id, chore) => self.on_done(id, chore),
-            Due::Turn(id) => {
+            Scheduled::Command(port, command) => self.on_command(port, &command),
+            Scheduled::Deliver(port, event) => self.port_events.push_back((port, event)),
+            Scheduled::Request(port, event) => self.port_events.push_back((self.newest(port), event)),
+            Scheduled::Message(id, message) => self.on_message(id, message),
+            Scheduled::Done(id, chore) => self.on_done(id, chore),
+            Scheduled::Turn(id) => {
                 let horizon_ns = self.next_at().map_or(limit_ns, |at_ns| at_ns.min(limit_ns));
                 self.on_turn(id, horizon_ns);
             }
-            Due::Silence(id, since_ns) => self.on_silence(id, since_ns),
-            Due::StreamSilence(id, since_ns) => self.on_stream_silence(id, since_ns),
-            Due::EndIncoming(guest, host) => {
+            Scheduled::Silence(id, since_ns) => self.on_silence(id, since_ns),
+            Scheduled::StreamSilence(id, since_ns) => self.on_stream_silence(id, since_ns),
+            Scheduled::EndIncoming(guest, host) => {
                 if self.daemon_runs(host)
                     && self.resident(guest).copy(host).is_some_and(|copy| copy.job.is_none())
                 {
                     self.end_incoming_of(guest, host);
                 }
             }
-            Due::Fault(fault) => self.inject(fault),
+            Scheduled::Fault(fault) => self.inject(fault),
         }
     }
 
-    /// Every migration's link is looked at, and the network is shared anew.
+    /// Updates every migration's link, and shares the network again.
     fn on_links_changed(&mut self) {
         for id in self.jobs_where(|_| true) {
-            self.bring_up(id);
+            self.advance_to_now(id);
             self.on_link_changed(id);
         }
         self.settle();
@@ -379,10 +380,17 @@ impl World {
     }
 
     /// Adds a copy, which belongs to a migration if it is incoming.
-    fn add_copy(&mut self, guest: GuestId, host: HostId, life: Life, settings: Settings, job: Option<JobId>) {
+    fn add_copy(
+        &mut self,
+        guest: GuestId,
+        host: HostId,
+        process_state: ProcessState,
+        settings: Settings,
+        job: Option<JobId>,
+    ) {
         let storage = job.map_or(SHARED, |id| self.storage_there(id));
         let id = self.resident_mut(guest).record.name_copy();
-        let copy = Copy { host, id, storage, life, settings, woke_up: false, job };
+        let copy = Copy { host, id, storage, process_state, settings, woke_up: false, job };
         let memory_mib = self.resident(guest).machine.memory.memory_mib;
         let state = self.host_mut(host);
         state.used_mib = state.used_mib.saturating_add(memory_mib);
@@ -409,12 +417,12 @@ impl World {
     }
 
     #[expect(clippy::indexing_slicing, reason = "as for `host`")]
-    fn resident(&self, guest: GuestId) -> &Resident {
+    fn resident(&self, guest: GuestId) -> &Domain {
         &self.guests[guest.0]
     }
 
     #[expect(clippy::indexing_slicing, reason = "as for `host`")]
-    fn resident_mut(&mut self, guest: GuestId) -> &mut Resident {
+    fn resident_mut(&mut self, guest: GuestId) -> &mut Domain {
         &mut self.guests[guest.0]
     }
 }

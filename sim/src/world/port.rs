@@ -1,7 +1,7 @@
 //! The port of the migration machine, answered by this world. Each migration that is driven has a port of its own.
 //!
-//! A command takes its way to the daemon that it concerns, is carried out there, and its answer comes back, unless
-//! something keeps it. The rules are not the world's business.
+//! A command travels to the daemon that it concerns, is executed there, and its answer comes back, unless a fault keeps
+//! it. The world does not evaluate rules.
 
 use whimbrel_core::port::Action;
 use whimbrel_core::{
@@ -9,21 +9,21 @@ use whimbrel_core::{
     Observation, Request, Side,
 };
 
-use super::agenda::Due;
-use super::guests::Life;
+use super::daemon_calls::unreachable;
+use super::domains::ProcessState;
+use super::event_queue::Scheduled;
+use super::incidents::Initiator;
 use super::job::MigrateOptions;
-use super::truth::Doer;
-use super::verbs::unreachable;
 use super::{GuestId, HostId, PortId, World};
 
-/// What the world tells whoever drives a migration in it.
+/// An event for the driver of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// A hypervisor tells something.
+pub enum PortEvent {
+    /// A hypervisor reports something.
     Observed(Observation),
-    /// The world's operator asks for something.
-    Asked(Request),
-    /// Whoever drives is gone from here on: it must disconnect, and may [reconnect](World::reconnect) after so long.
+    /// A request of the world's operator.
+    Requested(Request),
+    /// The driver is interrupted: it must disconnect, and may [reconnect](World::reconnect) after this long.
     Interrupted {
         /// How long it is gone.
         gone_ns: u64,
@@ -57,7 +57,7 @@ impl World {
         id
     }
 
-    /// Whoever drove the migration is gone; the migration goes on. Nothing is told through this port any more.
+    /// The driver is gone; the migration continues. This port delivers no events any more.
     pub fn disconnect(&mut self, port: PortId) {
         let Some(state) = self.ports.get_mut(port.0) else { return };
         state.is_open = false;
@@ -65,8 +65,8 @@ impl World {
         self.host_mut(source).ports.retain(|other| *other != port);
     }
 
-    /// Whoever drove the migration is back, with connections of its own: a new port in the place of one that was
-    /// disconnected. What an operator is going to ask through the old one is asked through this one.
+    /// The driver is back, with connections of its own: a new port in the place of one that was disconnected. Scheduled
+    /// requests of an operator for the old port are delivered through this one.
     pub fn reconnect(&mut self, port: PortId) -> Option<PortId> {
         let Port { guest, source, destination, options, .. } = self.ports.get(port.0).copied()?;
         self.disconnect(port);
@@ -92,7 +92,7 @@ impl World {
             return;
         }
         let at_ns = self.now_ns + self.constants.call_ns;
-        self.agenda.put(at_ns, Due::Command(port, command));
+        self.event_queue.put(at_ns, Scheduled::Command(port, command));
     }
 
     /// The command has reached its daemon.
@@ -116,14 +116,14 @@ impl World {
             | Action::ResumePostcopy
             | Action::Suspend => source,
         };
-        // A host without power, or one that is silent, answers nothing: whoever asks has to stop waiting.
-        if !self.host(concerned).is_up || self.host(concerned).manner.is_silent {
+        // A host without power, or one that is silent, answers nothing: the caller needs a timeout.
+        if !self.host(concerned).is_up || self.host(concerned).reply_behavior.is_silent {
             if matches!(command.action, Action::Observe(_)) {
                 self.record_silence(guest, concerned);
             }
             return;
         }
-        if self.falls_on_deaf_ears(source, port, command) {
+        if self.defer_if_blocked(source, port, command) {
             return;
         }
         let answer = match command.action {
@@ -137,7 +137,7 @@ impl World {
                 self.note_look((port, command.id), host(side));
                 Answer::Copy(self.observe(guest, host(side)))
             }
-            Action::Resume(side) => Answer::Acted(self.resume(guest, host(side), Doer::Caller)),
+            Action::Resume(side) => Answer::Acted(self.resume(guest, host(side), Initiator::Caller)),
             // As a driver does it: a copy is ended only while the other one is seen to run.
             Action::Destroy(side) => {
                 let across = self.observe(guest, host(side.other()));
@@ -147,7 +147,7 @@ impl World {
                     Err(Failure::new(Fault::Refused, "the copy across does not run any more"))
                 })
             }
-            Action::Suspend => Answer::Acted(self.suspend(guest, source, Doer::Caller)),
+            Action::Suspend => Answer::Acted(self.suspend(guest, source, Initiator::Caller)),
             Action::Undefine(side) => Answer::Acted(self.undefine(guest, host(side))),
             Action::RemoveDisks(ref disks) => Answer::Acted(self.remove_disks(guest, destination, disks)),
             Action::StartMigration => {
@@ -177,21 +177,21 @@ impl World {
         self.tell_answer(port, source, (to, 0), Answer::CallReturned(result));
     }
 
-    /// The source's daemon of a guest tells an event to whoever listens.
+    /// The daemon of a guest's source sends an event to its subscribers.
     pub(super) fn hint(&mut self, guest: GuestId, host: HostId, hint: Hint) {
         let state = self.host(host);
-        if !state.daemon_runs || state.manner.is_silent || state.manner.loses_events {
+        if !state.daemon_runs || state.reply_behavior.is_silent || state.reply_behavior.loses_events {
             return;
         }
-        let manner = state.manner;
-        let at_ns = self.now_ns + self.constants.event_ns + manner.delay_ns;
+        let reply_behavior = state.reply_behavior;
+        let at_ns = self.now_ns + self.constants.event_ns + reply_behavior.delay_ns;
         for port in &state.ports.clone() {
             if self.ports.get(port.0).is_some_and(|state| state.guest == guest) {
-                let told = Told::Observed(Observation::Hint(hint));
-                if manner.is_doubled {
-                    self.agenda.put(at_ns, Due::Tell(*port, told.clone()));
+                let event = PortEvent::Observed(Observation::Hint(hint));
+                if reply_behavior.is_doubled {
+                    self.event_queue.put(at_ns, Scheduled::Deliver(*port, event.clone()));
                 }
-                self.agenda.put(at_ns, Due::Tell(*port, told));
+                self.event_queue.put(at_ns, Scheduled::Deliver(*port, event));
             }
         }
     }
@@ -208,20 +208,20 @@ impl World {
         (to, later_ns): (CommandId, u64),
         answer: Answer,
     ) {
-        let manner = self.host(host).manner;
-        if manner.is_silent {
+        let reply_behavior = self.host(host).reply_behavior;
+        if reply_behavior.is_silent {
             return;
         }
-        let told = Told::Observed(Observation::Answer { to, answer });
-        if manner.delay_ns == 0 && later_ns == 0 && !manner.is_doubled {
-            self.told.push_back((port, told));
+        let event = PortEvent::Observed(Observation::Answer { to, answer });
+        if reply_behavior.delay_ns == 0 && later_ns == 0 && !reply_behavior.is_doubled {
+            self.port_events.push_back((port, event));
             return;
         }
-        let at_ns = self.now_ns + manner.delay_ns + later_ns;
-        if manner.is_doubled {
-            self.agenda.put(at_ns, Due::Tell(port, told.clone()));
+        let at_ns = self.now_ns + reply_behavior.delay_ns + later_ns;
+        if reply_behavior.is_doubled {
+            self.event_queue.put(at_ns, Scheduled::Deliver(port, event.clone()));
         }
-        self.agenda.put(at_ns, Due::Tell(port, told));
+        self.event_queue.put(at_ns, Scheduled::Deliver(port, event));
     }
 
     pub(super) fn guest_of(&self, port: PortId) -> Option<GuestId> {
@@ -230,7 +230,7 @@ impl World {
 
     fn observe(&mut self, guest: GuestId, host: HostId) -> CopyState {
         if let Some(id) = self.resident(guest).copy(host).and_then(|copy| copy.job) {
-            self.bring_up(id);
+            self.advance_to_now(id);
         }
         self.look(guest, host)
     }
@@ -245,12 +245,12 @@ impl World {
         let guest = GuestFacts {
             name: resident.machine.name.clone(),
             uuid: resident.machine.uuid.clone(),
-            run: run(copy.map(|copy| copy.life)),
+            run: run(copy.map(|copy| copy.process_state)),
             persistent: resident.defined_on.contains(&port.source),
             memory_bytes: resident.machine.memory.memory_mib << 20,
             job_active: copy.is_some_and(|copy| copy.job.is_some()),
         };
-        let there = resident.copy(port.destination).map(|copy| copy.life);
+        let there = resident.copy(port.destination).map(|copy| copy.process_state);
         let defined = resident.defined_on.contains(&port.destination);
         let mut destination = self.host_facts(port.destination);
         destination.has_guest = (there.is_some() || defined).then(|| run(there));
@@ -281,10 +281,10 @@ impl World {
     }
 }
 
-fn run(life: Option<Life>) -> GuestRun {
-    match life {
+fn run(process_state: Option<ProcessState>) -> GuestRun {
+    match process_state {
         None => GuestRun::NotRunning,
-        Some(life) if life.runs() => GuestRun::Running,
+        Some(process_state) if process_state.runs() => GuestRun::Running,
         Some(_) => GuestRun::Paused,
     }
 }

@@ -5,9 +5,9 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use whimbrel_core::control::Reaction;
+use whimbrel_core::control::AdjustmentKind;
 use whimbrel_core::{GuestRun, journal};
-use whimbrel_verify::explore::{Astray, Move, Scope, Violation, Walk};
+use whimbrel_verify::explore::{Divergence, Move, Scope, Violation, Walk};
 
 /// The explored machine with two hosts, as far as a clock lets it go.
 struct Explored;
@@ -64,7 +64,7 @@ const fn weight(what: Move) -> u32 {
         | Move::Deliver(_)
         | Move::Step(_)
         | Move::Judge(true)
-        | Move::React(Reaction::Postcopy) => 40,
+        | Move::React(AdjustmentKind::Postcopy) => 40,
         Move::Restart | Move::Mend(_) | Move::CarryOutLate(_) | Move::React(_) => 10,
         Move::Timer(_) => 3,
         Move::Hint(_) | Move::Cancel | Move::Lose(_) | Move::Break(_) | Move::Die(_) | Move::Judge(false) => {
@@ -97,8 +97,8 @@ impl StateMachineTest for Shipped {
     }
 }
 
-fn is_impossible(made: &Result<Option<Violation>, Astray>) -> bool {
-    matches!(made, Err(Astray::Impossible(_)))
+fn is_impossible(made: &Result<Option<Violation>, Divergence>) -> bool {
+    matches!(made, Err(Divergence::Impossible(_)))
 }
 
 prop_state_machine! {

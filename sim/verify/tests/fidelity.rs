@@ -11,7 +11,8 @@ use whimbrel_verify::fidelity::{CaseReport, Report, compare, read};
 const NOISY: &str = include_str!("../../tests/data/qemu-7.2-tcg.jsonl");
 const QUIET: &str = include_str!("../../tests/data/qemu-7.2-quiet.jsonl");
 const SEEDS: u64 = 16;
-/// Missed, and named here so that nothing else may join it: an idle guest's destination looks through its zero pages more slowly than the source, and libvirt's return path waits.
+/// Missed, and named here so that nothing else may join it: an idle guest's destination scans its zero pages
+/// more slowly than the source, and libvirt's return path waits.
 const DOWNTIME_MISSED: [&str; 1] = ["libvirt-idle-512M"];
 
 static QUIET_REPORT: LazyLock<Report> = LazyLock::new(|| report(QUIET, Engine::Page));
@@ -138,7 +139,7 @@ fn the_same_seeds_give_the_same_report() {
     assert_eq!(report(NOISY, Engine::Page), *NOISY_REPORT);
 }
 
-/// Two repeats of a case that never converges, some of them told as completed.
+/// Two repeats of a case that never converges, some of them reported as completed.
 fn told_as_completed(forged: usize) -> (Report, CaseReport) {
     let told = |(number, line): (usize, &str)| {
         if number < forged { line.replace("\"timeout\",", "\"completed\",") } else { line.to_owned() }

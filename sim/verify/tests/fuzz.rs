@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
+use whimbrel_core::{Adjustment, Answer, CopyState, Input, Observation, Request};
 use whimbrel_sim::world::Milestone;
 use whimbrel_verify::fuzz::{
     Plan, Setup, Trouble, What, When, as_test, run, run_with_oracle, series, series_of, series_told_as,
@@ -31,7 +31,7 @@ fn a_run_leaves_a_journal_that_replays() {
     }
 }
 
-/// A driver's mistake: it tells the machine something else than what it heard.
+/// A driver's mistake: it passes altered inputs to the machine.
 type Lie = fn(Input) -> Input;
 
 const LIES: [(&str, Lie); 2] = [
@@ -73,7 +73,8 @@ fn a_driver_that_lies_is_found_out_and_what_is_told_of_it_is_small() {
     assert!(sizes[sizes.len() / 2] <= 2 && sizes[sizes.len() - 1] <= 10, "{sizes:?}");
 }
 
-/// Told of what no guest can do, the machine says that it does not know; how a call came back decides nothing by itself.
+/// In a case that no guest can cause, the machine says that it does not know; how a call came back decides nothing by
+/// itself.
 const SEEN_THROUGH: [(&str, Lie); 2] = [
     ("a copy that is off is told as running", |input| {
         told(input, |answer| match answer {
@@ -110,7 +111,7 @@ fn a_plan_is_written_as_a_test_that_can_be_pasted() {
         troubles: vec![
             trouble(When::Begin, 3, What::Daemon(true, 50)),
             trouble(When::At(Milestone::Stopped), 0, What::Request(Request::Cancel)),
-            trouble(When::Begin, 7, What::Request(Request::React(Wish::Pause))),
+            trouble(When::Begin, 7, What::Request(Request::React(Adjustment::Pause))),
         ],
     };
     let written = as_test(&plan);
@@ -134,7 +135,11 @@ fn seed_12_keeps_every_promise() {
         troubles: vec![
             Trouble { when: When::Begin, after_ms: 3, what: What::Daemon(true, 50) },
             Trouble { when: When::At(Milestone::Stopped), after_ms: 0, what: What::Request(Request::Cancel) },
-            Trouble { when: When::Begin, after_ms: 7, what: What::Request(Request::React(Wish::Pause)) },
+            Trouble {
+                when: When::Begin,
+                after_ms: 7,
+                what: What::Request(Request::React(Adjustment::Pause)),
+            },
         ],
     };
     assert_eq!(run_with_oracle(&plan, false).broken, None);

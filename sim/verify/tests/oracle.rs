@@ -2,12 +2,12 @@
 
 #![cfg(test)]
 
-use whimbrel_core::{Answer, CopyState, Input, Observation, Request, Wish};
+use whimbrel_core::{Adjustment, Answer, CopyState, Input, Observation, Request};
 use whimbrel_oracle::{Claim, Rule};
 use whimbrel_sim::world::Milestone;
 use whimbrel_verify::fuzz::{Broken, Plan, Series, Setup, Trouble, What, When, run_with_oracle, series_of};
 
-/// Migrations of each series; `WHIMBREL_CASES` asks for more.
+/// Migrations of each series; `WHIMBREL_CASES` sets more.
 fn cases() -> u64 {
     std::env::var("WHIMBREL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
 }
@@ -63,8 +63,8 @@ fn a_source_is_not_resumed_after_the_guest_ran_and_powered_off_on_the_destinatio
 }
 
 /// The guest wakes up in post-copy, and libvirt reports it as running; the driver was gone meanwhile.
-/// The destination ran the guest for a moment and lost its power; somebody else then migrated the source's copy, which had been
-/// paused and was older than the disks, to the destination again.
+/// The destination ran the guest for a moment and lost its power; another client then migrated the source's copy, which
+/// had been paused and was older than the disks, to the destination again.
 #[test]
 fn a_copy_that_somebody_else_made_of_a_stale_source_is_not_resumed() {
     let plan = Plan {
@@ -80,7 +80,7 @@ fn a_copy_that_somebody_else_made_of_a_stale_source_is_not_resumed() {
             Trouble {
                 when: When::At(Milestone::Copying),
                 after_ms: 0,
-                what: What::Request(Request::React(Wish::Pause)),
+                what: What::Request(Request::React(Adjustment::Pause)),
             },
             Trouble { when: When::Begin, after_ms: 3_069, what: What::Migrate(true) },
         ],
@@ -107,7 +107,7 @@ fn the_source_half_of_a_post_copy_is_kept_when_the_guest_has_woken_up() {
     assert_eq!(run_with_oracle(&plan, false).broken, None);
 }
 
-const POSTCOPY: Request = Request::React(Wish::Postcopy);
+const POSTCOPY: Request = Request::React(Adjustment::Postcopy);
 
 /// A driver's mistake: a copy that is there is reported as absent.
 fn nothing_is_there(input: Input) -> Input {
@@ -143,8 +143,8 @@ fn a_doubt_that_the_observations_do_not_justify_is_found() {
     assert!(series.found.iter().any(|found| found.broken == Broken::Claim(Claim::InDoubt)));
 }
 
-/// The last memory arrives as the migration is ended, and the source's QEMU dies then: the guest on the destination is whole,
-/// although it is still reported in post-copy.
+/// The last memory arrives as the migration is ended, and the source's QEMU dies then: the guest on the destination is
+/// whole, although it is still reported in post-copy.
 #[test]
 fn a_half_whose_source_is_gone_is_not_called_lost_before_it_misses_memory() {
     let plan = Plan {

@@ -283,9 +283,9 @@ impl Driver<'_> {
     /// Gives one input to the machine; returns how many commands there were.
     fn take(&mut self, input: Input) -> Result<usize, DriveError> {
         let commands = self.pump.feed(self.now(), input, &mut self.outlets)?;
-        if let Some((id, known)) = self.outlets.to_judge.take() {
+        if let Some(id) = self.outlets.to_judge.take() {
             let judge = self.judge.take().ok_or(DriveError::JudgedTwice)?;
-            judge.start(id, known, self.collected.take()).map_err(DriveError::Rules)?;
+            judge.start(id, self.collected.take()).map_err(DriveError::Rules)?;
         }
         Ok(commands)
     }

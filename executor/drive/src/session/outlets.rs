@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, Facts, Failure, Fault, Input, Migration, Observation, Outcome,
-    Output, Sink, View,
+    Action, Answer, Command, CommandId, Failure, Fault, Input, Migration, Observation, Outcome, Output, Sink,
+    View,
 };
 
 use super::audience::Audience;
@@ -22,8 +22,8 @@ pub(super) struct Outlets<'p> {
     pub(super) remarks: Option<Vec<String>>,
     /// The migrate call, which waits for its record.
     pub(super) withheld: Option<Command>,
-    /// The facts that the rules are to evaluate.
-    pub(super) to_judge: Option<(CommandId, Box<Facts>)>,
+    /// The command to evaluate the rules.
+    pub(super) to_judge: Option<CommandId>,
 }
 
 impl Sink for Outlets<'_> {
@@ -48,7 +48,7 @@ impl Sink for Outlets<'_> {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command { id, action: Action::EvaluateRules(facts) } => self.to_judge = Some((id, facts)),
+            Command { id, action: Action::EvaluateRules(_) } => self.to_judge = Some(id),
             command if command.action == Action::StartMigration && !self.is_durable() => {
                 self.withheld = Some(command);
             }

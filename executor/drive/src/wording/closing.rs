@@ -3,7 +3,7 @@
 //! The summary always states where the guest is, the cause, what was restored, what was not, and what to do. It must never
 //! claim more than was observed.
 
-use whimbrel_core::{Advice, Ending, Leftover, Outcome, Side, Spec, Whereabouts};
+use whimbrel_core::{Advice, Ending, GuestLocation, Leftover, Outcome, Side, Spec};
 
 use super::units::{mib, span};
 use super::words::{Names, clean, recovered};
@@ -27,7 +27,7 @@ pub fn heading(spec: &Spec) -> String {
 pub fn describe(outcome: &Outcome, spec: &Spec) -> String {
     let names = Names::of(spec);
     let mut lines = vec![format!("{}: {}", capital(&outcome.ending.to_string()), headline(outcome, &names))];
-    if spec.ways.offline && outcome.guest == Whereabouts::DestinationOff {
+    if spec.transfer.offline && outcome.guest == GuestLocation::DestinationOff {
         lines.push("Only the definition was moved: the disks stay where they are.".to_owned());
     }
     lines.extend(figures(outcome).map(|figures| format!("{}.", capital(&figures))));
@@ -45,7 +45,7 @@ pub fn describe(outcome: &Outcome, spec: &Spec) -> String {
 
 /// Total time and downtime, as a fragment; none for a guest that was not touched.
 fn figures(outcome: &Outcome) -> Option<String> {
-    if outcome.guest == Whereabouts::Untouched {
+    if outcome.guest == GuestLocation::Untouched {
         return None;
     }
     let total = span(outcome.total_ms);
@@ -71,29 +71,29 @@ fn figures(outcome: &Outcome) -> Option<String> {
 pub fn headline(outcome: &Outcome, names: &Names) -> String {
     let Names { guest, source, destination, .. } = names;
     match outcome.guest {
-        Whereabouts::Untouched => format!("{guest} is on {source}; nothing was done to it."),
-        Whereabouts::SourceRunning => format!("{guest} runs on {source}."),
-        Whereabouts::SourcePaused => format!("{guest} is on {source}, paused."),
-        Whereabouts::DestinationRunning => format!("{guest} runs on {destination}."),
-        Whereabouts::DestinationPaused => format!("{guest} is on {destination}, paused."),
-        Whereabouts::SourceOff => format!("{guest} is off, and defined on {source}."),
-        Whereabouts::DestinationOff => format!("{guest} is off, and defined on {destination}."),
-        Whereabouts::DestinationPostcopy => format!(
+        GuestLocation::Untouched => format!("{guest} is on {source}; nothing was done to it."),
+        GuestLocation::SourceRunning => format!("{guest} runs on {source}."),
+        GuestLocation::SourcePaused => format!("{guest} is on {source}, paused."),
+        GuestLocation::DestinationRunning => format!("{guest} runs on {destination}."),
+        GuestLocation::DestinationPaused => format!("{guest} is on {destination}, paused."),
+        GuestLocation::SourceOff => format!("{guest} is off, and defined on {source}."),
+        GuestLocation::DestinationOff => format!("{guest} is off, and defined on {destination}."),
+        GuestLocation::DestinationPostcopy => format!(
             "{guest} runs on {destination} until it needs memory that is still on {source}: the connection between them is lost."
         ),
-        Whereabouts::DestinationIncomplete => format!(
+        GuestLocation::DestinationIncomplete => format!(
             "{guest} is lost: it is on {destination} without the memory that was still on {source}, and that memory is gone."
         ),
-        Whereabouts::LeftBehind => format!(
+        GuestLocation::LeftBehind => format!(
             "{guest} is lost: it is no longer on {destination}, and the copy left on {source} is older than what it did since."
         ),
-        Whereabouts::BothRunning => {
+        GuestLocation::BothRunning => {
             format!("ALARM! {guest} was seen running on BOTH {source} and {destination}.")
         }
-        Whereabouts::Nowhere => {
+        GuestLocation::Nowhere => {
             format!("{guest} is in the memory of neither {source} nor {destination}.")
         }
-        Whereabouts::Unknown => {
+        GuestLocation::Unknown => {
             format!("could not determine whether {guest} is on {source} or on {destination}.")
         }
     }
@@ -127,7 +127,7 @@ fn unsettled(outcome: &Outcome, names: &Names) -> Option<String> {
 /// Whether the source's copy is stopped, and it is not known whether the guest has run on the destination since.
 fn may_be_stale(outcome: &Outcome) -> bool {
     outcome.ending == Ending::InDoubt
-        && outcome.guest == Whereabouts::SourcePaused
+        && outcome.guest == GuestLocation::SourcePaused
         && outcome.unsettled == Some(Side::Destination)
 }
 
@@ -163,7 +163,7 @@ fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
     let Names { guest, source, destination, .. } = names;
     let both = format!("Check {guest} on {source} and on {destination} before anything else");
     let text = match (outcome.guest, outcome.advice) {
-        (Whereabouts::BothRunning, _) => format!(
+        (GuestLocation::BothRunning, _) => format!(
             "{both}, immediately. Two running copies corrupt the disks that they share; nothing was stopped, because only an operator can choose which copy to keep."
         ),
         (_, Advice::LookAtBothHosts) if may_be_stale(outcome) => format!(
@@ -189,10 +189,10 @@ fn to_do(outcome: &Outcome, names: &Names) -> Option<String> {
                 "Find out on {side} why {guest} is paused (`virsh domstate --reason`; after an I/O error `virsh domblkerror`), then resume it there (`virsh resume`)."
             )
         }
-        (Whereabouts::DestinationPaused, Advice::Nothing) => {
+        (GuestLocation::DestinationPaused, Advice::Nothing) => {
             format!("Resume {guest} on {destination} if it should run.")
         }
-        (Whereabouts::SourcePaused, Advice::Nothing) => {
+        (GuestLocation::SourcePaused, Advice::Nothing) => {
             format!("Resume {guest} on {source} if it should run.")
         }
         (_, Advice::Nothing) => {

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn an_offline_migration_copies_a_definition_and_no_memory() {
         let mut spec = Spec::new("web", "qemu+tcp://alpha/system", "qemu+tcp://beta/system");
-        spec.ways.offline = true;
+        spec.transfer.offline = true;
         assert_eq!(
             entered(PhaseName::Precopy, &Names::of(&spec)),
             "pre-copy: copying the definition of `web` to beta, no memory; `web` is off, and defined on alpha"

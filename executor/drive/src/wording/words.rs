@@ -42,7 +42,7 @@ impl Names {
             guest: format!("`{}`", clean(&spec.guest)),
             source: clean(source),
             destination: clean(destination),
-            is_offline: spec.ways.offline,
+            is_offline: spec.transfer.offline,
         }
     }
 
@@ -164,7 +164,7 @@ fn progress(statistics: &Statistics) -> String {
 }
 
 fn sync_words(SyncReport { sync, totals }: &SyncReport) -> String {
-    let (remaining, rise) = (mib(sync.memory_remaining_bytes), mib(sync.rise_bytes));
+    let (remaining, rise) = (mib(sync.memory_remaining_bytes), mib(sync.dirtied_bytes));
     let rates = rates(sync.dirty_rate_bytes_per_second, sync.bandwidth_bytes_per_second);
     let mut parts = vec![format!("{remaining:>9} MiB left, rose by {rise:>9} MiB; {rates}")];
     if let Some(SyncTotals { low_water_bytes: Some(low), high_water_bytes: Some(high), .. }) = *totals {

@@ -3,28 +3,22 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use whimbrel_lab::testing::program;
+pub(crate) use whimbrel_lab::testing::{LONG, wait_for};
 use whimbrel_lab::{Host, Lab};
-
-pub(crate) const LONG: Duration = Duration::from_mins(2);
-
-fn program() -> String {
-    std::env::var("WHIMBREL_BIN").expect("WHIMBREL_BIN is the program to test")
-}
 
 /// The migration of the guest from alpha to beta with this journal.
 pub(crate) fn migrate_command(lab: &Lab, journal: &Path, more: &[&str]) -> Command {
     let (alpha, beta) = (lab.alpha().uri(), lab.beta().uri());
-    let mut command = lab.operator_command(&program());
+    let mut command = lab.operator_command(&program().to_string_lossy());
     command.args(["migrate", "guest", beta.as_str(), "--source", alpha.as_str(), "--journal"]);
     command.arg(journal).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 pub(crate) fn adopt_command(lab: &Lab, journal: &Path) -> Command {
-    let mut command = lab.operator_command(&program());
+    let mut command = lab.operator_command(&program().to_string_lossy());
     command.arg("adopt").arg(journal).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -45,14 +39,6 @@ pub(crate) fn finished(driver: Child) -> (Option<i32>, String) {
 pub(crate) fn kill(mut driver: Child) {
     driver.kill().unwrap();
     driver.wait().unwrap();
-}
-
-pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < LONG, "it never happened: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 pub(crate) fn wait_for_copy(journal: &Path) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Child;
 
 use whimbrel_core::journal;
-use whimbrel_core::{Action, Ending, Output, Whereabouts};
+use whimbrel_core::{Action, Ending, GuestLocation, Output};
 use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabOptions, Snapshot};
 
 use crate::harness::{
@@ -74,7 +74,11 @@ fn assert_untouched(lab: &Lab, guest: &Guest, ended: &Snapshot, journal: &Path, 
     .unwrap();
     assert_eq!(acts, [], "{text}");
     let outcome = replayed.migration.view().outcome.unwrap();
-    assert_eq!((outcome.ending, outcome.guest), (Ending::InDoubt, Whereabouts::SourcePaused), "{outcome:?}");
+    assert_eq!(
+        (outcome.ending, outcome.guest),
+        (Ending::InDoubt, GuestLocation::SourcePaused),
+        "{outcome:?}"
+    );
 
     // What was defined still is.
     let is_defined = |host: &Host| host.virsh(&["dumpxml", "--inactive", "guest"]).is_ok();

@@ -11,14 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use ureq::Agent;
 use whimbrel_lab::Lab;
-
-const PATIENCE: Duration = Duration::from_mins(2);
-
-fn program() -> PathBuf {
-    PathBuf::from(
-        std::env::var_os("WHIMBREL_BIN").expect("WHIMBREL_BIN names the program; run cargo xtask test"),
-    )
-}
+use whimbrel_lab::testing::{LONG, program};
 
 /// A service with its files in the lab's folder.
 pub(crate) struct Service {
@@ -54,7 +47,7 @@ impl Service {
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LONG;
         let address = loop {
             let said = fs::read_to_string(&log).unwrap();
             if let Some((_, rest)) = said.split_once("listening at ")
@@ -66,7 +59,7 @@ impl Service {
             assert!(Instant::now() < deadline, "the service says nothing: {said}");
             thread::sleep(Duration::from_millis(10));
         };
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(LONG));
         Self { child: RefCell::new(child), address, log, agent: config.build().into() }
     }
 
@@ -94,7 +87,7 @@ impl Service {
 
     /// Asks until the answer is as wanted.
     pub(crate) fn wait(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LONG;
         loop {
             let (_, answer) = self.get(path);
             if wanted(&answer) {

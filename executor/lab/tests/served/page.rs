@@ -1,13 +1,11 @@
 //! The page on two real hosts, in a real browser.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
+use whimbrel_lab::testing::LONG;
 use whimbrel_lab::{GuestSpec, Lab, LabOptions};
 
 use crate::harness::Service;
-
-const LONG: Duration = Duration::from_mins(2);
 
 #[test]
 #[ignore = "needs root, libvirt and a browser; run with cargo xtask test"]

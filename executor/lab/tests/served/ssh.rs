@@ -6,11 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use whimbrel_lab::testing::LONG;
 use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabOptions, SSH_PASSWORD};
 
 use crate::harness::Service;
-
-const LONG: Duration = Duration::from_mins(2);
 
 /// A lab whose destination takes ssh, a guest, and a thread in the source's network.
 pub(crate) fn lab(spec: &GuestSpec) -> (Lab, Guest) {

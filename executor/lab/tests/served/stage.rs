@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use whimbrel_core::{Action, Output, journal};
+use whimbrel_lab::testing::LONG;
+pub(crate) use whimbrel_lab::testing::wait_for;
 use whimbrel_lab::{Guest, GuestSpec, Lab, LabOptions};
 
 use crate::harness::Service;
 use crate::ssh::assert_moved;
 
-const LONG: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(1);
 
 /// What another program does to the store. It is given the store's file, does it at the first line that it reads, and takes
@@ -177,14 +178,6 @@ impl Prepared {
     pub(crate) fn undo(mut self) {
         drop(self.child.stdin.take());
         assert!(self.child.wait().unwrap().success());
-    }
-}
-
-pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < LONG, "it never happened: {what}");
-        thread::sleep(POLL);
     }
 }
 

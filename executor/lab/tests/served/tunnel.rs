@@ -1,9 +1,9 @@
 //! A tunnel that breaks under a migration: made anew where keys let in, and else an end that says where the guest is.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::{Value, json};
+use whimbrel_lab::testing::signal;
 use whimbrel_lab::{GuestSpec, Lab, SSH_PASSWORD};
 
 use crate::harness::Service;
@@ -13,8 +13,7 @@ use crate::ssh::{assert_moved, lab, serve};
 fn break_tunnel(lab: &Lab) {
     let tunnels = lab.alpha().pids_of("ssh");
     assert_eq!(tunnels.len(), 1, "{tunnels:?}");
-    let status = Command::new("kill").args(["-KILL", &tunnels[0].to_string()]).status().unwrap();
-    assert!(status.success());
+    signal("KILL", tunnels[0]);
 }
 
 /// Begins a migration that takes long, and waits until memory is copied.

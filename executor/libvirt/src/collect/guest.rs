@@ -42,7 +42,7 @@ fn reason(state: State) -> &'static str {
         | State::Running(_)
         | State::Blocked
         | State::ShuttingDown
-        | State::Shutoff(_)
+        | State::Shutoff
         | State::Unknown { .. } => "",
         State::Paused(_) | State::GuestSuspended => "other",
     }

@@ -26,19 +26,19 @@ use whimbrel_drive::hosts::{Ends as Uris, Inquiry};
 /// A host that did not tell what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("`{uri}` does not tell its facts: {error}")]
-pub struct Untold {
+pub(crate) struct Untold {
     /// Which host.
-    pub uri: String,
+    pub(crate) uri: String,
     /// Why.
     #[source]
-    pub error: LibvirtError,
+    pub(crate) error: LibvirtError,
 }
 
 /// Asks both hosts about a guest, and about each other.
 ///
 /// # Errors
 /// When a host cannot be reached, the source has no such guest, or the definition for the destination cannot be read.
-pub fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
+pub(crate) fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
     let uri = |side| match side {
         Side::Source => uris.source.to_string(),
         Side::Destination => uris.destination.to_string(),

@@ -75,16 +75,16 @@ impl Hosts {
     }
 
     pub(super) fn migrate_parameters(&self) -> MigrateParameters {
-        let ways = self.route.ways;
+        let transfer = self.route.transfer;
         // Without a list libvirt copies every disk, shared ones too: the list is always given, and nothing is copied
         // without one.
         let migrate_disks = lock(&self.copied).clone();
-        let mut flags = if ways.offline { MigrateFlags::OFFLINE } else { MigrateFlags::LIVE };
+        let mut flags = if transfer.offline { MigrateFlags::OFFLINE } else { MigrateFlags::LIVE };
         for (asked, flag) in [
-            (ways.postcopy, MigrateFlags::POSTCOPY),
-            (ways.auto_converge, MigrateFlags::AUTO_CONVERGE),
-            (ways.xbzrle, MigrateFlags::COMPRESSED),
-            (ways.parallel_connections.is_some(), MigrateFlags::PARALLEL),
+            (transfer.postcopy, MigrateFlags::POSTCOPY),
+            (transfer.auto_converge, MigrateFlags::AUTO_CONVERGE),
+            (transfer.xbzrle, MigrateFlags::COMPRESSED),
+            (transfer.parallel_connections.is_some(), MigrateFlags::PARALLEL),
             (!migrate_disks.is_empty(), MigrateFlags::NON_SHARED_DISK),
             (self.route.allow_unsafe, MigrateFlags::UNSAFE),
         ] {
@@ -100,7 +100,7 @@ impl Hosts {
             flags,
             migrate_uri: self.route.migrate_uri.clone(),
             destination_xml: self.route.destination_xml.clone(),
-            parallel_connections: ways.parallel_connections.map(i32::from),
+            parallel_connections: transfer.parallel_connections.map(i32::from),
             migrate_disks,
             ..MigrateParameters::default()
         }

@@ -21,7 +21,7 @@ use whimbrel_drive::copying::{CopiedDisk, request};
 impl Hosts {
     /// The disks that would be copied now. Nothing is changed on either host, except by the probe for shared storage.
     pub(super) fn plan_copies(&self) -> Result<Vec<CopiedDisk>, Failure> {
-        if !self.route.ways.copy_disks {
+        if !self.route.transfer.copy_disks {
             return Ok(Vec::new());
         }
         let source = self.source.connection().map_err(|error| failure(Side::Source, &error))?;

@@ -26,7 +26,7 @@ impl Hosts {
         self.refuse_if_owned(Side::Source, &guest)?;
         let mut collected = collect::between(&self.route.inquiry(), [&here, &there], &guest)
             .map_err(|(side, error)| failure(side, &error))?;
-        if self.route.ways.copy_disks {
+        if self.route.transfer.copy_disks {
             collected.request = Some(request(true));
         }
         let known = machine_facts(&collected, &self.route, self.disks_to_make(&collected))?;
@@ -45,7 +45,7 @@ impl Hosts {
     /// The files that the migration would create on the destination. A plan that cannot be made is for the rules to
     /// refuse in their words; the migrate call plans again and refuses it as well.
     fn disks_to_make(&self, collected: &Collected) -> Vec<String> {
-        let is_copied = self.route.ways.copy_disks;
+        let is_copied = self.route.transfer.copy_disks;
         let copied = is_copied.then(|| self.route.disks.plan(collected).unwrap_or_default());
         self.note_disks_to_make(&copied.unwrap_or_default())
     }

@@ -11,7 +11,7 @@ use whimbrel_drive::uri::HostUri;
 ///
 /// # Errors
 /// When the host cannot be reached, or refuses to list its guests.
-pub fn inventory(uri: &HostUri) -> Result<Inventory, LibvirtError> {
+pub(crate) fn inventory(uri: &HostUri) -> Result<Inventory, LibvirtError> {
     let connection = Link::open(uri)?;
     let uri = uri.as_str();
     let host = HostEntry {

@@ -77,14 +77,14 @@ fn copy_state(side: Side, state: State, job: Option<&JobStatistics>) -> CopyStat
         },
         State::Unknown { .. } => CopyState::Unknown,
         State::Paused(_) | State::Crashed | State::GuestSuspended => CopyState::Paused,
-        State::Shutoff(_) => CopyState::Defined,
+        State::Shutoff => CopyState::Defined,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{RunningReason, ShutoffReason};
+    use crate::RunningReason;
 
     fn job(job: JobType, operation: JobOperation) -> JobStatistics {
         JobStatistics { job: Some(job), operation: Some(operation), ..JobStatistics::default() }
@@ -133,9 +133,6 @@ mod tests {
         for reason in [PausedReason::User, PausedReason::IoError] {
             assert_eq!(copy_state(Side::Source, State::Paused(reason), None), CopyState::Paused);
         }
-        assert_eq!(
-            copy_state(Side::Source, State::Shutoff(ShutoffReason::Migrated), None),
-            CopyState::Defined
-        );
+        assert_eq!(copy_state(Side::Source, State::Shutoff, None), CopyState::Defined);
     }
 }

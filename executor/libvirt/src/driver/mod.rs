@@ -33,10 +33,9 @@ use whimbrel_core::{
 
 use self::failure::failure;
 use self::lane::{Lane, Panics};
-pub use self::listing::inventory;
+pub(crate) use self::listing::inventory;
 use super::{
-    Connection, Domain, DomainEvent, DomainEventKind, JobStatistics, LibvirtError, Lifecycle, Resumed,
-    Subscription, Suspended,
+    Connection, Domain, DomainEvent, JobStatistics, LibvirtError, Lifecycle, Resumed, Subscription, Suspended,
 };
 use crate::job::{is_active, job};
 use crate::link::Link;
@@ -47,7 +46,7 @@ use whimbrel_drive::{CallPermits, Message, Port, Withdrawn};
 
 /// The port on real libvirt hosts.
 #[derive(Debug)]
-pub struct LibvirtPort {
+pub(crate) struct LibvirtPort {
     hosts: Arc<Hosts>,
     /// Withdrawn when the port is dropped: the lane of the call may still be connecting then.
     permits: CallPermits,
@@ -91,7 +90,7 @@ impl LibvirtPort {
     /// A port that answers into `inbox`. Nothing is connected to before the first command. With the facts that were
     /// collected before, the guest is looked up by its UUID, and only the hosts of these facts are accepted.
     #[must_use]
-    pub fn new(assignment: Assignment, ends: Ends, inbox: Sender<Message>) -> Self {
+    pub(crate) fn new(assignment: Assignment, ends: Ends, inbox: Sender<Message>) -> Self {
         let Assignment { route, known, owner } = assignment;
         let source = Link::new(ends.source, Side::Source, &route.guest);
         let destination = Link::new(ends.destination, Side::Destination, &route.guest);
@@ -285,19 +284,17 @@ impl Hosts {
     }
 
     fn on_event(&self, event: DomainEvent) {
-        let hint = match event.kind {
-            DomainEventKind::MigrationIteration(_) => Hint::IterationBegan,
-            DomainEventKind::JobCompleted(statistics) => {
+        let hint = match event {
+            DomainEvent::MigrationIteration(_) => Hint::IterationBegan,
+            DomainEvent::JobCompleted(statistics) => {
                 *lock(&self.ended) = Some(*statistics);
                 Hint::JobEnded
             }
-            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::Migrated)) => Hint::SourceSuspended,
-            DomainEventKind::Lifecycle(Lifecycle::Resumed(Resumed::Migrated)) => Hint::SourceResumed,
-            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::Postcopy)) => Hint::PostcopyBegan,
-            DomainEventKind::Lifecycle(Lifecycle::Suspended(Suspended::PostcopyFailed)) => {
-                Hint::PostcopyFailed
-            }
-            DomainEventKind::Lifecycle(_) => return,
+            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::Migrated)) => Hint::SourceSuspended,
+            DomainEvent::Lifecycle(Lifecycle::Resumed(Resumed::Migrated)) => Hint::SourceResumed,
+            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::Postcopy)) => Hint::PostcopyBegan,
+            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::PostcopyFailed)) => Hint::PostcopyFailed,
+            DomainEvent::Lifecycle(_) => return,
         };
         self.tell(Observation::Hint(hint));
     }
@@ -350,7 +347,7 @@ impl Hosts {
     fn last_numbers(&self) -> JobReport {
         const TRIES: u32 = 20;
         const PAUSE: Duration = Duration::from_millis(10);
-        if self.route.ways.offline {
+        if self.route.transfer.offline {
             // No memory was sent: there are no numbers to wait for.
             return JobReport { state: JobState::None, statistics: Statistics::default() };
         }

@@ -132,13 +132,17 @@ fn one_driver_claims_a_guest_and_the_other_is_refused_with_its_name() {
 }
 
 fn outcome_in_doubt() -> Outcome {
-    Outcome { ending: Ending::InDoubt, guest: whimbrel_core::Whereabouts::Unknown, ..outcome(Ending::Failed) }
+    Outcome {
+        ending: Ending::InDoubt,
+        guest: whimbrel_core::GuestLocation::Unknown,
+        ..outcome(Ending::Failed)
+    }
 }
 
 fn outcome(ending: Ending) -> Outcome {
     Outcome {
         ending,
-        guest: whimbrel_core::Whereabouts::SourceRunning,
+        guest: whimbrel_core::GuestLocation::SourceRunning,
         cause: None,
         advice: whimbrel_core::Advice::Nothing,
         failure: None,

@@ -16,7 +16,7 @@ use virt_sys::{virConnect, virConnectPtr};
 
 /// A connection to a libvirt daemon, or to libvirt's built-in test driver.
 #[derive(Debug, Clone)]
-pub struct Connection(Arc<Handle>);
+pub(crate) struct Connection(Arc<Handle>);
 
 /// One reference to libvirt's connection, given back when dropped.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Connection {
     /// # Errors
     /// Whatever libvirt reports, such as [`ErrorCode::SystemError`] when nobody listens or
     /// [`ErrorCode::AuthFailed`].
-    pub fn open(uri: &str) -> Result<Self, LibvirtError> {
+    pub(crate) fn open(uri: &str) -> Result<Self, LibvirtError> {
         let call = "virConnectOpen";
         let uri = c_string(call, "the connection URI", uri)?;
         library::initialise()?;
@@ -62,7 +62,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection has no such thing, as a local test connection.
-    pub fn set_keep_alive(&self, interval_s: u16, count: u16) -> Result<bool, LibvirtError> {
+    pub(crate) fn set_keep_alive(&self, interval_s: u16, count: u16) -> Result<bool, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         let result = unsafe {
             virt_sys::virConnectSetKeepAlive(self.raw(), c_int::from(interval_s), c_uint::from(count))
@@ -75,7 +75,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn is_alive(&self) -> Result<bool, LibvirtError> {
+    pub(crate) fn is_alive(&self) -> Result<bool, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         check("virConnectIsAlive", unsafe { virt_sys::virConnectIsAlive(self.raw()) }).map(|alive| alive == 1)
     }
@@ -84,7 +84,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn library_version(&self) -> Result<Version, LibvirtError> {
+    pub(crate) fn library_version(&self) -> Result<Version, LibvirtError> {
         let mut number: c_ulong = 0;
         // SAFETY: the handle is valid as long as `self`; `number` is ours to write.
         let result = unsafe { virt_sys::virConnectGetLibVersion(self.raw(), &raw mut number) };
@@ -95,7 +95,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn hypervisor_version(&self) -> Result<Version, LibvirtError> {
+    pub(crate) fn hypervisor_version(&self) -> Result<Version, LibvirtError> {
         let mut number: c_ulong = 0;
         // SAFETY: the handle is valid as long as `self`; `number` is ours to write.
         let result = unsafe { virt_sys::virConnectGetVersion(self.raw(), &raw mut number) };
@@ -106,25 +106,16 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn hostname(&self) -> Result<String, LibvirtError> {
+    pub(crate) fn hostname(&self) -> Result<String, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
         unsafe { owned_string("virConnectGetHostname", virt_sys::virConnectGetHostname(self.raw())) }
-    }
-
-    /// The URI in its full form.
-    ///
-    /// # Errors
-    /// Whatever libvirt reports.
-    pub fn uri(&self) -> Result<String, LibvirtError> {
-        // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
-        unsafe { owned_string("virConnectGetURI", virt_sys::virConnectGetURI(self.raw())) }
     }
 
     /// The host's capabilities as XML.
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn capabilities_xml(&self) -> Result<String, LibvirtError> {
+    pub(crate) fn capabilities_xml(&self) -> Result<String, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
         unsafe { owned_string("virConnectGetCapabilities", virt_sys::virConnectGetCapabilities(self.raw())) }
     }
@@ -134,7 +125,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, or [`ErrorCode::XmlError`] when the capabilities cannot be read.
-    pub fn host_uuid(&self) -> Result<Option<String>, LibvirtError> {
+    pub(crate) fn host_uuid(&self) -> Result<Option<String>, LibvirtError> {
         let uuid = documents::host(&self.capabilities_xml()?)?.uuid;
         Ok(Some(uuid).filter(|uuid| !uuid.is_empty()))
     }
@@ -143,7 +134,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn free_memory_bytes(&self) -> Result<u64, LibvirtError> {
+    pub(crate) fn free_memory_bytes(&self) -> Result<u64, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         let bytes = unsafe { virt_sys::virNodeGetFreeMemory(self.raw()) };
         if bytes == 0 { Err(super::last_error("virNodeGetFreeMemory")) } else { Ok(bytes) }
@@ -153,7 +144,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`ErrorCode::NoDomain`] when there is none.
-    pub fn lookup(&self, name: &str) -> Result<Domain, LibvirtError> {
+    pub(crate) fn lookup(&self, name: &str) -> Result<Domain, LibvirtError> {
         let call = "virDomainLookupByName";
         let name = c_string(call, "the domain's name", name)?;
         // SAFETY: the handle is valid as long as `self`, the name outlives the call; the answer is ours.
@@ -164,7 +155,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`ErrorCode::NoDomain`] when there is none.
-    pub fn lookup_uuid(&self, uuid: &str) -> Result<Domain, LibvirtError> {
+    pub(crate) fn lookup_uuid(&self, uuid: &str) -> Result<Domain, LibvirtError> {
         let call = "virDomainLookupByUUIDString";
         let uuid = c_string(call, "the domain's uuid", uuid)?;
         // SAFETY: the handle is valid as long as `self`, the uuid outlives the call; the answer is ours.
@@ -175,7 +166,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn domains(&self) -> Result<Vec<Domain>, LibvirtError> {
+    pub(crate) fn domains(&self) -> Result<Vec<Domain>, LibvirtError> {
         let call = "virConnectListAllDomains";
         let mut list = ptr::null_mut();
         // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
@@ -197,7 +188,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn domain_states(&self) -> Result<Vec<(String, State)>, LibvirtError> {
+    pub(crate) fn domain_states(&self) -> Result<Vec<(String, State)>, LibvirtError> {
         let mut states = Vec::new();
         for domain in self.domains()? {
             match domain.state() {

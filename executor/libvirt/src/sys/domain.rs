@@ -10,13 +10,12 @@ use crate::parameters::{MigrateFlags, MigrateParameters};
 use crate::state::State;
 use crate::statistics::{JobStatistics, JobType};
 use std::ffi::{c_char, c_int, c_uint, c_ulong};
-use std::ptr::{self, NonNull};
-use std::slice;
+use std::ptr::NonNull;
 use virt_sys::{virDomain, virDomainPtr};
 
 /// A domain on the host of the connection that found it. It keeps that connection open.
 #[derive(Debug)]
-pub struct Domain(NonNull<virDomain>);
+pub(crate) struct Domain(NonNull<virDomain>);
 
 // SAFETY: libvirt documents its domains as usable from any thread; the object is locked and counted inside.
 unsafe impl Send for Domain {}
@@ -33,13 +32,11 @@ impl Drop for Domain {
 
 /// Which description of a domain is wanted. Passwords are never included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum XmlView {
+pub(crate) enum XmlView {
     /// As it runs now, or its definition when it does not run.
     Current,
     /// The stored definition: what the next start would use.
     Inactive,
-    /// What a destination is sent: without what depends on this host only.
-    Migratable,
 }
 
 impl Domain {
@@ -60,7 +57,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports; the daemon is not asked.
-    pub fn name(&self) -> Result<String, LibvirtError> {
+    pub(crate) fn name(&self) -> Result<String, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         let name = unsafe { virt_sys::virDomainGetName(self.raw()) };
         let name = check_pointer("virDomainGetName", name.cast_mut())?;
@@ -72,7 +69,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports; the daemon is not asked.
-    pub fn uuid(&self) -> Result<String, LibvirtError> {
+    pub(crate) fn uuid(&self) -> Result<String, LibvirtError> {
         let mut buffer: [c_char; virt_sys::VIR_UUID_STRING_BUFLEN as usize] = [0; _];
         // SAFETY: the handle is valid as long as `self`; the buffer has the length that libvirt asks for.
         let result = unsafe { virt_sys::virDomainGetUUIDString(self.raw(), buffer.as_mut_ptr()) };
@@ -85,7 +82,7 @@ impl Domain {
     ///
     /// # Errors
     /// `NoDomain` when it has gone.
-    pub fn state(&self) -> Result<State, LibvirtError> {
+    pub(crate) fn state(&self) -> Result<State, LibvirtError> {
         let (mut state, mut reason): (c_int, c_int) = (0, 0);
         // SAFETY: the handle is valid as long as `self`; both numbers are ours to write.
         let result = unsafe { virt_sys::virDomainGetState(self.raw(), &raw mut state, &raw mut reason, 0) };
@@ -96,7 +93,7 @@ impl Domain {
     ///
     /// # Errors
     /// `NoDomain` when it has gone.
-    pub fn is_persistent(&self) -> Result<bool, LibvirtError> {
+    pub(crate) fn is_persistent(&self) -> Result<bool, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         let result = unsafe { virt_sys::virDomainIsPersistent(self.raw()) };
         check("virDomainIsPersistent", result).map(|persistent| persistent == 1)
@@ -106,11 +103,10 @@ impl Domain {
     ///
     /// # Errors
     /// `NoDomain` when it has gone.
-    pub fn xml(&self, view: XmlView) -> Result<String, LibvirtError> {
+    pub(crate) fn xml(&self, view: XmlView) -> Result<String, LibvirtError> {
         let flags = match view {
             XmlView::Current => 0,
             XmlView::Inactive => virt_sys::VIR_DOMAIN_XML_INACTIVE,
-            XmlView::Migratable => virt_sys::VIR_DOMAIN_XML_MIGRATABLE,
         };
         // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
         unsafe { owned_string("virDomainGetXMLDesc", virt_sys::virDomainGetXMLDesc(self.raw(), flags)) }
@@ -124,7 +120,7 @@ impl Domain {
     /// Whatever libvirt reports. An error does not prove that the guest still runs here, nor that the
     /// destination is clean: a lost connection to the source's daemon leaves the migration going on without
     /// us.
-    pub fn migrate_p2p(
+    pub(crate) fn migrate_p2p(
         &self,
         destination_uri: &str,
         parameters: &MigrateParameters,
@@ -145,7 +141,7 @@ impl Domain {
     ///
     /// # Errors
     /// `OperationInvalid` when no such migration runs.
-    pub fn start_postcopy(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn start_postcopy(&self) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         let result = unsafe { virt_sys::virDomainMigrateStartPostCopy(self.raw(), 0) };
         check("virDomainMigrateStartPostCopy", result).map(drop)
@@ -157,7 +153,7 @@ impl Domain {
     /// # Errors
     /// `NoDomain` when it has gone, `OperationInvalid` when it does not run, `OperationUnsupported` while it is
     /// coming in: only the source knows.
-    pub fn job_statistics(&self) -> Result<Option<JobStatistics>, LibvirtError> {
+    pub(crate) fn job_statistics(&self) -> Result<Option<JobStatistics>, LibvirtError> {
         self.statistics(0)
     }
 
@@ -168,7 +164,7 @@ impl Domain {
     /// # Errors
     /// `NoDomain` when it has gone, as a guest does that migrated away and is not defined here any more: read them
     /// from the destination, or from the event.
-    pub fn completed_job_statistics(&self) -> Result<Option<JobStatistics>, LibvirtError> {
+    pub(crate) fn completed_job_statistics(&self) -> Result<Option<JobStatistics>, LibvirtError> {
         self.statistics(
             virt_sys::VIR_DOMAIN_JOB_STATS_COMPLETED | virt_sys::VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED,
         )
@@ -192,22 +188,9 @@ impl Domain {
     ///
     /// # Errors
     /// `OperationInvalid` when no job runs or it cannot be aborted any more, as in post-copy.
-    pub fn abort_job(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn abort_job(&self) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         check("virDomainAbortJob", unsafe { virt_sys::virDomainAbortJob(self.raw()) }).map(drop)
-    }
-
-    /// Breaks the link of a post-copy migration: the source is then paused and the destination runs until it
-    /// needs a missing page, both "post-copy failed", until the same migration is asked for again with
-    /// [`MigrateFlags::POSTCOPY_RESUME`] (libvirt 8.5.0).
-    ///
-    /// # Errors
-    /// `OperationInvalid` when no post-copy runs.
-    pub fn abort_postcopy(&self) -> Result<(), LibvirtError> {
-        let flags = virt_sys::VIR_DOMAIN_ABORT_JOB_POSTCOPY;
-        // SAFETY: the handle is valid as long as `self`.
-        check("virDomainAbortJobFlags", unsafe { virt_sys::virDomainAbortJobFlags(self.raw(), flags) })
-            .map(drop)
     }
 
     /// Sets the downtime limit of a migration that runs, or of the next one. libvirt puts QEMU's own limit back
@@ -215,7 +198,7 @@ impl Domain {
     ///
     /// # Errors
     /// `OperationInvalid` when the domain does not run.
-    pub fn set_max_downtime_ms(&self, downtime_ms: u64) -> Result<(), LibvirtError> {
+    pub(crate) fn set_max_downtime_ms(&self, downtime_ms: u64) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         let result = unsafe { virt_sys::virDomainMigrateSetMaxDowntime(self.raw(), downtime_ms, 0) };
         check("virDomainMigrateSetMaxDowntime", result).map(drop)
@@ -225,7 +208,7 @@ impl Domain {
     ///
     /// # Errors
     /// `OperationInvalid` when the domain does not run.
-    pub fn max_downtime_ms(&self) -> Result<u64, LibvirtError> {
+    pub(crate) fn max_downtime_ms(&self) -> Result<u64, LibvirtError> {
         let mut downtime_ms = 0;
         // SAFETY: the handle is valid as long as `self`; the number is ours to write.
         let result = unsafe { virt_sys::virDomainMigrateGetMaxDowntime(self.raw(), &raw mut downtime_ms, 0) };
@@ -236,7 +219,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn set_max_speed_mib_per_s(&self, mib_per_s: u64) -> Result<(), LibvirtError> {
+    pub(crate) fn set_max_speed_mib_per_s(&self, mib_per_s: u64) -> Result<(), LibvirtError> {
         let call = "virDomainMigrateSetMaxSpeed";
         let speed = c_ulong::try_from(mib_per_s).unwrap_or(c_ulong::MAX);
         // SAFETY: the handle is valid as long as `self`.
@@ -247,7 +230,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn max_speed_mib_per_s(&self) -> Result<u64, LibvirtError> {
+    pub(crate) fn max_speed_mib_per_s(&self) -> Result<u64, LibvirtError> {
         let mut speed: c_ulong = 0;
         // SAFETY: the handle is valid as long as `self`; the number is ours to write.
         let result = unsafe { virt_sys::virDomainMigrateGetMaxSpeed(self.raw(), &raw mut speed, 0) };
@@ -258,7 +241,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn suspend(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn suspend(&self) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         check("virDomainSuspend", unsafe { virt_sys::virDomainSuspend(self.raw()) }).map(drop)
     }
@@ -267,7 +250,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn resume(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn resume(&self) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         check("virDomainResume", unsafe { virt_sys::virDomainResume(self.raw()) }).map(drop)
     }
@@ -276,7 +259,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn destroy(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn destroy(&self) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`; it stays valid after the domain has gone.
         check("virDomainDestroy", unsafe { virt_sys::virDomainDestroy(self.raw()) }).map(drop)
     }
@@ -286,7 +269,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn undefine(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn undefine(&self) -> Result<(), LibvirtError> {
         let call = "virDomainUndefineFlags";
         let nvram = virt_sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM;
         // An older daemon refuses flags that it does not know; with fewer of them it keeps less, but with
@@ -302,27 +285,5 @@ impl Domain {
             }
         }
         result
-    }
-
-    /// What libvirt has to say about the domain: deprecated or tainting configuration (libvirt 7.1.0).
-    ///
-    /// # Errors
-    /// Whatever libvirt reports.
-    pub fn messages(&self) -> Result<Vec<String>, LibvirtError> {
-        let call = "virDomainGetMessages";
-        let mut list: *mut *mut c_char = ptr::null_mut();
-        // SAFETY: the handle is valid as long as `self`; the list is ours to take over.
-        let result = unsafe { virt_sys::virDomainGetMessages(self.raw(), &raw mut list, 0) };
-        let count = usize::try_from(check(call, result)?).unwrap_or(0);
-        if list.is_null() {
-            return Ok(Vec::new());
-        }
-        // SAFETY: on success libvirt allocated this many strings, and a null behind them.
-        let texts = unsafe { slice::from_raw_parts(list, count) };
-        // SAFETY: each string is ours to free, once.
-        let messages = texts.iter().filter_map(|text| unsafe { owned_string(call, *text) }.ok()).collect();
-        // SAFETY: the list itself is ours too, from C's allocator, and is not used any more.
-        unsafe { libc::free(list.cast()) };
-        Ok(messages)
     }
 }

@@ -1,15 +1,14 @@
 //! Subscriptions to events, and the callbacks behind them.
 //!
-//! libvirt calls back on its event thread, and about a closed connection on any thread. A callback copies
-//! what it is lent and hands it to the subscriber's closure, which should do nothing but put it into a
+//! libvirt calls back on its event thread. A callback copies what it is lent and hands it to the subscriber's closure, which should do nothing but put it into a
 //! channel: while it runs, no other event and no keep-alive is handled.
 
-use super::sinks::{Place, Sink, contain, find};
-use super::{Connection, Domain, borrowed_string, check, typed};
+use super::sinks::{Place, contain, find};
+use super::{Connection, Domain, check, typed};
 use crate::error::LibvirtError;
-use crate::event::{CloseReason, DomainEvent, DomainEventKind, Lifecycle};
+use crate::event::{DomainEvent, Lifecycle};
 use crate::statistics::JobStatistics;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::mem;
 use std::ptr;
@@ -19,17 +18,11 @@ use virt_sys::{virConnectPtr, virDomainPtr, virTypedParameterPtr};
 /// Callbacks that are registered until this is dropped; from then on the closure gets no new event. Dropping
 /// asks the daemon, so it may block as any call does, and must not be done inside a callback.
 #[must_use = "events end when the subscription is dropped"]
-pub struct Subscription {
+pub(crate) struct Subscription {
     connection: Connection,
-    registered: Vec<Registered>,
+    registered: Vec<c_int>,
     // Dropped after the callbacks have been taken back, because fields are dropped after `drop`.
     _place: Place,
-}
-
-/// What has to be taken back.
-enum Registered {
-    Domain(c_int),
-    Close,
 }
 
 impl fmt::Debug for Subscription {
@@ -43,23 +36,11 @@ impl fmt::Debug for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        for registered in &self.registered {
+        for id in &self.registered {
             // A failure means that the connection is dead or has told its end; the place in the table ends in
             // any case.
-            match *registered {
-                Registered::Domain(id) => {
-                    // SAFETY: the connection is open as long as `self`, and the id is one of its
-                    // registrations.
-                    unsafe { virt_sys::virConnectDomainEventDeregisterAny(self.connection.raw(), id) };
-                }
-                Registered::Close => {
-                    // SAFETY: the connection is open as long as `self`, and this function is what it was
-                    // given.
-                    unsafe {
-                        virt_sys::virConnectUnregisterCloseCallback(self.connection.raw(), Some(on_close))
-                    };
-                }
-            }
+            // SAFETY: the connection is open as long as `self`, and the id is one of its registrations.
+            unsafe { virt_sys::virConnectDomainEventDeregisterAny(self.connection.raw(), *id) };
         }
     }
 }
@@ -73,12 +54,12 @@ impl Connection {
     /// `InvalidArgument` when there is such a subscription already, or whatever else libvirt reports when it
     /// does not deliver even the life cycle. Kinds of event that the driver or the daemon does not know are
     /// left out: events are only hints.
-    pub fn subscribe(
+    pub(crate) fn subscribe(
         &self,
         domain: Option<&Domain>,
         sink: impl Fn(DomainEvent) + Send + Sync + 'static,
     ) -> Result<Subscription, LibvirtError> {
-        let place = Place::new(Sink::Domain(Arc::new(sink)));
+        let place = Place::new(Arc::new(sink));
         let mut registered = vec![self.register(domain, Callback::Lifecycle(on_lifecycle), &place)?];
         for callback in [Callback::Iteration(on_iteration), Callback::JobCompleted(on_job_completed)] {
             registered.extend(self.register(domain, callback, &place).ok());
@@ -86,31 +67,12 @@ impl Connection {
         Ok(Subscription { connection: self.clone(), registered, _place: place })
     }
 
-    /// Tells `sink` when the connection is closed by the other side or by a lack of keep-alives. One
-    /// subscriber at a time. Drivers without a daemon accept it and have nothing to tell.
-    ///
-    /// # Errors
-    /// `OperationInvalid` when there is a subscriber already.
-    pub fn subscribe_close(
-        &self,
-        sink: impl Fn(CloseReason) + Send + Sync + 'static,
-    ) -> Result<Subscription, LibvirtError> {
-        let place = Place::new(Sink::Close(Arc::new(sink)));
-        // SAFETY: the handle is valid as long as `self`; the function fits its type and takes any number as
-        // `opaque`.
-        let result = unsafe {
-            virt_sys::virConnectRegisterCloseCallback(self.raw(), Some(on_close), place.opaque(), None)
-        };
-        check("virConnectRegisterCloseCallback", result)?;
-        Ok(Subscription { connection: self.clone(), registered: vec![Registered::Close], _place: place })
-    }
-
     fn register(
         &self,
         domain: Option<&Domain>,
         callback: Callback,
         place: &Place,
-    ) -> Result<Registered, LibvirtError> {
+    ) -> Result<c_int, LibvirtError> {
         let (id, function) = callback.generic();
         let domain = domain.map_or(ptr::null_mut(), Domain::raw);
         // SAFETY: handles are valid as long as `self` and `domain`; the function is the one that this event
@@ -125,7 +87,7 @@ impl Connection {
                 None,
             )
         };
-        check("virConnectDomainEventRegisterAny", result).map(Registered::Domain)
+        check("virConnectDomainEventRegisterAny", result)
     }
 }
 
@@ -169,66 +131,43 @@ impl Callback {
 
 unsafe extern "C" fn on_lifecycle(
     _connection: virConnectPtr,
-    domain: virDomainPtr,
+    _domain: virDomainPtr,
     event: c_int,
     detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
-    let kind = || DomainEventKind::Lifecycle(Lifecycle::from_numbers(event, detail));
-    // SAFETY: libvirt lends the domain for the time of this call.
-    unsafe { deliver(domain, opaque, kind) };
+    deliver(opaque, || DomainEvent::Lifecycle(Lifecycle::from_numbers(event, detail)));
     0
 }
 
 unsafe extern "C" fn on_iteration(
     _connection: virConnectPtr,
-    domain: virDomainPtr,
+    _domain: virDomainPtr,
     iteration: c_int,
     opaque: *mut c_void,
 ) {
-    // SAFETY: libvirt lends the domain for the time of this call.
-    unsafe { deliver(domain, opaque, || DomainEventKind::MigrationIteration(iteration)) };
+    deliver(opaque, || DomainEvent::MigrationIteration(iteration));
 }
 
 unsafe extern "C" fn on_job_completed(
     _connection: virConnectPtr,
-    domain: virDomainPtr,
+    _domain: virDomainPtr,
     parameters: virTypedParameterPtr,
     count: c_int,
     opaque: *mut c_void,
 ) {
-    let kind = || {
+    deliver(opaque, || {
         // SAFETY: libvirt lends this many entries for the time of the call, and frees them itself.
         let parameters = unsafe { typed::read(parameters, count) };
-        DomainEventKind::JobCompleted(Box::new(JobStatistics::from_parameters(None, parameters)))
-    };
-    // SAFETY: libvirt lends the domain for the time of this call.
-    unsafe { deliver(domain, opaque, kind) };
-}
-
-unsafe extern "C" fn on_close(_connection: virConnectPtr, reason: c_int, opaque: *mut c_void) {
-    contain(|| {
-        if let Some(Sink::Close(sink)) = find(opaque) {
-            sink(reason.into());
-        }
+        DomainEvent::JobCompleted(Box::new(JobStatistics::from_parameters(None, parameters)))
     });
 }
 
-/// Copies what libvirt lends and hands it on.
-///
-/// # Safety
-/// `domain` is a domain handle that lives through this call.
-unsafe fn deliver(domain: virDomainPtr, opaque: *mut c_void, kind: impl FnOnce() -> DomainEventKind) {
+/// Hands an event on. What libvirt lends is copied by `event`, within the call.
+fn deliver(opaque: *mut c_void, event: impl FnOnce() -> DomainEvent) {
     contain(|| {
-        let Some(Sink::Domain(sink)) = find(opaque) else { return };
-        let mut uuid: [c_char; virt_sys::VIR_UUID_STRING_BUFLEN as usize] = [0; _];
-        // SAFETY: the handle lives; the buffer has the length that libvirt asks for, and starts as an empty
-        // string.
-        unsafe { virt_sys::virDomainGetUUIDString(domain, uuid.as_mut_ptr()) };
-        // SAFETY: NUL-terminated in either case.
-        let domain_uuid = unsafe { borrowed_string(uuid.as_ptr()) };
-        // SAFETY: the handle lives, and keeps its name; null is read as empty.
-        let domain_name = unsafe { borrowed_string(virt_sys::virDomainGetName(domain)) };
-        sink(DomainEvent { domain_name, domain_uuid, kind: kind() });
+        if let Some(sink) = find(opaque) {
+            sink(event());
+        }
     });
 }

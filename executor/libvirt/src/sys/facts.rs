@@ -10,7 +10,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as a machine type that the host does not have.
-    pub fn domain_capabilities_xml(
+    pub(crate) fn domain_capabilities_xml(
         &self,
         emulator: &str,
         architecture: &str,
@@ -40,7 +40,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn compare_hypervisor_cpu(
+    pub(crate) fn compare_hypervisor_cpu(
         &self,
         emulator: &str,
         architecture: &str,
@@ -74,7 +74,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn autostart(&self) -> Result<bool, LibvirtError> {
+    pub(crate) fn autostart(&self) -> Result<bool, LibvirtError> {
         let mut on: c_int = 0;
         // SAFETY: the handle is valid as long as `self`; `on` is ours to write.
         let result = unsafe { virt_sys::virDomainGetAutostart(self.raw(), &raw mut on) };
@@ -85,7 +85,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn has_managed_save(&self) -> Result<bool, LibvirtError> {
+    pub(crate) fn has_managed_save(&self) -> Result<bool, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         let result = unsafe { virt_sys::virDomainHasManagedSaveImage(self.raw(), 0) };
         check("virDomainHasManagedSaveImage", result).map(|has| has == 1)
@@ -95,7 +95,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn block_job(&self, disk: &str) -> Result<&'static str, LibvirtError> {
+    pub(crate) fn block_job(&self, disk: &str) -> Result<&'static str, LibvirtError> {
         let call = "virDomainGetBlockJobInfo";
         let disk = c_string(call, "a disk's name", disk)?;
         let mut job = virt_sys::virDomainBlockJobInfo { type_: 0, bandwidth: 0, cur: 0, end: 0 };
@@ -120,7 +120,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as that the disk is empty.
-    pub fn disk_bytes(&self, disk: &str) -> Result<u64, LibvirtError> {
+    pub(crate) fn disk_bytes(&self, disk: &str) -> Result<u64, LibvirtError> {
         let call = "virDomainGetBlockInfo";
         let disk = c_string(call, "a disk's name", disk)?;
         let mut info = virt_sys::virDomainBlockInfo { capacity: 0, allocation: 0, physical: 0 };
@@ -133,7 +133,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn checkpoints(&self) -> Result<u32, LibvirtError> {
+    pub(crate) fn checkpoints(&self) -> Result<u32, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`; without a list only the number is told.
         let result = unsafe { virt_sys::virDomainListAllCheckpoints(self.raw(), std::ptr::null_mut(), 0) };
         check("virDomainListAllCheckpoints", result).map(|count| u32::try_from(count).unwrap_or(0))
@@ -143,7 +143,7 @@ impl Domain {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn snapshots(&self) -> Result<u32, LibvirtError> {
+    pub(crate) fn snapshots(&self) -> Result<u32, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         let result = unsafe { virt_sys::virDomainSnapshotNum(self.raw(), 0) };
         check("virDomainSnapshotNum", result).map(|count| u32::try_from(count).unwrap_or(0))

@@ -18,22 +18,22 @@ const INTERFACES_ALL: u32 =
 
 /// A thing of a host as XML, and whether it is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// Its definition.
-    pub xml: String,
+    pub(crate) xml: String,
     /// Whether it can be used now.
-    pub is_active: bool,
+    pub(crate) is_active: bool,
 }
 
 /// A network device of the interface driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedInterface {
+pub(crate) struct ListedInterface {
     /// Its name, such as `br0`.
-    pub name: String,
+    pub(crate) name: String,
     /// Its XML; none where libvirt could not tell it, as of VLANs that are not named after their device.
-    pub xml: Option<String>,
+    pub(crate) xml: Option<String>,
     /// Whether it is up. Devices whose state the kernel does not know are not.
-    pub is_active: bool,
+    pub(crate) is_active: bool,
 }
 
 impl Connection {
@@ -41,7 +41,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as that there is no storage driver.
-    pub fn pools(&self) -> Result<Vec<Listed>, LibvirtError> {
+    pub(crate) fn pools(&self) -> Result<Vec<Listed>, LibvirtError> {
         let list = |list| {
             // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
             unsafe { virt_sys::virConnectListAllStoragePools(self.raw(), list, 0) }
@@ -61,7 +61,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as that there is no network driver.
-    pub fn networks(&self) -> Result<Vec<Listed>, LibvirtError> {
+    pub(crate) fn networks(&self) -> Result<Vec<Listed>, LibvirtError> {
         let list = |list| {
             // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
             unsafe { virt_sys::virConnectListAllNetworks(self.raw(), list, 0) }
@@ -81,7 +81,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as that there is no driver for them.
-    pub fn node_devices(&self) -> Result<Vec<String>, LibvirtError> {
+    pub(crate) fn node_devices(&self) -> Result<Vec<String>, LibvirtError> {
         let list = |list| {
             // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
             unsafe { virt_sys::virConnectListAllNodeDevices(self.raw(), list, 0) }
@@ -102,7 +102,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as that there is no interface driver: on newer systems it is a package of its own.
-    pub fn interfaces(&self) -> Result<Vec<ListedInterface>, LibvirtError> {
+    pub(crate) fn interfaces(&self) -> Result<Vec<ListedInterface>, LibvirtError> {
         let mut found = Vec::new();
         let list = |list| {
             // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
@@ -131,7 +131,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as that there is no driver for them.
-    pub fn secrets(&self) -> Result<Vec<String>, LibvirtError> {
+    pub(crate) fn secrets(&self) -> Result<Vec<String>, LibvirtError> {
         let mut list = vec![ptr::null_mut::<c_char>(); SECRETS_MOST];
         let room = c_int::try_from(list.len()).unwrap_or(c_int::MAX);
         // SAFETY: the handle is valid as long as `self`; the list has that much room.
@@ -147,7 +147,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as that the host has no pages of this size.
-    pub fn free_pages(&self, size_kib: u32) -> Result<u64, LibvirtError> {
+    pub(crate) fn free_pages(&self, size_kib: u32) -> Result<u64, LibvirtError> {
         let mut counts = [0_u64; NODES_MOST];
         let mut size = size_kib;
         let nodes = u32::try_from(counts.len()).unwrap_or(1);

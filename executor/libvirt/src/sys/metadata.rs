@@ -10,7 +10,7 @@ use std::ptr;
 
 /// Which description of a domain is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Description {
+pub(crate) enum Description {
     /// The live one of a domain that runs, the stored one of a domain that is off.
     Current,
     /// The live one.
@@ -38,7 +38,7 @@ impl Domain {
     /// # Errors
     /// `NoDomain` when it has gone, `OperationInvalid` when it has no such description, `NoSupport` when the driver keeps no
     /// metadata.
-    pub fn metadata(&self, namespace: &str, of: Description) -> Result<Option<String>, LibvirtError> {
+    pub(crate) fn metadata(&self, namespace: &str, of: Description) -> Result<Option<String>, LibvirtError> {
         let call = "virDomainGetMetadata";
         let namespace = c_string(call, "the namespace", namespace)?;
         // SAFETY: the handle is valid as long as `self` and the namespace outlives the call; the answer is null or a string
@@ -59,7 +59,7 @@ impl Domain {
     ///
     /// # Errors
     /// As for [`Self::metadata`], and `OperationTimeout` while a job works on the domain.
-    pub fn set_metadata(
+    pub(crate) fn set_metadata(
         &self,
         namespace: &str,
         prefix: &str,

@@ -20,12 +20,12 @@ mod sinks;
 mod storage;
 mod typed;
 
-pub use connection::Connection;
-pub use domain::{Domain, XmlView};
-pub use events::Subscription;
-pub use lists::{Listed, ListedInterface};
-pub use metadata::Description;
-pub use storage::StoragePool;
+pub(crate) use connection::Connection;
+pub(crate) use domain::{Domain, XmlView};
+pub(crate) use events::Subscription;
+pub(crate) use lists::{Listed, ListedInterface};
+pub(crate) use metadata::Description;
+pub(crate) use storage::StoragePool;
 
 use super::error::{ErrorCode, LibvirtError};
 use std::ffi::{CStr, CString, c_char, c_int};

@@ -4,7 +4,7 @@
 //! function included, and others call once more while it is being taken back: a number can neither leak nor
 //! dangle.
 
-use crate::event::{CloseReason, DomainEvent};
+use crate::event::DomainEvent;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::mem;
@@ -13,11 +13,7 @@ use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A subscriber's closure. Callbacks may come from any thread.
-#[derive(Clone)]
-pub(super) enum Sink {
-    Domain(Arc<dyn Fn(DomainEvent) + Send + Sync>),
-    Close(Arc<dyn Fn(CloseReason) + Send + Sync>),
-}
+pub(super) type Sink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
 
 /// A place in the table, given up when dropped.
 pub(super) struct Place(usize);

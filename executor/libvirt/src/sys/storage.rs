@@ -11,11 +11,11 @@ use virt_sys::{virStoragePool, virStorageVol};
 
 /// A pool that is active.
 #[derive(Debug)]
-pub struct StoragePool(NonNull<virStoragePool>);
+pub(crate) struct StoragePool(NonNull<virStoragePool>);
 
 /// A file in a pool.
 #[derive(Debug)]
-pub struct StorageVolume(NonNull<virStorageVol>);
+pub(crate) struct StorageVolume(NonNull<virStorageVol>);
 
 impl Drop for StoragePool {
     fn drop(&mut self) {
@@ -36,7 +36,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn pool_at(&self, directory: &str) -> Result<Option<StoragePool>, LibvirtError> {
+    pub(crate) fn pool_at(&self, directory: &str) -> Result<Option<StoragePool>, LibvirtError> {
         let call = "virStoragePoolLookupByTargetPath";
         let directory = c_string(call, "the directory", directory)?;
         // SAFETY: the handle is valid as long as `self`, and the path outlives the call.
@@ -52,7 +52,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as a directory that is not there or has a pool already.
-    pub fn create_pool(&self, xml: &str) -> Result<StoragePool, LibvirtError> {
+    pub(crate) fn create_pool(&self, xml: &str) -> Result<StoragePool, LibvirtError> {
         let call = "virStoragePoolCreateXML";
         let xml = c_string(call, "the pool's definition", xml)?;
         // SAFETY: the handle is valid as long as `self`, and the text outlives the call; the answer is ours.
@@ -64,7 +64,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn volume_bytes(&self, path: &str) -> Result<Option<u64>, LibvirtError> {
+    pub(crate) fn volume_bytes(&self, path: &str) -> Result<Option<u64>, LibvirtError> {
         self.volume_at(path)?.map(|volume| volume.bytes()).transpose()
     }
 
@@ -73,7 +73,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn volume_key(&self, path: &str) -> Result<Option<String>, LibvirtError> {
+    pub(crate) fn volume_key(&self, path: &str) -> Result<Option<String>, LibvirtError> {
         self.volume_at(path)?.map(|volume| volume.key()).transpose()
     }
 
@@ -81,7 +81,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn volume_path(&self, pool: &str, name: &str) -> Result<Option<String>, LibvirtError> {
+    pub(crate) fn volume_path(&self, pool: &str, name: &str) -> Result<Option<String>, LibvirtError> {
         let call = "virStoragePoolLookupByName";
         let pool = c_string(call, "the pool's name", pool)?;
         // SAFETY: the handle is valid as long as `self`, and the name outlives the call; the answer is ours.
@@ -118,7 +118,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn pool_of<'p>(&self, path: &'p str) -> Result<Option<(StoragePool, &'p str)>, LibvirtError> {
+    pub(crate) fn pool_of<'p>(&self, path: &'p str) -> Result<Option<(StoragePool, &'p str)>, LibvirtError> {
         let parts = path.rsplit_once('/').filter(|(directory, _)| !directory.is_empty());
         let Some((directory, name)) = parts else { return Ok(None) };
         let Some(pool) = self.pool_at(directory)? else { return Ok(None) };
@@ -132,7 +132,7 @@ impl StoragePool {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn refresh(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn refresh(&self) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         check("virStoragePoolRefresh", unsafe { virt_sys::virStoragePoolRefresh(self.0.as_ptr(), 0) })
             .map(drop)
@@ -142,7 +142,7 @@ impl StoragePool {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn xml(&self) -> Result<String, LibvirtError> {
+    pub(crate) fn xml(&self) -> Result<String, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
         unsafe {
             owned_string("virStoragePoolGetXMLDesc", virt_sys::virStoragePoolGetXMLDesc(self.0.as_ptr(), 0))
@@ -153,7 +153,7 @@ impl StoragePool {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn volume(&self, name: &str) -> Result<Option<StorageVolume>, LibvirtError> {
+    pub(crate) fn volume(&self, name: &str) -> Result<Option<StorageVolume>, LibvirtError> {
         let call = "virStorageVolLookupByName";
         let name = c_string(call, "the volume's name", name)?;
         // SAFETY: the handle is valid as long as `self`, and the name outlives the call.
@@ -169,7 +169,7 @@ impl StoragePool {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn volume_names(&self, most: u16) -> Result<Vec<String>, LibvirtError> {
+    pub(crate) fn volume_names(&self, most: u16) -> Result<Vec<String>, LibvirtError> {
         let mut list = vec![std::ptr::null_mut::<c_char>(); usize::from(most)];
         // SAFETY: the handle is valid as long as `self`; the list has that much room.
         let result = unsafe {
@@ -188,7 +188,7 @@ impl StoragePool {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as a file of that name, or no room or right to write.
-    pub fn create_volume(&self, xml: &str) -> Result<StorageVolume, LibvirtError> {
+    pub(crate) fn create_volume(&self, xml: &str) -> Result<StorageVolume, LibvirtError> {
         let call = "virStorageVolCreateXML";
         let xml = c_string(call, "the volume's definition", xml)?;
         // SAFETY: the handle is valid as long as `self`, and the text outlives the call; the answer is ours.
@@ -200,7 +200,7 @@ impl StoragePool {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn stop(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn stop(&self) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         check("virStoragePoolDestroy", unsafe { virt_sys::virStoragePoolDestroy(self.0.as_ptr()) }).map(drop)
     }
@@ -211,7 +211,7 @@ impl StorageVolume {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn bytes(&self) -> Result<u64, LibvirtError> {
+    pub(crate) fn bytes(&self) -> Result<u64, LibvirtError> {
         let mut info = virt_sys::virStorageVolInfo { type_: 0, capacity: 0, allocation: 0 };
         // SAFETY: the handle is valid as long as `self`; `info` is ours to write.
         let result = unsafe { virt_sys::virStorageVolGetInfo(self.0.as_ptr(), &raw mut info) };
@@ -222,7 +222,7 @@ impl StorageVolume {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn key(&self) -> Result<String, LibvirtError> {
+    pub(crate) fn key(&self) -> Result<String, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`; the text lives as long as the handle.
         let text = unsafe { borrowed_string(virt_sys::virStorageVolGetKey(self.0.as_ptr()).cast_mut()) };
         if text.is_empty() { Err(last_error("virStorageVolGetKey")) } else { Ok(text) }
@@ -232,7 +232,7 @@ impl StorageVolume {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn path(&self) -> Result<String, LibvirtError> {
+    pub(crate) fn path(&self) -> Result<String, LibvirtError> {
         // SAFETY: the handle is valid as long as `self`; the answer is null or a string for us to free.
         unsafe { owned_string("virStorageVolGetPath", virt_sys::virStorageVolGetPath(self.0.as_ptr())) }
     }
@@ -241,7 +241,7 @@ impl StorageVolume {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub fn delete(&self) -> Result<(), LibvirtError> {
+    pub(crate) fn delete(&self) -> Result<(), LibvirtError> {
         // SAFETY: the handle is valid as long as `self`.
         check("virStorageVolDelete", unsafe { virt_sys::virStorageVolDelete(self.0.as_ptr(), 0) }).map(drop)
     }

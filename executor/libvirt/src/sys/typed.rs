@@ -44,13 +44,6 @@ impl TypedParameters {
                     unsafe { virt_sys::virTypedParamsAddInt(entries, count, capacity, name.as_ptr(), value) };
                 check("virTypedParamsAddInt", result)?;
             }
-            Argument::UnsignedLongLong(value) => {
-                // SAFETY: as above.
-                let result = unsafe {
-                    virt_sys::virTypedParamsAddULLong(entries, count, capacity, name.as_ptr(), value)
-                };
-                check("virTypedParamsAddULLong", result)?;
-            }
             Argument::Text(text) => {
                 let call = "virTypedParamsAddString";
                 let value = c_string(call, &format!("the parameter `{}`", name.to_string_lossy()), text)?;
@@ -147,16 +140,14 @@ mod tests {
     fn what_goes_in_comes_out() {
         library::initialise().unwrap();
         let list = TypedParameters::from_arguments(&[
-            (c"bandwidth", Argument::UnsignedLongLong(u64::MAX)),
             (c"parallel.connections", Argument::Int(-3)),
             (c"migrate_uri", Argument::Text("tcp://192.0.2.1")),
         ])
         .unwrap();
-        assert_eq!(list.len(), 3);
+        assert_eq!(list.len(), 2);
         assert_eq!(
             list.read(),
             [
-                ("bandwidth".to_owned(), ParameterValue::Unsigned(u64::MAX)),
                 ("parallel.connections".to_owned(), ParameterValue::Signed(-3)),
                 ("migrate_uri".to_owned(), ParameterValue::Text("tcp://192.0.2.1".to_owned())),
             ]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use whimbrel_core::{AtTimeout, Spec, Ways};
+use whimbrel_core::{AtTimeout, Spec, TransferOptions};
 use whimbrel_drive::route::check_definition;
 
 use super::integer;
@@ -204,7 +204,7 @@ impl Wanted {
     /// The spec and the route, once the guest's host and the URI of the destination are known.
     pub(super) fn parts(&self, source: &str, destination: &str) -> Result<(Spec, Route), Problem> {
         let too_many = |_| Problem::invalid("`parallel_connections` is out of bounds: 1 to 255");
-        let ways = Ways {
+        let options = TransferOptions {
             postcopy: self.postcopy || self.at_timeout == AtTimeout::Postcopy,
             auto_converge: self.auto_converge,
             xbzrle: self.xbzrle,
@@ -221,9 +221,10 @@ impl Wanted {
         spec.bandwidth_limit_bytes_per_second = self.bandwidth_limit_bytes_per_second;
         spec.timeout_ms = self.timeout_ms;
         spec.at_timeout = self.at_timeout;
-        spec.ways = ways;
-        spec.doubt_patience_ms = self.doubt_patience_ms.unwrap_or(spec.doubt_patience_ms);
-        spec.recovery_patience_ms = self.recovery_patience_ms.unwrap_or(spec.recovery_patience_ms);
+        spec.transfer = options;
+        spec.resolve_timeout_ms = self.doubt_patience_ms.unwrap_or(spec.resolve_timeout_ms);
+        spec.postcopy_recovery_timeout_ms =
+            self.recovery_patience_ms.unwrap_or(spec.postcopy_recovery_timeout_ms);
         spec.check().map_err(|error| Problem::invalid(error.to_string()))?;
         if let Some(uri) = &self.migrate_uri {
             check_migrate_uri(uri, Origin::Request)
@@ -233,7 +234,7 @@ impl Wanted {
         if self.replace_owner.as_ref().is_some_and(|owner| !is_owner(owner)) {
             return Err(Problem::invalid("`replace_owner` has 1 to 1024 visible ASCII characters"));
         }
-        if !self.overwrite_disks.is_empty() && !ways.copy_disks {
+        if !self.overwrite_disks.is_empty() && !options.copy_disks {
             return Err(Problem::invalid(
                 "`overwrite_disks` is given without `copy_disks`: no disk is copied",
             ));

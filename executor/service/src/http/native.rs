@@ -271,7 +271,7 @@ pub(super) async fn react(
         ));
     }
     let result = desk.supervisor.react(id, wish).await;
-    let result = result.unwrap_or(whimbrel_core::control::ReactionResult::TooLate);
+    let result = result.unwrap_or(whimbrel_core::control::AdjustmentResult::TooLate);
     Ok(reactions::respond(result))
 }
 

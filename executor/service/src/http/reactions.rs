@@ -9,7 +9,7 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-use whimbrel_core::{ReactionResult, Wish};
+use whimbrel_core::{Adjustment, AdjustmentResult};
 
 use super::integer;
 use super::problem::Problem;
@@ -18,7 +18,7 @@ use super::serialize::word;
 /// A requested adjustment: a document with exactly one of the known names.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "Fields")]
-pub(super) struct ReactionWanted(pub(super) Wish);
+pub(super) struct ReactionWanted(pub(super) Adjustment);
 
 /// The document before the check that it names exactly one.
 #[derive(Deserialize)]
@@ -53,10 +53,12 @@ impl TryFrom<Fields> for ReactionWanted {
 
     fn try_from(fields: Fields) -> Result<Self, &'static str> {
         let named = [
-            fields.downtime_limit.map(|limit| Wish::DowntimeLimitMs(limit.ms)),
-            fields.bandwidth_limit.map(|limit| Wish::BandwidthLimitBytesPerSecond(limit.bytes_per_second)),
-            fields.pause.map(|Nothing {}| Wish::Pause),
-            fields.postcopy.map(|Nothing {}| Wish::Postcopy),
+            fields.downtime_limit.map(|limit| Adjustment::DowntimeLimitMs(limit.ms)),
+            fields
+                .bandwidth_limit
+                .map(|limit| Adjustment::BandwidthLimitBytesPerSecond(limit.bytes_per_second)),
+            fields.pause.map(|Nothing {}| Adjustment::Pause),
+            fields.postcopy.map(|Nothing {}| Adjustment::Postcopy),
         ];
         let mut named = named.into_iter().flatten();
         match (named.next(), named.next()) {
@@ -127,7 +129,7 @@ pub(super) struct ReactionRefused {
 }
 
 /// The answer: 200 when it was done, 202 when the hypervisor's answer is overdue, 409 when it was not made.
-pub(super) fn respond(result: ReactionResult) -> Response {
+pub(super) fn respond(result: AdjustmentResult) -> Response {
     let (name, description) = (word(&result), result.to_string());
     let refused = |code, remedy| {
         let problem = Problem::new(StatusCode::CONFLICT, code, "the adjustment was not made", remedy)
@@ -137,19 +139,21 @@ pub(super) fn respond(result: ReactionResult) -> Response {
             .into_response()
     };
     match result {
-        ReactionResult::Done => {
+        AdjustmentResult::Done => {
             (StatusCode::OK, Json(ReactionAnswer { result: name, description })).into_response()
         }
-        ReactionResult::NotKnown => {
+        AdjustmentResult::NotKnown => {
             (StatusCode::ACCEPTED, Json(ReactionAnswer { result: name, description })).into_response()
         }
-        ReactionResult::Refused => refused("refused", "read the hypervisor's log on the source"),
-        ReactionResult::NotAllowed => {
+        AdjustmentResult::Refused => refused("refused", "read the hypervisor's log on the source"),
+        AdjustmentResult::NotAllowed => {
             refused("not_allowed", "start the migration with it allowed, or choose another adjustment")
         }
-        ReactionResult::OutOfBounds => refused("out_of_bounds", "choose a value that the hypervisor accepts"),
-        ReactionResult::Busy => refused("busy", "wait until the previous adjustment has been answered"),
-        ReactionResult::TooEarly => refused("too_early", "wait until memory is being copied"),
-        ReactionResult::TooLate => refused("too_late", "read the migration's outcome"),
+        AdjustmentResult::OutOfBounds => {
+            refused("out_of_bounds", "choose a value that the hypervisor accepts")
+        }
+        AdjustmentResult::Busy => refused("busy", "wait until the previous adjustment has been answered"),
+        AdjustmentResult::TooEarly => refused("too_early", "wait until memory is being copied"),
+        AdjustmentResult::TooLate => refused("too_late", "read the migration's outcome"),
     }
 }

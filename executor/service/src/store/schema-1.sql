@@ -1,4 +1,4 @@
--- What SQLite and PostgreSQL both understand. Numbers are given out by the one writer, not by the database.
+-- Limited to the SQL that SQLite and PostgreSQL share. Numbers are assigned by the one writer, not by the database.
 
 CREATE TABLE migration (
     id BIGINT PRIMARY KEY,

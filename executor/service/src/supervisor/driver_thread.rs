@@ -44,7 +44,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use tokio::sync::{mpsc, oneshot};
-    use whimbrel_core::{Command, CommandId, Facts, Verdict};
+    use whimbrel_core::{Command, CommandId, Verdict};
     use whimbrel_plugins::RuleSet;
 
     use crate::broadcast::Hub;
@@ -59,7 +59,7 @@ mod tests {
     /// A supervisor whose migration 1 is on record, and what `drive` makes of that migration.
     async fn recorded(
         name: &str,
-        rules: fn(&Facts) -> Verdict,
+        rules: fn() -> Verdict,
         port_of: fn(Box<dyn Port + Send>) -> Box<dyn Port + Send>,
     ) -> MigrationRow {
         let folder = std::env::temp_dir().join(format!("whimbrel-{name}-{}", std::process::id()));
@@ -100,7 +100,7 @@ mod tests {
         let this = supervisor.clone();
         let driver = std::thread::spawn(move || {
             this.run_driver(1, || {
-                let judge = Judge::new(inbox.clone(), move |facts, _| rules(facts));
+                let judge = Judge::new(inbox.clone(), move |_| rules());
                 let mut port = port_of(hosts.port(assigned(route), inbox).unwrap());
                 let course = Course::begin(spec).unwrap();
                 drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None)
@@ -119,7 +119,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_driver_that_panics_is_on_record_with_the_text_and_its_guest_is_free() {
-        let row = recorded("driver-panics", |_| Verdict::default(), |_| Box::new(Panicking)).await;
+        let row = recorded("driver-panics", Verdict::default, |_| Box::new(Panicking)).await;
         assert_eq!(row.trouble.unwrap(), "the driver panicked: planted in a port");
         assert!(row.ended_at_ms.is_some());
     }
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_call_that_panicked_is_on_record_beside_the_outcome() {
-        let row = recorded("call-panics", |_| Verdict::default(), |port| Box::new(Panicked(port))).await;
+        let row = recorded("call-panics", Verdict::default, |port| Box::new(Panicked(port))).await;
         assert_eq!(row.trouble.unwrap(), "planted in a call");
         assert!(row.outcome.unwrap().contains("destination_running"));
     }

@@ -20,7 +20,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use whimbrel_core::convergence::Statistics;
-use whimbrel_core::{CancelAnswer, Event, Outcome, ReactionResult, Request, Spec, Wish};
+use whimbrel_core::{Adjustment, AdjustmentResult, CancelAnswer, Event, Outcome, Request, Spec};
 use whimbrel_facts::Facts;
 use whimbrel_plugins::Judgement;
 
@@ -184,14 +184,14 @@ impl Supervisor {
     }
 
     /// Requests an adjustment, and waits for its result. None when the migration no longer runs.
-    pub(super) async fn react(&self, id: i64, wish: Wish) -> Option<ReactionResult> {
+    pub(super) async fn react(&self, id: i64, adjustment: Adjustment) -> Option<AdjustmentResult> {
         let wanted = |event: &Event| match event {
-            Event::Reacted(reaction, result) if *reaction == wish.reaction() => Some(*result),
-            Event::Ended(_) => Some(ReactionResult::TooLate),
+            Event::Reacted(reaction, result) if *reaction == adjustment.kind() => Some(*result),
+            Event::Ended(_) => Some(AdjustmentResult::TooLate),
             _ => None,
         };
-        let result = self.ask(id, Request::React(wish), REACTION_PATIENCE, wanted).await?;
-        Some(result.unwrap_or(ReactionResult::NotKnown))
+        let result = self.ask(id, Request::React(adjustment), REACTION_PATIENCE, wanted).await?;
+        Some(result.unwrap_or(AdjustmentResult::NotKnown))
     }
 
     async fn ask<T>(
@@ -260,9 +260,7 @@ impl Supervisor {
                 let known = course.known_facts();
                 let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
                 let preflight = Preflight::new(set, spec, asked);
-                let judge = Judge::new(inbox.clone(), move |known, collected| {
-                    preflight.judge(known, collected).verdict
-                });
+                let judge = Judge::new(inbox.clone(), move |facts| preflight.judge(facts).verdict);
                 let assignment = Assignment { route, known, owner };
                 let mut port = this.hosts.port(assignment, inbox).map_err(|error| error.to_string())?;
                 let driven = whimbrel_drive::drive(course, &mut *port, &told, Box::new(keeper), judge, None)

@@ -92,7 +92,7 @@ fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
 
 fn regressions(state: &PictureState) -> String {
     let times = if state.totals.regressions == 1 { "regression" } else { "regressions" };
-    match state.totals.gains {
+    match state.totals.non_converging_syncs {
         0 => format!("{} {times}", state.totals.regressions),
         1 => format!("{} {times}, 1 gain", state.totals.regressions),
         gains => format!("{} {times}, {gains} gains", state.totals.regressions),
@@ -143,10 +143,10 @@ fn memory(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
 /// The title of the memory curve: the signs on the left, the water marks on the right.
 fn memory_legend(state: &PictureState, wide: bool) -> (Vec<String>, Vec<String>) {
     let mut left = vec![String::from(if wide { "Memory left to copy" } else { "Memory left" })];
-    if state.totals.regressions > state.totals.gains {
+    if state.totals.regressions > state.totals.non_converging_syncs {
         left.push(format!("{ROSE} rise"));
     }
-    if state.totals.gains > 0 {
+    if state.totals.non_converging_syncs > 0 {
         left.push(format!("{GAINED} {}", if wide { "gain: above the sync before" } else { "gain" }));
     }
     let (Some(high), Some(low)) = (state.totals.high_water_bytes, state.totals.low_water_bytes) else {

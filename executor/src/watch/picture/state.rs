@@ -72,7 +72,7 @@ impl PictureState {
                 if self.totals.syncs_seen > 1 {
                     self.second_sync_s.get_or_insert(at_s(now));
                 }
-                if sync.rise_bytes > 0 {
+                if sync.dirtied_bytes > 0 {
                     let bytes = approx(sync.memory_remaining_bytes);
                     self.mark(Mark { at_s: at_s(now), bytes, gained: sync.above_previous });
                 }

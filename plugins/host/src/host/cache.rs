@@ -1,9 +1,9 @@
 //! Compiled packs on disk.
 //!
-//! Machine code that somebody else wrote would run with all our rights, so a file is used only if it and its folder
-//! belong to this user alone, its name fits the pack and this very engine, and it ends with the digest of its own content.
-//! Everything else is as good as no file: the pack is compiled again. A cache must never make anything fail, nor grow
-//! for ever.
+//! Machine code written by another user would run with all rights of this process, so a file is used only if it and its
+//! folder belong to this user alone, its name fits the pack and this very engine, and it ends with the digest of its
+//! own content. Any other file is ignored and the pack is compiled again. A cache must never make anything fail, nor
+//! grow without bound.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};
@@ -26,19 +26,20 @@ pub struct Cache {
 
 /// Length of a digest in hexadecimal.
 const DIGEST: usize = 64;
-/// No compiled pack is larger.
+/// Bytes; a larger file is not a compiled pack and is ignored.
 const BYTES_MOST: u64 = 256 << 20;
-/// So many files stay, the ones used last: a newer program or processor makes new ones of every pack.
+/// Number of files that are kept, the most recently used ones: a newer program or processor makes new ones of every
+/// pack.
 const FILES_MOST: usize = 64;
-/// How exactly it is known when a file was used last.
+/// Precision of the time of last use.
 const A_DAY: Duration = Duration::from_hours(24);
 /// Read at once: what stays in the processor's own cache costs no memory.
 const PART_BYTES: usize = 16 << 10;
-/// Nobody but the owner may look into it or write.
+/// Mode of the folder: only the owner may read or write it.
 const OTHERS: u32 = 0o077;
 
 impl Cache {
-    /// A cache in this folder, which is made when it is first written to.
+    /// A cache in this folder, which is created at the first write.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
@@ -63,16 +64,16 @@ impl Cache {
             return None;
         }
         if about.modified().is_ok_and(|then| then.elapsed().is_ok_and(|ago| ago > A_DAY)) {
-            // It is used, and shall not be forgotten. If that cannot be noted, it is compiled again one day.
+            // Marks it as used, so it is kept. If that fails, it may be removed and compiled again later.
             let _ = file.set_modified(SystemTime::now());
         }
         let mapped = is_local(&file).then(|| mapped(engine, key, &file, about.len())).flatten();
         mapped.or_else(|| copied(engine, key, &file, about.len()))
     }
 
-    /// Keeps a compiled pack; when that is not possible, it is compiled again the next time.
+    /// Stores a compiled pack; if that fails, the pack is compiled again the next time.
     pub(super) fn store(&self, key: &str, code: &[u8]) {
-        // Nobody is told: a cache that cannot be written is only slow.
+        // Not reported: a cache that cannot be written only costs time.
         let _ = self.write(key, code);
     }
 
@@ -102,7 +103,8 @@ impl Cache {
         }
     }
 
-    /// Removes what was used longest ago. Who still runs it keeps it: a file without a name stays until nobody does.
+    /// Removes the least recently used files. A process that still runs one keeps it: a file without a name stays until
+    /// its last user ends.
     fn forget(&self) -> io::Result<()> {
         let about = |entry: io::Result<fs::DirEntry>| {
             let entry = entry.ok()?;
@@ -113,7 +115,7 @@ impl Cache {
         files.sort_unstable();
         let too_many = files.len().saturating_sub(FILES_MOST);
         for (_, file) in files.iter().take(too_many) {
-            // Another program may have been faster.
+            // Another program may have removed it first.
             let _ = fs::remove_file(file);
         }
         Ok(())
@@ -124,10 +126,10 @@ impl Cache {
     }
 }
 
-/// `O_NOFOLLOW`: a link could lead to a file that changes after it was looked at.
+/// `O_NOFOLLOW`: a link could lead to a file that changes after the check.
 const NO_SYMLINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
-/// Code as it lies on disk: a start is half as quick again if what nobody calls is copied.
+/// Code mapped from disk: copying code that is never called makes a start slower by about half.
 fn mapped(engine: &Engine, key: &str, file: &File, bytes: u64) -> Option<Component> {
     let code = bytes.checked_sub(DIGEST as u64)?;
     let mut written = [0; DIGEST];
@@ -135,7 +137,7 @@ fn mapped(engine: &Engine, key: &str, file: &File, bytes: u64) -> Option<Compone
     (written == sum(key, file.take(code)).ok()?.as_bytes()).then(|| trusted::mapped(engine, file)).flatten()
 }
 
-/// A copy of the code, where it cannot be mapped: no code may be run from the file system, or another host may change it.
+/// A copy of the code, where it cannot be mapped: the file system forbids running code, or another host may change it.
 fn copied(engine: &Engine, key: &str, file: &File, bytes: u64) -> Option<Component> {
     let mut all = vec![0; usize::try_from(bytes).ok()?];
     file.read_exact_at(&mut all, 0).ok()?;
@@ -143,9 +145,9 @@ fn copied(engine: &Engine, key: &str, file: &File, bytes: u64) -> Option<Compone
     (written == sum(key, code).ok()?.as_bytes()).then(|| trusted::copied(engine, code)).flatten()
 }
 
-/// Whether a file stays as it is for as long as it is open, also when it has no name any more. One of another machine may go
-/// under a program that has mapped it. Source of the numbers: Linux, `linux/magic.h` (ext2 to 4, XFS, Btrfs, F2FS, tmpfs,
-/// overlayfs) and ZFS.
+/// Whether a file stays unchanged for as long as it is open, even after its name is removed. A file of another machine
+/// may disappear under a program that has mapped it. Source of the numbers: Linux, `linux/magic.h` (ext2 to 4, XFS,
+/// Btrfs, F2FS, tmpfs, overlayfs) and ZFS.
 #[cfg(target_os = "linux")]
 fn is_local(file: &File) -> bool {
     use rustix::fs::FsWord;
@@ -159,7 +161,7 @@ fn is_local(_: &File) -> bool {
     false
 }
 
-/// The key belongs to the digest, so that a file that was renamed is not taken for another pack's.
+/// The key is part of the digest, so a renamed file is not taken for another pack's.
 fn sum(key: &str, mut code: impl Read) -> io::Result<String> {
     let mut hasher = Sha256::new_with_prefix(key).chain_update(b"\n");
     let mut part = [0; PART_BYTES];

@@ -19,7 +19,7 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Entries of its tables.
     pub table_elements: usize,
-    /// What the host copies out of it, in bytes.
+    /// Bytes that the host copies out of it.
     pub output_bytes: usize,
     /// Findings in one answer.
     pub findings: usize,
@@ -28,12 +28,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the pool of memories is laid out for.
+    /// Bytes for which the pool of memories is laid out.
     pub const MEMORY_BYTES_MOST: usize = 64 << 20;
 }
 
 impl Default for Limits {
-    /// Bounds that a pack in Rust never comes near: ten times the work of all shipped rules, 16 MiB.
+    /// Bounds far above the needs of a pack in Rust: ten times the work of all shipped rules, 16 MiB.
     fn default() -> Self {
         Self {
             fuel: 50_000_000,
@@ -56,16 +56,16 @@ pub enum Allocation {
     OnDemand,
 }
 
-/// What makes machine code of a pack.
+/// The compiler that makes machine code of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compiler {
-    /// The engine's own for anybody's code, and the only one that its makers call fit for that.
+    /// The engine's default, and the only one that its makers support for untrusted code.
     Proven,
     /// Takes an eighth of the time. For packs that this program holds itself.
     Quick,
 }
 
-/// Compiles packs, and remembers them.
+/// Compiles packs, and caches them.
 #[derive(Clone, Debug)]
 pub struct Host {
     engine: Engine,
@@ -79,20 +79,20 @@ pub enum HostError {
     /// The engine cannot be set up on this machine.
     #[error("the sandbox cannot be set up on this machine: {0}")]
     Engine(String),
-    /// The pack is refused unread.
+    /// The pack is refused before it is compiled.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// It does not compile.
     #[error("the pack cannot be compiled: {0}")]
     Compile(String),
-    /// It does not describe itself.
+    /// Its `describe` fails, or returns an invalid description.
     #[error("the pack does not describe itself: {0}")]
     Describe(String),
 }
 
-/// The most instances that live at once: one for each call, in this many threads.
+/// Number of instances that can live at once: one for each call, in this many threads.
 const INSTANCES: u32 = 64;
-/// Memory that is kept ready between calls; more costs more to clear than it saves.
+/// Bytes that are kept ready between calls; more takes longer to clear than it saves.
 const KEPT_READY_BYTES: usize = 64 << 10;
 const STACK_BYTES: usize = 512 << 10;
 
@@ -105,7 +105,7 @@ impl Host {
         Self::with(limits, allocation, cache, Compiler::Proven)
     }
 
-    /// A host for the packs inside this program, which are trusted more than anybody's.
+    /// A host for the packs inside this program, which are trusted more than others.
     pub(crate) fn for_shipped(
         limits: Limits,
         allocation: Allocation,
@@ -128,10 +128,10 @@ impl Host {
         Ok(Self { engine, cache, limits })
     }
 
-    /// Looks through a component, compiles it or takes it from the cache, and asks it what it is.
+    /// Inspects a component, compiles it or takes it from the cache, and calls its `describe`.
     ///
     /// # Errors
-    /// When it imports anything, is of another contract, is damaged, or says of itself what cannot be.
+    /// When it imports anything, is of another contract, is damaged, or describes itself inconsistently.
     pub fn load(&self, bytes: &[u8]) -> Result<Pack, HostError> {
         let digest = digest(bytes);
         let component = self.compiled(bytes, &digest)?;
@@ -141,7 +141,7 @@ impl Host {
         Pack::described(pre, digest, self.limits)
     }
 
-    /// What this host allows.
+    /// The limits of every call.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
@@ -151,7 +151,7 @@ impl Host {
         let compile =
             || Component::new(&self.engine, bytes).map_err(|error| HostError::Compile(format!("{error:#}")));
         let key = format!("{digest}-{:016x}", self.compatibility());
-        // What is in the cache was looked through before it was compiled; the key holds its digest.
+        // A cached pack was inspected before it was compiled; the key holds its digest.
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, &key)) {
             return Ok(component);
         }
@@ -187,7 +187,7 @@ fn config(allocation: Allocation, compiler: Compiler) -> Config {
         .wasm_memory64(false)
         .concurrency_support(false)
         .max_wasm_stack(STACK_BYTES)
-        // Nobody looks at where in a pack it broke off, and what is kept for that makes most of a start from the cache.
+        // The place of a trap in a pack is not used, and reading the data for it takes most of a start from the cache.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
         .native_unwind_info(false);

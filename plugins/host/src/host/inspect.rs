@@ -1,4 +1,4 @@
-//! What a component is, found out without compiling or running anything of it.
+//! Inspects a component without compiling or running any of it.
 
 use wasmparser::{Parser, Payload};
 use whimbrel_facts::printable;
@@ -9,12 +9,12 @@ use wit_parser::WorldItem;
 pub const CONTRACT: &str = "whimbrel:rules/pack@1.0.0";
 const PACKAGE: &str = "whimbrel:rules/pack@";
 
-/// What was found.
+/// The result of an inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// Size in bytes.
     pub bytes: usize,
-    /// Its own sections for others to read, each with its size in bytes.
+    /// Its custom sections, each with its size in bytes.
     pub custom_sections: Vec<(String, usize)>,
 }
 
@@ -24,26 +24,26 @@ pub enum Refusal {
     /// It is too large.
     #[error("the pack has {bytes} bytes, and at most {most} are taken")]
     TooLarge {
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
-        /// What is allowed.
+        /// The limit in bytes.
         most: usize,
     },
     /// It is not a component, or a damaged one.
     #[error("the pack is not a sound component: {0}")]
     Unsound(String),
-    /// It wants something from the host.
+    /// It imports something from the host.
     #[error("the pack imports {}, and a pack may import nothing", .0.join(", "))]
     Imports(Vec<String>),
     /// It is built for another version of the contract, or for none.
     #[error("the pack exports {found}, and this host takes {CONTRACT}")]
     Contract {
-        /// What it exports.
+        /// The interfaces that it exports.
         found: String,
     },
 }
 
-/// Looks through a component. It may be anybody's: nothing of it is run.
+/// Inspects a component. It is untrusted: nothing of it is run.
 ///
 /// # Errors
 /// When it is to be refused.

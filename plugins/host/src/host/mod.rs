@@ -1,7 +1,7 @@
-//! The host of rule packs: components in sandboxes that give them nothing but the facts.
+//! The host of rule packs: components in sandboxes, with the facts as their only input.
 //!
-//! A pack is never trusted. It is looked through before it is compiled, runs in a new store for every call, within
-//! limits of fuel, memory, stack, tables and output, and whatever it does wrong becomes a finding that fails. Nothing
+//! A pack is never trusted. It is inspected before it is compiled, runs in a new store for every call, within limits of
+//! fuel, memory, stack, tables and output, and every violation becomes a finding that fails. Nothing
 //! here links a clock, a file or a network into a pack.
 
 mod cache;

@@ -1,4 +1,4 @@
-//! A loaded pack: what it said of itself, checked, and its functions.
+//! A loaded pack: its checked description, and its functions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::engine::{HostError, Limits};
 use super::sandbox::{Answer, Stop, call};
 use whimbrel_facts::printable;
 
-/// A pack that can be asked. Cloning shares it.
+/// A pack whose rules can be evaluated. Cloning shares it.
 #[derive(Clone)]
 pub struct Pack {
     pre: InstancePre<StoreLimits>,
@@ -41,7 +41,7 @@ impl Pack {
         Ok(Self { pre, about, digest, limits })
     }
 
-    /// What it says of itself.
+    /// Its description, checked.
     #[must_use]
     pub fn about(&self) -> &About {
         &self.about
@@ -53,13 +53,13 @@ impl Pack {
         &self.digest
     }
 
-    /// What one call of it may use.
+    /// The limits of one call.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Asks rules in a new sandbox. The facts are cut down to what the pack needs first.
+    /// Evaluates rules in a new sandbox. The facts are first reduced to the groups that the pack needs.
     ///
     /// # Errors
     /// When it did not answer within its limits.
@@ -73,7 +73,7 @@ impl Pack {
         Ok(answer)
     }
 
-    /// Asks what is wrong with settings.
+    /// Validates settings; the result lists all that is wrong with them.
     ///
     /// # Errors
     /// When it did not answer within its limits.
@@ -104,7 +104,7 @@ impl Pack {
     }
 }
 
-/// A description as it may be shown and relied on.
+/// A description that is safe to display and consistent.
 fn sound(mut about: About) -> Result<About, String> {
     for text in [&mut about.name, &mut about.version, &mut about.summary, &mut about.documentation] {
         *text = printable(text);

@@ -1,4 +1,4 @@
-//! One call into a pack: a new store, its limits, and what came of it.
+//! One call into a pack: a new store, its limits, and the result.
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder, Trap};
@@ -7,7 +7,7 @@ use super::engine::Limits;
 use super::inspect::CONTRACT;
 use whimbrel_facts::printable;
 
-/// What a call gave, and what it took.
+/// The result of a call, and the fuel that it used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<T> {
     /// The function's result.
@@ -16,22 +16,22 @@ pub struct Answer<T> {
     pub fuel: u64,
 }
 
-/// Why a call gave nothing.
+/// Why a call gave no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
-    /// It worked for too long.
+    /// It used up its fuel.
     #[error("it used up its fuel of {0} units")]
     Fuel(u64),
-    /// It wanted too much memory, or too many tables.
+    /// It exceeded the limit of memory or tables.
     #[error("it wanted more memory than it may have")]
     Memory,
-    /// It called itself too deeply.
+    /// It exceeded the limit of the stack.
     #[error("it used up its stack")]
     Stack,
-    /// It answered with too much.
+    /// Its result exceeded the limit of output.
     #[error("its answer is larger than {0} bytes")]
     Output(usize),
-    /// It broke off by itself.
+    /// It trapped.
     #[error("it broke off: {0}")]
     Trap(String),
 }
@@ -85,7 +85,7 @@ fn within(limits: Limits) -> StoreLimits {
         .instances(8)
         .memories(1)
         .tables(8)
-        // A memory that does not grow would be the guest's to handle as it likes; a trap is the same everywhere.
+        // A pack could handle memory that fails to grow in any way; a trap has one result everywhere.
         .trap_on_grow_failure(true)
         .build()
 }

@@ -1,8 +1,8 @@
-//! The one place where machine code comes from a file. It must never be called with bytes that [`super::cache`] did
-//! not find to be this user's own, unchanged, and made by this very engine.
+//! The one place where machine code comes from a file. It must never be called with bytes that [`super::cache`] has not
+//! checked to be this user's own, unchanged, and made by this very engine.
 //!
-//! It is here because each start would otherwise compile every pack anew, and because the engine's own cache, which needs
-//! no `unsafe` of ours, trusts whatever lies in its folder.
+//! It exists because each start would otherwise recompile every pack, and because the engine's own cache, which needs
+//! no `unsafe` here, trusts every file in its folder.
 
 #![expect(unsafe_code, reason = "loading compiled code cannot be checked by the compiler")]
 
@@ -12,14 +12,14 @@ use std::os::fd::AsRawFd as _;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// A file of compiled code as a component; none if the engine does not take it. The file must stay as it is for as long as
-/// the component lives.
+/// A file of compiled code as a component; none if the engine does not take it. The file must stay as it is for as long
+/// as the component lives.
 pub(super) fn mapped(engine: &Engine, file: &File) -> Option<Component> {
-    // The engine opens a path. This one is the very file that was looked at, whatever its folder now says.
+    // The engine opens a path. This one leads to the very file that was checked, even if its name now leads elsewhere.
     let same = format!("/dev/fd/{}", file.as_raw_fd());
-    // SAFETY: as below; and the file stays as it is: only this user can write it, nothing of ours writes to one that has its
-    // name (it is read-only, and replaced by another), and its file system is this machine's own, so that a file which is
-    // removed stays for who has mapped it.
+    // SAFETY: as below; and the file stays as it is: only this user can write it, this program never writes to a file
+    // under its final name (it is read-only, and replaced by another), and its file system is this machine's own, so a
+    // removed file stays for a process that has mapped it.
     unsafe { Component::deserialize_file(engine, same) }.ok()
 }
 

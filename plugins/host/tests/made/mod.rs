@@ -7,9 +7,9 @@ use wit_parser::Resolve;
 
 const CONTRACT: &str = include_str!("../../../wit/rules.wit");
 
-/// What is put into the pack.
+/// The parts of the pack that a test chooses.
 pub(crate) struct Parts<'a> {
-    /// Its name.
+    /// The name that it describes itself with.
     pub(crate) name: &'a str,
     /// The code of its only rule.
     pub(crate) rule: &'a str,

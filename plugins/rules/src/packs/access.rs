@@ -1,4 +1,4 @@
-//! Networks of the guest on the destination, and the address that the guest is sent to.
+//! Networks of the guest on the destination, and the address that its memory is sent to.
 
 use alloc::format;
 
@@ -78,7 +78,7 @@ fn inactive(case: &Case<'_>, report: &mut Report) -> Option<()> {
     })
 }
 
-/// Each card on a network, with whether that is active there; none when it is not there.
+/// Each card on a network, with whether the network is active there; none when it does not exist there.
 fn networks(
     case: &Case<'_>,
     report: &mut Report,
@@ -101,11 +101,11 @@ enum Device {
         mtu: Option<u32>,
     },
     Absent,
-    /// It was not seen, and not every device was.
+    /// It was not seen, and the list of devices is incomplete.
     NotKnown,
 }
 
-/// Looks for a device of the destination. Where the list of links is not complete, those that were seen are attributes.
+/// Searches for a device of the destination. Where the list of links is incomplete, those seen are attributes.
 fn device(case: &Case<'_>, host: &Host, name: &str) -> Device {
     if let Some(links) = &host.links {
         let link = links.iter().find(|link| link.name == name);
@@ -143,7 +143,7 @@ fn links(case: &Case<'_>, report: &mut Report, kind: &str) -> Option<()> {
                 );
                 report.unknown("/destination/links", message);
             }
-            // A bridge of which no port is up yet is down, and comes up with the guest's own.
+            // A bridge without an active port is down, and comes up with the guest's own port.
             Device::There { active: Some(false), .. } if kind == "bridge" => {
                 report.warn(pointer, format!("no port of the destination's bridge `{name}` is up"));
             }
@@ -156,8 +156,8 @@ fn links(case: &Case<'_>, report: &mut Report, kind: &str) -> Option<()> {
     Some(())
 }
 
-/// The device of the host that a card is put on; none for a network that has none or is not active, of which other rules
-/// speak.
+/// The device of the host that a card is connected to; none for a network that has none or is inactive, which other
+/// rules report.
 fn carrier<'a>(card: &'a NetworkCard, host: &'a Host) -> Option<&'a str> {
     if card.kind != "network" {
         return Some(&card.source);

@@ -1,4 +1,4 @@
-//! Whether the things that are asked for go together.
+//! Whether the requested options are compatible with each other.
 
 use alloc::format;
 

@@ -1,5 +1,5 @@
-//! What a copy of disks may read and what it may write: never a disk that both hosts share, and never a file of the
-//! destination that somebody else needs.
+//! Which disks a copy may read and write: never a disk that both hosts share, and never a file of the destination that
+//! another guest needs.
 
 use alloc::format;
 use alloc::string::String;
@@ -12,7 +12,7 @@ use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
 
-/// Attribute: the list of disks was made by the program, out of what is proven, and not by the operator.
+/// Attribute: the list of disks was made by the program, from what is proven, and not by the operator.
 const AUTOMATIC: &str = "request/copied-disks/automatic";
 /// Attributes: a number follows, and the value is a path that may be overwritten.
 const OVERWRITE: &str = "request/overwrite-disks/";
@@ -57,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
-/// Whether the request copies this disk. A disk that is named is copied by libvirt whatever it is.
+/// Whether the request copies this disk. libvirt copies every disk that is named, of any kind.
 pub(super) fn is_copied(case: &Case<'_>, report: &mut Report, disk: &Disk) -> Option<bool> {
     let request = case.request(report)?;
     let chosen = if request.copied_disks.is_empty() {
@@ -68,7 +68,7 @@ pub(super) fn is_copied(case: &Case<'_>, report: &mut Report, disk: &Disk) -> Op
     Some(request.storage_copy != StorageCopy::None && chosen)
 }
 
-/// Disks that are copied, each with what the hosts say of it and its place among them.
+/// Disks that are copied, each with its storage on both hosts and its index among the guest's disks.
 fn copied<'a>(
     case: &Case<'a>,
     report: &mut Report,

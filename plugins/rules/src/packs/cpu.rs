@@ -1,4 +1,4 @@
-//! The guest's CPU and machine on the destination. Where libvirt was asked, its answer decides.
+//! The guest's CPU and machine on the destination. Where libvirt compared them, its result decides.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -131,7 +131,7 @@ fn features(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let missing = missing.join(", ");
     report.saw("cpu.features.not-listed", missing.as_str());
     match destination.cpu_comparison {
-        // Features that a model implies are not listed by name; libvirt counted them.
+        // Features that a model implies are not listed by name; libvirt's comparison includes them.
         Some(CpuComparison::Identical | CpuComparison::Superset) => {}
         Some(CpuComparison::Incompatible) => {
             let message =
@@ -176,7 +176,7 @@ fn model(case: &Case<'_>, report: &mut Report) -> Option<()> {
             report.fail("/destination/cpu-models", message);
         }
         Some(found) => match (found.usable, destination.cpu_comparison) {
-            // The guest's own features may leave out just what the model lacks there: libvirt's comparison counts them.
+            // The guest's own features may disable just those that the host lacks: libvirt's comparison includes them.
             (Some(true), _) | (Some(false), Some(CpuComparison::Identical | CpuComparison::Superset)) => {}
             (Some(false), None) if guest.cpu.features.iter().any(|one| one.policy == "disable") => {
                 let message = format!(
@@ -304,7 +304,7 @@ fn machine_unknown(case: &Case<'_>, report: &mut Report) -> Option<()> {
             let message = format!("{} has no machine type `{}`", called(destination), guest.machine);
             report.fail("/destination/machines", message);
         }
-        // A running guest's definition names the version; an alias means whatever is newest on each host.
+        // A running guest's definition names the version; an alias stands for the newest version on each host.
         Some(found) if !found.alias_of.is_empty() => {
             let message = format!("`{}` is another name of {} there", found.name, found.alias_of);
             report.warn("/destination/machines", message);

@@ -8,7 +8,7 @@ use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
 
-/// libvirt that may move a guest whose virtiofsd can save its state.
+/// The first libvirt that can migrate a guest whose virtiofsd can save its state.
 const VIRTIOFS_MAY_MOVE: u64 = 10_000_000;
 
 pub(super) const RULES: &[Rule] = &[
@@ -206,7 +206,7 @@ fn memory_module(case: &Case<'_>, report: &mut Report) -> Option<()> {
         }
         let pointer = format!("/guest/memory-devices/{at}");
         match guest.state {
-            // It is given both when the guest is started.
+            // libvirt passes both when the guest is started.
             RunState::Off => {}
             RunState::Unknown => report.unknown(
                 pointer,
@@ -312,7 +312,7 @@ fn vhost_user(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn root_ports(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    // None is not a gap in what is known: the guest has no PCI Express.
+    // None is not unknown here: the guest has no PCI Express.
     if case.guest(report)?.free_root_ports == Some(0) {
         report.warn("/guest/free-root-ports", "every PCI Express root port is taken");
     }

@@ -10,8 +10,8 @@ use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
 
-/// From here on a destination's QEMU forgets what its kernel has cached of a disk before the guest runs there. Source: QEMU's
-/// QMP reference, `drop-cache` of the driver `file`. libvirt takes such a disk for safe if the source's QEMU can do that.
+/// From here on a destination's QEMU drops its kernel's cache of a disk before the guest runs there. Source: QEMU's
+/// QMP reference, `drop-cache` of the driver `file`. libvirt treats such a disk as safe if the source's QEMU does so.
 const DROPS_CACHE: u64 = 4_000_000;
 
 pub(super) const RULES: &[Rule] = &[
@@ -135,7 +135,7 @@ fn cache(case: &Case<'_>, report: &mut Report) -> Option<()> {
         if is_copied(case, report, disk)? {
             continue;
         }
-        // With `unsafe` QEMU never asks that anything be written, so that the destination has nothing to read.
+        // With `unsafe` QEMU never flushes anything, so the destination has nothing to read.
         if disk.cache != "unsafe" && drops_caches(case, report)? {
             continue;
         }
@@ -282,7 +282,7 @@ fn duplicate(case: &Case<'_>, report: &mut Report) -> Option<()> {
         if is_path(disk) || disk.kind == "volume" {
             report.fail(pointer, format!("disks `{first}` and `{second}` are the same file"));
         } else {
-            // Another server, controller or process may mean something else by the same name.
+            // The same name may stand for something else on another server, controller or process.
             let name = disk.source.as_deref().unwrap_or_default();
             report.unknown(
                 pointer,

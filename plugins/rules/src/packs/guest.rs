@@ -107,7 +107,7 @@ fn io_error(case: &Case<'_>, report: &mut Report) -> Option<()> {
     Some(())
 }
 
-/// Why the guest is in its state. Only for a paused guest does it matter, and there an empty one is not known.
+/// The reason for the guest's state. It matters for a paused guest only, and there an empty one is unknown.
 fn known_reason<'a>(guest: &'a Domain, report: &mut Report) -> Option<&'a str> {
     report.need((guest.state != RunState::Unknown).then_some(()), "/guest/state")?;
     let known = guest.state != RunState::Paused || !guest.state_reason.is_empty();
@@ -136,7 +136,7 @@ fn left_by_migration(case: &Case<'_>, report: &mut Report) -> Option<()> {
 fn block_job(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     for (at, disk) in guest.disks.iter().enumerate() {
-        // An empty drive has nothing that a job could work on.
+        // An empty drive can have no block job.
         if disk.source.is_none() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What others keep with the guest, and whether it travels.
+//! Data that management programs keep with the guest, and whether it moves with the guest.
 
 use alloc::format;
 use alloc::string::String;

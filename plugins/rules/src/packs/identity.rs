@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
-/// Disks that the guest writes to, each with what the hosts say of it and its place among them.
+/// Disks that the guest writes to, each with its storage on both hosts and its index among the guest's disks.
 fn written<'a>(
     case: &Case<'a>,
     report: &mut Report,
@@ -106,7 +106,7 @@ fn compare(report: &mut Report, disk: &Disk, storage: &DiskStorage, pointer: Str
 
 fn crossed(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let storage = case.storage(report)?;
-    // Layers below a disk may well be common to several disks.
+    // Several disks may share the layers below them.
     let is_disk = |one: &DiskStorage| !one.target.contains('[');
     for (at, one) in storage.iter().enumerate().filter(|(_, one)| is_disk(one)) {
         for there in &one.destination.identities {
@@ -138,7 +138,7 @@ fn shared(case: &Case<'_>, report: &mut Report) -> Option<()> {
             let what = format!("disk `{}`: its backing file `{path}`", disk.target);
             match all.iter().position(|one| one.target == name) {
                 Some(at) => shared_one(report, at, &what, all.get(at)),
-                // The probe is made in a directory: what holds for the disk holds for a file beside it.
+                // The probe is made in a directory: its result for the disk also holds for a file beside it.
                 None if found.is_some_and(|top| {
                     top.sharing == Sharing::Proven && directory(&top.source_path) == directory(path)
                 }) => {}

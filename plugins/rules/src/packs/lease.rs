@@ -1,6 +1,6 @@
-//! Whether a lock keeps two hosts from running the guest on the same disks. What a lock manager does by itself is configured
-//! on each host (`lock_manager` in `qemu.conf`), and libvirt does not report it: without a lease in the definition nothing
-//! here may pass.
+//! Whether a lock keeps two hosts from running the guest on the same disks. A lock manager's automatic locks are
+//! configured on each host (`lock_manager` in `qemu.conf`), and libvirt does not report them: without a lease in the
+//! definition no rule here may pass.
 
 use alloc::format;
 

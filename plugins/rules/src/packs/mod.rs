@@ -1,4 +1,4 @@
-//! The shipped packs.
+//! The shipped packs, each with the tables of its rules.
 
 mod access;
 mod capacity;
@@ -20,7 +20,7 @@ use whimbrel_facts::FactGroup;
 
 use crate::pack::Pack;
 
-/// The guest itself and its devices.
+/// Rules about the guest itself and its devices.
 pub const GUEST: Pack = Pack {
     name: "whimbrel.guest",
     summary: "The guest's state, what it keeps on its host, and devices that cannot travel",
@@ -28,7 +28,7 @@ pub const GUEST: Pack = Pack {
     rules: &[guest::RULES, guests_own::RULES, passthrough::RULES, device::RULES],
 };
 
-/// Both hosts.
+/// Rules about both hosts.
 pub const HOSTS: Pack = Pack {
     name: "whimbrel.hosts",
     summary: "Hypervisors, CPUs, machine types and the destination's capacity",
@@ -36,7 +36,7 @@ pub const HOSTS: Pack = Pack {
     rules: &[place::RULES, cpu::RULES, capacity::RULES],
 };
 
-/// Disks.
+/// Rules about the guest's disks.
 pub const STORAGE: Pack = Pack {
     name: "whimbrel.storage",
     summary: "Whether each disk is there, is the same one, and is really shared or can be copied",
@@ -51,7 +51,7 @@ pub const STORAGE: Pack = Pack {
     rules: &[identity::RULES, copying::RULES, disk::RULES, lease::RULES],
 };
 
-/// The request, the network, and a changed definition.
+/// Rules about the request, the network, and a changed definition.
 pub const REQUEST: Pack = Pack {
     name: "whimbrel.request",
     summary: "Whether what is asked for fits together, networks, and what the guest would see change",

@@ -1,4 +1,4 @@
-//! Whether the destination is a place for this guest at all.
+//! Whether the destination can run this guest at all.
 
 use alloc::format;
 use alloc::string::String;
@@ -102,7 +102,7 @@ fn is_same(source: &Host, destination: &Host) -> bool {
 fn has_guest(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest_in_short(report)?;
     let (source, destination) = (case.source(report)?, case.destination(report)?);
-    // On the source itself the guest is of course there: the rule about the same host says what is wrong.
+    // On the source itself the guest exists, of course: the rule about the same host reports that.
     if is_same(source, destination) {
         return Some(());
     }
@@ -192,7 +192,7 @@ fn library_older(case: &Case<'_>, report: &mut Report) -> Option<()> {
     Some(())
 }
 
-/// Versions are 0 where a host does not tell them.
+/// Versions are 0 where a host does not report them.
 fn known_version(version: u64, report: &mut Report, pointer: &'static str) -> Option<u64> {
     report.need((version > 0).then_some(version), pointer)
 }
@@ -227,7 +227,7 @@ fn transport(case: &Case<'_>, report: &mut Report) -> Option<()> {
         None if request.rdma => "rdma",
         None => "tcp",
     };
-    // A socket is between processes of one host; it is not among the transports that hosts name.
+    // A socket is between processes of one host; it is not among the transports that hosts report.
     if scheme == "unix" {
         return Some(());
     }

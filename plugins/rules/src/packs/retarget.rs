@@ -1,4 +1,4 @@
-//! What the guest would see change under a definition given for the destination: nothing may.
+//! Whether the guest would see a change under a definition given for the destination: it must not.
 
 use alloc::format;
 use core::fmt::Display;
@@ -124,7 +124,7 @@ fn disks(case: &Case<'_>, report: &mut Report) -> Option<()> {
     Some(())
 }
 
-/// libvirt takes a disk without a format for a raw one. Source: libvirt, "Disk images", `driver`.
+/// libvirt treats a disk without a format as a raw one. Source: libvirt, "Disk images", `driver`.
 fn format_of(disk: &Disk) -> &str {
     if disk.format.is_empty() { "raw" } else { &disk.format }
 }

@@ -1,4 +1,4 @@
-//! Whether each number that is asked for lies within what the hypervisor takes.
+//! Whether each requested number is within the range that the hypervisor accepts.
 
 use alloc::format;
 use alloc::vec::Vec;

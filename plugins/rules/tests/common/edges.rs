@@ -55,7 +55,7 @@ fn copy_of_block(facts: &mut Facts) {
     facts.storage.as_mut().unwrap()[0].destination.exists = Some(false);
 }
 
-/// The first disk over the network, as each host names it.
+/// Makes the first disk one over the network, with the identity that each host reports.
 fn network(facts: &mut Facts, protocol: &str, here: &str, there: &str) {
     let disk = &mut g(facts).disks[0];
     (disk.kind, disk.protocol) = ("network".into(), protocol.into());
@@ -245,7 +245,7 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         f.storage.as_mut().unwrap()[0].sharing = Sharing::Disproven;
     }),
     ("storage.copy-of-shared", Fail, |f| r(f).storage_copy = StorageCopy::Full),
-    // Any identity in common will do, not a WWID alone, and no probe is needed.
+    // Any common identity is enough, not a WWID alone, and no probe is needed.
     ("storage.copy-of-shared", Fail, |f| {
         copy(f);
         network(f, "rbd", "m1:6789,m2:6789 pool/image", "m2:6789 pool/image");
@@ -293,7 +293,7 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         allow_overwrite(f);
         attribute(f, "storage/vda/destination/users-known", Scalar::Boolean(true));
     }),
-    // Whatever the operator allows: it is somebody else's, even where the file is not there at the moment.
+    // The operator cannot allow it: another guest owns the path, even where the file does not exist at the moment.
     ("storage.overwrite", Fail, |f| {
         copy(f);
         allow_overwrite(f);
@@ -474,7 +474,7 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("retarget.cpus", Fail, |f| t(f).cpus += 1),
     ("retarget.cpu", Fail, |f| t(f).cpu.model = "Milan".into()),
     ("retarget.disks", Fail, |f| t(f).disks[0].bus = "scsi".into()),
-    // The same file read in another format is other data, and a guest that writes it destroys it.
+    // The same file read in another format is different data, and a guest that writes to it destroys it.
     ("retarget.disks", Fail, |f| t(f).disks[0].format = "qcow2".into()),
     ("retarget.network-cards", Fail, |f| t(f).network_cards.clear()),
     ("retarget.devices", Fail, |f| t(f).tpms.push(Tpm::default())),

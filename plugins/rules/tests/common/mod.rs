@@ -1,4 +1,4 @@
-//! Facts without fault, and for each rule the smallest change that it finds.
+//! Sound facts, and for each rule the smallest change that it finds.
 
 #![allow(
     dead_code,

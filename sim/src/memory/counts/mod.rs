@@ -10,10 +10,10 @@ mod segment;
 use segment::{Dirty, Hit, Segment, chance_of_part, passed_with};
 
 use super::{Memory, Run};
-use crate::chance::{Hits, chance_of_write};
-use crate::guest::{Class, Cuts, Written};
+use crate::guest::{Class, PageClasses, Written};
+use crate::sampling::{Hits, chance_of_write};
 
-/// Above so many segments those that are not quite alike are put together too.
+/// Above this many segments, similar ones are merged too.
 const MANY_SEGMENTS: usize = 256;
 
 /// The dirty pages of a guest on their circular walk, counted.
@@ -32,7 +32,7 @@ pub(crate) struct Counts<H> {
     remaining: u64,
     remaining_zero: u64,
     remaining_firmware: u64,
-    /// As for the bitmap: the next so many pages sent were never sent before.
+    /// As for the bitmap: the next pages sent were never sent before, this many.
     unsent: u64,
     /// The only segment that is written to, once nothing but its pages can be dirty any more. From then on all dirty
     /// pages are alike, and where the walk stands makes no difference to anything.
@@ -43,14 +43,14 @@ pub(crate) struct Counts<H> {
 impl<H: Hits> Memory for Counts<H> {
     type Chance = H;
 
-    fn new(cuts: &Cuts) -> Self {
+    fn new(page_classes: &PageClasses) -> Self {
         let segment = |(index, class): (usize, &Class)| {
             let pages = class.dirty_pages();
             let (normal, zero) = if class.is_zero() { (0, pages) } else { (pages, 0) };
             Segment { class: index, first: class.first, pages: class.pages, dirty: Dirty { normal, zero } }
         };
         let mut counts = Self {
-            segments: cuts.classes.iter().enumerate().map(segment).collect(),
+            segments: page_classes.classes.iter().enumerate().map(segment).collect(),
             place: 0,
             passed_then: 0,
             dirty_then: 0,
@@ -62,7 +62,7 @@ impl<H: Hits> Memory for Counts<H> {
             only: None,
             chance: std::marker::PhantomData,
         };
-        for (segment, class) in counts.segments.iter().zip(&cuts.classes) {
+        for (segment, class) in counts.segments.iter().zip(&page_classes.classes) {
             counts.remaining += segment.dirty.pages();
             counts.remaining_zero += segment.dirty.zero;
             counts.remaining_firmware += if class.firmware { segment.dirty.pages() } else { 0 };
@@ -83,7 +83,7 @@ impl<H: Hits> Memory for Counts<H> {
     }
 
     #[inline]
-    fn next_run(&mut self, cuts: &Cuts) -> Option<Run> {
+    fn next_run(&mut self, page_classes: &PageClasses) -> Option<Run> {
         let first = self.unsent > 0;
         if self.remaining_zero == 0 && self.remaining_firmware == 0 {
             let pages = if first { self.remaining.min(self.unsent) } else { self.remaining };
@@ -94,7 +94,7 @@ impl<H: Hits> Memory for Counts<H> {
         }
         self.enter_dirty_segment();
         let segment = self.segments.get(self.place)?;
-        let firmware = cuts.classes.get(segment.class).is_some_and(|class| class.firmware);
+        let firmware = page_classes.classes.get(segment.class).is_some_and(|class| class.firmware);
         // Where a segment has both kinds, which happens only while memory that was never filled is sent for the first
         // time, the zero pages come first.
         let zero = segment.dirty.zero > 0;
@@ -103,7 +103,7 @@ impl<H: Hits> Memory for Counts<H> {
     }
 
     #[inline]
-    fn sent(&mut self, _cuts: &Cuts, run: Run, pages: u64) {
+    fn sent(&mut self, _cuts: &PageClasses, run: Run, pages: u64) {
         self.remaining -= pages;
         self.unsent = self.unsent.saturating_sub(pages);
         if run.zero {
@@ -119,11 +119,11 @@ impl<H: Hits> Memory for Counts<H> {
     }
 
     #[inline]
-    fn sync(&mut self, cuts: &Cuts, written: &Written<'_>, hits: &mut H) -> u64 {
-        self.forget_order(cuts);
+    fn sync(&mut self, page_classes: &PageClasses, written: &Written<'_>, hits: &mut H) -> u64 {
+        self.forget_order(page_classes);
         let newly_dirty = match self.only {
-            Some(only) => self.write(cuts, only, written, hits),
-            None => self.sync_all(cuts, written, hits),
+            Some(only) => self.write(page_classes, only, written, hits),
+            None => self.sync_all(page_classes, written, hits),
         };
         self.remaining += newly_dirty;
         newly_dirty
@@ -147,16 +147,16 @@ impl<H: Hits> Counts<H> {
         }
     }
 
-    fn sync_all(&mut self, cuts: &Cuts, written: &Written<'_>, hits: &mut H) -> u64 {
+    fn sync_all(&mut self, page_classes: &PageClasses, written: &Written<'_>, hits: &mut H) -> u64 {
         self.passed_then = self.passed();
-        self.divide_at_walk(cuts);
+        self.divide_at_walk(page_classes);
         let mut newly_dirty = 0;
         for index in 0..self.segments.len() {
-            newly_dirty += self.write(cuts, index, written, hits);
+            newly_dirty += self.write(page_classes, index, written, hits);
         }
         written.for_each_run(|run| {
-            let first = cuts.region_first.saturating_add(run.first).min(cuts.memory_pages);
-            let end = first.saturating_add(run.pages).min(cuts.memory_pages);
+            let first = page_classes.region_first.saturating_add(run.first).min(page_classes.memory_pages);
+            let end = first.saturating_add(run.pages).min(page_classes.memory_pages);
             newly_dirty += self.write_run(first, end, hits);
         });
         self.dirty_then = self.segments.get(self.place).map_or(0, |segment| segment.dirty.pages());
@@ -173,9 +173,15 @@ impl<H: Hits> Counts<H> {
 
     /// Draws how many pages of one segment were written.
     #[inline]
-    fn write(&mut self, cuts: &Cuts, index: usize, written: &Written<'_>, hits: &mut H) -> u64 {
+    fn write(
+        &mut self,
+        page_classes: &PageClasses,
+        index: usize,
+        written: &Written<'_>,
+        hits: &mut H,
+    ) -> u64 {
         let Some(segment) = self.segments.get_mut(index) else { return 0 };
-        let exposure = cuts.classes.get(segment.class).map_or(0, |class| class.exposure(written));
+        let exposure = page_classes.classes.get(segment.class).map_or(0, |class| class.exposure(written));
         let chance = chance_of_write(exposure);
         if chance == 0 {
             return 0;
@@ -230,13 +236,13 @@ impl<H: Hits> Counts<H> {
         }
     }
 
-    /// Puts the walk between two segments where a scan may pass over its own: what it has passed of it becomes a segment
-    /// by itself.
-    fn divide_at_walk(&mut self, cuts: &Cuts) {
+    /// Puts the walk between two segments where a scan may pass over its own: what it has passed of it becomes a
+    /// segment by itself.
+    fn divide_at_walk(&mut self, page_classes: &PageClasses) {
         let Some(segment) = self.segments.get_mut(self.place).filter(|_| self.passed_then > 0) else {
             return;
         };
-        if cuts.classes.get(segment.class).is_none_or(|class| !class.scanned) {
+        if page_classes.classes.get(segment.class).is_none_or(|class| !class.scanned) {
             return;
         }
         let (first, pages) = (segment.first + self.passed_then, segment.pages - self.passed_then);
@@ -245,18 +251,18 @@ impl<H: Hits> Counts<H> {
         self.place += 1;
         self.segments.insert(self.place, tail);
         self.passed_then = 0;
-        self.unite(cuts);
+        self.unite(page_classes);
     }
 
-    /// Makes one segment of neighbours that nothing tells apart any more, unless the walk stands between them.
-    fn unite(&mut self, cuts: &Cuts) {
+    /// Merges neighbours that are indistinguishable now, unless the walk stands between them.
+    fn unite(&mut self, page_classes: &PageClasses) {
         let (mut kept, mut place) = (0_usize, self.place);
         let crowded = self.segments.len() > MANY_SEGMENTS;
         for index in 0..self.segments.len() {
             let Some(segment) = self.segments.get(index).copied() else { break };
             let last = kept.checked_sub(1).and_then(|last| self.segments.get_mut(last));
             match last {
-                Some(last) if index != self.place && last.is_like(&segment, cuts, crowded) => {
+                Some(last) if index != self.place && last.is_like(&segment, page_classes, crowded) => {
                     last.pages += segment.pages;
                     last.dirty.normal += segment.dirty.normal;
                     last.dirty.zero += segment.dirty.zero;
@@ -278,9 +284,9 @@ impl<H: Hits> Counts<H> {
 
     /// Once all dirty pages are of the one class that is written to, a single count stands for them.
     #[inline]
-    fn forget_order(&mut self, cuts: &Cuts) {
+    fn forget_order(&mut self, page_classes: &PageClasses) {
         // A class that no scan passes over is one segment, the one of its own number.
-        let Some(only) = cuts.only_written.filter(|_| self.only.is_none()) else { return };
+        let Some(only) = page_classes.only_written.filter(|_| self.only.is_none()) else { return };
         let Some(segment) = self.segments.get_mut(only) else { return };
         let behind = if only == self.place { self.behind.normal } else { 0 };
         if segment.dirty.normal + behind == self.remaining {
@@ -310,8 +316,8 @@ impl<H: Hits> Counts<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::Expected;
     use crate::guest::{Clocks, Guest, Pattern, Writer};
+    use crate::sampling::Expected;
 
     fn guest(pattern: Pattern) -> Guest {
         Guest {
@@ -323,10 +329,10 @@ mod tests {
         }
     }
 
-    fn drain(memory: &mut Counts<Expected>, cuts: &Cuts) -> Vec<(u64, bool)> {
+    fn drain(memory: &mut Counts<Expected>, page_classes: &PageClasses) -> Vec<(u64, bool)> {
         std::iter::from_fn(|| {
-            let run = memory.next_run(cuts)?;
-            memory.sent(cuts, run, run.pages);
+            let run = memory.next_run(page_classes)?;
+            memory.sent(page_classes, run, run.pages);
             Some((run.pages, run.zero))
         })
         .collect()
@@ -336,38 +342,38 @@ mod tests {
     #[test]
     fn pages_that_wait_are_counted_once() {
         let guest = guest(Pattern::Uniform);
-        let cuts = Cuts::of(&guest);
-        let mut memory: Counts<Expected> = Counts::new(&cuts);
+        let page_classes = PageClasses::of(&guest);
+        let mut memory: Counts<Expected> = Counts::new(&page_classes);
         let mut clocks = Clocks::new(&guest, 0);
         clocks.run_freely(1 << 30);
-        assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new()), 0);
+        assert_eq!(memory.sync(&page_classes, &clocks.collect(&guest), &mut Expected::new()), 0);
         assert_eq!(memory.remaining(), 256 + 130);
         let expected = [(64, true), (64, false), (64, false), (64, true), (116, false), (14, true)];
-        assert_eq!(drain(&mut memory, &cuts), expected);
+        assert_eq!(drain(&mut memory, &page_classes), expected);
         clocks.run_freely(1 << 31);
-        assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new()), 128);
+        assert_eq!(memory.sync(&page_classes, &clocks.collect(&guest), &mut Expected::new()), 128);
     }
 
     /// The same walk as the bitmap's: what is written behind it waits, what is written ahead is met in this round.
     #[test]
     fn a_scan_divides_classes_exactly() {
         let guest = guest(Pattern::Sequential);
-        let cuts = Cuts::of(&guest);
-        let mut memory: Counts<Expected> = Counts::new(&cuts);
+        let page_classes = PageClasses::of(&guest);
+        let mut memory: Counts<Expected> = Counts::new(&page_classes);
         let mut clocks = Clocks::new(&guest, 0);
         for pages in [64, 40] {
-            let run = memory.next_run(&cuts).unwrap();
-            memory.sent(&cuts, run, pages);
+            let run = memory.next_run(&page_classes).unwrap();
+            memory.sent(&page_classes, run, pages);
         }
         clocks.run_freely(30);
-        assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new()), 30);
+        assert_eq!(memory.sync(&page_classes, &clocks.collect(&guest), &mut Expected::new()), 30);
         clocks.run_freely(80);
         clocks.collect(&guest);
         clocks.run_freely(128);
-        assert_eq!(memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new()), 0);
+        assert_eq!(memory.sync(&page_classes, &clocks.collect(&guest), &mut Expected::new()), 0);
         let expected =
             [(24, false), (16, true), (48, false), (64, true), (116, false), (14, true), (30, false)];
-        assert_eq!(drain(&mut memory, &cuts), expected);
+        assert_eq!(drain(&mut memory, &page_classes), expected);
         assert_eq!((memory.remaining(), memory.remaining_zero), (0, 0));
     }
 
@@ -375,14 +381,14 @@ mod tests {
     #[test]
     fn segments_stay_few() {
         let guest = guest(Pattern::Sequential);
-        let cuts = Cuts::of(&guest);
-        let mut memory: Counts<Expected> = Counts::new(&cuts);
+        let page_classes = PageClasses::of(&guest);
+        let mut memory: Counts<Expected> = Counts::new(&page_classes);
         let mut clocks = Clocks::new(&guest, 0);
         for step in 1..500 {
             clocks.run_freely(step * 37);
-            memory.sync(&cuts, &clocks.collect(&guest), &mut Expected::new());
-            if let Some(run) = memory.next_run(&cuts) {
-                memory.sent(&cuts, run, run.pages.min(29));
+            memory.sync(&page_classes, &clocks.collect(&guest), &mut Expected::new());
+            if let Some(run) = memory.next_run(&page_classes) {
+                memory.sent(&page_classes, run, run.pages.min(29));
             }
             assert!(memory.segments.len() <= 24, "{:?}", memory.segments);
             assert_eq!(memory.segments.iter().map(|segment| segment.pages).sum::<u64>(), 386);

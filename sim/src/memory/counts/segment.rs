@@ -1,7 +1,7 @@
 //! A stretch of one class of pages, and how many of them are dirty.
 
-use crate::chance::Hits;
-use crate::guest::Cuts;
+use crate::guest::PageClasses;
+use crate::sampling::Hits;
 
 /// Dirty pages by what they cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Dirty {
 impl Segment {
     /// Whether this and the one after it can be one: of one class, and where a scan passes both clean or both dirty
     /// throughout.
-    pub(super) fn is_like(&self, next: &Self, cuts: &Cuts, crowded: bool) -> bool {
-        let scanned = !crowded && cuts.classes.get(self.class).is_some_and(|class| class.scanned);
+    pub(super) fn is_like(&self, next: &Self, page_classes: &PageClasses, crowded: bool) -> bool {
+        let scanned = !crowded && page_classes.classes.get(self.class).is_some_and(|class| class.scanned);
         let (here, there) = (self.dirty, next.dirty);
         let clean = here == Dirty::default() && there == Dirty::default();
         let dirty = here.normal == self.pages && there.normal == next.pages
@@ -72,7 +72,7 @@ pub(super) fn passed_with(taken: u64, dirty_ahead: u64, pages_ahead: u64) -> u64
     passed.clamp(taken, pages_ahead - (dirty_ahead - taken))
 }
 
-/// The part that so many of the pages are, as a chance in units of 2^-64.
+/// These pages as a part of all, as a chance in units of 2^-64.
 pub(super) fn chance_of_part(part: u64, pages: u64) -> u64 {
     u64::try_from((u128::from(part) << 64) / u128::from(pages.max(1))).unwrap_or(u64::MAX)
 }

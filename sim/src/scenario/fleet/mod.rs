@@ -290,9 +290,9 @@ impl<'t> Reader<'t> {
         let usual = FleetMigration::default();
         let at_timeout =
             if section.has("at_timeout") { self.word(&section, "at_timeout", &TIMEOUTS) } else { None };
-        let mut ways = usual.ways;
-        ways.auto_converge = self.truth(&section, "auto_converge").unwrap_or(false);
-        ways.postcopy = at_timeout == Some(AtTimeout::Postcopy);
+        let mut options = usual.transfer;
+        options.auto_converge = self.truth(&section, "auto_converge").unwrap_or(false);
+        options.postcopy = at_timeout == Some(AtTimeout::Postcopy);
         FleetMigration {
             bandwidth_limit_mib_per_second: self.whole(
                 &section,
@@ -302,7 +302,7 @@ impl<'t> Reader<'t> {
             downtime_limit_ms: self.whole(&section, "downtime_limit_ms", 1..=2_000_000),
             timeout_ms: self.whole(&section, "timeout_ms", 1..=MOST_MS).unwrap_or(usual.timeout_ms),
             at_timeout: at_timeout.unwrap_or_default(),
-            ways,
+            transfer: options,
             poll_interval_ms: self
                 .whole(&section, "poll_interval_ms", 10..=60_000)
                 .unwrap_or(usual.poll_interval_ms),

@@ -1,8 +1,8 @@
 //! Two hosts, their daemons and QEMUs, the link, the guest's copies and the migrate call, without time or amounts: what
 //! libvirt may do next, and what it may have done when somebody died.
 //!
-//! It is [`whimbrel_sim::world`] with every number taken out: each step that takes time may take any, so whatever happens between
-//! two steps there may happen between two steps here. A test holds the two together.
+//! It is [`whimbrel_sim::world`] with every number taken out: each step that takes time may take any, so whatever
+//! happens between two steps there may happen between two steps here. A test holds the two together.
 
 use whimbrel_core::{CopyState, GuestRun, Side};
 
@@ -12,7 +12,7 @@ use super::scope::Scope;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Here {
     Running,
-    /// By our own wish.
+    /// By this migration's own pause.
     Paused,
     /// By the migration.
     Stopped,
@@ -45,7 +45,7 @@ pub(crate) enum Stage {
     /// The destination's QEMU waits for pages.
     Prepared,
     Copying,
-    /// The guest stands still while the rest is copied.
+    /// The guest is stopped while the rest is copied.
     Stopping,
     /// The word to finish is on its way.
     FinishAsked,
@@ -102,7 +102,7 @@ pub(crate) struct Model {
     pub(crate) source_end: SourceEnd,
     /// Whether the destination's daemon knows the migration.
     pub(crate) takes_part: bool,
-    /// Somebody waits for the call's return.
+    /// A caller waits for the call's return.
     pub(crate) has_caller: bool,
     pub(crate) abort_pending: bool,
     pub(crate) postcopy_pending: bool,
@@ -112,11 +112,11 @@ pub(crate) struct Model {
     pub(crate) ran_there: bool,
     /// The source's copy was started again from its disks: a stopped destination's copy is older.
     pub(crate) restarted_here: bool,
-    /// The guest was started on the destination from its disks, by somebody else.
+    /// The guest was started on the destination from its disks, by another client.
     pub(crate) restarted_there: bool,
-    /// Somebody else has begun to migrate the guest.
+    /// Another client has begun to migrate the guest.
     pub(crate) is_moved_by_others: bool,
-    /// They moved a copy that stood still and was older than the disks.
+    /// They moved a stopped copy that was older than the disks.
     pub(crate) is_stale_one_moved: bool,
     /// The guest woke up in post-copy: its destination reports it as plainly running until its memory has arrived.
     pub(crate) woke_up: bool,
@@ -215,7 +215,7 @@ impl Model {
         matches!(self.there, There::Running | There::Paused)
     }
 
-    /// What a look at one host shows.
+    /// The observation of one host.
     pub(crate) fn look(&self, side: Side) -> CopyState {
         if !self.answers(side) {
             return CopyState::Unknown;
@@ -271,7 +271,7 @@ impl Model {
         may
     }
 
-    /// The call that lets a post-copy go on reaches the source's daemon; false if it is refused.
+    /// The call that resumes a post-copy reaches the source's daemon; false if it is refused.
     pub(crate) fn resume_postcopy(&mut self) -> bool {
         let may = self.stage == Stage::Postcopy
             && self.here == Here::HalfCut
@@ -289,7 +289,7 @@ impl Model {
         may
     }
 
-    /// The guest goes on where it was; the destination's copy ends if it can be reached or its stream breaks.
+    /// The guest continues where it was; the destination's copy ends if it can be reached or its stream breaks.
     pub(crate) fn give_up(&mut self, returned: &mut Option<Returned>) {
         self.let_source_go_on();
         let streams = matches!(self.stage, Stage::Copying | Stage::Stopping);
@@ -306,7 +306,7 @@ impl Model {
         }
     }
 
-    /// The migration is over for both daemons; whoever waits hears it.
+    /// The migration is over for both daemons; a waiting caller receives the result.
     pub(crate) fn end(&mut self, result: Option<Returned>, returned: &mut Option<Returned>) {
         self.stage = Stage::None;
         self.takes_part = false;

@@ -1,12 +1,12 @@
 //! The moves: what may happen at each state.
 
-use whimbrel_core::control::{Phase, Reaction, Timer};
+use whimbrel_core::control::{AdjustmentKind, Phase, Timer};
 use whimbrel_core::{Hint, Side};
 
-use super::desk::{Act, Asked, CallOut};
-use super::hypervisors::Step;
+use super::faults::{Disruption, Repair};
+use super::in_flight::{Act, CallOut, Exchange};
 use super::model::Stage;
-use super::parting::{Break, Mend};
+use super::protocol::Step;
 use super::scope::Scope;
 use super::state::State;
 
@@ -17,37 +17,37 @@ pub enum Move {
     Begin,
     /// The operator cancels.
     Cancel,
-    /// The operator reacts.
-    React(Reaction),
+    /// The operator requests an adjustment.
+    React(AdjustmentKind),
     /// A hint comes, true or not.
     Hint(Hint),
     /// A timer runs out.
     Timer(Timer),
-    /// A command is carried out.
-    CarryOut(Place),
+    /// A command is executed.
+    CarryOut(Slot),
     /// An answer arrives.
-    Deliver(Place),
+    Deliver(Slot),
     /// An answer is lost.
-    Lose(Place),
-    /// The rules speak: whether they allow it.
+    Lose(Slot),
+    /// The rules answer: whether they allow it.
     Judge(bool),
-    /// A command that nobody waits for any more is carried out after all.
+    /// A command whose answer is not awaited any more is executed after all.
     CarryOutLate(LateCommand),
-    /// The hypervisors go on.
+    /// The hypervisors take a step.
     Step(Step),
-    /// Something breaks.
-    Break(Break),
-    /// Something is mended.
-    Mend(Mend),
-    /// Whoever drives the migration dies; whether a migrate call that was on its way arrives all the same.
+    /// A disruption.
+    Break(Disruption),
+    /// A repair.
+    Mend(Repair),
+    /// The driver dies; whether a migrate call that was in flight still arrives.
     Die(bool),
-    /// Another one goes on from the journal.
+    /// Another driver continues from the journal.
     Restart,
 }
 
-/// Where a command is out.
+/// The slot of a command in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum Slot {
     /// The facts.
     Facts,
     /// The settings, to be read.
@@ -56,19 +56,19 @@ pub enum Place {
     Setting,
     /// The migrate call.
     Call,
-    /// A look at the job.
+    /// A query of the job.
     Job,
     /// An abort.
     Abort,
-    /// A look at a host.
+    /// A query of a host.
     Look(Side),
     /// A resume, destroy, undefine or removal.
     Act,
-    /// A reaction.
+    /// An adjustment.
     Reaction,
 }
 
-/// A command that nobody waits for any more.
+/// A command whose answer is not awaited any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LateCommand {
     /// A setting.
@@ -84,7 +84,7 @@ pub enum LateCommand {
 }
 
 impl LateCommand {
-    /// Those that are carried out in any order, each once. Settings keep theirs.
+    /// Those that are executed in any order, each once. Settings keep theirs.
     pub(crate) const UNORDERED: [Self; 10] = [
         Self::Act(Act::Resume(Side::Source)),
         Self::Act(Act::Resume(Side::Destination)),
@@ -99,7 +99,7 @@ impl LateCommand {
     ];
 }
 
-impl Place {
+impl Slot {
     pub(crate) const ALL: [Self; 10] = [
         Self::Facts,
         Self::Settings,
@@ -114,17 +114,6 @@ impl Place {
     ];
 }
 
-const REACTIONS: [Reaction; 4] =
-    [Reaction::DowntimeLimit, Reaction::BandwidthLimit, Reaction::Pause, Reaction::Postcopy];
-const HINTS: [Hint; 6] = [
-    Hint::IterationBegan,
-    Hint::SourceSuspended,
-    Hint::SourceResumed,
-    Hint::JobEnded,
-    Hint::PostcopyBegan,
-    Hint::PostcopyFailed,
-];
-
 impl State {
     /// Calls `each` with every move that may happen here.
     pub(crate) fn for_each_move(&self, scope: &Scope, mut each: impl FnMut(Move)) {
@@ -134,10 +123,10 @@ impl State {
         } else {
             each(Move::Restart);
         }
-        if self.desk.has_late_setting() {
+        if self.in_flight.has_late_setting() {
             each(Move::CarryOutLate(LateCommand::Setting));
         }
-        for command in self.desk.late.iter() {
+        for command in self.in_flight.late.iter() {
             each(Move::CarryOutLate(command));
         }
         if self.model.stage != Stage::None {
@@ -146,11 +135,11 @@ impl State {
             }
         }
         if may_break {
-            for what in Break::ALL {
+            for what in Disruption::ALL {
                 each(Move::Break(what));
             }
         }
-        for what in Mend::ALL {
+        for what in Repair::ALL {
             each(Move::Mend(what));
         }
     }
@@ -164,42 +153,42 @@ impl State {
         if matches!(phase, Phase::Done(_)) {
             return;
         }
-        for place in Place::ALL {
-            if self.is_out(place) {
-                // A definition moves faster than somebody comes to look.
-                if !matches!(place, Place::Look(_)) || !self.model.offline || !self.is_under_way(scope) {
-                    each(Move::CarryOut(place));
+        for slot in Slot::ALL {
+            if self.is_out(slot) {
+                // A definition moves faster than a query arrives.
+                if !matches!(slot, Slot::Look(_)) || !self.model.offline || !self.is_under_way(scope) {
+                    each(Move::CarryOut(slot));
                 }
-            } else if self.is_answered(place) {
-                each(Move::Deliver(place));
+            } else if self.is_answered(slot) {
+                each(Move::Deliver(slot));
                 if may_break {
-                    each(Move::Lose(place));
+                    each(Move::Lose(slot));
                 }
             }
         }
-        if self.desk.rules == Asked::Out {
+        if self.in_flight.rules == Exchange::Sent {
             each(Move::Judge(true));
             each(Move::Judge(false));
         }
         for timer in Timer::ALL {
-            if self.desk.is_armed(timer) && (timer != Timer::GiveUp || scope.timeout) {
+            if self.in_flight.is_armed(timer) && (timer != Timer::GiveUp || scope.timeout) {
                 each(Move::Timer(timer));
             }
         }
         if scope.hints {
-            for hint in HINTS {
+            for hint in Hint::ALL {
                 each(Move::Hint(hint));
             }
         }
         if self.requests < scope.requests {
             each(Move::Cancel);
-            for reaction in REACTIONS {
+            for reaction in AdjustmentKind::ALL {
                 each(Move::React(reaction));
             }
         }
         if scope.restarts && may_break {
             each(Move::Die(false));
-            if matches!(self.desk.call, CallOut::Start | CallOut::Resume) {
+            if matches!(self.in_flight.call, CallOut::Start | CallOut::Resume) {
                 each(Move::Die(true));
             }
         }

@@ -1,6 +1,6 @@
-//! What the guest does by itself, and what others do to it with the same hypervisors: operators, high availability.
+//! Actions of the guest itself, and of other clients of the same hypervisors: operators, high availability.
 //!
-//! None of it is forbidden to them, so none of it is a violation. What the machine does after it is.
+//! These actions are allowed, so none of them is a violation; a wrong response of the machine is.
 
 use super::model::{Here, Host, Model, Stage, There};
 use super::scope::Scope;
@@ -71,8 +71,8 @@ impl Model {
         can
     }
 
-    /// Somebody else's migrate call: the job lock is theirs until it ends, and the call returns to them alone. It takes the same
-    /// steps as ours.
+    /// Another client's migrate call: the job lock is theirs until it ends, and the call returns to them alone. It
+    /// takes the same steps as ours.
     pub(super) fn is_migrated_away(&mut self, scope: &Scope) -> bool {
         let made_disks = self.made_disks;
         let is_stale = self.here == Here::Paused && self.ran_there;
@@ -85,7 +85,8 @@ impl Model {
         can
     }
 
-    /// A whole migration in one step: our machine gives no command to a destination between its steps that could meet it.
+    /// A whole migration in one step: our machine gives no command to a destination between its steps that could meet
+    /// it.
     pub(super) fn is_migrated_back(&mut self, scope: &Scope) -> bool {
         let can = self.stage == Stage::None
             && self.there == There::Running

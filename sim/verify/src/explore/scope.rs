@@ -1,18 +1,18 @@
-//! What is explored: which ways and features, and how many things may go wrong.
+//! The bounds of an exploration: features, and the numbers of faults and requests.
 
 use std::fmt;
 
 use whimbrel_core::GuestRun;
-use whimbrel_core::control::{Control, Orders, Signal, Unasked};
+use whimbrel_core::control::{Control, Orders, Signal, UnexpectedSignal};
 
 /// What is explored.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// Most faults on one way through: deaths of daemons, QEMUs, hosts and ourselves, cuts of the link, lost replies and
-    /// connections, copies that fail by themselves. What was broken may be mended any number of times.
+    /// Most faults on one path: deaths of daemons, QEMUs, hosts and ourselves, cuts of the link, lost replies and
+    /// connections, copies that fail by themselves. Repairs are not limited.
     pub faults: u8,
-    /// Most requests of an operator on one way through, cancels included.
+    /// Most requests of an operator on one path, cancels included.
     pub requests: u8,
     /// Whether post-copy was allowed at the start.
     pub postcopy: bool,
@@ -24,11 +24,11 @@ pub struct Scope {
     pub persistent: bool,
     /// What the guest did before. One that is not in memory is moved offline.
     pub guest: GuestRun,
-    /// Whether a timeout was asked for.
+    /// Whether a timeout is configured.
     pub timeout: bool,
     /// Whether hints come: any of them, at any moment, true or not.
     pub hints: bool,
-    /// Whether whoever drives the migration may die and another goes on.
+    /// Whether the driver may die and another continue.
     pub restarts: bool,
     /// Whether hosts may lose their power.
     pub host_losses: bool,
@@ -40,7 +40,7 @@ pub struct Scope {
 
 /// A control machine.
 #[derive(Clone, Copy)]
-pub struct Machine(pub fn(Control, Signal) -> Result<(Control, Orders), Unasked>);
+pub struct Machine(pub fn(Control, Signal) -> Result<(Control, Orders), UnexpectedSignal>);
 
 impl Machine {
     /// The one that moves real guests.
@@ -63,7 +63,7 @@ impl fmt::Debug for Machine {
 }
 
 impl Scope {
-    /// Every feature, with at most so many faults and requests.
+    /// Every feature, with at most this many faults and requests.
     #[must_use]
     pub const fn everything(faults: u8, requests: u8) -> Self {
         Self {

@@ -1,24 +1,24 @@
-//! The search: breadth first, so that what is found wrong is found by a shortest way.
+//! The search: breadth first, so a violation is found by a shortest path.
 
 use std::collections::BTreeMap;
 
 use whimbrel_core::control::Phase;
-use whimbrel_core::{Ending, PhaseName, Whereabouts};
+use whimbrel_core::{Ending, GuestLocation, PhaseName};
 
 use super::moves::Move;
 use super::scope::Scope;
-use super::state::{Outcome, State};
-use super::table::{Met, Table, fingerprint};
+use super::state::{State, Transition};
 use super::violation::Violation;
+use super::visited::{Insert, Visited, fingerprint};
 
 /// Where a search stops before everything was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Most states.
     pub states: usize,
-    /// Longest way from the beginning.
+    /// Longest path from the beginning.
     pub depth: u32,
-    /// Different violations that are looked for before it gives up.
+    /// Different violations after which it gives up.
     pub violations: usize,
 }
 
@@ -29,19 +29,20 @@ pub struct Coverage {
     pub unique_states: u64,
     /// Moves that were made between them.
     pub transitions: u64,
-    /// The longest of the shortest ways to a state.
+    /// The longest of the shortest paths to a state.
     pub depth: u32,
-    /// Ways from the beginning to an end, shortest ones only, as a decimal logarithm: they are too many for a number.
+    /// Paths from the beginning to an end, shortest ones only, as a decimal logarithm: they are too many for an
+    /// integer.
     pub interleavings_log10: f64,
     /// Whether nothing is left to be met within the scope.
     pub is_exhaustive: bool,
-    /// The longest fair way to an end, once nothing goes wrong any more.
-    pub longest_calm_way: u32,
+    /// The longest fair schedule to an end, once there are no more disruptions.
+    pub longest_fair_path: u32,
     /// How often each end was met.
-    pub ends: BTreeMap<(Ending, Whereabouts), u64>,
+    pub ends: BTreeMap<(Ending, GuestLocation), u64>,
     /// How many states are in each phase.
     pub phases: BTreeMap<PhaseName, u64>,
-    /// What was found wrong, with a shortest way to it.
+    /// The violations, each with a shortest path to it.
     pub violations: Vec<Finding>,
 }
 
@@ -67,32 +68,32 @@ pub fn explore(scope: &Scope, bounds: Bounds, mut tell: impl FnMut(&Coverage)) -
 struct Search {
     scope: Scope,
     bounds: Bounds,
-    table: Table,
-    /// The states of this depth, with the logarithm of the number of shortest ways to each.
+    visited: Visited,
+    /// The states of this depth, with the logarithm of the number of shortest paths to each.
     frontier: Vec<(State, f64)>,
     next: Vec<(State, f64)>,
     /// For each state, by its number: where it was met from.
     parents: Vec<(u32, Move)>,
-    calm: Calm,
+    liveness: Liveness,
     coverage: Coverage,
     ends_log10: f64,
 }
 
-/// How long the fair way is from each state, by its number; zero where it is not known yet.
-struct Calm {
-    ways: Vec<u8>,
+/// The length of the fair schedule from each state, by its number; zero where it is not known yet.
+struct Liveness {
+    lengths: Vec<u8>,
 }
 
-/// A fair way that is longer than this is taken for one without an end.
-const LONGEST_CALM_WAY: usize = 250;
+/// A fair schedule that is longer than this is taken for one that does not terminate.
+const LONGEST_FAIR_PATH: usize = 250;
 
-impl Calm {
+impl Liveness {
     fn length(&self, number: u32) -> Option<u32> {
-        self.ways.get(number as usize).filter(|length| **length > 0).map(|length| u32::from(*length))
+        self.lengths.get(number as usize).filter(|length| **length > 0).map(|length| u32::from(*length))
     }
 
     fn note(&mut self, number: u32, length: u32) {
-        if let Some(place) = self.ways.get_mut(number as usize) {
+        if let Some(place) = self.lengths.get_mut(number as usize) {
             *place = u8::try_from(length).unwrap_or(u8::MAX);
         }
     }
@@ -101,23 +102,23 @@ impl Calm {
 impl Search {
     fn new(scope: Scope, bounds: Bounds) -> Self {
         let first = State::new(&scope);
-        let mut table = Table::new(bounds.states);
-        table.insert(fingerprint(&first), 0);
+        let mut visited = Visited::new(bounds.states);
+        visited.insert(fingerprint(&first), 0);
         Self {
             scope,
             bounds,
-            table,
+            visited,
             frontier: vec![(first, 0.0)],
             next: Vec::new(),
             parents: vec![(0, Move::Begin)],
-            calm: Calm { ways: vec![0] },
+            liveness: Liveness { lengths: vec![0] },
             coverage: Coverage {
                 unique_states: 1,
                 transitions: 0,
                 depth: 0,
                 interleavings_log10: 0.0,
                 is_exhaustive: false,
-                longest_calm_way: 0,
+                longest_fair_path: 0,
                 ends: BTreeMap::new(),
                 phases: BTreeMap::new(),
                 violations: Vec::new(),
@@ -135,12 +136,12 @@ impl Search {
             let number = u32::try_from(base + index).unwrap_or(u32::MAX);
             self.note(state, *ways_log10);
             self.expand(state, *ways_log10, number, next_base);
-            if self.table.is_full() || self.coverage.violations.len() >= self.bounds.violations {
+            if self.visited.is_full() || self.coverage.violations.len() >= self.bounds.violations {
                 return false;
             }
         }
         self.frontier = std::mem::take(&mut self.next);
-        self.coverage.unique_states = self.table.len() as u64;
+        self.coverage.unique_states = self.visited.len() as u64;
         if self.frontier.is_empty() {
             self.coverage.is_exhaustive = self.coverage.violations.is_empty();
             return false;
@@ -163,26 +164,26 @@ impl Search {
         state.for_each_move(&scope, |what| moves.push(what));
         for what in moves.iter() {
             match state.after(what, &scope) {
-                Outcome::No => {}
-                Outcome::Bad(violation) => self.found(violation, number, Some(what)),
-                Outcome::To(next) => {
+                Transition::Impossible => {}
+                Transition::Violates(violation) => self.found(violation, number, Some(what)),
+                Transition::To(next) => {
                     self.coverage.transitions += 1;
                     self.meet(next, ways_log10, (number, what), next_base);
                 }
             }
         }
-        self.calm_down(state, number);
+        self.follow_fair(state, number);
     }
 
     fn meet(&mut self, state: State, ways_log10: f64, from: (u32, Move), next_base: usize) {
         let number = u32::try_from(self.parents.len()).unwrap_or(u32::MAX);
-        match self.table.insert(fingerprint(&state), number) {
-            Met::Now => {
+        match self.visited.insert(fingerprint(&state), number) {
+            Insert::New => {
                 self.parents.push(from);
-                self.calm.ways.push(0);
+                self.liveness.lengths.push(0);
                 self.next.push((state, ways_log10));
             }
-            Met::Before(known) => {
+            Insert::Existing(known) => {
                 let place = (known as usize).checked_sub(next_base);
                 if let Some((_, sum)) = place.and_then(|place| self.next.get_mut(place)) {
                     *sum = log10_sum(*sum, ways_log10);
@@ -191,38 +192,42 @@ impl Search {
         }
     }
 
-    /// Follows the fair way from a state until its length is known.
-    fn calm_down(&mut self, state: &State, number: u32) {
+    /// Follows the fair schedule from a state until its length is known.
+    fn follow_fair(&mut self, state: &State, number: u32) {
         let mut way = Vec::new();
         let (mut state, mut place) = (*state, Some(number));
         let known = loop {
-            if let Some(length) = place.and_then(|place| self.calm.length(place)) {
+            if let Some(length) = place.and_then(|place| self.liveness.length(place)) {
                 break length;
             }
             if matches!(state.control.phase(), Phase::Done(_)) {
                 break 0;
             }
             way.push(place);
-            let next = if way.len() < LONGEST_CALM_WAY { state.calmly(&self.scope) } else { Outcome::No };
+            let next = if way.len() < LONGEST_FAIR_PATH {
+                state.next_fair(&self.scope)
+            } else {
+                Transition::Impossible
+            };
             let next = match next {
-                Outcome::Bad(violation) => {
+                Transition::Violates(violation) => {
                     self.found(violation, number, None);
                     return;
                 }
                 next => next,
             };
-            let Outcome::To(next) = next else {
+            let Transition::To(next) = next else {
                 self.found(Violation::NeverEnds, number, None);
                 return;
             };
             state = next;
-            place = self.table.number(fingerprint(&state));
+            place = self.visited.number(fingerprint(&state));
         };
         for (length, place) in (known + 1..).zip(way.into_iter().rev()) {
             if let Some(place) = place {
-                self.calm.note(place, length);
+                self.liveness.note(place, length);
             }
-            self.coverage.longest_calm_way = self.coverage.longest_calm_way.max(length);
+            self.coverage.longest_fair_path = self.coverage.longest_fair_path.max(length);
         }
     }
 
@@ -242,7 +247,7 @@ impl Search {
     }
 
     fn finish(mut self) -> Coverage {
-        self.coverage.unique_states = self.table.len() as u64;
+        self.coverage.unique_states = self.visited.len() as u64;
         self.coverage.interleavings_log10 = self.ends_log10;
         self.coverage
     }
@@ -268,7 +273,7 @@ impl MoveList {
     const MOST: usize = 96;
 
     fn push(&mut self, what: Move) {
-        // A move that is left out would be one that nobody has explored.
+        // A move that is left out would be an unexplored one.
         assert!(self.len < Self::MOST, "a state has more than {} moves", Self::MOST);
         if let Some(place) = self.moves.get_mut(self.len) {
             *place = what;

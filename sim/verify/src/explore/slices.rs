@@ -1,7 +1,7 @@
 //! What is explored by default: slices of everything that may happen, each small enough to be met whole.
 //!
-//! One search over many faults, many requests and every feature never ends. What goes wrong needs few of them at a time,
-//! so each slice takes one kind of trouble to its end.
+//! One search over many faults, many requests and every feature never ends. What goes wrong needs few of them at a
+//! time, so each slice takes one kind of trouble to its end.
 
 use whimbrel_core::GuestRun;
 

@@ -1,14 +1,15 @@
-//! The whole state that is explored: control as it ships, what it has out, and the hypervisors; and what each move makes of it.
+//! The whole explored state: control as it ships, its commands in flight, and the hypervisors; and the result of each
+//! move.
 
 use whimbrel_core::control::{
-    AbortSignal, ActSignal, Asked as Wanted, CallSignal, Change, Changes, Control, Found, JobSignal, Order,
-    Phase, Reaction, ReactionSignal, SettingSignal, SetupSignal, Signal,
+    AbortSignal, ActSignal, AdjustmentKind, AdjustmentSignal, CallSignal, Change, Changes, Control,
+    ControlOptions, Found, JobSignal, Order, Phase, SettingSignal, SetupSignal, Signal,
 };
 use whimbrel_core::{AtTimeout, CopyState, GuestRun, Side};
 
-use super::desk::{Asked, CallOut, Desk, JobSeen, Reacted};
+use super::in_flight::{CallOut, Exchange, InFlight, JobSeen, Reacted};
 use super::model::{Here, Model, Returned};
-use super::moves::{Move, Place};
+use super::moves::{Move, Slot};
 use super::scope::Scope;
 use super::violation::Violation;
 
@@ -16,39 +17,39 @@ use super::violation::Violation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) control: Control,
-    pub(crate) desk: Desk,
+    pub(crate) in_flight: InFlight,
     pub(crate) model: Model,
-    /// Whether somebody drives the migration.
+    /// Whether the migration has a driver.
     pub(crate) is_driven: bool,
     pub(crate) faults: u8,
     pub(crate) requests: u8,
 }
 
 /// What a move leads to.
-pub(crate) enum Outcome {
+pub(crate) enum Transition {
     /// It cannot happen here.
-    No,
+    Impossible,
     /// The state after it.
     To(State),
     /// It must not happen.
-    Bad(Violation),
+    Violates(Violation),
 }
 
 impl State {
-    /// Before anything was asked for.
+    /// Before the first request.
     pub(crate) fn new(scope: &Scope) -> Self {
         let mut plan = Changes::EMPTY;
         if scope.limits {
             plan = plan.with(Change::DowntimeLimit).with(Change::BandwidthLimit);
         }
-        let asked = Wanted {
+        let options = ControlOptions {
             postcopy: scope.postcopy,
             offline: scope.guest == GuestRun::NotRunning,
             at_timeout: AtTimeout::Cancel,
         };
         Self {
-            control: Control::new(plan, asked),
-            desk: Desk::default(),
+            control: Control::new(plan, options),
+            in_flight: InFlight::default(),
             model: Model {
                 here: match scope.guest {
                     GuestRun::Running => Here::Running,
@@ -66,7 +67,7 @@ impl State {
     }
 
     /// What a move leads to.
-    pub(crate) fn after(&self, what: Move, scope: &Scope) -> Outcome {
+    pub(crate) fn after(&self, what: Move, scope: &Scope) -> Transition {
         let mut next = *self;
         match what {
             Move::Begin => next.signal(Signal::Begin, scope),
@@ -80,11 +81,11 @@ impl State {
             }
             Move::Hint(hint) => next.signal(Signal::Hint(hint), scope),
             Move::Timer(timer) => {
-                next.desk.elapse(timer);
+                next.in_flight.elapse(timer);
                 next.signal(Signal::Elapsed(timer), scope)
             }
             Move::Judge(allows) => {
-                next.desk.rules = Asked::No;
+                next.in_flight.rules = Exchange::Idle;
                 let verdict = if allows { SetupSignal::Allowed } else { SetupSignal::Refused };
                 next.signal(Signal::Setup(verdict), scope)
             }
@@ -93,29 +94,35 @@ impl State {
             Move::Lose(place) => {
                 next.faults += 1;
                 next.take_answer(place);
-                Outcome::To(next)
+                Transition::To(next)
             }
             Move::CarryOutLate(command) => next.carry_out_late(command),
             Move::Step(step) => {
                 let mut returned = None;
-                let Some(model) = self.model.take(step, scope, &mut returned) else { return Outcome::No };
+                let Some(model) = self.model.take(step, scope, &mut returned) else {
+                    return Transition::Impossible;
+                };
                 next.hypervisors(model, returned)
             }
             Move::Break(what) => {
                 next.faults += 1;
                 let mut returned = None;
-                let Some(model) = self.model.breaks(what, scope, &mut returned) else { return Outcome::No };
+                let Some(model) = self.model.disrupt(what, scope, &mut returned) else {
+                    return Transition::Impossible;
+                };
                 next.hypervisors(model, returned)
             }
             Move::Mend(what) => {
                 let mut returned = None;
-                let Some(model) = self.model.mend(what, &mut returned) else { return Outcome::No };
+                let Some(model) = self.model.repair(what, &mut returned) else {
+                    return Transition::Impossible;
+                };
                 next.hypervisors(model, returned)
             }
             Move::Die(arrives) => {
                 next.faults += 1;
                 next.die(arrives, scope);
-                Outcome::To(next)
+                Transition::To(next)
             }
             Move::Restart => {
                 next.is_driven = true;
@@ -125,111 +132,114 @@ impl State {
     }
 
     /// Control takes a signal, and its orders go out.
-    pub(crate) fn signal(&mut self, signal: Signal, scope: &Scope) -> Outcome {
+    pub(crate) fn signal(&mut self, signal: Signal, scope: &Scope) -> Transition {
         let before = self.control;
         let (control, orders) = match (scope.machine.0)(self.control, signal) {
             Ok(taken) => taken,
-            Err(unasked) => return Outcome::Bad(Violation::Unasked(unasked)),
+            Err(unexpected) => return Transition::Violates(Violation::UnexpectedSignal(unexpected)),
         };
         self.control = control;
-        self.desk.keep_wanted(control.phase());
-        self.desk.give(&orders);
+        self.in_flight.keep_wanted(control.phase());
+        self.in_flight.give(&orders);
         if signal == Signal::Setup(SetupSignal::Refused) && !matches!(control.phase(), Phase::Done(_)) {
-            return Outcome::Bad(Violation::WentOnRefused);
+            return Transition::Violates(Violation::WentOnRefused);
         }
         if orders.iter().any(|order| matches!(order, Order::StartMigration))
             && !matches!(before.phase(), Phase::Preparing(_) | Phase::Validating(_))
         {
-            return Outcome::Bad(Violation::StartedTwice);
+            return Transition::Violates(Violation::StartedTwice);
         }
         if let Phase::Done(done) = control.phase()
             && !matches!(before.phase(), Phase::Done(_))
         {
             if let Some(violation) = Violation::of_the_end(self, done) {
-                return Outcome::Bad(violation);
+                return Transition::Violates(violation);
             }
             self.forget();
         }
-        Outcome::To(*self)
+        Transition::To(*self)
     }
 
-    /// After the end nothing is waited for; states that differ only in what nobody will hear are one.
+    /// After the end no answer is awaited; states that differ only in such answers are one.
     fn forget(&mut self) {
-        let Self { desk, .. } = self;
-        desk.give_up_all();
+        let Self { in_flight, .. } = self;
+        in_flight.give_up_all();
     }
 
-    fn hypervisors(&mut self, model: Model, returned: Option<Returned>) -> Outcome {
+    fn hypervisors(&mut self, model: Model, returned: Option<Returned>) -> Transition {
         self.model = model;
-        self.desk.return_call(returned);
-        Outcome::To(*self)
+        self.in_flight.return_call(returned);
+        Transition::To(*self)
     }
 
     fn die(&mut self, arrives: bool, scope: &Scope) {
         if arrives && self.model.source == super::model::Host::Up {
-            let taken = match self.desk.call {
+            let taken = match self.in_flight.call {
                 CallOut::Start => self.model.begin(scope),
                 CallOut::Resume => self.model.resume_postcopy(),
-                CallOut::No | CallOut::Taken | CallOut::Returned(_) => false,
+                CallOut::Idle | CallOut::Taken | CallOut::Returned(_) => false,
             };
             if taken {
                 self.model.has_caller = false;
             }
         }
-        // Nobody waits for the call any more; it goes on without a caller.
+        // The call is not awaited any more; it continues without a caller.
         self.model.has_caller = false;
-        self.desk.give_up_all();
+        self.in_flight.give_up_all();
         self.is_driven = false;
     }
 
-    pub(super) fn is_out(&self, place: Place) -> bool {
-        let desk = &self.desk;
+    pub(super) fn is_out(&self, place: Slot) -> bool {
+        let in_flight = &self.in_flight;
         match place {
-            Place::Facts => desk.facts == Asked::Out,
-            Place::Settings => desk.settings == Asked::Out,
-            // No change of a setting overtakes one that was asked for before, by a reaction or otherwise.
-            Place::Setting => {
-                matches!(desk.setting, Some((_, Asked::Out)))
-                    && !desk.has_late_setting()
+            Slot::Facts => in_flight.facts == Exchange::Sent,
+            Slot::Settings => in_flight.settings == Exchange::Sent,
+            // No change of a setting overtakes an earlier one, whether by an adjustment or otherwise.
+            Slot::Setting => {
+                matches!(in_flight.setting, Some((_, Exchange::Sent)))
+                    && !in_flight.has_late_setting()
                     && !matches!(
-                        desk.reaction,
-                        Some((Reaction::DowntimeLimit | Reaction::BandwidthLimit, Asked::Out))
+                        in_flight.reaction,
+                        Some((
+                            AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit,
+                            Exchange::Sent
+                        ))
                     )
             }
-            Place::Call => matches!(desk.call, CallOut::Start | CallOut::Resume),
-            Place::Job => desk.job == Asked::Out,
-            Place::Abort => desk.abort == Asked::Out,
-            Place::Look(Side::Source) => desk.source == Asked::Out,
-            Place::Look(Side::Destination) => desk.destination == Asked::Out,
-            Place::Act => matches!(desk.act, Some((_, Asked::Out))),
-            Place::Reaction => match desk.reaction {
-                Some((Reaction::DowntimeLimit | Reaction::BandwidthLimit, Asked::Out)) => {
-                    !desk.has_late_setting()
+            Slot::Call => matches!(in_flight.call, CallOut::Start | CallOut::Resume),
+            Slot::Job => in_flight.job == Exchange::Sent,
+            Slot::Abort => in_flight.abort == Exchange::Sent,
+            Slot::Look(Side::Source) => in_flight.source == Exchange::Sent,
+            Slot::Look(Side::Destination) => in_flight.destination == Exchange::Sent,
+            Slot::Act => matches!(in_flight.act, Some((_, Exchange::Sent))),
+            Slot::Reaction => match in_flight.reaction {
+                Some((AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit, Exchange::Sent)) => {
+                    !in_flight.has_late_setting()
                 }
-                Some((_, Asked::Out)) => true,
+                Some((_, Exchange::Sent)) => true,
                 _ => false,
             },
         }
     }
 
-    pub(super) fn is_answered(&self, place: Place) -> bool {
-        let desk = &self.desk;
+    pub(super) fn is_answered(&self, place: Slot) -> bool {
+        let in_flight = &self.in_flight;
         match place {
-            Place::Facts => matches!(desk.facts, Asked::Answered(_)),
-            Place::Settings => matches!(desk.settings, Asked::Answered(_)),
-            Place::Setting => matches!(desk.setting, Some((_, Asked::Answered(_)))),
-            Place::Call => matches!(desk.call, CallOut::Returned(_)),
-            Place::Job => matches!(desk.job, Asked::Answered(_)),
-            Place::Abort => matches!(desk.abort, Asked::Answered(_)),
-            Place::Look(Side::Source) => matches!(desk.source, Asked::Answered(_)),
-            Place::Look(Side::Destination) => matches!(desk.destination, Asked::Answered(_)),
-            Place::Act => matches!(desk.act, Some((_, Asked::Answered(_)))),
-            Place::Reaction => matches!(desk.reaction, Some((_, Asked::Answered(_)))),
+            Slot::Facts => matches!(in_flight.facts, Exchange::Answered(_)),
+            Slot::Settings => matches!(in_flight.settings, Exchange::Answered(_)),
+            Slot::Setting => matches!(in_flight.setting, Some((_, Exchange::Answered(_)))),
+            Slot::Call => matches!(in_flight.call, CallOut::Returned(_)),
+            Slot::Job => matches!(in_flight.job, Exchange::Answered(_)),
+            Slot::Abort => matches!(in_flight.abort, Exchange::Answered(_)),
+            Slot::Look(Side::Source) => matches!(in_flight.source, Exchange::Answered(_)),
+            Slot::Look(Side::Destination) => matches!(in_flight.destination, Exchange::Answered(_)),
+            Slot::Act => matches!(in_flight.act, Some((_, Exchange::Answered(_)))),
+            Slot::Reaction => matches!(in_flight.reaction, Some((_, Exchange::Answered(_)))),
         }
     }
 
     /// An answer arrives.
-    fn deliver(&mut self, place: Place, scope: &Scope) -> Outcome {
+    fn deliver(&mut self, place: Slot, scope: &Scope) -> Transition {
         let signal = match self.take_answer(place) {
             Some(Answer::Facts(true)) => Signal::Setup(SetupSignal::FactsArrived(Found {
                 run: scope.guest,
@@ -253,41 +263,41 @@ impl State {
             Some(Answer::Look(side, state)) => Signal::Seen(side, state),
             Some(Answer::Act(true)) => Signal::Act(ActSignal::Done),
             Some(Answer::Act(false)) => Signal::Act(ActSignal::Unknown),
-            Some(Answer::Reaction(Reacted::Done)) => Signal::Reacted(ReactionSignal::Done),
-            Some(Answer::Reaction(Reacted::Refused)) => Signal::Reacted(ReactionSignal::Refused),
-            Some(Answer::Reaction(Reacted::Unknown)) => Signal::Reacted(ReactionSignal::Unknown),
-            None => return Outcome::No,
+            Some(Answer::Reaction(Reacted::Done)) => Signal::Reacted(AdjustmentSignal::Done),
+            Some(Answer::Reaction(Reacted::Refused)) => Signal::Reacted(AdjustmentSignal::Refused),
+            Some(Answer::Reaction(Reacted::Unknown)) => Signal::Reacted(AdjustmentSignal::Unknown),
+            None => return Transition::Impossible,
         };
         self.signal(signal, scope)
     }
 
-    fn take_answer(&mut self, place: Place) -> Option<Answer> {
-        let desk = &mut self.desk;
+    fn take_answer(&mut self, place: Slot) -> Option<Answer> {
+        let in_flight = &mut self.in_flight;
         match place {
-            Place::Facts => take(&mut desk.facts).map(Answer::Facts),
-            Place::Settings => take(&mut desk.settings).map(Answer::Settings),
-            Place::Setting => match desk.setting.take() {
-                Some((_, Asked::Answered(done))) => Some(Answer::Setting(done)),
+            Slot::Facts => take(&mut in_flight.facts).map(Answer::Facts),
+            Slot::Settings => take(&mut in_flight.settings).map(Answer::Settings),
+            Slot::Setting => match in_flight.setting.take() {
+                Some((_, Exchange::Answered(done))) => Some(Answer::Setting(done)),
                 _ => None,
             },
-            Place::Call => match std::mem::take(&mut desk.call) {
+            Slot::Call => match std::mem::take(&mut in_flight.call) {
                 CallOut::Returned(returned) => Some(Answer::Call(returned)),
                 _ => None,
             },
-            Place::Job => take(&mut desk.job).map(Answer::Job),
-            Place::Abort => take(&mut desk.abort).map(Answer::Abort),
-            Place::Look(Side::Source) => {
-                take(&mut desk.source).map(|state| Answer::Look(Side::Source, state))
+            Slot::Job => take(&mut in_flight.job).map(Answer::Job),
+            Slot::Abort => take(&mut in_flight.abort).map(Answer::Abort),
+            Slot::Look(Side::Source) => {
+                take(&mut in_flight.source).map(|state| Answer::Look(Side::Source, state))
             }
-            Place::Look(Side::Destination) => {
-                take(&mut desk.destination).map(|state| Answer::Look(Side::Destination, state))
+            Slot::Look(Side::Destination) => {
+                take(&mut in_flight.destination).map(|state| Answer::Look(Side::Destination, state))
             }
-            Place::Act => match desk.act.take() {
-                Some((_, Asked::Answered(done))) => Some(Answer::Act(done)),
+            Slot::Act => match in_flight.act.take() {
+                Some((_, Exchange::Answered(done))) => Some(Answer::Act(done)),
                 _ => None,
             },
-            Place::Reaction => match desk.reaction.take() {
-                Some((_, Asked::Answered(reacted))) => Some(Answer::Reaction(reacted)),
+            Slot::Reaction => match in_flight.reaction.take() {
+                Some((_, Exchange::Answered(reacted))) => Some(Answer::Reaction(reacted)),
                 _ => None,
             },
         }
@@ -306,9 +316,9 @@ enum Answer {
     Reaction(Reacted),
 }
 
-fn take<A: Copy>(asked: &mut Asked<A>) -> Option<A> {
+fn take<A: Copy>(asked: &mut Exchange<A>) -> Option<A> {
     match std::mem::take(asked) {
-        Asked::Answered(answer) => Some(answer),
-        Asked::No | Asked::Out => None,
+        Exchange::Answered(answer) => Some(answer),
+        Exchange::Idle | Exchange::Sent => None,
     }
 }

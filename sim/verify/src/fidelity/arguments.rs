@@ -9,11 +9,11 @@ use super::pacing::{Pacing, Speeds};
 use whimbrel_sim::guest::{Content, HOT_SHARE_ONE, MOST_EXPONENT, PAGE_BYTES, Pattern, Writer};
 
 /// A guest of the older recordings that was kept from running up to this long makes up for the writes it missed; after
-/// a longer sleep it counts anew. The recordings with a throttle bracket it: sleeps of 15 ms were made up for, of 23 ms
-/// not. Newer guests make up for everything.
+/// a longer sleep it restarts the count. The recordings with a throttle bracket it: sleeps of 15 ms were made up for,
+/// of 23 ms not. Newer guests make up for everything.
 const OLD_GUEST_CATCHES_UP_NS: u64 = 20_000_000;
-/// Pages that a newer guest's program and tables have more than that of the older recordings: what an idle one of 256 MiB
-/// sends.
+/// Pages that a newer guest's program and tables have more than that of the older recordings: what an idle one of 256
+/// MiB sends.
 const PROGRAM_PAGES: u64 = 4;
 /// What the engine bounds a writer by.
 const MOST_PAGES: u64 = 1 << 32;
@@ -22,7 +22,8 @@ const MOST_PHASES: usize = 8;
 const MOST_PROCESSORS: u64 = 8;
 /// Longest phase or stretch of activity, in ms: a day.
 const MOST_MS: u64 = 86_400_000;
-/// A page of zeros with one word again and again, as the guest fills its memory without `z=1`, compresses to about this.
+/// A page of zeros with one word again and again, as the guest fills its memory without `z=1`, compresses to about
+/// this.
 const REPEATED_WORD_BYTES: u64 = 64;
 
 /// The arguments, each zero where it is not given and has no other default.
@@ -52,9 +53,9 @@ pub struct Arguments {
     pub noise: u64,
     /// `v`: processors that share the writing.
     pub processors: u64,
-    /// `on`: for so many ms it writes ...
+    /// `on`: for this many ms it writes ...
     pub on_ms: u64,
-    /// `off`: ... and then rests for so many, again and again.
+    /// `off`: ... and then rests for this many, repeatedly.
     pub off_ms: u64,
     /// `then_ms`, `then_c`: from when on, in ms, another number of ticks holds.
     pub phases: Vec<(u64, Option<u64>)>,
@@ -223,7 +224,7 @@ impl Arguments {
     }
 
     fn pattern_over(&self, pages: u64) -> Pattern {
-        // All of these were looked at when the arguments were read.
+        // All of these were checked when the arguments were read.
         match self.pattern {
             1 => Pattern::Uniform,
             2 => Pattern::Sequential,

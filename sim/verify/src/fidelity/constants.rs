@@ -1,8 +1,8 @@
 //! What the recording host costs, from the idle guests in the same file.
 //!
-//! An idle guest's migration is the host's doing alone, so that nothing can be fitted by way of its writes. A judged case
-//! must never tell anything about itself: an idle one is left out when it is judged, and one that writes tells nothing
-//! at all, but for how fast a guest without a pace wrote *before* it was migrated.
+//! An idle guest's migration is the host's doing alone, so that nothing can be fitted by way of its writes. A judged
+//! case must never provide evidence about itself: an idle one is left out when it is judged, and one that writes gives
+//! nothing at all, but for how fast a guest without a pace wrote *before* it was migrated.
 
 use serde::Serialize;
 
@@ -16,16 +16,16 @@ use whimbrel_sim::qemu::HostConstants;
 const PAGE_ON_WIRE_BYTES: f64 = 4104.0;
 const NS_PER_MS: f64 = 1e6;
 const NS_PER_S: f64 = 1e9;
-/// What touching new memory costs for each page where no idle run tells: the middle of idle guests of a quiet host without
-/// a bandwidth limit, and the range that it had in recordings of this and another host.
+/// What touching new memory costs for each page where no idle run shows it: the middle of idle guests of a quiet host
+/// without a bandwidth limit, and the range that it had in recordings of this and another host.
 const FIRST_TOUCH_NS: u64 = 8_000;
 const FIRST_TOUCH_RANGE_NS: [f64; 2] = [0.0, 30_000.0];
-/// A guest that writes as fast as it can, where no other case tells: of an emulated processor.
+/// A guest that writes as fast as it can, where no other case shows it: of an emulated processor.
 const GUEST_WRITES_PER_SECOND: u64 = 1_400_000;
-/// The range of a copy of a page where no idle run tells: 1 to 3 GB/s.
+/// The range of a copy of a page where no idle run shows it: 1 to 3 GB/s.
 const COPY_RANGE_NS: [f64; 2] = [1_400.0, 4_100.0];
-/// How long libvirt lets a stopped guest wait for its word, where no idle run tells. QEMU's event goes to the daemon, which
-/// answers: some ms.
+/// How long a stopped guest waits for libvirt's reply, where no idle run shows it. QEMU's event goes to the daemon,
+/// which answers: some ms.
 const SWITCHOVER_WAIT_NS: u64 = 5_000_000;
 
 /// A constant and where it is from.
@@ -43,13 +43,13 @@ pub struct HostConstant {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Host {
     pub(super) constants: HostConstants,
-    /// From the guest's stop until a libvirt that waits before the hand-over lets it go on.
+    /// From the guest's stop until a libvirt that waits before the switchover continues it.
     pub(super) switchover_wait_ns: u64,
     /// Writes a second of a guest that writes as fast as it can, measured before the migrations of other cases.
     pub(super) guest_writes_per_second: u64,
     pub(super) sources: Vec<HostConstant>,
-    /// The fastest and the slowest that idle runs have seen it copy, in ns a page: first to memory that was touched before,
-    /// then what touching costs on top.
+    /// The fastest and the slowest that idle runs have seen it copy, in ns a page: first to memory that was touched
+    /// before, then what touching costs on top.
     copy_range_ns: [f64; 2],
     touch_range_ns: [f64; 2],
     /// And look through a page of zeros.
@@ -126,7 +126,7 @@ impl Host {
         })
     }
 
-    /// Sets a constant from so many runs' values, or tells its default.
+    /// Sets a constant from the values of these runs, or keeps its default.
     fn set(
         &mut self,
         name: &'static str,
@@ -185,7 +185,8 @@ impl Host {
         self.set("sync_fixed_ns", |host| &mut host.constants.sync_fixed_ns, value);
     }
 
-    /// The link from runs without a limit to memory that was touched before, and what touching costs from those without.
+    /// The link from runs without a limit to memory that was touched before, and what touching costs from those
+    /// without.
     fn measure_link(&mut self, idle: &[Idle<'_>], transport: Transport) {
         let unlimited = |prealloc: bool| {
             let of = |transport: Transport| -> Vec<f64> {
@@ -276,8 +277,8 @@ impl Host {
         }
     }
 
-    /// Of one run: from the decision to the stop, from there to the last sync, and from its end to the migration's, less
-    /// the zero pages that the last pass had left, in ns.
+    /// Of one run: from the decision to the stop, from there to the last sync, and from its end to the migration's,
+    /// less the zero pages that the last pass had left, in ns.
     fn handover(&self, idle: Idle<'_>) -> Option<(f64, f64, f64)> {
         let trace = &idle.repeat.trace;
         let [.., decided, last] = trace.syncs.as_slice() else { return None };
@@ -308,7 +309,7 @@ fn is_unlimited(idle: &Idle<'_>) -> bool {
     config.max_bandwidth_bytes_per_second == 0 && config.channels.is_none() && config.xbzrle.is_none()
 }
 
-/// Pages that may be left when the hand-over is decided on.
+/// Pages that may be left when the switchover is decided on.
 fn threshold_pages(idle: Idle<'_>) -> f64 {
     let config = &idle.case.setup.config;
     let bytes =
@@ -322,7 +323,7 @@ fn of<'a>(idle: &[Idle<'a>], driver: Driver) -> Vec<Idle<'a>> {
     if own.is_empty() { idle.to_vec() } else { own }
 }
 
-/// The half of the runs with the shorter windows; those that have none tell nothing about that and stay.
+/// The half of the runs with the shorter windows; those that have none are no evidence for that and stay.
 fn quieter_half<'a>(idle: &[Idle<'a>]) -> Vec<Idle<'a>> {
     let mean_ms = |idle: &Idle<'_>| idle.repeat.trace.mean_window_ms();
     let middle_ms = median(idle.iter().filter_map(mean_ms).collect());

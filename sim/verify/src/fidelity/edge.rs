@@ -1,7 +1,7 @@
 //! Edge cases: those in which QEMU itself, or chance, scatters more than a target allows, compared as distributions.
 //!
-//! A case may be called one only by what is told here with its reason; it is then kept out of means and maxima, and never
-//! out of sight.
+//! A case may be classified as one only by a rule that is reported here with its reason; it is then kept out of means
+//! and maxima, and never out of sight.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::run::Run;
 use super::targets::{PAGES_MAX, TIME_FLOOR_MS, TIME_MAX};
 use whimbrel_sim::qemu::Engine;
 
-/// The rate that was asked for.
+/// The requested rate.
 pub(super) const AS_ASKED: u64 = 1000;
 /// Seeds to find out on which side of its threshold a case is.
 const SEEDS_AT_EACH_SIDE: u64 = 8;

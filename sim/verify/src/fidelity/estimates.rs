@@ -32,7 +32,7 @@ pub(super) fn quantile(mut values: Vec<f64>, part: f64) -> Option<f64> {
     values.get(place as usize).copied()
 }
 
-/// Wilson's interval, at 95 %, for the chance of what happened so many times of so many.
+/// Wilson's interval, at 95 %, for the probability of an event that happened this often in this many trials.
 pub(super) fn binomial_interval(happened: usize, of: usize) -> (f64, f64) {
     if of == 0 {
         return (0.0, 1.0);
@@ -44,8 +44,9 @@ pub(super) fn binomial_interval(happened: usize, of: usize) -> (f64, f64) {
     (((middle - half) / (1.0 + z)).max(0.0), ((middle + half) / (1.0 + z)).min(1.0))
 }
 
-/// The chance that two samples of one distribution have ranks as different as these or more: the rank-sum test of Wilcoxon,
-/// Mann and Whitney, two-sided, by its normal approximation with a correction for ties. `None` for an empty sample.
+/// The chance that two samples of one distribution have ranks as different as these or more: the rank-sum test of
+/// Wilcoxon, Mann and Whitney, two-sided, by its normal approximation with a correction for ties. `None` for an empty
+/// sample.
 pub(super) fn rank_test(one: &[f64], other: &[f64]) -> Option<f64> {
     let (n, m) = (count(one.len()), count(other.len()));
     if one.is_empty() || other.is_empty() {
@@ -75,7 +76,8 @@ pub(super) fn rank_test(one: &[f64], other: &[f64]) -> Option<f64> {
     Some((2.0 * above(distance)).min(1.0))
 }
 
-/// The part of a normal distribution above so many standard deviations, to seven digits: Abramowitz and Stegun 26.2.17.
+/// The part of a normal distribution above this many standard deviations, to seven digits: Abramowitz and Stegun
+/// 26.2.17.
 fn above(deviations: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * deviations);
     let terms = [0.319_381_530, -0.356_563_782, 1.781_477_937, -1.821_255_978, 1.330_274_429];

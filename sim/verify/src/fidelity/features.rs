@@ -24,14 +24,15 @@ const PARAMETERS_WITHOUT_EFFECT: [&str; 8] = [
     "tls-creds",
     "tls-hostname",
 ];
-/// What a thread needs to compress a page that hardly compresses and one that is mostly repetition, in ns, with the lowest
-/// level: the order of magnitude that zlib's and zstd's authors give for one core. No recording of an idle guest tells.
+/// What a thread needs to compress a page that hardly compresses and one that is mostly repetition, in ns, with the
+/// lowest level: the order of magnitude that zlib's and zstd's authors give for one core. No recording of an idle guest
+/// shows it.
 const ZLIB_NS_PER_PAGE: [u64; 2] = [60_000, 13_000];
 const ZSTD_NS_PER_PAGE: [u64; 2] = [8_000, 4_000];
 /// A page of fewer compressed bytes is mostly repetition.
 const REPETITION_BYTES: u64 = 1024;
 
-/// A configuration with what was asked for, on the default host.
+/// The requested configuration, on the default host.
 ///
 /// # Errors
 ///
@@ -67,7 +68,7 @@ pub(super) fn configuration(setup: &RowSetup, compressed_page_bytes: u64) -> Res
         channels.zero_copy = zero_copy;
     }
     if setup.pc_at.is_some() && config.postcopy.is_none() {
-        return Err("the switch to post-copy was asked for without `postcopy-ram`".to_owned());
+        return Err("the switch to post-copy was requested without `postcopy-ram`".to_owned());
     }
     for (name, value) in setup.params.iter().flatten() {
         set(&mut config, name, value, compressed_page_bytes)?;

@@ -3,7 +3,7 @@
 //! [`read`] takes recordings, a JSON object a line, and groups the repeats of a case; [`compare`] runs the engine over
 //! a number of seeds and sets the medians side by side. What the engine does not have is named with its reason and
 //! never left out in silence. Nothing here may give the engine anything of a judged recording but what was set or known
-//! before the migration began; what the host costs is told by idle guests.
+//! before the migration began; the costs of the host come from idle guests.
 
 mod arguments;
 mod constants;

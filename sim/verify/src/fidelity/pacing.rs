@@ -1,7 +1,7 @@
 //! When the writing guest's bursts fall due, as a rate over time.
 //!
-//! Bursts are so short and so many that a rate stands for them: a sync sees hundreds of them or none. Nothing here may
-//! know what was recorded of a migration itself; speeds are those from before it.
+//! Bursts are short and numerous enough to be replaced by a rate: a sync sees hundreds of them or none. Nothing here
+//! may know what was recorded of a migration itself; speeds are those from before it.
 
 use std::num::NonZeroU64;
 
@@ -31,7 +31,8 @@ pub(super) struct Speeds {
 pub(super) struct Pacing {
     /// Writes of a burst.
     pub(super) burst_writes: u64,
-    /// Ticks between bursts, each from an instant (ms) of the guest's time on; the first is 0. No ticks: as fast as it can.
+    /// Ticks between bursts, each from an instant (ms) of the guest's time on; the first is 0. No ticks: as fast as it
+    /// can.
     pub(super) phases: Vec<(u64, u64)>,
     /// Activity and rest in ms; both zero without.
     pub(super) on_ms: u64,

@@ -1,7 +1,7 @@
 //! Recorded migrations as cases: the repeats of one set-up under one name.
 //!
-//! A line that cannot be understood in full is an error with its number; it must never be guessed at or left out. A line
-//! that is understood and asks for what the engine does not have is a case all the same, with the reason.
+//! A line that cannot be understood in full is an error with its number; it must never be guessed at or left out. A
+//! line that is understood and needs a feature that the engine does not have is still a case, with the reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -104,7 +104,7 @@ impl std::error::Error for RecordingError {}
 ///
 /// # Errors
 ///
-/// The first line that is not a recording, that contradicts an earlier one of the same name, or that asks for more
+/// The first line that is not a recording, that contradicts an earlier one of the same name, or that requests more
 /// than the engine can hold.
 pub fn read(text: &str) -> Result<Vec<Case>, RecordingError> {
     let mut cases: Vec<Case> = Vec::new();
@@ -205,7 +205,7 @@ impl Setup {
 impl Repeat {
     fn new(row: &Row) -> Self {
         let completed = row.status == "completed";
-        // A recorder that asks at the very end may be told zero for both: then it was told nothing.
+        // A recorder that queries at the very end may receive zero for both: then it has no value.
         let told = row.total_ms > 0;
         let run = Run {
             completed,

@@ -1,6 +1,7 @@
 //! Recorded and simulated migrations side by side, and how far apart they are.
 //!
-//! Every case is told: none may be dropped because it is hard. Errors are signed fractions of the recorded median, so
+//! Every case is reported: none may be dropped because it is hard. Errors are signed fractions of the recorded median,
+//! so
 //! 0.02 is 2 % too much; where either side has no such number there is no error, and never a zero.
 
 use serde::Serialize;
@@ -74,7 +75,7 @@ pub struct CaseReport {
     pub name: String,
     /// Whether most seeds end as most recordings did.
     pub verdict_ok: bool,
-    /// Whether it is an edge case, told of in `edge` and not in the summaries.
+    /// Whether it is an edge case, reported in `edge` and not in the summaries.
     pub edge: bool,
     /// Whether most of its repeats were recorded on a noisy host.
     pub noisy: bool,
@@ -103,7 +104,8 @@ pub struct CaseReport {
 pub struct WorkloadReport {
     /// What it did.
     pub workload: String,
-    /// Root of the mean square of the relative errors of the law that was fitted to its profile, the median of the repeats.
+    /// Root of the mean square of the relative errors of the law that was fitted to its profile, the median of the
+    /// repeats.
     pub law_error: f64,
     /// How the forecast went.
     #[serde(flatten)]
@@ -162,7 +164,7 @@ pub fn compare(cases: &[Case], engine: Engine, seeds: u64) -> Report {
             not_simulated.push(NotSimulated { name, runs: case.repeats.len(), reason });
             continue;
         }
-        // Only an idle case could tell anything about itself.
+        // Only an idle case could be evidence about itself.
         let host = Host::of(cases, Some(case));
         let simulated: Vec<Run> =
             (1..=seeds).map(|seed| Run::simulate(case, &host, engine, seed, AS_ASKED)).collect();

@@ -1,7 +1,7 @@
 //! A recorded migration as it stands in a file: one JSON object a line, with what is needed of it.
 //!
-//! `docs/recording.md` has every field. Fields of the row that are not known are passed over; a key of `cfg` that is not
-//! known may mean anything, and must be an error.
+//! `docs/recording.md` has every field. Fields of the row that are not known are passed over; a key of `cfg` that is
+//! not known may mean anything, and must be an error.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) enum Driver {
     /// The recorder itself.
     #[default]
     Qemu,
-    /// libvirt, which waits before the hand-over and tells QEMU to go on.
+    /// libvirt, which waits before the switchover and lets QEMU continue.
     Libvirt,
 }
 
@@ -63,11 +63,12 @@ pub(super) struct Row {
     pub(super) profile: Option<Profile>,
 }
 
-/// A sync: s since the first one's start, its duration in s, and newly dirty pages since QEMU last counted anew.
+/// A sync: s since the first one's start, its duration in s, and newly dirty pages since QEMU last restarted its count.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub(super) struct RowSync(pub(super) f64, pub(super) f64, pub(super) u64);
 
-/// A rate window: s at its end, bytes sent, its length in ms, and what older and newer recordings tell differently.
+/// A rate window: s at its end, bytes sent, its length in ms, and fields that differ between older and newer
+/// recordings.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct RowWindow(pub(super) f64, pub(super) u64, pub(super) u64, IgnoredAny);
 
@@ -77,7 +78,7 @@ pub(super) struct Profile {
     /// s and MiB/s, by sampling.
     #[serde(default)]
     pub(super) sampled: Vec<(f64, f64)>,
-    /// s and pages that were another so many seconds after a first look.
+    /// s and pages that had changed this many seconds after a first sample.
     #[serde(default)]
     pub(super) counted: Vec<(f64, f64)>,
     pub(super) nonzero_pages: u64,

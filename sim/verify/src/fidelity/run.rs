@@ -1,7 +1,7 @@
 //! One recorded set-up through an engine.
 //!
-//! A set-up that is left alone goes through a batch; one whose limits change, that is switched to post-copy or waits for a
-//! word is stepped to each of these instants.
+//! A set-up that is left alone goes through a batch; one whose limits change, that is switched to post-copy or waits
+//! for a word is stepped to each of these instants.
 
 use whimbrel_sim::batch::{Batch, Outcome};
 use whimbrel_sim::guest::{Guest, Pattern, Writer};
@@ -26,7 +26,7 @@ pub struct Run {
     pub completed: bool,
     /// From the request to the end, if it is known.
     pub total_ms: Option<u64>,
-    /// How long the guest stood still, if it completed and it is known.
+    /// The downtime, if the migration completed and it is known.
     pub downtime_ms: Option<u64>,
     /// Pages sent with their content.
     pub normal_pages: u64,
@@ -47,7 +47,7 @@ enum Action {
 }
 
 impl Run {
-    /// Runs the case on a host in an engine, all chance from `seed`, at so many thousandths of the rate that was asked for.
+    /// Runs the case on a host in an engine, all chance from `seed`, at this many thousandths of the requested rate.
     /// The seeds take what was known before each of the repeats in turn.
     pub(super) fn simulate(case: &Case, host: &Host, engine: Engine, seed: u64, rate_permille: u64) -> Self {
         let setup = &case.setup;
@@ -95,7 +95,7 @@ fn guest(setup: &Setup, before: &Before, host: &Host, rate_permille: u64) -> Gue
     let profile = before.profile.as_ref().filter(|_| setup.workload.is_some());
     let (mut writers, filled_pages) = match profile {
         Some(profile) => (profile.law().writers, profile.nonzero_pages),
-        // The reader has made sure that there are writers.
+        // The reader has verified that there are writers.
         None => (
             setup.arguments.writers(speeds, setup.lasts_ms(before)).unwrap_or_default(),
             setup.arguments.filled_pages(speeds.is_old_guest),
@@ -167,13 +167,13 @@ fn stepped(
     Run { completed: statistics.status == Status::Completed, ..outcome.into() }
 }
 
-/// The hand-over waits until it is told to go on.
+/// The switchover waits until libvirt continues it.
 fn wait(migration: &mut SourceMigration, until_ns: u64) {
     while migration.run_to(until_ns).is_some() {}
     migration.continue_switchover();
 }
 
-/// Where the guest stood in its cycle when the migration began. Older recordings do not tell, so it is anywhere.
+/// Where the guest stood in its cycle when the migration began. Older recordings do not contain it, so it is drawn.
 fn lead_ns(writers: &[Writer], random: &mut Random) -> u64 {
     let cycle_ns = |writer: &Writer| {
         let scan = if writer.pattern == Pattern::Sequential { writer.working_set_pages } else { 0 };

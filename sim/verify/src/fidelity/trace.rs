@@ -1,7 +1,7 @@
-//! What QEMU's trace told of one recorded migration: its rate windows, its syncs and its times.
+//! QEMU's trace of one recorded migration: its rate windows, its syncs and its times.
 //!
-//! Of an idle guest they tell what a host costs. Of any guest they tell how disturbed the host was; nothing else of a
-//! judged migration may be taken from here.
+//! For an idle guest they give the costs of a host. For any guest they show how disturbed the host was; nothing else of
+//! a judged migration may be taken from here.
 
 use super::row::Row;
 
@@ -14,13 +14,13 @@ const WINDOWS_PER_S: u64 = 10;
 /// Windows, syncs and times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Trace {
-    /// Those whose budget was spent, so that QEMU slept to their end: their lengths in ms.
+    /// Those whose budget was spent, so QEMU slept to their end: their lengths in ms.
     pub(super) slept_ms: Vec<u64>,
     /// All of them, in their order.
     pub(super) windows: Vec<Window>,
     /// Each sync's start and length in s.
     pub(super) syncs: Vec<(f64, f64)>,
-    /// When the guest was stopped for the hand-over, in s.
+    /// When the guest was stopped for the switchover, in s.
     pub(super) stopped_s: Option<f64>,
     pub(super) setup_ms: Option<u64>,
 }

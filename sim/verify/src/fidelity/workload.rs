@@ -1,9 +1,9 @@
 //! A Linux guest as it could be known before its migration: how many of its pages had changed after so long.
 //!
 //! The law is a sum of working sets, Σ W (1 − e^(−t/τ)), with periods τ from a fixed grid and sizes W that may not be
-//! negative, fitted by least squares of the relative errors. It must see the profile alone and nothing of the migration.
-//! What is faster than the first period cannot be told from looks a second apart and is given that period; what is
-//! slower than the last is given that one.
+//! negative, fitted by least squares of the relative errors. It must see the profile alone and nothing of the
+//! migration. Changes faster than the first period cannot be resolved by samples a second apart and get that period;
+//! what is slower than the last is given that one.
 
 use super::row::Profile;
 use whimbrel_sim::guest::{Pattern, Writer};
@@ -22,7 +22,7 @@ pub(super) struct Law {
 }
 
 impl Profile {
-    /// Whether it tells how pages change.
+    /// Whether it specifies how pages change.
     pub(super) fn is_measured(&self) -> bool {
         !self.points().is_empty()
     }

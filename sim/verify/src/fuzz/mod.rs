@@ -1,26 +1,26 @@
-//! Migrations by the million, each with troubles that chance draws, by the machine that ships.
+//! Migrations by the million, each with randomly drawn faults (*troubles*), by the machine that ships.
 //!
-//! Safety is looked at while anything may break; liveness once everything was mended. What is found is made small before
-//! it is told: troubles are left out one after the other for as long as the same promise stays broken.
+//! Safety is checked while anything may break; liveness once everything was repaired. A violation is minimized before
+//! it is reported: troubles are left out one after the other for as long as the same promise stays broken.
 
 mod plan;
+mod repro;
 mod run;
-mod written;
 
 use whimbrel_core::Input;
 
 use self::run::run_as;
 
 pub use plan::{Plan, Trouble, What, When};
+pub use repro::as_test;
 pub use run::{Broken, Run, run, run_told_as, run_with_oracle};
-pub use written::as_test;
 
 /// How the migrations of a series are drawn, and what is held against them.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     /// The plan of a seed.
     pub plan: fn(u64) -> Plan,
-    /// Whether the oracle is asked what really happened, and whether outcomes are true.
+    /// Whether the oracle checks the history, and the claims of outcomes.
     pub with_oracle: bool,
     /// What the machine receives instead of what its driver received.
     pub told_as: fn(Input) -> Input,
@@ -31,7 +31,7 @@ impl Setup {
     pub const PLAIN: Self = Self { plan: Plan::of, with_oracle: false, told_as: |input| input };
     /// Disks of the guest fail as well.
     pub const WITH_DISKS: Self = Self { plan: Plan::with_disks, ..Self::PLAIN };
-    /// The guest and others act as well, and the oracle is asked.
+    /// The guest and other clients act as well, and the oracle checks the history.
     pub const WITH_ORACLE: Self = Self { plan: Plan::with_others, with_oracle: true, ..Self::PLAIN };
 }
 
@@ -42,7 +42,7 @@ pub struct Series {
     pub cases: u64,
     /// The digest of all their states, in order: the same seeds give the same digest on every machine.
     pub log_hash: u64,
-    /// Those that were run a second time and went the same way.
+    /// Those that were run a second time with the same result.
     pub replayed: u64,
     /// What was found.
     pub found: Vec<Found>,
@@ -63,7 +63,7 @@ pub struct Found {
     pub journal: String,
 }
 
-/// One run in so many is made twice.
+/// One run in this many is made twice.
 const REPLAYED: u64 = 100;
 
 /// Runs the seeds from `first` on. Stops early when `most` findings were made.
@@ -75,7 +75,7 @@ pub fn series(first: u64, cases: u64, most: usize) -> Series {
     series_told_as(first, cases, most, |input| input)
 }
 
-/// The same with a driver that tells the machine something else than what it heard.
+/// The same with a driver that passes altered inputs to the machine.
 ///
 /// # Panics
 /// As [`series`].
@@ -95,7 +95,8 @@ pub fn series_of(setup: Setup, first: u64, cases: u64, most: usize) -> Series {
         let plan = (setup.plan)(seed);
         let ran = run_as(&plan, false, setup);
         series.cases += 1;
-        series.log_hash = (series.log_hash ^ ran.trail).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
+        series.log_hash =
+            (series.log_hash ^ ran.state_digest).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
         if seed % REPLAYED == 0 {
             assert!(run_as(&plan, false, setup) == ran, "seed {seed} went two ways");
             series.replayed += 1;

@@ -1,9 +1,9 @@
-//! What happens to one migration: which guest it is, how it is moved, and everything that goes wrong on the way.
+//! The plan of one migration: its guest, its options, and its troubles.
 //!
 //! Faults are drawn as a swarm: first which kinds there are at all, then when and how often. A few kinds at a time go
 //! deeper than all of them at once.
 
-use whimbrel_core::{Request, Wish};
+use whimbrel_core::{Adjustment, Request};
 
 use whimbrel_sim::random::Random;
 use whimbrel_sim::world::Milestone;
@@ -23,7 +23,7 @@ pub struct Plan {
     pub limits: bool,
     /// When pre-copy is given up, in ms.
     pub timeout_ms: Option<u64>,
-    /// How often the progress is looked at, in ms.
+    /// The interval of queries of the progress, in ms.
     pub poll_interval_ms: u64,
     /// What happens, in no order.
     pub troubles: Vec<Trouble>,
@@ -49,32 +49,32 @@ pub enum When {
     At(Milestone),
 }
 
-/// A kind of trouble. What is broken is mended after a while.
+/// A kind of trouble. Everything broken is repaired after a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// A daemon is gone for so many ms; the source's if true.
+    /// A daemon is gone for this many ms; the source's if true.
     Daemon(bool, u64),
-    /// A host is without power for so many ms.
+    /// A host is without power for this many ms.
     Host(bool, u64),
     /// The guest's process on a host dies.
     Guest(bool),
     /// A disk of the guest on a host fails, and stops it.
     Disk(bool),
-    /// The link is cut for so many ms.
+    /// The link is cut for this many ms.
     Link(u64),
     /// The connections to a host's daemon break.
     Clients(bool),
-    /// A host is silent for so many ms.
+    /// A host is silent for this many ms.
     Silence(bool, u64),
-    /// A host's answers take so many ms longer, for a minute.
+    /// A host's answers take this many ms longer, for a minute.
     Delay(bool, u64),
     /// A host's answers come twice, for a minute.
     Doubles(bool),
     /// A host's events are lost, for a minute.
     NoEvents(bool),
-    /// Whoever drives is gone for so many ms.
+    /// The driver is gone for this many ms.
     Driver(u64),
-    /// An operator asks for something.
+    /// A request of an operator.
     Request(Request),
     /// The guest powers itself off, wherever it runs.
     PowerOff,
@@ -82,15 +82,15 @@ pub enum What {
     Reboot,
     /// The guest sleeps and wakes up.
     WakeUp,
-    /// Somebody stops the guest's CPUs on a host.
+    /// Another client stops the guest's CPUs on a host.
     Pause(bool),
-    /// Somebody lets them run again.
+    /// Another client resumes them.
     Unpause(bool),
-    /// Somebody ends the migration on its source.
+    /// Another client aborts the migration on its source.
     Abort,
-    /// Somebody starts the guest from its disks on a host.
+    /// Another client starts the guest from its disks on a host.
     ColdStart(bool),
-    /// Somebody else migrates the guest to the other host; from the source if true.
+    /// Another client migrates the guest to the other host; from the source if true.
     Migrate(bool),
 }
 
@@ -107,7 +107,7 @@ const MILESTONES: [Milestone; 8] = [
 ];
 /// Most troubles of one migration.
 const MOST: u64 = 6;
-/// Most things that the guest does by itself, or others do to it.
+/// Most actions of the guest itself, or of other clients.
 const MOST_BY_OTHERS: u64 = 2;
 /// Keeps what they do apart from the other chance of a seed.
 const OTHERS: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -185,7 +185,7 @@ impl Trouble {
 impl What {
     fn draw(kind: u64, random: &mut Random) -> Self {
         let side = random.below(2) == 0;
-        // Shorter and longer than anybody's patience.
+        // Shorter and longer than every timeout.
         let for_ms = one_of([50, 2_000, 40_000, 400_000], random);
         match kind {
             0 => Self::Daemon(side, for_ms),
@@ -200,10 +200,10 @@ impl What {
             9 => Self::Driver(for_ms),
             10 => Self::Request(Request::Cancel),
             _ => Self::Request(Request::React(match random.below(4) {
-                0 => Wish::DowntimeLimitMs(1 + random.below(2_000)),
-                1 => Wish::BandwidthLimitBytesPerSecond((1 + random.below(200)) << 20),
-                2 => Wish::Pause,
-                _ => Wish::Postcopy,
+                0 => Adjustment::DowntimeLimitMs(1 + random.below(2_000)),
+                1 => Adjustment::BandwidthLimitBytesPerSecond((1 + random.below(200)) << 20),
+                2 => Adjustment::Pause,
+                _ => Adjustment::Postcopy,
             })),
         }
     }

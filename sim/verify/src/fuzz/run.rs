@@ -1,8 +1,8 @@
-//! One migration with its troubles, from beginning to end, by the shipped machine in the simulated world; and what is held
-//! against it.
+//! One migration with its troubles, from beginning to end, by the shipped machine in the simulated world; and what is
+//! held against it.
 
 use whimbrel_core::{
-    Ending, GuestRun, Input, Leftover, Outcome, Request, Side, Spec, Verdict, Ways, Whereabouts,
+    Ending, GuestLocation, GuestRun, Input, Leftover, Outcome, Request, Side, Spec, TransferOptions, Verdict,
 };
 use whimbrel_oracle::{Actor, Claim, Event, History, HostId as RecordedHost, Rule, check, check_claim};
 
@@ -13,24 +13,24 @@ use whimbrel_sim::guest::{Guest, Pattern, Writer};
 use whimbrel_sim::network::{Capacity, Line, Loss};
 use whimbrel_sim::qemu::Engine;
 use whimbrel_sim::world::{
-    BANDWIDTH_LIMIT, DOWNTIME_LIMIT, Doer, Fault, GuestId, HostId, HostInventory, IncidentKind, Manner,
-    Moment, Told, VirtualMachine, World,
+    BANDWIDTH_LIMIT, DOWNTIME_LIMIT, Fault, GuestId, HostId, HostInventory, IncidentKind, Initiator, Moment,
+    PortEvent, ReplyBehavior, VirtualMachine, World,
 };
 
 const MS: u64 = 1_000_000;
-/// By then everything is mended, and nothing breaks any more.
+/// By then everything is repaired, and nothing breaks any more.
 const MENDED_MS: u64 = 600_000;
-/// How long hints and answers take at most when nothing delays them, and the next look at the hosts after one that did
+/// How long hints and answers take at most when nothing delays them, and the next query of the hosts after one that did
 /// not settle where the guest is.
 const LATENCY_MS: u64 = 500;
-/// By then it must have ended: every patience is over by far.
+/// By then it must have ended: every timeout is over by far.
 const END_MS: u64 = 4 * 3_600_000;
 
-/// What became of a migration.
+/// The result of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The running digest of all states of the machine.
-    pub trail: u64,
+    pub state_digest: u64,
     /// What was broken.
     pub broken: Option<Broken>,
     /// The journal, if it was wanted.
@@ -42,9 +42,9 @@ pub struct Run {
 pub enum Broken {
     /// A call of ours did to the guest what must never happen.
     Incident(IncidentKind),
-    /// The guest is not where it is said to be.
-    WrongPlace(Whereabouts),
-    /// It is said to be completed, and the guest, which ran before, does not run.
+    /// The guest is not where it was reported.
+    WrongPlace(GuestLocation),
+    /// It is reported completed, and the guest, which ran before, does not run.
     NotRunning,
     /// The guest was stopped for longer or shorter than is said, in ms.
     Downtime {
@@ -75,7 +75,7 @@ pub fn run_with_oracle(plan: &Plan, with_journal: bool) -> Run {
     run_as(plan, with_journal, Setup::WITH_ORACLE)
 }
 
-/// The same with a driver that tells the machine something else than what it heard, to see whether that is found out.
+/// The same with a driver that passes altered inputs to the machine, to test whether that is detected.
 #[must_use]
 pub fn run_told_as(plan: &Plan, with_journal: bool, told_as: fn(Input) -> Input) -> Run {
     run_as(plan, with_journal, Setup { told_as, ..Setup::PLAIN })
@@ -87,7 +87,7 @@ pub(super) fn run_as(plan: &Plan, with_journal: bool, setup: Setup) -> Run {
     course.told_as = setup.told_as;
     let broken = course.go(setup.with_oracle);
     let journal = course.driver.journal().map(str::to_owned);
-    Run { trail: course.driver.view().trail, broken, journal }
+    Run { state_digest: course.driver.view().state_digest, broken, journal }
 }
 
 struct Course {
@@ -96,12 +96,12 @@ struct Course {
     guest: GuestId,
     source: HostId,
     destination: HostId,
-    /// Whether one of the troubles takes copies away: then one may be gone since it was looked at last.
+    /// Whether one of the troubles takes copies away: then one may be gone since the last query.
     copies_may_die: bool,
-    /// Whether somebody may start the guest from its disks.
+    /// Whether another client may start the guest from its disks.
     copies_may_start: bool,
-    /// Whether somebody else may migrate the guest: then it may have moved since it was observed last. Where it was observed
-    /// is for the oracle.
+    /// Whether another client may migrate the guest: then it may have moved since it was observed last. Where it was
+    /// observed is for the oracle.
     copies_may_move: bool,
     /// How far a downtime may be off, in ms, when nothing but requests happens; none when something keeps it from being
     /// observed.
@@ -122,7 +122,7 @@ impl Course {
         };
         let guest = world.add_guest(source, machine);
         let spec = spec(plan);
-        let port = world.connect(guest, source, destination, spec.ways.into());
+        let port = world.connect(guest, source, destination, spec.transfer.into());
         #[expect(clippy::unwrap_used, reason = "every plan's spec is within its bounds")]
         let mut driver = Driver::new(&world, port, spec, |_| Verdict::default()).unwrap();
         if with_journal {
@@ -163,20 +163,20 @@ impl Course {
             };
             self.plan(moment, trouble.after_ms * MS, trouble.what);
         }
-        let mended = Moment::AtNs(MENDED_MS * MS);
+        let repaired = Moment::AtNs(MENDED_MS * MS);
         for host in [self.source, self.destination] {
-            self.world.inject_at(mended, 0, Fault::SetManner(host, Manner::default()));
-            self.world.inject_at(mended, 0, Fault::StartHost(host));
-            self.world.inject_at(mended, 0, Fault::StartDaemon(host));
+            self.world.inject_at(repaired, 0, Fault::SetManner(host, ReplyBehavior::default()));
+            self.world.inject_at(repaired, 0, Fault::StartHost(host));
+            self.world.inject_at(repaired, 0, Fault::StartDaemon(host));
         }
-        self.world.inject_at(mended, 0, Fault::RestoreLink(self.source, self.destination));
-        // A guest that writes faster than its limit lets through never converges: somebody ends that.
-        self.world.ask_at(mended, 0, self.driver.port(), Request::Cancel);
+        self.world.inject_at(repaired, 0, Fault::RestoreLink(self.source, self.destination));
+        // A guest that writes faster than its limit lets through never converges: an operator cancels it.
+        self.world.ask_at(repaired, 0, self.driver.port(), Request::Cancel);
     }
 
     fn plan(&mut self, moment: Moment, after_ns: u64, what: What) {
         let host = |is_source: bool| if is_source { self.source } else { self.destination };
-        let manner = |is_source, manner| Fault::SetManner(host(is_source), manner);
+        let reply_behavior = |is_source, reply_behavior| Fault::SetManner(host(is_source), reply_behavior);
         let (first, then) = match what {
             What::Daemon(side, ms) => {
                 (Fault::KillDaemon(host(side)), Some((Fault::StartDaemon(host(side)), ms)))
@@ -190,20 +190,20 @@ impl Course {
             }
             What::Clients(side) => (Fault::DropClients(host(side)), None),
             What::Silence(side, ms) => (
-                manner(side, Manner { is_silent: true, ..Manner::default() }),
-                Some((manner(side, Manner::default()), ms)),
+                reply_behavior(side, ReplyBehavior { is_silent: true, ..ReplyBehavior::default() }),
+                Some((reply_behavior(side, ReplyBehavior::default()), ms)),
             ),
             What::Delay(side, ms) => (
-                manner(side, Manner { delay_ns: ms * MS, ..Manner::default() }),
-                Some((manner(side, Manner::default()), 60_000)),
+                reply_behavior(side, ReplyBehavior { delay_ns: ms * MS, ..ReplyBehavior::default() }),
+                Some((reply_behavior(side, ReplyBehavior::default()), 60_000)),
             ),
             What::Doubles(side) => (
-                manner(side, Manner { is_doubled: true, ..Manner::default() }),
-                Some((manner(side, Manner::default()), 60_000)),
+                reply_behavior(side, ReplyBehavior { is_doubled: true, ..ReplyBehavior::default() }),
+                Some((reply_behavior(side, ReplyBehavior::default()), 60_000)),
             ),
             What::NoEvents(side) => (
-                manner(side, Manner { loses_events: true, ..Manner::default() }),
-                Some((manner(side, Manner::default()), 60_000)),
+                reply_behavior(side, ReplyBehavior { loses_events: true, ..ReplyBehavior::default() }),
+                Some((reply_behavior(side, ReplyBehavior::default()), 60_000)),
             ),
             What::PowerOff => (Fault::PowerOff(self.guest), None),
             What::Reboot => (Fault::Reboot(self.guest), None),
@@ -246,9 +246,9 @@ impl Course {
     fn step(&mut self) -> Option<()> {
         let deadline = self.driver.deadline_ns().unwrap_or(END_MS * MS);
         match self.world.advance(deadline.min(END_MS * MS)) {
-            Some((_, Told::Observed(observation))) => self.feed(Input::Hypervisor(observation)),
-            Some((_, Told::Asked(request))) => self.feed(Input::Operator(request)),
-            Some((_, Told::Interrupted { gone_ns })) => {
+            Some((_, PortEvent::Observed(observation))) => self.feed(Input::Hypervisor(observation)),
+            Some((_, PortEvent::Requested(request))) => self.feed(Input::Operator(request)),
+            Some((_, PortEvent::Interrupted { gone_ns })) => {
                 let back_ns = self.world.now_ns().saturating_add(gone_ns);
                 self.driver.restart(&mut self.world, back_ns, &mut unwatched).ok()
             }
@@ -263,13 +263,13 @@ impl Course {
 
     /// Holds the end against how things really are.
     fn judge(&self) -> Option<Broken> {
-        let ours = self.world.incidents().iter().find(|incident| incident.doer == Doer::Caller);
+        let ours = self.world.incidents().iter().find(|incident| incident.initiator == Initiator::Caller);
         if let Some(incident) = ours {
             return Some(Broken::Incident(incident.kind));
         }
         let outcome = self.driver.view().outcome?;
         let ran = self.driver.migration().control().ledger().guest_was == GuestRun::Running;
-        if outcome.ending == Ending::Completed && ran && outcome.guest != Whereabouts::DestinationRunning {
+        if outcome.ending == Ending::Completed && ran && outcome.guest != GuestLocation::DestinationRunning {
             return Some(Broken::NotRunning);
         }
         if let (Some(told_ms), Some(precision_ms)) = (outcome.downtime_ms, self.downtime_precision_ms) {
@@ -278,24 +278,28 @@ impl Course {
                 return Some(Broken::Downtime { told_ms, real_ms });
             }
         }
-        let is_whole =
-            |host| self.world.life(self.guest, host).is_some_and(whimbrel_sim::world::Life::is_whole);
+        let is_whole = |host| {
+            self.world
+                .process_state(self.guest, host)
+                .is_some_and(whimbrel_sim::world::ProcessState::is_whole)
+        };
         let (here, there) = (is_whole(self.source), is_whole(self.destination));
         let said = outcome.guest;
         let wrong = match said.side() {
             _ if outcome.ending == Ending::InDoubt => false,
-            // A side that could not be asked is named; what is there may have come to run since.
+            // A side that could not be queried is named; what is there may have come to run since.
             _ if outcome.unsettled.is_some() => false,
             Some(_) if self.copies_may_move => false,
             Some(Side::Source) => !here && (there || !self.copies_may_die),
             Some(Side::Destination) => !there && (here || !self.copies_may_die),
-            // One that somebody started after the last observation is for the oracle: its history has the observations.
+            // One that another client started after the last observation is for the oracle: its history has the
+            // observations.
             None => said.is_lost() && (here || there) && !self.copies_may_start && !self.copies_may_move,
         };
         wrong.then_some(Broken::WrongPlace(said))
     }
 
-    /// Asks the oracle what really happened, and whether the outcome reports it. Once somebody else has let a stale or a
+    /// Lets the oracle check the history, and the outcome's claims. Once another client has let a stale or a
     /// second copy run, every copy may be stale: that is not held against a migration that could not see it.
     fn ask_oracle(&self) -> Option<Broken> {
         let history = self.world.history(self.guest);
@@ -314,8 +318,8 @@ impl Course {
         let is_false = |claim: &Claim| {
             let is_excused = match *claim {
                 Claim::StandsOn(_) => may_be_stale || self.copies_may_move,
-                // Theirs comes and goes, and what it leaves on a host is not ours to report. A copy that is being migrated is
-                // reported as migrating by its host, whether or not its CPUs run.
+                // Theirs comes and goes, and what it leaves on a host is not ours to report. A copy that is being
+                // migrated is reported as migrating by its host, whether or not its CPUs run.
                 Claim::RunsOn(_)
                 | Claim::CopyRunsOn(_)
                 | Claim::NoCopyOn(_)
@@ -329,8 +333,8 @@ impl Course {
     }
 }
 
-/// Whether somebody else let a copy run after another one had received its memory: the other is stale from then on, without
-/// any sign of it.
+/// Whether another client let a copy run after another one had received its memory: the other is stale from then on,
+/// without any sign of it.
 fn is_started_by_others_after_hand_over(history: &History) -> bool {
     let mut events = history.events().iter().map(|(_, event)| event);
     let is_hand_over = |event: &Event| matches!(event, Event::MemoryReceived { .. });
@@ -343,21 +347,21 @@ fn claims(outcome: &Outcome, [source, destination]: [RecordedHost; 2]) -> Vec<Cl
     if outcome.ending == Ending::InDoubt {
         return vec![Claim::InDoubt];
     }
-    // A host that could not be asked is named: what it has is not claimed.
+    // A host that could not be queried is named: what it has is not claimed.
     let runs_on = if outcome.unsettled.is_some() { Claim::CopyRunsOn } else { Claim::RunsOn };
     let place = match outcome.guest {
-        Whereabouts::Untouched => None,
-        Whereabouts::SourceRunning => Some(runs_on(source)),
-        Whereabouts::SourcePaused => Some(Claim::StandsOn(source)),
-        Whereabouts::SourceOff => Some(Claim::OffOn(source)),
-        Whereabouts::DestinationRunning => Some(runs_on(destination)),
-        Whereabouts::DestinationPaused => Some(Claim::StandsOn(destination)),
-        Whereabouts::DestinationOff => Some(Claim::OffOn(destination)),
-        Whereabouts::DestinationPostcopy => Some(Claim::NeedsBothCopies(destination)),
-        Whereabouts::DestinationIncomplete | Whereabouts::LeftBehind => Some(Claim::Lost),
-        Whereabouts::BothRunning => Some(Claim::BothRun),
-        Whereabouts::Nowhere => Some(Claim::Nowhere),
-        Whereabouts::Unknown => Some(Claim::InDoubt),
+        GuestLocation::Untouched => None,
+        GuestLocation::SourceRunning => Some(runs_on(source)),
+        GuestLocation::SourcePaused => Some(Claim::StandsOn(source)),
+        GuestLocation::SourceOff => Some(Claim::OffOn(source)),
+        GuestLocation::DestinationRunning => Some(runs_on(destination)),
+        GuestLocation::DestinationPaused => Some(Claim::StandsOn(destination)),
+        GuestLocation::DestinationOff => Some(Claim::OffOn(destination)),
+        GuestLocation::DestinationPostcopy => Some(Claim::NeedsBothCopies(destination)),
+        GuestLocation::DestinationIncomplete | GuestLocation::LeftBehind => Some(Claim::Lost),
+        GuestLocation::BothRunning => Some(Claim::BothRun),
+        GuestLocation::Nowhere => Some(Claim::Nowhere),
+        GuestLocation::Unknown => Some(Claim::InDoubt),
     };
     let mut claims: Vec<_> = place.into_iter().collect();
     let is_left = |leftover| outcome.not_undone.contains(&leftover);
@@ -399,7 +403,7 @@ fn spec(plan: &Plan) -> Spec {
         bandwidth_limit_bytes_per_second: plan.limits.then_some(80 << 20),
         timeout_ms: plan.timeout_ms,
         poll_interval_ms: plan.poll_interval_ms,
-        ways: Ways { postcopy: plan.postcopy, ..Ways::default() },
+        transfer: TransferOptions { postcopy: plan.postcopy, ..TransferOptions::default() },
         ..Spec::new("wren", "sim://alpha", "sim://beta")
     }
 }

@@ -1,12 +1,12 @@
-//! The mistakes. Each is the shipped machine with one thing misheard, left out, added or exchanged.
+//! The mistakes. Each is the shipped machine with one signal or order altered, left out, added or exchanged.
 
 use whimbrel_core::control::{
     AbortSignal, ActSignal, CallSignal, Control, JobSignal, Mark, Order, Orders, Phase, SettingSignal,
-    SetupSignal, Signal, Timer, Unasked,
+    SetupSignal, Signal, Timer, UnexpectedSignal,
 };
 use whimbrel_core::port::{CopyState, Hint, Side};
 
-type Stepped = Result<(Control, Orders), Unasked>;
+type Stepped = Result<(Control, Orders), UnexpectedSignal>;
 
 /// A machine with a mistake in it.
 pub(crate) struct Bug {
@@ -15,7 +15,7 @@ pub(crate) struct Bug {
     pub(crate) machine: fn(Control, Signal) -> Stepped,
 }
 
-/// The machine hears something else than what was said.
+/// The machine receives another signal than the one that was sent.
 macro_rules! hears {
     ($name:literal, $($heard:pat $(if $guard:expr)? => $instead:expr),+) => {
         Bug { name: $name, machine: |control, signal| control.step(match signal { $($heard $(if $guard)? => $instead,)+ other => other }) }
@@ -25,7 +25,7 @@ macro_rules! hears {
     };
 }
 
-/// The machine does not hear something.
+/// The machine does not receive a signal.
 macro_rules! misses {
     ($name:literal, $missed:pat) => {
         Bug {
@@ -38,7 +38,7 @@ macro_rules! misses {
     };
 }
 
-/// An order is not given, and taken for carried out.
+/// An order is not given, and taken for executed.
 macro_rules! skips {
     ($name:literal, $skipped:pat => $pretended:expr) => {
         Bug {
@@ -63,7 +63,7 @@ macro_rules! skips {
     };
 }
 
-/// An order is exchanged for another, or given to nobody.
+/// An order is exchanged for another, or dropped.
 macro_rules! exchanges {
     ($name:literal, $($wanted:pat => $given:expr),+) => {
         Bug {
@@ -81,7 +81,7 @@ macro_rules! exchanges {
     };
 }
 
-/// An order more is given.
+/// An extra order is given.
 macro_rules! adds {
     ($name:literal, ($control:ident, $signal:ident) $when:expr, $order:expr) => {
         Bug {
@@ -103,7 +103,7 @@ use Side::{Destination, Source};
 use Signal::{Elapsed, Seen};
 
 pub(crate) const BUGS: &[Bug] = &[
-    // What is seen is taken for something else.
+    // An observation is taken for another one.
     hears!("a host that does not answer is taken for one without the guest", Seen(side, Is::Unknown) => Seen(side, Is::Absent)),
     hears!("a silent destination is taken for one without the guest", Seen(Destination, Is::Unknown) => Seen(Destination, Is::Absent)),
     hears!("a silent source is taken for one without the guest", Seen(Source, Is::Unknown) => Seen(Source, Is::Absent)),
@@ -121,47 +121,47 @@ pub(crate) const BUGS: &[Bug] = &[
     hears!("a source that runs is taken for one without the guest", Seen(Source, Is::Running) => Seen(Source, Is::Absent)),
     hears!("the two hosts are mixed up", Seen(Source, state) => Seen(Destination, state), Seen(Destination, state) => Seen(Source, state)),
     hears!("a cancel hides the guest on the destination", control, Seen(Destination, Is::Running) if control.ledger().has(Mark::CancelAsked) => Seen(Destination, Is::Absent)),
-    // What is answered is taken for something else.
+    // An answer is taken for another one.
     hears!("a refusal by the rules is ignored", Signal::Setup(SetupSignal::Refused) => Signal::Setup(SetupSignal::Allowed)),
     hears!("a setting that may not be changed is believed to be", Signal::Setting(SettingSignal::Unknown) => Signal::Setting(SettingSignal::Applied)),
     hears!("an act that may not be done is believed to be", Signal::Act(ActSignal::Unknown) => Signal::Act(ActSignal::Done)),
     hears!("a job that is gone is taken for one that worked", Signal::Job(JobSignal::Gone) => Signal::Call(CallSignal::Succeeded)),
-    hears!("a source that cannot be asked is taken for a job that is gone", Signal::Job(JobSignal::Unknown) => Signal::Call(CallSignal::Failed)),
+    hears!("a source that cannot be queried is taken for a job that is gone", Signal::Job(JobSignal::Unknown) => Signal::Call(CallSignal::Failed)),
     hears!("an accepted abort is taken for the end", Signal::Abort(AbortSignal::Accepted) => Signal::Call(CallSignal::Failed)),
     hears!("a refused abort is taken for success", Signal::Abort(AbortSignal::Refused) => Signal::Call(CallSignal::Succeeded)),
     hears!("a hint that the job ended is believed", Signal::Hint(Hint::JobEnded) => Signal::Call(CallSignal::Failed)),
     hears!("a hint that post-copy began is believed", Signal::Hint(Hint::PostcopyBegan) => Seen(Source, Is::Postcopy)),
     hears!("a timeout is taken for the end", Elapsed(Timer::GiveUp) => Signal::Call(CallSignal::Failed)),
-    // What is said is not heard.
-    misses!("an answer that never comes is waited for", Elapsed(Timer::Reply)),
+    // A signal is not received.
+    misses!("an answer that never comes is awaited for good", Elapsed(Timer::Reply)),
     misses!("nothing ends the doubt", Elapsed(Timer::Patience)),
-    misses!("nobody looks again", Elapsed(Timer::LookAgain)),
-    misses!("nobody looks at the job", Elapsed(Timer::Poll)),
-    // What should be done is left out.
+    misses!("both hosts are never queried again", Elapsed(Timer::LookAgain)),
+    misses!("the job is never queried", Elapsed(Timer::Poll)),
+    // A necessary order is left out.
     skips!("limits are left as they are", Order::Restore(_) => Signal::Setting(SettingSignal::Applied)),
     skips!("disks are left behind", Order::RemoveDisks => Signal::Act(ActSignal::Done)),
     skips!("a definition is left behind", Order::Undefine(_) => Signal::Act(ActSignal::Done)),
     skips!("a copy is left on the destination", Order::Destroy(_) => Signal::Act(ActSignal::Done)),
-    skips!("a stopped guest is left standing", Order::Resume(_) => Signal::Act(ActSignal::Done)),
-    skips!("the destination is not looked at", Order::Observe(Destination) => Seen(Destination, Is::Absent)),
-    skips!("the source is not looked at", Order::Observe(Source) => Seen(Source, Is::Stopped)),
-    exchanges!("no end is set to the waiting for answers", Order::Arm(Timer::Reply) => None),
+    skips!("a stopped guest is not resumed", Order::Resume(_) => Signal::Act(ActSignal::Done)),
+    skips!("the destination is not queried", Order::Observe(Destination) => Seen(Destination, Is::Absent)),
+    skips!("the source is not queried", Order::Observe(Source) => Seen(Source, Is::Stopped)),
+    exchanges!("no deadline is set for answers", Order::Arm(Timer::Reply) => None),
     exchanges!("no end is set to the doubt", Order::Arm(Timer::Patience) => None),
-    exchanges!("the next look is forgotten", Order::Arm(Timer::LookAgain) => None),
+    exchanges!("the next query is forgotten", Order::Arm(Timer::LookAgain) => None),
     // Something else is done.
-    exchanges!("a copy is let run instead of ended", Order::Destroy(side) => Some(Order::Resume(side))),
-    exchanges!("limits are put back to what was asked for", Order::Restore(change) => Some(Order::Apply(change))),
-    exchanges!("a post-copy that was cut off is begun anew", Order::ResumePostcopy => Some(Order::StartMigration)),
+    exchanges!("a copy is resumed instead of destroyed", Order::Destroy(side) => Some(Order::Resume(side))),
+    exchanges!("limits are restored to the requested values", Order::Restore(change) => Some(Order::Apply(change))),
+    exchanges!("a post-copy that was cut off is started again", Order::ResumePostcopy => Some(Order::StartMigration)),
     // Something is done too early.
-    adds!("the source is let run when a reply is lost", (_control, signal) signal == Signal::Call(CallSignal::Lost), Order::Resume(Source)),
-    adds!("the source is let run when the call fails", (_control, signal) signal == Signal::Call(CallSignal::Failed), Order::Resume(Source)),
+    adds!("the source is resumed when a reply is lost", (_control, signal) signal == Signal::Call(CallSignal::Lost), Order::Resume(Source)),
+    adds!("the source is resumed when the call fails", (_control, signal) signal == Signal::Call(CallSignal::Failed), Order::Resume(Source)),
     adds!("the source is ended when the call succeeds", (_control, signal) signal == Signal::Call(CallSignal::Succeeded), Order::Destroy(Source)),
     adds!("the destination is ended when the call fails", (_control, signal) signal == Signal::Call(CallSignal::Failed), Order::Destroy(Destination)),
     adds!("the destination is ended when a reply is lost", (_control, signal) signal == Signal::Call(CallSignal::Lost), Order::Destroy(Destination)),
-    adds!("disks are removed before anybody looked", (_control, signal) matches!(signal, Signal::Call(CallSignal::Failed | CallSignal::Lost)), Order::RemoveDisks),
-    adds!("the copy is begun anew after a restart", (control, signal) signal == Signal::Restarted && matches!(control.phase(), Phase::Precopy(_)), Order::StartMigration),
+    adds!("disks are removed before any query", (_control, signal) matches!(signal, Signal::Call(CallSignal::Failed | CallSignal::Lost)), Order::RemoveDisks),
+    adds!("the copy is started again after a restart", (control, signal) signal == Signal::Restarted && matches!(control.phase(), Phase::Precopy(_)), Order::StartMigration),
     adds!("the call is made again when it was given up", (_control, signal) signal == Elapsed(Timer::Patience), Order::StartMigration),
-    adds!("the source is let run when post-copy fails", (control, signal) signal == Signal::Call(CallSignal::Failed) && matches!(control.phase(), Phase::Postcopy(_)), Order::Resume(Source)),
+    adds!("the source is resumed when post-copy fails", (control, signal) signal == Signal::Call(CallSignal::Failed) && matches!(control.phase(), Phase::Postcopy(_)), Order::Resume(Source)),
     adds!("the halves that were cut off are ended", (control, signal) matches!((control.phase(), signal), (Phase::Recovering(_), Seen(Destination, Is::PostcopyFailed))), Order::Destroy(Source)),
     adds!("a cancel ends the destination at once", (_control, signal) signal == Signal::Cancel, Order::Destroy(Destination)),
 ];

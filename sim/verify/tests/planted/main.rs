@@ -14,7 +14,7 @@ use whimbrel_verify::explore::{Bounds, Machine, Scope, explore};
 
 use bugs::{BUGS, Bug};
 
-/// Where each mistake is looked for, the small ones first.
+/// The scopes in which each mistake is searched for, the small ones first.
 const NETS: [(&str, Scope); 5] = {
     const PLAIN: Scope = Scope {
         hints: false,
@@ -34,7 +34,7 @@ const NETS: [(&str, Scope); 5] = {
 };
 const BOUNDS: Bounds = Bounds { states: 500_000, depth: 1_000, violations: 1 };
 
-/// To write the page anew: `WHIMBREL_WRITE=1 cargo test -p whimbrel-verify --test planted`.
+/// To regenerate the page: `WHIMBREL_WRITE=1 cargo test -p whimbrel-verify --test planted`.
 #[test]
 fn every_planted_mistake_is_found() {
     // A guard that stops the machine is a find, not a failure of this test.
@@ -51,7 +51,7 @@ fn every_planted_mistake_is_found() {
         fs::write(&path, &page).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == page, "docs/planted-bugs.md is out of date; write it anew with WHIMBREL_WRITE=1");
+    assert!(kept == page, "docs/planted-bugs.md is out of date; regenerate it with WHIMBREL_WRITE=1");
 }
 
 #[test]
@@ -98,11 +98,11 @@ fn explored(bug: &Bug) -> Option<Find> {
 fn page(finds: &[(&str, Option<Find>)]) -> String {
     let mut page = String::from(
         "# Planted mistakes\n\n\
-         Each row is a mistake that somebody could make, planted into the control machine from outside: the machine that ships\n\
-         has no switch for it. All are looked for by the same exploration that finds nothing in the shipped machine. This page is written by the test `every_planted_mistake_is_found`, which fails when one is not\n\
+         Each row is a plausible mistake, planted into the control machine from outside: the machine that ships\n\
+         has no switch for it. The same exploration that finds nothing in the shipped machine is run on each. This page is written by the test `every_planted_mistake_is_found`, which fails when one is not\n\
          found. *States* were met before the find, at about two million a second; *steps* is the length of the shortest way to\n\
          it, which `whimbrel explore` would print (none where a guard of the machine itself stopped it at once).\n\n\
-         | mistake | found by exploring | what was broken | states | steps |\n|---|---|---|---:|---:|\n",
+         | mistake | found by exploring | violation | states | steps |\n|---|---|---|---:|---:|\n",
     );
     for (name, find) in finds {
         let Some(find) = find else { continue };

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use whimbrel_core::journal::{Circumstances, Record, header_line, record_line};
+use whimbrel_core::journal::{DriverContext, Record, header_line, record_line};
 use whimbrel_core::{Action, Output, Spec, View};
 
 use self::disk::{Ask, Medium};
@@ -72,7 +72,7 @@ pub struct Journal {
     path: PathBuf,
     disk: Sender<Ask>,
     acks: Acks<String>,
-    circumstances: Option<Circumstances>,
+    context: Option<DriverContext>,
 }
 
 /// A journal that could not be written.
@@ -104,7 +104,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the file exists already, or cannot be created.
-    pub fn create(path: &Path, circumstances: Circumstances) -> Result<Self, JournalFileError> {
+    pub fn create(path: &Path, context: DriverContext) -> Result<Self, JournalFileError> {
         let attempt = || {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             if let Some(parent) = parent {
@@ -116,7 +116,7 @@ impl Journal {
             Ok(file)
         };
         let file = locked(attempt().map_err(unwritable(path))?, path)?;
-        Self::serve(file, 0, path, Some(circumstances))
+        Self::serve(file, 0, path, Some(context))
     }
 
     /// Appends the records to the journal of an earlier driver, and returns its content. A torn last line is removed: its
@@ -150,14 +150,14 @@ impl Journal {
         medium: impl Medium,
         length: u64,
         path: &Path,
-        circumstances: Option<Circumstances>,
+        context: Option<DriverContext>,
     ) -> Result<Self, JournalFileError> {
         let (disk, asked) = channel();
         thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || disk::serve(medium, length, &asked))
             .map_err(unwritable(path))?;
-        Ok(Self { path: path.to_owned(), disk, acks: Acks::new(), circumstances })
+        Ok(Self { path: path.to_owned(), disk, acks: Acks::new(), context })
     }
 
     /// Writes one line, and waits for it within a bound.
@@ -182,8 +182,8 @@ const STOPPED: &str = "the thread of the journal has stopped";
 impl Keep for Journal {
     fn begin(&mut self, spec: &Spec) -> Result<(), KeepError> {
         // An adopted journal has its header.
-        let Some(circumstances) = self.circumstances.take() else { return Ok(()) };
-        self.write(header_line(spec, Some(circumstances)), true)?;
+        let Some(context) = self.context.take() else { return Ok(()) };
+        self.write(header_line(spec, Some(context)), true)?;
         let unwritten = |reason| unwritable(&self.path)(io::Error::other(reason));
         Ok(self.ask_disk(FIRST_LINE).map_err(unwritten)?)
     }

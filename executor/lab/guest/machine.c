@@ -86,7 +86,7 @@ static uint64_t measure_once(void)
     return divide((last.at - first.at) * PIT_HZ, counted);
 }
 
-/* The timer begins anew when it is down. A guest that was kept from looking at it for that long counts wrong, and does so
+/* The timer restarts when it is down. A guest that was kept from looking at it for that long counts wrong, and does so
    twice to the same end only by a rare chance: two measurements in a row have to agree. */
 uint64_t measure_tsc_hz(void)
 {

@@ -94,7 +94,7 @@ void start_timer(void);
 
 /* What an interrupt calls; it saves what it changes, and returns with iret. Vectors up to 33. */
 void handle_interrupt(uint32_t vector, void (*handler)(void));
-/* Tells this processor of the table of handlers. */
+/* Loads the table of handlers into this processor. */
 void load_interrupts(void);
 
 /* ---- the command line ---- */

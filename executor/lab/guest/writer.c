@@ -6,7 +6,7 @@
  *
  *   i <pages filled> <tsc Hz>              once, at its first write
  *   r <writes> <tsc>                       ten times a second
- *   v <writes> <sum> <bad>                 after it has read a `v`: it writes no more, and has looked at every page
+ *   v <writes> <sum> <bad>                 after it has read a `v`: it writes no more, and has read every page
  *   e                                      instead of all this: there is an argument that it does not know
  *
  * Each page holds how often it was written. A page that a migration lost or brought in an older version makes the
@@ -29,7 +29,7 @@
 #define BURSTS_A_TURN 64 /* so that reports go on while it catches up, or never halts */
 #define NOT_GIVEN 0xffffffffu
 
-/* Odd, so that it can be undone; a count of zero stays zero, as in a page that nobody has written. */
+/* Odd, so that it can be undone; a count of zero stays zero, as in a page that was never written. */
 #define SCRAMBLE 0x9e3779b1u
 #define UNSCRAMBLE 0x0e8b2f51u
 

@@ -43,7 +43,7 @@ pub enum LabError {
         /// What is wrong, and what would be right.
         reason: String,
     },
-    /// A scenario asks for what real hosts cannot do.
+    /// A scenario requires what real hosts cannot do.
     #[error("only the simulator can do all of the scenario `{scenario}`; real hosts cannot do: {what}")]
     OnlySimulated {
         /// The scenario's name.

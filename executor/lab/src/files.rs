@@ -34,13 +34,13 @@ pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) ->
     put(folder, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")?;
     let user = "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin";
     put(folder, "etc/passwd", &at_home(&with_lines("/etc/passwd", &[user])?, &folder.join("root")))?;
-    // Nobody but root, and root with the lab's own password; the machine's passwords are not for its guests' hosts.
+    // Only root, with the lab's own password; the machine's passwords are not for its guests' hosts.
     put(folder, "etc/shadow", &format!("root:{PASSWORD_DIGEST}:20000:0:99999:7:::\nsshd:!:20000::::::\n"))?;
     put(folder, "var/log/btmp", "")?;
     put(folder, "etc/group", &with_lines("/etc/group", &["libvirt-qemu:x:64055:", "kvm:x:64056:"])?)
 }
 
-/// What tells one host from the other.
+/// The differences between the hosts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostIdentity {
     pub(crate) name: &'static str,
@@ -87,7 +87,7 @@ fn at_home(table: &str, home: &Path) -> String {
     table.lines().map(line).collect()
 }
 
-/// The machine's table, with those entries that libvirt asks for and the machine does not have.
+/// The machine's table, with those entries that libvirt requires and the machine does not have.
 fn with_lines(table: &str, lines: &[&str]) -> Result<String, LabError> {
     let mut text = fs::read_to_string(table).map_err(LabError::io(format!("read `{table}`")))?;
     for line in lines {

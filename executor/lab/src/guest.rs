@@ -76,7 +76,7 @@ impl Default for GuestSpec {
 }
 
 /// A guest that was started, and the ear at its console. Keep it while the guest may migrate: a
-/// destination's QEMU that finds nobody at the console does not start.
+/// destination's QEMU that finds no listener at the console does not start.
 #[derive(Debug)]
 pub struct Guest {
     name: String,

@@ -242,7 +242,7 @@ impl Host {
         ask().map_err(LabError::io(format!("give `{command}` to a monitor of `{}`", self.name())))
     }
 
-    /// Listens on a TCP port of this host, so that nobody else can, until the answer is dropped.
+    /// Listens on a TCP port of this host, so that no other process can, until the answer is dropped.
     ///
     /// # Errors
     /// [`LabError::Io`] when the port is taken already.

@@ -70,7 +70,7 @@ pub struct LabOptions {
     /// TCP ports that a destination takes migrations on; libvirt wants at least two.
     pub migration_ports: RangeInclusive<u16>,
     /// Whether SIGINT and SIGTERM remove the lab before they end the process. It holds for the whole
-    /// process once any lab asked for it.
+    /// process once any lab requested it.
     pub remove_on_signal: bool,
 }
 
@@ -229,7 +229,7 @@ impl Lab {
         self.network.break_connections(self.alpha.address(), &self.migration_ports)
     }
 
-    /// A host loses its power: it falls silent, and its daemon and the guest's QEMU are gone. Nobody is told.
+    /// A host loses its power: it falls silent, and its daemon and the guest's QEMU are gone, without any notification.
     ///
     /// # Errors
     /// What the system or the processes refuse.

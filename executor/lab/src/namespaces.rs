@@ -153,7 +153,7 @@ fn keep(inbox: &Receiver<(Command, Sender<Result<Child, LabError>>)>) {
         let child = command
             .spawn()
             .map_err(|source| LabError::Io { what: format!("run `{}`", shell::describe(&command)), source });
-        // When nobody waits for the answer any more, the lab is being dropped.
+        // Without a receiver for the answer, the lab is being dropped.
         let _ = reply.send(child);
     }
 }

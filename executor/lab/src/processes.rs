@@ -1,6 +1,6 @@
 //! Reads `/proc`: who runs in which namespace, and whether a process id still means the same process.
 //!
-//! It must never kill a process that it was only told the id of: ids are reused, so a remembered id
+//! It must never kill a process by its id alone: ids are reused, so a remembered id
 //! is compared by start time first.
 
 use std::fs;

@@ -12,7 +12,7 @@ use crate::{LabError, shell};
 pub(crate) enum Program {
     /// Bears witness to what a migration did to its memory, all the time.
     Witness,
-    /// Writes as it is told, and looks at its memory when it is asked.
+    /// Writes at the configured rate, and checks its memory on request.
     Writer,
 }
 

@@ -58,7 +58,7 @@ impl Remains {
         Ok(inside)
     }
 
-    /// Removes everything; a second call finds nothing to do. All is tried, and the first failure is told.
+    /// Removes everything; a second call finds nothing to do. All is tried, and the first failure is returned.
     pub(crate) fn remove(&self) -> Result<(), LabError> {
         let mut failure = None;
         // Held to the end: two removals at once would find each other's files gone, and both would stop there.
@@ -75,7 +75,7 @@ impl Remains {
 
 impl Drop for Remains {
     fn drop(&mut self) {
-        // Nobody is left to tell; `remove` is there for those who want to know.
+        // A drop cannot return an error; `remove` does.
         let _ = self.remove();
     }
 }

@@ -31,7 +31,7 @@ const SHAPED_MIB_PER_SECOND: u64 = 200;
 /// Who looks at the program's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
-    /// Nobody: it is kept.
+    /// Not shown: it is only kept.
     Quiet,
     /// The person at the terminal.
     Live,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Host, LabError, files, shell};
 
-/// Debian's package puts it here; the daemon starts itself anew and wants its whole path.
+/// Debian's package puts it here; the daemon re-executes itself and requires its whole path.
 const DAEMON: &str = "/usr/sbin/sshd";
 
 impl Host {

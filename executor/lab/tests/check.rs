@@ -1,4 +1,4 @@
-//! `whimbrel check` on two real hosts: storage that is shared and storage that only looks so, told apart by the probe; and
+//! `whimbrel check` on two real hosts: storage that is shared and storage that only looks so, distinguished by the probe; and
 //! CPUs, of which libvirt's own comparison is the judge.
 
 #![cfg(test)]

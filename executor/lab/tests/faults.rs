@@ -1,7 +1,7 @@
 //! The fault scenarios on two real libvirt hosts: each takes the course that it takes in the simulator, and the guest is
 //! where its file says, by the guest's own witness.
 //!
-//! A group of files shares a lab. Everything that differs is told at the end, so that one run shows all of it. With
+//! A group of files shares a lab. Every difference is reported at the end, so that one run shows all of them. With
 //! `WHIMBREL_FAULTS` set, only scenarios whose names contain it are run.
 
 #![cfg(test)]

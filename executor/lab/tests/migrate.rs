@@ -98,7 +98,7 @@ fn a_guest_moves_there_and_back_and_nothing_is_left() {
 #[test]
 fn a_range_of_one_migration_port_is_refused() {
     let built = Lab::build(&LabOptions { migration_ports: 49200..=49200, ..LabOptions::default() });
-    // Whoever is not root is told that first.
+    // Without root, that error comes first.
     assert!(matches!(built, Err(LabError::BadOptions(_) | LabError::NotRoot)));
 }
 

@@ -1,6 +1,6 @@
 //! Whimbrel on two real libvirt hosts: guests that move, and guests that cannot. What faults make of them is in `faults.rs`.
 //!
-//! Each test tells from inside the guest, by its witness, that no write was lost and that one copy ran.
+//! Each test checks from inside the guest, by its witness, that no write was lost and that one copy ran.
 
 #![cfg(test)]
 
@@ -179,7 +179,7 @@ fn attempts_that_cannot_work_leave_the_guest_untouched() {
     let cases: [Case<'_>; 5] = [
         (
             "unknown guest",
-            &["migrate", "nobody", "BETA"],
+            &["migrate", "no-such-guest", "BETA"],
             Cause::FactsMissing,
             Some(Fault::GuestNotFound),
             "`wren`",

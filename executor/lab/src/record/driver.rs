@@ -1,6 +1,6 @@
 //! What carries out a case: the recorder itself on two QEMU processes, or libvirt on two hosts.
 //!
-//! A driver starts the guest and passes on what is asked for. It must never measure: that is done from outside, in one
+//! A driver starts the guest and passes on requests. It must never measure: that is done from outside, in one
 //! way for both.
 
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub(super) trait Driver {
     /// The destination's QEMU; waits for it when it is started with the migration.
     fn destination(&mut self) -> Result<&mut Endpoint, RecordError>;
 
-    /// Asks for the migration, and does not wait for it.
+    /// Requests the migration, and does not wait for it.
     fn begin(&mut self) -> Result<(), RecordError>;
 
     /// Fails when a migration that QEMU has not begun yet will never be.
@@ -33,10 +33,10 @@ pub(super) trait Driver {
     /// Changes limits while it runs, each where one is given.
     fn limit(&mut self, bytes_per_second: Option<u64>, downtime_ms: Option<u64>) -> Result<(), RecordError>;
 
-    /// Asks for the switch to post-copy.
+    /// Requests the switch to post-copy.
     fn post_copy(&mut self) -> Result<(), RecordError>;
 
-    /// Asks for the end of the migration.
+    /// Requests the cancel of the migration.
     fn cancel(&mut self) -> Result<(), RecordError>;
 
     /// Waits until the one who drives is done with a migration that QEMU says is over.

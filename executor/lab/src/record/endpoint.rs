@@ -40,7 +40,7 @@ impl Posts {
         })
     }
 
-    /// What QEMU has to be told to connect; `folder` is where it sees the sockets.
+    /// QEMU's arguments to connect; `folder` is where it sees the sockets.
     pub(super) fn arguments(folder: &Path, name: &str) -> Vec<String> {
         let socket = |id: &str, kind: &str| {
             format!("socket,id={id},path={}", folder.join(format!("{name}.{kind}")).display())

@@ -1,4 +1,4 @@
-//! A migration from its beginning to its end: what is asked for on the way, and what QEMU says at the end.
+//! A migration from its beginning to its end: the requests on the way, and QEMU's figures at the end.
 //!
 //! It must never ask QEMU more than it has to: every question is answered by the thread that the hand-over needs.
 
@@ -14,7 +14,7 @@ use super::load::Meter;
 use super::qmp::Qmp;
 use crate::LabError;
 
-/// How often the throttle is asked for where there may be one; QEMU raises it once a second at most.
+/// How often the throttle is queried where there may be one; QEMU raises it once a second at most.
 const THROTTLE_LOOK: Duration = Duration::from_millis(100);
 /// The first answer that says "completed" may come before its own figures.
 const FIGURES_ALLOWED: Duration = Duration::from_secs(5);
@@ -30,13 +30,13 @@ pub(super) struct Ended {
     pub(super) completed: bool,
     /// QEMU's figures at the end, or just before the cancel.
     pub(super) figures: Value,
-    /// When these were asked for, in microseconds since the epoch.
+    /// When these were queried, in microseconds since the epoch.
     pub(super) figures_us: u64,
     /// Throttle percentages at each change, with the microseconds since the epoch at which they were seen.
     pub(super) throttle: Vec<(u64, u64)>,
     /// The capabilities that were on, without `events`.
     pub(super) capabilities: Vec<String>,
-    /// When it was asked for, in microseconds since the epoch.
+    /// When it was requested, in microseconds since the epoch.
     pub(super) asked_us: u64,
     /// When QEMU began; all times of a case count from here.
     pub(super) began: Instant,
@@ -154,7 +154,7 @@ fn give_up(driver: &mut dyn Driver, ended: &mut Ended) -> Result<(), RecordError
 }
 
 impl Ended {
-    /// Asks for the figures until they are there.
+    /// Queries the figures until they are complete.
     fn complete(&mut self, qmp: &mut Qmp) -> Result<(), RecordError> {
         self.completed = true;
         let deadline = Instant::now() + FIGURES_ALLOWED;

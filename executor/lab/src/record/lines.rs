@@ -1,7 +1,7 @@
 //! One of QEMU's sockets, read line by line: a monitor, or a guest's serial line.
 //!
 //! QEMU connects to us, so nothing is ever waited for that is not there yet. A thread reads all the time: a guest whose
-//! letters nobody takes stands still after some 300 of them, because each is a message of its own to the kernel. It must
+//! output is not read blocks after some 300 letters, because each is a message of its own to the kernel. It must
 //! never do anything else.
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -25,7 +25,7 @@ pub(super) struct Post {
 }
 
 impl Post {
-    /// Listens; whoever was told the path before finds nobody there.
+    /// Listens; a client that connected to the path before finds no listener.
     pub(super) fn open(what: &'static str, path: &Path) -> Result<Self, RecordError> {
         let failed = || format!("listen at `{}`", path.display());
         match std::fs::remove_file(path) {
@@ -38,7 +38,7 @@ impl Post {
         Ok(Self { what, listener })
     }
 
-    /// Waits for the connection. `alive` fails when nobody will come any more.
+    /// Waits for the connection. `alive` fails when no client will connect any more.
     pub(super) fn accept(
         &self,
         allowed: Duration,
@@ -106,7 +106,7 @@ fn read(stream: UnixStream, teller: &Sender<String>) {
     let mut line = Vec::new();
     // A connection that breaks has ended, whichever way it broke.
     while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-        // Nobody listens any more, but the guest must not be held up.
+        // Without a receiver the lines are dropped, but the guest must not be blocked.
         let _ = teller.send(String::from_utf8_lossy(&line).trim_end().to_owned());
         line.clear();
     }

@@ -1,6 +1,6 @@
 //! A real Linux guest: Debian's kernel, and a few of its programs as the whole system.
 //!
-//! The packages were extracted, not installed, by whoever calls the recorder. Nothing of them must ever run on this
+//! The packages were extracted, not installed, by the caller of the recorder. Nothing of them must ever run on this
 //! machine itself.
 
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! How busy the machine is: with others before a run, and with others during it.
 //!
 //! Time that a hypervisor below took from this machine counts as others' too. It must never count what the recorder
-//! and the processes that it was told of have used.
+//! and the processes of the recorded migration have used.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A guest's memory as its QEMU's process has it, looked at from outside while the guest runs.
+//! A guest's memory as its QEMU's process has it, read from outside while the guest runs.
 //!
 //! It must never touch a page that the guest has not: reading it would make it, and the first pass of a migration
 //! would go faster than it does without anybody looking.
@@ -107,7 +107,7 @@ fn mapping(line: &str) -> Option<(u64, u64)> {
     readable.then_some((address(start)?, address(end)?))
 }
 
-/// A sum over a page's words that tells one content from another; zero for zeros alone.
+/// A sum over a page's words that distinguishes contents; zero for zeros alone.
 fn sum(page: &[u8; 4096]) -> u64 {
     let words = page.as_chunks::<8>().0;
     if words.iter().all(|word| *word == [0; 8]) {

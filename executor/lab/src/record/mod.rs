@@ -59,7 +59,7 @@ pub struct Outcome {
     pub recorded: u32,
     /// Runs that were there already.
     pub skipped: u32,
-    /// Runs that failed; each was told.
+    /// Runs that failed; each was reported.
     pub failed: u32,
     /// Runs after which the guest missed writes, or did not live.
     pub damaged: u32,
@@ -83,7 +83,7 @@ impl Plan {
 
 /// Records what is missing: first one repeat of every case, then the next, so that what disturbs the machine for a
 /// while does not fall on one case alone. `tell` gets a line for people before and after every run. A run that fails
-/// is told, and the others go on.
+/// is reported, and the others continue.
 ///
 /// # Errors
 /// [`RecordError::Recordings`] for a file that cannot be added to, and whatever keeps all runs from being made.

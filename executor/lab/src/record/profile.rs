@@ -16,7 +16,7 @@ use crate::LabError;
 
 /// Pages that QEMU samples of each GiB: the most that it takes, one in sixteen.
 const SAMPLED_A_GIB: u64 = 16_384;
-/// When all pages are looked at, in seconds since the first look.
+/// When all pages are read, in seconds since the first read.
 const LOOKS_S: [u64; 4] = [1, 2, 4, 8];
 /// How much longer than asked a measurement may take.
 const LATE: Duration = Duration::from_secs(30);

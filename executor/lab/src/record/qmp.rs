@@ -30,7 +30,7 @@ pub(super) struct Qmp {
 }
 
 impl Qmp {
-    /// Takes the greeting of a new connection, and asks for commands.
+    /// Reads the greeting of a new connection, and enters the command mode.
     pub(super) fn greet(mut lines: Lines) -> Result<Self, RecordError> {
         let deadline = Instant::now() + ANSWER_ALLOWED;
         let greeting = document(&mut lines, deadline)?.ok_or_else(|| late("QEMU's greeting"))?;

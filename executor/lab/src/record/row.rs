@@ -67,7 +67,7 @@ pub(super) struct Row {
 pub(super) struct Measured {
     pub(super) rate: f64,
     pub(super) tsc_hz: Option<u64>,
-    /// From the guest's first write, or its being ready, until the migration was asked for.
+    /// From the guest's first write, or its being ready, until the migration was requested.
     pub(super) age_ms: u64,
     pub(super) guest_witness: Option<bool>,
     pub(super) busy_before: f64,
@@ -97,7 +97,7 @@ impl Row {
         Ok(Self {
             cfg: case.setup(),
             rate: rounded(measured.rate, 1),
-            // The guest owes all that it missed, and so never begins to count anew.
+            // The guest makes up for all writes that it missed, and so never restarts its count.
             tsc_rebase: 0,
             status: if ended.completed { "completed" } else { "timeout" },
             total_ms: figures.number("/total-time")?,

@@ -13,7 +13,7 @@ pub(super) struct Host {
     cpu: String,
     /// The kernel's release.
     kernel: String,
-    /// When memory comes in pieces of 2 MiB: `always`, `madvise` (QEMU asks for it), `never`.
+    /// When memory comes in pieces of 2 MiB: `always`, `madvise` (QEMU requests it), `never`.
     huge_pages: String,
 }
 

@@ -1,11 +1,11 @@
 //! QEMU's trace of a migration, as its log backend writes it: syncs of the dirty bitmap, rate windows, the stop.
 //!
 //! A line is `THREAD@SECONDS.MICROSECONDS:EVENT ARGUMENTS`. Whatever else is in the log is passed over, but an event
-//! that is asked for and cannot be understood must be an error: a recording with a hole is no recording.
+//! that was requested and cannot be parsed must be an error: a recording with a hole is no recording.
 
 use std::fmt;
 
-/// The events that QEMU is asked for.
+/// The events that are enabled in QEMU.
 pub(crate) const EVENTS: [&str; 6] = [
     "migration_bitmap_sync_start",
     "migration_bitmap_sync_end",
@@ -15,7 +15,7 @@ pub(crate) const EVENTS: [&str; 6] = [
     "runstate_set",
 ];
 
-/// QEMU counts newly dirty pages anew at a sync more than this after the one at which it did so before
+/// QEMU restarts its count of newly dirty pages at a sync more than this after the one at which it did so before
 /// (`migration_bitmap_sync` in its `ram.c`).
 const COUNTS_ANEW_US: u64 = 1_000_000;
 /// It measures that in whole ms, and an instant later than the trace: closer than this it may have gone either way.
@@ -39,7 +39,7 @@ pub(crate) struct Course {
 pub(crate) struct Sync {
     pub(crate) start_us: u64,
     pub(crate) end_us: u64,
-    /// Newly dirty pages since QEMU last counted anew, as it says.
+    /// Newly dirty pages since QEMU last restarted its count, as QEMU reports them.
     pub(crate) counted: u64,
     /// Bytes left to send after the sync, where QEMU says it.
     pub(crate) remaining: Option<u64>,
@@ -55,7 +55,7 @@ pub(crate) struct Window {
     pub(crate) threshold_bytes: u64,
 }
 
-/// An event that was asked for and is not in the form that was expected.
+/// A requested event that is not in the expected form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TraceError {
     line: String,
@@ -102,16 +102,16 @@ impl Course {
         self.throttles.iter().copied().filter(|at| *at <= seen_us).max().unwrap_or(seen_us)
     }
 
-    /// Newly dirty pages of each sync alone. None where it cannot be told whether QEMU had begun to count anew.
+    /// Newly dirty pages of each sync alone. None where it is unknown whether QEMU had restarted its count.
     pub(crate) fn sync_pages(&self) -> Vec<Option<u64>> {
         // What QEMU had counted when the last sync was over; none when that is not known.
         let mut before = Some(0);
-        // When it last counted anew; the first sync is its beginning.
+        // When it last restarted its count; the first sync is its beginning.
         let mut anew_us = self.origin_us();
         let mut pages = Vec::with_capacity(self.syncs.len());
         for (sync, next) in self.syncs.iter().zip(self.syncs.iter().skip(1).map(Some).chain([None])) {
             pages.push(before.and_then(|before| sync.counted.checked_sub(before)));
-            // A count that falls has begun anew, whatever the clocks say.
+            // A count that falls was restarted, whatever the clocks say.
             let fell = next.is_some_and(|next| next.counted < sync.counted);
             let since = anew_us.map(|anew| sync.end_us.saturating_sub(anew));
             match since {

@@ -15,7 +15,7 @@ use super::abilities::{Deed, deed};
 use super::program::Program;
 use crate::{Host, Lab, LabError};
 
-/// What is still to be done, and what the journal has told so far.
+/// The remaining faults, and the milestones in the journal so far.
 pub(super) struct Faults {
     waiting: Vec<Waiting>,
     journal: Tail,
@@ -123,15 +123,15 @@ impl Tail {
         }
     }
 
-    /// Begins again at the first line: whoever adopts the journal takes off a line that was torn.
+    /// Begins again at the first line: an adoption of the journal removes a torn line.
     fn read_anew(&mut self) {
         self.file = None;
         self.migration = None;
         self.partial.clear();
     }
 
-    /// Reads what is new. The clock of the scenario starts with the copy: how long a host takes to be asked for the
-    /// facts is no part of it.
+    /// Reads what is new. The clock of the scenario starts with the copy: how long a host takes to answer the
+    /// query for facts is no part of it.
     fn catch_up(&mut self, elapsed: Duration) {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok().map(BufReader::new);
@@ -163,7 +163,7 @@ impl Tail {
         }
     }
 
-    /// Whether the migration has come so far, as the journal tells it.
+    /// Whether the migration has come so far, according to the journal.
     fn has_seen(&self, milestone: Milestone) -> bool {
         let phase = match milestone {
             // The phase begins with the call, the copy later.

@@ -158,7 +158,7 @@ fn a_service_that_was_killed_goes_on_without_asking_for_the_password() {
 #[ignore = "needs root, libvirt and OpenSSH; run with cargo xtask test"]
 fn keys_let_in_once_the_host_is_known() {
     let (lab, guest) = lab(&GuestSpec { memory_mib: 128, region_mib: 64, ..GuestSpec::default() });
-    // As libvirt itself does it, with the known hosts of whoever runs the daemon.
+    // As libvirt itself does it, with the known hosts of the user that runs the daemon.
     let [by_key, _] = destinations(&lab);
     let more = ["--host", "qemu:///system", "--allow-destination", &by_key];
     let service = Service::start(&lab, lab.alpha().command("setpriv"), 1, &more);
@@ -193,7 +193,7 @@ fn keys_are_checked_against_the_known_hosts_that_the_service_was_given() {
     // The machine's own list has the key; the service's has not yet.
     lab.alpha().may_enter(lab.beta()).unwrap();
     let there = format!("qemu+ssh://root@{}/system", lab.beta().address());
-    // This transport has to be told the key.
+    // This transport needs the key as a parameter.
     let key = lab.alpha().folder().join("root/.ssh/id_ed25519");
     let (address, key) = (lab.beta().address(), key.display());
     let again = format!("qemu+libssh://root@{address}/system?sshauth=privkey&keyfile={key}");

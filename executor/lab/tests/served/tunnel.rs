@@ -1,4 +1,4 @@
-//! A tunnel that breaks under a migration: made anew where keys let in, and else an end that says where the guest is.
+//! A tunnel that breaks during a migration: reopened where keys authenticate, otherwise an end that states where the guest is.
 
 use std::fs;
 
@@ -69,7 +69,7 @@ fn a_tunnel_of_a_password_that_breaks_ends_with_where_the_guest_is() {
     let one = service.wait("/api/v1/migrations/1", |one| one["state"] != "running");
     let outcome = &one["outcome"];
     assert_eq!(outcome["guest"], "source_running", "{one}");
-    assert_eq!(outcome["unsettled"], "destination", "nobody could look there any more: {one}");
+    assert_eq!(outcome["unsettled"], "destination", "the destination could no longer be queried: {one}");
     let words = one["description"].as_str().unwrap();
     assert!(words.contains("`guest` runs on ") && words.contains("Unverified: "), "{words}");
     let log = fs::read_to_string(&service.log).unwrap();

@@ -1,14 +1,14 @@
 //! Documents that hosts give, read by the one guarded reader, with libvirt's own error where one cannot be read.
 //!
-//! A document that is refused must never be taken for one that says nothing: whoever pins a host or looks for a guest by
-//! it would go on without.
+//! A document that is refused must never be taken for one that says nothing: code that pins a host or looks up a guest by
+//! it would continue without it.
 
 use whimbrel_facts::xml::{self, XmlError};
 use whimbrel_facts::{Domain as Guest, Host};
 
 use crate::{ErrorCode, LibvirtError};
 
-/// What `virConnectGetCapabilities` tells. The UUID is empty where it names none.
+/// The result of `virConnectGetCapabilities`. The UUID is empty where it names none.
 ///
 /// # Errors
 /// When it is not the XML of capabilities, or hostile.
@@ -19,7 +19,7 @@ pub(crate) fn host(capabilities: &str) -> Result<Host, LibvirtError> {
     Ok(host)
 }
 
-/// What `virDomainGetXMLDesc` tells.
+/// The result of `virDomainGetXMLDesc`.
 ///
 /// # Errors
 /// When it is not the XML of a domain, or hostile.

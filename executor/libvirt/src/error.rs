@@ -48,7 +48,7 @@ numbered! {
         AuthFailed = 45,
         /// The domain is in a state that does not allow the call, such as aborting when no job runs.
         OperationInvalid = 55,
-        /// The configuration asks for what this host cannot do.
+        /// The configuration requires what this host cannot do.
         ConfigUnsupported = 67,
         /// A lock or an answer did not come in time, such as another job holding the domain.
         OperationTimeout = 68,
@@ -56,7 +56,7 @@ numbered! {
         MigratePersistFailed = 69,
         /// The call is known, but a flag or parameter of it is not.
         ArgumentUnsupported = 74,
-        /// The operation was aborted, as `abort_job` asks for.
+        /// The operation was aborted, as `abort_job` requests.
         OperationAborted = 78,
         /// Authentication was given up.
         AuthCancelled = 79,
@@ -102,7 +102,7 @@ pub(crate) struct LibvirtError {
     pub(crate) code: ErrorCode,
     /// The part of libvirt that reported it (`virErrorDomain`): 7 is the remote procedure call, 10 QEMU's
     /// driver; 0 when this layer refused the call itself. A migration passes on the source daemon's errors, so 7
-    /// may be the link between the daemons as well as ours: [`super::Connection::is_alive`] tells.
+    /// may be the link between the daemons as well as ours: [`super::Connection::is_alive`] distinguishes them.
     pub(crate) domain: i32,
     /// libvirt's own words, which name the object and often the cause.
     pub(crate) message: String,

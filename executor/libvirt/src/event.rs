@@ -1,7 +1,7 @@
 //! Events of libvirt: hints that something happened, in order, on one thread.
 //!
 //! An event may be lost with its connection and may arrive after the next poll has already shown its effect.
-//! Nobody may conclude from an event, or from its absence, where a guest runs: polling is the truth.
+//! Neither an event nor its absence shows where a guest runs: only polling does.
 
 use super::numbered::numbered;
 use super::statistics::JobStatistics;
@@ -66,7 +66,7 @@ pub(crate) enum DomainEvent {
     /// QEMU synchronised the dirty bitmap and begins this pass, counted from 1 (needs the capability "events"
     /// of QEMU's migration, which libvirt switches on since 1.3.2).
     MigrationIteration(i32),
-    /// A job ended well, with its last statistics (libvirt 1.3.3). `JobStatistics::job` is not told by this
+    /// A job ended well, with its last statistics (libvirt 1.3.3). `JobStatistics::job` is not part of this
     /// event, and a job that failed or was aborted has none.
     JobCompleted(Box<JobStatistics>),
 }

@@ -23,7 +23,7 @@ struct Known {
     script: PathBuf,
 }
 
-/// From now on connections of this process trust the host keys of this file only. The script is made anew.
+/// From now on connections of this process trust the host keys of this file only. The script is rewritten.
 ///
 /// # Errors
 /// When the script cannot be written.
@@ -44,7 +44,7 @@ pub(super) fn trusting(uri: &str) -> Cow<'_, str> {
 }
 
 impl Known {
-    /// Whoever wrote the parameter into the URI knows better.
+    /// A parameter that is already in the URI has precedence.
     fn in_uri<'a>(&self, uri: &'a str) -> Cow<'a, str> {
         let Some((transport, rest)) = uri.split_once("://") else { return Cow::Borrowed(uri) };
         let (parameter, value) = match transport.rsplit_once('+').map(|(_, transport)| transport) {
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn the_script_hands_ssh_the_file_whatever_it_is_called() {
         let file = Path::new("/tmp/it's \"known\"");
-        // Prints how ssh understands its arguments, and connects to nobody.
+        // Prints how ssh understands its arguments, and opens no connection.
         let script = script_of(file).replace("exec ssh ", "exec ssh -F none -G ");
         let output = Command::new("sh").args(["-c", &script, "sh", "beta"]).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();

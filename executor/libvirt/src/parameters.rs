@@ -63,7 +63,7 @@ impl BitOrAssign for MigrateFlags {
     }
 }
 
-/// One migration as libvirt is asked for it. What is `None` or empty is left to libvirt.
+/// One migration as it is requested from libvirt. What is `None` or empty is left to libvirt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct MigrateParameters {
     /// How.

@@ -1,4 +1,4 @@
-//! The state of a domain, with the reason that tells a migrating guest from any other paused or stopped one.
+//! The state of a domain, with the reason that distinguishes a migrating guest from any other paused or stopped one.
 //!
 //! Pure: it only names numbers. It must never guess; what libvirt adds later stays an `Other` or `Unknown`
 //! number.
@@ -86,8 +86,8 @@ impl State {
         }
     }
 
-    /// What the guest does, in the words of the facts. Whoever has to know whether a guest runs asks this; `PausedReason`
-    /// and the like say why.
+    /// What the guest does, in the words of the facts. Only this decides whether a guest runs; `PausedReason`
+    /// and the like give the reason.
     ///
     /// * Running: its virtual processors run, or wait for the host (`Blocked`), or run the guest's own shutdown.
     /// * Paused: they stand still, by whomever, and its memory is kept.

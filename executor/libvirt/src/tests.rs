@@ -65,7 +65,7 @@ fn domains_are_found_by_name_and_uuid_and_listed() {
 
 #[test]
 fn an_unknown_domain_is_no_domain() {
-    let error = open().lookup("nobody").unwrap_err();
+    let error = open().lookup("no-such-guest").unwrap_err();
     assert_eq!(error.code, ErrorCode::NoDomain);
     assert_eq!(error.call, "virDomainLookupByName");
     assert!(error.to_string().contains("`virDomainLookupByName` failed with NoDomain"), "{error}");
@@ -189,7 +189,7 @@ fn an_error_belongs_to_the_thread_that_made_the_call() {
             thread::spawn(move || {
                 for _ in 0..50 {
                     if number % 2 == 0 {
-                        assert_eq!(connection.lookup("nobody").unwrap_err().code, ErrorCode::NoDomain);
+                        assert_eq!(connection.lookup("no-such-guest").unwrap_err().code, ErrorCode::NoDomain);
                     } else {
                         let error = connection.lookup_uuid("not a uuid").unwrap_err();
                         assert_eq!(

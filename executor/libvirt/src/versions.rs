@@ -1,4 +1,4 @@
-//! Which libvirt brought what: whether a feature may be asked for, given the versions of both daemons.
+//! Which libvirt brought what: whether a feature may be requested, given the versions of both daemons.
 //!
 //! A daemon refuses flags and parameters that it does not know, so the older end decides. The table has the flags that
 //! are used, and speaks of libvirt only: whether QEMU or the kernel can do it as well is another question, which only they can

@@ -89,7 +89,7 @@ fn is_device(path: &str) -> bool {
     path.starts_with("/dev/")
 }
 
-/// Files, by the directory that they are in on each host: each pair of directories is looked at once.
+/// Files, by the directory that they are in on each host: each pair of directories is probed once.
 fn directories(ends: &Ends<'_>, all: &mut [DiskStorage]) {
     let mut pairs: BTreeMap<(String, String), Vec<&mut DiskStorage>> = BTreeMap::new();
     let both_files = |one: &&mut DiskStorage| is_file(&one.source_path) && is_file(&one.destination_path);

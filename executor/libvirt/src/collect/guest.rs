@@ -1,4 +1,4 @@
-//! What its host tells of a guest, beyond its definition.
+//! A host's facts about a guest, beyond its definition.
 
 use whimbrel_facts::Domain as Guest;
 

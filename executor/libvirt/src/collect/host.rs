@@ -1,4 +1,4 @@
-//! What a host tells of itself, as far as this guest may need it.
+//! A host's facts about itself, as far as this guest may need them.
 
 use whimbrel_facts::xml;
 use whimbrel_facts::{CpuComparison, Device, Domain as Guest, Host, HugePages, Namesake};
@@ -94,7 +94,7 @@ fn inventory(connection: &Connection, guest: &Guest, host: &mut Host) -> Links {
     if has_ports {
         links.forget_completeness();
     }
-    // A host always has a device; none at all means that nobody looked for them.
+    // A host always has a device; none at all means that they were not enumerated.
     if !told.is_empty() {
         let devices: Vec<Device> = told.iter().filter_map(|xml| xml::node_device(xml).ok()).collect();
         host.devices = Some(devices);

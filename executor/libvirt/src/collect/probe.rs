@@ -1,5 +1,5 @@
 //! Whether a directory of one host is a directory of the other, found out through libvirt alone: a file with a name that
-//! nobody can guess is made in it on the source, and the destination is looked through for it.
+//! cannot be guessed is made in it on the source, and the destination is looked through for it.
 //!
 //! libvirt sees a directory through a storage pool. Where there is none, one is started that is forgotten when it is
 //! stopped. The file is removed and the pool stopped in every outcome; what a connection that broke off left behind is
@@ -35,7 +35,7 @@ pub(super) struct Place<'a> {
     pub(super) directory: &'a str,
 }
 
-/// What a host tells of a directory; all unknown when no pool is there.
+/// A host's facts about a directory; all unknown when no pool is there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     /// Whether there is such a directory.
@@ -43,7 +43,7 @@ pub(super) struct Seen {
     /// The pool that is there, if it is not a probe's.
     pub(super) pool: String,
     pub(super) free_bytes: Option<u64>,
-    /// For each file that was asked for its size, or none when it is not there; empty when nobody looked.
+    /// The size of each queried file, or none when it is not there; empty without a query.
     pub(super) files: Vec<Option<u64>>,
 }
 
@@ -87,7 +87,7 @@ fn once(places: [(Place<'_>, &[String]); 2], make: bool) -> Result<Found, Libvir
     let result = both(source, &here, &there, make).and_then(|(sharing, evidence)| {
         Ok(Found { here: here.seen(files)?, there: there.seen(others)?, sharing, evidence })
     });
-    // Both are closed whatever came of it, and before any error is told.
+    // Both are closed in every case, and before any error is returned.
     let closed = [here.close(source), there.close(destination)];
     let found = result?;
     for closed in closed {
@@ -104,7 +104,7 @@ fn both(
 ) -> Result<(Sharing, String), LibvirtError> {
     let unknown = |why: &str| Ok((Sharing::Unknown, why.to_owned()));
     match (here, there) {
-        _ if !make => unknown("no probe was asked for"),
+        _ if !make => unknown("no probe was requested"),
         (Opened::Missing, _) => unknown("the source's libvirt sees no such directory"),
         (Opened::Pool { .. }, Opened::Missing) => {
             Ok((Sharing::Disproven, "the destination has no such directory".to_owned()))
@@ -217,7 +217,7 @@ impl Opened {
         let Self::Pool { pool, .. } = self else { return };
         let left = pool.volume_names(NAMES_MOST).unwrap_or_default();
         for name in left.iter().filter(|name| is_left_behind(name)) {
-            // Whoever may not remove it leaves it to the next.
+            // A probe without the permission to remove it leaves it to the next one.
             let _ = pool.volume(name).map(|file| file.map(|file| file.delete()));
         }
     }
@@ -244,7 +244,7 @@ impl Opened {
     fn close(self, place: Place<'_>) -> Result<(), LibvirtError> {
         let Self::Pool { pool, is_ours: true, .. } = self else { return Ok(()) };
         match pool.stop() {
-            // Somebody stopped it already, or the daemon was started anew: it is gone.
+            // Another client stopped it already, or the daemon was restarted: it is gone.
             Err(error) if place.connection.pool_at(place.directory)?.is_some() => Err(error),
             _ => Ok(()),
         }

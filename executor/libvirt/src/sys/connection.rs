@@ -41,7 +41,7 @@ impl Connection {
     /// process also starts the thread that delivers events and keep-alives.
     ///
     /// # Errors
-    /// Whatever libvirt reports, such as [`ErrorCode::SystemError`] when nobody listens or
+    /// Whatever libvirt reports, such as [`ErrorCode::SystemError`] without a listening daemon or
     /// [`ErrorCode::AuthFailed`].
     pub(crate) fn open(uri: &str) -> Result<Self, LibvirtError> {
         let call = "virConnectOpen";

@@ -43,7 +43,7 @@ impl Domain {
     /// Takes over a reference that libvirt handed out; null means that the call failed.
     ///
     /// # Safety
-    /// `raw` is null or a domain handle with a reference that nobody else gives back.
+    /// `raw` is null or a domain handle with a reference that no other code gives back.
     pub(super) unsafe fn from_raw(call: &'static str, raw: virDomainPtr) -> Result<Self, LibvirtError> {
         check_pointer(call, raw).map(Self)
     }
@@ -71,7 +71,7 @@ impl Domain {
     /// Whatever libvirt reports; the daemon is not asked.
     pub(crate) fn uuid(&self) -> Result<String, LibvirtError> {
         let mut buffer: [c_char; virt_sys::VIR_UUID_STRING_BUFLEN as usize] = [0; _];
-        // SAFETY: the handle is valid as long as `self`; the buffer has the length that libvirt asks for.
+        // SAFETY: the handle is valid as long as `self`; the buffer has the length that libvirt requires.
         let result = unsafe { virt_sys::virDomainGetUUIDString(self.raw(), buffer.as_mut_ptr()) };
         check("virDomainGetUUIDString", result)?;
         // SAFETY: libvirt ended the text with a NUL inside the buffer.

@@ -37,7 +37,7 @@ impl fmt::Debug for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         for id in &self.registered {
-            // A failure means that the connection is dead or has told its end; the place in the table ends in
+            // A failure means that the connection is dead or has reported its end; the place in the table ends in
             // any case.
             // SAFETY: the connection is open as long as `self`, and the id is one of its registrations.
             unsafe { virt_sys::virConnectDomainEventDeregisterAny(self.connection.raw(), *id) };

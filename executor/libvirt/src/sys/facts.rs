@@ -134,7 +134,7 @@ impl Domain {
     /// # Errors
     /// Whatever libvirt reports.
     pub(crate) fn checkpoints(&self) -> Result<u32, LibvirtError> {
-        // SAFETY: the handle is valid as long as `self`; without a list only the number is told.
+        // SAFETY: the handle is valid as long as `self`; without a list only the number is returned.
         let result = unsafe { virt_sys::virDomainListAllCheckpoints(self.raw(), std::ptr::null_mut(), 0) };
         check("virDomainListAllCheckpoints", result).map(|count| u32::try_from(count).unwrap_or(0))
     }

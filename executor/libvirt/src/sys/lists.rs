@@ -7,9 +7,9 @@ use std::slice;
 use super::{Connection, borrowed_string, check, check_pointer, owned_string};
 use crate::error::LibvirtError;
 
-/// The most secrets that are listed; whoever has more has some in any case.
+/// The most secrets that are listed; a host with more has some in any case.
 const SECRETS_MOST: usize = 1024;
-/// The most memory nodes that are asked for free pages.
+/// The most memory nodes whose free pages are queried.
 const NODES_MOST: usize = 256;
 
 /// Both states have to be named: without any, older versions list none.

@@ -79,7 +79,7 @@ unsafe fn borrowed_string(text: *const c_char) -> String {
 /// Copies and frees a string that libvirt allocated for us; null means that the call failed.
 ///
 /// # Safety
-/// `text` is null or a NUL-terminated string from C's allocator that nobody else frees.
+/// `text` is null or a NUL-terminated string from C's allocator that no other code frees.
 unsafe fn owned_string(call: &'static str, text: *mut c_char) -> Result<String, LibvirtError> {
     let text = check_pointer(call, text)?;
     // SAFETY: not null, NUL-terminated, and ours until freed below.

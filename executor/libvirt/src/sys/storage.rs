@@ -114,7 +114,7 @@ impl Connection {
         }
     }
 
-    /// The pool of the directory that a file is in, looked through anew, and the file's name.
+    /// The pool of the directory that a file is in, refreshed, and the file's name.
     ///
     /// # Errors
     /// Whatever libvirt reports.
@@ -128,7 +128,7 @@ impl Connection {
 }
 
 impl StoragePool {
-    /// Looks through it anew.
+    /// Refreshes the list of its files.
     ///
     /// # Errors
     /// Whatever libvirt reports.

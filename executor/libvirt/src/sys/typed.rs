@@ -2,8 +2,8 @@
 //!
 //! Out: a list that libvirt grows and that is freed on every path. In: a copy, which tolerates null, no
 //! entries, unknown types and texts that are not UTF-8, because the daemon on the other side may be newer
-//! than this code. libvirt must have been initialised, or its functions crash: whoever holds a connection or
-//! a domain may be sure of that.
+//! than this code. libvirt must have been initialised, or its functions crash: a connection or a domain
+//! guarantees that.
 
 use super::{borrowed_string, c_string, check};
 use crate::error::LibvirtError;
@@ -26,7 +26,7 @@ impl TypedParameters {
         Self { entries: ptr::null_mut(), count: 0, capacity: 0 }
     }
 
-    /// A list of what is to be asked for.
+    /// A list of parameters for a request.
     pub(super) fn from_arguments(arguments: &[(&CStr, Argument<'_>)]) -> Result<Self, LibvirtError> {
         let mut list = Self::empty();
         for (name, argument) in arguments {

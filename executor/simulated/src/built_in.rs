@@ -34,7 +34,7 @@ pub fn built_in_world(seed: u64, more: u32) -> World {
         let writer = Writer { pace, ..Writer::steady(pattern, 0, working_set_mib * PAGES_PER_MIB) };
         world.add_guest(alpha, VirtualMachine::named(name, memory(memory_mib, filled_mib, writer)));
     }
-    // Two guests of one name: whoever says the name alone has to be asked which.
+    // Two guests of one name: a request that has only the name is ambiguous.
     for (host, uuid_of) in [(beta, "proxy of beta"), (gamma, "proxy of gamma")] {
         let quiet = memory(256, 64, Writer::steady(Pattern::Uniform, 20, 4 * PAGES_PER_MIB));
         let machine = VirtualMachine { name: "proxy".to_owned(), ..VirtualMachine::named(uuid_of, quiet) };

@@ -1,6 +1,6 @@
 //! What simulated hosts tell rules, from the same inventory by which their daemons accept or refuse a guest.
 //!
-//! It tells what real hosts tell and leaves unknown what the simulator has no notion of, so that a rule never passes
+//! It reports what real hosts report and leaves unknown what the simulator does not model, so that a rule never passes
 //! here for want of a model.
 
 use whimbrel_core::CopyState;

@@ -1,7 +1,7 @@
 //! A simulated world on its own thread, with its time tied to the real one.
 //!
-//! The thread is the only owner of the world: it runs it up to the present, tells what happened to those whom it
-//! concerns, takes what was asked, and sleeps until something is going to happen. It decides nothing.
+//! The thread is the only owner of the world: it runs it up to the present, reports events to the clients that they
+//! concern, handles requests, and sleeps until the next event. It decides nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,7 +23,7 @@ use whimbrel_drive::{CallPermit, Message};
 
 /// The thread looks at the time at least this often.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
-/// Nothing shorter is slept: what happens meanwhile is told a little later.
+/// Nothing shorter is slept: events of that time are reported a little later.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 
 /// What is asked of the world's thread.
@@ -121,12 +121,12 @@ impl Keeper {
     fn catch_up(&mut self) {
         let now_ns = self.now_ns();
         while let Some((port, told)) = self.world.advance(now_ns) {
-            // Whoever drove this migration may have left: it goes on.
+            // The driver of this migration may have detached: it continues.
             let Some(client) = self.clients.get(&port) else { continue };
             let message = match told {
                 PortEvent::Observed(observation) => self.observed(client, observation),
                 PortEvent::Requested(request) => Message::Asked(request),
-                // Here whoever drives comes and goes by itself.
+                // Here drivers are other processes, which start and end independently.
                 PortEvent::Interrupted { .. } => continue,
             };
             let _ = client.inbox.send(message);

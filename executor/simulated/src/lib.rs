@@ -1,8 +1,8 @@
 //! `sim://` connections: simulated hosts that answer the same port as libvirt's, in real or scaled time.
 //!
 //! A world of hosts and guests lives on a thread of its own (`land`), here or in another process that is reached
-//! through a Unix socket (`socket`), as libvirt's daemons live outside of whoever drives a migration. Whoever drives
-//! must not be able to tell a simulated host from a real one by anything but its URI.
+//! through a Unix socket (`socket`), as libvirt's daemons live outside of the driver of a migration. The driver
+//! must not be able to distinguish a simulated host from a real one by anything but its URI.
 
 mod built_in;
 mod driver;
@@ -81,7 +81,7 @@ impl SimulatedHosts {
         }
     }
 
-    /// What rules are told of a guest and both hosts; a failure where an address or the guest is not known.
+    /// The facts for rules about a guest and both hosts; a failure where an address or the guest is not known.
     ///
     /// # Errors
     /// When the world's thread or process is gone.
@@ -92,7 +92,7 @@ impl SimulatedHosts {
         }
     }
 
-    /// A port that answers into `inbox`. A route that leads nowhere is told by its answers, as with real hosts.
+    /// A port that answers into `inbox`. An invalid route is reported by its answers, as with real hosts.
     ///
     /// # Errors
     /// When the world's thread or process is gone.

@@ -41,7 +41,7 @@ impl Port for SimulatedPort {
             Err(failure) => {
                 let Some(answer) = refused(&command.action, failure) else { return };
                 let observation = Observation::Answer { to: command.id, answer };
-                // When nobody listens any more, the migration has ended.
+                // Without a receiver the migration has ended.
                 let _ = self.inbox.send(Message::Observed { observation, since: Clock::now() });
             }
         }
@@ -60,7 +60,7 @@ impl Drop for SimulatedPort {
     }
 }
 
-/// What a client tells that cannot reach a host, or finds no such guest there.
+/// The answer of a client that cannot reach a host, or finds no such guest there.
 fn refused(action: &Action, failure: &Failure) -> Option<Answer> {
     let failure = failure.clone();
     Some(match action {

@@ -1,4 +1,4 @@
-//! A simulated world served to other processes through a Unix socket, so that it outlives whoever drives migrations.
+//! A simulated world served to other processes through a Unix socket, so that it outlives the drivers of migrations.
 //!
 //! A connection serves one question. Its first line asks: for the inventory, for facts or for another speed, which is
 //! answered with one line; or for a port, over which commands then come in and observations go out, a JSON document a line

@@ -60,7 +60,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_fleet_is_told_in_words() {
+fn a_fleet_is_reported_in_words() {
     let output = File::new("words", FLEET).simulate(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     insta::assert_snapshot!(text(&output.stdout));

@@ -68,8 +68,8 @@ fn check_of_simulated_hosts_says_everything_and_changes_nothing() {
     assert_eq!(same.status.code(), Some(7), "{}", text(&same));
     assert!(text(&same).contains("destination.is-source"), "{}", text(&same));
 
-    let nobody = whimbrel(&["check", "nobody", "sim://beta", "--source", "sim://alpha"]);
-    assert_eq!(nobody.status.code(), Some(1), "{}", text(&nobody));
+    let missing = whimbrel(&["check", "no-such-guest", "sim://beta", "--source", "sim://alpha"]);
+    assert_eq!(missing.status.code(), Some(1), "{}", text(&missing));
 }
 
 #[test]

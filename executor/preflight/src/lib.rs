@@ -25,7 +25,7 @@ pub struct Preflight {
 pub struct Opinion {
     /// As the core takes it.
     pub verdict: Verdict,
-    /// How many rules could not tell, of those that were told everything that there is to know.
+    /// How many rules had no verdict although they received all facts that exist.
     pub unknown: usize,
 }
 

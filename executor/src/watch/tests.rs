@@ -95,13 +95,13 @@ fn events_as_documents() {
     // Progress events are numerous and similar: two of them show as much as all.
     let progress: Vec<_> = text.lines().filter(|line| line.contains(r#""progress""#)).collect();
     assert!(progress.len() > 50);
-    let told: Vec<_> = text
+    let lines: Vec<_> = text
         .lines()
         .filter(|line| {
             !line.contains(r#""progress""#) || progress.ends_with(&[line]) || progress.starts_with(&[line])
         })
         .collect();
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]

@@ -38,8 +38,8 @@ export async function accessible(page, what) {
   // The page's policy permits no foreign script; axe is therefore evaluated through the browser's debugging interface.
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document));
-  const told = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`);
-  assert.deepEqual(told, [], `axe-core on ${what}`);
+  const found = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`);
+  assert.deepEqual(found, [], `axe-core on ${what}`);
 }
 
 export const shot = (page, name) => (pictures ? page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true }) : null);

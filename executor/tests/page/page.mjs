@@ -91,7 +91,7 @@ try {
     await page.getByText("the source", { exact: true }).waitFor();
   });
 
-  await step("a regression is drawn and told", async () => {
+  await step("a regression is drawn and described", async () => {
     await page.locator("#story").getByText(/more than at the sync before/).first().waitFor({ timeout: 60_000 });
     const words = await page.locator("#remaining-words").textContent();
     assert.match(words, /with [1-9]\d* regressions/);
@@ -157,11 +157,11 @@ try {
   await step("a guest arrives, and is listed where it is", async () => {
     await page.getByRole("button", { name: "Migrate idle" }).click();
     await page.getByLabel("To which host").fill("sim://gamma");
-    await page.getByLabel("Password of its ssh account").fill("not to be told");
+    await page.getByLabel("Password of its ssh account").fill("never to be shown");
     await page.getByRole("button", { name: "Migrate", exact: true }).click();
     await page.locator("#standing").getByText(/Completed: `idle` runs on gamma/).waitFor();
     await page.locator("#guests tr", { hasText: "idle" }).getByText("sim://gamma").waitFor();
-    assert.ok(!(await page.content()).includes("not to be told"), "the password is still on the page");
+    assert.ok(!(await page.content()).includes("never to be shown"), "the password is still on the page");
   });
 
   await step("every field of the window has a name, and the window fits a narrow screen", async () => {

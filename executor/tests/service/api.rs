@@ -35,7 +35,7 @@ fn a_dry_run_tells_every_finding_and_begins_nothing() {
         findings.iter().filter(|one| one["verdict"] == verdict).map(|one| one["code"].clone()).collect()
     };
     assert!(of("fail").contains(&json!("destination.is-source")), "{found}");
-    assert!(of("pass").len() > 50, "what passes is told too: {found}");
+    assert!(of("pass").len() > 50, "rules that pass are reported too: {found}");
     assert_eq!(service.get("/api/v1/migrations").1, json!({"migrations": []}));
 }
 

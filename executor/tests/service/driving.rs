@@ -31,7 +31,7 @@ fn a_store_has_one_service_and_a_killed_one_leaves_no_lock() {
     assert_eq!(
         whimbrel(&["list", "--service", &first.address]).status.code(),
         Some(0),
-        "whoever reads is let in"
+        "a viewer has read access"
     );
     first.process.kill();
     let again = Service::start(&store, &[]);
@@ -92,7 +92,7 @@ fn a_service_sets_the_speed_of_a_world_elsewhere() {
     let wire_ms = one["outcome"]["total_ms"].as_u64().unwrap();
     assert!(
         began.elapsed() < Duration::from_secs(6),
-        "{:?}, of which {wire_ms} ms are told",
+        "{:?}, of which {wire_ms} ms are accounted for",
         began.elapsed()
     );
     let gone = folder.path("gone");

@@ -1,4 +1,4 @@
-//! What keeps others out, and what nobody may send.
+//! Access control, and requests that are refused from every client.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -24,7 +24,7 @@ fn tokens_let_in_by_their_roles() {
     assert!(!std::fs::read_to_string(&tokens).unwrap().contains(&made[0].0), "the file holds digests only");
     let mut service = Service::start(&folder.path("store"), &["--tokens", tokens.to_str().unwrap()]);
     assert_eq!(service.get("/api/v1/guests").0, 401);
-    assert_eq!(service.get("/").0, 200, "the page asks for the token");
+    assert_eq!(service.get("/").0, 200, "the page requests the token");
     service.with_token("whimbrel_0000");
     assert_eq!(service.get("/api/v1/guests").1["code"], "token.missing");
     let order = json!({"guest": "idle", "destination": "sim://beta"});
@@ -85,7 +85,7 @@ fn over_tls_the_command_line_is_let_in_with_its_token() {
     let (code, out) = list(&["--ca", certificate, "--token-file", held]);
     assert_eq!((code, out.trim()), (Some(0), "{\"migrations\":[]}"));
     assert_eq!(list(&["--ca", certificate]).0, Some(1), "without a token");
-    assert_eq!(list(&["--ca", held, "--token-file", held]).0, Some(1), "nobody vouches for the service");
+    assert_eq!(list(&["--ca", held, "--token-file", held]).0, Some(1), "no CA verifies the service");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn what_cannot_be_is_refused_with_a_problem() {
         (json, oversized.as_str(), 413),
         (json, "{\"guest\":\"web\"}", 422),
         (json, "{\"guest\":\"web\",\"destination\":\"sim://beta\",\"surprise\":1}", 422),
-        (json, "{\"guest\":\"nobody\",\"destination\":\"sim://beta\"}", 404),
+        (json, "{\"guest\":\"no-such-guest\",\"destination\":\"sim://beta\"}", 404),
         (json, "{\"guest\":\"a\\u0000b\",\"destination\":\"sim://beta\"}", 400),
         (&[][..], "{}", 415),
     ] {

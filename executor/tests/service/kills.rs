@@ -1,4 +1,4 @@
-//! The service is killed at any moment and started again. Migrations are adopted; no event is lost or told twice.
+//! The service is killed at any moment and started again. Migrations are adopted; no event is lost or delivered twice.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::harness::{Folder, Process, Service, events, world};
 /// Kills; the promise is kept over this many.
 pub(crate) const KILLS: usize = 50;
 
-/// A client that follows everything and comes back after each break. It keeps what it was told, in order.
+/// A client that follows everything and comes back after each break. It keeps the events that it received, in order.
 fn follower(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>) -> thread::JoinHandle<Vec<(String, Value)>> {
     thread::spawn(move || {
         let mut told: Vec<(String, Value)> = Vec::new();
@@ -27,7 +27,7 @@ fn follower(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>) -> thread::JoinH
     })
 }
 
-/// What a client was told over kills of the service, and what the service keeps of it; both in order.
+/// The events that a client received over kills of the service, and those that the service keeps; both in order.
 pub(crate) struct OverKills {
     pub(crate) begun: usize,
     pub(crate) told: Vec<(String, Value)>,
@@ -35,12 +35,12 @@ pub(crate) struct OverKills {
 }
 
 impl OverKills {
-    /// Events that the client was told more than once.
+    /// Events that the client received more than once.
     pub(crate) fn doubled(&self) -> usize {
         self.told.len() - self.told.iter().map(|(id, _)| id).collect::<BTreeSet<_>>().len()
     }
 
-    /// Events that the client was not told.
+    /// Events that the client did not receive.
     pub(crate) fn lost(&self) -> usize {
         let told: BTreeSet<_> = self.told.iter().map(|(id, _)| id).collect();
         self.kept.iter().filter(|(id, _)| !told.contains(id)).count()
@@ -89,13 +89,13 @@ pub(crate) fn over_kills(kills: usize) -> OverKills {
     let list = list["migrations"].as_array().unwrap();
     assert_eq!(list.len(), begun);
     for one in list {
-        // A kill may come when the call is on record and was not made yet. Both hosts are looked at then, and it is told.
+        // A kill may come when the call is on record and was not made yet. Both hosts are queried then, and that is reported.
         let never_made =
             one["outcome"]["cause"] == "reply_lost" && one["outcome"]["guest"] == "source_running";
         assert!(one["state"] == "completed" || never_made, "{one}");
         assert_eq!(one["trouble"], Value::Null, "{one}");
     }
-    // What the store holds, migration by migration, is what the client was told.
+    // The store holds, migration by migration, the events that the client received.
     let mut kept: Vec<(u64, u64, Value)> = Vec::new();
     for one in list {
         let path = format!("/api/v1/migrations/{}/events", one["id"].as_str().unwrap());
@@ -117,9 +117,9 @@ pub(crate) fn over_kills(kills: usize) -> OverKills {
 fn migrations_go_on_over_kills_and_a_client_counts_every_event_once() {
     let over = over_kills(KILLS);
     let OverKills { begun, told, kept } = &over;
-    assert_eq!(over.doubled(), 0, "an event was told twice");
+    assert_eq!(over.doubled(), 0, "an event was delivered twice");
     assert!(kept.len() > begun * 8, "{} events of {begun} migrations", kept.len());
-    assert_eq!(told, kept, "what the client was told is not what happened");
+    assert_eq!(told, kept, "the client received other events than those that happened");
 }
 
 /// How long a service takes that is started again with a hundred tasks, until it listens with all of them adopted.

@@ -38,7 +38,7 @@ fn the_later_names_are_taken_and_errors_are_in_kimchis_words() {
     let (status, task) = service.post("/plugins/kimchi/vms/idle/migrate", &body);
     assert_eq!(status, 202, "{task}");
     for (name, body, status) in [
-        ("nobody", json!({"destination": "beta"}), 404),
+        ("no-such-guest", json!({"destination": "beta"}), 404),
         ("web", json!({}), 422),
         ("web", json!({"destination": "beta", "enable_rdma": true}), 409),
         ("web", json!({"destination": "no such host!"}), 409),
@@ -73,7 +73,7 @@ fn a_cancel_answers_with_what_happened_and_what_was_put_right() {
 fn a_password_is_nowhere() {
     let folder = Folder::new();
     let mut service = Service::start(&folder.path("store"), &["--sim-speed", "8"]);
-    let secret = "pw-6f1a-never-told";
+    let secret = "pw-6f1a-never-shown";
     let (_, task) =
         service.post("/plugins/kimchi/vms/idle/migrate", &json!({"destination": "beta", "password": secret}));
     assert!(!task.to_string().contains(secret));

@@ -1,4 +1,4 @@
-//! How the service does under load: bounded, on loopback, and asked for by name since it takes a machine for itself.
+//! How the service does under load: bounded, on loopback, and run by name only, since it needs the whole machine.
 //!
 //! `cargo xtask load` runs it on a release build. It prints its figures beside what they are to reach; a figure that misses
 //! fails nothing, because times depend on the machine.
@@ -22,7 +22,7 @@ const MOST_API_US: u64 = 20_000;
 const MOST_EVENT_US: u64 = 100_000;
 const MOST_RESTART_MS: u64 = 1_000;
 
-/// What a client was told: the migration, the event's time in it, and when it came, in µs since 1970.
+/// An event that a client received: the migration, the event's time in it, and when it came, in µs since 1970.
 type Told = (usize, u64, u64);
 
 #[test]
@@ -96,8 +96,8 @@ fn busy_service() -> (Vec<u64>, Vec<u64>) {
     (latencies, delays)
 }
 
-/// From a hypervisor's word to each client that was told what came of it. What was said before the clients had come was
-/// told late because they were.
+/// From a hypervisor's event to each client that received its result. Events from before a client connected reached it
+/// late for that reason.
 fn delays(service: &Service, said: &Said, told: &[Told], began_us: u64) -> Vec<u64> {
     let caused: Vec<HashMap<u64, u64>> = (1..=MIGRATIONS)
         .map(|number| causes(service, number, &said.lock().unwrap()[&guest(number)]))

@@ -1,4 +1,4 @@
-//! The rules of a service: every one is asked, they are loaded anew while it runs, and a migration keeps those that it
+//! The rules of a service: every one is evaluated, they are reloaded while it runs, and a migration keeps those that it
 //! began with.
 
 use std::path::Path;

@@ -22,7 +22,7 @@ pub(crate) fn tap(world: PathBuf, at: &Path) -> Said {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (Ok(client), world, said) = (stream, world.clone(), Arc::clone(&kept)) else { return };
-            // A client that is killed breaks off; what it was told stays.
+            // A client that is killed breaks off; the lines that it received stay.
             thread::spawn(move || pass(&client, &world, &said).ok());
         }
     });

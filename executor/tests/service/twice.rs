@@ -1,4 +1,4 @@
-//! A guest that runs on two hosts: told by a code of its own, wherever somebody asks for it, and never migrated.
+//! A guest that runs on two hosts: reported by its own code in every request for it, and never migrated.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What whoever runs the service sees of it: metrics, and the log with its spans.
+//! The service as its operator sees it: metrics, and the log with its spans.
 
 use std::collections::BTreeSet;
 

@@ -110,6 +110,6 @@ fn the_table_of_fault_scenarios_is_fresh() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, fresh).unwrap();
     } else {
-        assert!(page == fresh, "run it with UPDATE_DOCS=1 to write the table anew:\n{table}");
+        assert!(page == fresh, "run it with UPDATE_DOCS=1 to rewrite the table:\n{table}");
     }
 }

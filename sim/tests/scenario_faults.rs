@@ -73,7 +73,7 @@ fn an_operator_reaches_the_driver_that_came_back() {
     let stays = "[migration]\nbandwidth_limit_mib_per_second = 16\n";
     let before = run(60_000, &format!("{stays}{restart}{}", fault("at_ms = 600", "cancel")));
     let six_hours_ms = 6 * 3_600_000;
-    assert!(before.outcome.total_ms >= six_hours_ms, "nobody was there to be asked before the last patience");
+    assert!(before.outcome.total_ms >= six_hours_ms, "no host answered before the last timeout");
     let after = run(60_000, &format!("{stays}{restart}{}", fault("at_ms = 5000", "cancel")));
     assert_eq!((after.outcome.ending, after.outcome.total_ms / 1000), (Ending::Cancelled, 5));
 }

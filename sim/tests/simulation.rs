@@ -141,7 +141,7 @@ fn a_destination_daemon_that_dies_leaves_the_guest_on_the_source() {
     let dies = with_faults(3000, &fault(2000, "kill-destination-daemon"));
     let simulated = run(&dies, 1);
     assert_eq!(simulated.outcome.guest, GuestLocation::SourceRunning);
-    assert_eq!(simulated.outcome.unsettled, Some(Side::Destination), "it could not be looked at");
+    assert_eq!(simulated.outcome.unsettled, Some(Side::Destination), "it could not be queried");
 
     let returns = with_faults(
         3000,

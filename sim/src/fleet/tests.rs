@@ -90,7 +90,7 @@ fn audit_shares(evacuating: &mut Evacuating) -> Result<usize, NetworkError> {
     for (resource, rates) in &on {
         let (capacity, load) = (network.capacity(*resource)?, rates.iter().sum::<u64>());
         assert!(load <= capacity, "{load} of {capacity} on {resource:?}");
-        assert_eq!(load, network.load(*resource)?, "nobody else is on {resource:?}");
+        assert_eq!(load, network.load(*resource)?, "no other transfer is on {resource:?}");
         // Rounding leaves less than a byte a second for each.
         let slack = u64::try_from(rates.len()).unwrap();
         full.insert(*resource, load + slack > capacity);
@@ -132,7 +132,7 @@ fn evacuate(fleet: &Fleet) -> (Vec<Moved>, Evacuating) {
     assert!(evacuating.moving.is_empty() && evacuating.world().incidents().is_empty());
     // With few at once, no other migration may be copying at the sampled moments.
     let many = fleet.evacuation.at_once >= 16 && fleet.evacuation.at_once_per_source >= 4;
-    assert!(!many || shared > 1, "several migrations were looked at together");
+    assert!(!many || shared > 1, "several migrations were compared together");
     let intervals = |of: &dyn Fn(&Moved) -> bool| {
         let those = ended.iter().filter(|moved| of(moved));
         most_at_once(those.map(|moved| (moved.began_ns, moved.ended_ns)).collect())

@@ -203,7 +203,7 @@ mod tests {
         // The other of two comes, and before it, with the chance of 1/4; in one of two places what is there is old.
         assert!(lost_in_place(2, half, half).abs_diff(1 << 61) <= 4);
         assert_eq!(lost_in_place(2, u64::MAX, half), 0, "what was just used stays");
-        assert_eq!((lost_in_place(1, half, half), lost_in_place(0, half, half)), (0, 0), "nobody shares it");
+        assert_eq!((lost_in_place(1, half, half), lost_in_place(0, half, half)), (0, 0), "no page shares it");
     }
 
     #[test]

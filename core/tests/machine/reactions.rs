@@ -50,7 +50,7 @@ fn limits_can_be_changed_although_none_was_asked_for_at_the_start() {
         driver.pass_validation(GuestRun::Running);
         let answer = if readable { Ok(ORIGINALS) } else { Err(Failure::new(Fault::Other, "no")) };
         driver.answer_where(|action| *action == Action::ReadSettings, Answer::Settings(answer));
-        assert!(driver.did(&Action::StartMigration), "what nobody wants to change need not be known");
+        assert!(driver.did(&Action::StartMigration), "a setting that no request changes need not be known");
         driver.react(Adjustment::DowntimeLimitMs(800));
         let expected = (AdjustmentKind::DowntimeLimit, AdjustmentResult::NotAllowed);
         assert_eq!(driver.reactions().first() == Some(&expected), !readable, "it could not be put back");

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_within_pairs() {
-        // The machine became ten times slower on the way: no pair tells a difference.
+        // The machine became ten times slower on the way: no pair shows a difference.
         assert_eq!(paired_ratios([(1.0, 1.0), (10.0, 10.0), (5.0, 0.0)]), [1.0, 1.0]);
     }
 

@@ -18,7 +18,7 @@ pub const SCENARIOS: [&str; 3] = ["regression", "converges", "never-converges"];
 /// A migration that can be gone through again.
 #[derive(Clone, Debug)]
 pub struct Recorded {
-    /// What was asked for.
+    /// The requested migration.
     pub spec: Spec,
     /// Every input with its instant: answers to polls, hints, timers, the operator's requests.
     pub inputs: Vec<(Instant, Input)>,

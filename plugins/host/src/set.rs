@@ -230,7 +230,7 @@ fn against(pack: &Pack, engine_code: &str, rule: &str, message: String) -> Findi
         verdict: Verdict::Fail,
         subject: String::new(),
         message,
-        remediation: "mend the pack, or take it out of the set; a migration is not let through unjudged"
+        remediation: "correct the pack, or remove it from the set; no migration starts without its verdict"
             .to_owned(),
         evidence: vec![
             text("pack.name", &pack.about().name),

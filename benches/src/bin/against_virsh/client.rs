@@ -37,9 +37,9 @@ pub(crate) struct Call {
     pub(crate) wall: Duration,
     /// User and system time of the process.
     pub(crate) cpu: Duration,
-    /// How fast it answered events, where it tells.
+    /// How fast it answered events, where it reports that.
     pub(crate) reactions: Option<Reactions>,
-    /// When it entered which phase, where it tells.
+    /// When it entered which phase, where it reports that.
     pub(crate) phases: Vec<PhaseEntered>,
 }
 

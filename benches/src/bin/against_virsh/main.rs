@@ -105,8 +105,8 @@ fn measure(options: &Options) -> Result<(), BenchError> {
     written.map_err(|source| BenchError::Io { what: "write the results".into(), source })
 }
 
-/// Tells the person at the terminal how it goes.
+/// Reports progress at the terminal.
 fn say(text: &str) {
-    // Nobody is left to be told when standard error is closed.
+    // A closed standard error leaves no place for a report.
     let _ = writeln!(io::stderr(), "{text}");
 }

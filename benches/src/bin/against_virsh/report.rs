@@ -10,7 +10,7 @@ use crate::course::{MEMORY_MIB, Measured, Pair, REGION_MIB, Run};
 
 /// Names the form of the document.
 const SCHEMA: &str = "whimbrel.against-virsh/1";
-/// What the medians of the ratios, and the 99th percentile of the reactions, are looked at against.
+/// Limits for the medians of the ratios, and for the 99th percentile of the reactions.
 const MOST_RATIO: f64 = 1.03;
 const MOST_REACTION_US: u64 = 5_000;
 

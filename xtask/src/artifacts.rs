@@ -7,7 +7,7 @@ use cargo_metadata::{Artifact, Message};
 use crate::error::Error;
 use crate::job::Job;
 
-/// Builds the program as the tests do, so that what they were built of is not built anew: a build without them would have
+/// Builds the program as the tests do, so that their dependencies are not rebuilt: a build without them would have
 /// its dependencies with fewer features.
 pub(crate) const TESTED: &str = "test --workspace --lib --bins --tests --no-run --features whimbrel/libvirt";
 

@@ -55,7 +55,7 @@ impl Job {
         self
     }
 
-    /// As root: through `sudo` for whoever is not.
+    /// As root: through `sudo` for other users.
     pub(crate) fn privileged(mut self) -> Self {
         self.root = !is_root();
         self

@@ -21,7 +21,7 @@ const PROGRAM: &str = "WHIMBREL_BIN";
 /// More than two scans of a large region take on an emulated processor.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Builds the program and the hosts, migrates as the scenario says, and tells what the guest saw.
+/// Builds the program and the hosts, migrates as the scenario says, and reports what the guest saw.
 pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
     let scenario = read(named)?;
     scenario::check(&scenario)?;

@@ -1,7 +1,7 @@
 //! The store's schema and statements in Postgres: `cargo xtask postgres`.
 //!
 //! They are written in the words that it shares with the store's own database. A server of its own, in a folder that goes with it and with no
-//! port, makes the schema and prepares every statement; what it does not understand is told. No server of the machine is
+//! port, makes the schema and prepares every statement; statements that it rejects are reported. No server of the machine is
 //! touched.
 
 use std::fmt::Write as _;

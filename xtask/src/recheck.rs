@@ -1,7 +1,7 @@
 //! The quick cases, just recorded, beside the simulator: `cargo xtask record --check`.
 //!
 //! It must notice when the simulator drifts away from real QEMU, and must not fail because the machine was busy: a run that
-//! others disturbed is recorded again, and if it is disturbed again and again it is told and does not count.
+//! others disturbed is recorded again, and if it is disturbed every time, that is reported and it does not count.
 
 use std::fs;
 use std::io;

@@ -41,7 +41,7 @@ pub(crate) struct Options {
     check: bool,
 }
 
-/// Records, and tells what came of it.
+/// Records, and reports the result.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let plan = read(options.plan.as_deref())?;
     if options.list {

@@ -1,4 +1,4 @@
-//! Builds the shipped packs from their source, and compares them with the committed ones or writes those anew; and builds
+//! Builds the shipped packs from their source, and compares them with the committed ones or rewrites those; and builds
 //! and tests the example in another language.
 //!
 //! Components are equal to the byte only if the same compiler built them. It is named beside them; with another one

@@ -43,7 +43,7 @@ pub(crate) fn load() -> Result<(), Error> {
         .run()
 }
 
-/// Takes the pictures of the README anew: they come out of the page's test.
+/// Retakes the pictures of the README: they come out of the page's test.
 pub(crate) fn pictures(program: &Path) -> Result<String, Error> {
     let folder = folder(program);
     page(program, &folder)?;

@@ -1,4 +1,4 @@
-//! The files of the project as git knows them. What is not tracked is nobody's business here: a build's
+//! The files of the project as git knows them. Untracked files are not checked: a build's
 //! output, or an editor's.
 
 use std::collections::BTreeMap;

@@ -1,8 +1,10 @@
 //! What no compiler and no lint holds: sizes, words and paths that do not belong, XML that is parsed without a guard,
-//! links that lead nowhere, promises without a test.
+//! links that lead nowhere, promises without a test, discouraged phrases.
 
+mod lexer;
 mod links;
 mod parsing;
+mod phrases;
 mod promises;
 mod source;
 mod text;
@@ -10,6 +12,8 @@ mod text;
 use std::fmt;
 
 use crate::Tree;
+
+pub use phrases::EXEMPT;
 
 /// Something that is not as it should be, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// Everything that is wrong, in the order of the paths.
+/// Everything that is wrong: by path, then promises, then phrases.
 #[must_use]
 pub fn complaints(tree: &Tree) -> Vec<Complaint> {
     let mut all = Vec::new();
@@ -51,6 +55,8 @@ pub fn complaints(tree: &Tree) -> Vec<Complaint> {
         }
     }
     promises::check(tree, &mut all);
+    phrases::check(tree, &mut all);
+    phrases::check_exemptions(tree, &mut all);
     all
 }
 

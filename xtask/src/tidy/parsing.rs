@@ -70,7 +70,11 @@ mod tests {
         let code = format!("//! A.\nuse {PARSER}::Node;\n");
         assert_eq!(told("executor/libvirt/src/a.rs", &code), 1);
         assert_eq!(told(&format!("{READERS}a.rs"), &code), 0);
-        assert_eq!(told("a/src/b.rs", &format!("//! Not by {PARSER}.\n")), 0, "what is told is no use");
+        assert_eq!(
+            told("a/src/b.rs", &format!("//! Not by {PARSER}.\n")),
+            0,
+            "a mention in a comment is no use"
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@ const UNSAFE: &str = concat!("un", "safe");
 /// The only places: what talks to C, and what loads compiled packs.
 const FOREIGN: &str = "executor/libvirt/src/sys/";
 const COMPILED: &str = "plugins/host/src/host/trusted.rs";
-/// The glue of the packs, which is generated: nothing written by hand there is unsafe; and their allocator, which is to be
-/// told that there is one thread.
+/// The glue of the packs, which is generated: nothing written by hand there is unsafe; and their allocator, which has to
+/// assume that there is one thread.
 const GLUE: &str = "plugins/packs/src/pack.rs";
 const ALLOCATOR: &str = "plugins/packs/src/memory.rs";
 
@@ -53,7 +53,7 @@ pub(super) fn check(path: &str, text: &str, tell: &mut Tell<'_>) {
     }
 }
 
-/// Whether the keyword is used. The word alone may stand in what people are told.
+/// Whether the keyword is used. The word alone may stand in messages.
 fn is_unchecked(code: &str) -> bool {
     const FOLLOWERS: [&str; 6] = ["{", "(", "extern ", "fn ", "impl", "trait "];
     has_word(code, UNSAFE)

@@ -1,4 +1,4 @@
-//! What holds for every text: nothing about the machine that it was written on, no white space that nobody sees.
+//! What holds for every text: nothing about the machine that it was written on, no invisible white space.
 
 use super::{Tell, ending, is_test, numbered};
 

@@ -3,19 +3,17 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use miette::{Diagnostic, GraphicalReportHandler, NamedSource, SourceSpan};
 use whimbrel_core::journal::JournalError;
 use whimbrel_sim::ScenarioError;
 use whimbrel_sim::fleet::FleetError;
 use whimbrel_verify::fidelity::RecordingError;
 
-use super::Exit;
 #[cfg(any(test, not(feature = "service")))]
 use super::not_built::Feature;
 #[cfg(feature = "service")]
 use super::operator::OperatorError;
+use super::{Exit, snippets};
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
 
@@ -229,7 +227,7 @@ impl CliError {
     #[must_use]
     pub fn rendered(&self) -> String {
         if let Self::Scenario { error, text } = self {
-            return scenario(error, text);
+            return snippets::rendered(error, text);
         }
         let mut rendered = format!("error: {}", self.with_causes());
         if let Some(hint) = self.hint() {
@@ -312,38 +310,4 @@ pub(super) fn hint_on(error: &HostsError) -> Option<&'static str> {
         | HostsError::World(_)
         | HostsError::Refused { .. } => None,
     }
-}
-
-/// Every mistake in the file, shown at its line.
-fn scenario(error: &ScenarioError, text: &str) -> String {
-    let handler = GraphicalReportHandler::new().with_links(false);
-    let file = Arc::new(NamedSource::new(error.file_name(), text.to_owned()));
-    let mut rendered = String::new();
-    for problem in error.problems() {
-        let mistake = Mistake {
-            message: problem.message.clone(),
-            help: Some(problem.help.clone()).filter(|help| !help.is_empty()),
-            file: Arc::clone(&file),
-            span: problem.span.clone().into(),
-        };
-        // Writing into a string does not fail.
-        let _ = handler.render_report(&mut rendered, &mistake);
-    }
-    let count = error.problems().len();
-    let plural = if count == 1 { "" } else { "s" };
-    let _ = write!(rendered, "error: {count} mistake{plural} in `{}`", error.file_name());
-    rendered
-}
-
-/// One mistake as the renderer wants it.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{message}")]
-struct Mistake {
-    message: String,
-    #[help]
-    help: Option<String>,
-    #[source_code]
-    file: Arc<NamedSource<String>>,
-    #[label("here")]
-    span: SourceSpan,
 }

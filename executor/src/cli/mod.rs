@@ -19,6 +19,7 @@ mod removed;
 mod replay;
 mod simulate;
 mod simulated;
+mod snippets;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -125,7 +125,7 @@ impl Keeper {
             let Some(client) = self.clients.get(&port) else { continue };
             let message = match told {
                 PortEvent::Observed(observation) => self.observed(client, observation),
-                PortEvent::Requested(request) => Message::Asked(request),
+                PortEvent::Requested(request) => Message::Request(request),
                 // Here drivers are other processes, which start and end independently.
                 PortEvent::Interrupted { .. } => continue,
             };

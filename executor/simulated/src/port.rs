@@ -29,7 +29,7 @@ impl SimulatedPort {
 }
 
 impl Port for SimulatedPort {
-    fn carry_out(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         match &self.opened {
             Ok(port) => {
                 let permit = match command.action {

@@ -16,12 +16,12 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The driving loop's end.
 #[derive(Debug)]
-pub(super) struct Audience {
+pub(super) struct WatcherThread {
     records: Option<Sender<Record>>,
     gone: Receiver<()>,
 }
 
-impl Audience {
+impl WatcherThread {
     /// Starts the thread for a watcher, with the migration in its first state.
     pub(super) fn new(migration: Migration, watcher: Box<dyn Watcher + Send>) -> Self {
         let (records, inbox) = channel();

@@ -70,7 +70,7 @@ impl JournalSink for StoreJournal {
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             account.take(event);
-            self.metrics.saw(event);
+            self.metrics.on_event(event);
         }
         for output in outputs {
             if let Output::Command(command) = output {

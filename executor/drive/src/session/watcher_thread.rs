@@ -54,7 +54,7 @@ fn show(mut migration: Migration, mut watcher: Box<dyn Watcher + Send>, inbox: &
         let Ok(outputs) = migration.handle(at_ns, input).map(Iterator::collect::<Vec<_>>) else { continue };
         for output in outputs {
             if let Output::Event(event) = output {
-                watcher.saw(at_ns, &event, migration.view());
+                watcher.on_event(at_ns, &event, migration.view());
             }
         }
     }

@@ -398,7 +398,7 @@ pub(super) async fn migration(
         ended_at_ms: row.ended_at_ms.filter(|_| outcome.is_some() || !is_driven),
         account: account.map(|account| value(&account)),
         description: described
-            .map(|(outcome, spec)| whimbrel_drive::wording::closing::describe(outcome, spec)),
+            .map(|(outcome, spec)| whimbrel_drive::wording::summary::describe(outcome, spec)),
         outcome: outcome.map(|outcome| value(&outcome)),
         trouble: row.trouble,
     })

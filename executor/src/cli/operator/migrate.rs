@@ -11,12 +11,12 @@ use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Verdict};
 use super::args::Migrate;
 use super::rule::load_set;
 use super::{CliError, Exit, hosts, interrupt, say, state_folder, stdout_is_terminal};
-use crate::watch::{self, Format, Origin, picture};
+use crate::output::{self, Format, Origin, tui};
 use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
 use whimbrel_drive::owner::{Owner, unix_ms};
 use whimbrel_drive::uri::{self, check_migrate_uri};
-use whimbrel_drive::wording::closing::headline;
-use whimbrel_drive::wording::words::Names;
+use whimbrel_drive::wording::messages::Names;
+use whimbrel_drive::wording::summary::headline;
 use whimbrel_drive::{DriveSession, Journal, JournalSinkError, Judge};
 use whimbrel_facts::Facts;
 use whimbrel_preflight::{Opinion, Preflight};
@@ -71,7 +71,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     let assignment = Assignment { route: route.clone(), known: session.known_facts(), owner };
     let judge = Judge::new(sender.clone(), move |facts| verdict(&preflight, facts));
     let mut port = hosts.port(assignment, sender)?;
-    let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
+    let watcher = output::choose(format, stdout_is_terminal(), tui::FRAME_MS, Origin::default());
     let driven = whimbrel_drive::drive(session, &mut *port, &inbox, Box::new(journal), judge, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Detached, exit_of);
     if exit == Exit::Detached {

@@ -9,7 +9,7 @@ use whimbrel_drive::route::check_definition;
 use super::integer;
 use super::problem::Problem;
 use super::serialize::{value, word};
-use crate::access::{Caller, Role};
+use crate::auth::{Caller, Role};
 use crate::projection::Account;
 use crate::secret::Password;
 use crate::store::MigrationRow;

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use whimbrel_core::AtTimeout;
 use whimbrel_service::Place;
-use whimbrel_service::access::{Group, Role};
+use whimbrel_service::auth::{Group, Role};
 
 use super::asked::Asked;
 use super::check::Check;

@@ -1,6 +1,6 @@
 //! `sim://` connections: simulated hosts that answer the same port as libvirt's, in real or scaled time.
 //!
-//! A world of hosts and guests lives on a thread of its own (`handle`), here or in another process that is reached
+//! A world of hosts and guests lives on a thread of its own (`world_thread`), here or in another process that is reached
 //! through a Unix socket (`socket`), as libvirt's daemons live outside of the driver of a migration. The driver
 //! must not be able to distinguish a simulated host from a real one by anything but its URI.
 

@@ -70,7 +70,7 @@ impl Faults {
         for lab_fault in due {
             if let LabFault::RestartDriver { gone_ms } = lab_fault {
                 program.restart(Duration::from_millis(gone_ms))?;
-                self.journal.read_anew();
+                self.journal.reread();
             } else {
                 perform(lab_fault, lab, guest, program)?;
             }
@@ -124,7 +124,7 @@ impl Tail {
     }
 
     /// Begins again at the first line: an adoption of the journal removes a torn line.
-    fn read_anew(&mut self) {
+    fn reread(&mut self) {
         self.file = None;
         self.migration = None;
         self.partial.clear();

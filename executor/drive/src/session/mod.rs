@@ -191,6 +191,7 @@ pub fn drive(
 ) -> Result<Driven, DriveError> {
     let DriveSession { migration, now, first } = session;
     let begins = matches!(first, Input::Operator(Request::Begin));
+    // Before any command: a migration that has no journal could not be adopted.
     if begins {
         journal.begin(migration.view().spec)?;
     }
@@ -258,11 +259,13 @@ impl Driver<'_> {
                 Ok(Message::Observed { observation, since }) => {
                     let is_hint = matches!(observation, Observation::Hint(_));
                     let commands = self.take(Input::Hypervisor(observation))?;
+                    // A hint that causes no command has no latency.
                     if is_hint && commands > 0 {
                         self.latency.record(since.elapsed());
                     }
                 }
                 Ok(Message::Collected { to, known, collected }) => {
+                    // Before the machine's part is handled, which may cause the command to evaluate the rules at once.
                     self.collected = Some(collected);
                     let answer = Answer::Facts(Ok(known));
                     self.take(Input::Hypervisor(Observation::Answer { to, answer }))?;

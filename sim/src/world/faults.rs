@@ -33,7 +33,7 @@ pub enum Fault {
     /// The connections between a host's daemon and its clients break; a migration continues without its caller.
     DropClients(HostId),
     /// How a host's answers and events fare from now on.
-    SetManner(HostId, ReplyBehavior),
+    SetReplyBehavior(HostId, ReplyBehavior),
     /// So much of a host's memory is taken by something else, in MiB.
     TakeMemory(HostId, u64),
     /// So much room is left in all pools of a host, in bytes.
@@ -141,7 +141,9 @@ impl World {
                 }
             }
             Fault::DropClients(host) => self.drop_clients(host),
-            Fault::SetManner(host, reply_behavior) => self.host_mut(host).reply_behavior = reply_behavior,
+            Fault::SetReplyBehavior(host, reply_behavior) => {
+                self.host_mut(host).reply_behavior = reply_behavior
+            }
             Fault::TakeMemory(host, mib) => self.host_mut(host).taken_mib = mib,
             Fault::LeaveRoom(host, bytes) => {
                 for pool in &mut self.host_mut(host).inventory.pools {

@@ -28,7 +28,7 @@ pub(crate) struct Course {
     pub(crate) syncs: Vec<Sync>,
     /// Every rate window that ended.
     pub(crate) windows: Vec<Window>,
-    /// When the guest was stopped for the hand-over.
+    /// When the guest was stopped for the switchover.
     pub(crate) stops: Vec<u64>,
     /// When the throttle was raised.
     pub(crate) throttles: Vec<u64>,
@@ -51,7 +51,7 @@ pub(crate) struct Window {
     pub(crate) end_us: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) length_ms: u64,
-    /// Bytes that QEMU believes it could send within the downtime limit: the threshold for the hand-over.
+    /// Bytes that QEMU believes it could send within the downtime limit: the threshold for the switchover.
     pub(crate) threshold_bytes: u64,
 }
 

@@ -1,7 +1,7 @@
 //! The steps that change a copy: resume, destroy, suspend, undefine.
 //!
-//! Time has passed since the observation that required the step: each queries the copy again, and does nothing to one that has
-//! changed.
+//! Time has passed since the observation that required the step: each queries the copy again, and does nothing to one
+//! that has changed.
 
 use whimbrel_core::{CopyState, Failure, Fault, Side};
 

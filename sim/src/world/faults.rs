@@ -142,7 +142,7 @@ impl World {
             }
             Fault::DropClients(host) => self.drop_clients(host),
             Fault::SetReplyBehavior(host, reply_behavior) => {
-                self.host_mut(host).reply_behavior = reply_behavior
+                self.host_mut(host).reply_behavior = reply_behavior;
             }
             Fault::TakeMemory(host, mib) => self.host_mut(host).taken_mib = mib,
             Fault::LeaveRoom(host, bytes) => {

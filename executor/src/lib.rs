@@ -3,4 +3,4 @@
 //! It registers the drivers that were built in. Nothing here decides anything about a migration.
 
 pub mod cli;
-pub mod watch;
+pub mod output;

@@ -139,7 +139,10 @@ fn a_silent_daemon_breaks_the_connection_and_nothing_else() {
     let (mut bed, wren, alpha, beta) = bed(1_000);
     let call = bed.migrate(wren, alpha, beta, MigrateOptions::default());
     bed.wait_ms(500);
-    bed.fault_now(Fault::SetManner(alpha, ReplyBehavior { is_silent: true, ..ReplyBehavior::default() }));
+    bed.fault_now(Fault::SetReplyBehavior(
+        alpha,
+        ReplyBehavior { is_silent: true, ..ReplyBehavior::default() },
+    ));
     let before_ns = bed.now_ns();
     assert_eq!(bed.job(wren, alpha).unwrap_err().fault, Class::ReplyLost);
     assert_eq!(bed.now_ns() - before_ns, 30_000 * NS_PER_MS);

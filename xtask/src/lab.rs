@@ -77,8 +77,8 @@ fn again_as_root(named: &str, keep: bool, program: &Path) -> Result<(), Error> {
     job.privileged().run()
 }
 
-/// What the guest says once it has looked through all of its memory after the migration; what it said last if it
-/// stands still or is gone.
+/// The guest's report after it has verified all of its memory after the migration; its last one if it is stopped or
+/// gone.
 fn witness(guest: &Guest) -> Result<Snapshot, Error> {
     let now = guest.snapshot();
     if now.open == 0 || now.seq == 0 {
@@ -105,14 +105,14 @@ fn testimony(seen: &Snapshot) -> String {
     let handover =
         seen.handover.map_or("it did not move".to_owned(), |gap| format!("{} ms", gap.as_millis()));
     format!(
-        "What the guest itself bore witness to:\n\
+        "Observed inside the guest:\n\
          \x20 runs in                  {place}\n\
          \x20 page writes              {}\n\
          \x20 scans of its memory      {}, with {} wrong pages\n\
          \x20 ticks lost, torn, twice  {}, {}, {}\n\
          \x20 two copies ran           {}\n\
-         \x20 stood still at the move  {handover}\n\
-         \x20 longest time still       {} ms",
+         \x20 downtime                 {handover}\n\
+         \x20 longest stop             {} ms",
         seen.writes,
         seen.scans,
         seen.bad,

@@ -86,7 +86,8 @@ impl Postcopy {
             Signal::Call(CallSignal::Failed | CallSignal::Lost) | Signal::Restarted => {
                 return Ok(Recovering::look(orders));
             }
-            Signal::Job(JobSignal::Gone | JobSignal::Unknown) if lost => return Ok(self.look_anew(orders)),
+            // No call will report the end: both hosts have to explain a job that is not seen.
+            Signal::Job(JobSignal::Gone | JobSignal::Unknown) if lost => return Ok(self.look_again(orders)),
             // Both halves report a connection, but no job works on them.
             Signal::Elapsed(Timer::Patience) if self.doubted => return Ok(Recovering::look_last_on(orders)),
             // A call may never return.
@@ -105,7 +106,7 @@ impl Postcopy {
             Signal::Seen(side, state) => return Ok(self.on_seen((side, state), ledger, orders)),
             Signal::Elapsed(Timer::Reply) if self.asking != Asking::Nothing => {
                 if lost {
-                    return Ok(self.look_anew(orders));
+                    return Ok(self.look_again(orders));
                 }
                 self.asking = Asking::Nothing;
                 self.stall(orders);
@@ -151,7 +152,7 @@ impl Postcopy {
                 self.asking = Asking::Nothing;
                 self.stalled = false;
             }
-            (Asking::Guest { .. }, Side::Destination) if lost => return self.look_anew(orders),
+            (Asking::Guest { .. }, Side::Destination) if lost => return self.look_again(orders),
             (Asking::Guest { .. }, Side::Destination) => {
                 self.asking = Asking::Nothing;
                 self.stall(orders);
@@ -163,7 +164,7 @@ impl Postcopy {
                     self.stalled = false;
                     self.doubted = false;
                 } else if lost {
-                    return self.look_anew(orders);
+                    return self.look_again(orders);
                 } else {
                     self.stall(orders);
                 }
@@ -174,7 +175,7 @@ impl Postcopy {
     }
 
     /// Queries both hosts; a running timeout keeps running.
-    fn look_anew(self, orders: &mut Orders) -> Phase {
+    fn look_again(self, orders: &mut Orders) -> Phase {
         if self.doubted { Recovering::look_on(orders) } else { Recovering::look(orders) }
     }
 

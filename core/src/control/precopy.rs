@@ -122,6 +122,7 @@ impl Precopy {
                 self.end_adjustment(AdjustmentResult::NotKnown, orders);
                 return Ok(Resolving::after_lost_reply(orders));
             }
+            // Believed without a query: the next phase permits less, so a false hint cannot harm the guest.
             Signal::Hint(Hint::SourceSuspended) => return Ok(SwitchingOver::enter(self, ledger)),
             Signal::Seen(side, state) => {
                 ledger.note_seen(side, state);
@@ -129,12 +130,15 @@ impl Precopy {
                     return Ok(Postcopy::enter(self, ledger, orders));
                 }
             }
+            // No call will report the end, and a job that is not seen may have ended with the guest on either host.
             Signal::Job(JobSignal::Gone | JobSignal::Unknown) if lost => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
             Signal::Elapsed(Timer::Reply) if lost && self.poll != Poll::None => {
                 return Ok(Resolving::after_lost_reply(orders));
             }
+            // The call may never return. It is given up before the hosts are queried, because a later return could
+            // contradict the conclusion.
             Signal::Elapsed(Timer::Patience) if self.unseen => {
                 orders.give(Order::GiveUpCall);
                 return Ok(Resolving::after_lost_reply(orders));
@@ -191,6 +195,7 @@ impl Precopy {
             orders.give(Order::ReportAdjustment(kind, result));
             return;
         }
+        // Before the marks below are set, which would make every request look like a repeated one.
         self.repeats = match kind {
             AdjustmentKind::DowntimeLimit | AdjustmentKind::BandwidthLimit => false,
             AdjustmentKind::Pause => ledger.has(Mark::PausedByUs),

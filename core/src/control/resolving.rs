@@ -101,6 +101,7 @@ impl Resolving {
                 self.wait(orders);
             }
             (Doing::Waiting, Signal::Elapsed(Timer::Patience)) => return Ok(self.give_up(ledger, orders)),
+            // A query or a step is in flight, and its result may be the one that decides.
             (Doing::Looking | Doing::Acting, Signal::Elapsed(Timer::Patience)) => self.last_look = true,
             (_, Signal::Cancel) => {
                 ledger.mark(Mark::CancelAsked);
@@ -157,6 +158,7 @@ impl Resolving {
             Assessment::DestinationOff => {
                 return Done::completed(GuestLocation::DestinationOff, here, ledger);
             }
+            // Only then: a call that returned has ended its copy, and a job that is still seen is being cleaned up.
             Assessment::CopyGoesOn if self.call_lost => return Precopy::adopt(ledger, orders),
             Assessment::PostcopyGoesOn
             | Assessment::PostcopyCutOff
@@ -178,6 +180,7 @@ impl Resolving {
             | Assessment::Nowhere
             | Assessment::Unclear => {}
         }
+        // Before a step: after the timeout no observation follows that could show its result.
         if self.last_look {
             return self.give_up(ledger, orders);
         }

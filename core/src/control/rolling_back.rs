@@ -104,6 +104,7 @@ impl RollingBack {
                 | Signal::Act(ActSignal::Unknown)
                 | Signal::Elapsed(Timer::Reply),
             ) => Ok(Self::not_restored(change, tries + 1, then, ledger, orders)),
+            // The reply is lost with the driver that waited for it; to put a change back twice does no harm.
             (Step::Restoring { change, tries, then }, Signal::Restarted)
             | (
                 Step::Waiting { change, tries, then },

@@ -143,6 +143,8 @@ impl Migration {
             Input::Timer => {
                 self.now = now;
                 while let Some(timer) = self.timers.take_due(now) {
+                    // Before the step, which may order the same query again: a late answer must not count for
+                    // the new one.
                     self.in_flight.give_up_overdue(timer);
                     self.step(Signal::Elapsed(timer))?;
                 }
@@ -156,6 +158,7 @@ impl Migration {
                 }
             }
             Input::Restarted => {
+                // With the instant of the last input: nothing was observed between the two.
                 self.downtime.driver_was_gone(self.now);
                 self.now = now;
                 self.in_flight.give_up_all();
@@ -228,6 +231,7 @@ impl Migration {
             self.report(Event::Reacted(adjustment.kind(), AdjustmentResult::OutOfBounds));
             return Ok(());
         }
+        // Control has no numbers: the value is kept here until control orders the adjustment.
         self.requested_setting = adjustment.setting();
         self.step(Signal::React(adjustment.kind()))
     }
@@ -250,6 +254,7 @@ impl Migration {
             self.tries = 0;
             self.seen = (None, None);
         }
+        // Before the orders, which may arm a timer that the phase before had running.
         self.timers.keep_wanted(phase);
         self.carry_out(orders);
         if is_new || is_first {

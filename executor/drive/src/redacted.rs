@@ -21,9 +21,9 @@ pub(crate) struct Redacted {
 }
 
 impl Port for Redacted {
-    fn carry_out(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         if !matches!(command.action, Action::StartMigration) {
-            return self.port.carry_out(command);
+            return self.port.execute(command);
         }
         let answer = Answer::CallReturned(Err(Failure::new(Fault::Refused, WHY)));
         let observation = Observation::Answer { to: command.id, answer };

@@ -5,5 +5,5 @@ use whimbrel_core::{Event, Instant, View};
 /// Receives every event, in order.
 pub trait Watcher {
     /// An event, with the migration as it stands right after it.
-    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>);
+    fn on_event(&mut self, now: Instant, event: &Event, view: View<'_>);
 }

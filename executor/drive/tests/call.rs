@@ -13,30 +13,37 @@ use whimbrel_core::{CopyState, Failure, Fault, GuestFacts, GuestRun, HostFacts, 
 use std::time::Instant as Clock;
 use whimbrel_core::journal::Record;
 use whimbrel_core::{Action, Answer, Command, CommandId, Facts, Observation, Outcome, Output, Request, Spec};
-use whimbrel_drive::{CallPermits, Course, Driven, Judge, Keep, KeepError, Message, Port, Withdrawn, drive};
+use whimbrel_drive::{
+    CallPermits, DriveSession, Driven, JournalSink, JournalSinkError, Judge, Message, Port, Withdrawn, drive,
+};
 
 /// A journal that is not read.
 struct Nowhere;
 
-impl Keep for Nowhere {
-    fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
+impl JournalSink for Nowhere {
+    fn begin(&mut self, _: &Spec) -> Result<(), JournalSinkError> {
         Ok(())
     }
 
-    fn append(&mut self, _: &Record, _: &[Output], _: whimbrel_core::View<'_>) -> Result<(), KeepError> {
+    fn append(
+        &mut self,
+        _: &Record,
+        _: &[Output],
+        _: whimbrel_core::View<'_>,
+    ) -> Result<(), JournalSinkError> {
         Ok(())
     }
 
-    fn settle(&mut self, _: Duration) -> Result<bool, KeepError> {
+    fn settle(&mut self, _: Duration) -> Result<bool, JournalSinkError> {
         Ok(true)
     }
 
-    fn finish(&mut self) -> Result<(), KeepError> {
+    fn finish(&mut self) -> Result<(), JournalSinkError> {
         Ok(())
     }
 }
 
-fn kept_nowhere() -> Box<dyn Keep> {
+fn kept_nowhere() -> Box<dyn JournalSink> {
     Box::new(Nowhere)
 }
 
@@ -71,7 +78,7 @@ impl Slow {
 }
 
 impl Port for Slow {
-    fn carry_out(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         let refused = || Failure::new(Fault::Refused, "no migration works on the guest");
         let answer = match command.action {
             Action::StartMigration | Action::ResumePostcopy => return self.call(command.id),
@@ -150,8 +157,8 @@ fn begin() -> Run {
     let mut spec = Spec::new("web", "test://alpha", "test://beta");
     spec.resolve_timeout_ms = 1_000;
     let driving = thread::spawn(move || {
-        let course = Course::begin(spec).unwrap();
-        let driven = drive(course, &mut port, &messages, kept_nowhere(), judge, None).unwrap();
+        let session = DriveSession::begin(spec).unwrap();
+        let driven = drive(session, &mut port, &messages, kept_nowhere(), judge, None).unwrap();
         (driven, port)
     });
     assert_eq!(log.recv_timeout(LONG).unwrap(), "call commanded");
@@ -162,7 +169,7 @@ fn begin() -> Run {
 fn a_call_that_was_given_up_is_not_made_when_its_connection_comes_at_last() {
     let run = begin();
     // The cancel finds no job, so the call is given up and both hosts are observed: it was never made.
-    run.inbox.send(Message::Asked(Request::Cancel)).unwrap();
+    run.inbox.send(Message::Request(Request::Cancel)).unwrap();
     let (driven, port) = run.driving.join().unwrap();
     assert!(driven.outcome.is_some());
     // The port is still there: what keeps the call from being made is that it was given up.

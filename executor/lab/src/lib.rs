@@ -9,6 +9,7 @@
 //! Each host has a bridge for its guests ([`GUEST_BRIDGE`], joined to the other host's) and a folder of storage that only
 //! it sees ([`STORAGE`]), both under the same names on either host, as production hosts have them.
 
+mod cleanup;
 mod console;
 mod error;
 mod files;
@@ -19,7 +20,6 @@ mod network;
 mod processes;
 mod programs;
 pub mod record;
-mod remains;
 pub mod scenario;
 mod shell;
 mod ssh;
@@ -43,12 +43,12 @@ pub use network::GUEST_BRIDGE;
 pub use storage::{GuestDisk, ImageFormat, STORAGE};
 pub use witness::Snapshot;
 
+use cleanup::Cleanup;
 use files::HostIdentity;
 use guest::GuestFiles;
 use namespaces::Holder;
 use network::{Network, Port};
 use programs::Program;
-use remains::Remains;
 
 const ALPHA: HostIdentity =
     HostIdentity { name: "alpha", address: "10.77.0.11", uuid: "a1fa0000-77ab-4b1e-8a11-00000000000a" };
@@ -96,7 +96,7 @@ pub struct Lab {
     guest_program: PathBuf,
     consoles: AtomicU32,
     migration_ports: RangeInclusive<u16>,
-    remains: Arc<Remains>,
+    cleanup: Arc<Cleanup>,
 }
 
 impl Lab {
@@ -113,12 +113,12 @@ impl Lab {
         }
         shell::require_programs()?;
         Self::remove_stale()?;
-        let remains = Remains::create(options.remove_on_signal)?;
-        let guest_program = programs::compile(Program::Witness, &remains.folder)?;
-        let switch = remains.keep(Holder::network(&remains.keeper)?)?;
-        let operator = remains.keep(Holder::network(&remains.keeper)?)?;
-        let alpha = build_host(&remains, ALPHA, operator, options)?;
-        let beta = build_host(&remains, BETA, operator, options)?;
+        let cleanup = Cleanup::create(options.remove_on_signal)?;
+        let guest_program = programs::compile(Program::Witness, &cleanup.folder)?;
+        let switch = cleanup.keep(Holder::network(&cleanup.keeper)?)?;
+        let operator = cleanup.keep(Holder::network(&cleanup.keeper)?)?;
+        let alpha = build_host(&cleanup, ALPHA, operator, options)?;
+        let beta = build_host(&cleanup, BETA, operator, options)?;
         let place = Port { name: "operator", address: OPERATOR_ADDRESS, inside: operator };
         let network = Network::wire(switch, [alpha.1, beta.1], place)?;
         let (alpha, beta) = (alpha.0, beta.0);
@@ -126,7 +126,7 @@ impl Lab {
         beta.start_daemon()?;
         let migration_ports = options.migration_ports.clone();
         let consoles = AtomicU32::new(0);
-        Ok(Self { alpha, beta, network, operator, guest_program, consoles, migration_ports, remains })
+        Ok(Self { alpha, beta, network, operator, guest_program, consoles, migration_ports, cleanup })
     }
 
     /// The host that guests start on.
@@ -184,7 +184,7 @@ impl Lab {
 
     fn guest_files(&self) -> GuestFiles<'_> {
         let number = self.consoles.fetch_add(1, Ordering::Relaxed);
-        let file = |kind: &str| self.remains.folder.join(format!("guest-{number}.{kind}"));
+        let file = |kind: &str| self.cleanup.folder.join(format!("guest-{number}.{kind}"));
         GuestFiles { program: &self.guest_program, socket: file("socket"), xml: file("xml") }
     }
 
@@ -307,7 +307,7 @@ impl Lab {
     /// The folder with everything that the lab keeps on disk.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.remains.folder
+        &self.cleanup.folder
     }
 
     /// Removes everything and says when something could not be. Dropping does the same in silence.
@@ -315,7 +315,7 @@ impl Lab {
     /// # Errors
     /// [`LabError::LeftBehind`] with what is left and where.
     pub fn remove(self) -> Result<(), LabError> {
-        self.remains.remove()
+        self.cleanup.remove()
     }
 
     /// Removes what labs left whose owners were killed, and gives how many there were.
@@ -323,20 +323,20 @@ impl Lab {
     /// # Errors
     /// [`LabError::LeftBehind`] with what is left and where.
     pub fn remove_stale() -> Result<usize, LabError> {
-        remains::remove_stale()
+        cleanup::remove_stale()
     }
 }
 
 fn build_host(
-    remains: &Remains,
+    cleanup: &Cleanup,
     identity: HostIdentity,
     operator: u32,
     options: &LabOptions,
 ) -> Result<(Host, Port), LabError> {
-    let folder = remains.folder.join(identity.name);
+    let folder = cleanup.folder.join(identity.name);
     fs::create_dir_all(&folder).map_err(LabError::io(format!("create `{}`", folder.display())))?;
     files::write(&folder, &identity, options)?;
-    let inside = remains.keep(Holder::host(&remains.keeper, identity.name, &folder)?)?;
+    let inside = cleanup.keep(Holder::host(&cleanup.keeper, identity.name, &folder)?)?;
     let port = Port { name: identity.name, address: identity.address, inside };
     Ok((Host::new(identity, inside, operator, folder), port))
 }

@@ -4,7 +4,7 @@
 //! What happened is read from the migration's journal, by replaying it: so every run also proves that its journal
 //! replays. The guest's region is the scenario's working set; what it fills beside is left to the simulator.
 
-mod abilities;
+mod capabilities;
 mod faults;
 mod program;
 
@@ -90,7 +90,7 @@ pub fn run(lab: &Lab, scenario: &Scenario, program: &Path, show: Show) -> Result
 /// # Errors
 /// [`LabError::OnlySimulated`] with everything that they cannot do, by name.
 pub fn check(scenario: &Scenario) -> Result<(), LabError> {
-    abilities::check(scenario)
+    capabilities::check(scenario)
 }
 
 /// As [`run`], with a guest that runs already.
@@ -137,7 +137,7 @@ pub fn guest_spec(scenario: &Scenario) -> Result<GuestSpec, LabError> {
     let bad = |reason: &str| LabError::BadGuest { name: guest.name.clone(), reason: reason.to_owned() };
     let small =
         |value: u64| u32::try_from(value).map_err(|_| bad("it is larger than the lab's guests can be"));
-    let phases = abilities::phases(&guest.writing)
+    let phases = capabilities::phases(&guest.writing)
         .ok_or_else(|| bad("the lab's guest writes uniformly to one working set from 16 MiB on"))?;
     let first = phases.first().ok_or_else(|| bad("it says nothing about its writes"))?;
     Ok(GuestSpec {

@@ -24,10 +24,10 @@ pub struct Snapshot {
     pub pages: u64,
     /// The rate of the guest's time-stamp counter in kHz, as the guest measured it.
     pub tsc_khz: u64,
-    /// The longest time between two consecutive ticks since the mark: how long the guest stood still,
+    /// The longest time between two consecutive ticks since the mark: the downtime,
     /// give or take a tick (5 ms) and the machine's own scheduling.
     pub longest_gap: Duration,
-    /// The time since the last tick; grows while the guest stands still.
+    /// The time since the last tick; grows while the guest is stopped.
     pub silence: Duration,
     /// The time between the last tick of one copy and the first of the next, for the last change since the mark.
     pub handover: Option<Duration>,
@@ -43,7 +43,7 @@ pub struct Snapshot {
     pub lost: u64,
     /// Ticks whose number had been seen before: the guest's history happened twice.
     pub repeated: u64,
-    /// Lines that could not be understood, other than one cut in two by a hand-over.
+    /// Lines that could not be understood, other than one cut in two by a switchover.
     pub torn: u64,
     /// Ticks of a copy that another one had already taken over from: two copies ran.
     pub overtaken: u64,
@@ -67,7 +67,7 @@ enum Line {
 #[derive(Debug, Default)]
 struct Connection {
     pending: Vec<u8>,
-    /// Whether a whole line has come, after which a broken one is not a hand-over's.
+    /// Whether a whole line has come, after which a broken one is not a switchover's.
     spoke: bool,
     ticks_since_mark: u64,
     overtaken: bool,

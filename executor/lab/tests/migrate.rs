@@ -84,7 +84,7 @@ fn a_guest_moves_there_and_back_and_nothing_is_left() {
         );
         assert_eq!((after.ticking, after.open), (1, 1), "exactly one copy: {after:?}");
         assert!(after.writes > before.writes && after.scans > before.scans);
-        println!("stood still for {handover:?}, longest gap {:?}", arrived.longest_gap);
+        println!("downtime {handover:?}, longest gap {:?}", arrived.longest_gap);
         place = (place.1, place.0);
     }
 

@@ -51,7 +51,7 @@ fn assert_sound(lab: &Lab, run: &ScenarioRun, on: &Host) {
     let later = run.guest.wait_for_scan_after(&now, LONG).unwrap();
     assert_eq!(later.bad, 0, "a write was lost: {later:?}\n{}", run.output);
     assert!(!later.two_copies_ran(), "two copies ran: {later:?}\n{}", run.output);
-    assert!(later.writes >= now.writes && later.seq > now.seq, "the guest stands still: {later:?}");
+    assert!(later.writes >= now.writes && later.seq > now.seq, "the guest does not run: {later:?}");
     for host in [lab.alpha(), lab.beta()] {
         let state = host.domain_state(run.guest.name()).unwrap();
         if host.name() == on.name() {
@@ -315,7 +315,7 @@ fn an_operator_who_leaves_is_told_how_to_look_after_the_guest() {
         fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"iteration\":1,"))
     });
 
-    // A daemon that stands still cannot answer the first Ctrl-C, so the operator has a reason for the second.
+    // A daemon that is stopped cannot answer the first Ctrl-C, so the operator has a reason for the second.
     let daemon = lab.alpha().daemon_pid().unwrap();
     signal("STOP", daemon);
     signal("INT", child.id());

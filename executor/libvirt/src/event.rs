@@ -33,7 +33,7 @@ numbered! {
 /// A step in a domain's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Lifecycle {
-    /// Its processors stand still.
+    /// Its processors are stopped.
     Suspended(Suspended),
     /// Its processors run again.
     Resumed(Resumed),

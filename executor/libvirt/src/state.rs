@@ -23,7 +23,7 @@ numbered! {
 }
 
 numbered! {
-    /// Why a domain stands still (`virDomainPausedReason`).
+    /// Why a domain is paused (`virDomainPausedReason`).
     PausedReason {
         /// libvirt does not say.
         Unknown = 0,
@@ -51,7 +51,7 @@ pub(crate) enum State {
     Running(RunningReason),
     /// Blocked on a resource (not reported by QEMU).
     Blocked,
-    /// Virtual processors stand still; memory is kept.
+    /// Virtual processors are stopped; memory is kept.
     Paused(PausedReason),
     /// The guest is shutting down.
     ShuttingDown,
@@ -90,9 +90,9 @@ impl State {
     /// and the like give the reason.
     ///
     /// * Running: its virtual processors run, or wait for the host (`Blocked`), or run the guest's own shutdown.
-    /// * Paused: they stand still, by whomever, and its memory is kept.
+    /// * Paused: they are stopped, by any client, and its memory is kept.
     /// * Off: there is no process.
-    /// * Crashed: they stand still because the guest failed; the process is kept, and nothing should resume it.
+    /// * Crashed: they are stopped because the guest failed; the process is kept, and nothing should resume it.
     /// * Unknown: libvirt does not say, or in a word of a later version. Nothing follows from it: it must never be taken
     ///   for a guest that runs, nor for one that is off.
     #[must_use]

@@ -9,7 +9,7 @@
 //! A record is durable before the commands that it causes are given, and before its events are published. An HTTP
 //! request reaches a migration only through its inbox.
 
-pub mod access;
+pub mod auth;
 mod broadcast;
 mod clock;
 mod destinations;
@@ -36,7 +36,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use self::access::{Accounts, Group, TokenError, Tokens};
+use self::auth::{Accounts, Group, TokenError, Tokens};
 use self::broadcast::Hub;
 use self::destinations::Destinations;
 pub use self::drained::Drained;

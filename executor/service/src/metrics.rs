@@ -82,7 +82,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts an event, once.
-    pub(super) fn saw(&self, event: &Event) {
+    pub(super) fn on_event(&self, event: &Event) {
         match event {
             Event::Judged(verdict) => {
                 for finding in &verdict.findings {

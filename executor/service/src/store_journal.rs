@@ -19,7 +19,7 @@ use super::metrics::Metrics;
 use super::projection::Account;
 use super::store::{Append, Write};
 use whimbrel_drive::acks::{Acks, COMMIT_WAIT};
-use whimbrel_drive::{Keep, KeepError};
+use whimbrel_drive::{JournalSink, JournalSinkError};
 
 /// Keeps one migration's records, and its account up to date.
 #[derive(Debug)]
@@ -33,13 +33,18 @@ pub(super) struct StoreJournal {
     pub(super) acks: Acks<String>,
 }
 
-impl Keep for StoreJournal {
+impl JournalSink for StoreJournal {
     /// The request is in the store before the migration is driven.
-    fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
+    fn begin(&mut self, _: &Spec) -> Result<(), JournalSinkError> {
         Ok(())
     }
 
-    fn append(&mut self, record: &Record, outputs: &[Output], view: View<'_>) -> Result<(), KeepError> {
+    fn append(
+        &mut self,
+        record: &Record,
+        outputs: &[Output],
+        view: View<'_>,
+    ) -> Result<(), JournalSinkError> {
         let events: Vec<&Event> = outputs
             .iter()
             .filter_map(|output| match output {
@@ -65,27 +70,27 @@ impl Keep for StoreJournal {
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             account.take(event);
-            self.metrics.saw(event);
+            self.metrics.on_event(event);
         }
         for output in outputs {
             if let Output::Command(command) = output {
                 self.commands.insert(command.id, span(command));
             }
         }
-        kept.unwrap_or_else(|_| stopped()).map_err(KeepError::Store)
+        kept.unwrap_or_else(|_| stopped()).map_err(JournalSinkError::Store)
     }
 
-    fn settle(&mut self, bound: Duration) -> Result<bool, KeepError> {
+    fn settle(&mut self, bound: Duration) -> Result<bool, JournalSinkError> {
         let settled = self.acks.finish(Some(bound));
         let (are_durable, said) = settled.unwrap_or_else(|_| (false, stopped()));
-        said.map_err(KeepError::Store)?;
+        said.map_err(JournalSinkError::Store)?;
         Ok(are_durable)
     }
 
     /// Waits for as long as the store takes: the migration has ended, and only the store's writer knows its end.
-    fn finish(&mut self) -> Result<(), KeepError> {
+    fn finish(&mut self) -> Result<(), JournalSinkError> {
         let finished = self.acks.finish(None).map(|(_, result)| result);
-        finished.unwrap_or_else(|_| stopped()).map_err(KeepError::Store)
+        finished.unwrap_or_else(|_| stopped()).map_err(JournalSinkError::Store)
     }
 }
 
@@ -120,7 +125,7 @@ mod tests {
     use super::super::store::Write;
     use super::StoreJournal;
     use whimbrel_drive::acks::Acks;
-    use whimbrel_drive::{Course, Judge, drive};
+    use whimbrel_drive::{DriveSession, Judge, drive};
     use whimbrel_simulated::fixtures::{assigned, quiet};
 
     #[test]
@@ -140,8 +145,8 @@ mod tests {
             let (inbox, messages) = channel();
             let judge = Judge::allow_all(inbox.clone());
             let mut port = hosts.port(assigned(route), inbox).unwrap();
-            let course = Course::begin(spec).unwrap();
-            drive(course, &mut *port, &messages, Box::new(keeper), judge, None).unwrap()
+            let session = DriveSession::begin(spec).unwrap();
+            drive(session, &mut *port, &messages, Box::new(keeper), judge, None).unwrap()
         });
         // No copy begins before its record is durable.
         loop {

@@ -9,7 +9,7 @@ use whimbrel_core::journal::Record;
 use whimbrel_core::{Output, Spec, View};
 use whimbrel_drive::hosts::{Assignment, Hosts, Route};
 use whimbrel_drive::owner::Owner;
-use whimbrel_drive::{Keep, KeepError};
+use whimbrel_drive::{JournalSink, JournalSinkError};
 
 use crate::{SimulatedHosts, built_in_world};
 
@@ -35,20 +35,20 @@ pub fn assigned(route: Route) -> Assignment {
 #[derive(Clone, Copy, Debug)]
 pub struct NoJournal;
 
-impl Keep for NoJournal {
-    fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
+impl JournalSink for NoJournal {
+    fn begin(&mut self, _: &Spec) -> Result<(), JournalSinkError> {
         Ok(())
     }
 
-    fn append(&mut self, _: &Record, _: &[Output], _: View<'_>) -> Result<(), KeepError> {
+    fn append(&mut self, _: &Record, _: &[Output], _: View<'_>) -> Result<(), JournalSinkError> {
         Ok(())
     }
 
-    fn settle(&mut self, _: Duration) -> Result<bool, KeepError> {
+    fn settle(&mut self, _: Duration) -> Result<bool, JournalSinkError> {
         Ok(true)
     }
 
-    fn finish(&mut self) -> Result<(), KeepError> {
+    fn finish(&mut self) -> Result<(), JournalSinkError> {
         Ok(())
     }
 }

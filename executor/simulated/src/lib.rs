@@ -1,6 +1,6 @@
 //! `sim://` connections: simulated hosts that answer the same port as libvirt's, in real or scaled time.
 //!
-//! A world of hosts and guests lives on a thread of its own (`land`), here or in another process that is reached
+//! A world of hosts and guests lives on a thread of its own (`world_thread`), here or in another process that is reached
 //! through a Unix socket (`socket`), as libvirt's daemons live outside of the driver of a migration. The driver
 //! must not be able to distinguish a simulated host from a real one by anything but its URI.
 
@@ -8,9 +8,9 @@ mod built_in;
 mod driver;
 mod facts;
 pub mod fixtures;
-mod land;
 mod port;
 mod socket;
+mod world_thread;
 
 use std::io;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use whimbrel_sim::world::World;
 pub use self::built_in::{built_in_world, scenario_world};
 pub use self::socket::serve;
 
-use self::land::{Ask, Land};
+use self::world_thread::{Ask, WorldHandle};
 use whimbrel_drive::hosts::{Inquiry, Route};
 use whimbrel_drive::inventory::Inventory;
 use whimbrel_drive::{Message, Port};
@@ -33,12 +33,12 @@ pub const SCHEME: &str = "sim://";
 
 /// A connection to a simulated world. Clones share it.
 #[derive(Clone, Debug)]
-pub struct SimulatedHosts(Place);
+pub struct SimulatedHosts(Backend);
 
 #[derive(Clone, Debug)]
-enum Place {
-    Here(Land),
-    Elsewhere(PathBuf),
+enum Backend {
+    Local(WorldHandle),
+    Socket(PathBuf),
 }
 
 impl SimulatedHosts {
@@ -47,13 +47,13 @@ impl SimulatedHosts {
     /// # Errors
     /// When no thread can be started.
     pub fn start(world: World, speed: u32) -> io::Result<Self> {
-        Land::start(world, speed).map(|land| Self(Place::Here(land)))
+        WorldHandle::start(world, speed).map(|handle| Self(Backend::Local(handle)))
     }
 
     /// A world that another process serves on this Unix socket. It is connected to with each question.
     #[must_use]
     pub fn at(socket: PathBuf) -> Self {
-        Self(Place::Elsewhere(socket))
+        Self(Backend::Socket(socket))
     }
 
     /// From now on, `speed` simulated seconds pass in each real one.
@@ -62,11 +62,11 @@ impl SimulatedHosts {
     /// When the world's process is gone.
     pub fn set_speed(&self, speed: u32) -> io::Result<()> {
         match &self.0 {
-            Place::Here(land) => {
-                land.ask(Ask::Pace(speed));
+            Backend::Local(handle) => {
+                handle.ask(Ask::SetSpeed(speed));
                 Ok(())
             }
-            Place::Elsewhere(socket) => socket::set_speed(socket, speed),
+            Backend::Socket(socket) => socket::set_speed(socket, speed),
         }
     }
 
@@ -76,8 +76,8 @@ impl SimulatedHosts {
     /// When the world's thread or process is gone.
     pub fn inventories(&self) -> io::Result<Vec<Inventory>> {
         match &self.0 {
-            Place::Here(land) => land.inventory(),
-            Place::Elsewhere(socket) => socket::inventory(socket),
+            Backend::Local(handle) => handle.inventory(),
+            Backend::Socket(socket) => socket::inventory(socket),
         }
     }
 
@@ -87,8 +87,8 @@ impl SimulatedHosts {
     /// When the world's thread or process is gone.
     pub fn facts_of(&self, inquiry: &Inquiry) -> io::Result<Result<Box<Facts>, Failure>> {
         match &self.0 {
-            Place::Here(land) => land.facts(inquiry),
-            Place::Elsewhere(socket) => socket::facts(socket, inquiry),
+            Backend::Local(handle) => handle.facts(inquiry),
+            Backend::Socket(socket) => socket::facts(socket, inquiry),
         }
     }
 
@@ -98,8 +98,8 @@ impl SimulatedHosts {
     /// When the world's thread or process is gone.
     pub fn open_port(&self, route: Route, inbox: Sender<Message>) -> io::Result<Box<dyn Port + Send>> {
         match &self.0 {
-            Place::Here(land) => Ok(Box::new(port::SimulatedPort::open(land.clone(), route, inbox)?)),
-            Place::Elsewhere(socket) => Ok(Box::new(socket::open(socket, &route, inbox)?)),
+            Backend::Local(handle) => Ok(Box::new(port::SimulatedPort::open(handle.clone(), route, inbox)?)),
+            Backend::Socket(socket) => Ok(Box::new(socket::open(socket, &route, inbox)?)),
         }
     }
 }

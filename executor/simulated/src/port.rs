@@ -7,14 +7,14 @@ use std::time::Instant as Clock;
 use whimbrel_core::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Observation};
 use whimbrel_sim::world::PortId;
 
-use super::land::{Ask, Land};
+use super::world_thread::{Ask, WorldHandle};
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::{CallPermit, CallPermits, Message, Port, Withdrawn};
 
 /// A port in a world of this process. The migration goes on when it is dropped, as a real one does.
 #[derive(Debug)]
 pub(super) struct SimulatedPort {
-    land: Land,
+    handle: WorldHandle,
     inbox: Sender<Message>,
     /// The world's own port, or why the route leads nowhere.
     opened: Result<PortId, Failure>,
@@ -22,21 +22,21 @@ pub(super) struct SimulatedPort {
 }
 
 impl SimulatedPort {
-    pub(super) fn open(land: Land, route: Route, inbox: Sender<Message>) -> io::Result<Self> {
-        let opened = land.open(route, inbox.clone())?;
-        Ok(Self { land, inbox, opened, permits: CallPermits::default() })
+    pub(super) fn open(handle: WorldHandle, route: Route, inbox: Sender<Message>) -> io::Result<Self> {
+        let opened = handle.open(route, inbox.clone())?;
+        Ok(Self { handle, inbox, opened, permits: CallPermits::default() })
     }
 }
 
 impl Port for SimulatedPort {
-    fn carry_out(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         match &self.opened {
             Ok(port) => {
                 let permit = match command.action {
                     Action::StartMigration | Action::ResumePostcopy => self.permits.issue(command.id),
                     _ => CallPermit::default(),
                 };
-                self.land.ask(Ask::CarryOut(*port, command, permit));
+                self.handle.ask(Ask::CarryOut(*port, command, permit));
             }
             Err(failure) => {
                 let Some(answer) = refused(&command.action, failure) else { return };
@@ -55,7 +55,7 @@ impl Port for SimulatedPort {
 impl Drop for SimulatedPort {
     fn drop(&mut self) {
         if let Ok(port) = self.opened {
-            self.land.ask(Ask::Close(port));
+            self.handle.ask(Ask::Close(port));
         }
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn open(socket: &Path, route: &Route, inbox: Sender<Message>) -> io::
             let message = match word {
                 Word::Observed(observation) => Message::Observed { observation, since: Clock::now() },
                 Word::Collected { to, known, collected } => Message::Collected { to, known, collected },
-                Word::Asked(request) => Message::Asked(request),
+                Word::Asked(request) => Message::Request(request),
             };
             if inbox.send(message).is_err() {
                 return;
@@ -109,7 +109,7 @@ pub(super) struct RemotePort {
 }
 
 impl Port for RemotePort {
-    fn carry_out(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         // A world that is gone answers nothing, like a host that is.
         let _ = write(&mut self.stream, &Instruction::CarryOut(command));
     }
@@ -150,7 +150,7 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
                         Message::Collected { to, known, collected } => {
                             Word::Collected { to, known, collected }
                         }
-                        Message::Asked(request) => Word::Asked(request),
+                        Message::Request(request) => Word::Asked(request),
                         Message::Leave => continue,
                     };
                     if write(&mut out, &word).is_err() {
@@ -160,7 +160,7 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
             });
             for line in lines {
                 match read(&line?)? {
-                    Instruction::CarryOut(command) => port.carry_out(command),
+                    Instruction::CarryOut(command) => port.execute(command),
                     Instruction::AbandonCall(call) => port.abandon_call(call),
                 }
             }

@@ -12,7 +12,7 @@ use whimbrel_core::{
     Action, Cause, Command, CommandId, Ending, GuestLocation, Outcome, Output, Request, Spec, Verdict, View,
 };
 
-use whimbrel_drive::{Course, Driven, Judge, Keep, KeepError, Message, Port, drive};
+use whimbrel_drive::{DriveSession, Driven, JournalSink, JournalSinkError, Judge, Message, Port, drive};
 use whimbrel_simulated::fixtures::{NoJournal, assigned, quiet};
 
 /// Keeps every record but one, in memory.
@@ -22,25 +22,25 @@ struct Failing {
     finished: Arc<Mutex<usize>>,
 }
 
-impl Keep for Failing {
-    fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
+impl JournalSink for Failing {
+    fn begin(&mut self, _: &Spec) -> Result<(), JournalSinkError> {
         Ok(())
     }
 
-    fn append(&mut self, record: &Record, _: &[Output], _: View<'_>) -> Result<(), KeepError> {
+    fn append(&mut self, record: &Record, _: &[Output], _: View<'_>) -> Result<(), JournalSinkError> {
         let mut lines = self.lines.lock().unwrap();
         lines.push(record_line(record));
         if self.fails_at == Some(lines.len()) {
-            return Err(KeepError::Store("full".to_owned()));
+            return Err(JournalSinkError::Store("full".to_owned()));
         }
         Ok(())
     }
 
-    fn settle(&mut self, _: Duration) -> Result<bool, KeepError> {
+    fn settle(&mut self, _: Duration) -> Result<bool, JournalSinkError> {
         Ok(true)
     }
 
-    fn finish(&mut self) -> Result<(), KeepError> {
+    fn finish(&mut self) -> Result<(), JournalSinkError> {
         *self.finished.lock().unwrap() += 1;
         Ok(())
     }
@@ -51,8 +51,8 @@ fn driven(keep: Failing) -> Driven {
     let (inbox, messages) = channel();
     let judge = Judge::allow_all(inbox.clone());
     let mut port = hosts.port(assigned(route), inbox).unwrap();
-    let course = Course::begin(spec).unwrap();
-    drive(course, &mut *port, &messages, Box::new(keep), judge, None).unwrap()
+    let session = DriveSession::begin(spec).unwrap();
+    drive(session, &mut *port, &messages, Box::new(keep), judge, None).unwrap()
 }
 
 #[test]
@@ -97,24 +97,24 @@ struct Slow {
     asked: Sender<()>,
 }
 
-impl Keep for Slow {
-    fn begin(&mut self, _: &Spec) -> Result<(), KeepError> {
+impl JournalSink for Slow {
+    fn begin(&mut self, _: &Spec) -> Result<(), JournalSinkError> {
         Ok(())
     }
 
-    fn append(&mut self, _: &Record, _: &[Output], _: View<'_>) -> Result<(), KeepError> {
+    fn append(&mut self, _: &Record, _: &[Output], _: View<'_>) -> Result<(), JournalSinkError> {
         Ok(())
     }
 
-    fn settle(&mut self, _: Duration) -> Result<bool, KeepError> {
+    fn settle(&mut self, _: Duration) -> Result<bool, JournalSinkError> {
         let _ = self.asked.send(());
         if let Ok(said) = self.kept.try_recv() {
             self.state = said.map(|()| true);
         }
-        self.state.map_err(|()| KeepError::Store("full".to_owned()))
+        self.state.map_err(|()| JournalSinkError::Store("full".to_owned()))
     }
 
-    fn finish(&mut self) -> Result<(), KeepError> {
+    fn finish(&mut self) -> Result<(), JournalSinkError> {
         Ok(())
     }
 }
@@ -126,11 +126,11 @@ struct Counted {
 }
 
 impl Port for Counted {
-    fn carry_out(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         if command.action == Action::StartMigration {
             *self.calls.lock().unwrap() += 1;
         }
-        self.port.carry_out(command);
+        self.port.execute(command);
     }
 
     fn abandon_call(&mut self, call: CommandId) {
@@ -157,8 +157,8 @@ fn a_migration_begins_when_its_record_is_durable_and_not_before() {
             let port = hosts.port(assigned(route), inbox).unwrap();
             let mut port = Counted { port, calls: counted };
             let keep = Box::new(Slow { kept, state: Ok(false), asked });
-            let course = Course::begin(spec).unwrap();
-            drive(course, &mut port, &messages, keep, judge, None).unwrap()
+            let session = DriveSession::begin(spec).unwrap();
+            drive(session, &mut port, &messages, keep, judge, None).unwrap()
         });
         // More than once: it waits for the record again and again.
         for _ in 0..3 {
@@ -187,13 +187,13 @@ fn a_cancel_is_answered_while_the_rules_are_evaluated() {
     let (release, held) = channel::<()>();
     // The rules ask for nothing, and the operator cancels as soon as they have begun. Their verdict comes after the end.
     let judge = Judge::new(inbox.clone(), move |_| {
-        operator.send(Message::Asked(Request::Cancel)).unwrap();
+        operator.send(Message::Request(Request::Cancel)).unwrap();
         held.recv().unwrap_err();
         Verdict::default()
     });
     let mut port = hosts.port(assigned(route), inbox).unwrap();
-    let course = Course::begin(spec).unwrap();
-    let driven = drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();
+    let session = DriveSession::begin(spec).unwrap();
+    let driven = drive(session, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();
     let outcome = driven.outcome.unwrap();
     assert_eq!((outcome.ending, outcome.guest), (Ending::Cancelled, GuestLocation::Untouched));
     drop(release);
@@ -205,8 +205,8 @@ fn rules_that_panic_refuse_the_migration() {
     let (inbox, messages) = channel();
     let judge = Judge::new(inbox.clone(), |_| panic!("planted in a rule"));
     let mut port = hosts.port(assigned(route), inbox).unwrap();
-    let course = Course::begin(spec).unwrap();
-    let driven = drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();
+    let session = DriveSession::begin(spec).unwrap();
+    let driven = drive(session, &mut *port, &messages, Box::new(NoJournal), judge, None).unwrap();
     let outcome = driven.outcome.unwrap();
     assert_eq!((outcome.cause, outcome.guest), (Some(Cause::RulesRefused), GuestLocation::Untouched));
 }

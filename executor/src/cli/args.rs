@@ -10,7 +10,7 @@ use whimbrel_sim::qemu::Engine;
 use super::not_built::NotBuilt;
 #[cfg(feature = "service")]
 use super::operator::args::OperatorVerb;
-use crate::watch::Format;
+use crate::output::Format;
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:

@@ -10,7 +10,7 @@ use whimbrel_sim::qemu::Engine;
 
 use super::args::Simulate;
 use super::{CliError, Exit, given, say, unwritten};
-use crate::watch::Format;
+use crate::output::Format;
 use whimbrel_drive::wording::units::{approx, short, span};
 
 const SCHEMA: &str = "whimbrel.fleet/1";

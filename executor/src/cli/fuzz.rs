@@ -10,7 +10,7 @@ use whimbrel_verify::fuzz::{Found, Series, Setup, as_test, series_of};
 
 use super::args::{FidelityFormat, Fuzz};
 use super::{CliError, Exit, give, unwritten};
-use crate::watch::{self, Lines};
+use crate::output::{self, Lines};
 
 const SCHEMA: &str = "whimbrel.fuzz/1";
 /// Seeds that one thread takes at a time. The digest covers these parts in order, so it does not depend on the number of
@@ -111,7 +111,7 @@ fn violation(found: &Found, folder: Option<&Path>) -> Result<Violation, CliError
 fn timeline(journal: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut lines = Lines::new(&mut out);
-    let replayed = watch::replay(journal, &mut lines);
+    let replayed = output::replay(journal, &mut lines);
     drop(lines);
     let mut lines: Vec<String> = String::from_utf8_lossy(&out).lines().map(str::to_owned).collect();
     if let Err(error) = replayed {

@@ -18,7 +18,7 @@ pub(super) fn listen(inbox: Sender<Message>) -> Result<(), CliError> {
         let mut asked = false;
         for signal in signals.forever() {
             let leave = asked || signal == SIGHUP;
-            let message = if leave { Message::Leave } else { Message::Asked(Request::Cancel) };
+            let message = if leave { Message::Leave } else { Message::Request(Request::Cancel) };
             asked = true;
             if inbox.send(message).is_err() {
                 break;

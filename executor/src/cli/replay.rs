@@ -4,7 +4,7 @@ use std::fs;
 
 use super::args::Replay;
 use super::{CliError, Exit, say};
-use crate::watch::{self, Origin, picture};
+use crate::output::{self, Origin, tui};
 
 pub(super) fn run(arguments: &Replay) -> Result<Exit, CliError> {
     let path = &arguments.journal;
@@ -12,8 +12,8 @@ pub(super) fn run(arguments: &Replay) -> Result<Exit, CliError> {
     // A last line that was torn within a character is ignored like any other torn line.
     let text = String::from_utf8_lossy(&bytes);
     // Never the live picture: it would show only the last state of what runs through in an instant.
-    let mut watcher = watch::choose(arguments.format, false, picture::FRAME_MS, Origin::default());
-    let replayed = watch::replay(&text, &mut *watcher)
+    let mut watcher = output::choose(arguments.format, false, tui::FRAME_MS, Origin::default());
+    let replayed = output::replay(&text, &mut *watcher)
         .map_err(|source| CliError::Journal { path: path.clone(), source })?;
     drop(watcher);
     if replayed.torn {

@@ -18,7 +18,7 @@ use whimbrel_sim::simulation::Simulation;
 
 use super::args::Simulate;
 use super::{CliError, Exit, fleet, give, say, stdout_is_terminal};
-use crate::watch::{self, Format, Origin, picture};
+use crate::output::{self, Format, Origin, tui};
 
 /// Simulated seconds per second on a terminal: a migration of one minute takes less than ten seconds.
 const WATCHED_SPEED: u32 = 8;
@@ -44,12 +44,12 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
         simulation = simulation.with_journal();
     }
     let origin = Origin { engine: Some(engine.to_string()), seed: Some(seed) };
-    let mut watcher = watch::choose(arguments.format, on_terminal, pace.frame_ms(), origin);
+    let mut watcher = output::choose(arguments.format, on_terminal, pace.frame_ms(), origin);
     let interrupted = listen()?;
     let ask = || interrupted.swap(false, Ordering::Relaxed).then_some(Request::Cancel);
     simulation.run(ask, |now, event, view| {
         pace.wait_until(now);
-        watcher.saw(now, event, view);
+        watcher.on_event(now, event, view);
     })?;
     drop(watcher);
 
@@ -125,7 +125,7 @@ impl Pace {
 
     /// Virtual time between two frames that a terminal can still follow.
     fn frame_ms(&self) -> u64 {
-        picture::FRAME_MS * u64::from(self.speed.max(1))
+        tui::FRAME_MS * u64::from(self.speed.max(1))
     }
 
     fn wait_until(&self, now: Instant) {

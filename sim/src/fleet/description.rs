@@ -192,7 +192,7 @@ impl HostFault {
             Self::StartDaemon => world::Fault::StartDaemon(host),
             Self::LoseHost => world::Fault::LoseHost(host),
             Self::StartHost => world::Fault::StartHost(host),
-            Self::SilenceHost => world::Fault::SetManner(host, silent),
+            Self::SilenceHost => world::Fault::SetReplyBehavior(host, silent),
             Self::CutLink => world::Fault::CutLink(host, other?),
             Self::RestoreLink => world::Fault::RestoreLink(host, other?),
         })

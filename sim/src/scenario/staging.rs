@@ -203,7 +203,7 @@ impl Staged {
     /// The world's fault; none for a request to the driver, or a fault of the driver.
     fn world_fault(&self, action: FaultAction) -> Option<Fault> {
         let host = |side| if side == Side::Source { self.source } else { self.destination };
-        let reply_behavior = |side, reply_behavior| Fault::SetManner(host(side), reply_behavior);
+        let reply_behavior = |side, reply_behavior| Fault::SetReplyBehavior(host(side), reply_behavior);
         let usual = ReplyBehavior::default();
         Some(match action {
             FaultAction::Cancel

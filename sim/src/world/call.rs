@@ -33,11 +33,11 @@ impl World {
     ) -> Result<JobId, Failure> {
         self.reached(source)?;
         self.may_begin(guest, source, destination, &options)?;
-        let resident = self.resident(guest);
-        let process_state = resident.process_state(source);
+        let domain = self.domain(guest);
+        let process_state = domain.process_state(source);
         let backing = |path: &String| self.host(source).inventory.backing(path).map(|found| found.identity);
         let copied = self.copied(guest, [source, destination], &options)?;
-        let backings = resident.machine.disks.iter().map(|disk| backing(&disk.path)).collect();
+        let backings = domain.machine.disks.iter().map(|disk| backing(&disk.path)).collect();
         let id = JobId(self.jobs.insert(Job {
             guest,
             source,
@@ -63,7 +63,7 @@ impl World {
             is_unattended: false,
             connecting: None,
         }));
-        if let Some(copy) = self.resident_mut(guest).copy_mut(source) {
+        if let Some(copy) = self.domain_mut(guest).copy_mut(source) {
             copy.job = Some(id);
         }
         if self.link_is_cut(source, destination) {
@@ -145,7 +145,7 @@ impl World {
             return;
         }
         if let Some(settings) =
-            self.resident(guest).copy(source).map(|copy| copy.settings).filter(|_| !is_offline)
+            self.domain(guest).copy(source).map(|copy| copy.settings).filter(|_| !is_offline)
         {
             self.add_copy(guest, destination, ProcessState::Incoming, settings, Some(id));
         }
@@ -182,7 +182,12 @@ impl World {
             Stage::Copying => self.leave(id),
             Stage::Postcopy(leg) => {
                 let (is_unattended, source) = (job.is_unattended, job.source);
-                self.set_life(job.guest, job.destination, ProcessState::Running, Initiator::Hypervisor);
+                self.set_process_state(
+                    job.guest,
+                    job.destination,
+                    ProcessState::Running,
+                    Initiator::Hypervisor,
+                );
                 if is_unattended && self.daemon_runs(source) {
                     self.complete_unattended(id);
                 } else if !is_unattended && leg == Leg::AtWork {
@@ -235,7 +240,7 @@ impl World {
         } else if started {
             self.check_disks(id);
             let process_state = if ran { ProcessState::Running } else { ProcessState::Paused };
-            self.set_life(guest, destination, process_state, Initiator::Hypervisor);
+            self.set_process_state(guest, destination, process_state, Initiator::Hypervisor);
             if persists {
                 self.define(guest, destination);
             }
@@ -290,7 +295,7 @@ impl World {
     pub(super) fn confirm(&mut self, id: JobId) {
         let job = self.expect_job(id);
         let (guest, source, undefine) = (job.guest, job.source, job.options.undefine_source);
-        let was_there = job.options.is_offline || self.resident(guest).copy(source).is_some();
+        let was_there = job.options.is_offline || self.domain(guest).copy(source).is_some();
         self.conclude(id);
         self.remove_copy(guest, source, Initiator::Hypervisor);
         if undefine {
@@ -314,8 +319,8 @@ impl World {
     pub(super) fn let_source_go_on(&mut self, id: JobId) {
         let job = self.expect_job(id);
         let (guest, source, ran) = (job.guest, job.source, job.guest_ran);
-        if self.resident(guest).process_state(source) == Some(ProcessState::Stopped) && ran {
-            self.set_life(guest, source, ProcessState::Running, Initiator::Hypervisor);
+        if self.domain(guest).process_state(source) == Some(ProcessState::Stopped) && ran {
+            self.set_process_state(guest, source, ProcessState::Running, Initiator::Hypervisor);
             self.hint(guest, source, Hint::SourceResumed);
         }
     }
@@ -334,7 +339,7 @@ impl World {
         job.source_end = SourceEnd::Through;
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let starts = job.stage == Stage::Finishing(Leg::AtWork) && job.destination_takes_part;
-        if let Some(copy) = self.resident_mut(guest).copy_mut(source) {
+        if let Some(copy) = self.domain_mut(guest).copy_mut(source) {
             copy.job = None;
         }
         if !starts || !self.daemon_runs(destination) {
@@ -350,7 +355,7 @@ impl World {
             self.close_flow(flow);
         }
         self.deliver_deferred(job.deferred);
-        for copy in &mut self.resident_mut(job.guest).copies {
+        for copy in &mut self.domain_mut(job.guest).copies {
             if copy.job == Some(id) {
                 copy.job = None;
             }
@@ -377,7 +382,7 @@ impl World {
     /// The destination's copy, as long as it has not run.
     fn incoming(&self, id: JobId) -> Option<&Copy> {
         let job = self.expect_job(id);
-        self.resident(job.guest)
+        self.domain(job.guest)
             .copy(job.destination)
             .filter(|copy| copy.process_state == ProcessState::Incoming)
     }
@@ -387,7 +392,7 @@ impl World {
     }
 
     fn define(&mut self, guest: GuestId, host: HostId) {
-        let defined_on = &mut self.resident_mut(guest).defined_on;
+        let defined_on = &mut self.domain_mut(guest).defined_on;
         if !defined_on.contains(&host) {
             defined_on.push(host);
             self.record_definition(guest, host, true);
@@ -396,7 +401,7 @@ impl World {
 
     /// Drops the guest's definition on a host, if there is one.
     pub(super) fn undefine_on(&mut self, guest: GuestId, host: HostId) {
-        let defined_on = &mut self.resident_mut(guest).defined_on;
+        let defined_on = &mut self.domain_mut(guest).defined_on;
         let before = defined_on.len();
         defined_on.retain(|other| *other != host);
         if defined_on.len() < before {

@@ -17,16 +17,16 @@ impl World {
         destination: HostId,
         options: &MigrateOptions,
     ) -> Result<(), Failure> {
-        let resident = self.resident(guest);
+        let domain = self.domain(guest);
         if options.is_offline {
-            let is_off = resident.copy(source).is_none() && resident.defined_on.contains(&source);
+            let is_off = domain.copy(source).is_none() && domain.defined_on.contains(&source);
             return if is_off {
                 Ok(())
             } else {
                 Err(refusal(Fault::Refused, "only a guest that is off and defined is moved offline"))
             };
         }
-        let Some(copy) = resident.copy(source) else {
+        let Some(copy) = domain.copy(source) else {
             return Err(refusal(
                 Fault::GuestNotRunning,
                 "requested operation is not valid: domain is not running",
@@ -52,7 +52,7 @@ impl World {
         }
         self.offers_all(source, options)?;
         let copied = self.copied(guest, [source, destination], options)?;
-        let local = resident.machine.disks.iter().enumerate().find(|(place, disk)| {
+        let local = domain.machine.disks.iter().enumerate().find(|(place, disk)| {
             let backing = self.host(source).inventory.backing(&disk.path);
             !copied.has(*place) && !backing.is_some_and(|backing| backing.is_shared)
         });
@@ -68,11 +68,11 @@ impl World {
     /// The checks of the destination's daemon, and of the QEMU that it starts.
     pub(super) fn may_prepare(&self, id: JobId) -> Result<(), Failure> {
         let job = self.expect_job(id);
-        let resident = self.resident(job.guest);
-        let machine = &resident.machine;
+        let domain = self.domain(job.guest);
+        let machine = &domain.machine;
         let here = &self.host(job.destination).inventory;
         let there = &self.host(job.source).inventory;
-        if resident.copy(job.destination).is_some() {
+        if domain.copy(job.destination).is_some() {
             let words = format!("operation failed: domain '{}' already exists", machine.name);
             return Err(refusal(Fault::GuestExists, words));
         }

@@ -19,9 +19,9 @@ impl World {
         if !self.daemon_runs(host) {
             return CopyState::Unknown;
         }
-        let resident = self.resident(guest);
-        let Some(copy) = resident.copy(host) else {
-            let is_defined = resident.defined_on.contains(&host);
+        let domain = self.domain(guest);
+        let Some(copy) = domain.copy(host) else {
+            let is_defined = domain.defined_on.contains(&host);
             return if is_defined { CopyState::Defined } else { CopyState::Absent };
         };
         let leaving = copy.job.is_some_and(|id| self.expect_job(id).source == host);
@@ -51,7 +51,7 @@ impl World {
     /// When the daemon does not answer or has no such guest in memory.
     pub fn settings(&self, guest: GuestId, host: HostId) -> Result<Settings, Failure> {
         self.reached(host)?;
-        self.resident(guest).copy(host).map(|copy| copy.settings).ok_or_else(not_running)
+        self.domain(guest).copy(host).map(|copy| copy.settings).ok_or_else(not_running)
     }
 
     /// Changes a setting of the guest's copy on a host; a migration that is under way follows it.
@@ -60,7 +60,7 @@ impl World {
     /// As for [`settings`](Self::settings).
     pub fn apply(&mut self, guest: GuestId, host: HostId, setting: Setting) -> Result<(), Failure> {
         self.reached(host)?;
-        let copy = self.resident_mut(guest).copy_mut(host).ok_or_else(not_running)?;
+        let copy = self.domain_mut(guest).copy_mut(host).ok_or_else(not_running)?;
         let job = copy.job;
         match setting {
             Setting::DowntimeLimitMs(ms) => copy.settings.downtime_limit_ms = ms,
@@ -100,11 +100,11 @@ impl World {
         let job = self.outgoing(guest, host).map(|id| self.expect_job(id));
         Ok(match job {
             Some(job) => JobReport { state: JobState::Active, statistics: statistics(job) },
-            None => match self.resident(guest).concluded {
+            None => match self.domain(guest).concluded {
                 Some((whose, statistics)) if whose == host => {
                     JobReport { state: JobState::Completed, statistics }
                 }
-                _ if self.resident(guest).copy(host).is_none() => return Err(not_running()),
+                _ if self.domain(guest).copy(host).is_none() => return Err(not_running()),
                 _ => JobReport { state: JobState::None, statistics: Statistics::default() },
             },
         })
@@ -184,7 +184,7 @@ impl World {
         let failed = job.engine.as_ref().is_some_and(|engine| engine.status() == Status::PostcopyPaused);
         if !failed
             || !matches!(
-                self.resident(guest).process_state(destination),
+                self.domain(guest).process_state(destination),
                 Some(ProcessState::PostcopyDestination { .. })
             )
         {
@@ -232,17 +232,17 @@ impl World {
         initiator: Initiator,
     ) -> Result<(), Failure> {
         self.reached(host)?;
-        let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
+        let Some(copy) = self.domain(guest).copy(host) else { return Err(not_running()) };
         match (copy.process_state, copy.job) {
             (ProcessState::Running, _) => Ok(()),
             (ProcessState::Paused, Some(id)) => {
-                self.set_life(guest, host, ProcessState::Running, initiator);
+                self.set_process_state(guest, host, ProcessState::Running, initiator);
                 self.change_engine(id, |engine| engine.set_guest_paused(false));
                 self.hint(guest, host, Hint::SourceResumed);
                 Ok(())
             }
             (ProcessState::Paused | ProcessState::Stopped, None) => {
-                self.set_life(guest, host, ProcessState::Running, initiator);
+                self.set_process_state(guest, host, ProcessState::Running, initiator);
                 self.hint(guest, host, Hint::SourceResumed);
                 Ok(())
             }
@@ -266,10 +266,10 @@ impl World {
         initiator: Initiator,
     ) -> Result<(), Failure> {
         self.reached(host)?;
-        let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
+        let Some(copy) = self.domain(guest).copy(host) else { return Err(not_running()) };
         match (copy.process_state, copy.job) {
             (ProcessState::Running, job) => {
-                self.set_life(guest, host, ProcessState::Paused, initiator);
+                self.set_process_state(guest, host, ProcessState::Paused, initiator);
                 if let Some(id) = job {
                     self.change_engine(id, |engine| engine.set_guest_paused(true));
                 }
@@ -292,7 +292,7 @@ impl World {
     /// When the daemon does not answer, or has no such guest.
     pub(super) fn destroy(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
         self.reached(host)?;
-        let Some(copy) = self.resident(guest).copy(host) else { return Err(not_running()) };
+        let Some(copy) = self.domain(guest).copy(host) else { return Err(not_running()) };
         let job = copy.job;
         if let Some(id) = job {
             self.advance_to_now(id);
@@ -310,9 +310,9 @@ impl World {
     /// When the daemon does not answer, or refuses.
     pub(super) fn undefine(&mut self, guest: GuestId, host: HostId) -> Result<(), Failure> {
         self.reached(host)?;
-        let resident = self.resident(guest);
-        let is_last = resident.defined_on.iter().all(|other| *other == host);
-        if resident.copy(host).is_some() || is_last {
+        let domain = self.domain(guest);
+        let is_last = domain.defined_on.iter().all(|other| *other == host);
+        if domain.copy(host).is_some() || is_last {
             return Err(refused("the definition is in use, or the only one"));
         }
         self.undefine_on(guest, host);
@@ -325,7 +325,7 @@ impl World {
         let completed = job.engine.as_ref().is_some_and(|engine| engine.status() == Status::Completed);
         if completed {
             let (guest, concluded) = (job.guest, (job.source, statistics(job)));
-            self.resident_mut(guest).concluded = Some(concluded);
+            self.domain_mut(guest).concluded = Some(concluded);
         }
     }
 
@@ -339,7 +339,7 @@ impl World {
 
     /// The migration that takes a guest away from a host.
     pub(super) fn outgoing(&self, guest: GuestId, host: HostId) -> Option<JobId> {
-        let id = self.resident(guest).copy(host)?.job?;
+        let id = self.domain(guest).copy(host)?.job?;
         (self.expect_job(id).source == host).then_some(id)
     }
 }

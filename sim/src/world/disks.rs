@@ -52,7 +52,7 @@ impl World {
         }
         let refused = |words: String| Err(Failure::new(Fault::UnsafeStorage, words));
         let mut copied = Vec::new();
-        for (place, disk) in self.resident(guest).machine.disks.iter().enumerate() {
+        for (place, disk) in self.domain(guest).machine.disks.iter().enumerate() {
             let there = self.host(destination).inventory.backing(&disk.path);
             let here = self.host(source).inventory.backing(&disk.path);
             let is_shared = there
@@ -86,9 +86,9 @@ impl World {
     #[must_use]
     pub fn users(&self, host: HostId, path: &str, except: GuestId) -> Vec<String> {
         let uses = |other: &GuestId| {
-            let resident = self.resident(*other);
-            let is_there = resident.copy(host).is_some() || resident.defined_on.contains(&host);
-            *other != except && is_there && resident.machine.disks.iter().any(|disk| disk.path == path)
+            let domain = self.domain(*other);
+            let is_there = domain.copy(host).is_some() || domain.defined_on.contains(&host);
+            *other != except && is_there && domain.machine.disks.iter().any(|disk| disk.path == path)
         };
         let mut names: Vec<String> =
             self.guests().filter(uses).map(|other| self.machine(other).name.clone()).collect();
@@ -112,7 +112,7 @@ impl World {
         disks: &[String],
     ) -> Result<(), Failure> {
         self.reached(host)?;
-        if self.resident(guest).copy(host).is_some() {
+        if self.domain(guest).copy(host).is_some() {
             return Err(Failure::new(Fault::Refused, "the disks are in use"));
         }
         let mut left = Vec::new();
@@ -120,7 +120,7 @@ impl World {
             if self.host(host).inventory.backing(path).is_none() {
                 continue;
             }
-            let is_made = self.resident(guest).made.iter().any(|made| *made == (host, path.clone()));
+            let is_made = self.domain(guest).made.iter().any(|made| *made == (host, path.clone()));
             if !is_made || !self.users(host, path, guest).is_empty() {
                 left.push(format!("`{path}`"));
                 continue;
@@ -128,7 +128,7 @@ impl World {
             if let Some((pool, name)) = self.host_mut(host).inventory.pool_of_mut(path) {
                 pool.volumes.retain(|volume| volume.name != name);
             }
-            self.resident_mut(guest).made.retain(|made| *made != (host, path.clone()));
+            self.domain_mut(guest).made.retain(|made| *made != (host, path.clone()));
         }
         if left.is_empty() {
             return Ok(());

@@ -33,7 +33,7 @@ pub enum Fault {
     /// The connections between a host's daemon and its clients break; a migration continues without its caller.
     DropClients(HostId),
     /// How a host's answers and events fare from now on.
-    SetManner(HostId, ReplyBehavior),
+    SetReplyBehavior(HostId, ReplyBehavior),
     /// So much of a host's memory is taken by something else, in MiB.
     TakeMemory(HostId, u64),
     /// So much room is left in all pools of a host, in bytes.
@@ -141,7 +141,9 @@ impl World {
                 }
             }
             Fault::DropClients(host) => self.drop_clients(host),
-            Fault::SetManner(host, reply_behavior) => self.host_mut(host).reply_behavior = reply_behavior,
+            Fault::SetReplyBehavior(host, reply_behavior) => {
+                self.host_mut(host).reply_behavior = reply_behavior;
+            }
             Fault::TakeMemory(host, mib) => self.host_mut(host).taken_mib = mib,
             Fault::LeaveRoom(host, bytes) => {
                 for pool in &mut self.host_mut(host).inventory.pools {
@@ -277,7 +279,7 @@ impl World {
             self.on_destination_daemon_started(id);
         }
         for guest in self.host(host).guests.clone() {
-            let orphan = self.resident(guest).copy(host).is_some_and(|copy| copy.job.is_none());
+            let orphan = self.domain(guest).copy(host).is_some_and(|copy| copy.job.is_none());
             if orphan {
                 self.end_incoming_of(guest, host);
             }
@@ -287,12 +289,12 @@ impl World {
     /// QEMU needs no daemon to stop a guest whose disk fails, and libvirt's event of it is no hint of a migration.
     fn fail_disk(&mut self, guest: GuestId, host: HostId) {
         let Some(copy) =
-            self.resident(guest).copy(host).filter(|copy| copy.process_state == ProcessState::Running)
+            self.domain(guest).copy(host).filter(|copy| copy.process_state == ProcessState::Running)
         else {
             return;
         };
         let job = copy.job.filter(|id| self.expect_job(*id).source == host);
-        self.set_life(guest, host, ProcessState::Paused, Initiator::Fault);
+        self.set_process_state(guest, host, ProcessState::Paused, Initiator::Fault);
         if let Some(id) = job {
             self.change_engine(id, |engine| engine.set_guest_paused(true));
         }
@@ -300,7 +302,7 @@ impl World {
 
     /// The guest's process on a host ends, for whatever reason.
     fn end_guest(&mut self, guest: GuestId, host: HostId, initiator: Initiator) {
-        let Some(job) = self.resident(guest).copy(host).map(|copy| copy.job) else { return };
+        let Some(job) = self.domain(guest).copy(host).map(|copy| copy.job) else { return };
         if let Some(id) = job {
             self.advance_to_now(id);
         }
@@ -312,7 +314,7 @@ impl World {
 
     /// What libvirt noted of a post-copy is overwritten: the guest is reported as running, and nothing more.
     fn wake_up(&mut self, guest: GuestId) {
-        for copy in &mut self.resident_mut(guest).copies {
+        for copy in &mut self.domain_mut(guest).copies {
             copy.woke_up |= copy.process_state.runs();
         }
     }
@@ -320,10 +322,10 @@ impl World {
     /// Nothing happens where libvirt would refuse it: without a definition, with a copy that is there, or while one is
     /// awaited.
     fn cold_start(&mut self, guest: GuestId, host: HostId) {
-        let resident = self.resident(guest);
+        let domain = self.domain(guest);
         let is_possible = self.reached(host).is_ok()
-            && resident.defined_on.contains(&host)
-            && resident.copy(host).is_none()
+            && domain.defined_on.contains(&host)
+            && domain.copy(host).is_none()
             && self.jobs_where(|job| job.guest == guest && job.destination == host).is_empty();
         if is_possible {
             self.add_copy(guest, host, ProcessState::Running, DEFAULT_SETTINGS, None);
@@ -332,7 +334,7 @@ impl World {
 
     /// A guest with a definition takes it along and leaves none behind (`--persistent --undefinesource`).
     fn migrate_by_others(&mut self, guest: GuestId, source: HostId, destination: HostId) {
-        let moves_definition = self.resident(guest).defined_on.contains(&source);
+        let moves_definition = self.domain(guest).defined_on.contains(&source);
         let options = MigrateOptions {
             persist_destination: moves_definition,
             undefine_source: moves_definition,
@@ -381,12 +383,12 @@ impl World {
         let (guest, destination, stage) = (job.guest, job.destination, job.stage);
         if matches!(stage, Stage::Postcopy(_))
             && matches!(
-                self.resident(guest).process_state(destination),
+                self.domain(guest).process_state(destination),
                 Some(ProcessState::PostcopyDestination { .. })
             )
         {
             let cut_off = ProcessState::PostcopyDestination { is_cut_off: true };
-            self.set_life(guest, destination, cut_off, Initiator::Fault);
+            self.set_process_state(guest, destination, cut_off, Initiator::Fault);
         }
         self.drop_incoming(id);
         if self.live_job(id).is_some() {

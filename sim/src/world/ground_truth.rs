@@ -41,7 +41,7 @@ impl World {
     /// What really happened to a guest.
     #[must_use]
     pub fn history(&self, guest: GuestId) -> &History {
-        &self.resident(guest).record.history
+        &self.domain(guest).record.history
     }
 
     /// A host's name in a history.
@@ -52,12 +52,12 @@ impl World {
 
     pub(super) fn record(&mut self, guest: GuestId, event: Event) {
         let at_ns = self.now_ns;
-        self.resident_mut(guest).record.history.record(at_ns, event);
+        self.domain_mut(guest).record.history.record(at_ns, event);
     }
 
     /// A copy was added.
     pub(super) fn record_created(&mut self, guest: GuestId, host: HostId) {
-        let Some(copy) = self.resident(guest).copy(host) else { return };
+        let Some(copy) = self.domain(guest).copy(host) else { return };
         let (id, storage, settings, process_state) =
             (copy.id, copy.storage, copy.settings, copy.process_state);
         let is_incoming = process_state == ProcessState::Incoming;
@@ -75,7 +75,7 @@ impl World {
     }
 
     pub(super) fn record_setting(&mut self, guest: GuestId, host: HostId, setting: Setting) {
-        let Some(copy) = self.resident(guest).copy(host).map(|copy| copy.id) else { return };
+        let Some(copy) = self.domain(guest).copy(host).map(|copy| copy.id) else { return };
         let (setting, value) = match setting {
             Setting::DowntimeLimitMs(ms) => (DOWNTIME_LIMIT, ms),
             Setting::BandwidthLimitBytesPerSecond(rate) => (BANDWIDTH_LIMIT, rate),
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// A copy's life changed.
-    pub(super) fn record_life(
+    pub(super) fn record_process_state(
         &mut self,
         guest: GuestId,
         copy: CopyId,
@@ -109,7 +109,7 @@ impl World {
     }
 
     pub(super) fn record_reboot(&mut self, guest: GuestId) {
-        let running = self.resident(guest).copies.iter().filter(|copy| copy.process_state.runs());
+        let running = self.domain(guest).copies.iter().filter(|copy| copy.process_state.runs());
         for copy in running.map(|copy| copy.id).collect::<Vec<_>>() {
             self.record(guest, Event::Rebooted { copy });
         }
@@ -125,8 +125,8 @@ impl World {
         let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let mirror_is_complete = job.mirror.as_ref().is_some_and(|mirror| mirror.remaining_bytes() == 0);
-        let resident = self.resident(guest);
-        let (Some(from), Some(to)) = (resident.copy(source), resident.copy(destination)) else { return };
+        let domain = self.domain(guest);
+        let (Some(from), Some(to)) = (domain.copy(source), domain.copy(destination)) else { return };
         let (copy, storage, from, from_storage) = (to.id, to.storage, from.id, from.storage);
         if mirror_is_complete {
             self.record(guest, Event::Mirrored { to: storage, from: from_storage });
@@ -140,7 +140,7 @@ impl World {
         if !job.copied.is_empty() {
             return StorageId(1 + recorded(job.destination).0);
         }
-        self.resident(job.guest).copy(job.source).map_or(SHARED, |copy| copy.storage)
+        self.domain(job.guest).copy(job.source).map_or(SHARED, |copy| copy.storage)
     }
 
     /// A daemon was queried. The answer counts from now on, once it has arrived.

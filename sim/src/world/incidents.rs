@@ -51,7 +51,7 @@ impl World {
 
     /// Hosts on which the guest's CPUs run.
     pub fn running_on(&self, guest: GuestId) -> impl Iterator<Item = HostId> + '_ {
-        let copies = self.resident(guest).copies.iter();
+        let copies = self.domain(guest).copies.iter();
         copies.filter(|copy| copy.process_state.runs()).map(|copy| copy.host)
     }
 
@@ -72,13 +72,13 @@ impl World {
     /// How the guest's copy on a host really is; none if there is none.
     #[must_use]
     pub fn process_state(&self, guest: GuestId, host: HostId) -> Option<ProcessState> {
-        self.resident(guest).process_state(host)
+        self.domain(guest).process_state(host)
     }
 
     /// For how long no copy of the guest ran since `from_ns`, in all, in ns.
     #[must_use]
     pub fn stopped_ns(&self, guest: GuestId, from_ns: u64) -> u64 {
-        let stops = self.resident(guest).stops.iter();
+        let stops = self.domain(guest).stops.iter();
         let spans = stops.map(|(since_ns, until_ns)| {
             until_ns.unwrap_or(self.now_ns).saturating_sub((*since_ns).max(from_ns))
         });
@@ -88,7 +88,7 @@ impl World {
     /// Notes whether a copy of the guest runs now.
     pub(super) fn note_whether_it_runs(&mut self, guest: GuestId) {
         let (now_ns, runs) = (self.now_ns, self.running_on(guest).next().is_some());
-        let stops = &mut self.resident_mut(guest).stops;
+        let stops = &mut self.domain_mut(guest).stops;
         match stops.last_mut() {
             Some((_, until_ns @ None)) if runs => *until_ns = Some(now_ns),
             Some((_, None)) => {}
@@ -97,17 +97,17 @@ impl World {
         }
     }
 
-    /// Gives a copy another life, and notes what that means.
-    pub(super) fn set_life(
+    /// Sets the process state of a copy, and records the consequences.
+    pub(super) fn set_process_state(
         &mut self,
         guest: GuestId,
         host: HostId,
         process_state: ProcessState,
         initiator: Initiator,
     ) {
-        let Some(copy) = self.resident_mut(guest).copy_mut(host) else { return };
+        let Some(copy) = self.domain_mut(guest).copy_mut(host) else { return };
         let (before, id) = (std::mem::replace(&mut copy.process_state, process_state), copy.id);
-        self.record_life(guest, id, (before, process_state), initiator);
+        self.record_process_state(guest, id, (before, process_state), initiator);
         self.note_whether_it_runs(guest);
         if !process_state.runs() || before.runs() {
             return;
@@ -122,15 +122,15 @@ impl World {
 
     /// Ends a copy.
     pub(super) fn remove_copy(&mut self, guest: GuestId, host: HostId, initiator: Initiator) {
-        let resident = self.resident_mut(guest);
-        let Some(place) = resident.copies.iter().position(|copy| copy.host == host) else { return };
-        let copy = resident.copies.remove(place);
+        let domain = self.domain_mut(guest);
+        let Some(place) = domain.copies.iter().position(|copy| copy.host == host) else { return };
+        let copy = domain.copies.remove(place);
         self.note_whether_it_runs(guest);
-        let resident = self.resident(guest);
+        let domain = self.domain(guest);
         let counted = copy.process_state != ProcessState::Incoming;
-        let memory_mib = resident.machine.memory.memory_mib;
-        let left = resident.copies.iter().any(|copy| copy.process_state.is_whole());
-        let pair = |is: fn(ProcessState) -> bool| resident.copies.iter().any(|copy| is(copy.process_state));
+        let memory_mib = domain.machine.memory.memory_mib;
+        let left = domain.copies.iter().any(|copy| copy.process_state.is_whole());
+        let pair = |is: fn(ProcessState) -> bool| domain.copies.iter().any(|copy| is(copy.process_state));
         // A post-copy's two halves are a guest only together.
         let halves = pair(|process_state| matches!(process_state, ProcessState::PostcopySource { .. }))
             && pair(|process_state| matches!(process_state, ProcessState::PostcopyDestination { .. }));
@@ -148,7 +148,7 @@ impl World {
         let job = self.expect_job(id);
         let guest = job.guest;
         let here = &self.host(job.destination).inventory;
-        let disks = &self.resident(guest).machine.disks;
+        let disks = &self.domain(guest).machine.disks;
         let identity = |path: &str| here.backing(path).map(|backing| backing.identity);
         let mut all = disks.iter().zip(&job.backings).enumerate();
         if all.any(|(place, (disk, own))| !job.copied.has(place) && identity(&disk.path) != *own) {

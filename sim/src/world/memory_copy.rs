@@ -21,7 +21,7 @@ impl World {
         let job = self.expect_job(id);
         let (guest, source, destination, options) = (job.guest, job.source, job.destination, job.options);
         let latency_ns = self.mean_delay_ns(source, destination);
-        let Some(copy) = self.resident(guest).copy(source) else { return };
+        let Some(copy) = self.domain(guest).copy(source) else { return };
         let config = SourceConfig {
             host: HostConstants { latency_ns, ..self.host_constants },
             max_bandwidth_bytes_per_second: engine_limit(copy.settings.bandwidth_limit_bytes_per_second),
@@ -34,7 +34,7 @@ impl World {
             postcopy: options.postcopy,
             pause_before_switchover: false,
         };
-        let mut memory = self.resident(guest).machine.memory.clone();
+        let mut memory = self.domain(guest).machine.memory.clone();
         memory.paused = copy.process_state != ProcessState::Running;
         let random = self.random.fork();
         let engine = SourceMigration::start(self.engine, &config, memory, self.now_ns, random);
@@ -118,8 +118,8 @@ impl World {
                 self.on_iteration(guest, iteration);
             }
             EventKind::GuestStopped => {
-                if self.resident(guest).process_state(source) == Some(ProcessState::Running) {
-                    self.set_life(guest, source, ProcessState::Stopped, Initiator::Hypervisor);
+                if self.domain(guest).process_state(source) == Some(ProcessState::Running) {
+                    self.set_process_state(guest, source, ProcessState::Stopped, Initiator::Hypervisor);
                     self.hint(guest, source, Hint::SourceSuspended);
                 }
                 self.on_handing_over(id);
@@ -138,7 +138,7 @@ impl World {
                 self.stop_following(id, Failure::new(Fault::Other, words));
             }
             EventKind::PostcopyBegan => {
-                self.set_life(
+                self.set_process_state(
                     guest,
                     source,
                     ProcessState::PostcopySource { is_cut_off: false },
@@ -146,7 +146,7 @@ impl World {
                 );
                 self.record_memory(id, Part::Half);
                 let process_state = ProcessState::PostcopyDestination { is_cut_off: false };
-                self.set_life(guest, destination, process_state, Initiator::Hypervisor);
+                self.set_process_state(guest, destination, process_state, Initiator::Hypervisor);
                 self.check_disks(id);
                 self.hint(guest, source, Hint::PostcopyBegan);
                 self.stage(id, Stage::Postcopy(Leg::Asked));
@@ -176,12 +176,12 @@ impl World {
     fn cut_off(&mut self, id: JobId, is_cut_off: bool) {
         let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
-        let resident = self.resident_mut(guest);
+        let domain = self.domain_mut(guest);
         for (host, process_state) in [
             (source, ProcessState::PostcopySource { is_cut_off }),
             (destination, ProcessState::PostcopyDestination { is_cut_off }),
         ] {
-            if let Some(copy) = resident.copy_mut(host).filter(|copy| !copy.process_state.is_whole()) {
+            if let Some(copy) = domain.copy_mut(host).filter(|copy| !copy.process_state.is_whole()) {
                 copy.process_state = process_state;
             }
         }
@@ -198,7 +198,7 @@ impl World {
         let job = self.expect_job(id);
         let (Some(engine), Some(flow)) = (&job.engine, job.flow) else { return };
         let guest_stands = !engine.guest_runs();
-        let copy = self.resident(job.guest).copy(job.source);
+        let copy = self.domain(job.guest).copy(job.source);
         let limit = match (job.stage, job.options.postcopy) {
             (Stage::Postcopy(_), Some(postcopy)) => postcopy.max_bandwidth_bytes_per_second,
             _ if guest_stands => 0,

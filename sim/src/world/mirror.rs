@@ -57,7 +57,7 @@ impl World {
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         let Some(mode) = job.options.copy_disks else { return };
         let copied = job.copied;
-        let all = self.resident(guest).machine.disks.iter().enumerate();
+        let all = self.domain(guest).machine.disks.iter().enumerate();
         let disks: Vec<_> =
             all.filter(|(place, _)| copied.has(*place)).map(|(_, disk)| disk.clone()).collect();
         let mut room_bytes = 0;
@@ -74,7 +74,7 @@ impl World {
         }
         let total_bytes = disks.iter().map(|disk| disk.used_bytes).sum();
         let limit = self
-            .resident(guest)
+            .domain(guest)
             .copy(source)
             .map_or(0, |copy| engine_limit(copy.settings.bandwidth_limit_bytes_per_second));
         let demand = if limit == 0 { u64::MAX } else { limit };
@@ -152,7 +152,7 @@ impl World {
             None => {
                 pool.volumes.push(Volume { name: name.to_owned(), bytes, used_by: None });
                 let room = pool.free_bytes;
-                self.resident_mut(guest).made.push((host, path.to_owned()));
+                self.domain_mut(guest).made.push((host, path.to_owned()));
                 Ok(room)
             }
         }

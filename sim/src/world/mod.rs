@@ -265,7 +265,7 @@ impl World {
     /// A guest's definition.
     #[must_use]
     pub fn machine(&self, guest: GuestId) -> &VirtualMachine {
-        &self.resident(guest).machine
+        &self.domain(guest).machine
     }
 
     /// The hosts, in the order in which they were added.
@@ -331,7 +331,7 @@ impl World {
             Scheduled::StreamSilence(id, since_ns) => self.on_stream_silence(id, since_ns),
             Scheduled::EndIncoming(guest, host) => {
                 if self.daemon_runs(host)
-                    && self.resident(guest).copy(host).is_some_and(|copy| copy.job.is_none())
+                    && self.domain(guest).copy(host).is_some_and(|copy| copy.job.is_none())
                 {
                     self.end_incoming_of(guest, host);
                 }
@@ -389,13 +389,13 @@ impl World {
         job: Option<JobId>,
     ) {
         let storage = job.map_or(SHARED, |id| self.storage_there(id));
-        let id = self.resident_mut(guest).record.name_copy();
+        let id = self.domain_mut(guest).record.name_copy();
         let copy = Copy { host, id, storage, process_state, settings, woke_up: false, job };
-        let memory_mib = self.resident(guest).machine.memory.memory_mib;
+        let memory_mib = self.domain(guest).machine.memory.memory_mib;
         let state = self.host_mut(host);
         state.used_mib = state.used_mib.saturating_add(memory_mib);
         state.guests.push(guest);
-        self.resident_mut(guest).copies.push(copy);
+        self.domain_mut(guest).copies.push(copy);
         self.record_created(guest, host);
         self.note_whether_it_runs(guest);
     }
@@ -417,12 +417,12 @@ impl World {
     }
 
     #[expect(clippy::indexing_slicing, reason = "as for `host`")]
-    fn resident(&self, guest: GuestId) -> &Domain {
+    fn domain(&self, guest: GuestId) -> &Domain {
         &self.guests[guest.0]
     }
 
     #[expect(clippy::indexing_slicing, reason = "as for `host`")]
-    fn resident_mut(&mut self, guest: GuestId) -> &mut Domain {
+    fn domain_mut(&mut self, guest: GuestId) -> &mut Domain {
         &mut self.guests[guest.0]
     }
 }

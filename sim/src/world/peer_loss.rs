@@ -72,7 +72,7 @@ impl World {
                 job.is_unattended = true;
                 job.held.clear();
                 let (guest, source) = (job.guest, job.source);
-                self.set_life(
+                self.set_process_state(
                     guest,
                     source,
                     ProcessState::PostcopySource { is_cut_off: true },
@@ -191,10 +191,10 @@ impl World {
             // The destination continues with what it has; the call finds the source's copy gone at the end.
             Stage::Finishing(_) | Stage::Confirming => {}
             Stage::Postcopy(_) => {
-                let process_state = self.resident(guest).process_state(destination);
+                let process_state = self.domain(guest).process_state(destination);
                 if matches!(process_state, Some(ProcessState::PostcopyDestination { .. })) {
                     let cut_off = ProcessState::PostcopyDestination { is_cut_off: true };
-                    self.set_life(guest, destination, cut_off, Initiator::Fault);
+                    self.set_process_state(guest, destination, cut_off, Initiator::Fault);
                 }
                 self.return_call(id, Err(gone));
                 self.end(id);
@@ -245,7 +245,7 @@ impl World {
     }
 
     pub(super) fn end_incoming_of(&mut self, guest: GuestId, host: HostId) -> bool {
-        let is_incoming = self.resident(guest).process_state(host) == Some(ProcessState::Incoming);
+        let is_incoming = self.domain(guest).process_state(host) == Some(ProcessState::Incoming);
         if is_incoming {
             self.remove_copy(guest, host, Initiator::Hypervisor);
         }
@@ -283,7 +283,7 @@ impl World {
     fn find_out(&mut self, id: JobId) {
         let job = self.expect_job(id);
         let (is_driven, takes_part) = (job.is_driven(), job.destination_takes_part);
-        let is_there = self.resident(job.guest).process_state(job.destination).is_some();
+        let is_there = self.domain(job.guest).process_state(job.destination).is_some();
         if !is_driven {
             self.destination_loses_source(id);
         }

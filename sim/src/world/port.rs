@@ -229,7 +229,7 @@ impl World {
     }
 
     fn observe(&mut self, guest: GuestId, host: HostId) -> CopyState {
-        if let Some(id) = self.resident(guest).copy(host).and_then(|copy| copy.job) {
+        if let Some(id) = self.domain(guest).copy(host).and_then(|copy| copy.job) {
             self.advance_to_now(id);
         }
         self.look(guest, host)
@@ -240,25 +240,25 @@ impl World {
         if !self.daemon_runs(port.destination) {
             return Err(unreachable());
         }
-        let resident = self.resident(port.guest);
-        let copy = resident.copy(port.source);
+        let domain = self.domain(port.guest);
+        let copy = domain.copy(port.source);
         let guest = GuestFacts {
-            name: resident.machine.name.clone(),
-            uuid: resident.machine.uuid.clone(),
+            name: domain.machine.name.clone(),
+            uuid: domain.machine.uuid.clone(),
             run: run(copy.map(|copy| copy.process_state)),
-            persistent: resident.defined_on.contains(&port.source),
-            memory_bytes: resident.machine.memory.memory_mib << 20,
+            persistent: domain.defined_on.contains(&port.source),
+            memory_bytes: domain.machine.memory.memory_mib << 20,
             job_active: copy.is_some_and(|copy| copy.job.is_some()),
         };
-        let there = resident.copy(port.destination).map(|copy| copy.process_state);
-        let defined = resident.defined_on.contains(&port.destination);
+        let there = domain.copy(port.destination).map(|copy| copy.process_state);
+        let defined = domain.defined_on.contains(&port.destination);
         let mut destination = self.host_facts(port.destination);
         destination.has_guest = (there.is_some() || defined).then(|| run(there));
         let over_there = &self.host(port.destination).inventory;
         // What must not be copied is refused by the rules, and again by the call.
         let copied = self.copied(port.guest, [port.source, port.destination], &port.options);
         let copied = copied.unwrap_or_default();
-        let disks = resident.machine.disks.iter().enumerate().filter(|(place, _)| copied.has(*place));
+        let disks = domain.machine.disks.iter().enumerate().filter(|(place, _)| copied.has(*place));
         let missing = disks.map(|(_, disk)| &disk.path).filter(|path| over_there.backing(path).is_none());
         let disks_to_make = missing.cloned().collect();
         Ok(Box::new(Facts { guest, source: self.host_facts(port.source), destination, disks_to_make }))

@@ -65,7 +65,7 @@ const fn weight(what: Move) -> u32 {
         | Move::Step(_)
         | Move::Judge(true)
         | Move::React(AdjustmentKind::Postcopy) => 40,
-        Move::Restart | Move::Mend(_) | Move::CarryOutLate(_) | Move::React(_) => 10,
+        Move::Restart | Move::Repair(_) | Move::CarryOutLate(_) | Move::React(_) => 10,
         Move::Timer(_) => 3,
         Move::Hint(_) | Move::Cancel | Move::Lose(_) | Move::Break(_) | Move::Die(_) | Move::Judge(false) => {
             1

@@ -35,13 +35,13 @@ fn a_run_leaves_a_journal_that_replays() {
 type Lie = fn(Input) -> Input;
 
 const LIES: [(&str, Lie); 2] = [
-    ("a copy that runs is told as absent", |input| {
+    ("a copy that runs is reported as absent", |input| {
         told(input, |answer| match answer {
             Answer::Copy(CopyState::Running) => Answer::Copy(CopyState::Absent),
             other => other,
         })
     }),
-    ("a host that does not answer is told as having nothing", |input| {
+    ("a host that does not answer is reported as having nothing", |input| {
         told(input, |answer| match answer {
             Answer::Copy(CopyState::Unknown) => Answer::Copy(CopyState::Absent),
             other => other,
@@ -76,13 +76,13 @@ fn a_driver_that_lies_is_found_out_and_what_is_told_of_it_is_small() {
 /// In a case that no guest can cause, the machine says that it does not know; how a call came back decides nothing by
 /// itself.
 const SEEN_THROUGH: [(&str, Lie); 2] = [
-    ("a copy that is off is told as running", |input| {
+    ("a copy that is off is reported as running", |input| {
         told(input, |answer| match answer {
             Answer::Copy(CopyState::Absent | CopyState::Defined) => Answer::Copy(CopyState::Running),
             other => other,
         })
     }),
-    ("a call that failed is told as done", |input| {
+    ("a call that failed is reported as done", |input| {
         told(input, |answer| match answer {
             Answer::CallReturned(Err(_)) => Answer::CallReturned(Ok(())),
             other => other,

@@ -18,7 +18,7 @@ pub(crate) const REGION_MIB: u32 = 192;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two migrations: daemons tidy up behind a guest that left, and write its files.
 const REST: Duration = Duration::from_secs(1);
-/// Ticks of the guest after the hand-over before its witness is read (5 ms each).
+/// Ticks of the guest after the switchover before its witness is read (5 ms each).
 const TICKS_AFTER: u64 = 40;
 
 /// All that was measured.

@@ -5,13 +5,13 @@
 //! that blocks must not delay a migration, so a watcher has a thread of its own.
 
 pub mod acks;
-mod audience;
 mod journal;
 mod judge;
+mod latency;
 mod outlets;
 mod permit;
-mod reactions;
 mod resuming;
+mod watcher_thread;
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -23,13 +23,13 @@ use whimbrel_core::{
 };
 use whimbrel_facts::Facts as Collected;
 
-use self::audience::Audience;
-pub use self::journal::{Journal, JournalFileError, Keep, KeepError};
+pub use self::journal::{Journal, JournalFileError, JournalSink, JournalSinkError};
 pub use self::judge::Judge;
+pub use self::latency::HintLatency;
 use self::outlets::Outlets;
 pub use self::permit::{CallPermit, CallPermits, Withdrawn};
-pub use self::reactions::Reactions;
 pub use self::resuming::{Resumption, ResumptionError, examine_again, resume};
+use self::watcher_thread::WatcherThread;
 use crate::watcher::Watcher;
 
 /// Interval at which the loop checks whether the record of a withheld call is durable.
@@ -38,7 +38,7 @@ const RECORD_INTERVAL: Duration = Duration::from_millis(100);
 /// The interface to the two hosts. It answers each command once, through the sender that it was created with.
 pub trait Port {
     /// Starts to execute a command. Never blocks: anything slow is done on another thread.
-    fn carry_out(&mut self, command: Command);
+    fn execute(&mut self, command: Command);
 
     /// The answer of this migrate call, or call to resume a post-copy, is no longer awaited: if the call has not been made yet,
     /// it must not be made. A call that was made continues, and later calls are not affected. Never blocks.
@@ -78,7 +78,7 @@ pub enum Message {
         collected: Box<Collected>,
     },
     /// A request of an operator.
-    Asked(Request),
+    Request(Request),
     /// The operator detaches; the migration continues without a driver.
     Leave,
 }
@@ -91,13 +91,13 @@ pub struct Driven {
     /// The migration as it was left.
     pub migration: Migration,
     /// The latency from hints to commands.
-    pub reactions: Reactions,
+    pub latency: HintLatency,
     /// The port's remarks at the end, for the operator.
     pub remarks: Vec<String>,
     /// The result of [`Port::panics`] at the end.
     pub panics: Vec<String>,
     /// Why the journal is incomplete, if it is: the migration was driven to its end without it.
-    pub journal_error: Option<KeepError>,
+    pub journal_error: Option<JournalSinkError>,
 }
 
 /// Why a migration could not be driven further. The hypervisors then control the guest.
@@ -108,7 +108,7 @@ pub enum DriveError {
     Spec(#[from] SpecError),
     /// The journal could not be started. A gap that occurs later does not end the driving.
     #[error(transparent)]
-    Journal(#[from] KeepError),
+    Journal(#[from] JournalSinkError),
     /// The port broke the protocol.
     #[error("the driver broke the protocol")]
     Misuse(#[from] whimbrel_core::Misuse),
@@ -125,14 +125,14 @@ pub enum DriveError {
 
 /// A migration to be driven, from its start or from where an earlier driver stopped.
 #[derive(Debug)]
-pub struct Course {
+pub struct DriveSession {
     migration: Migration,
     /// The instant of this state, in the migration's own time.
     now: Instant,
     first: Input,
 }
 
-impl Course {
+impl DriveSession {
     /// From the start.
     ///
     /// # Errors
@@ -182,15 +182,16 @@ impl Course {
 /// # Errors
 /// See [`DriveError`]; none of them touches the guest.
 pub fn drive(
-    course: Course,
+    session: DriveSession,
     port: &mut dyn Port,
     inbox: &Receiver<Message>,
-    mut journal: Box<dyn Keep>,
+    mut journal: Box<dyn JournalSink>,
     judge: Judge,
     watcher: Option<Box<dyn Watcher + Send>>,
 ) -> Result<Driven, DriveError> {
-    let Course { migration, now, first } = course;
+    let DriveSession { migration, now, first } = session;
     let begins = matches!(first, Input::Operator(Request::Begin));
+    // Before any command: a migration that has no journal could not be adopted.
     if begins {
         journal.begin(migration.view().spec)?;
     }
@@ -199,7 +200,7 @@ pub fn drive(
             port,
             journal,
             journal_error: None,
-            audience: watcher.map(|watcher| Audience::new(migration.clone(), watcher)),
+            watcher_thread: watcher.map(|watcher| WatcherThread::new(migration.clone(), watcher)),
             remarks: None,
             withheld: None,
             to_judge: None,
@@ -207,7 +208,7 @@ pub fn drive(
         pump: Pump::new(migration),
         started: Clock::now(),
         started_at: now,
-        reactions: Reactions::default(),
+        latency: HintLatency::default(),
         collected: None,
         // A migration that was started before has been validated already.
         judge: Some(judge).filter(|_| begins),
@@ -215,10 +216,10 @@ pub fn drive(
     let followed = driver.take(first).and_then(|_| driver.follow(inbox));
     // Detaching before the call was made must not start a migration.
     driver.pump.leave(&mut driver.outlets);
-    let Driver { outlets, pump, reactions, .. } = driver;
-    let Outlets { port, mut journal, journal_error, audience, remarks, .. } = outlets;
-    if let Some(mut audience) = audience {
-        audience.leave();
+    let Driver { outlets, pump, latency, .. } = driver;
+    let Outlets { port, mut journal, journal_error, watcher_thread, remarks, .. } = outlets;
+    if let Some(mut watcher_thread) = watcher_thread {
+        watcher_thread.leave();
     }
     // After an error too: its record is the last one.
     let last = journal.finish().err();
@@ -227,7 +228,7 @@ pub fn drive(
     Ok(Driven {
         outcome: migration.view().outcome.cloned(),
         migration,
-        reactions,
+        latency,
         remarks: remarks.unwrap_or_default(),
         panics: port.panics(),
         journal_error: journal_error.or(last),
@@ -240,7 +241,7 @@ struct Driver<'p> {
     started: Clock,
     /// The migration's own time at that moment.
     started_at: Instant,
-    reactions: Reactions,
+    latency: HintLatency,
     /// The facts that the port collected for the rules.
     collected: Option<Box<Collected>>,
     /// Evaluates the rules; taken when it does.
@@ -258,16 +259,18 @@ impl Driver<'_> {
                 Ok(Message::Observed { observation, since }) => {
                     let is_hint = matches!(observation, Observation::Hint(_));
                     let commands = self.take(Input::Hypervisor(observation))?;
+                    // A hint that causes no command has no latency.
                     if is_hint && commands > 0 {
-                        self.reactions.record(since.elapsed());
+                        self.latency.record(since.elapsed());
                     }
                 }
                 Ok(Message::Collected { to, known, collected }) => {
+                    // Before the machine's part is handled, which may cause the command to evaluate the rules at once.
                     self.collected = Some(collected);
                     let answer = Answer::Facts(Ok(known));
                     self.take(Input::Hypervisor(Observation::Answer { to, answer }))?;
                 }
-                Ok(Message::Asked(request)) => {
+                Ok(Message::Request(request)) => {
                     self.take(Input::Operator(request))?;
                 }
                 Ok(Message::Leave) => break,

@@ -10,14 +10,14 @@ use whimbrel_core::{
     View,
 };
 
-use super::audience::Audience;
-use super::{Keep, KeepError, Port};
+use super::watcher_thread::WatcherThread;
+use super::{JournalSink, JournalSinkError, Port};
 
 pub(super) struct Outlets<'p> {
     pub(super) port: &'p mut dyn Port,
-    pub(super) journal: Box<dyn Keep>,
-    pub(super) journal_error: Option<KeepError>,
-    pub(super) audience: Option<Audience>,
+    pub(super) journal: Box<dyn JournalSink>,
+    pub(super) journal_error: Option<JournalSinkError>,
+    pub(super) watcher_thread: Option<WatcherThread>,
     /// The port's remarks when the migration ended.
     pub(super) remarks: Option<Vec<String>>,
     /// The migrate call, which waits for its record.
@@ -37,8 +37,8 @@ impl Sink for Outlets<'_> {
         if let Err(error) = self.journal.append(&record, outputs, view) {
             self.journal_error.get_or_insert(error);
         }
-        if let Some(audience) = &self.audience {
-            audience.tell(record);
+        if let Some(watcher_thread) = &self.watcher_thread {
+            watcher_thread.tell(record);
         }
     }
 
@@ -52,7 +52,7 @@ impl Sink for Outlets<'_> {
             command if command.action == Action::StartMigration && !self.is_durable() => {
                 self.withheld = Some(command);
             }
-            command => self.port.carry_out(command),
+            command => self.port.execute(command),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Outlets<'_> {
             return None;
         }
         if self.is_durable() {
-            self.port.carry_out(command);
+            self.port.execute(command);
             return None;
         }
         let Some(error) = &self.journal_error else {

@@ -5,7 +5,7 @@
 use whimbrel_core::journal::{self, JournalError, Left, Record};
 use whimbrel_core::{Ending, Instant, Migration, Outcome, Output, SpecError};
 
-use super::Course;
+use super::DriveSession;
 
 /// The work that a journal leaves for a driver.
 #[derive(Debug)]
@@ -13,9 +13,9 @@ pub enum Resumption {
     /// None: the migration has ended.
     Ended(Box<Outcome>),
     /// The migration is to be continued.
-    Course {
+    DriveSession {
         /// The migration, and its first input.
-        course: Box<Course>,
+        session: Box<DriveSession>,
         /// Why the journal could not be replayed, if it could not: another release wrote it, or it is damaged. The migration
         /// continues from what could be read of it.
         not_replayed: Option<JournalError>,
@@ -43,27 +43,27 @@ pub fn resume(
     now: Instant,
     each: impl FnMut(&Record, &Migration, &[Output]),
 ) -> Result<Resumption, ResumptionError> {
-    let (course, not_replayed) = match journal::resume(text, each)? {
+    let (session, not_replayed) = match journal::resume(text, each)? {
         Left::Replayed(replayed) => {
             let (view, last) = (replayed.migration.view(), replayed.migration.now());
             if let Some(outcome) = view.outcome {
                 return Ok(Resumption::Ended(Box::new(outcome.clone())));
             }
-            let course = if replayed.records == 0 {
-                Course::take_over(view.spec.clone(), replayed.migration.takeover(), now)?
+            let session = if replayed.records == 0 {
+                DriveSession::take_over(view.spec.clone(), replayed.migration.takeover(), now)?
             } else {
-                Course::adopt(replayed.migration, now.max(last))
+                DriveSession::adopt(replayed.migration, now.max(last))
             };
-            (course, None)
+            (session, None)
         }
         Left::Read { spec, takeover, last, why } => {
             if let Some(outcome) = takeover.snapshot.outcome {
                 return Ok(Resumption::Ended(outcome));
             }
-            (Course::take_over(*spec, *takeover, now.max(last))?, Some(why))
+            (DriveSession::take_over(*spec, *takeover, now.max(last))?, Some(why))
         }
     };
-    Ok(Resumption::Course { course: Box::new(course), not_replayed })
+    Ok(Resumption::DriveSession { session: Box::new(session), not_replayed })
 }
 
 /// Reads the journal of a migration that ended in doubt, to resolve it again. Returns `None` for a journal with another end, or
@@ -71,7 +71,7 @@ pub fn resume(
 ///
 /// # Errors
 /// See [`ResumptionError`].
-pub fn examine_again(text: &str, now: Instant) -> Result<Option<Course>, ResumptionError> {
+pub fn examine_again(text: &str, now: Instant) -> Result<Option<DriveSession>, ResumptionError> {
     let (spec, takeover, last) = match journal::resume(text, |_, _, _| ())? {
         Left::Replayed(replayed) => {
             let migration = &replayed.migration;
@@ -83,5 +83,5 @@ pub fn examine_again(text: &str, now: Instant) -> Result<Option<Course>, Resumpt
     if !takeover.snapshot.outcome.as_deref().is_some_and(is_in_doubt) {
         return Ok(None);
     }
-    Ok(Some(Course::take_over(spec, takeover.examined_again(), now.max(last))?))
+    Ok(Some(DriveSession::take_over(spec, takeover.examined_again(), now.max(last))?))
 }

@@ -2,7 +2,7 @@
 //!
 //! It must never claim more than was observed, and no text of a guest or hypervisor reaches a terminal unchecked.
 
-pub mod closing;
+pub mod messages;
 pub mod phases;
+pub mod summary;
 pub mod units;
-pub mod words;

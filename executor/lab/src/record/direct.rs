@@ -15,8 +15,8 @@ use super::case::{Case, Transport};
 use super::driver::{Driver, Machine};
 use super::endpoint::{Endpoint, Posts, log_text, trace_arguments};
 use crate::LabError;
+use crate::cleanup::Cleanup;
 use crate::namespaces::Holder;
-use crate::remains::Remains;
 
 /// What "no limit" is set to: more than any machine can send, and still far from QEMU's own arithmetic limits.
 const UNLIMITED_BYTES_PER_SECOND: u64 = 1 << 40;
@@ -29,16 +29,16 @@ pub(super) struct Direct {
     destination: Endpoint,
     uri: String,
     /// Removes everything when dropped.
-    remains: Arc<Remains>,
+    cleanup: Arc<Cleanup>,
 }
 
 impl Direct {
     /// Starts both, sets all that the case says, and has the destination listen.
     pub(super) fn start(case: &Case, machine: &Machine) -> Result<Self, RecordError> {
-        let remains = Remains::create(true)?;
-        let source = start_one(&remains, "source", case, machine)?;
-        let destination = start_one(&remains, "destination", case, machine)?;
-        let mut direct = Self { source, destination, uri: String::new(), remains };
+        let cleanup = Cleanup::create(true)?;
+        let source = start_one(&cleanup, "source", case, machine)?;
+        let destination = start_one(&cleanup, "destination", case, machine)?;
+        let mut direct = Self { source, destination, uri: String::new(), cleanup };
         direct.set_up(case)?;
         Ok(direct)
     }
@@ -57,7 +57,7 @@ impl Direct {
         }
         self.limit(Some(case.bandwidth_bytes_per_second), Some(case.downtime_limit_ms))?;
         let asked = match case.transport {
-            Transport::Unix => format!("unix:{}", self.remains.folder.join("migration").display()),
+            Transport::Unix => format!("unix:{}", self.cleanup.folder.join("migration").display()),
             Transport::Tcp => "tcp:127.0.0.1:0".to_owned(),
         };
         self.destination.qmp.execute("migrate-incoming", &json!({"uri": asked}))?;
@@ -116,7 +116,7 @@ impl Driver for Direct {
     }
 
     fn trace(&self) -> Result<String, RecordError> {
-        log_text(&self.remains.folder.join(TRACE))
+        log_text(&self.cleanup.folder.join(TRACE))
     }
 
     fn processes(&self) -> Vec<u32> {
@@ -124,13 +124,13 @@ impl Driver for Direct {
     }
 }
 
-fn start_one(remains: &Remains, name: &str, case: &Case, machine: &Machine) -> Result<Endpoint, RecordError> {
-    let folder = &remains.folder;
+fn start_one(cleanup: &Cleanup, name: &str, case: &Case, machine: &Machine) -> Result<Endpoint, RecordError> {
+    let folder = &cleanup.folder;
     let posts = Posts::open(folder, name)?;
     let said = folder.join(format!("{name}.log"));
     let log = File::create(&said).map_err(LabError::io(format!("create `{}`", said.display())))?;
-    let holder = Holder::program(&remains.keeper, &command(folder, name, case, machine), &log)?;
-    let pid = remains.keep(holder)?;
+    let holder = Holder::program(&cleanup.keeper, &command(folder, name, case, machine), &log)?;
+    let pid = cleanup.keep(holder)?;
     posts.accept(pid, &|| std::fs::read_to_string(&said).unwrap_or_default().trim().to_owned())
 }
 

@@ -1,6 +1,6 @@
 //! A migration from its beginning to its end: the requests on the way, and QEMU's figures at the end.
 //!
-//! It must never ask QEMU more than it has to: every question is answered by the thread that the hand-over needs.
+//! It must never ask QEMU more than it has to: every question is answered by the thread that the switchover needs.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};

@@ -11,8 +11,10 @@ mod case;
 mod direct;
 mod driver;
 mod endpoint;
+mod environment;
 mod error;
 mod follow;
+mod libvirt_driver;
 mod lines;
 mod linux;
 mod load;
@@ -23,8 +25,6 @@ mod qmp;
 mod recordings;
 mod row;
 mod run;
-mod surroundings;
-mod through_libvirt;
 mod trace;
 mod writer;
 
@@ -37,7 +37,7 @@ use case::Guest;
 use recordings::Recordings;
 use run::Workshop;
 
-use crate::remains::stand_still_if_interrupted;
+use crate::cleanup::stand_still_if_interrupted;
 
 /// What of a plan is recorded, and how.
 #[derive(Clone, Copy, Debug)]

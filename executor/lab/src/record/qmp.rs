@@ -11,7 +11,7 @@ use super::RecordError;
 use super::lines::Lines;
 use crate::LabError;
 
-/// How long QEMU may take to answer: its main loop may be held up by a hand-over.
+/// How long QEMU may take to answer: its main loop may be held up by a switchover.
 const ANSWER_ALLOWED: Duration = Duration::from_secs(30);
 
 /// What QEMU said by itself.

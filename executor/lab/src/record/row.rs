@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::RecordError;
 use super::case::{Case, DriverKind, Setup, Transport};
+use super::environment::Host;
 use super::follow::Ended;
 use super::profile::Profile;
-use super::surroundings::Host;
 use super::trace::Course;
 
 /// One migration.

@@ -12,18 +12,18 @@ use super::RecordError;
 use super::case::{Case, DriverKind, Guest};
 use super::direct::Direct;
 use super::driver::{Driver, Machine};
+use super::environment::Host;
 use super::follow::follow;
+use super::libvirt_driver::{self, LibvirtDriver};
 use super::linux::{self, Linux};
 use super::load::{Meter, wait_for_quiet};
 use super::plan::Plan;
 use super::profile::{self, Profile};
 use super::row::{Measured, Row};
-use super::surroundings::Host;
-use super::through_libvirt::{self, ThroughLibvirt};
 use super::trace::Course;
 use super::writer;
+use crate::cleanup::Cleanup;
 use crate::programs::{Program, compile};
-use crate::remains::Remains;
 use crate::{Lab, LabOptions};
 
 /// What all runs share: the guests' programs, and the lab once a run needs it.
@@ -35,17 +35,17 @@ pub(super) struct Workshop {
     lab: Option<(Lab, String)>,
     guests: u32,
     /// Removes the programs when dropped.
-    _remains: Arc<Remains>,
+    _cleanup: Arc<Cleanup>,
 }
 
 impl Workshop {
     /// Builds the programs; a Linux guest only where its packages are given.
     pub(super) fn open(linux: Option<&Path>) -> Result<Self, RecordError> {
         Lab::remove_stale()?;
-        let remains = Remains::create(true)?;
-        let writer = compile(Program::Writer, &remains.folder)?;
-        let linux = linux.map(|extracted| Linux::assemble(extracted, &remains.folder)).transpose()?;
-        Ok(Self { writer, linux, host: Host::look(), lab: None, guests: 0, _remains: remains })
+        let cleanup = Cleanup::create(true)?;
+        let writer = compile(Program::Writer, &cleanup.folder)?;
+        let linux = linux.map(|extracted| Linux::assemble(extracted, &cleanup.folder)).transpose()?;
+        Ok(Self { writer, linux, host: Host::look(), lab: None, guests: 0, _cleanup: cleanup })
     }
 
     fn machine(&self, case: &Case) -> Result<Machine, RecordError> {
@@ -62,7 +62,7 @@ impl Workshop {
     fn lab(&mut self) -> Result<&(Lab, String), RecordError> {
         if self.lab.is_none() {
             let lab = Lab::build(&LabOptions::default())?;
-            let version = through_libvirt::version(&lab)?;
+            let version = libvirt_driver::version(&lab)?;
             self.lab = Some((lab, version));
         }
         self.lab.as_ref().ok_or(RecordError::Closed("the lab"))
@@ -83,7 +83,7 @@ impl Workshop {
             DriverKind::Libvirt => {
                 let (lab, version) = self.lab()?;
                 let busy_before = wait_for_quiet(plan.quiet_busy_at_most, plan.quiet_wait)?;
-                let mut driver = ThroughLibvirt::start(lab, case, &machine, number)?;
+                let mut driver = LibvirtDriver::start(lab, case, &machine, number)?;
                 let known = Known { busy_before, host, libvirt: Some(version.clone()), guest_kernel: None };
                 record(&mut driver, case, rep, known)
             }

@@ -28,7 +28,7 @@ pub(crate) struct Course {
     pub(crate) syncs: Vec<Sync>,
     /// Every rate window that ended.
     pub(crate) windows: Vec<Window>,
-    /// When the guest was stopped for the hand-over.
+    /// When the guest was stopped for the switchover.
     pub(crate) stops: Vec<u64>,
     /// When the throttle was raised.
     pub(crate) throttles: Vec<u64>,
@@ -51,7 +51,7 @@ pub(crate) struct Window {
     pub(crate) end_us: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) length_ms: u64,
-    /// Bytes that QEMU believes it could send within the downtime limit: the threshold for the hand-over.
+    /// Bytes that QEMU believes it could send within the downtime limit: the threshold for the switchover.
     pub(crate) threshold_bytes: u64,
 }
 
@@ -107,22 +107,22 @@ impl Course {
         // What QEMU had counted when the last sync was over; none when that is not known.
         let mut before = Some(0);
         // When it last restarted its count; the first sync is its beginning.
-        let mut anew_us = self.origin_us();
+        let mut restart_us = self.origin_us();
         let mut pages = Vec::with_capacity(self.syncs.len());
         for (sync, next) in self.syncs.iter().zip(self.syncs.iter().skip(1).map(Some).chain([None])) {
             pages.push(before.and_then(|before| sync.counted.checked_sub(before)));
             // A count that falls was restarted, whatever the clocks say.
             let fell = next.is_some_and(|next| next.counted < sync.counted);
-            let since = anew_us.map(|anew| sync.end_us.saturating_sub(anew));
+            let since = restart_us.map(|restart_us| sync.end_us.saturating_sub(restart_us));
             match since {
-                _ if fell => (before, anew_us) = (Some(0), Some(sync.end_us)),
+                _ if fell => (before, restart_us) = (Some(0), Some(sync.end_us)),
                 Some(since) if since > COUNTS_ANEW_US + UNSURE_US => {
-                    (before, anew_us) = (Some(0), Some(sync.end_us));
+                    (before, restart_us) = (Some(0), Some(sync.end_us));
                 }
                 Some(since) if since <= COUNTS_ANEW_US.saturating_sub(UNSURE_US) => {
                     before = Some(sync.counted);
                 }
-                _ => (before, anew_us) = (None, None),
+                _ => (before, restart_us) = (None, None),
             }
         }
         pages
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_begins_anew_a_second_later() {
+    fn a_count_restarts_a_second_later() {
         let syncs = [(0, 0), (2600, 50), (3000, 60), (3700, 70), (3900, 15)];
         assert_eq!(pages(&syncs), [Some(0), Some(50), Some(60), Some(10), Some(15)]);
     }

@@ -1,6 +1,6 @@
 //! What the writing guest says on its serial line, and what is asked of it there. `guest/writer.c` is the other side.
 //!
-//! A line that a hand-over cut in two is passed over; a verdict must be whole.
+//! A line that a switchover cut in two is passed over; a verdict must be whole.
 
 use std::time::{Duration, Instant};
 

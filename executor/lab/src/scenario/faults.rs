@@ -11,7 +11,7 @@ use whimbrel_sim::Scenario;
 use whimbrel_sim::scenario::{Fault, Trigger};
 use whimbrel_sim::world::Milestone;
 
-use super::abilities::{Deed, deed};
+use super::capabilities::{LabFault, lab_fault};
 use super::program::Program;
 use crate::{Host, Lab, LabError};
 
@@ -63,40 +63,40 @@ impl Faults {
             let now = at.is_some_and(|at| elapsed >= at);
             if now {
                 // What cannot be done here was refused before the guest was started.
-                due.extend(deed(fault.action));
+                due.extend(lab_fault(fault.action));
             }
             !now
         });
-        for deed in due {
-            if let Deed::RestartDriver { gone_ms } = deed {
+        for lab_fault in due {
+            if let LabFault::RestartDriver { gone_ms } = lab_fault {
                 program.restart(Duration::from_millis(gone_ms))?;
-                self.journal.read_anew();
+                self.journal.reread();
             } else {
-                perform(deed, lab, guest, program)?;
+                perform(lab_fault, lab, guest, program)?;
             }
         }
         Ok(())
     }
 }
 
-fn perform(deed: Deed, lab: &Lab, guest: &str, program: &mut Program<'_>) -> Result<(), LabError> {
+fn perform(lab_fault: LabFault, lab: &Lab, guest: &str, program: &mut Program<'_>) -> Result<(), LabError> {
     let host = |side: Side| -> &Host { if side == Side::Source { lab.alpha() } else { lab.beta() } };
-    match deed {
-        Deed::Interrupt => {
+    match lab_fault {
+        LabFault::Interrupt => {
             program.interrupt();
             Ok(())
         }
-        Deed::RestartDriver { gone_ms } => program.restart(Duration::from_millis(gone_ms)),
-        Deed::CutLink => lab.cut_link(),
-        Deed::RestoreLink => lab.restore_link(),
-        Deed::BreakStream => lab.break_stream(),
-        Deed::KillDaemon(side) => host(side).kill_daemon(),
-        Deed::StartDaemon(side) => host(side).start_daemon(),
-        Deed::KillGuest(side) => host(side).kill_qemu(guest),
-        Deed::LoseHost(side) => lab.lose_host(host(side), guest),
-        Deed::StartHost(side) => lab.start_host(host(side)),
-        Deed::Suspend(side) => host(side).virsh(&["suspend", guest]).map(drop),
-        Deed::Resume(side) => host(side).virsh(&["resume", guest]).map(drop),
+        LabFault::RestartDriver { gone_ms } => program.restart(Duration::from_millis(gone_ms)),
+        LabFault::CutLink => lab.cut_link(),
+        LabFault::RestoreLink => lab.restore_link(),
+        LabFault::BreakStream => lab.break_stream(),
+        LabFault::KillDaemon(side) => host(side).kill_daemon(),
+        LabFault::StartDaemon(side) => host(side).start_daemon(),
+        LabFault::KillGuest(side) => host(side).kill_qemu(guest),
+        LabFault::LoseHost(side) => lab.lose_host(host(side), guest),
+        LabFault::StartHost(side) => lab.start_host(host(side)),
+        LabFault::Suspend(side) => host(side).virsh(&["suspend", guest]).map(drop),
+        LabFault::Resume(side) => host(side).virsh(&["resume", guest]).map(drop),
     }
 }
 
@@ -124,7 +124,7 @@ impl Tail {
     }
 
     /// Begins again at the first line: an adoption of the journal removes a torn line.
-    fn read_anew(&mut self) {
+    fn reread(&mut self) {
         self.file = None;
         self.migration = None;
         self.partial.clear();

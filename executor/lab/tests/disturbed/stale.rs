@@ -13,7 +13,7 @@ use crate::harness::{
     LONG, adopt_command, finished, kill, migrate_command, run, state, wait_for, wait_for_copy,
 };
 
-/// A lab whose daemons do not give each other up before the hand-over is over.
+/// A lab whose daemons do not give each other up before the switchover is over.
 fn lab() -> Lab {
     Lab::build(&LabOptions { keepalive_interval_s: 10, ..LabOptions::default() }).unwrap()
 }
@@ -123,7 +123,7 @@ fn a_stale_copy_is_not_resumed_by_a_driver_that_never_saw_the_guest_arrive() {
     for persistent in [true, false] {
         let journal = lab.folder().join(format!("persistent-{persistent}"));
         let guest = start_guest(&lab, persistent);
-        // Its driver dies before the hand-over.
+        // Its driver dies before the switchover.
         kill(migrate_without_answers(&lab, &journal));
         let ended = run_there_and_end(&lab, &guest);
         lab.alpha().start_daemon().unwrap();

@@ -78,7 +78,7 @@ impl Stage {
         Self { lab, folder, stores: 0, services: 0 }
     }
 
-    /// What it writes during the copy takes longer to send than a moment: the hand-over can be observed.
+    /// What it writes during the copy takes longer to send than a moment: the switchover can be observed.
     pub(crate) fn guest(&self) -> Guest {
         let spec =
             GuestSpec { memory_mib: 128, region_mib: 64, writes_per_second: 4_000, ..GuestSpec::default() };

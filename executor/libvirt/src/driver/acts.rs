@@ -1,6 +1,7 @@
-//! What is done to a copy: resumed, ended, stopped, its definition dropped.
+//! The steps that change a copy: resume, destroy, suspend, undefine.
 //!
-//! Time has passed since whoever ordered it looked: each looks once more, and does nothing to a copy that has changed.
+//! Time has passed since the observation that required the step: each queries the copy again, and does nothing to one
+//! that has changed.
 
 use whimbrel_core::{CopyState, Failure, Fault, Side};
 
@@ -8,7 +9,7 @@ use super::Hosts;
 use super::failure::failure;
 
 impl Hosts {
-    /// Lets a copy run that still stands as it was seen. Time has passed since: it is looked at once more.
+    /// Resumes a copy that is still stopped, as it was observed. Time has passed since: it is queried again.
     pub(super) fn resume(&self, side: Side) -> Result<(), Failure> {
         match self.look(side) {
             CopyState::Stopped | CopyState::Paused => {}
@@ -17,7 +18,7 @@ impl Hosts {
         self.domain(side).and_then(|domain| domain.resume()).map_err(|error| failure(side, &error))
     }
 
-    /// Ends a copy that still stands still. Its definition stays: whether one must go is found by the next look, and
+    /// Ends a copy that is still stopped. Its definition stays: whether one must go is found by the next look, and
     /// dropped by [`undefine`](Self::undefine) with its own checks, never one that was there before.
     pub(super) fn destroy(&self, side: Side) -> Result<(), Failure> {
         match self.look(side) {
@@ -32,7 +33,7 @@ impl Hosts {
         self.domain(side).and_then(|domain| domain.destroy()).map_err(|error| failure(side, &error))
     }
 
-    /// Stops the guest while it is being migrated, and not otherwise: nobody would let it run again.
+    /// Stops the guest while it is being migrated, and not otherwise: no step would resume it.
     pub(super) fn suspend(&self) -> Result<(), Failure> {
         match self.look(Side::Source) {
             CopyState::Migrating => {}

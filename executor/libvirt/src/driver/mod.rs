@@ -138,7 +138,7 @@ impl LibvirtPort {
 }
 
 impl Port for LibvirtPort {
-    fn carry_out(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         let Command { id, action } = command;
         let hosts = Arc::clone(&self.hosts);
         match action {

@@ -76,18 +76,18 @@ fn a_call_that_was_abandoned_while_it_connected_is_not_made_and_a_later_one_is()
     set_gate(false);
     let (mut port, answers) = port(owner("a"), None);
     let resume = |id| Command { id: CommandId(id), action: Action::ResumePostcopy };
-    port.carry_out(resume(1));
+    port.execute(resume(1));
     port.abandon_call(CommandId(1));
     set_gate(true);
     let failure = call_answer(&answers);
     assert!(failure.message.contains("was not made"), "{failure:?}");
     // The test driver refuses to migrate, in its own words: the call was made.
-    port.carry_out(resume(2));
+    port.execute(resume(2));
     let failure = call_answer(&answers);
     assert!(!failure.message.contains("was not made"), "{failure:?}");
     // A port that is gone makes no call either: it is refused, or not begun at all.
     set_gate(false);
-    port.carry_out(resume(3));
+    port.execute(resume(3));
     drop(port);
     set_gate(true);
     while let Ok(message) = answers.recv_timeout(LONG) {

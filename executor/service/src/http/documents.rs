@@ -9,7 +9,7 @@ use whimbrel_drive::route::check_definition;
 use super::integer;
 use super::problem::Problem;
 use super::serialize::{value, word};
-use crate::access::{Caller, Role};
+use crate::auth::{Caller, Role};
 use crate::projection::Account;
 use crate::secret::Password;
 use crate::store::MigrationRow;
@@ -398,7 +398,7 @@ pub(super) async fn migration(
         ended_at_ms: row.ended_at_ms.filter(|_| outcome.is_some() || !is_driven),
         account: account.map(|account| value(&account)),
         description: described
-            .map(|(outcome, spec)| whimbrel_drive::wording::closing::describe(outcome, spec)),
+            .map(|(outcome, spec)| whimbrel_drive::wording::summary::describe(outcome, spec)),
         outcome: outcome.map(|outcome| value(&outcome)),
         trouble: row.trouble,
     })

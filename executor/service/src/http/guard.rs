@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 use crate::AppState;
-use crate::access::{Caller, Role};
+use crate::auth::{Caller, Role};
 use crate::clock::now_ms;
 use crate::store::{Audit, Write};
 

@@ -25,7 +25,7 @@ use super::native::read;
 use super::problem::Problem;
 use super::serialize::escaped;
 use crate::AppState;
-use crate::access::Caller;
+use crate::auth::Caller;
 use crate::secret::Password;
 use crate::store::MigrationRow;
 use crate::supervisor::Order;

@@ -21,7 +21,7 @@ use super::problem::Problem;
 use super::reactions::{self, ReactionAnswer, ReactionRefused, ReactionWanted};
 use super::serialize::{value, word};
 use crate::AppState;
-use crate::access::Caller;
+use crate::auth::Caller;
 use crate::guest_lookup::copies;
 use crate::store::Audit;
 use crate::supervisor::{Order, Supervisor};

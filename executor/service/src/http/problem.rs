@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::serialize::word;
-use crate::access::Role;
+use crate::auth::Role;
 use crate::destinations::NotThere;
 use crate::store::StoreError;
 use crate::supervisor::Refused;

@@ -14,7 +14,7 @@ use whimbrel_core::{Instant, Outcome, Output, Spec};
 use super::super::clock::now_ms;
 use super::super::projection::Account;
 use super::super::store::{MigrationRow, StoreError};
-use super::{Course, Supervisor, same_guest};
+use super::{DriveSession, Supervisor, same_guest};
 use whimbrel_drive::Resumption;
 use whimbrel_drive::hosts::Route;
 
@@ -23,7 +23,7 @@ const NOTING: Duration = Duration::from_secs(5);
 
 /// A migration as its journal leaves it.
 struct Left {
-    course: Course,
+    session: DriveSession,
     route: Route,
     account: Account,
 }
@@ -52,8 +52,8 @@ impl Supervisor {
             }
             let records = self.store.records(row.id).await?;
             match replay(&row, &records) {
-                Ok(Left { course, route, account }) => {
-                    self.drive(row.id, course, route, row.began_at_ms, account);
+                Ok(Left { session, route, account }) => {
+                    self.drive(row.id, session, route, row.began_at_ms, account);
                 }
                 Err((reason, outcome)) => self.give_up_ended(row.id, reason, outcome),
             }
@@ -90,12 +90,14 @@ fn replay(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (String
         }
     });
     match resumed.map_err(|error| (error.to_string(), None))? {
-        Resumption::Course { course, not_replayed: None } => Ok(Left { course: *course, route, account }),
-        Resumption::Course { course, not_replayed: Some(why) } => {
+        Resumption::DriveSession { session, not_replayed: None } => {
+            Ok(Left { session: *session, route, account })
+        }
+        Resumption::DriveSession { session, not_replayed: Some(why) } => {
             let why = named(&why, records);
             tracing::warn!(id = row.id, %why, "the journal cannot be replayed; both hosts are observed");
             // The account of what was replayed so far is not of this release's states: it begins with what is observed.
-            Ok(Left { course: *course, route, account: Account::default() })
+            Ok(Left { session: *session, route, account: Account::default() })
         }
         Resumption::Ended(outcome) => {
             let reason =

@@ -14,7 +14,7 @@ use super::super::projection::Account;
 use super::super::store::{Begun, StoreError, Write};
 use super::super::tunnel::NewTunnel;
 use super::Supervisor;
-use whimbrel_drive::Course;
+use whimbrel_drive::DriveSession;
 use whimbrel_drive::hosts::{HostsError, Route};
 
 /// How long a beginning waits for the store. One that is written later is not begun any more.
@@ -100,7 +100,7 @@ impl Supervisor {
             let same = known.spec == spec && known_route == Some(on_record.as_asked());
             return if same { Ok((known.id, false)) } else { Err(Refused::KeyReused(known.id)) };
         }
-        let course = Course::begin(order.spec)?;
+        let session = DriveSession::begin(order.spec)?;
         if let Some(id) = self.busy(&order.route.guest, order.route.uuid.as_deref()) {
             return Err(Refused::Busy(id));
         }
@@ -118,7 +118,7 @@ impl Supervisor {
         // Its number is never given to another, whatever the store says: it may have written more than it says.
         *last = id;
         self.write_beginning(begun).await?;
-        self.drive(id, course, order.route, began_at_ms, Account::default());
+        self.drive(id, session, order.route, began_at_ms, Account::default());
         if let Some(tunnel) = order.tunnel {
             tunnel.keep();
         }

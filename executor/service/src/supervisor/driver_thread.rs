@@ -53,7 +53,7 @@ mod tests {
     use crate::store::{Begun, MigrationRow, Store, Write};
     use crate::supervisor::{Kept, Running, Supervisor};
     use crate::tunnel::Tunnels;
-    use whimbrel_drive::{Course, Judge, Port, drive};
+    use whimbrel_drive::{DriveSession, Judge, Port, drive};
     use whimbrel_simulated::fixtures::{NoJournal, assigned, quiet};
 
     /// A supervisor whose migration 1 is on record, and what `drive` makes of that migration.
@@ -102,8 +102,8 @@ mod tests {
             this.run_driver(1, || {
                 let judge = Judge::new(inbox.clone(), move |_| rules());
                 let mut port = port_of(hosts.port(assigned(route), inbox).unwrap());
-                let course = Course::begin(spec).unwrap();
-                drive(course, &mut *port, &messages, Box::new(NoJournal), judge, None)
+                let session = DriveSession::begin(spec).unwrap();
+                drive(session, &mut *port, &messages, Box::new(NoJournal), judge, None)
                     .map_err(|error| error.to_string())
             });
         });
@@ -128,7 +128,7 @@ mod tests {
     struct Panicking;
 
     impl Port for Panicking {
-        fn carry_out(&mut self, _: Command) {
+        fn execute(&mut self, _: Command) {
             panic!("planted in a port");
         }
 
@@ -139,8 +139,8 @@ mod tests {
     struct Panicked(Box<dyn Port + Send>);
 
     impl Port for Panicked {
-        fn carry_out(&mut self, command: Command) {
-            self.0.carry_out(command);
+        fn execute(&mut self, command: Command) {
+            self.0.execute(command);
         }
 
         fn abandon_call(&mut self, call: CommandId) {

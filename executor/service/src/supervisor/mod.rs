@@ -36,7 +36,7 @@ use super::tunnel::{Login, Tunnels};
 use whimbrel_drive::acks::{Ack, Acks};
 use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
 use whimbrel_drive::owner::Owner;
-use whimbrel_drive::{Course, Judge, Message};
+use whimbrel_drive::{DriveSession, Judge, Message};
 use whimbrel_preflight::Preflight;
 
 /// How long a cancel waits for its result, before it is answered with `in_doubt`.
@@ -202,7 +202,7 @@ impl Supervisor {
         wanted: impl Fn(&Event) -> Option<T>,
     ) -> Option<Option<T>> {
         let mut events = self.hub.listen(Some(id));
-        self.running(id)?.inbox.send(Message::Asked(request)).ok()?;
+        self.running(id)?.inbox.send(Message::Request(request)).ok()?;
         let waiting = async {
             loop {
                 let event = events.recv().await.ok()?;
@@ -229,7 +229,7 @@ impl Supervisor {
     }
 
     /// Drives a migration on a thread of its own.
-    fn drive(&self, id: i64, course: Course, route: Route, began_at_ms: i64, account: Account) {
+    fn drive(&self, id: i64, session: DriveSession, route: Route, began_at_ms: i64, account: Account) {
         let (inbox, told) = channel();
         let account = Arc::new(Mutex::new(account));
         let running = Running {
@@ -251,19 +251,19 @@ impl Supervisor {
         let tunnel = route.tunnel.clone().map(|near_end| (near_end, Login::of_uri(&route.destination)));
         let began_at_ms = u64::try_from(began_at_ms).unwrap_or(0);
         let owner = Owner::of_store(&self.store_file, id, began_at_ms);
-        let (spec, asked, set) = (course.spec().clone(), route.clone(), self.rules.get());
+        let (spec, asked, set) = (session.spec().clone(), route.clone(), self.rules.get());
         // A name may hold anything: what would end a line of the log is written otherwise.
         let span = tracing::info_span!("migration", id, guest = %route.guest.escape_debug());
         let drive = move || {
             let _inside = span.enter();
             this.run_driver(id, || {
-                let known = course.known_facts();
+                let known = session.known_facts();
                 let watch = tunnel.map(|(near_end, login)| this.tunnels.watch(near_end.into(), login));
                 let preflight = Preflight::new(set, spec, asked);
                 let judge = Judge::new(inbox.clone(), move |facts| preflight.judge(facts).verdict);
                 let assignment = Assignment { route, known, owner };
                 let mut port = this.hosts.port(assignment, inbox).map_err(|error| error.to_string())?;
-                let driven = whimbrel_drive::drive(course, &mut *port, &told, Box::new(keeper), judge, None)
+                let driven = whimbrel_drive::drive(session, &mut *port, &told, Box::new(keeper), judge, None)
                     .map_err(|error| error.to_string())?;
                 for remark in &driven.remarks {
                     tracing::warn!("{remark}");

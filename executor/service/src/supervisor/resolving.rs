@@ -13,7 +13,7 @@ use super::Supervisor;
 use super::adopt::{since_begin, written};
 use super::beginning::{BEGIN_PATIENCE, Refused};
 use whimbrel_drive::hosts::Route;
-use whimbrel_drive::{Course, Resumption};
+use whimbrel_drive::{DriveSession, Resumption};
 
 impl Supervisor {
     /// Drives a migration again that ended in doubt, or in trouble without an outcome.
@@ -32,7 +32,7 @@ impl Supervisor {
         if self.running(row.id).is_some() {
             return Err(Refused::Busy(row.id));
         }
-        let (course, route) = self.course_again(&row).await?;
+        let (session, route) = self.session_again(&row).await?;
         if let Some(id) = self.busy(&route.guest, route.uuid.as_deref()) {
             return Err(Refused::Busy(id));
         }
@@ -45,25 +45,25 @@ impl Supervisor {
             .map_err(late)?
             .map_err(|_| stopped())?
             .map_err(Refused::Store)?;
-        self.drive(row.id, course, route, row.began_at_ms, Account::default());
+        self.drive(row.id, session, route, row.began_at_ms, Account::default());
         Ok(())
     }
 
-    async fn course_again(&self, row: &MigrationRow) -> Result<(Course, Route), Refused> {
+    async fn session_again(&self, row: &MigrationRow) -> Result<(DriveSession, Route), Refused> {
         let records = self.store.records(row.id).await?;
         let (route, text) = written(row, &records).map_err(Refused::NotInDoubt)?;
         let now = since_begin(row);
         let unusable = |error: whimbrel_drive::ResumptionError| Refused::NotInDoubt(error.to_string());
         if row.outcome.is_none() && row.trouble.is_some() {
             return match whimbrel_drive::resume(&text, now, |_, _, _| ()).map_err(unusable)? {
-                Resumption::Course { course, .. } => Ok((*course, route)),
+                Resumption::DriveSession { session, .. } => Ok((*session, route)),
                 Resumption::Ended(outcome) => {
                     Err(Refused::NotInDoubt(format!("it ended: {}", outcome.ending)))
                 }
             };
         }
-        let course = whimbrel_drive::examine_again(&text, now).map_err(unusable)?;
+        let session = whimbrel_drive::examine_again(&text, now).map_err(unusable)?;
         let why = "only a migration that ended in doubt, or could not be driven on, is examined again";
-        course.map(|course| (course, route)).ok_or_else(|| Refused::NotInDoubt(why.to_owned()))
+        session.map(|session| (session, route)).ok_or_else(|| Refused::NotInDoubt(why.to_owned()))
     }
 }

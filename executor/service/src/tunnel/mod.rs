@@ -21,7 +21,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 pub use self::askpass::{SOCKET_VARIABLE, answer};
 pub(super) use self::login::{Login, is_plain};
-use super::access::hexadecimal;
+use super::auth::hexadecimal;
 use super::secret::Password;
 
 /// Name of the near end in a tunnel's folder.

@@ -18,7 +18,7 @@ use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::owner::{Owner, unix_ms};
 use whimbrel_drive::uri::Origin;
-use whimbrel_drive::{Course, Journal, Resumption};
+use whimbrel_drive::{DriveSession, Journal, Resumption};
 use whimbrel_preflight::Preflight;
 
 pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
@@ -29,14 +29,14 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
             say("the migration has already ended: `whimbrel replay` shows it");
             Ok(exit_of(&outcome))
         }
-        Resumption::Course { course, not_replayed } => {
+        Resumption::DriveSession { session, not_replayed } => {
             if let Some(why) = not_replayed {
                 say(&format!(
                     "warning: the journal cannot be replayed ({why}): both hosts are queried, and nothing is destroyed or undefined \
                      that is not on record in the journal"
                 ));
             }
-            left.follow(*course, arguments)
+            left.follow(*session, arguments)
         }
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn resolve(arguments: &Adopt) -> Result<Exit, CliError> {
     let left = Left::open(arguments)?;
     let unusable = |source| CliError::Resumption { path: arguments.journal.clone(), source };
     match whimbrel_drive::examine_again(&left.text, left.now).map_err(unusable)? {
-        Some(course) => left.follow(course, arguments),
+        Some(session) => left.follow(session, arguments),
         None => Err(CliError::NotInDoubt(arguments.journal.clone())),
     }
 }
@@ -73,7 +73,7 @@ impl Left {
         Ok(Self { journal, text, spec, context, now })
     }
 
-    fn follow(self, course: Course, arguments: &Adopt) -> Result<Exit, CliError> {
+    fn follow(self, session: DriveSession, arguments: &Adopt) -> Result<Exit, CliError> {
         let Self { journal, spec, context, .. } = self;
         let route = route(&spec, &context);
         let hosts = hosts::for_uris(&arguments.simulated, [&route.source, &route.destination])?;
@@ -84,7 +84,7 @@ impl Left {
         let (path, format) = (&arguments.journal, arguments.format);
         // The same owner as the driver that began it.
         let owner = Owner::of_journal(path, context.began_at_unix_ms);
-        follow(&hosts, Driving { route, course, owner, journal, path, format, preflight })
+        follow(&hosts, Driving { route, session, owner, journal, path, format, preflight })
     }
 }
 

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use whimbrel_core::AtTimeout;
 use whimbrel_service::Place;
-use whimbrel_service::access::{Group, Role};
+use whimbrel_service::auth::{Group, Role};
 
 use super::asked::Asked;
 use super::check::Check;
@@ -19,7 +19,7 @@ use super::facts::FactsVerb;
 use super::roles::roles;
 use super::rule::args::{RuleVerb, Set};
 use crate::cli::args::{EXIT_CODES, Simulated};
-use crate::watch::Format;
+use crate::output::Format;
 
 /// Headings of groups of options. Each option names its own: clap's `next_help_heading` on a flattened struct would also
 /// apply to the options that follow it.

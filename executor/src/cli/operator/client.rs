@@ -14,8 +14,8 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use super::args::{AdjustmentName, OneMigration, ServiceAddress, Tune};
 use super::{CliError, Exit, unix};
 use whimbrel_core::{CopyState, GuestLocation};
+use whimbrel_drive::wording::messages::clean;
 use whimbrel_drive::wording::units::mib;
-use whimbrel_drive::wording::words::clean;
 use whimbrel_service::UNIX;
 
 /// The document for a guest that runs twice, or whose location is unknown.

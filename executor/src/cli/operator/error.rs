@@ -1,7 +1,7 @@
 //! Errors of the verbs that the feature `service` enables.
 
 use whimbrel_plugins::build::BuildError;
-use whimbrel_service::access::TokenError;
+use whimbrel_service::auth::TokenError;
 use whimbrel_service::{ServiceError, StoreError};
 
 use crate::cli::Exit;

@@ -11,13 +11,13 @@ use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Verdict};
 use super::args::Migrate;
 use super::rule::load_set;
 use super::{CliError, Exit, hosts, interrupt, say, state_folder, stdout_is_terminal};
-use crate::watch::{self, Format, Origin, picture};
+use crate::output::{self, Format, Origin, tui};
 use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
 use whimbrel_drive::owner::{Owner, unix_ms};
 use whimbrel_drive::uri::{self, check_migrate_uri};
-use whimbrel_drive::wording::closing::headline;
-use whimbrel_drive::wording::words::Names;
-use whimbrel_drive::{Course, Journal, Judge, KeepError};
+use whimbrel_drive::wording::messages::Names;
+use whimbrel_drive::wording::summary::headline;
+use whimbrel_drive::{DriveSession, Journal, JournalSinkError, Judge};
 use whimbrel_facts::Facts;
 use whimbrel_preflight::{Opinion, Preflight};
 
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let spec = spec(arguments);
     let set = Arc::new(load_set(&asked.rules)?);
     let preflight = Preflight::new(set, spec.clone(), route.clone());
-    let course = Course::begin(spec).map_err(whimbrel_drive::DriveError::from)?;
+    let session = DriveSession::begin(spec).map_err(whimbrel_drive::DriveError::from)?;
     let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
     let owner = Owner::of_journal(&path, unix_ms());
     let context = DriverContext {
@@ -48,14 +48,14 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let journal = Journal::create(&path, context)?;
     follow(
         &hosts,
-        Driving { route, course, owner, journal, path: &path, format: arguments.format, preflight },
+        Driving { route, session, owner, journal, path: &path, format: arguments.format, preflight },
     )
 }
 
 /// A migration to be driven to its end, from its start or from its journal.
 pub(super) struct Driving<'a> {
     pub(super) route: Route,
-    pub(super) course: Course,
+    pub(super) session: DriveSession,
     pub(super) owner: Owner,
     pub(super) journal: Journal,
     pub(super) path: &'a Path,
@@ -65,14 +65,14 @@ pub(super) struct Driving<'a> {
 
 /// Drives the migration, shows it, and reports the result.
 pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
-    let Driving { route, course, owner, journal, path, format, preflight } = driving;
+    let Driving { route, session, owner, journal, path, format, preflight } = driving;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
-    let assignment = Assignment { route: route.clone(), known: course.known_facts(), owner };
+    let assignment = Assignment { route: route.clone(), known: session.known_facts(), owner };
     let judge = Judge::new(sender.clone(), move |facts| verdict(&preflight, facts));
     let mut port = hosts.port(assignment, sender)?;
-    let watcher = watch::choose(format, stdout_is_terminal(), picture::FRAME_MS, Origin::default());
-    let driven = whimbrel_drive::drive(course, &mut *port, &inbox, Box::new(journal), judge, Some(watcher))?;
+    let watcher = output::choose(format, stdout_is_terminal(), tui::FRAME_MS, Origin::default());
+    let driven = whimbrel_drive::drive(session, &mut *port, &inbox, Box::new(journal), judge, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Detached, exit_of);
     if exit == Exit::Detached {
         say(&how_to_look_after(&route, &driven.migration));
@@ -85,17 +85,17 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     if let Some(error) = &driven.journal_error {
         say(&journal_gap(error, driven.outcome.as_ref(), driven.migration.view().spec));
     }
-    if let (Some(p50), Some(p99)) = (driven.reactions.quantile_us(50), driven.reactions.quantile_us(99)) {
+    if let (Some(p50), Some(p99)) = (driven.latency.quantile_us(50), driven.latency.quantile_us(99)) {
         say(&format!(
             "reactions to libvirt's events: {}, p50 {p50} µs, p99 {p99} µs",
-            driven.reactions.count()
+            driven.latency.count()
         ));
     }
     Ok(exit)
 }
 
 /// The warning for a journal without its last records: what happened, where the guest is, what to do.
-fn journal_gap(error: &KeepError, outcome: Option<&Outcome>, spec: &Spec) -> String {
+fn journal_gap(error: &JournalSinkError, outcome: Option<&Outcome>, spec: &Spec) -> String {
     let (guest, to_do) = match outcome {
         Some(outcome) => (
             headline(outcome, &Names::of(spec)),

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use whimbrel_service::access::Role;
+use whimbrel_service::auth::Role;
 
 /// Every role, with its permissions. Former names are accepted by the parser, and refused with the new name afterwards.
 pub(super) fn roles() -> impl TypedValueParser<Value = Role> {

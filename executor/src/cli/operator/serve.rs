@@ -14,7 +14,7 @@ use super::rule::load_set;
 use super::{CliError, Exit, OperatorError, hosts, say, simulated};
 use whimbrel_drive::private;
 use whimbrel_service::Config;
-use whimbrel_service::access::Tokens;
+use whimbrel_service::auth::Tokens;
 use whimbrel_simulated::SCHEME;
 
 pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {

@@ -258,7 +258,7 @@ impl Walk {
             | Move::CarryOutLate(_)
             | Move::Step(_)
             | Move::Break(_)
-            | Move::Mend(_)
+            | Move::Repair(_)
             | Move::Die(_) => None,
         }
     }

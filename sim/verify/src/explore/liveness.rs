@@ -125,7 +125,7 @@ mod tests {
             Move::Step(Step::SwitchToPostcopy),
             Move::Break(Disruption::Link),
             Move::Break(Disruption::DestinationDaemon),
-            Move::Mend(Repair::Destination),
+            Move::Repair(Repair::Destination),
         ]);
     }
 

@@ -38,7 +38,7 @@ pub enum Move {
     /// A disruption.
     Break(Disruption),
     /// A repair.
-    Mend(Repair),
+    Repair(Repair),
     /// The driver dies; whether a migrate call that was in flight still arrives.
     Die(bool),
     /// Another driver continues from the journal.
@@ -140,7 +140,7 @@ impl State {
             }
         }
         for what in Repair::ALL {
-            each(Move::Mend(what));
+            each(Move::Repair(what));
         }
     }
 

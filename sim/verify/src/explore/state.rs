@@ -112,7 +112,7 @@ impl State {
                 };
                 next.hypervisors(model, returned)
             }
-            Move::Mend(what) => {
+            Move::Repair(what) => {
                 let mut returned = None;
                 let Some(model) = self.model.repair(what, &mut returned) else {
                     return Transition::Impossible;

@@ -165,7 +165,7 @@ impl Course {
         }
         let repaired = Moment::AtNs(MENDED_MS * MS);
         for host in [self.source, self.destination] {
-            self.world.inject_at(repaired, 0, Fault::SetManner(host, ReplyBehavior::default()));
+            self.world.inject_at(repaired, 0, Fault::SetReplyBehavior(host, ReplyBehavior::default()));
             self.world.inject_at(repaired, 0, Fault::StartHost(host));
             self.world.inject_at(repaired, 0, Fault::StartDaemon(host));
         }
@@ -176,7 +176,8 @@ impl Course {
 
     fn plan(&mut self, moment: Moment, after_ns: u64, what: What) {
         let host = |is_source: bool| if is_source { self.source } else { self.destination };
-        let reply_behavior = |is_source, reply_behavior| Fault::SetManner(host(is_source), reply_behavior);
+        let reply_behavior =
+            |is_source, reply_behavior| Fault::SetReplyBehavior(host(is_source), reply_behavior);
         let (first, then) = match what {
             What::Daemon(side, ms) => {
                 (Fault::KillDaemon(host(side)), Some((Fault::StartDaemon(host(side)), ms)))

@@ -27,36 +27,37 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// The sink for the records of a migration. An implementation keeps in memory what it cannot write immediately, and
 /// retries: it receives every record, whether or not earlier ones were written.
-pub trait Keep: Send {
+pub trait JournalSink: Send {
     /// The request.
     ///
     /// # Errors
     /// When it could not be saved: the migration is not started then.
-    fn begin(&mut self, spec: &Spec) -> Result<(), KeepError>;
+    fn begin(&mut self, spec: &Spec) -> Result<(), JournalSinkError>;
 
     /// A record, with its outputs and the migration's state after it. Returns when it is durable, or after a bounded time: the
     /// commands that it causes are sent after that.
     ///
     /// # Errors
     /// When a record is lost permanently: the journal has a gap, and ends before it.
-    fn append(&mut self, record: &Record, outputs: &[Output], view: View<'_>) -> Result<(), KeepError>;
+    fn append(&mut self, record: &Record, outputs: &[Output], view: View<'_>)
+    -> Result<(), JournalSinkError>;
 
     /// Waits until every record so far is durable, at most for `bound`. Returns whether they are.
     ///
     /// # Errors
     /// When a record is lost permanently.
-    fn settle(&mut self, bound: Duration) -> Result<bool, KeepError>;
+    fn settle(&mut self, bound: Duration) -> Result<bool, JournalSinkError>;
 
     /// No record follows: tries for the last time to make pending ones durable.
     ///
     /// # Errors
     /// When some records are not durable.
-    fn finish(&mut self) -> Result<(), KeepError>;
+    fn finish(&mut self) -> Result<(), JournalSinkError>;
 }
 
 /// A record that could not be saved.
 #[derive(Debug, thiserror::Error)]
-pub enum KeepError {
+pub enum JournalSinkError {
     /// In a file.
     #[error(transparent)]
     File(#[from] JournalFileError),
@@ -179,8 +180,8 @@ impl Journal {
 /// The thread cannot end before its journal, unless it panicked.
 const STOPPED: &str = "the thread of the journal has stopped";
 
-impl Keep for Journal {
-    fn begin(&mut self, spec: &Spec) -> Result<(), KeepError> {
+impl JournalSink for Journal {
+    fn begin(&mut self, spec: &Spec) -> Result<(), JournalSinkError> {
         // An adopted journal has its header.
         let Some(context) = self.context.take() else { return Ok(()) };
         self.write(header_line(spec, Some(context)), true)?;
@@ -188,7 +189,7 @@ impl Keep for Journal {
         Ok(self.ask_disk(FIRST_LINE).map_err(unwritten)?)
     }
 
-    fn append(&mut self, record: &Record, outputs: &[Output], _: View<'_>) -> Result<(), KeepError> {
+    fn append(&mut self, record: &Record, outputs: &[Output], _: View<'_>) -> Result<(), JournalSinkError> {
         let is_command = |output: &Output| match output {
             Output::Command(command) => changes_something(&command.action),
             Output::Event(_) => false,
@@ -196,14 +197,14 @@ impl Keep for Journal {
         Ok(self.write(record_line(record), outputs.iter().any(is_command))?)
     }
 
-    fn settle(&mut self, bound: Duration) -> Result<bool, KeepError> {
+    fn settle(&mut self, bound: Duration) -> Result<bool, JournalSinkError> {
         let settled = self.acks.finish(Some(bound));
         let (are_durable, said) = settled.unwrap_or_else(|_| (false, Err(STOPPED.to_owned())));
         said.map_err(incomplete(&self.path))?;
         Ok(are_durable)
     }
 
-    fn finish(&mut self) -> Result<(), KeepError> {
+    fn finish(&mut self) -> Result<(), JournalSinkError> {
         Ok(self.ask_disk(LAST_LINES).map_err(incomplete(&self.path))?)
     }
 }

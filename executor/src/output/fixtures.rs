@@ -107,7 +107,7 @@ impl Play<'_> {
         let outputs: Vec<_> = self.migration.handle(self.now, input).unwrap().collect();
         for output in outputs {
             match output {
-                Output::Event(event) => self.watcher.saw(self.now, &event, self.migration.view()),
+                Output::Event(event) => self.watcher.on_event(self.now, &event, self.migration.view()),
                 Output::Command(command) => self.waiting.push(command),
             }
         }

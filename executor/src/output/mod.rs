@@ -11,18 +11,18 @@ use whimbrel_core::Output;
 use whimbrel_core::journal::{self, JournalError, Replayed};
 
 #[cfg(test)]
-mod canned;
+mod fixtures;
 pub mod lines;
 pub mod ndjson;
-pub mod picture;
 pub mod report;
 #[cfg(test)]
 mod tests;
+pub mod tui;
 
 pub use lines::Lines;
 pub use ndjson::Ndjson;
-pub use picture::Picture;
 pub use report::JsonReport;
+pub use tui::Picture;
 pub use whimbrel_drive::Watcher;
 
 /// Replays a journal, and passes its events to a watcher.
@@ -33,7 +33,7 @@ pub fn replay(text: &str, watcher: &mut dyn Watcher) -> Result<Replayed, Journal
     journal::replay(text, |record, migration, outputs| {
         for output in outputs {
             if let Output::Event(event) = output {
-                watcher.saw(record.at_ns, event, migration.view());
+                watcher.on_event(record.at_ns, event, migration.view());
             }
         }
     })
@@ -64,7 +64,7 @@ pub struct Origin {
 
 /// The watcher for standard output. `terminal` says whether that is a terminal; the picture falls back to lines when
 /// the terminal cannot show it. `frame_ms` is the migration's time between two frames of the picture:
-/// [`picture::FRAME_MS`] when it passes as real time does, more when a simulation runs ahead of it.
+/// [`tui::FRAME_MS`] when it passes as real time does, more when a simulation runs ahead of it.
 #[must_use]
 pub fn choose(format: Format, terminal: bool, frame_ms: u64, origin: Origin) -> Box<dyn Watcher + Send> {
     match format {

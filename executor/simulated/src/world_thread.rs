@@ -35,21 +35,21 @@ pub(super) enum Ask {
     /// A call whose permit was withdrawn before the world came to it is not made, and not answered.
     CarryOut(PortId, Command, CallPermit),
     Close(PortId),
-    Pace(u32),
+    SetSpeed(u32),
 }
 
 /// A handle to the thread, which ends with the last of them.
 #[derive(Clone, Debug)]
-pub(super) struct Land {
+pub(super) struct WorldHandle {
     asks: Sender<Ask>,
 }
 
-impl Land {
+impl WorldHandle {
     pub(super) fn start(world: World, speed: u32) -> io::Result<Self> {
         let (asks, inbox) = channel();
         let (speed, began) = (u64::from(speed.max(1)), Clock::now());
-        let keeper = Keeper { world, speed, began, began_ns: 0, clients: BTreeMap::new() };
-        thread::Builder::new().name("simulated-world".to_owned()).spawn(move || keeper.run(&inbox))?;
+        let world_thread = WorldThread { world, speed, began, began_ns: 0, clients: BTreeMap::new() };
+        thread::Builder::new().name("simulated-world".to_owned()).spawn(move || world_thread.run(&inbox))?;
         Ok(Self { asks })
     }
 
@@ -90,7 +90,7 @@ struct Client {
     probe: bool,
 }
 
-struct Keeper {
+struct WorldThread {
     world: World,
     speed: u64,
     /// When this speed was set, in real time and in simulated.
@@ -99,7 +99,7 @@ struct Keeper {
     clients: BTreeMap<PortId, Client>,
 }
 
-impl Keeper {
+impl WorldThread {
     fn run(mut self, asks: &Receiver<Ask>) {
         loop {
             self.catch_up();
@@ -125,7 +125,7 @@ impl Keeper {
             let Some(client) = self.clients.get(&port) else { continue };
             let message = match told {
                 PortEvent::Observed(observation) => self.observed(client, observation),
-                PortEvent::Requested(request) => Message::Asked(request),
+                PortEvent::Requested(request) => Message::Request(request),
                 // Here drivers are other processes, which start and end independently.
                 PortEvent::Interrupted { .. } => continue,
             };
@@ -167,7 +167,7 @@ impl Keeper {
                 let opened = self.open(&route, inbox);
                 let _ = reply.send(opened);
             }
-            Ask::Pace(speed) => {
+            Ask::SetSpeed(speed) => {
                 self.began_ns = self.now_ns();
                 (self.began, self.speed) = (Clock::now(), u64::from(speed.max(1)));
             }
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_call_whose_permit_was_withdrawn_does_not_reach_the_world() {
-        let mut keeper = Keeper {
+        let mut world_thread = WorldThread {
             world: built_in_world(1, 0),
             speed: 1,
             began: Clock::now(),
@@ -329,14 +329,14 @@ mod tests {
             clients: BTreeMap::new(),
         };
         let route = Route::of(&whimbrel_core::Spec::new("web", "sim://alpha", "sim://beta"));
-        let port = keeper.open(&route, channel().0).unwrap();
-        let idle = keeper.world.next_at();
+        let port = world_thread.open(&route, channel().0).unwrap();
+        let idle = world_thread.world.next_at();
         let call = |id| Command { id: CommandId(id), action: Action::StartMigration };
         let withdrawn = CallPermit::default();
         withdrawn.withdraw(Withdrawn::GivenUp);
-        keeper.answer(Ask::CarryOut(port, call(0), withdrawn));
-        assert_eq!(keeper.world.next_at(), idle, "nothing is going to happen");
-        keeper.answer(Ask::CarryOut(port, call(1), CallPermit::default()));
-        assert_ne!(keeper.world.next_at(), idle, "this one was made");
+        world_thread.answer(Ask::CarryOut(port, call(0), withdrawn));
+        assert_eq!(world_thread.world.next_at(), idle, "nothing is going to happen");
+        world_thread.answer(Ask::CarryOut(port, call(1), CallPermit::default()));
+        assert_ne!(world_thread.world.next_at(), idle, "this one was made");
     }
 }

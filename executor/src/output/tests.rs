@@ -12,10 +12,10 @@ use whimbrel_core::{
 };
 
 use super::JsonReport;
-use super::canned::{End, REGRESSING, play, spec};
-use super::picture::{FRAME_MS, PictureState};
+use super::fixtures::{End, REGRESSING, play, spec};
+use super::tui::{FRAME_MS, PictureState};
 use super::{Lines, Ndjson, Origin, Picture, Watcher};
-use whimbrel_drive::wording::closing;
+use whimbrel_drive::wording::summary;
 
 const CANCELLED: End = End::CancelledAt(15_000);
 
@@ -45,7 +45,7 @@ impl Write for Page {
 struct Gather(PictureState);
 
 impl Watcher for Gather {
-    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>) {
+    fn on_event(&mut self, now: Instant, event: &Event, view: View<'_>) {
         self.0.take(now, event, view);
     }
 }
@@ -55,7 +55,7 @@ fn drawn(end: End, until_ms: u64, width: u16, height: u16) -> Buffer {
     play(&REGRESSING, end, until_ms, &mut gather);
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
-    super::picture::draw(&gather.0, true, area, &mut buffer);
+    super::tui::draw(&gather.0, true, area, &mut buffer);
     buffer
 }
 
@@ -244,7 +244,7 @@ fn every_ending_has_its_words() {
             ..outcome(Ending::InDoubt, GuestLocation::Unknown, Some(Cause::ReplyLost))
         },
     ];
-    let words: Vec<_> = outcomes.iter().map(|outcome| closing::describe(outcome, &spec())).collect();
+    let words: Vec<_> = outcomes.iter().map(|outcome| summary::describe(outcome, &spec())).collect();
     for word in &words {
         assert!(word.lines().all(|line| line.ends_with('.')), "{word}");
         assert!(word.contains("`web`"), "{word}");

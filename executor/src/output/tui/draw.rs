@@ -11,8 +11,8 @@ use whimbrel_core::PhaseName;
 
 use super::plot::{Curve, Level, Plot, Sign};
 use super::state::PictureState;
-use whimbrel_drive::wording::closing;
 use whimbrel_drive::wording::phases::owner;
+use whimbrel_drive::wording::summary;
 use whimbrel_drive::wording::units::{approx, short, span};
 
 /// The sign of a regression after which more remained than at the sync before.
@@ -24,7 +24,7 @@ const ROSE: &str = "△";
 const HEADING: u16 = 3;
 
 /// Draws the state into `area`. The last row is left empty: the cursor rests there.
-pub(in crate::watch) fn draw(state: &PictureState, colour: bool, area: Rect, buf: &mut Buffer) {
+pub(in crate::output) fn draw(state: &PictureState, colour: bool, area: Rect, buf: &mut Buffer) {
     let pen = Pen { colour };
     heading(state, pen, area, buf);
     let rest = area.height.saturating_sub(HEADING + 1);
@@ -78,7 +78,7 @@ fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
     row(1, &left, limit.as_slice(), Style::new());
 
     let mut now = vec![match &state.outcome {
-        Some(outcome) => format!("{}: {}", outcome.ending, closing::headline(outcome, names)),
+        Some(outcome) => format!("{}: {}", outcome.ending, summary::headline(outcome, names)),
         None => state.phase.map_or(String::new(), |phase| owner(phase, names)),
     }];
     if let (Some(since), None) = (state.stopped_since, &state.outcome) {

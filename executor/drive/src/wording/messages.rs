@@ -23,7 +23,7 @@ pub struct Names {
 
 /// Something to be said, with the word under which it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct LogLine {
     /// The word under which it stands.
     pub tag: String,
     /// The sentence.
@@ -56,7 +56,7 @@ impl Names {
     }
 }
 
-impl Told {
+impl LogLine {
     fn new(tag: impl Into<String>, text: impl Into<String>) -> Self {
         Self { tag: tag.into(), text: text.into() }
     }
@@ -70,13 +70,13 @@ impl Told {
 
 /// The log lines of an event.
 #[must_use]
-pub fn tell(event: &Event, names: &Names) -> Vec<Told> {
-    let one = |tag: &str, text: String| vec![Told::new(tag, text)];
+pub fn tell(event: &Event, names: &Names) -> Vec<LogLine> {
+    let one = |tag: &str, text: String| vec![LogLine::new(tag, text)];
     match event {
         Event::Phase(phase) => one("phase", phases::entered(*phase, names)),
         Event::Judged(verdict) => judged(verdict),
         Event::Progress(statistics) => one("progress", progress(statistics)),
-        Event::Sync(seen) => vec![Told::new(format!("sync {}", seen.sync.iteration), sync_words(seen))],
+        Event::Sync(seen) => vec![LogLine::new(format!("sync {}", seen.sync.iteration), sync_words(seen))],
         Event::CancelAnswered(answer) => one("cancel", cancel(*answer, names)),
         Event::Reacted(reaction, result) => one("reaction", format!("{reaction}: {result}")),
         Event::Seen(side, state) => one("seen", format!("{} on {}: {state}", names.guest, names.side(*side))),
@@ -134,21 +134,21 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     lines
 }
 
-fn judged(verdict: &Verdict) -> Vec<Told> {
+fn judged(verdict: &Verdict) -> Vec<LogLine> {
     if verdict.findings.is_empty() {
-        return vec![Told::new("rules", "all checks passed")];
+        return vec![LogLine::new("rules", "all checks passed")];
     }
     verdict.findings.iter().map(finding).collect()
 }
 
-fn finding(finding: &Finding) -> Told {
+fn finding(finding: &Finding) -> LogLine {
     let severity = match finding.severity {
         Severity::Warning => "warning",
         Severity::Error => "error",
     };
     let Finding { code, message, remediation, .. } = finding;
     let fix = if remediation.is_empty() { String::new() } else { format!("; fix: {remediation}") };
-    Told::new("rules", clean(&format!("{severity} {code}: {message}{fix}")))
+    LogLine::new("rules", clean(&format!("{severity} {code}: {message}{fix}")))
 }
 
 fn progress(statistics: &Statistics) -> String {

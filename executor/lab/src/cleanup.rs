@@ -18,32 +18,32 @@ use crate::{LabError, processes};
 /// Labs live here, one folder each, named by the owner's process id and start time and a number.
 const ROOT: &str = "/run/whimbrel-lab";
 
-static LIVING: Mutex<Vec<Weak<Remains>>> = Mutex::new(Vec::new());
+static LIVING: Mutex<Vec<Weak<Cleanup>>> = Mutex::new(Vec::new());
 static ON_SIGNAL: Once = Once::new();
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// The folder, the holders of all namespaces, and the thread that started them.
 #[derive(Debug)]
-pub(crate) struct Remains {
+pub(crate) struct Cleanup {
     pub(crate) folder: PathBuf,
     pub(crate) keeper: Keeper,
     holders: Mutex<Vec<Holder>>,
 }
 
-impl Remains {
+impl Cleanup {
     pub(crate) fn create(on_signal: bool) -> Result<Arc<Self>, LabError> {
         let pid = std::process::id();
         let start = processes::start_time(pid).unwrap_or(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = Path::new(ROOT).join(format!("{pid}-{start}-{number}"));
         fs::create_dir_all(&folder).map_err(LabError::io(format!("create `{}`", folder.display())))?;
-        let remains = Arc::new(Self { folder, keeper: Keeper::start()?, holders: Mutex::new(Vec::new()) });
-        lock(&LIVING).push(Arc::downgrade(&remains));
+        let cleanup = Arc::new(Self { folder, keeper: Keeper::start()?, holders: Mutex::new(Vec::new()) });
+        lock(&LIVING).push(Arc::downgrade(&cleanup));
         if on_signal {
             ON_SIGNAL.call_once(remove_on_signal);
         }
-        Ok(remains)
+        Ok(cleanup)
     }
 
     /// Takes a holder into keeping, writes down who it is for the case that the owner dies, and gives a
@@ -73,7 +73,7 @@ impl Remains {
     }
 }
 
-impl Drop for Remains {
+impl Drop for Cleanup {
     fn drop(&mut self) {
         // A drop cannot return an error; `remove` does.
         let _ = self.remove();

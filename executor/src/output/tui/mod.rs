@@ -21,8 +21,8 @@ use whimbrel_core::{Event, Instant, View};
 pub(super) use self::draw::draw;
 pub use self::state::PictureState;
 use super::{Lines, Watcher};
-use whimbrel_drive::wording::closing;
-use whimbrel_drive::wording::words::{tell, wrap};
+use whimbrel_drive::wording::messages::{tell, wrap};
+use whimbrel_drive::wording::summary;
 
 /// The migration's time between two frames when it passes in real time: 20 frames per second.
 pub const FRAME_MS: u64 = 50;
@@ -105,11 +105,11 @@ impl<B: Backend> Picture<B> {
         self.state.take(now, event, view);
         let milestone = !matches!(event, Event::Progress(_) | Event::Sync(_));
         if first {
-            self.insert(&closing::heading(view.spec))?;
+            self.insert(&summary::heading(view.spec))?;
         }
         if milestone {
-            for told in tell(event, &self.state.names) {
-                self.insert(&told.line(now))?;
+            for entry in tell(event, &self.state.names) {
+                self.insert(&entry.line(now))?;
             }
         }
         let due = self.last_frame.is_none_or(|last| now.since_ms(last) >= self.frame_ms);
@@ -150,9 +150,9 @@ impl<B: Backend> Picture<B> {
 }
 
 impl<B: Backend> Watcher for Picture<B> {
-    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>) {
+    fn on_event(&mut self, now: Instant, event: &Event, view: View<'_>) {
         if let Some(lines) = &mut self.lines {
-            lines.saw(now, event, view);
+            lines.on_event(now, event, view);
             return;
         }
         if self.show(now, event, view).is_err() {
@@ -160,7 +160,7 @@ impl<B: Backend> Watcher for Picture<B> {
             return;
         }
         if let Event::Ended(outcome) = event {
-            let words = closing::describe(outcome, view.spec);
+            let words = summary::describe(outcome, view.spec);
             // A closed terminal must not affect a migration.
             let _gone = writeln!(self.below, "{words}").and_then(|()| self.below.flush());
             self.leave(now);

@@ -48,7 +48,7 @@ impl<W: Write> Ndjson<W> {
 }
 
 impl<W: Write> Watcher for Ndjson<W> {
-    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>) {
+    fn on_event(&mut self, now: Instant, event: &Event, view: View<'_>) {
         if let Some(origin) = self.origin.take() {
             self.write(&Header { schema: SCHEMA, origin, spec: view.spec });
         }

@@ -16,12 +16,12 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The driving loop's end.
 #[derive(Debug)]
-pub(super) struct Audience {
+pub(super) struct WatcherThread {
     records: Option<Sender<Record>>,
     gone: Receiver<()>,
 }
 
-impl Audience {
+impl WatcherThread {
     /// Starts the thread for a watcher, with the migration in its first state.
     pub(super) fn new(migration: Migration, watcher: Box<dyn Watcher + Send>) -> Self {
         let (records, inbox) = channel();
@@ -54,7 +54,7 @@ fn show(mut migration: Migration, mut watcher: Box<dyn Watcher + Send>, inbox: &
         let Ok(outputs) = migration.handle(at_ns, input).map(Iterator::collect::<Vec<_>>) else { continue };
         for output in outputs {
             if let Output::Event(event) = output {
-                watcher.saw(at_ns, &event, migration.view());
+                watcher.on_event(at_ns, &event, migration.view());
             }
         }
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 /// Times from a hint's arrival in this process to the moment its command was given to the port.
 #[derive(Clone, Debug, Default)]
-pub struct Reactions {
+pub struct HintLatency {
     times: Vec<Duration>,
 }
 
-impl Reactions {
+impl HintLatency {
     /// The maximum number of samples: a migration that never ends must not grow without bound.
     const MOST: usize = 100_000;
 
@@ -40,13 +40,13 @@ mod tests {
 
     #[test]
     fn quantiles_are_of_the_nearest_rank() {
-        let mut reactions = Reactions::default();
-        assert_eq!(reactions.quantile_us(99), None);
+        let mut latency = HintLatency::default();
+        assert_eq!(latency.quantile_us(99), None);
         for us in 1..=100 {
-            reactions.record(Duration::from_micros(us));
+            latency.record(Duration::from_micros(us));
         }
-        assert_eq!(reactions.quantile_us(50), Some(50));
-        assert_eq!(reactions.quantile_us(99), Some(99));
-        assert_eq!(reactions.quantile_us(100), Some(100));
+        assert_eq!(latency.quantile_us(50), Some(50));
+        assert_eq!(latency.quantile_us(99), Some(99));
+        assert_eq!(latency.quantile_us(100), Some(100));
     }
 }

@@ -25,7 +25,7 @@ const UNLIMITED_MIB_PER_SECOND: u64 = (1 << 43) - 1;
 
 /// A guest on `alpha` that goes to `beta`.
 #[derive(Debug)]
-pub(super) struct ThroughLibvirt<'a> {
+pub(super) struct LibvirtDriver<'a> {
     lab: &'a Lab,
     name: String,
     source: Endpoint,
@@ -37,7 +37,7 @@ pub(super) struct ThroughLibvirt<'a> {
     cancelled: bool,
 }
 
-impl<'a> ThroughLibvirt<'a> {
+impl<'a> LibvirtDriver<'a> {
     /// Starts the guest; `number` keeps the logs of different guests apart.
     pub(super) fn start(
         lab: &'a Lab,
@@ -80,7 +80,7 @@ impl<'a> ThroughLibvirt<'a> {
     }
 }
 
-impl Driver for ThroughLibvirt<'_> {
+impl Driver for LibvirtDriver<'_> {
     fn source(&mut self) -> &mut Endpoint {
         &mut self.source
     }
@@ -159,7 +159,7 @@ impl Driver for ThroughLibvirt<'_> {
     }
 }
 
-impl Drop for ThroughLibvirt<'_> {
+impl Drop for LibvirtDriver<'_> {
     fn drop(&mut self) {
         if let Some(mut child) = self.running.take() {
             let _ = child.kill();

@@ -11,7 +11,7 @@ use whimbrel_core::{
 };
 
 use super::{Origin, Watcher};
-use whimbrel_drive::wording::closing::describe;
+use whimbrel_drive::wording::summary::describe;
 
 /// Names the form of the document.
 pub const SCHEMA: &str = "whimbrel.report/1";
@@ -143,7 +143,7 @@ impl<W: Write> JsonReport<W> {
 }
 
 impl<W: Write> Watcher for JsonReport<W> {
-    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>) {
+    fn on_event(&mut self, now: Instant, event: &Event, view: View<'_>) {
         match event {
             Event::Phase(phase) => self.phases.push(At { at_ns: now, what: *phase }),
             Event::Judged(verdict) => self.findings.extend_from_slice(&verdict.findings),

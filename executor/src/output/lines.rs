@@ -8,8 +8,8 @@ use std::io::Write;
 use whimbrel_core::{Event, Instant, View};
 
 use super::Watcher;
-use whimbrel_drive::wording::closing;
-use whimbrel_drive::wording::words::{Names, tell};
+use whimbrel_drive::wording::messages::{Names, tell};
+use whimbrel_drive::wording::summary;
 
 /// The migration's time between two lines of progress, in ms.
 const PROGRESS_EVERY_MS: u64 = 5_000;
@@ -40,19 +40,19 @@ impl<W: Write> Lines<W> {
 }
 
 impl<W: Write> Watcher for Lines<W> {
-    fn saw(&mut self, now: Instant, event: &Event, view: View<'_>) {
+    fn on_event(&mut self, now: Instant, event: &Event, view: View<'_>) {
         if matches!(event, Event::Progress(_)) && now.since_ms(self.last_line) < PROGRESS_EVERY_MS {
             return;
         }
         let names = self.names.take().unwrap_or_else(|| {
-            self.write(&closing::heading(view.spec));
+            self.write(&summary::heading(view.spec));
             Names::of(view.spec)
         });
-        for told in tell(event, &names) {
-            self.write(&told.line(now));
+        for entry in tell(event, &names) {
+            self.write(&entry.line(now));
         }
         if let Event::Ended(outcome) = event {
-            self.write(&closing::describe(outcome, view.spec));
+            self.write(&summary::describe(outcome, view.spec));
         }
         self.names = Some(names);
         if matches!(event, Event::Progress(_) | Event::Sync(_) | Event::Phase(_)) {

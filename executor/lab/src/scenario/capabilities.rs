@@ -18,7 +18,7 @@ const KEEP_ALIVE_NS: u64 = 8_000_000_000;
 
 /// What a fault is to real hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum LabFault {
     /// The program is interrupted.
     Interrupt,
     CutLink,
@@ -45,10 +45,10 @@ pub(super) enum Deed {
 pub(super) fn check(scenario: &Scenario) -> Result<(), LabError> {
     let mut only = Vec::new();
     guest(scenario, &mut only);
-    surroundings(scenario, &mut only);
+    environment(scenario, &mut only);
     migration(scenario, &mut only);
     for fault in &scenario.faults {
-        if deed(fault.action).is_none() {
+        if lab_fault(fault.action).is_none() {
             only.push(format!("the fault `{}`", fault.action.word()));
         }
         if !can_be_seen(fault) {
@@ -62,20 +62,20 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), LabError> {
 }
 
 /// How a fault is done here; none for one that only the simulator can do.
-pub(super) const fn deed(action: FaultAction) -> Option<Deed> {
+pub(super) const fn lab_fault(action: FaultAction) -> Option<LabFault> {
     match action {
-        FaultAction::Cancel => Some(Deed::Interrupt),
-        FaultAction::CutLink => Some(Deed::CutLink),
-        FaultAction::RestoreLink => Some(Deed::RestoreLink),
-        FaultAction::BreakStream => Some(Deed::BreakStream),
-        FaultAction::KillDaemon(side) => Some(Deed::KillDaemon(side)),
-        FaultAction::StartDaemon(side) => Some(Deed::StartDaemon(side)),
-        FaultAction::StartHost(side) => Some(Deed::StartHost(side)),
-        FaultAction::RestartDriver { gone_ms } => Some(Deed::RestartDriver { gone_ms }),
-        FaultAction::KillGuest(side) => Some(Deed::KillGuest(side)),
-        FaultAction::LoseHost(side) => Some(Deed::LoseHost(side)),
-        FaultAction::PauseGuest(side) => Some(Deed::Suspend(side)),
-        FaultAction::UnpauseGuest(side) => Some(Deed::Resume(side)),
+        FaultAction::Cancel => Some(LabFault::Interrupt),
+        FaultAction::CutLink => Some(LabFault::CutLink),
+        FaultAction::RestoreLink => Some(LabFault::RestoreLink),
+        FaultAction::BreakStream => Some(LabFault::BreakStream),
+        FaultAction::KillDaemon(side) => Some(LabFault::KillDaemon(side)),
+        FaultAction::StartDaemon(side) => Some(LabFault::StartDaemon(side)),
+        FaultAction::StartHost(side) => Some(LabFault::StartHost(side)),
+        FaultAction::RestartDriver { gone_ms } => Some(LabFault::RestartDriver { gone_ms }),
+        FaultAction::KillGuest(side) => Some(LabFault::KillGuest(side)),
+        FaultAction::LoseHost(side) => Some(LabFault::LoseHost(side)),
+        FaultAction::PauseGuest(side) => Some(LabFault::Suspend(side)),
+        FaultAction::UnpauseGuest(side) => Some(LabFault::Resume(side)),
         // The command line takes no wishes while it migrates, and a daemon's words cannot be held back.
         FaultAction::Postcopy
         | FaultAction::Pause
@@ -137,7 +137,7 @@ fn guest(scenario: &Scenario, only: &mut Vec<String>) {
 }
 
 /// Links, hosts and times are what they are.
-fn surroundings(scenario: &Scenario, only: &mut Vec<String>) {
+fn environment(scenario: &Scenario, only: &mut Vec<String>) {
     let link = &scenario.link;
     let mut unless = |can: bool, what: &str| {
         if !can {

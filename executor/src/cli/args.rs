@@ -23,7 +23,8 @@ Exit codes:
   6  the operator left; the migration goes on
   7  a rule refuses the migration (`check`, `rule check`); nothing was changed
   8  the guest was moved to the destination and does not run there, though it ran before
-101  a guard stopped the engine before an unsafe step, or it is broken: look at both hosts";
+101  a guard stopped the engine before an unsafe step, or it is broken: look at both hosts
+130  Ctrl-C stopped a verb that moves no guest; a result that it wrote is marked as partial";
 
 /// Moves running virtual machines between libvirt hosts, and simulates it.
 #[derive(Debug, Parser)]
@@ -90,7 +91,8 @@ pub(super) struct Fuzz {
 const EXPLORE_EXIT_CODES: &str = "\
 Exit codes:
   0  nothing went wrong, and every phase and end was met
-  1  a violation was found, or something was never met";
+  1  a violation was found, or something was never met
+130  Ctrl-C stopped it without a violation; the result is marked as partial";
 
 #[derive(Debug, Args)]
 pub(super) struct Explore {

@@ -63,7 +63,7 @@ enum Verb {
     },
     /// Measure the service under load, beside what it is to reach
     Load,
-    /// Take the pictures in the README anew, in a browser
+    /// Retake the pictures in the README, in a browser
     Pictures,
     /// Hold the store's schema and statements against a server of Postgres
     Postgres,
@@ -75,7 +75,7 @@ enum Verb {
         #[arg(long)]
         write: bool,
     },
-    /// Look for what does not belong: sizes, words, paths, dead links, promises without a test
+    /// Check sizes, words, phrases, paths, links, and promises without a test
     Tidy,
 }
 
@@ -99,7 +99,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error.print();
-            ExitCode::FAILURE
+            error.exit_code().into()
         }
     }
 }
@@ -119,9 +119,12 @@ fn pictures() -> Result<String, Error> {
     service::pictures(&artifacts::program("build --package whimbrel --features service")?)
 }
 
-/// Looks at every tracked file, and says how many there were.
+/// Checks every tracked file, and reports how many there were and what was exempt.
 fn tidy() -> Result<String, Error> {
     let tree = Tree::read(&Tree::root()?)?;
+    for (path, reason) in tidy::EXEMPT {
+        println!("phrases in {path} are not counted: {reason}");
+    }
     let complaints = tidy::complaints(&tree);
     if complaints.is_empty() {
         return Ok(format!("{} files are tidy", tree.texts().count()));

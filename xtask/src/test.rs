@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cargo_metadata::Artifact;
 
 use crate::artifacts::{self, built};
-use crate::error::Error;
+use crate::error::{Error, NOT_CHECKED};
 use crate::job::Job;
 use crate::rules;
 use crate::service;
@@ -143,7 +143,12 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
     })?;
     // Ten migrations are recorded anew, and the simulator is held against them. Through cargo, because the steps before
     // built this program anew and its own file is gone.
-    steps.job("fidelity", &Job::cargo("xtask record --check"))
+    steps.step("fidelity", "cargo xtask record --check", || match Job::cargo("xtask record --check").run() {
+        Err(Error::Failed { status, .. }) if status.code() == Some(NOT_CHECKED.into()) => {
+            Ok("NOT CHECKED: machine busy".to_owned())
+        }
+        other => other.map(|()| String::new()),
+    })
 }
 
 /// Runs the tests of one member, built as part of the whole workspace: built by itself, it would have its dependencies

@@ -16,6 +16,7 @@ mod guest;
 mod host;
 mod namespaces;
 mod network;
+mod pace;
 mod processes;
 mod programs;
 pub mod record;
@@ -40,6 +41,8 @@ pub use files::PASSWORD as SSH_PASSWORD;
 pub use guest::{Guest, GuestSpec, Phase};
 pub use host::{Host, OccupiedPort};
 pub use network::GUEST_BRIDGE;
+pub use pace::Pace;
+pub use remains::say_if_interrupted;
 pub use storage::{GuestDisk, ImageFormat, STORAGE};
 pub use witness::Snapshot;
 

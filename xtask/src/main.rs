@@ -9,6 +9,7 @@ mod artifacts;
 mod error;
 mod job;
 mod lab;
+mod long;
 mod packages;
 mod postgres;
 mod python;
@@ -44,11 +45,11 @@ enum Verb {
     Setup,
     /// Check everything: format, lints, dependencies, tests, documentation, and migrations between real hosts
     Test {
-        /// Check the default build only: no sandbox, service, libvirt or real hosts
+        /// Check the default build only, with nextest: no sandbox, service, libvirt or real hosts
         #[arg(long)]
         fast: bool,
-        /// Add what takes hours: every slice of the exploration, ten million migrations of the fuzzer, and the program without
-        /// libvirt
+        /// Add what takes hours: every slice of the exploration, ten million migrations of the fuzzer, the targets of
+        /// `fuzz/`, the program without libvirt, and the published interfaces beside those of the last release
         #[arg(long, conflicts_with = "fast")]
         long: bool,
     },
@@ -63,7 +64,7 @@ enum Verb {
     },
     /// Measure the service under load, beside what it is to reach
     Load,
-    /// Retake the pictures in the README, in a browser
+    /// Take the pictures in the README anew, in a browser
     Pictures,
     /// Hold the store's schema and statements against a server of Postgres
     Postgres,
@@ -75,13 +76,13 @@ enum Verb {
         #[arg(long)]
         write: bool,
     },
-    /// Check sizes, words, phrases, paths, links, and promises without a test
+    /// Look for what does not belong: sizes, words, paths, dead links, promises without a test
     Tidy,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Setup => setup::run(Purpose::Lab).map(|note| println!("{note}")),
+        Verb::Setup => setup::run(Purpose::Test).map(|note| println!("{note}")),
         Verb::Test { fast, long } => test::run(match (fast, long) {
             (true, _) => Extent::Fast,
             (false, true) => Extent::Long,
@@ -115,16 +116,13 @@ fn postgres() -> Result<String, Error> {
 
 fn pictures() -> Result<String, Error> {
     go_to_root()?;
-    setup::run(Purpose::Lab)?;
+    setup::run(Purpose::Test)?;
     service::pictures(&artifacts::program("build --package whimbrel --features service")?)
 }
 
-/// Checks every tracked file, and reports how many there were and what was exempt.
+/// Looks at every tracked file, and says how many there were.
 fn tidy() -> Result<String, Error> {
     let tree = Tree::read(&Tree::root()?)?;
-    for (path, reason) in tidy::EXEMPT {
-        println!("phrases in {path} are not counted: {reason}");
-    }
     let complaints = tidy::complaints(&tree);
     if complaints.is_empty() {
         return Ok(format!("{} files are tidy", tree.texts().count()));

@@ -47,11 +47,11 @@ fn a_fuzzer_that_is_stopped_reports_what_it_ran() {
     let json = stopped(&["fuzz", "--cases", &cases, "--format", "json"]);
     assert_eq!(json.code, Some(130), "{}", json.out);
     assert_eq!(json.progress, "fuzz: 1,000,000,000 cases begun\n");
-    let told: Value = serde_json::from_str(&json.out).unwrap();
-    let (done, of, unit) = partial(&told);
+    let report: Value = serde_json::from_str(&json.out).unwrap();
+    let (done, of, unit) = partial(&report);
     assert!(done < CASES && of == CASES && unit == "cases", "{done} of {of} {unit}");
-    assert_eq!(told["cases"], done);
-    assert_eq!(told["log_hash"], Value::Null, "a digest of chance is none");
+    assert_eq!(report["cases"], done);
+    assert_eq!(report["log_hash"], Value::Null, "a digest of chance is none");
 
     let text = stopped(&["fuzz", "--cases", &cases]);
     assert_eq!(text.code, Some(130));
@@ -66,10 +66,10 @@ fn an_exploration_that_is_stopped_reports_what_it_met() {
     let json = with(&["--format", "json"]);
     assert_eq!(json.code, Some(130), "{}", json.out);
     assert!(json.progress.contains("explore more-faults (1 of 3): "), "{}", json.progress);
-    let told: Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(partial(&told), (0, 3, "slices"));
+    let report: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(partial(&report), (0, 3, "slices"));
     assert_eq!(
-        (&told["is_exhaustive"], &told["violations"]),
+        (&report["is_exhaustive"], &report["violations"]),
         (&Value::Bool(false), &Value::Array(Vec::new()))
     );
 
@@ -85,8 +85,8 @@ fn a_comparison_that_is_stopped_reports_whole_cases() {
     let json = stopped(&["fidelity", runs, "--seeds", "100000", "--format", "json"]);
     assert_eq!(json.code, Some(130), "{}", json.out);
     assert!(json.progress.starts_with("fidelity: "), "{}", json.progress);
-    let told: Value = serde_json::from_str(&json.out).unwrap();
-    let (done, of, unit) = partial(&told);
+    let report: Value = serde_json::from_str(&json.out).unwrap();
+    let (done, of, unit) = partial(&report);
     assert!(done < of && unit == "cases");
-    assert_eq!(told["targets"], Value::Array(Vec::new()), "a target is over all cases");
+    assert_eq!(report["targets"], Value::Array(Vec::new()), "a target is over all cases");
 }

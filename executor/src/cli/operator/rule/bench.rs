@@ -43,11 +43,11 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
             })
             .collect();
         let us = loaded.as_micros();
-        let mut told = serde_json::json!({ "schema": "whimbrel.bench/1", "load-us": us, "packs": rows });
-        if let (Some(partial), Some(told)) = (partial, told.as_object_mut()) {
-            told.insert("partial".to_owned(), serde_json::json!(partial));
+        let mut report = serde_json::json!({ "schema": "whimbrel.bench/1", "load-us": us, "packs": rows });
+        if let (Some(partial), Some(report)) = (partial, report.as_object_mut()) {
+            report.insert("partial".to_owned(), serde_json::json!(partial));
         }
-        return document(&told).map(|_| exit);
+        return document(&report).map(|_| exit);
     }
     let mut text = partial.map_or_else(String::new, |partial| partial.heading());
     // Writing into a string does not fail.

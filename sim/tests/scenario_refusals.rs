@@ -3,8 +3,6 @@
 
 #![cfg(test)]
 
-use std::time::{Duration, Instant as Clock};
-
 use proptest::prelude::*;
 use whimbrel_core::Verdict;
 use whimbrel_sim::qemu::Engine;
@@ -388,20 +386,17 @@ fn mangled(example: &str, edits: &[Edit]) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A mangled example is refused with a place, or read; quickly, and without a panic.
+    /// A mangled example is refused with a place, or read, without a panic.
     #[test]
     fn mangled_examples_are_read_or_refused(example in 0..100_usize, edits in edits()) {
         let all = examples();
         let text = mangled(all[example % all.len()], &edits);
-        let started = Clock::now();
         if let Err(error) = Scenario::parse(&text, "x") {
             prop_assert!(!error.problems().is_empty());
             for problem in error.problems() {
                 prop_assert!(text.get(problem.span.clone()).is_some());
             }
         }
-        // A thousand times what it takes.
-        prop_assert!(started.elapsed() < Duration::from_secs(1));
     }
 }
 

@@ -1,8 +1,9 @@
 //! Where cargo put what it built. The folder is the caller's to choose, so only cargo knows.
 
+use std::io;
 use std::path::PathBuf;
 
-use cargo_metadata::{Artifact, Message};
+use cargo_metadata::{Artifact, Message, MetadataCommand};
 
 use crate::error::Error;
 use crate::job::Job;
@@ -10,6 +11,13 @@ use crate::job::Job;
 /// Builds the program as the tests do, so that their dependencies are not rebuilt: a build without them would have
 /// its dependencies with fewer features.
 pub(crate) const TESTED: &str = "test --workspace --lib --bins --tests --no-run --features whimbrel/libvirt";
+
+/// The folder of tools that are fetched for the checks: below the build's own, so that it stays for the next time.
+pub(crate) fn tools() -> Result<PathBuf, Error> {
+    let metadata =
+        MetadataCommand::new().no_deps().exec().map_err(|error| Error::Cargo(io::Error::other(error)))?;
+    Ok(metadata.target_directory.join("tools").into())
+}
 
 /// Builds Whimbrel's program and says where it is.
 pub(crate) fn program(arguments: &str) -> Result<PathBuf, Error> {

@@ -54,6 +54,8 @@ pub(crate) enum Error {
         "the simulator has drifted away from QEMU: {0}; `whimbrel fidelity` shows each case of the file above"
     )]
     Drifted(String),
+    #[error("NOT CHECKED against QEMU: {0}; `cargo xtask record --check` does it on a quiet machine")]
+    NotChecked(String),
     #[error("the package manager knows no kernel: `{0}` depends on none")]
     NoKernel(&'static str),
     #[error(
@@ -68,7 +70,15 @@ pub(crate) enum Error {
     Damage,
 }
 
+/// The exit code of a check that could not be made: it neither passed nor failed.
+pub(crate) const NOT_CHECKED: u8 = 3;
+
 impl Error {
+    /// The exit code of this program.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        if matches!(self, Self::NotChecked(_)) { NOT_CHECKED } else { 1 }
+    }
+
     /// The error with all its causes, on standard error.
     #[expect(clippy::print_stderr, reason = "standard error is for errors")]
     pub(crate) fn print(&self) {

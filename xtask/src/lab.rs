@@ -5,10 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use whimbrel_lab::scenario::{self, Show};
-use whimbrel_lab::{Guest, Lab, LabOptions, Snapshot};
+use whimbrel_lab::{Guest, Lab, LabError, LabOptions, Snapshot, say_if_interrupted};
 use whimbrel_sim::Scenario;
 
 use crate::artifacts;
@@ -18,8 +18,9 @@ use crate::setup::{self, Purpose};
 
 /// Names the program to be tried; it is built when this is not set.
 const PROGRAM: &str = "WHIMBREL_BIN";
-/// More than two scans of a large region take on an emulated processor.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Longer than two scans of a large region take on an emulated processor: so many waits of [`WAIT`].
+const WAITS: u32 = 12;
+const WAIT: Duration = Duration::from_secs(10);
 
 /// Builds the program and the hosts, migrates as the scenario says, and reports what the guest saw.
 pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
@@ -34,9 +35,17 @@ pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
     if !is_root() {
         return again_as_root(named, keep, &program);
     }
-    println!("scenario `{}`: {}\nbuilding two hosts ...", scenario.name, scenario.description);
+    println!("scenario `{}`: {}", scenario.name, scenario.description);
+    let began = Instant::now();
+    let step =
+        |number: u32, what: &str| println!("[{number}/3, after {} s] {what} ...", began.elapsed().as_secs());
+    step(1, "building two hosts");
+    say_if_interrupted("interrupted; the hosts and the guest are removed".to_owned());
     let lab = Lab::build(&LabOptions::default())?;
+    step(2, "starting the guest, and migrating it");
     let run = scenario::run(&lab, &scenario, &program, Show::Live)?;
+    println!();
+    step(3, "waiting until the guest has looked through its memory, some two minutes at most");
     let witness = witness(&run.guest)?;
     println!("\n{}", testimony(&witness));
     if keep {
@@ -84,11 +93,17 @@ fn witness(guest: &Guest) -> Result<Snapshot, Error> {
     if now.open == 0 || now.seq == 0 {
         return Ok(now);
     }
-    println!("\nwaiting until the guest has looked through its memory ...");
-    match guest.wait_for_scan_after(&now, PATIENCE) {
-        Err(whimbrel_lab::LabError::Witness { last, .. }) => Ok(*last),
-        other => Ok(other?),
+    let mut last = now.clone();
+    for wait in 1..=WAITS {
+        match guest.wait_for_scan_after(&now, WAIT) {
+            Err(LabError::Witness { last: seen, .. }) => {
+                println!("    {} of {} s, {} page writes so far", wait * 10, WAITS * 10, seen.writes);
+                last = *seen;
+            }
+            other => return Ok(other?),
+        }
     }
+    Ok(last)
 }
 
 fn is_sound(seen: &Snapshot) -> bool {

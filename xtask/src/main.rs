@@ -9,6 +9,7 @@ mod artifacts;
 mod error;
 mod job;
 mod lab;
+mod long;
 mod packages;
 mod postgres;
 mod python;
@@ -44,11 +45,11 @@ enum Verb {
     Setup,
     /// Check everything: format, lints, dependencies, tests, documentation, and migrations between real hosts
     Test {
-        /// Check the default build only: no sandbox, service, libvirt or real hosts
+        /// Check the default build only, with nextest: no sandbox, service, libvirt or real hosts
         #[arg(long)]
         fast: bool,
-        /// Add what takes hours: every slice of the exploration, ten million migrations of the fuzzer, and the program without
-        /// libvirt
+        /// Add what takes hours: every slice of the exploration, ten million migrations of the fuzzer, the targets of
+        /// `fuzz/`, the program without libvirt, and the published interfaces beside those of the last release
         #[arg(long, conflicts_with = "fast")]
         long: bool,
     },
@@ -81,7 +82,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Setup => setup::run(Purpose::Lab).map(|note| println!("{note}")),
+        Verb::Setup => setup::run(Purpose::Test).map(|note| println!("{note}")),
         Verb::Test { fast, long } => test::run(match (fast, long) {
             (true, _) => Extent::Fast,
             (false, true) => Extent::Long,
@@ -99,7 +100,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error.print();
-            ExitCode::FAILURE
+            error.exit_code().into()
         }
     }
 }
@@ -115,7 +116,7 @@ fn postgres() -> Result<String, Error> {
 
 fn pictures() -> Result<String, Error> {
     go_to_root()?;
-    setup::run(Purpose::Lab)?;
+    setup::run(Purpose::Test)?;
     service::pictures(&artifacts::program("build --package whimbrel --features service")?)
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use whimbrel_lab::record::{self, Plan, Request};
 use xtask::Tree;
 
-use crate::error::Error;
+use crate::error::{Error, NOT_CHECKED};
 use crate::job::{Job, is_root};
 use crate::packages;
 use crate::recheck;
@@ -65,6 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         repeats: if options.check { Some(1) } else { options.repeats },
         out: &out,
         linux: Some(linux.as_path()).filter(|path| !path.as_os_str().is_empty()),
+        quiet_wait_at_most: options.check.then_some(recheck::QUIET_WAIT_AT_MOST),
     };
     let done = record::record(&plan, &request, &mut |line| println!("{line}"))?;
     println!(
@@ -79,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         return Err(Error::NotRecorded(done.failed));
     }
     if options.check {
-        recheck::run(&plan, &out, &mut |line| println!("{line}"))?;
+        recheck::run(&plan, &out, &done, &mut |line| println!("{line}"))?;
         println!("{}", out.display());
     }
     Ok(())
@@ -113,7 +114,13 @@ fn again_as_root(linux: &Path) -> Result<(), Error> {
         .map_err(|source| Error::Start { job: "cargo xtask record".to_owned(), source })?;
     let same = std::env::args_os().skip(1);
     let job = same.fold(Job::new(this, ""), Job::argument);
-    job.variable(PREPARED, linux).privileged().run()
+    match job.variable(PREPARED, linux).privileged().run() {
+        // The other process has given its reason.
+        Err(Error::Failed { status, .. }) if status.code() == Some(NOT_CHECKED.into()) => {
+            Err(Error::NotChecked("see above".to_owned()))
+        }
+        other => other,
+    }
 }
 
 fn out(options: &Options) -> Result<PathBuf, Error> {

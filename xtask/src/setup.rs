@@ -11,13 +11,47 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::job::Job;
 
-/// What things are needed for.
+/// What is going to be done. Each installs what it needs and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Building and testing without real hosts.
-    Build,
-    /// Real hosts, a real browser, and a compiler for packs of rules as well.
+    /// Testing the light feature set: no libvirt, no hosts.
+    Light,
+    /// Building the driver, and migrating between real hosts.
     Lab,
+    /// Every check: a browser, and a compiler for packs of rules as well.
+    Test,
+    /// What takes hours too: coverage-guided fuzzing.
+    Long,
+}
+
+/// What a thing is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The compiler's linker, and git.
+    Build,
+    /// Headers of libvirt.
+    Driver,
+    /// Real hosts.
+    Hosts,
+    /// Tools of the Python package index.
+    Python,
+    /// The page in a browser, and packs from their source.
+    Checks,
+    /// libFuzzer.
+    Fuzzers,
+}
+
+impl Purpose {
+    const fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Light => &[Part::Build, Part::Python],
+            Self::Lab => &[Part::Build, Part::Driver, Part::Hosts],
+            Self::Test => &[Part::Build, Part::Driver, Part::Hosts, Part::Python, Part::Checks],
+            Self::Long => {
+                &[Part::Build, Part::Driver, Part::Hosts, Part::Python, Part::Checks, Part::Fuzzers]
+            }
+        }
+    }
 }
 
 enum Probe {
@@ -32,49 +66,50 @@ enum Probe {
 }
 
 struct Need {
-    purpose: Purpose,
+    part: Part,
     probe: Probe,
     /// Debian's package.
     package: &'static str,
 }
 
-const fn need(purpose: Purpose, probe: Probe, package: &'static str) -> Need {
-    Need { purpose, probe, package }
+const fn need(part: Part, probe: Probe, package: &'static str) -> Need {
+    Need { part, probe, package }
 }
 
-const NEEDS: [Need; 22] = [
-    need(Purpose::Build, Probe::Program("git"), "git"),
-    need(Purpose::Build, Probe::Program("gcc"), "gcc"),
-    need(Purpose::Build, Probe::Program("pkg-config"), "pkg-config"),
-    need(Purpose::Build, Probe::Library("libvirt"), "libvirt-dev"),
-    need(Purpose::Lab, Probe::Program("libvirtd"), "libvirt-daemon"),
+const NEEDS: [Need; 23] = [
+    need(Part::Build, Probe::Program("git"), "git"),
+    need(Part::Build, Probe::Program("gcc"), "gcc"),
+    need(Part::Driver, Probe::Program("pkg-config"), "pkg-config"),
+    need(Part::Driver, Probe::Library("libvirt"), "libvirt-dev"),
+    need(Part::Hosts, Probe::Program("libvirtd"), "libvirt-daemon"),
     need(
-        Purpose::Lab,
+        Part::Hosts,
         Probe::Module("libvirt/connection-driver/libvirt_driver_qemu.so"),
         "libvirt-daemon-driver-qemu",
     ),
     // Bridges, bonds and VLANs are listed by a driver of its own.
     need(
-        Purpose::Lab,
+        Part::Hosts,
         Probe::Module("libvirt/connection-driver/libvirt_driver_interface.so"),
         "libvirt-daemon",
     ),
-    need(Purpose::Lab, Probe::Program("virsh"), "libvirt-clients"),
-    need(Purpose::Lab, Probe::Program("qemu-system-x86_64"), "qemu-system-x86"),
-    need(Purpose::Lab, Probe::Program("qemu-img"), "qemu-utils"),
-    need(Purpose::Lab, Probe::Program("ip"), "iproute2"),
-    need(Purpose::Lab, Probe::Program("tc"), "iproute2"),
-    need(Purpose::Lab, Probe::Program("nft"), "nftables"),
-    need(Purpose::Lab, Probe::Program("ssh"), "openssh-client"),
-    need(Purpose::Lab, Probe::Program("sshd"), "openssh-server"),
-    need(Purpose::Lab, Probe::Program("chromium"), "chromium"),
-    need(Purpose::Lab, Probe::Program("node"), "nodejs"),
-    need(Purpose::Lab, Probe::Program("npm"), "npm"),
-    need(Purpose::Lab, Probe::Program("python3"), "python3"),
-    need(Purpose::Lab, Probe::Module("python3.11/ensurepip/__init__.py"), "python3-venv"),
+    need(Part::Hosts, Probe::Program("virsh"), "libvirt-clients"),
+    need(Part::Hosts, Probe::Program("qemu-system-x86_64"), "qemu-system-x86"),
+    need(Part::Hosts, Probe::Program("qemu-img"), "qemu-utils"),
+    need(Part::Hosts, Probe::Program("ip"), "iproute2"),
+    need(Part::Hosts, Probe::Program("tc"), "iproute2"),
+    need(Part::Hosts, Probe::Program("nft"), "nftables"),
+    need(Part::Hosts, Probe::Program("ssh"), "openssh-client"),
+    need(Part::Hosts, Probe::Program("sshd"), "openssh-server"),
+    need(Part::Checks, Probe::Program("chromium"), "chromium"),
+    need(Part::Checks, Probe::Program("node"), "nodejs"),
+    need(Part::Checks, Probe::Program("npm"), "npm"),
+    need(Part::Python, Probe::Program("python3"), "python3"),
+    need(Part::Python, Probe::Module("python3.11/ensurepip/__init__.py"), "python3-venv"),
     // A compiler that comes with the sources of its library builds it for the packs' sandbox too.
-    need(Purpose::Lab, Probe::File(SANDBOX_COMPILER), "rustc-web"),
-    need(Purpose::Lab, Probe::Module("rustlib/src/rust/library/std/src/lib.rs"), "rust-web-src"),
+    need(Part::Checks, Probe::File(SANDBOX_COMPILER), "rustc-web"),
+    need(Part::Checks, Probe::Module("rustlib/src/rust/library/std/src/lib.rs"), "rust-web-src"),
+    need(Part::Fuzzers, Probe::Program("g++"), "g++"),
 ];
 
 /// Where Debian's package puts it; the usual compiler is elsewhere.
@@ -105,7 +140,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<String, Error> {
     if !still.is_empty() {
         return Err(Error::StillMissing(names(&still)));
     }
-    if find("cargo-deny").is_none() {
+    if purpose.parts().contains(&Part::Checks) && find("cargo-deny").is_none() {
         // It is asked once a day: building it with optimisations takes longer than it ever wins back.
         Job::cargo("install --locked --debug cargo-deny --version ^0.20")
             .variable("CARGO_PROFILE_DEV_DEBUG", "false")
@@ -128,7 +163,7 @@ fn install(packages: &str) -> Result<(), Error> {
 }
 
 fn missing(purpose: Purpose) -> Vec<&'static Need> {
-    let wanted = |need: &&Need| purpose == Purpose::Lab || need.purpose == Purpose::Build;
+    let wanted = |need: &&Need| purpose.parts().contains(&need.part);
     NEEDS.iter().filter(wanted).filter(|need| !need.probe.is_met()).collect()
 }
 
@@ -158,7 +193,7 @@ fn names(needs: &[&Need]) -> String {
 }
 
 /// A program on the search path, among cargo's, or among those of the administrator, which are not on everybody's path.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let cargo =
         env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
@@ -181,7 +216,7 @@ fn is_debian_12(release: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Probe, is_debian_12};
+    use super::{NEEDS, Part, Probe, Purpose, is_debian_12};
 
     #[test]
     fn only_debian_12_is_debian_12() {
@@ -189,6 +224,25 @@ mod tests {
         assert!(!is_debian_12("VERSION_ID=\"13\"\nID=debian\n"));
         assert!(!is_debian_12("VERSION_ID=\"12\"\nID=other\nID_LIKE=debian\n"));
         assert!(!is_debian_12(""));
+    }
+
+    #[test]
+    fn a_purpose_needs_what_it_is_for_and_no_more() {
+        let packages = |purpose: Purpose| -> Vec<&str> {
+            let needs = NEEDS.iter().filter(|need| purpose.parts().contains(&need.part));
+            needs.map(|need| need.package).collect()
+        };
+        let (light, lab) = (packages(Purpose::Light), packages(Purpose::Lab));
+        assert!(
+            light.contains(&"gcc") && !light.iter().any(|package| package.contains("libvirt")),
+            "{light:?}"
+        );
+        assert!(lab.contains(&"libvirt-daemon") && lab.contains(&"qemu-system-x86"), "{lab:?}");
+        for not_shown in ["chromium", "nodejs", "npm", "rustc-web", "python3-venv"] {
+            assert!(!lab.contains(&not_shown), "{lab:?}");
+        }
+        assert_eq!(packages(Purpose::Long).len(), NEEDS.len());
+        assert!(Purpose::Test.parts().contains(&Part::Checks));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! It must never touch a lab whose owner is alive, nor a process that is not provably the lab's.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
@@ -21,6 +22,7 @@ const ROOT: &str = "/run/whimbrel-lab";
 static LIVING: Mutex<Vec<Weak<Cleanup>>> = Mutex::new(Vec::new());
 static ON_SIGNAL: Once = Once::new();
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static LAST_WORDS: Mutex<Option<String>> = Mutex::new(None);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// The folder, the holders of all namespaces, and the thread that started them.
@@ -136,6 +138,11 @@ fn remove_folder(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Written to standard error when a signal ends this process after its labs are removed; replaces what was there.
+pub fn say_if_interrupted(words: String) {
+    *lock(&LAST_WORDS) = Some(words);
+}
+
 /// One thread for all labs of the process: the first lab to end the process must not leave the others.
 fn remove_on_signal() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
@@ -144,6 +151,9 @@ fn remove_on_signal() {
             INTERRUPTED.store(true, Ordering::SeqCst);
             for lab in lock(&LIVING).iter().filter_map(Weak::upgrade) {
                 let _ = lab.remove();
+            }
+            if let Some(words) = lock(&LAST_WORDS).take() {
+                let _ = writeln!(std::io::stderr(), "{words}");
             }
             let _ = emulate_default_handler(signal);
         }

@@ -17,6 +17,7 @@ mod guest;
 mod host;
 mod namespaces;
 mod network;
+mod pace;
 mod processes;
 mod programs;
 pub mod record;
@@ -35,11 +36,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use cleanup::say_if_interrupted;
 pub use error::LabError;
 pub use files::PASSWORD as SSH_PASSWORD;
 pub use guest::{Guest, GuestSpec, Phase};
 pub use host::{Host, OccupiedPort};
 pub use network::GUEST_BRIDGE;
+pub use pace::Pace;
 pub use storage::{GuestDisk, ImageFormat, STORAGE};
 pub use witness::Snapshot;
 

@@ -82,7 +82,7 @@ fn what_is_recorded_hangs_together_and_is_recorded_once() {
     let out = Scratch(std::env::temp_dir().join(format!("recorder-{}.jsonl", std::process::id())));
     let _ = fs::remove_file(&out.0);
     let plan = Plan::parse(PLAN, Path::new("plan.toml")).unwrap();
-    let request = Request { only: &[], repeats: None, out: &out.0, linux: None };
+    let request = Request { only: &[], repeats: None, out: &out.0, linux: None, quiet_wait_at_most: None };
     let mut told = Vec::new();
     let outcome = record(&plan, &request, &mut |line| told.push(line.to_owned())).unwrap();
     assert_eq!(outcome, Outcome { recorded: 4, ..Outcome::default() }, "{told:#?}");

@@ -14,16 +14,17 @@ use crate::output::Format;
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
-  0  success: the migration completed, or the simulation ended as its scenario expects
-  1  unexpected error, or a simulation that did not end as its scenario expects; no guest was touched
-  2  invalid arguments, or an unusable file named by them
-  3  the migration failed; the guest is on the source
-  4  the migration was cancelled; the guest is on the source
-  5  the guest's location is unknown, or the guest is in neither host's memory
-  6  detached; the migration continues
-  7  a rule refused the migration (`check`, `rule check`); nothing was changed
-  8  the guest was moved to the destination and is not running there, although it was running before
-101  a safety check stopped the engine before an unsafe step, or the engine is faulty: check both hosts";
+   0  success: the migration completed, or the simulation ended as its scenario expects
+   1  unexpected error, or a simulation that did not end as its scenario expects; no guest was touched
+   2  invalid arguments, or an unusable file named by them
+   3  the migration failed; the guest is on the source
+   4  the migration was cancelled; the guest is on the source
+   5  the guest's location is unknown, or the guest is in neither host's memory
+   6  detached; the migration continues
+   7  a rule refused the migration (`check`, `rule check`); nothing was changed
+   8  the guest was moved to the destination and is not running there, although it was running before
+ 101  a safety check stopped the engine before an unsafe step, or the engine is faulty: check both hosts
+ 130  Ctrl-C stopped a verb that moves no guest; a result that it wrote is marked as partial";
 
 /// The heading of the options of simulated hosts.
 const SIMULATED: &str = "Simulated hosts (sim://)";
@@ -92,8 +93,9 @@ pub(super) struct Fuzz {
 
 const EXPLORE_EXIT_CODES: &str = "\
 Exit codes:
-  0  no violation, and every phase and end was reached
-  1  a violation was found, or a phase or end was never reached";
+   0  no violation, and every phase and end was reached
+   1  a violation was found, or a phase or end was never reached
+ 130  Ctrl-C stopped it without a violation; the result is marked as partial";
 
 #[derive(Debug, Args)]
 pub(super) struct Explore {

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 use whimbrel_core::{Ending, GuestLocation, PhaseName};
-use whimbrel_verify::explore::{Bounds, Coverage, Finding, Slice, explore, follow, slices};
+use whimbrel_verify::explore::{Bounds, Coverage, Finding, Slice, explore_watched, follow, slices};
 
 use super::args::{Explore, FidelityFormat};
+use super::progress::Progress;
+use super::stop::{Partial, Stop};
 use super::{CliError, Exit, give, say, unwritten};
 
 const SCHEMA: &str = "whimbrel.explore/1";
@@ -23,12 +25,17 @@ pub(super) fn run(arguments: &Explore) -> Result<Exit, CliError> {
     if chosen.is_empty() {
         return Err(CliError::Slice { names: slices().iter().map(|slice| slice.name).collect() });
     }
+    let stop = Stop::listen()?;
     let began = Instant::now();
     let mut explored = Vec::new();
-    for slice in &chosen {
-        explored.push(explore_slice(slice, arguments)?);
+    for (place, slice) in chosen.iter().enumerate() {
+        let what = format!("explore {} ({} of {})", slice.name, place + 1, chosen.len());
+        explored.push(explore_slice(slice, arguments, Progress::new(&what, "states", slice.states, &stop))?);
+        if stop.is_pressed() {
+            break;
+        }
     }
-    let document = Document::of(explored, began.elapsed().as_secs_f64());
+    let document = Document::of(explored, chosen.len(), began.elapsed().as_secs_f64());
     let written = match arguments.format {
         FidelityFormat::Text => document.text(),
         FidelityFormat::Json => {
@@ -36,11 +43,16 @@ pub(super) fn run(arguments: &Explore) -> Result<Exit, CliError> {
         }
     };
     give(&written)?;
-    let missing = if arguments.slice.is_empty() { document.never_met() } else { Vec::new() };
+    let is_all = arguments.slice.is_empty() && document.partial.is_none();
+    let missing = if is_all { document.never_met() } else { Vec::new() };
     for what in &missing {
         say(&format!("error: never reached: {what}; the result says nothing about it"));
     }
-    Ok(if document.violations.is_empty() && missing.is_empty() { Exit::Done } else { Exit::Unexpected })
+    Ok(match (document.violations.is_empty() && missing.is_empty(), document.partial) {
+        (false, _) => Exit::Unexpected,
+        (true, Some(_)) => Exit::Interrupted,
+        (true, None) => Exit::Done,
+    })
 }
 
 fn is_chosen(slice: &Slice, arguments: &Explore) -> bool {
@@ -51,17 +63,18 @@ fn is_chosen(slice: &Slice, arguments: &Explore) -> bool {
     }
 }
 
-fn explore_slice(slice: &Slice, arguments: &Explore) -> Result<Explored, CliError> {
+fn explore_slice(slice: &Slice, arguments: &Explore, progress: Progress) -> Result<Explored, CliError> {
     let began = Instant::now();
     let bounds = Bounds { states: arguments.states, depth: MOST_DEPTH, violations: MOST_VIOLATIONS };
-    let coverage = explore(&slice.scope, bounds, |_| ());
+    let coverage = explore_watched(&slice.scope, bounds, |states| progress.set(states));
+    drop(progress);
     let violations = coverage
         .violations
         .iter()
         .map(|finding| violated(slice, finding, arguments.journals.as_deref()))
         .collect::<Result<_, _>>()?;
     let explored = Explored::of(slice.name, &coverage, violations, began.elapsed().as_secs_f64());
-    if arguments.format == FidelityFormat::Text {
+    if arguments.format == FidelityFormat::Text && !explored.is_stopped {
         say(&format!(
             "explored {}: {} states in {:.0} s",
             slice.name, explored.unique_states, explored.seconds
@@ -89,6 +102,8 @@ fn violated(slice: &Slice, finding: &Finding, folder: Option<&Path>) -> Result<V
 #[derive(Serialize)]
 struct Document {
     schema: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<Partial>,
     unique_states: u64,
     transitions: u64,
     /// Of the deepest slice.
@@ -125,6 +140,8 @@ struct Explored {
     interleavings: f64,
     longest_calm_way: u32,
     is_exhaustive: bool,
+    #[serde(skip)]
+    is_stopped: bool,
     ends: BTreeMap<String, u64>,
     phases: BTreeMap<String, u64>,
     #[serde(skip)]
@@ -143,6 +160,7 @@ impl Explored {
             interleavings: 10_f64.powf(coverage.interleavings_log10),
             longest_calm_way: coverage.longest_fair_path,
             is_exhaustive: coverage.is_exhaustive,
+            is_stopped: coverage.is_stopped,
             ends: coverage.ends.iter().map(|(key, count)| (end(*key), *count)).collect(),
             phases: coverage.phases.iter().map(|(phase, count)| (phase.to_string(), *count)).collect(),
             violations,
@@ -152,7 +170,7 @@ impl Explored {
 }
 
 impl Document {
-    fn of(slices: Vec<Explored>, seconds: f64) -> Self {
+    fn of(slices: Vec<Explored>, chosen: usize, seconds: f64) -> Self {
         let mut ends = BTreeMap::new();
         let mut phases = BTreeMap::new();
         for slice in &slices {
@@ -161,14 +179,20 @@ impl Document {
         }
         #[expect(clippy::cast_precision_loss, reason = "a probability needs no more digits")]
         let confusion = |slice: &Explored| (slice.unique_states as f64).powi(2) / 2_f64.powi(65);
+        let finished = slices.iter().filter(|slice| !slice.is_stopped).count();
         Self {
             schema: SCHEMA,
+            partial: (finished < chosen).then_some(Partial {
+                done: finished as u64,
+                of: chosen as u64,
+                unit: "slices",
+            }),
             unique_states: slices.iter().map(|slice| slice.unique_states).sum(),
             transitions: slices.iter().map(|slice| slice.transitions).sum(),
             depth: slices.iter().map(|slice| slice.depth).max().unwrap_or(0),
             interleavings: slices.iter().map(|slice| slice.interleavings).sum(),
             longest_calm_way: slices.iter().map(|slice| slice.longest_calm_way).max().unwrap_or(0),
-            is_exhaustive: slices.iter().all(|slice| slice.is_exhaustive),
+            is_exhaustive: finished == chosen && slices.iter().all(|slice| slice.is_exhaustive),
             confusion_chance: slices.iter().map(confusion).sum(),
             violations: slices.iter().flat_map(|slice| slice.violations.clone()).collect(),
             seconds,
@@ -193,7 +217,7 @@ impl Document {
     }
 
     fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = self.partial.as_ref().map_or_else(String::new, Partial::heading);
         // Writing into a string does not fail.
         let _ = writeln!(
             text,
@@ -201,7 +225,11 @@ impl Document {
             "slice", "states", "transitions", "depth", "paths", "calm", "seconds"
         );
         for slice in &self.slices {
-            let whole = if slice.is_exhaustive { "" } else { "  incomplete" };
+            let whole = match (slice.is_exhaustive, slice.is_stopped) {
+                (true, _) => "",
+                (false, true) => "  stopped",
+                (false, false) => "  incomplete",
+            };
             let _ = writeln!(
                 text,
                 "{:20} {:>12} {:>14} {:>6} {:>10.1e} {:>6} {:>8.1}{whole}",
@@ -228,9 +256,10 @@ impl Document {
         for (end, count) in &self.ends {
             let _ = writeln!(text, "{count:>12}  {end}");
         }
+        let so_far = if self.partial.is_some() { " so far" } else { "" };
         let _ = writeln!(
             text,
-            "\nafter the last fault, every state ends within {} steps\n\
+            "\nafter the last fault, every state{so_far} ends within {} steps\n\
              probability that two states had the same fingerprint: {:.1e}",
             self.longest_calm_way, self.confusion_chance
         );
@@ -244,7 +273,7 @@ impl Document {
             }
         }
         if self.violations.is_empty() {
-            let _ = writeln!(text, "no violation");
+            let _ = writeln!(text, "no violation{so_far}");
         }
         text
     }

@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::fs;
 
 use serde::Serialize;
-use whimbrel_verify::fidelity::{CaseReport, EdgeReport, Report, Summary, compare, read};
+use whimbrel_verify::fidelity::{CaseReport, EdgeReport, Report, Summary, compare_watched, migrations, read};
 
 use super::args::{Fidelity, FidelityFormat};
+use super::progress::Progress;
+use super::stop::{Partial, Stop};
 use super::{CliError, Exit, give, unwritten};
 
 const SCHEMA: &str = "whimbrel.fidelity/1";
@@ -18,24 +20,37 @@ pub(super) fn run(arguments: &Fidelity) -> Result<Exit, CliError> {
     let text =
         fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
     let cases = read(&text).map_err(|source| CliError::Recordings { path: path.clone(), source })?;
-    let report = compare(&cases, arguments.engine.into(), arguments.seeds);
+    let stop = Stop::listen()?;
+    let progress = Progress::new("fidelity", "migrations", migrations(&cases, arguments.seeds), &stop);
+    let report = compare_watched(&cases, arguments.engine.into(), arguments.seeds, || progress.add_one());
+    drop(progress);
+    let partial = partial(&report, cases.len());
     let written = match arguments.format {
-        FidelityFormat::Text => table(&report),
-        FidelityFormat::Json => document(&report).map_err(|source| unwritten(source.into()))?,
+        FidelityFormat::Text => {
+            partial.map_or_else(String::new, |partial| partial.heading()) + &table(&report)
+        }
+        FidelityFormat::Json => document(&report, partial).map_err(|source| unwritten(source.into()))?,
     };
     give(&written)?;
-    Ok(Exit::Done)
+    Ok(if partial.is_some() { Exit::Interrupted } else { Exit::Done })
 }
 
 #[derive(Serialize)]
 struct Document<'a> {
     schema: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<Partial>,
     #[serde(flatten)]
     report: &'a Report,
 }
 
-fn document(report: &Report) -> serde_json::Result<String> {
-    Ok(serde_json::to_string(&Document { schema: SCHEMA, report })? + "\n")
+fn document(report: &Report, partial: Option<Partial>) -> serde_json::Result<String> {
+    Ok(serde_json::to_string(&Document { schema: SCHEMA, partial, report })? + "\n")
+}
+
+fn partial(report: &Report, cases: usize) -> Option<Partial> {
+    let done = report.cases.len() + report.workloads.len() + report.not_simulated.len();
+    report.is_stopped.then_some(Partial { done: done as u64, of: cases as u64, unit: "cases" })
 }
 
 fn table(report: &Report) -> String {
@@ -79,7 +94,8 @@ fn table(report: &Report) -> String {
     if !report.workloads.is_empty() {
         summary(&mut text, "Linux guests, forecast from what was known before", &report.workloads_summary);
     }
-    let _ = writeln!(text, "\ntargets");
+    let not_judged = if report.is_stopped { ": not judged, because cases are missing" } else { "" };
+    let _ = writeln!(text, "\ntargets{not_judged}");
     for target in &report.targets {
         let met = if target.met { "met" } else { "MISSED" };
         let value = target.value.map_or(NONE.to_owned(), |value| format!("{value:.4}"));

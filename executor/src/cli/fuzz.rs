@@ -6,9 +6,11 @@ use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
-use whimbrel_verify::fuzz::{Found, Series, Setup, as_test, series_of};
+use whimbrel_verify::fuzz::{Found, Series, Setup, as_test, series_watched};
 
 use super::args::{FidelityFormat, Fuzz};
+use super::progress::Progress;
+use super::stop::{Partial, Stop};
 use super::{CliError, Exit, give, unwritten};
 use crate::output::{self, Lines};
 
@@ -21,7 +23,8 @@ const MOST_FOUND: usize = 8;
 
 pub(super) fn run(arguments: &Fuzz) -> Result<Exit, CliError> {
     let began = Instant::now();
-    let series = all(arguments);
+    let stop = Stop::listen()?;
+    let series = all(arguments, &stop);
     let seconds = began.elapsed().as_secs_f64();
     let violations = series
         .found
@@ -30,10 +33,15 @@ pub(super) fn run(arguments: &Fuzz) -> Result<Exit, CliError> {
         .collect::<Result<Vec<_>, _>>()?;
     let document = Document {
         schema: SCHEMA,
+        partial: series.is_stopped.then_some(Partial {
+            done: series.cases,
+            of: arguments.cases,
+            unit: "cases",
+        }),
         first_seed: arguments.seed,
         cases: series.cases,
         replayed: series.replayed,
-        log_hash: format!("{:016x}", series.log_hash),
+        log_hash: (!series.is_stopped).then(|| format!("{:016x}", series.log_hash)),
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more digits")]
         cases_per_second: series.cases as f64 / seconds.max(f64::MIN_POSITIVE),
         seconds,
@@ -46,11 +54,17 @@ pub(super) fn run(arguments: &Fuzz) -> Result<Exit, CliError> {
         }
     };
     give(&written)?;
-    Ok(if document.violations.is_empty() { Exit::Done } else { Exit::Unexpected })
+    Ok(match (document.violations.is_empty(), document.partial) {
+        (false, _) => Exit::Unexpected,
+        (true, Some(_)) => Exit::Interrupted,
+        (true, None) => Exit::Done,
+    })
 }
 
 /// Runs all parts, with one thread per processor.
-fn all(arguments: &Fuzz) -> Series {
+fn all(arguments: &Fuzz, stop: &Stop) -> Series {
+    let progress = Progress::new("fuzz", "cases", arguments.cases, stop);
+    let progress = &progress;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let parts: Vec<(u64, u64)> = (0..arguments.cases.div_ceil(PART))
         .map(|part| (arguments.seed.saturating_add(part * PART), PART.min(arguments.cases - part * PART)))
@@ -61,7 +75,11 @@ fn all(arguments: &Fuzz) -> Series {
                 let mine = parts.iter().enumerate().skip(worker).step_by(threads);
                 scope.spawn(move || {
                     mine.map(|(place, (first, cases))| {
-                        (place, series_of(Setup::WITH_ORACLE, *first, *cases, MOST_FOUND))
+                        if progress.go_on().is_break() {
+                            return (place, Series { is_stopped: true, ..Series::default() });
+                        }
+                        let add_one = || progress.add_one();
+                        (place, series_watched(Setup::WITH_ORACLE, *first, *cases, MOST_FOUND, add_one))
                     })
                     .collect::<Vec<_>>()
                 })
@@ -83,6 +101,7 @@ fn all(arguments: &Fuzz) -> Series {
         whole.replayed += part.replayed;
         whole.log_hash = whole.log_hash.rotate_left(7) ^ part.log_hash;
         whole.found.extend(part.found);
+        whole.is_stopped |= part.is_stopped;
     }
     whole.found.truncate(MOST_FOUND);
     whole
@@ -123,11 +142,14 @@ fn timeline(journal: &str) -> Vec<String> {
 #[derive(Serialize)]
 struct Document {
     schema: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<Partial>,
     first_seed: u64,
     cases: u64,
     /// Migrations that were run twice, with the same result.
     replayed: u64,
-    log_hash: String,
+    /// None for a partial run: which seeds it had is chance.
+    log_hash: Option<String>,
     cases_per_second: f64,
     seconds: f64,
     violations: Vec<Violation>,
@@ -149,12 +171,16 @@ struct Violation {
 
 impl Document {
     fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = self.partial.as_ref().map_or_else(String::new, Partial::heading);
         // Writing into a string does not fail.
         let _ = writeln!(
             text,
             "{} migrations from seed {}, {:.0} per second; {} of them run twice, with identical bytes\nlog hash {}",
-            self.cases, self.first_seed, self.cases_per_second, self.replayed, self.log_hash
+            self.cases,
+            self.first_seed,
+            self.cases_per_second,
+            self.replayed,
+            self.log_hash.as_deref().unwrap_or("-")
         );
         for violation in &self.violations {
             let _ = writeln!(text, "\nVIOLATION, seed {}: {}\n", violation.seed, violation.what);
@@ -167,7 +193,8 @@ impl Document {
             }
         }
         if self.violations.is_empty() {
-            let _ = writeln!(text, "no violation");
+            let so_far = if self.partial.is_some() { " so far" } else { "" };
+            let _ = writeln!(text, "no violation{so_far}");
         }
         text
     }

@@ -15,11 +15,13 @@ mod interrupt;
 mod not_built;
 #[cfg(feature = "service")]
 mod operator;
+mod progress;
 mod removed;
 mod replay;
 mod simulate;
 mod simulated;
 mod snippets;
+mod stop;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -52,6 +54,8 @@ pub enum Exit {
     Refused,
     /// 8: the guest was moved to the destination and is not running there, although it was running before.
     ArrivedStopped,
+    /// 130: Ctrl-C stopped a verb that moves no guest; its result is partial.
+    Interrupted,
 }
 
 /// Runs the command line of this process.
@@ -96,6 +100,7 @@ impl Exit {
             Self::Detached => 6,
             Self::Refused => 7,
             Self::ArrivedStopped => 8,
+            Self::Interrupted => stop::INTERRUPTED,
         }
     }
 }

@@ -4,19 +4,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
 use whimbrel_core::{Instant, Request};
 use whimbrel_sim::qemu::Engine;
 use whimbrel_sim::scenario::{Conditions, Scenario};
 use whimbrel_sim::simulation::Simulation;
 
 use super::args::Simulate;
+use super::stop::Stop;
 use super::{CliError, Exit, fleet, give, say, stdout_is_terminal};
 use crate::output::{self, Format, Origin, tui};
 
@@ -45,8 +42,9 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
     }
     let origin = Origin { engine: Some(engine.to_string()), seed: Some(seed) };
     let mut watcher = output::choose(arguments.format, on_terminal, pace.frame_ms(), origin);
-    let interrupted = listen()?;
-    let ask = || interrupted.swap(false, Ordering::Relaxed).then_some(Request::Cancel);
+    // The first Ctrl-C is the operator's cancel; a second one ends the process, because a simulation leaves nothing behind.
+    let stop = Stop::listen()?;
+    let ask = || stop.take().then_some(Request::Cancel);
     simulation.run(ask, |now, event, view| {
         pace.wait_until(now);
         watcher.on_event(now, event, view);
@@ -66,16 +64,6 @@ fn read(name: &str) -> Result<String, CliError> {
         Some(text) => Ok(text.to_owned()),
         None => fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source }),
     }
-}
-
-/// The first Ctrl-C is the operator's cancel; a second one ends the process, because a simulation leaves nothing behind.
-fn listen() -> Result<Arc<AtomicBool>, CliError> {
-    let asked_before = Arc::new(AtomicBool::new(false));
-    let interrupted = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&asked_before)).map_err(CliError::Signals)?;
-    flag::register(SIGINT, asked_before).map_err(CliError::Signals)?;
-    flag::register(SIGINT, Arc::clone(&interrupted)).map_err(CliError::Signals)?;
-    Ok(interrupted)
 }
 
 fn write_new(path: &Path, text: &str) -> Result<(), CliError> {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
-use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabError, LabOptions, Snapshot};
+use whimbrel_lab::{Guest, GuestSpec, Host, Lab, LabError, LabOptions, Pace, Snapshot, say_if_interrupted};
 
 use crate::client::{Client, PhaseEntered, Reactions};
 use crate::{BenchError, Options, say};
@@ -91,11 +91,15 @@ fn pairs(lab: &Lab, options: &Options) -> Result<Measured, BenchError> {
         say(&format!("warm-up, {first} first"));
     }
     let mut pairs = Vec::new();
-    for (number, first) in (1..=options.pairs).zip(Client::BOTH.into_iter().cycle()) {
+    let all = usize::try_from(options.pairs).unwrap_or(usize::MAX);
+    let pace = Pace::new(all);
+    for (number, first) in (1..=all).zip(Client::BOTH.into_iter().cycle()) {
+        // A run that is cut short is none, and the guest's memory was not checked: there is no table then.
+        say_if_interrupted(pace.stopped_before(number, "pairs, which are listed above"));
+        let label = pace.before(number);
         let pair = pair(lab, options, &guest, first)?;
         say(&format!(
-            "pair {number} of {}: virsh {:.0} ms (standstill {:.0}), whimbrel {:.0} ms ({:.0})",
-            options.pairs,
+            "{label} virsh {:.0} ms (standstill {:.0}), whimbrel {:.0} ms ({:.0})",
             pair.virsh.command_ms,
             pair.virsh.standstill_ms,
             pair.whimbrel.command_ms,

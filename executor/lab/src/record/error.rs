@@ -52,6 +52,9 @@ pub enum RecordError {
         /// QEMU's or libvirt's own words.
         reason: String,
     },
+    /// Others used so many per cent of the processors for as long as all runs may wait for a quiet machine.
+    #[error("others use {0} % of the processors")]
+    Busy(u32),
     /// A case with a Linux guest, and there is none.
     #[error("the case `{0}` needs a Linux guest, which was not prepared: record with `cargo xtask record`")]
     NoLinux(String),

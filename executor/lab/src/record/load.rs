@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::RecordError;
 use crate::{LabError, processes};
 
 /// How long one look at the machine takes.
@@ -58,17 +59,65 @@ impl Meter {
     }
 }
 
-/// Waits until others use no more than a share of the processors, up to a bound; gives the share seen last.
-pub(super) fn wait_for_quiet(at_most: f64, allowed: Duration) -> Result<f64, LabError> {
-    let deadline = Instant::now() + allowed;
-    loop {
-        let before = Processors::now()?;
-        thread::sleep(LOOK);
-        let busy = Processors::now()?.since(before).share_without(0);
-        if busy <= at_most || Instant::now() >= deadline {
-            return Ok(busy);
+/// Waits for a quiet machine: each run so long, and all of them together so long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quiet {
+    /// The share of the processors that others may use.
+    at_most: f64,
+    each: Duration,
+    /// What is left for all runs; without it they have no limit together, and a run is made on a busy machine too.
+    left: Option<Duration>,
+    waited: Duration,
+}
+
+impl Quiet {
+    pub(super) const fn new(at_most: f64, each: Duration, all: Option<Duration>) -> Self {
+        Self { at_most, each, left: all, waited: Duration::ZERO }
+    }
+
+    /// How long was waited until now.
+    pub(super) const fn waited(self) -> Duration {
+        self.waited
+    }
+
+    /// Waits; gives the share that others used last.
+    ///
+    /// # Errors
+    /// [`RecordError::Busy`] when the time for all runs is over and the machine is still busy.
+    pub(super) fn wait(&mut self) -> Result<f64, RecordError> {
+        self.wait_by(others_for_a_look)
+    }
+
+    /// The same, with looks that take [`LOOK`] each.
+    fn wait_by(&mut self, mut look: impl FnMut() -> Result<f64, LabError>) -> Result<f64, RecordError> {
+        let mut allowed = self.left.map_or(self.each, |left| left.min(self.each));
+        loop {
+            let busy = look()?;
+            self.waited += LOOK;
+            self.left = self.left.map(|left| left.saturating_sub(LOOK));
+            allowed = allowed.saturating_sub(LOOK);
+            if busy <= self.at_most {
+                return Ok(busy);
+            }
+            if self.left.is_some_and(|left| left.is_zero()) {
+                return Err(RecordError::Busy(percent(busy)));
+            }
+            if allowed.is_zero() {
+                return Ok(busy);
+            }
         }
     }
+}
+
+fn others_for_a_look() -> Result<f64, LabError> {
+    let before = Processors::now()?;
+    thread::sleep(LOOK);
+    Ok(Processors::now()?.since(before).share_without(0))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
+fn percent(share: f64) -> u32 {
+    (share * 100.0).round() as u32
 }
 
 impl Processors {
@@ -100,7 +149,7 @@ impl Processors {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Meter, Processors};
+    use super::{Meter, Processors, Quiet, RecordError};
 
     #[test]
     fn idle_and_waiting_are_not_busy() {
@@ -114,6 +163,38 @@ mod tests {
         let during = Processors { busy: 170, total: 1000 };
         assert!((during.share_without(100) - 0.07).abs() < 1e-9);
         assert!(during.share_without(200).abs() < 1e-9);
+    }
+
+    /// Looks that find others at work for so many seconds, and then nothing.
+    fn busy_for(seconds: u32) -> impl FnMut() -> Result<f64, crate::LabError> {
+        let mut left = seconds;
+        move || {
+            left = left.saturating_sub(1);
+            Ok(if left > 0 { 0.6 } else { 0.01 })
+        }
+    }
+
+    #[test]
+    fn a_run_is_made_on_a_busy_machine_unless_all_runs_have_a_limit() {
+        let (each, never) = (Duration::from_mins(1), u32::MAX);
+        let mut patient = Quiet::new(0.05, each, None);
+        assert!(patient.wait_by(busy_for(never)).unwrap() > 0.5);
+        assert!(patient.wait_by(busy_for(never)).unwrap() > 0.5);
+        assert_eq!(patient.waited(), 2 * each);
+
+        let mut limited = Quiet::new(0.05, each, Some(Duration::from_secs(90)));
+        assert!(limited.wait_by(busy_for(never)).unwrap() > 0.5, "its own minute is over");
+        let error = limited.wait_by(busy_for(never)).unwrap_err();
+        assert!(matches!(error, RecordError::Busy(60)), "{error}");
+        assert_eq!(limited.waited(), Duration::from_secs(90), "never more than all runs may wait");
+        assert!(limited.wait_by(busy_for(1)).unwrap() < 0.05, "a quiet machine needs no waiting");
+    }
+
+    #[test]
+    fn waiting_ends_with_the_work_of_others() {
+        let mut quiet = Quiet::new(0.05, Duration::from_mins(1), Some(Duration::from_mins(5)));
+        assert!(quiet.wait_by(busy_for(7)).unwrap() < 0.05);
+        assert_eq!(quiet.waited(), Duration::from_secs(7));
     }
 
     #[test]

@@ -29,15 +29,18 @@ mod trace;
 mod writer;
 
 use std::path::Path;
+use std::time::Duration;
 
 pub use error::RecordError;
 pub use plan::Plan;
 
 use case::Guest;
+use load::Quiet;
 use recordings::Recordings;
 use run::Workshop;
 
-use crate::cleanup::stand_still_if_interrupted;
+use crate::cleanup::{say_if_interrupted, stand_still_if_interrupted};
+use crate::pace::Pace;
 
 /// What of a plan is recorded, and how.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,9 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// A folder with the extracted packages of a Linux guest, for cases that have one; see [`Plan::needs_linux`].
     pub linux: Option<&'a Path>,
+    /// How long all runs together wait for a quiet machine; no more is recorded when that is over and the machine still
+    /// busy. Without it each run waits as long as the plan says, and is recorded on a busy machine then.
+    pub quiet_wait_at_most: Option<Duration>,
 }
 
 /// What came of it.
@@ -63,6 +69,10 @@ pub struct Outcome {
     pub failed: u32,
     /// Runs after which the guest missed writes, or did not live.
     pub damaged: u32,
+    /// How long was waited for a quiet machine.
+    pub waited: Duration,
+    /// Per cent of the processors that others used, when runs were left out for that.
+    pub too_busy_percent: Option<u32>,
 }
 
 impl Plan {
@@ -106,15 +116,25 @@ pub fn record(
     }
     runs.sort_by_key(|(round, ..): &(u32, _, _)| *round);
     let mut workshop = Workshop::open(request.linux)?;
-    let all = runs.len();
+    let pace = Pace::new(runs.len());
+    let mut quiet = Quiet::new(plan.quiet_busy_at_most, plan.quiet_wait, request.quiet_wait_at_most);
     for (number, (_, case, rep)) in (1..).zip(runs) {
-        tell(&format!("[{number}/{all}] {} #{rep}: {}", case.name, case.summary()));
-        match workshop.run(plan, case, rep) {
+        tell(&format!("{} {} #{rep}: {}", pace.before(number), case.name, case.summary()));
+        say_if_interrupted(format!(
+            "{}; `{}` has what was recorded, and the same command goes on",
+            pace.stopped_before(number, "runs"),
+            request.out.display()
+        ));
+        match workshop.run(case, rep, &mut quiet) {
             Ok(row) => {
                 recordings.add(&row)?;
                 outcome.recorded += 1;
                 outcome.damaged += u32::from(row.is_damaged());
                 tell(&format!("    {}", row.summary()));
+            }
+            Err(RecordError::Busy(percent)) => {
+                outcome.too_busy_percent = Some(percent);
+                break;
             }
             Err(error) => {
                 stand_still_if_interrupted();
@@ -123,6 +143,7 @@ pub fn record(
             }
         }
     }
+    outcome.waited = quiet.waited();
     Ok(outcome)
 }
 

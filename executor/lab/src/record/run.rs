@@ -16,8 +16,7 @@ use super::environment::Host;
 use super::follow::follow;
 use super::libvirt_driver::{self, LibvirtDriver};
 use super::linux::{self, Linux};
-use super::load::{Meter, wait_for_quiet};
-use super::plan::Plan;
+use super::load::{Meter, Quiet};
 use super::profile::{self, Profile};
 use super::row::{Measured, Row};
 use super::trace::Course;
@@ -68,21 +67,21 @@ impl Workshop {
         self.lab.as_ref().ok_or(RecordError::Closed("the lab"))
     }
 
-    /// Records one run.
-    pub(super) fn run(&mut self, plan: &Plan, case: &Case, rep: u32) -> Result<Row, RecordError> {
+    /// Records one run, once the machine is quiet.
+    pub(super) fn run(&mut self, case: &Case, rep: u32, quiet: &mut Quiet) -> Result<Row, RecordError> {
         let machine = self.machine(case)?;
         self.guests += 1;
         let (number, host) = (self.guests, self.host.clone());
         match case.driver {
             DriverKind::Qemu => {
-                let busy_before = wait_for_quiet(plan.quiet_busy_at_most, plan.quiet_wait)?;
+                let busy_before = quiet.wait()?;
                 let mut driver = Direct::start(case, &machine)?;
                 let guest_kernel = self.linux.as_ref().map(|linux| linux.release.clone());
                 record(&mut driver, case, rep, Known { busy_before, host, libvirt: None, guest_kernel })
             }
             DriverKind::Libvirt => {
                 let (lab, version) = self.lab()?;
-                let busy_before = wait_for_quiet(plan.quiet_busy_at_most, plan.quiet_wait)?;
+                let busy_before = quiet.wait()?;
                 let mut driver = LibvirtDriver::start(lab, case, &machine, number)?;
                 let known = Known { busy_before, host, libvirt: Some(version.clone()), guest_kernel: None };
                 record(&mut driver, case, rep, known)

@@ -36,6 +36,6 @@ pub use in_flight::Act;
 pub use moves::{LateCommand, Move, Slot};
 pub use protocol::Step;
 pub use scope::{Machine, Scope};
-pub use search::{Bounds, Coverage, Finding, explore};
+pub use search::{Bounds, Coverage, Finding, explore, explore_watched};
 pub use slices::{Slice, slices};
 pub use violation::{Leftover, Violation};

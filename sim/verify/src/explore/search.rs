@@ -1,6 +1,7 @@
 //! The search: breadth first, so a violation is found by a shortest path.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use whimbrel_core::control::Phase;
 use whimbrel_core::{Ending, GuestLocation, PhaseName};
@@ -36,6 +37,8 @@ pub struct Coverage {
     pub interleavings_log10: f64,
     /// Whether nothing is left to be met within the scope.
     pub is_exhaustive: bool,
+    /// Whether the caller stopped it.
+    pub is_stopped: bool,
     /// The longest fair schedule to an end, once there are no more disruptions.
     pub longest_fair_path: u32,
     /// How often each end was met.
@@ -59,11 +62,27 @@ pub struct Finding {
 #[must_use]
 pub fn explore(scope: &Scope, bounds: Bounds, mut tell: impl FnMut(&Coverage)) -> Coverage {
     let mut search = Search::new(*scope, bounds);
-    while search.go_deeper() {
+    while search.go_deeper(&mut |_| ControlFlow::Continue(())) {
         tell(&search.coverage);
     }
     search.finish()
 }
+
+/// The same, with a caller that follows the work and may stop it: `watch` gets the number of states whose moves were
+/// all made, at every thousandth or so.
+#[must_use]
+pub fn explore_watched(
+    scope: &Scope,
+    bounds: Bounds,
+    mut watch: impl FnMut(u64) -> ControlFlow<()>,
+) -> Coverage {
+    let mut search = Search::new(*scope, bounds);
+    while search.go_deeper(&mut watch) {}
+    search.finish()
+}
+
+/// States between two calls of the caller's `watch`: a millisecond's work.
+const WATCHED: u32 = 1_024;
 
 struct Search {
     scope: Scope,
@@ -118,6 +137,7 @@ impl Search {
                 depth: 0,
                 interleavings_log10: 0.0,
                 is_exhaustive: false,
+                is_stopped: false,
                 longest_fair_path: 0,
                 ends: BTreeMap::new(),
                 phases: BTreeMap::new(),
@@ -127,8 +147,8 @@ impl Search {
         }
     }
 
-    /// One step further from the beginning. False when there is nothing more, or a bound was reached.
-    fn go_deeper(&mut self) -> bool {
+    /// One step further from the beginning. False when there is nothing more, a bound was reached, or `watch` stops it.
+    fn go_deeper(&mut self, watch: &mut impl FnMut(u64) -> ControlFlow<()>) -> bool {
         let base = self.parents.len() - self.frontier.len();
         let next_base = self.parents.len();
         let frontier = std::mem::take(&mut self.frontier);
@@ -136,6 +156,10 @@ impl Search {
             let number = u32::try_from(base + index).unwrap_or(u32::MAX);
             self.note(state, *ways_log10);
             self.expand(state, *ways_log10, number, next_base);
+            if number % WATCHED == 0 && watch(u64::from(number) + 1).is_break() {
+                self.coverage.is_stopped = true;
+                return false;
+            }
             if self.visited.is_full() || self.coverage.violations.len() >= self.bounds.violations {
                 return false;
             }

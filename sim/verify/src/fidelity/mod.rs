@@ -6,6 +6,7 @@
 //! before the migration began; the costs of the host come from idle guests.
 
 mod arguments;
+mod compare;
 mod constants;
 mod edge;
 mod estimates;
@@ -20,9 +21,10 @@ mod trace;
 mod workload;
 
 pub use arguments::Arguments;
+pub use compare::{compare, compare_watched, migrations};
 pub use constants::HostConstant;
 pub use edge::EdgeReport;
 pub use recording::{Case, RecordingError, Repeat, read};
-pub use report::{CaseReport, NotSimulated, Report, Side, Summary, WorkloadReport, compare};
+pub use report::{CaseReport, NotSimulated, Report, Side, Summary, WorkloadReport};
 pub use run::Run;
 pub use targets::Target;

@@ -6,13 +6,12 @@
 
 use serde::Serialize;
 
-use super::constants::{Host, HostConstant};
-use super::edge::{self, AS_ASKED, EdgeReport};
+use super::constants::HostConstant;
+use super::edge::EdgeReport;
 use super::estimates::{count, median};
 use super::recording::{Case, Repeat};
 use super::run::Run;
-use super::targets::{Target, targets};
-use whimbrel_sim::qemu::Engine;
+use super::targets::Target;
 
 /// Syncs by which a simulated migration may lie outside the recorded range: two repeats seldom show the whole range.
 const SYNCS_BESIDE_RANGE: u64 = 1;
@@ -23,6 +22,9 @@ const NOISY_BUSY: f64 = 0.05;
 /// Everything that was compared.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// Whether the caller stopped it: it is then about fewer cases, and judges no target.
+    #[serde(skip)]
+    pub is_stopped: bool,
     /// The engine.
     pub engine: &'static str,
     /// Simulated migrations a case, with the seeds from 1.
@@ -152,66 +154,13 @@ pub struct NotSimulated {
     pub reason: String,
 }
 
-/// Runs every case with the seeds 1 to `seeds`, at least one, and compares the medians.
-#[must_use]
-pub fn compare(cases: &[Case], engine: Engine, seeds: u64) -> Report {
-    let seeds = seeds.max(1);
-    let (mut compared, mut edges) = (Vec::new(), Vec::new());
-    let (mut workloads, mut not_simulated) = (Vec::new(), Vec::new());
-    for case in cases {
-        if let Some(reason) = &case.not_simulated {
-            let (name, reason) = (case.name.clone(), reason.clone());
-            not_simulated.push(NotSimulated { name, runs: case.repeats.len(), reason });
-            continue;
-        }
-        // Only an idle case could be evidence about itself.
-        let host = Host::of(cases, Some(case));
-        let simulated: Vec<Run> =
-            (1..=seeds).map(|seed| Run::simulate(case, &host, engine, seed, AS_ASKED)).collect();
-        let recorded: Vec<Run> = case.repeats.iter().map(|repeat| repeat.run).collect();
-        let mut report = CaseReport::of(case, &recorded, &simulated);
-        if let Some(workload) = &case.setup.workload {
-            let (workload, law_error) = (workload.clone(), law_error(case));
-            workloads.push(WorkloadReport { workload, law_error, case: report });
-            continue;
-        }
-        if let Some(reason) = edge::reason(case, &simulated, &host, engine) {
-            report.edge = true;
-            edges.push(EdgeReport::of(&case.name, reason, &recorded, &simulated));
-        }
-        compared.push(report);
-    }
-    let counted: Vec<&CaseReport> = compared.iter().filter(|case| !case.edge).collect();
-    let repeats = || cases.iter().flat_map(|case| &case.repeats);
-    let summary = Summary::of(counted.iter().copied());
-    Report {
-        engine: engine.name(),
-        seeds,
-        targets: targets(engine, &summary, &counted),
-        summary,
-        summary_quiet: Summary::of(counted.iter().copied().filter(|case| !case.noisy)),
-        noisy_runs: [repeats().filter(|repeat| is_noisy(repeat)).count(), repeats().count()],
-        cases: compared,
-        edge: edges,
-        workloads_summary: Summary::of(workloads.iter().map(|workload| &workload.case)),
-        workloads,
-        not_simulated,
-        host: Host::of(cases, None).sources,
-    }
-}
-
-fn law_error(case: &Case) -> f64 {
-    let profiles = case.repeats.iter().filter_map(|repeat| repeat.before.profile.as_ref());
-    median(profiles.map(|profile| profile.law().error).collect()).unwrap_or(0.0)
-}
-
-fn is_noisy(repeat: &Repeat) -> bool {
+pub(super) fn is_noisy(repeat: &Repeat) -> bool {
     let by_windows = repeat.trace.mean_window_ms().is_some_and(|mean_ms| mean_ms > NOISY_WINDOW_MS);
     by_windows || repeat.busy.is_some_and(|busy| busy > NOISY_BUSY)
 }
 
 impl CaseReport {
-    fn of(case: &Case, recorded: &[Run], simulated: &[Run]) -> Self {
+    pub(super) fn of(case: &Case, recorded: &[Run], simulated: &[Run]) -> Self {
         let completed = recorded.iter().filter(|run| run.completed).count();
         let verdict = 2 * completed >= recorded.len();
         let noisy = case.repeats.iter().filter(|repeat| is_noisy(repeat)).count();
@@ -263,7 +212,7 @@ impl Side {
 }
 
 impl Summary {
-    fn of<'a>(cases: impl Iterator<Item = &'a CaseReport>) -> Self {
+    pub(super) fn of<'a>(cases: impl Iterator<Item = &'a CaseReport>) -> Self {
         let cases: Vec<&CaseReport> = cases.collect();
         let pages = || cases.iter().filter_map(|case| case.pages_error).map(f64::abs);
         let times = || cases.iter().filter_map(|case| case.time_error).map(f64::abs);

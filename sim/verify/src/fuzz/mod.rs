@@ -7,6 +7,8 @@ mod plan;
 mod repro;
 mod run;
 
+use std::ops::ControlFlow;
+
 use whimbrel_core::Input;
 
 use self::run::run_as;
@@ -46,6 +48,8 @@ pub struct Series {
     pub replayed: u64,
     /// What was found.
     pub found: Vec<Found>,
+    /// Whether the caller stopped it before its last seed: the digest is then of the seeds before.
+    pub is_stopped: bool,
 }
 
 /// A broken promise, made small.
@@ -90,6 +94,21 @@ pub fn series_told_as(first: u64, cases: u64, most: usize, told_as: fn(Input) ->
 /// As [`series`].
 #[must_use]
 pub fn series_of(setup: Setup, first: u64, cases: u64, most: usize) -> Series {
+    series_watched(setup, first, cases, most, || ControlFlow::Continue(()))
+}
+
+/// The same, with a caller that counts the migrations and may stop the series: `watch` is called after each one.
+///
+/// # Panics
+/// As [`series`].
+#[must_use]
+pub fn series_watched(
+    setup: Setup,
+    first: u64,
+    cases: u64,
+    most: usize,
+    mut watch: impl FnMut() -> ControlFlow<()>,
+) -> Series {
     let mut series = Series { log_hash: 0xcbf2_9ce4_8422_2325, ..Series::default() };
     for seed in first..first.saturating_add(cases) {
         let plan = (setup.plan)(seed);
@@ -106,6 +125,10 @@ pub fn series_of(setup: Setup, first: u64, cases: u64, most: usize) -> Series {
             if series.found.len() >= most {
                 break;
             }
+        }
+        if watch().is_break() {
+            series.is_stopped = series.cases < cases;
+            break;
         }
     }
     series

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use whimbrel_facts::{Activation, Rule};
+use whimbrel_facts::{Activation, Facts, Rule};
 use whimbrel_plugins::host;
 
 use super::args::{Bench, Form};
 use super::{CliError, Exit, document, facts, load_set, print};
+use crate::cli::progress::Progress;
+use crate::cli::stop::{Partial, Stop};
 
 /// Measured calls, after the same number of unmeasured ones to warm up.
 const CALLS: usize = 200;
@@ -18,18 +20,20 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
     let set = load_set(&arguments.set)?;
     let loaded = began.elapsed();
     let facts = facts(&arguments.facts)?;
-    let mut rows = Vec::new();
+    let mut work = Vec::new();
     for pack in set.packs() {
         let asked = |rule: &&Rule| only.as_ref().is_none_or(|only| *only == rule.code);
         let activate = |rule: &Rule| Activation { code: rule.code.clone(), settings: String::new() };
         let all: Vec<_> = pack.about().rules.iter().filter(asked).map(activate).collect();
         if !all.is_empty() {
-            rows.push(measure(pack, &pack.about().name, &facts, &all)?);
+            work.push((pack, all));
         }
     }
-    if rows.is_empty() {
+    if work.is_empty() {
         return Err(CliError::NoRule(only.clone().unwrap_or_default()));
     }
+    let (rows, partial) = measure_all(&work, &facts)?;
+    let exit = if partial.is_some() { Exit::Interrupted } else { Exit::Done };
     if arguments.format == Form::Json {
         let rows: Vec<_> = rows
             .iter()
@@ -39,9 +43,16 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
             })
             .collect();
         let us = loaded.as_micros();
-        return document(&serde_json::json!({ "schema": "whimbrel.bench/1", "load-us": us, "packs": rows }));
+        let mut report = serde_json::json!({ "schema": "whimbrel.bench/1", "load-us": us, "packs": rows });
+        if let (Some(partial), Some(report)) = (partial, report.as_object_mut()) {
+            report.insert("partial".to_owned(), serde_json::json!(partial));
+        }
+        return document(&report).map(|_| exit);
     }
-    let mut text = format!(
+    let mut text = partial.map_or_else(String::new, |partial| partial.heading());
+    // Writing into a string does not fail.
+    let _ = write!(
+        text,
         "loading all packs: {} µs\n{:<24}{:>12}{:>10}{:>10}\n",
         loaded.as_micros(),
         "pack",
@@ -51,12 +62,32 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
     );
     for row in &rows {
         let [p50, p99] = row.times_us;
-        // Writing into a string does not fail.
         let _ = writeln!(text, "{:<24}{:>12}{p50:>10}{p99:>10}", row.name, row.fuel);
     }
     let sum: u64 = rows.iter().map(|row| row.fuel).sum();
     let p50: u128 = rows.iter().map(|row| row.times_us[0]).sum();
-    Ok(print(&format!("{text}{:<24}{sum:>12}{p50:>10}\n", "all")))
+    print(&format!("{text}{:<24}{sum:>12}{p50:>10}\n", "all"));
+    Ok(exit)
+}
+
+/// A pack, and those of its rules that are measured.
+type Work<'a> = (&'a host::Pack, Vec<Activation>);
+
+/// One pack after the other, until Ctrl-C.
+fn measure_all(work: &[Work<'_>], facts: &Facts) -> Result<(Vec<Row>, Option<Partial>), CliError> {
+    let packs = work.len() as u64;
+    let stop = Stop::listen()?;
+    let progress = Progress::new("rule bench", "packs", packs, &stop);
+    let mut rows = Vec::new();
+    for (pack, activations) in work {
+        rows.push(measure(pack, &pack.about().name, facts, activations)?);
+        if progress.add_one().is_break() {
+            break;
+        }
+    }
+    let done = rows.len() as u64;
+    let partial = (done < packs).then_some(Partial { done, of: packs, unit: "packs" });
+    Ok((rows, partial))
 }
 
 struct Row {
@@ -68,7 +99,7 @@ struct Row {
 fn measure(
     pack: &host::Pack,
     name: &str,
-    facts: &whimbrel_facts::Facts,
+    facts: &Facts,
     activations: &[Activation],
 ) -> Result<Row, CliError> {
     let mut times = Vec::with_capacity(CALLS);

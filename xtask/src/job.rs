@@ -73,6 +73,19 @@ impl Job {
         if status.success() { Ok(()) } else { Err(Error::Failed { job: self.to_string(), status }) }
     }
 
+    /// Runs it in a folder, and gives all that it writes, whether it succeeds or not.
+    pub(crate) fn captured_in(&self, folder: &Path) -> (String, Result<(), Error>) {
+        match self.command(Some(folder)).output() {
+            Err(source) => (String::new(), Err(self.not_started(source))),
+            Ok(output) => {
+                let text =
+                    [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                let failed = || Error::Failed { job: self.to_string(), status: output.status };
+                (text.concat(), output.status.success().then_some(()).ok_or_else(failed))
+            }
+        }
+    }
+
     /// Runs it with its errors at the terminal, and gives what it writes.
     pub(crate) fn output(&self) -> Result<Vec<u8>, Error> {
         let output = self

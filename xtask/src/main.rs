@@ -9,6 +9,7 @@ mod artifacts;
 mod error;
 mod job;
 mod lab;
+mod lanes;
 mod long;
 mod packages;
 mod postgres;

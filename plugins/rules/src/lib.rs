@@ -13,6 +13,7 @@ mod case;
 mod core_facts;
 #[cfg(feature = "native")]
 pub mod native;
+mod offline;
 mod pack;
 mod packs;
 mod report;

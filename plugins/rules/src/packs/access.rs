@@ -1,4 +1,4 @@
-//! Networks of the guest on the destination, and the address that its memory is sent to.
+//! Networks of the guest on the destination.
 
 use alloc::format;
 
@@ -43,20 +43,6 @@ pub(super) const RULES: &[Rule] = &[
         "packets that are larger than the device under a card takes are lost without a word",
         "raise the MTU of the destination's device",
         mtu,
-    ),
-    rule(
-        "access.address",
-        "the guest is sent to an address of the destination",
-        "`localhost` means the source itself to the source's daemon",
-        "give the destination's address: `--migrate-uri tcp://ADDRESS`",
-        address,
-    ),
-    rule(
-        "access.name",
-        "the destination's own name can be used by the source",
-        "without an address to send the guest to, libvirt uses the name that the destination gives itself",
-        "set a full host name on the destination, or give `--migrate-uri`",
-        name,
     ),
 ];
 
@@ -186,34 +172,4 @@ fn mtu(case: &Case<'_>, report: &mut Report) -> Option<()> {
         }
     }
     Some(())
-}
-
-fn address(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let Some(uri) = case.request(report)?.migrate_uri.as_deref() else { return Some(()) };
-    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let host = match rest.strip_prefix('[') {
-        Some(six) => six.split(']').next().unwrap_or(six),
-        None => rest.split([':', '/']).next().unwrap_or(rest),
-    };
-    if is_local(host) && !uri.starts_with("unix:") {
-        report.fail("/request/migrate-uri", format!("`{uri}` leads back to the source"));
-    }
-    Some(())
-}
-
-fn name(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if case.request(report)?.migrate_uri.is_some() {
-        return Some(());
-    }
-    let name = &case.destination(report)?.name;
-    report.need((!name.is_empty()).then_some(()), "/destination/name")?;
-    if is_local(name) {
-        report.fail("/destination/name", format!("the destination calls itself `{name}`"));
-    }
-    Some(())
-}
-
-fn is_local(host: &str) -> bool {
-    matches!(host, "localhost" | "localhost.localdomain" | "::1" | "0.0.0.0" | "::")
-        || host.starts_with("127.")
 }

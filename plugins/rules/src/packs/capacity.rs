@@ -127,7 +127,7 @@ fn pinning(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn huge_pages(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     if guest.huge_pages_kib.is_empty() {
         return Some(());
     }

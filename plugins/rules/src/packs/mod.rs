@@ -5,6 +5,7 @@ mod capacity;
 mod coherence;
 mod copying;
 mod cpu;
+mod definition;
 mod device;
 mod disk;
 mod guest;
@@ -15,6 +16,8 @@ mod passthrough;
 mod place;
 mod retarget;
 mod tuning;
+mod uri;
+mod visible;
 
 use whimbrel_facts::FactGroup;
 
@@ -62,7 +65,7 @@ pub const REQUEST: Pack = Pack {
         FactGroup::Destination,
         FactGroup::Attributes,
     ],
-    rules: &[coherence::RULES, tuning::RULES, access::RULES, retarget::RULES],
+    rules: &[coherence::RULES, tuning::RULES, access::RULES, uri::RULES, retarget::RULES, definition::RULES],
 };
 
 /// Every shipped pack, in the order in which they report.

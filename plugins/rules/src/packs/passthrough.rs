@@ -98,7 +98,7 @@ fn sriov(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn sriov_destination(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     if !guest.host_devices.iter().any(|device| device.transient) {
         return Some(());
     }

@@ -114,8 +114,13 @@ pub enum CliError {
     #[error("{0}")]
     Rules(String),
     /// A code that no rule has.
-    #[error("there is no rule `{0}`")]
-    NoRule(String),
+    #[error("there is no rule `{code}`{}", .near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    NoRule {
+        /// The code.
+        code: String,
+        /// A code that is written almost so.
+        near: Option<String>,
+    },
     /// A verb that this build does not have.
     #[cfg(any(test, not(feature = "service")))]
     #[error("this build has no `{verb}`: it was compiled without the feature `{feature}`")]
@@ -192,7 +197,7 @@ impl CliError {
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
-            | Self::NoRule(_)
+            | Self::NoRule { .. }
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
             | Self::Hosts(
@@ -267,7 +272,7 @@ impl CliError {
             ) => Some(
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
-            Self::NoRule(_) => Some("`whimbrel rule list` names them all"),
+            Self::NoRule { .. } => Some("`whimbrel rule list` names them all"),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Pack { .. }

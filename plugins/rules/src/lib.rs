@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod case;
+pub mod catalogue;
 #[cfg(feature = "native")]
 mod core_facts;
 #[cfg(feature = "native")]

@@ -48,6 +48,12 @@ impl<'a> Case<'a> {
         self.target().or_else(|| self.guest(report))
     }
 
+    /// The pointer to what [`Self::arriving`] gives.
+    #[must_use]
+    pub const fn arriving_at(&self) -> &'static str {
+        if self.facts.target.is_some() { "/target" } else { "/guest" }
+    }
+
     /// Whether the definition of a guest that is off is moved, and no guest. None: the request is unknown.
     #[must_use]
     pub fn is_offline(&self) -> Option<bool> {

@@ -9,10 +9,11 @@ use roxmltree::Node;
 
 use super::devices;
 use super::node::{at, attribute, child, children, kib, number, numbers, small, text};
+use super::secrets::qualified;
 use super::{XmlError, parse};
 
 /// Elements that are read, or whose content cannot matter to a migration.
-const UNDERSTOOD: [&str; 34] = [
+const UNDERSTOOD: [&str; 35] = [
     "name",
     "uuid",
     "genid",
@@ -44,6 +45,8 @@ const UNDERSTOOD: [&str; 34] = [
     "on_crash",
     "on_lockfailure",
     "pm",
+    // What the host counts, and the guest does not see.
+    "perf",
     "devices",
     "seclabel",
     "launchSecurity",
@@ -88,7 +91,7 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     let mut strange: BTreeSet<String> = root
         .children()
         .filter(|node| node.is_element() && !is_known(*node))
-        .map(|node| crate::printable(node.tag_name().name()))
+        .map(|node| crate::printable(&qualified(node)))
         .collect();
     if let Some(node) = child(root, "devices") {
         devices::read(node, &mut guest, &mut strange);

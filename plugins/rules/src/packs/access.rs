@@ -50,7 +50,7 @@ fn missing(case: &Case<'_>, report: &mut Report) -> Option<()> {
     networks(case, report, |report, card, at, found| {
         if found.is_none() {
             let message = format!("the destination has no network `{}`", card.source);
-            report.fail(format!("/guest/network-cards/{at}/source"), message);
+            report.fail(format!("{}/network-cards/{at}/source", case.arriving_at()), message);
         }
     })
 }
@@ -59,7 +59,7 @@ fn inactive(case: &Case<'_>, report: &mut Report) -> Option<()> {
     networks(case, report, |report, card, at, found| {
         if found == Some(false) {
             let message = format!("the network `{}` is not active on the destination", card.source);
-            report.fail(format!("/guest/network-cards/{at}/source"), message);
+            report.fail(format!("{}/network-cards/{at}/source", case.arriving_at()), message);
         }
     })
 }
@@ -70,7 +70,7 @@ fn networks(
     report: &mut Report,
     look: impl Fn(&mut Report, &NetworkCard, usize, Option<bool>),
 ) -> Option<()> {
-    let guest = case.target().or(case.guest(report))?;
+    let guest = case.arriving(report)?;
     for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "network") {
         let host = case.destination(report)?;
         let there = report.need(host.networks.as_ref(), "/destination/networks")?;
@@ -111,13 +111,13 @@ fn device(case: &Case<'_>, host: &Host, name: &str) -> Device {
 }
 
 fn links(case: &Case<'_>, report: &mut Report, kind: &str) -> Option<()> {
-    let guest = case.target().or(case.guest(report))?;
+    let guest = case.arriving(report)?;
     for (at, card) in guest.network_cards.iter().enumerate() {
         let is_asked = card.kind == kind || kind == "bridge" && card.kind == "network";
         if !is_asked {
             continue;
         }
-        let pointer = format!("/guest/network-cards/{at}/source");
+        let pointer = format!("{}/network-cards/{at}/source", case.arriving_at());
         let host = case.destination(report)?;
         let Some(name) = carrier(card, host) else { continue };
         match device(case, host, name) {
@@ -153,7 +153,7 @@ fn carrier<'a>(card: &'a NetworkCard, host: &'a Host) -> Option<&'a str> {
 }
 
 fn mtu(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.target().or(case.guest(report))?;
+    let guest = case.arriving(report)?;
     for (at, card) in guest.network_cards.iter().enumerate() {
         let Some(wanted) = card.mtu else { continue };
         let destination = case.destination(report)?;
@@ -168,7 +168,7 @@ fn mtu(case: &Case<'_>, report: &mut Report) -> Option<()> {
         if there < wanted {
             let message =
                 format!("the card {} sends packets of {wanted} bytes, the device takes {there}", card.mac);
-            report.warn(format!("/guest/network-cards/{at}/mtu"), message);
+            report.warn(format!("{}/network-cards/{at}/mtu", case.arriving_at()), message);
         }
     }
     Some(())

@@ -231,7 +231,7 @@ fn pool_missing(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let pools = report.need(host.pools.as_ref(), "/destination/pools")?;
         if !pools.iter().any(|pool| pool.name == disk.pool) {
             let message = format!("the destination has no storage pool `{}`", disk.pool);
-            report.fail(format!("/guest/disks/{at}/pool"), message);
+            report.fail(format!("{}/disks/{at}/pool", case.arriving_at()), message);
         }
     }
     Some(())
@@ -244,7 +244,7 @@ fn pool_inactive(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let pools = report.need(host.pools.as_ref(), "/destination/pools")?;
         if pools.iter().any(|pool| pool.name == disk.pool && !pool.active) {
             let message = format!("the storage pool `{}` is not active on the destination", disk.pool);
-            report.fail(format!("/guest/disks/{at}/pool"), message);
+            report.fail(format!("{}/disks/{at}/pool", case.arriving_at()), message);
         }
     }
     Some(())
@@ -279,7 +279,7 @@ fn encrypted(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let secrets = report.need(host.secrets.as_ref(), "/destination/secrets")?;
         if secrets.is_empty() {
             let message = format!("disk `{}` is encrypted, and the destination has no secrets", disk.target);
-            report.fail(format!("/guest/disks/{at}/encrypted"), message);
+            report.fail(format!("{}/disks/{at}/encrypted", case.arriving_at()), message);
         }
     }
     Some(())

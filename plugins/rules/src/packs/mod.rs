@@ -8,6 +8,7 @@ mod cpu;
 mod definition;
 mod device;
 mod disk;
+mod filesystem;
 mod guest;
 mod guests_own;
 mod identity;
@@ -51,7 +52,7 @@ pub const STORAGE: Pack = Pack {
         FactGroup::Storage,
         FactGroup::Attributes,
     ],
-    rules: &[identity::RULES, copying::RULES, disk::RULES, lease::RULES],
+    rules: &[identity::RULES, copying::RULES, disk::RULES, filesystem::RULES, lease::RULES],
 };
 
 /// Rules about the request, the network, and a changed definition.

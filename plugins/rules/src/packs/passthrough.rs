@@ -107,7 +107,7 @@ fn sriov_destination(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, device) in guest.host_devices.iter().enumerate().filter(|(_, device)| device.transient) {
         if !devices.iter().any(|there| there.address == device.address) {
             let message = format!("the destination has no device `{}`", device.address);
-            report.warn(format!("/guest/host-devices/{at}"), message);
+            report.warn(format!("{}/host-devices/{at}", case.arriving_at()), message);
         }
     }
     Some(())

@@ -412,6 +412,14 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
             (disk.kind, disk.protocol, disk.source) = ("network".into(), "nbd".into(), Some("bar".into()));
         }
     }),
+    ("storage.filesystem", Warn, |f| f.storage.as_mut().unwrap()[0].source.filesystem = "ext4".into()),
+    ("storage.filesystem", Verdict::Pass, |f| {
+        f.storage.as_mut().unwrap()[0].source.filesystem = "nfs4".into()
+    }),
+    ("storage.filesystem", Verdict::Pass, |f| {
+        f.storage.as_mut().unwrap()[0].source.filesystem = "ext4".into();
+        r(f).allow_unsafe = true;
+    }),
     ("storage.lease", Unknown, |f| f.attributes[0].value = Scalar::Integer(0)),
     ("storage.lease", Unknown, |f| f.attributes.clear()),
     ("request.postcopy-live", Fail, |f| (r(f).postcopy, r(f).live) = (true, false)),

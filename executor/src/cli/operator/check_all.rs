@@ -160,7 +160,7 @@ fn pair(
             pair.reasons = reasons(judgement);
             pair.facts = Some(facts);
         }
-        // A host that does not answer takes nobody; the others may.
+        // A host that does not answer takes no guest; the others may.
         Err(error) => pair.reasons.push(Reason {
             code: "host".to_owned(),
             message: error.to_string(),
@@ -181,8 +181,8 @@ fn reasons(judgement: Judgement) -> Vec<Reason> {
     judgement.findings.into_iter().filter(failed).map(reason).collect()
 }
 
-/// Gives each guest the first destination that takes it beside those that it has already, the largest guests first. That
-/// finds no placement for certain whenever there is one, and never one that does not fit.
+/// Gives each guest the first destination that takes it beside those that it has already, the largest guests first. It
+/// may miss a placement that exists, and never gives one that does not fit.
 fn placed(pairs: &[Pair], destinations: &[String]) -> (Vec<Load>, Vec<String>) {
     let mut options: BTreeMap<(&str, &str), Vec<(&Pair, &Facts)>> = BTreeMap::new();
     for pair in pairs {

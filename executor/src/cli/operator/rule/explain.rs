@@ -36,7 +36,7 @@ struct Explained {
 }
 
 /// Findings of the engine itself, which no rule gives.
-const ENGINE: [(&str, &str, &str, &str); 8] = [
+const ENGINE: [(&str, &str, &str, &str); 7] = [
     ("engine.fuel", "a pack used up its fuel", "it may not end", "repair the pack, or leave it out"),
     (
         "engine.memory",
@@ -58,12 +58,6 @@ const ENGINE: [(&str, &str, &str, &str); 8] = [
         "a rule gave no finding",
         "no answer is not a pass",
         "repair the pack, or leave it out",
-    ),
-    (
-        "facts.incomplete",
-        "facts of an earlier version were judged",
-        "what they leave out is unknown",
-        "collect the facts again",
     ),
 ];
 

@@ -130,7 +130,29 @@ fn shipped_packs_are_listed_explained_and_pinned() {
     let rules = json(&whimbrel(&["rule", "list", "--format", "json"]));
     assert!(rules["rules"].as_array().unwrap().len() >= 70);
     let explained = whimbrel(&["rule", "explain", "storage.identity"]);
-    assert!(text(&explained).contains("Rationale: ") && text(&explained).contains("Fix: "));
+    for part in [
+        "Rationale: ",
+        "Fix: ",
+        "Can give: fail, unknown.",
+        "/storage",
+        "Source: whimbrel.storage",
+        "(shipped)",
+    ] {
+        assert!(text(&explained).contains(part), "{part}: {}", text(&explained));
+    }
+    let document = json(&whimbrel(&["rule", "explain", "storage.identity", "--format", "json"]));
+    assert_eq!(document["verdicts"], serde_json::json!(["fail", "unknown"]));
+    assert_eq!(document["source"], "shipped");
+    let near = whimbrel(&["rule", "explain", "storage.idenitty"]);
+    assert!(text(&near).contains("did you mean `storage.identity`?"), "{}", text(&near));
+    assert_eq!(whimbrel(&["rule", "explain", "engine.fuel"]).status.code(), Some(0));
+    assert!(
+        rules["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|rule| !rule["verdicts"].as_array().unwrap().is_empty())
+    );
     let unknown = whimbrel(&["rule", "explain", "no.such"]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(text(&unknown).contains("rule list"), "{}", text(&unknown));
@@ -207,4 +229,61 @@ fn a_machine_that_was_not_asked_about_is_unknown_and_one_that_is_not_listed_is_m
         assert_eq!(found.len(), 1);
         assert_eq!(found[0]["verdict"], expected, "{}", found[0]);
     }
+}
+
+/// Simulated hosts answer as real ones do: a definition of another guest is refused, and text that is none is an error.
+#[test]
+fn the_definition_for_a_simulated_destination_is_judged() {
+    let folder = Folder::new();
+    let check = |xml: &str| {
+        let file = folder.file("target.xml", xml);
+        whimbrel(&["check", "web", "sim://beta", "--source", "sim://alpha", "--xml", &file])
+    };
+    let other = check("<domain type='kvm'><name>x</name><uuid>y</uuid><devices><video/></devices></domain>");
+    assert_eq!(other.status.code(), Some(7), "{}", text(&other));
+    for code in ["retarget.identity", "retarget.memory"] {
+        assert!(text(&other).contains(code), "{}", text(&other));
+    }
+    let garbage = check("garbage");
+    assert_eq!(garbage.status.code(), Some(2), "{}", text(&garbage));
+    assert!(text(&garbage).contains("target.xml"), "{}", text(&garbage));
+}
+
+#[test]
+fn all_guests_of_a_host_are_checked_and_placed() {
+    let check = |to: &[&str], more: &[&str]| {
+        whimbrel(&[&["check", "--all-guests", "sim://alpha", "--to"], to, more].concat())
+    };
+    let every = check(&["sim://beta"], &["--sim-guests", "3", "--format", "json"]);
+    let document = json(&every);
+    let pairs = document["pairs"].as_array().unwrap();
+    assert!(!pairs.is_empty() && pairs.iter().all(|pair| pair["destination"] == "sim://beta"), "{document}");
+    let placed = document["placement"][0]["guests"].as_array().unwrap().len();
+    let unplaced = document["unplaced"].as_array().unwrap().len();
+    assert_eq!(placed + unplaced, pairs.len(), "each guest has one destination: {document}");
+    assert_eq!(every.status.code(), Some(if unplaced == 0 { 0 } else { 7 }));
+    let nowhere = check(&["sim://alpha"], &[]);
+    assert_eq!(nowhere.status.code(), Some(7), "{}", text(&nowhere));
+    assert!(text(&nowhere).contains("destination.is-source"), "{}", text(&nowhere));
+    assert!(text(&nowhere).contains("No destination takes"), "{}", text(&nowhere));
+    // It is one guest or all, and all need a destination.
+    for wrong in [&["check", "--all-guests", "sim://alpha"][..], &["check", "web"], &["check"]] {
+        assert_eq!(whimbrel(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+/// What is needed outside of the repository is in the folder.
+#[test]
+fn a_rule_in_javascript_is_begun_anywhere() {
+    let folder = Folder::new();
+    let made = whimbrel_in(&folder.0, &["rule", "new", "site-limits", "--language", "javascript"]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made));
+    let read = |name: &str| fs::read_to_string(folder.0.join("site-limits").join(name)).unwrap();
+    assert!(read("build.mjs").contains("witPath: 'wit/rules.wit'"), "{}", read("build.mjs"));
+    assert!(read("wit/rules.wit").contains("package whimbrel:rules@1.0.0"));
+    assert!(read("rule.js").contains("site-limits.stays") && read("rule.js").contains("name: 'site-limits'"));
+    for case in ["stays", "goes"] {
+        assert!(read(&format!("cases/{case}.expected.json")).contains("site-limits.stays"));
+    }
+    assert!(text(&made).contains("npm run build"), "{}", text(&made));
 }

@@ -9,6 +9,9 @@ use whimbrel_facts::xml;
 fuzz_target!(|text: &str| {
     let _ = xml::domain(text);
     let _ = xml::domain_attributes(text);
+    if let Ok(attributes) = xml::differences(text, text) {
+        assert!(attributes.len() <= 2, "a definition differs from itself");
+    }
     let _ = xml::network_disk(text, "vda");
     let _ = xml::cpu_with_model(text);
     let _ = xml::root_attributes(text);

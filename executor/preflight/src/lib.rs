@@ -2,6 +2,8 @@
 //!
 //! It must never let a migration begin on facts that were not collected for it.
 
+pub mod together;
+
 use std::sync::Arc;
 
 use serde_json::json;

@@ -11,6 +11,7 @@ use whimbrel_facts::{
 use whimbrel_sim::world::{GuestId, HostId, HostInventory, World};
 
 use super::SCHEME;
+use super::definition::compared;
 use whimbrel_drive::copying;
 
 /// The accelerator of every simulated guest.
@@ -18,17 +19,35 @@ const ACCELERATOR: &str = "kvm";
 /// What QEMU's machine types of the simulated hosts take.
 const CPUS_MOST: u32 = 255;
 
-/// The facts of a guest on a host that is to go to another. `probe` allows the sharing of storage to be proved.
-pub(super) fn facts(world: &World, guest: GuestId, [source, destination]: [HostId; 2], probe: bool) -> Facts {
+/// How a migration is going to be made, as far as the facts depend on it.
+pub(super) struct Asked<'a> {
+    /// The sharing of storage may be proved.
+    pub(super) probe: bool,
+    /// The definition for the destination. One that cannot be read is unknown to the rules.
+    pub(super) destination_xml: Option<&'a str>,
+}
+
+/// The facts of a guest on a host that is to go to another.
+pub(super) fn facts(
+    world: &World,
+    guest: GuestId,
+    [source, destination]: [HostId; 2],
+    asked: &Asked<'_>,
+) -> Facts {
     let mut there = host(world, destination, guest);
     let (here, over_there) = (world.inventory(source), world.inventory(destination));
     let lacks = |feature: &String| !over_there.cpu_features.contains(feature);
     let is_compatible = here.cpu_model == over_there.cpu_model && !here.cpu_features.iter().any(lacks);
     there.cpu_comparison =
         Some(if is_compatible { CpuComparison::Identical } else { CpuComparison::Incompatible });
-    let paths = world.machine(guest).disks.iter().map(|disk| (disk.target.as_str(), disk.path.as_str()));
-    let storage: Vec<_> =
-        paths.map(|(target, path)| storage(here, over_there, target, path, probe)).collect();
+    let domain = domain(world, guest, source);
+    let compared = asked.destination_xml.and_then(|xml| compared(&domain, xml).ok());
+    let (target, differences) = compared.unzip();
+    let storage: Vec<_> = domain
+        .disks
+        .iter()
+        .map(|disk| storage([here, over_there], disk, target.as_ref(), asked.probe))
+        .collect();
     let in_words = |name: String| format!("the guest `{name}`");
     let users = |disk: &DiskStorage| {
         let names = world.users(destination, &disk.destination_path, guest);
@@ -38,8 +57,11 @@ pub(super) fn facts(world: &World, guest: GuestId, [source, destination]: [HostI
     let mut attributes = copying::users(&storage, &used);
     // Before those of the storage, as they are sorted. No simulated guest has a lease.
     attributes.insert(0, Attribute { path: "guest/leases".to_owned(), value: Scalar::Integer(0) });
+    attributes.extend(differences.unwrap_or_default());
+    attributes.sort_by(|one, other| one.path.cmp(&other.path));
     Facts {
-        guest: Some(domain(world, guest, source)),
+        guest: Some(domain),
+        target,
         source: Some(host(world, source, guest)),
         destination: Some(there),
         attributes,
@@ -155,25 +177,31 @@ fn pool(pool: &whimbrel_sim::world::Pool) -> Pool {
 }
 
 fn storage(
-    here: &HostInventory,
-    there: &HostInventory,
-    target: &str,
-    path: &str,
+    [here, there]: [&HostInventory; 2],
+    disk: &Disk,
+    target: Option<&Domain>,
     probe: bool,
 ) -> DiskStorage {
+    let path = disk.source.as_deref().unwrap_or_default();
+    let expected = target.and_then(|target| target.disks.iter().find(|other| other.target == disk.target));
+    let other_path = expected.unwrap_or(disk).source.as_deref().unwrap_or_default();
     let mut told = DiskStorage {
-        target: target.to_owned(),
+        target: disk.target.clone(),
         source_path: path.to_owned(),
-        destination_path: path.to_owned(),
+        destination_path: other_path.to_owned(),
         source: side(here, path),
-        destination: side(there, path),
+        destination: side(there, other_path),
         ..DiskStorage::default()
     };
+    let name = |path: &str| path.rsplit_once('/').map(|(_, name)| name.to_owned());
     // A file that is made in a directory is seen from another host if it is the same file system, and only then.
     if let (Some((one, _)), true) = (here.pool_of(path), probe) {
-        let other = there.pool_of(path).map(|(pool, _)| pool);
+        let other = there.pool_of(other_path).map(|(pool, _)| pool);
         let is_shared = one.shared.is_some() && other.is_some_and(|other| other.shared == one.shared);
-        (told.sharing, told.sharing_evidence) = if is_shared {
+        (told.sharing, told.sharing_evidence) = if is_shared && name(path) != name(other_path) {
+            let words = "the directory is shared, and the destination's definition names another file in it";
+            (Sharing::Unknown, words.to_owned())
+        } else if is_shared {
             (
                 Sharing::Proven,
                 format!("a file made in `{}` on the source was seen on the destination", one.path),
@@ -258,7 +286,8 @@ mod tests {
             working_set_bytes: 0,
         });
         let guest = world.add_guest(source, machine);
-        let mut facts = facts(&world, guest, [source, destination], true);
+        let asked = Asked { probe: true, destination_xml: None };
+        let mut facts = facts(&world, guest, [source, destination], &asked);
         facts.request = Some(whimbrel_facts::Request { live: true, ..Default::default() });
         let findings = evaluate(&facts).into_iter();
         findings.filter(|one| one.verdict == Verdict::Fail).map(|one| (one.code, one.verdict)).collect()
@@ -282,6 +311,32 @@ mod tests {
         assert_eq!(codes("/dev/sda", |_| ()), Vec::<String>::new());
         let other = |host: &mut HostInventory| "2".clone_into(&mut host.luns[0].wwid);
         assert_eq!(codes("/dev/sda", other), ["storage.identity"]);
+    }
+
+    #[test]
+    fn the_definition_for_the_destination_is_judged_as_on_real_hosts() {
+        let world = crate::built_in_world(1, 0);
+        let [source, destination] = [0, 1].map(|at| world.hosts().nth(at).unwrap());
+        let guest = world.guests().find(|guest| world.process_state(*guest, source).is_some()).unwrap();
+        let found = |xml: &str| {
+            let asked = Asked { probe: true, destination_xml: Some(xml) };
+            let mut facts = facts(&world, guest, [source, destination], &asked);
+            facts.request =
+                Some(whimbrel_facts::Request { live: true, destination_xml: true, ..Default::default() });
+            let findings = evaluate(&facts).into_iter().filter(|one| one.code.starts_with("retarget."));
+            findings
+                .filter(|one| one.verdict != Verdict::Pass)
+                .map(|one| (one.code, one.verdict))
+                .collect::<Vec<_>>()
+        };
+        let other =
+            found("<domain type='kvm'><name>x</name><uuid>y</uuid><devices><video/></devices></domain>");
+        let has = |code: &str| other.contains(&(code.to_owned(), Verdict::Fail));
+        assert!(
+            has("retarget.identity") && has("retarget.memory") && has("retarget.definition"),
+            "{other:?}"
+        );
+        assert_eq!(found("no XML"), [("retarget.known".to_owned(), Verdict::Unknown)]);
     }
 
     #[test]

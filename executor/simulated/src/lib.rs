@@ -5,6 +5,7 @@
 //! must not be able to distinguish a simulated host from a real one by anything but its URI.
 
 mod built_in;
+mod definition;
 mod driver;
 mod facts;
 pub mod fixtures;

@@ -16,7 +16,7 @@ use whimbrel_sim::world::{
 };
 
 use super::SCHEME;
-use super::facts::facts;
+use super::facts::{Asked, facts};
 use whimbrel_drive::hosts::{Inquiry, Route};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
 use whimbrel_drive::{CallPermit, Message};
@@ -88,6 +88,7 @@ struct Client {
     guest: GuestId,
     ends: [HostId; 2],
     probe: bool,
+    destination_xml: Option<String>,
 }
 
 struct WorldThread {
@@ -137,7 +138,8 @@ impl WorldThread {
     fn observed(&self, client: &Client, observation: Observation) -> Message {
         match observation {
             Observation::Answer { to, answer: Answer::Facts(Ok(known)) } => {
-                let collected = facts(&self.world, client.guest, client.ends, client.probe);
+                let asked = Asked { probe: client.probe, destination_xml: client.destination_xml.as_deref() };
+                let collected = facts(&self.world, client.guest, client.ends, &asked);
                 Message::Collected { to, known, collected: Box::new(collected) }
             }
             observation => Message::Observed { observation, since: Clock::now() },
@@ -186,7 +188,10 @@ impl WorldThread {
     fn facts(&self, inquiry: &Inquiry) -> Result<Box<Facts>, Failure> {
         let [source, destination] = self.ends(&inquiry.source, &inquiry.destination)?;
         let guest = self.guest(&inquiry.guest, None, source, destination)?;
-        Ok(Box::new(facts(&self.world, guest, [source, destination], inquiry.probe)))
+        let destination_xml = inquiry.destination_xml.as_deref();
+        readable(destination_xml)?;
+        let asked = Asked { probe: inquiry.probe, destination_xml };
+        Ok(Box::new(facts(&self.world, guest, [source, destination], &asked)))
     }
 
     fn ends(&self, source: &str, destination: &str) -> Result<[HostId; 2], Failure> {
@@ -200,8 +205,11 @@ impl WorldThread {
         let [source, destination] = self.ends(&route.source, &route.destination)?;
         let guest = self.guest(&route.guest, route.uuid.as_deref(), source, destination)?;
         let options = options(route, &self.world.machine(guest).disks)?;
+        readable(route.destination_xml.as_deref())?;
         let port = self.world.connect(guest, source, destination, options);
-        let client = Client { inbox, guest, ends: [source, destination], probe: !route.no_probe };
+        let destination_xml = route.destination_xml.clone();
+        let client =
+            Client { inbox, guest, ends: [source, destination], probe: !route.no_probe, destination_xml };
         self.clients.insert(port, client);
         Ok(port)
     }
@@ -283,6 +291,12 @@ impl WorldThread {
             vcpus: machine.vcpus,
         })
     }
+}
+
+/// Refuses a definition for the destination that is not one of a guest.
+fn readable(definition: Option<&str>) -> Result<(), Failure> {
+    let wrong = |error| Failure::new(Fault::Refused, format!("the definition for the destination: {error}"));
+    definition.map_or(Ok(()), |xml| whimbrel_facts::xml::domain(xml).map(drop).map_err(wrong))
 }
 
 fn no_host(fault: Fault, uri: &str) -> Failure {

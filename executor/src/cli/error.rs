@@ -112,8 +112,13 @@ pub enum CliError {
     #[error("{0}")]
     Rules(String),
     /// A code that no rule has.
-    #[error("there is no rule `{0}`")]
-    NoRule(String),
+    #[error("there is no rule `{code}`{}", .near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    NoRule {
+        /// The code.
+        code: String,
+        /// A code that is written almost so.
+        near: Option<String>,
+    },
     /// A verb that this build does not have.
     #[cfg(any(test, not(feature = "service")))]
     #[error("this build has no `{verb}`: it was compiled without the feature `{feature}`")]
@@ -190,7 +195,7 @@ impl CliError {
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
-            | Self::NoRule(_)
+            | Self::NoRule { .. }
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
             | Self::Hosts(
@@ -266,7 +271,7 @@ impl CliError {
                 "the guest may be on either host, and the hypervisors may continue the migration: check it with `virsh domjobinfo` and \
                  `virsh list` on both hosts",
             ),
-            Self::NoRule(_) => Some("`whimbrel rule list` lists all rules"),
+            Self::NoRule { .. } => Some("`whimbrel rule list` lists all rules"),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Pack { .. }

@@ -117,8 +117,8 @@ record! {
         /// Namespaces (names, where there is none) of the elements in `/domain/metadata`, which management programs
         /// keep there. Empty: none.
         metadata: Vec<String>,
-        /// Elements that the reader does not know: of `/domain` by name, of `/domain/devices` as `devices/NAME`. Empty:
-        /// every element is known.
+        /// Elements that the reader does not know: of `/domain` by name, with the prefix of another namespace as in
+        /// `qemu:commandline`, of `/domain/devices` as `devices/NAME`. Empty: every element is known.
         not_understood = "not-understood": Vec<String>,
     }
 }

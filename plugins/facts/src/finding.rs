@@ -71,7 +71,7 @@ record! {
         rationale: String,
         /// What to do when it does not pass. Empty: none given.
         remediation: String,
-        /// When it can be evaluated. The host does not select rules by it.
+        /// When it can be evaluated: the host evaluates it for facts of these phases alone. Empty: of every phase.
         phases: Vec<Phase>,
         /// JSON Schema 2020-12 of its settings, as text. Empty: it has none.
         settings_schema = "settings-schema": String,

@@ -18,7 +18,7 @@ const STORAGE: &str = "<device><name>d</name><devnode type='dev'>/dev/sdb</devno
     <capability type='storage'><block>/dev/sdb</block></capability>@</device>";
 const CARD: &str = "<device><capability type='net'><interface>eth0</interface></capability>@</device>";
 
-const READERS: [(&str, &str, Takes); 16] = [
+const READERS: [(&str, &str, Takes); 17] = [
     ("capabilities", CAPABILITIES, |text| {
         let mut host = Host::default();
         xml::capabilities(text, &mut host).is_ok() || host != Host::default()
@@ -29,6 +29,7 @@ const READERS: [(&str, &str, Takes); 16] = [
     }),
     ("guest", DOMAIN, |text| xml::domain(text).is_ok()),
     ("leases of a guest", DOMAIN, |text| xml::domain_attributes(text).is_ok()),
+    ("two definitions of a guest", DOMAIN, |text| xml::target_attributes("<domain/>", text).is_ok()),
     ("guest without secrets", DOMAIN, |text| xml::without_secrets(text).is_ok()),
     ("ports of a guest", DOMAIN, |text| xml::uses_open_vswitch(text, "domain").is_ok()),
     ("CPU of a guest", DOMAIN, |text| xml::cpu_with_model(text).is_ok()),

@@ -54,7 +54,7 @@ fn a_definition_is_read_for_what_it_says() {
 
 #[test]
 fn what_is_not_understood_is_named() {
-    assert_eq!(domain(GUEST).unwrap().not_understood, ["commandline", "devices/gadget", "novelty"]);
+    assert_eq!(domain(GUEST).unwrap().not_understood, ["devices/gadget", "novelty", "qemu:commandline"]);
     // Least of all definitions.
     assert_eq!(domain("<domain/>").unwrap().not_understood, [""; 0]);
     let lease = "<domain><devices><lease><lockspace>s</lockspace><key>k</key></lease></devices></domain>";

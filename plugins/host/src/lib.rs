@@ -8,6 +8,8 @@
 pub mod build;
 pub mod host;
 pub mod lock;
+pub mod near;
+mod place;
 pub mod policy;
 pub mod reload;
 pub mod schema;
@@ -18,4 +20,5 @@ mod toml_file;
 pub use set::{Judged, Judgement, RuleSet};
 pub use whimbrel_facts as facts;
 pub use whimbrel_facts::xml;
+pub use whimbrel_rules::catalogue;
 pub use whimbrel_rules::native::verdict;

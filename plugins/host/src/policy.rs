@@ -1,18 +1,23 @@
-//! The operator's policy: which rules are evaluated, with which settings, how severe their findings are, and which
-//! findings are waived, until when and why.
+//! The operator's policy: which rules are evaluated, with which settings, how severe their findings are, what counts
+//! where a rule cannot decide, and which findings are waived, for which guest, until when and why.
+//!
+//! A decision that has no effect must be visible: a misspelt rule, an impossible date and a position instead of a name are
+//! refused, and an expired waiver is reported beside the finding that it covered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use whimbrel_facts::{Finding, Verdict};
+use whimbrel_facts::{Facts, Finding, Verdict};
 
+use crate::place::{disk, has_position};
 use crate::toml_file;
 
 /// The operator's decisions.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     rules: BTreeMap<String, Decision>,
+    unknowns: Vec<Unknown>,
     waivers: Vec<Waiver>,
     text: String,
 }
@@ -40,13 +45,31 @@ pub enum Severity {
     Fail,
 }
 
+/// What counts where a rule cannot decide.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Unknown {
+    /// The rule's code, or its beginning before a `*`. None: every rule.
+    pub rule: Option<String>,
+    /// The guest's name or UUID. None: every guest.
+    pub guest: Option<String>,
+    /// The disk by its target, such as `vda`, its layers included. None: every finding.
+    pub disk: Option<String>,
+    /// The severity of the finding.
+    #[serde(default = "fail")]
+    pub severity: Severity,
+}
+
 /// A waived finding: it does not stop a migration, for a reason and until a day.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Waiver {
     /// The rule's code.
     pub rule: String,
-    /// The pointer that the finding has; without it, all findings of the rule.
+    /// The guest's name or UUID; without it, every guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<String>,
+    /// The place of the finding, with names instead of positions; without it, all findings of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// The operator's reason; never empty.
@@ -66,11 +89,17 @@ struct File {
     #[serde(default)]
     rule: BTreeMap<String, Decision>,
     #[serde(default)]
+    unknown: Vec<Unknown>,
+    #[serde(default)]
     waiver: Vec<Waiver>,
 }
 
 const fn yes() -> bool {
     true
+}
+
+const fn fail() -> Severity {
+    Severity::Fail
 }
 
 impl Policy {
@@ -84,7 +113,7 @@ impl Policy {
         if !wrong.is_empty() {
             return Err(PolicyError(wrong));
         }
-        Ok(Self { rules: file.rule, waivers: file.waiver, text: text.to_owned() })
+        Ok(Self { rules: file.rule, unknowns: file.unknown, waivers: file.waiver, text: text.to_owned() })
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -98,30 +127,90 @@ impl Policy {
     /// Decisions and waivers about rules that do not exist: usually a misspelt code, whose rule keeps its defaults.
     pub(crate) fn unknown_codes(&self, known: &BTreeSet<String>) -> Vec<String> {
         let waived = self.waivers.iter().map(|waiver| &waiver.rule);
-        let named: BTreeSet<&String> = self.rules.keys().chain(waived).collect();
-        named
-            .into_iter()
-            .filter(|code| !known.contains(*code))
-            .map(|code| format!("the policy speaks of a rule `{code}`, which no pack has"))
+        let weighed = self.unknowns.iter().filter_map(|unknown| unknown.rule.as_ref());
+        let named: BTreeSet<&String> = self.rules.keys().chain(waived).chain(weighed).collect();
+        let is_known = |code: &str| match code.strip_suffix('*') {
+            Some(beginning) => known.iter().any(|known| known.starts_with(beginning)),
+            None => known.contains(code),
+        };
+        let wrong = named.into_iter().filter(|code| !is_known(code));
+        wrong
+            .map(|code| {
+                let near = crate::near::nearest(code, known.iter().map(String::as_str));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                format!("the policy names a rule `{code}`, which no pack has{hint}")
+            })
             .collect()
     }
 
-    /// The waiver that applies to a finding today. Findings of the sandbox itself are never waived.
-    #[must_use]
-    pub fn waiver(&self, finding: &Finding, today: &str) -> Option<&Waiver> {
-        let holds = |waiver: &&Waiver| {
-            waiver.rule == finding.code
-                && waiver.subject.as_ref().is_none_or(|subject| *subject == finding.subject)
-                && today <= waiver.until.as_str()
+    /// The severity of a finding that is unknown. None: it stays unknown.
+    pub(crate) fn severity_of_unknown(
+        &self,
+        finding: &Finding,
+        facts: &Facts,
+        place: &str,
+    ) -> Option<Severity> {
+        let is_rule = |rule: &String| match rule.strip_suffix('*') {
+            Some(beginning) => finding.code.starts_with(beginning),
+            None => *rule == finding.code,
         };
-        self.waivers.iter().find(holds)
+        let applies = |unknown: &&Unknown| {
+            unknown.rule.as_ref().is_none_or(is_rule)
+                && unknown.guest.as_ref().is_none_or(|guest| is_guest(facts, guest))
+                && unknown.disk.as_ref().is_none_or(|target| disk(place) == Some(target))
+        };
+        // The gravest decides: an exception is made by a waiver, which has a reason and an end.
+        let mut found =
+            self.unknowns.iter().filter(applies).map(|unknown| unknown.severity).collect::<Vec<_>>();
+        found.sort_by_key(|severity| *severity == Severity::Warn);
+        found.first().copied()
     }
+
+    /// The waiver that applies to a finding at this place, and whether it still holds today. Findings of the sandbox itself
+    /// are never waived. One that holds comes before one that has expired.
+    #[must_use]
+    pub fn waiver(
+        &self,
+        finding: &Finding,
+        facts: &Facts,
+        place: &str,
+        today: &str,
+    ) -> Option<(&Waiver, bool)> {
+        let covers = |waiver: &&Waiver| {
+            waiver.rule == finding.code
+                && waiver.guest.as_ref().is_none_or(|guest| is_guest(facts, guest))
+                && waiver
+                    .subject
+                    .as_ref()
+                    .is_none_or(|subject| *subject == place || *subject == finding.subject)
+        };
+        let mut found: Vec<_> = self
+            .waivers
+            .iter()
+            .filter(covers)
+            .map(|waiver| (waiver, today <= waiver.until.as_str()))
+            .collect();
+        found.sort_by_key(|(_, holds)| !holds);
+        found.first().copied()
+    }
+}
+
+/// Whether the facts are about this guest, by its name or its UUID.
+fn is_guest(facts: &Facts, wanted: &str) -> bool {
+    facts.guest.as_ref().is_some_and(|guest| guest.name == wanted || guest.uuid.eq_ignore_ascii_case(wanted))
 }
 
 impl Waiver {
     fn complaint(&self) -> Option<String> {
         if self.reason.trim().is_empty() {
             return Some(format!("the waiver for `{}` has no reason", self.rule));
+        }
+        if let Some(subject) = self.subject.as_ref().filter(|subject| has_position(subject)) {
+            return Some(format!(
+                "the waiver for `{}`: `{subject}` has a position, which is another disk in another order: write the place that \
+                 `whimbrel check` shows, such as `/guest/disks/vda/cache`",
+                self.rule
+            ));
         }
         (!is_date(&self.until)).then(|| {
             format!("the waiver for `{}`: `{}` is not a date such as 2027-01-31", self.rule, self.until)
@@ -138,14 +227,49 @@ impl From<Severity> for Verdict {
     }
 }
 
-/// Whether the text has the form `YYYY-MM-DD`, in which dates sort as their texts do.
+/// Whether the text is a day of the calendar as `YYYY-MM-DD`, in which dates sort as their texts do.
 fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
-    let number = |part: &str, digits: usize, most: u32| {
-        part.len() == digits && part.parse::<u32>().is_ok_and(|number| (1..=most).contains(&number))
+    let number = |part: &str, digits: usize| {
+        let is_number = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| part.parse::<u32>().ok()).flatten().filter(|number| *number > 0)
     };
-    match parts.as_slice() {
-        [year, month, day] => number(year, 4, 9999) && number(month, 2, 12) && number(day, 2, 31),
-        _ => false,
+    let [year, month, day] = parts.as_slice() else { return false };
+    let (Some(year), Some(month), Some(day)) = (number(year, 4), number(month, 2), number(day, 2)) else {
+        return false;
+    };
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        _ => return false,
+    };
+    day <= days
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_days_of_the_calendar_are_dates() {
+        for date in ["2027-01-31", "2028-02-29", "2000-02-29", "2099-12-31"] {
+            assert!(is_date(date), "{date}");
+        }
+        for date in [
+            "2099-02-30",
+            "2027-02-29",
+            "2100-02-29",
+            "2027-04-31",
+            "2027-13-01",
+            "2027-00-10",
+            "2027-1-1",
+            "+027-01-01",
+            "",
+        ] {
+            assert!(!is_date(date), "{date}");
+        }
     }
 }

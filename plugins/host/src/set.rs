@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use whimbrel_facts::{Activation, Attribute, Facts, Finding, Rule, Verdict};
+use whimbrel_facts::{Activation, Attribute, Facts, Finding, Phase, Rule, Verdict};
 
 use crate::host::{Pack, Stop, digest};
 use crate::policy::{Policy, PolicyError, Waiver};
@@ -43,9 +43,15 @@ pub struct Judged {
     /// The finding; its remediation is the rule's own where the finding has none.
     #[serde(flatten)]
     pub finding: Finding,
+    /// The finding's subject with names instead of positions, as waivers name it. Empty: as the finding's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub place: String,
     /// The waiver that keeps it from stopping the migration. None: it is not waived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waived: Option<Waiver>,
+    /// The waiver that covered it until it expired. None: there is none, or another one holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Waiver>,
 }
 
 const SCHEMA: &str = "whimbrel.judgement/1";
@@ -108,28 +114,61 @@ impl RuleSet {
     pub fn judge(&self, facts: &Facts, today: &str) -> Judgement {
         let mut judged = Vec::new();
         let mut fuel = 0;
+        // Facts are plain records, which always have a document.
+        let document = serde_json::to_value(facts).unwrap_or_default();
         for (pack, activations) in &self.packs {
-            let answer = ask(pack, facts, activations);
+            let active: Vec<_> =
+                activations.iter().filter(|one| is_of_phase(pack, &one.code, facts.phase)).cloned().collect();
+            let answer = ask(pack, facts, &active);
             fuel += answer.1;
-            judged.extend(answer.0.into_iter().map(|finding| self.decide(pack, finding, today)));
+            judged.extend(answer.0.into_iter().map(|finding| {
+                let place = crate::place::named(&document, &finding.subject);
+                self.decide(pack, finding, facts, place, today)
+            }));
         }
         let text = serde_json::to_vec(facts).unwrap_or_default();
         Judgement { schema: SCHEMA, set: self.digest.clone(), facts: digest(&text), fuel, findings: judged }
     }
 
-    fn decide(&self, pack: &Pack, mut finding: Finding, today: &str) -> Judged {
+    fn decide(&self, pack: &Pack, mut finding: Finding, facts: &Facts, place: String, today: &str) -> Judged {
         let rule = pack.about().rules.iter().find(|rule| rule.code == finding.code);
         if finding.remediation.is_empty() && finding.verdict != Verdict::Pass {
             finding.remediation = rule.map(|rule| rule.remediation.clone()).unwrap_or_default();
         }
-        let severity = self.policy.decision(&finding.code).and_then(|decision| decision.severity);
-        if let (Some(severity), Verdict::Warn | Verdict::Fail) = (severity, finding.verdict) {
+        let severity = match finding.verdict {
+            Verdict::Pass => None,
+            Verdict::Warn | Verdict::Fail => {
+                self.policy.decision(&finding.code).and_then(|decision| decision.severity)
+            }
+            Verdict::Unknown => {
+                let severity = self.policy.severity_of_unknown(&finding, facts, &place);
+                if severity.is_some() {
+                    finding.message.push_str(" (unknown; the policy does not accept that)");
+                }
+                severity
+            }
+        };
+        if let Some(severity) = severity {
             finding.verdict = severity.into();
         }
-        let refused = matches!(finding.verdict, Verdict::Warn | Verdict::Fail | Verdict::Unknown);
-        let waived = self.policy.waiver(&finding, today).filter(|_| refused).cloned();
-        Judged { pack: pack.about().name.clone(), finding, waived }
+        let waiver = match finding.verdict {
+            Verdict::Pass => None,
+            Verdict::Warn | Verdict::Fail | Verdict::Unknown => {
+                self.policy.waiver(&finding, facts, &place, today)
+            }
+        };
+        let of =
+            |wanted: bool| waiver.filter(|(_, holds)| *holds == wanted).map(|(waiver, _)| waiver.clone());
+        let place = if place == finding.subject { String::new() } else { place };
+        let (waived, expired) = (of(true), of(false));
+        Judged { pack: pack.about().name.clone(), finding, place, waived, expired }
     }
+}
+
+/// Whether a rule is for facts of this phase. One that names no phase is for all.
+fn is_of_phase(pack: &Pack, code: &str, phase: Phase) -> bool {
+    let rule = pack.about().rules.iter().find(|rule| rule.code == code);
+    rule.is_some_and(|rule| rule.phases.is_empty() || rule.phases.contains(&phase))
 }
 
 impl Judgement {

@@ -43,6 +43,31 @@ impl<'a> Case<'a> {
         self.facts.target.as_ref()
     }
 
+    /// The guest as the destination will have it: by the definition for it, else its own.
+    pub fn arriving(&self, report: &mut Report) -> Option<&'a Domain> {
+        self.target().or_else(|| self.guest(report))
+    }
+
+    /// The pointer to what [`Self::arriving`] gives.
+    #[must_use]
+    pub const fn arriving_at(&self) -> &'static str {
+        if self.facts.target.is_some() { "/target" } else { "/guest" }
+    }
+
+    /// Whether the definition of a guest that is off is moved, and no guest. None: the request is unknown.
+    #[must_use]
+    pub fn is_offline(&self) -> Option<bool> {
+        self.facts.request.as_ref().map(|request| request.offline)
+    }
+
+    /// An attribute of the definition that the destination will have, such as `leases` for `guest/leases`, or
+    /// `target/leases` where there is a definition for the destination.
+    #[must_use]
+    pub fn arriving_attribute(&self, path: &str) -> Option<&'a Scalar> {
+        let whose = if self.facts.target.is_some() { "target" } else { "guest" };
+        self.attribute(&alloc::format!("{whose}/{path}"))
+    }
+
     /// The host it runs on.
     pub fn source(&self, report: &mut Report) -> Option<&'a Host> {
         report.need(self.facts.source.as_ref(), "/source")

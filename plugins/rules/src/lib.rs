@@ -9,10 +9,12 @@
 extern crate alloc;
 
 mod case;
+pub mod catalogue;
 #[cfg(feature = "native")]
 mod core_facts;
 #[cfg(feature = "native")]
 pub mod native;
+mod offline;
 mod pack;
 mod packs;
 mod report;

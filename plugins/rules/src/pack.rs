@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use whimbrel_facts::{About, Activation, FactGroup, Facts, Finding, Phase, SettingsError};
 
 use crate::case::Case;
+use crate::offline;
 use crate::report::Report;
 use crate::settings::{Setting, Settings, schema};
 
@@ -102,7 +103,8 @@ impl Rule {
     pub fn ask(&self, case: &Case<'_>) -> Vec<Finding> {
         let mut report = Report::new(self.code);
         let complete = (self.check)(case, &mut report).is_some();
-        report.finish(self.title, complete)
+        let findings = report.finish(self.title, complete);
+        if case.is_offline() == Some(true) { offline::judged(self, findings) } else { findings }
     }
 }
 

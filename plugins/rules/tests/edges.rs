@@ -142,7 +142,7 @@ fn no_rule_depends_on_another() {
 }
 
 /// Rules that need no definition of the guest: about its state, the hosts, and disks that the hosts reported.
-const WITHOUT_A_DEFINITION: [&str; 23] = [
+const WITHOUT_A_DEFINITION: [&str; 25] = [
     "guest.not-running",
     "guest.io-error",
     "guest.crashed",
@@ -165,7 +165,9 @@ const WITHOUT_A_DEFINITION: [&str; 23] = [
     "storage.space",
     "storage.backing",
     "access.address",
+    "access.uri",
     "access.name",
+    "retarget.known",
 ];
 
 #[test]
@@ -184,7 +186,7 @@ fn a_definition_that_was_not_read_passes_no_rule_about_it() {
 }
 
 /// Rules that pass because the guest has nothing of the kind, or because the request or the guest decides it alone.
-const WITHOUT_HOSTS: [&str; 8] = [
+const WITHOUT_HOSTS: [&str; 9] = [
     "cpu.forbidden-features",
     "cpu.passthrough",
     "cpu.invariant-tsc",
@@ -193,6 +195,7 @@ const WITHOUT_HOSTS: [&str; 8] = [
     "destination.huge-pages",
     "destination.numa",
     "access.address",
+    "access.uri",
 ];
 /// Kinds of rules that compare the guest or the request with hosts.
 const ABOUT_HOSTS: [&str; 7] =

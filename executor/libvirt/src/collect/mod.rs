@@ -23,6 +23,9 @@ use crate::link::Link;
 use whimbrel_drive::copying;
 use whimbrel_drive::hosts::{Ends as Uris, Inquiry};
 
+/// Named where the definition for the destination cannot be read: no host wrote it.
+const DEFINITION: &str = "the definition for the destination";
+
 /// A host that did not tell what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("`{uri}` does not tell its facts: {error}")]
@@ -89,6 +92,10 @@ pub(super) fn between(
     attributes.extend(links.attributes());
     let beyond = xml::domain_attributes(&definition);
     attributes.extend(beyond.map_err(|error| source_failed(unreadable("virDomainGetXMLDesc", &error)))?);
+    if let Some(target) = inquiry.destination_xml.as_deref() {
+        let of_target = xml::target_attributes(&definition, target);
+        attributes.extend(of_target.map_err(|error| destination_failed(unreadable(DEFINITION, &error)))?);
+    }
     attributes.sort_by(|one, other| one.path.cmp(&other.path));
     let request = Request { live: true, persist_destination: true, ..Request::default() };
     Ok(Facts {
@@ -145,5 +152,5 @@ fn storage_of(
 }
 
 fn target(definition: &str) -> Result<Guest, LibvirtError> {
-    xml::domain(definition).map_err(|error| unreadable("virDomainMigrateToURI3", &error))
+    xml::domain(definition).map_err(|error| unreadable(DEFINITION, &error))
 }

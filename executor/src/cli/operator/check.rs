@@ -1,17 +1,25 @@
 //! `whimbrel check`: every known obstacle to a migration in one report, before the guest is touched.
 
-use clap::Args;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use whimbrel_facts::Facts;
 
 use super::args::heading;
 use super::asked::Asked;
+use super::check_all::{self, AllGuests};
 use super::rule::args::Form;
 use super::rule::{load_set, show};
 use super::{CliError, Exit, hosts};
 use whimbrel_drive::today;
 
+/// One migration, or those of all guests of some hosts.
+#[derive(Debug)]
+pub(in crate::cli) enum Check {
+    One(Box<One>),
+    All(Box<AllGuests>),
+}
+
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Check {
+pub(in crate::cli) struct One {
     #[command(flatten)]
     asked: Asked,
     /// Output format.
@@ -19,10 +27,41 @@ pub(in crate::cli) struct Check {
     format: Form,
 }
 
+/// The options of one migration serve for all guests too; the guest and its destination are then not given.
+impl Args for Check {
+    fn augment_args(command: Command) -> Command {
+        let optional = |arg: Arg| arg.required(false).required_unless_present(check_all::ALL_GUESTS);
+        AllGuests::added(One::augment_args(command).mut_arg("domain", optional).mut_arg("dest", optional))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Check {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        if matches.contains_id(check_all::ALL_GUESTS) {
+            return AllGuests::read(matches).map(|all| Self::All(Box::new(all)));
+        }
+        One::from_arg_matches(matches).map(|one| Self::One(Box::new(one)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
-    let set = load_set(&arguments.asked.rules)?;
-    let facts = collect(&arguments.asked)?;
-    show(&set.judge(&facts, &today()), arguments.format)
+    match arguments {
+        Check::One(one) => {
+            let set = load_set(&one.asked.rules)?;
+            let facts = collect(&one.asked)?;
+            show(&set.judge(&facts, &today()), one.format)
+        }
+        Check::All(all) => check_all::run(all),
+    }
 }
 
 /// The facts of both hosts that rules evaluate.

@@ -112,7 +112,13 @@ fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
         destination_xml: target.is_some(),
         ..Request::default()
     };
-    let attributes = read(&arguments.domain, xml::domain_attributes)?;
+    let mut attributes = read(&arguments.domain, xml::domain_attributes)?;
+    if let Some(path) = &arguments.target {
+        let definition = fs::read_to_string(&arguments.domain)
+            .map_err(|source| CliError::Unreadable { path: arguments.domain.clone(), source })?;
+        attributes.extend(read(path, |target| xml::target_attributes(&definition, target))?);
+        attributes.sort_by(|one, other| one.path.cmp(&other.path));
+    }
     Ok(Facts {
         request: Some(request),
         guest: Some(guest),

@@ -6,6 +6,7 @@ mod adopt;
 pub(super) mod args;
 mod asked;
 mod check;
+mod check_all;
 mod client;
 mod error;
 mod facts;

@@ -9,10 +9,11 @@ use roxmltree::Node;
 
 use super::devices;
 use super::node::{at, attribute, child, children, kib, number, numbers, small, text};
+use super::secrets::qualified;
 use super::{XmlError, parse};
 
 /// Elements that are read, or whose content cannot matter to a migration.
-const UNDERSTOOD: [&str; 34] = [
+const UNDERSTOOD: [&str; 35] = [
     "name",
     "uuid",
     "genid",
@@ -44,6 +45,8 @@ const UNDERSTOOD: [&str; 34] = [
     "on_crash",
     "on_lockfailure",
     "pm",
+    // What the host counts, and the guest does not see.
+    "perf",
     "devices",
     "seclabel",
     "launchSecurity",
@@ -88,7 +91,7 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     let mut strange: BTreeSet<String> = root
         .children()
         .filter(|node| node.is_element() && !is_known(*node))
-        .map(|node| crate::printable(node.tag_name().name()))
+        .map(|node| crate::printable(&qualified(node)))
         .collect();
     if let Some(node) = child(root, "devices") {
         devices::read(node, &mut guest, &mut strange);
@@ -97,7 +100,8 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     Ok(guest)
 }
 
-/// What a definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`.
+/// What a definition holds beyond the fields of [`Domain`], sorted by path: the number of its lock leases, as
+/// `guest/leases`, and the `source/@startupPolicy` of each disk that has one, as `guest/disks/TARGET/startup-policy`.
 ///
 /// # Errors
 /// As [`domain`].
@@ -106,7 +110,35 @@ pub fn domain_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
     let devices = child(document.root_element(), "devices");
     let leases = devices.map_or(0, |devices| children(devices, "lease").count());
     let value = Scalar::Integer(i64::try_from(leases).unwrap_or(i64::MAX));
-    Ok(vec![Attribute { path: "guest/leases".to_owned(), value }])
+    let mut all = vec![Attribute { path: "guest/leases".to_owned(), value }];
+    for disk in devices.into_iter().flat_map(|devices| children(devices, "disk")) {
+        let policy = child(disk, "source").and_then(|source| source.attribute("startupPolicy"));
+        let target = child(disk, "target").and_then(|target| target.attribute("dev"));
+        if let (Some(policy), Some(target)) = (policy, target) {
+            let path = format!("guest/disks/{}/startup-policy", crate::printable(target));
+            all.push(Attribute { path, value: crate::printable(policy).into() });
+        }
+    }
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(all)
+}
+
+/// The attributes of a definition for the destination, sorted by path: those of [`domain_attributes`] below `target/`
+/// instead of `guest/`, and the [`differences`](super::differences) from the guest's own definition.
+///
+/// # Errors
+/// As [`domain`].
+pub fn target_attributes(source: &str, target: &str) -> Result<Vec<Attribute>, XmlError> {
+    let mut all = super::differences(source, target)?;
+    let moved = |mut one: Attribute| {
+        if let Some(rest) = one.path.strip_prefix("guest/") {
+            one.path = format!("target/{rest}");
+        }
+        one
+    };
+    all.extend(domain_attributes(target)?.into_iter().map(moved));
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(all)
 }
 
 /// Elements of other namespaces belong to one hypervisor and are named: they pass anything on to it.

@@ -9,6 +9,7 @@ use std::prelude::rust_2024::*;
 
 mod capabilities;
 mod devices;
+mod difference;
 mod domain;
 mod inventory;
 mod node;
@@ -16,7 +17,8 @@ mod parts;
 mod secrets;
 
 pub use capabilities::{capabilities, domain_capabilities};
-pub use domain::{domain, domain_attributes};
+pub use difference::differences;
+pub use domain::{domain, domain_attributes, target_attributes};
 pub use inventory::{Interface, interface, network, network_device, node_device, pool, uses_open_vswitch};
 pub use parts::{
     NamedStorage, StorageDevice, cpu_with_model, named_storage, network_disk, root_attributes, storage_device,

@@ -49,16 +49,22 @@ pub(super) fn small(text: &str) -> Option<u32> {
 /// A size with its unit, in bytes. libvirt's units: powers of 1000 with a trailing `B`, else of 1024.
 pub(super) fn bytes(node: Node<'_, '_>, usual_unit: &str) -> Option<u64> {
     let value = number(node.text()?)?;
-    let factor: u64 = match node.attribute("unit").unwrap_or(usual_unit) {
-        "b" | "bytes" => 1,
-        "KB" => 1_000,
-        "k" | "K" | "KiB" => 1 << 10,
-        "MB" => 1_000_000,
-        "m" | "M" | "MiB" => 1 << 20,
-        "GB" => 1_000_000_000,
-        "g" | "G" | "GiB" => 1 << 30,
-        "TB" => 1_000_000_000_000,
-        "t" | "T" | "TiB" => 1 << 40,
+    // libvirt ignores the case of a unit.
+    let unit = node.attribute("unit").unwrap_or(usual_unit).to_ascii_lowercase();
+    let factor: u64 = match unit.as_str() {
+        "b" | "byte" | "bytes" => 1,
+        "kb" => 1_000,
+        "k" | "kib" => 1 << 10,
+        "mb" => 1_000_000,
+        "m" | "mib" => 1 << 20,
+        "gb" => 1_000_000_000,
+        "g" | "gib" => 1 << 30,
+        "tb" => 1_000_000_000_000,
+        "t" | "tib" => 1 << 40,
+        "pb" => 1_000_000_000_000_000,
+        "p" | "pib" => 1 << 50,
+        "eb" => 1_000_000_000_000_000_000,
+        "e" | "eib" => 1 << 60,
         _ => return None,
     };
     value.checked_mul(factor)

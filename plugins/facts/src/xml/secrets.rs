@@ -67,19 +67,19 @@ enum Step<'a, 'x> {
     Close(String),
 }
 
-fn holds_secrets(node: Node<'_, '_>) -> bool {
+pub(super) fn holds_secrets(node: Node<'_, '_>) -> bool {
     let name = node.tag_name().name();
     let in_sysinfo = || node.ancestors().any(|above| above.tag_name().name() == "sysinfo");
     SECRET_ELEMENTS.contains(&name) || (name == "entry" && in_sysinfo())
 }
 
-fn is_secret_attribute(node: Node<'_, '_>, attribute: Attribute<'_, '_>) -> bool {
+pub(super) fn is_secret_attribute(node: Node<'_, '_>, attribute: Attribute<'_, '_>) -> bool {
     let name = attribute.name().to_ascii_lowercase();
     let is_argument = node.tag_name().namespace().is_some_and(|uri| uri.starts_with(ARGUMENTS));
     name.contains("passw") || name.contains("passphrase") || (is_argument && name == "value")
 }
 
-fn qualified(node: Node<'_, '_>) -> String {
+pub(super) fn qualified(node: Node<'_, '_>) -> String {
     let prefix = node.tag_name().namespace().and_then(|uri| node.lookup_prefix(uri));
     let name = node.tag_name().name();
     prefix.map_or_else(|| name.to_owned(), |prefix| format!("{prefix}:{name}"))

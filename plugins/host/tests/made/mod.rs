@@ -1,6 +1,11 @@
 //! Packs written by hand, so that they can misbehave in ways that no compiler would let them.
 
-#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    reason = "each test uses its part; a failing helper fails the test"
+)]
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -17,6 +22,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) answers: &'a str,
     /// The finding's message.
     pub(crate) message: &'a str,
+    /// The finding's verdict, by its number in the contract.
+    pub(crate) verdict: usize,
+    /// The finding's subject.
+    pub(crate) subject: &'a str,
+    /// The rule's phases, one byte for each, as in `\\01`.
+    pub(crate) phases: &'a str,
     /// The contract's version.
     pub(crate) version: &'a str,
     /// The body of `check`. At 2900 lies a list of one finding, at 16 an empty one.
@@ -30,6 +41,9 @@ impl Default for Parts<'_> {
             rule: "made.rule",
             answers: "made.rule",
             message: "said",
+            verdict: 1,
+            subject: "",
+            phases: "",
             version: "1.0.0",
             check: "(i32.const 2900)",
         }
@@ -62,18 +76,25 @@ fn pair(at: usize, length: usize) -> String {
 }
 
 fn text(parts: &Parts<'_>) -> String {
-    let Parts { name, rule, answers, message, version, check } = parts;
+    let Parts { name, rule, answers, message, verdict, subject, phases, version, check } = parts;
     let own = format!("whimbrel:rules/pack@{version}");
     let empty = pair(0, 0);
     let about = [&pair(4000, length(name)), &pair(4100, 1), &empty, &empty, &empty, &pair(1200, 1)]
         .map(String::as_str)
         .concat();
-    let described =
-        [&pair(4200, length(rule)), &empty, &empty, &empty, &empty, &empty].map(String::as_str).concat();
-    let finding =
-        [&pair(4300, length(answers)), &word(1), &empty, &pair(4400, length(message)), &empty, &empty]
-            .map(String::as_str)
-            .concat();
+    let described = [&pair(4200, length(rule)), &empty, &empty, &empty, &pair(4500, length(phases)), &empty]
+        .map(String::as_str)
+        .concat();
+    let finding = [
+        &pair(4300, length(answers)),
+        &word(*verdict),
+        &pair(4600, length(subject)),
+        &pair(4400, length(message)),
+        &empty,
+        &empty,
+    ]
+    .map(String::as_str)
+    .concat();
     format!(
         r#"(module
             (memory (export "memory") 2)
@@ -97,7 +118,9 @@ fn text(parts: &Parts<'_>) -> String {
             (data (i32.const 4100) "1")
             (data (i32.const 4200) "{rule}")
             (data (i32.const 4300) "{answers}")
-            (data (i32.const 4400) "{message}"))"#,
+            (data (i32.const 4400) "{message}")
+            (data (i32.const 4500) "{phases}")
+            (data (i32.const 4600) "{subject}"))"#,
         list = pair(3000, 1),
     )
 }

@@ -1,4 +1,4 @@
-//! Networks of the guest on the destination, and the address that its memory is sent to.
+//! Networks of the guest on the destination.
 
 use alloc::format;
 
@@ -44,27 +44,13 @@ pub(super) const RULES: &[Rule] = &[
         "raise the MTU of the destination's device",
         mtu,
     ),
-    rule(
-        "access.address",
-        "the guest is sent to an address of the destination",
-        "`localhost` means the source itself to the source's daemon",
-        "give the destination's address: `--migrate-uri tcp://ADDRESS`",
-        address,
-    ),
-    rule(
-        "access.name",
-        "the destination's own name can be used by the source",
-        "without an address to send the guest to, libvirt uses the name that the destination gives itself",
-        "set a full host name on the destination, or give `--migrate-uri`",
-        name,
-    ),
 ];
 
 fn missing(case: &Case<'_>, report: &mut Report) -> Option<()> {
     networks(case, report, |report, card, at, found| {
         if found.is_none() {
             let message = format!("the destination has no network `{}`", card.source);
-            report.fail(format!("/guest/network-cards/{at}/source"), message);
+            report.fail(format!("{}/network-cards/{at}/source", case.arriving_at()), message);
         }
     })
 }
@@ -73,7 +59,7 @@ fn inactive(case: &Case<'_>, report: &mut Report) -> Option<()> {
     networks(case, report, |report, card, at, found| {
         if found == Some(false) {
             let message = format!("the network `{}` is not active on the destination", card.source);
-            report.fail(format!("/guest/network-cards/{at}/source"), message);
+            report.fail(format!("{}/network-cards/{at}/source", case.arriving_at()), message);
         }
     })
 }
@@ -84,7 +70,7 @@ fn networks(
     report: &mut Report,
     look: impl Fn(&mut Report, &NetworkCard, usize, Option<bool>),
 ) -> Option<()> {
-    let guest = case.target().or(case.guest(report))?;
+    let guest = case.arriving(report)?;
     for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "network") {
         let host = case.destination(report)?;
         let there = report.need(host.networks.as_ref(), "/destination/networks")?;
@@ -125,13 +111,13 @@ fn device(case: &Case<'_>, host: &Host, name: &str) -> Device {
 }
 
 fn links(case: &Case<'_>, report: &mut Report, kind: &str) -> Option<()> {
-    let guest = case.target().or(case.guest(report))?;
+    let guest = case.arriving(report)?;
     for (at, card) in guest.network_cards.iter().enumerate() {
         let is_asked = card.kind == kind || kind == "bridge" && card.kind == "network";
         if !is_asked {
             continue;
         }
-        let pointer = format!("/guest/network-cards/{at}/source");
+        let pointer = format!("{}/network-cards/{at}/source", case.arriving_at());
         let host = case.destination(report)?;
         let Some(name) = carrier(card, host) else { continue };
         match device(case, host, name) {
@@ -167,7 +153,7 @@ fn carrier<'a>(card: &'a NetworkCard, host: &'a Host) -> Option<&'a str> {
 }
 
 fn mtu(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.target().or(case.guest(report))?;
+    let guest = case.arriving(report)?;
     for (at, card) in guest.network_cards.iter().enumerate() {
         let Some(wanted) = card.mtu else { continue };
         let destination = case.destination(report)?;
@@ -182,38 +168,8 @@ fn mtu(case: &Case<'_>, report: &mut Report) -> Option<()> {
         if there < wanted {
             let message =
                 format!("the card {} sends packets of {wanted} bytes, the device takes {there}", card.mac);
-            report.warn(format!("/guest/network-cards/{at}/mtu"), message);
+            report.warn(format!("{}/network-cards/{at}/mtu", case.arriving_at()), message);
         }
     }
     Some(())
-}
-
-fn address(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let Some(uri) = case.request(report)?.migrate_uri.as_deref() else { return Some(()) };
-    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let host = match rest.strip_prefix('[') {
-        Some(six) => six.split(']').next().unwrap_or(six),
-        None => rest.split([':', '/']).next().unwrap_or(rest),
-    };
-    if is_local(host) && !uri.starts_with("unix:") {
-        report.fail("/request/migrate-uri", format!("`{uri}` leads back to the source"));
-    }
-    Some(())
-}
-
-fn name(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if case.request(report)?.migrate_uri.is_some() {
-        return Some(());
-    }
-    let name = &case.destination(report)?.name;
-    report.need((!name.is_empty()).then_some(()), "/destination/name")?;
-    if is_local(name) {
-        report.fail("/destination/name", format!("the destination calls itself `{name}`"));
-    }
-    Some(())
-}
-
-fn is_local(host: &str) -> bool {
-    matches!(host, "localhost" | "localhost.localdomain" | "::1" | "0.0.0.0" | "::")
-        || host.starts_with("127.")
 }

@@ -114,7 +114,7 @@ fn cpus(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn pinning(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.target().or(case.guest(report))?;
+    let guest = case.arriving(report)?;
     let Some(highest) = guest.pinned_cpus.iter().max() else { return Some(()) };
     let destination = case.destination(report)?;
     let there = report.need(destination.cpus, "/destination/cpus")?;
@@ -127,7 +127,7 @@ fn pinning(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn huge_pages(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     if guest.huge_pages_kib.is_empty() {
         return Some(());
     }
@@ -152,7 +152,7 @@ fn huge_pages(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn numa(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.target().or(case.guest(report))?;
+    let guest = case.arriving(report)?;
     if guest.strict_nodes.is_empty() {
         return Some(());
     }

@@ -151,6 +151,28 @@ pub(super) const RULES: &[Rule] = &[
         },
     ),
     rule(
+        "request.rdma-parallel",
+        "RDMA is not combined with parallel connections",
+        "QEMU sends over parallel connections through sockets alone",
+        "leave one of them out",
+        |case, report| {
+            both(
+                case,
+                report,
+                |r| (is_rdma(r), r.parallel_connections.is_some()),
+                "RDMA",
+                "parallel connections",
+            )
+        },
+    ),
+    rule(
+        "request.rdma-tunnelled",
+        "RDMA is not tunnelled",
+        "a tunnel goes through libvirt's connection, which is a socket",
+        "leave one of them out",
+        |case, report| both(case, report, |r| (is_rdma(r), r.tunnelled), "RDMA", "a tunnel"),
+    ),
+    rule(
         "request.copied-disks",
         "disks are chosen where disks are copied",
         "libvirt refuses a list of disks without a copy",
@@ -184,6 +206,10 @@ pub(super) const RULES: &[Rule] = &[
         persistent_definition,
     ),
 ];
+
+fn is_rdma(request: &Request) -> bool {
+    request.rdma || request.migrate_uri.as_deref().is_some_and(|uri| uri.starts_with("rdma:"))
+}
 
 fn both(
     case: &Case<'_>,

@@ -187,7 +187,13 @@ fn target(case: &Case<'_>, report: &mut Report) -> Option<()> {
         if there.exists != Some(false) {
             continue;
         }
-        if disk.kind == "block" {
+        if case.request(report)?.storage_copy == StorageCopy::Incremental {
+            let message = format!(
+                "disk `{target}`: `{path}` is not there on the destination, and libvirt creates no file for an incremental \
+                 copy: create an overlay of the same backing file there (`qemu-img create -b`)"
+            );
+            report.fail(pointer, message);
+        } else if disk.kind == "block" {
             report.fail(pointer, format!("disk `{target}`: the destination has no block device `{path}`"));
         } else if there.pool.is_empty() && there.free_bytes.is_none() {
             let message =

@@ -264,26 +264,28 @@ fn tpm_passthrough(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn tpm_support(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     for (at, _) in guest.tpms.iter().enumerate().filter(|(_, tpm)| tpm.backend == "emulator") {
         let host = case.destination(report)?;
         let supports = report.need(host.supports.as_deref(), "/destination/supports")?;
         if !supports.iter().any(|one| one == "tpm.backendModel.emulator") {
-            report.fail(format!("/guest/tpms/{at}"), "the destination cannot emulate a TPM");
+            report.fail(format!("{}/tpms/{at}", case.arriving_at()), "the destination cannot emulate a TPM");
         }
     }
     Some(())
 }
 
 fn tpm_secret(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     for (at, tpm) in guest.tpms.iter().enumerate() {
         let Some(secret) = &tpm.secret else { continue };
         let host = case.destination(report)?;
         let secrets = report.need(host.secrets.as_deref(), "/destination/secrets")?;
         if !secrets.contains(secret) {
-            report
-                .fail(format!("/guest/tpms/{at}/secret"), format!("the destination has no secret {secret}"));
+            report.fail(
+                format!("{}/tpms/{at}/secret", case.arriving_at()),
+                format!("the destination has no secret {secret}"),
+            );
         }
     }
     Some(())

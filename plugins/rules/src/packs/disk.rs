@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use whimbrel_facts::{Disk, StorageCopy};
+use whimbrel_facts::{Disk, Scalar, StorageCopy};
 
 use super::copying::is_copied;
 use crate::case::Case;
@@ -88,18 +88,27 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn exists(case: &Case<'_>, report: &mut Report, wanted: impl Fn(&Disk) -> bool) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     let storage = case.storage(report)?;
     for disk in guest.disks.iter().filter(|disk| disk.source.is_some() && wanted(disk)) {
         if is_copied(case, report, disk)? {
             continue;
         }
+        let is_dropped = is_dropped_if_missing(case, disk);
         let at = storage.iter().position(|one| one.target == disk.target);
         let pointer = format!("/storage/{}/destination/exists", at.unwrap_or(0));
         let found = at.and_then(|at| storage.get(at));
         let path = found.map_or("", |one| one.destination_path.as_str());
         match found.and_then(|one| one.destination.exists) {
             Some(true) => {}
+            Some(false) if is_dropped => {
+                let message = format!(
+                    "disk `{}`: `{path}` is not there on the destination, and libvirt takes the medium out of the drive \
+                     (startupPolicy)",
+                    disk.target
+                );
+                report.warn(pointer, message);
+            }
             Some(false) => {
                 report.fail(
                     pointer,
@@ -117,6 +126,14 @@ fn exists(case: &Case<'_>, report: &mut Report, wanted: impl Fn(&Disk) -> bool) 
     Some(())
 }
 
+/// Whether libvirt takes a medium that is missing out of its drive when the guest arrives. Source: libvirt, "Domain XML
+/// format", `startupPolicy`: `optional` at any start, `requisite` at a migration.
+fn is_dropped_if_missing(case: &Case<'_>, disk: &Disk) -> bool {
+    let policy = case.arriving_attribute(&format!("disks/{}/startup-policy", disk.target));
+    let drops = matches!(policy, Some(Scalar::Text(policy)) if policy == "optional" || policy == "requisite");
+    drops && matches!(disk.device.as_str(), "cdrom" | "floppy")
+}
+
 fn missing(case: &Case<'_>, report: &mut Report) -> Option<()> {
     exists(case, report, |disk| !disk.read_only)
 }
@@ -129,7 +146,8 @@ fn cache(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     for (at, disk) in guest.disks.iter().enumerate() {
         let cached = !matches!(disk.cache.as_str(), "none" | "directsync");
-        if disk.source.is_none() || disk.read_only || disk.kind == "network" || !cached {
+        // libvirt takes a shareable disk for safe in every mode. Source: `qemuMigrationSrcIsSafe`.
+        if disk.source.is_none() || disk.read_only || disk.shareable || disk.kind == "network" || !cached {
             continue;
         }
         if is_copied(case, report, disk)? {
@@ -207,26 +225,26 @@ fn space(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn pool_missing(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| !disk.pool.is_empty()) {
         let host = case.destination(report)?;
         let pools = report.need(host.pools.as_ref(), "/destination/pools")?;
         if !pools.iter().any(|pool| pool.name == disk.pool) {
             let message = format!("the destination has no storage pool `{}`", disk.pool);
-            report.fail(format!("/guest/disks/{at}/pool"), message);
+            report.fail(format!("{}/disks/{at}/pool", case.arriving_at()), message);
         }
     }
     Some(())
 }
 
 fn pool_inactive(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| !disk.pool.is_empty()) {
         let host = case.destination(report)?;
         let pools = report.need(host.pools.as_ref(), "/destination/pools")?;
         if pools.iter().any(|pool| pool.name == disk.pool && !pool.active) {
             let message = format!("the storage pool `{}` is not active on the destination", disk.pool);
-            report.fail(format!("/guest/disks/{at}/pool"), message);
+            report.fail(format!("{}/disks/{at}/pool", case.arriving_at()), message);
         }
     }
     Some(())
@@ -255,13 +273,13 @@ fn backing(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn encrypted(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.encrypted) {
         let host = case.destination(report)?;
         let secrets = report.need(host.secrets.as_ref(), "/destination/secrets")?;
         if secrets.is_empty() {
             let message = format!("disk `{}` is encrypted, and the destination has no secrets", disk.target);
-            report.fail(format!("/guest/disks/{at}/encrypted"), message);
+            report.fail(format!("{}/disks/{at}/encrypted", case.arriving_at()), message);
         }
     }
     Some(())
@@ -275,6 +293,8 @@ fn duplicate(case: &Case<'_>, report: &mut Report) -> Option<()> {
                 && (&other.source, &other.protocol) == (&disk.source, &disk.protocol)
                 && (other.kind == disk.kind || is_path(other) && is_path(disk))
                 && !(other.read_only && disk.read_only)
+                // Two paths to one disk, for a guest that combines them.
+                && !(other.shareable && disk.shareable)
         };
         let Some(other) = guest.disks.iter().take(at).find(is_same) else { continue };
         let (first, second) = (&other.target, &disk.target);

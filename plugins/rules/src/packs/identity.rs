@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use whimbrel_facts::sameness::{Sameness, contradiction, of_identities};
+use whimbrel_facts::sameness::{Sameness, contradiction, of_identities, of_storage};
 use whimbrel_facts::{Disk, DiskStorage, Sharing};
 
 use super::copying::is_copied;
@@ -112,6 +112,8 @@ fn crossed(case: &Case<'_>, report: &mut Report) -> Option<()> {
         for there in &one.destination.identities {
             let is_other = |other: &&DiskStorage| {
                 is_disk(other) && other.target != one.target && other.source.identities.contains(there)
+                    // Two drives may hold one medium.
+                    && !one.source.identities.contains(there)
             };
             if let Some(other) = storage.iter().find(is_other) {
                 let message = format!(
@@ -183,16 +185,20 @@ fn unsafe_flag(case: &Case<'_>, report: &mut Report) -> Option<()> {
         if is_copied(case, report, disk)? {
             continue;
         }
+        // libvirt trusts every disk over the network, with the flag or without: it overrules nothing there.
+        if disk.kind == "network" {
+            continue;
+        }
         let target = &disk.target;
-        match found.map_or(Sharing::Unknown, |storage| storage.sharing) {
-            Sharing::Proven => {}
-            Sharing::Disproven => {
+        match found.map_or(Sameness::Unknown, of_storage) {
+            Sameness::Same => {}
+            Sameness::Different => {
                 report.fail(
                     "/request/allow-unsafe",
                     format!("the check is overruled, and `{target}` is not shared"),
                 );
             }
-            Sharing::Unknown => {
+            Sameness::Unknown => {
                 let message = format!("the check is overruled without a proof that `{target}` is shared");
                 report.fail("/request/allow-unsafe", message);
             }
@@ -204,11 +210,19 @@ fn unsafe_flag(case: &Case<'_>, report: &mut Report) -> Option<()> {
 fn size(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, disk, found) in written(case, report)? {
         let Some(storage) = found else { continue };
-        let (Some(here), Some(there)) = (storage.source.size_bytes, storage.destination.size_bytes) else {
-            continue;
-        };
         let pointer = format!("/storage/{at}/destination/size-bytes");
         let target = &disk.target;
+        let (Some(here), Some(there)) = (storage.source.size_bytes, storage.destination.size_bytes) else {
+            // One storage has one size, and a file that is not there has none.
+            let has_none = storage.destination.exists == Some(false);
+            if of_storage(storage) != Sameness::Same && !has_none {
+                report.unknown(
+                    pointer,
+                    format!("disk `{target}`: whether it has the same size there is not known"),
+                );
+            }
+            continue;
+        };
         // QEMU copies only into a file of the same size.
         if there < here || there > here && is_copied(case, report, disk)? {
             report.fail(pointer, format!("disk `{target}` has {here} bytes here and {there} there"));

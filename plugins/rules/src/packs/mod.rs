@@ -5,8 +5,10 @@ mod capacity;
 mod coherence;
 mod copying;
 mod cpu;
+mod definition;
 mod device;
 mod disk;
+mod filesystem;
 mod guest;
 mod guests_own;
 mod identity;
@@ -15,6 +17,8 @@ mod passthrough;
 mod place;
 mod retarget;
 mod tuning;
+mod uri;
+mod visible;
 
 use whimbrel_facts::FactGroup;
 
@@ -48,7 +52,7 @@ pub const STORAGE: Pack = Pack {
         FactGroup::Storage,
         FactGroup::Attributes,
     ],
-    rules: &[identity::RULES, copying::RULES, disk::RULES, lease::RULES],
+    rules: &[identity::RULES, copying::RULES, disk::RULES, filesystem::RULES, lease::RULES],
 };
 
 /// Rules about the request, the network, and a changed definition.
@@ -62,7 +66,7 @@ pub const REQUEST: Pack = Pack {
         FactGroup::Destination,
         FactGroup::Attributes,
     ],
-    rules: &[coherence::RULES, tuning::RULES, access::RULES, retarget::RULES],
+    rules: &[coherence::RULES, tuning::RULES, access::RULES, uri::RULES, retarget::RULES, definition::RULES],
 };
 
 /// Every shipped pack, in the order in which they report.

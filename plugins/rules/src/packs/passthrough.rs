@@ -98,7 +98,7 @@ fn sriov(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn sriov_destination(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
+    let guest = case.arriving(report)?;
     if !guest.host_devices.iter().any(|device| device.transient) {
         return Some(());
     }
@@ -107,7 +107,7 @@ fn sriov_destination(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, device) in guest.host_devices.iter().enumerate().filter(|(_, device)| device.transient) {
         if !devices.iter().any(|there| there.address == device.address) {
             let message = format!("the destination has no device `{}`", device.address);
-            report.warn(format!("/guest/host-devices/{at}"), message);
+            report.warn(format!("{}/host-devices/{at}", case.arriving_at()), message);
         }
     }
     Some(())

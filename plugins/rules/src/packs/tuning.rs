@@ -12,14 +12,19 @@ use crate::report::Report;
 
 /// QEMU's smallest cache of XBZRLE: one page.
 const PAGE_BYTES: u64 = 4096;
+/// The first QEMU without compression by threads.
+const WITHOUT_THREADS: u64 = 9_001_000;
+/// libvirt multiplies the limit to bytes in a signed 64-bit number. Source: libvirt, `QEMU_DOMAIN_MIG_BANDWIDTH_MAX`.
+const BANDWIDTH_MOST_MIB: u64 = i64::MAX.cast_unsigned() >> 20;
 const COMPRESSIONS: [&str; 4] = ["xbzrle", "mt", "zlib", "zstd"];
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         "request.compression",
         "the compression that is asked for exists and fits the connections",
-        "zlib and zstd work on parallel connections alone, and only one of them at a time",
-        "ask for one method, and for parallel connections with zlib or zstd",
+        "zlib and zstd work on parallel connections alone, mt on one connection alone and in no QEMU since 9.1, and libvirt \
+         refuses a method that is given twice",
+        "choose one method: xbzrle on one connection, or zlib or zstd on parallel ones",
         compression,
     ),
     rule(
@@ -72,12 +77,12 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "request.bandwidth",
-        "the bandwidth is from 1 MiB/s to what a 64-bit number of bytes holds",
-        "a limit of 0 means none in some versions and standstill in others",
+        "the bandwidth is from 1 to 8,796,093,022,207 MiB/s",
+        "a limit of 0 means none in some versions and standstill in others; libvirt refuses more, as the bytes overflow",
         "leave the limit out instead",
         |case, report| {
             let value = |r: &Request| r.bandwidth_mib_per_second;
-            range(case, report, value, 1..=(u64::MAX >> 20), "/request/bandwidth-mib-per-second")
+            range(case, report, value, 1..=BANDWIDTH_MOST_MIB, "/request/bandwidth-mib-per-second")
         },
     ),
     rule(
@@ -101,6 +106,12 @@ fn compression(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for name in request.compression.iter().filter(|name| !COMPRESSIONS.contains(&name.as_str())) {
         report.fail("/request/compression", format!("there is no compression `{name}`"));
     }
+    for (at, name) in request.compression.iter().enumerate() {
+        if request.compression.iter().take(at).any(|before| before == name) {
+            report.fail("/request/compression", format!("{name} is given twice"));
+        }
+    }
+    threads(case, report)?;
     let streamed: Vec<&str> = request
         .compression
         .iter()
@@ -112,6 +123,34 @@ fn compression(case: &Case<'_>, report: &mut Report) -> Option<()> {
     }
     if streamed.len() > 1 {
         report.fail("/request/compression", "zlib and zstd cannot be used together");
+    }
+    Some(())
+}
+
+/// Compression by threads, `mt`. Sources: QEMU, "Removed features" (9.1); `migrate_caps_check` for combinations.
+fn threads(case: &Case<'_>, report: &mut Report) -> Option<()> {
+    let request = case.request(report)?;
+    if !request.compression.iter().any(|name| name == "mt") {
+        return Some(());
+    }
+    for (is_used, other) in
+        [(request.parallel_connections.is_some(), "parallel connections"), (request.postcopy, "post-copy")]
+    {
+        if is_used {
+            report.fail("/request/compression", format!("mt and {other} cannot be used together"));
+        }
+    }
+    for (host, pointer) in [
+        (case.source(report)?, "/source/hypervisor-version"),
+        (case.destination(report)?, "/destination/hypervisor-version"),
+    ] {
+        report.need((host.hypervisor_version > 0).then_some(()), pointer)?;
+        if host.hypervisor_version >= WITHOUT_THREADS {
+            report.fail(
+                pointer,
+                format!("the hypervisor of {} has no compression by threads (mt) any more", host.name),
+            );
+        }
     }
     Some(())
 }

@@ -65,6 +65,15 @@ fn network(facts: &mut Facts, protocol: &str, here: &str, there: &str) {
     }
 }
 
+/// A definition for the destination that differs at these paths.
+fn differ(facts: &mut Facts, paths: &[&str]) {
+    drop(t(facts).name.clone());
+    attribute(facts, "definitions/compared", Scalar::Boolean(true));
+    for path in paths {
+        attribute(facts, &format!("definitions/{path}"), Scalar::Text(path.len().to_string()));
+    }
+}
+
 fn attribute(facts: &mut Facts, path: &str, value: Scalar) {
     facts.attributes.push(Attribute { path: path.into(), value });
     facts.attributes.sort_by(|one, other| one.path.cmp(&other.path));
@@ -239,10 +248,23 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("storage.unsafe-flag", Fail, |f| {
         r(f).allow_unsafe = true;
         f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+        f.storage.as_mut().unwrap()[0].destination.identities.clear();
+    }),
+    // A LUN that both hosts identify is proven as well as a file that the probe saw.
+    ("storage.unsafe-flag", Verdict::Pass, |f| {
+        r(f).allow_unsafe = true;
+        f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+    }),
+    // libvirt trusts every disk over the network: the flag overrules nothing there.
+    ("storage.unsafe-flag", Verdict::Pass, |f| {
+        r(f).allow_unsafe = true;
+        f.storage.as_mut().unwrap()[0].sharing = Sharing::Unknown;
+        network(f, "nbd", "localhost:10809 x", "localhost:10809 x");
     }),
     ("storage.unsafe-flag", Fail, |f| {
         r(f).allow_unsafe = true;
         f.storage.as_mut().unwrap()[0].sharing = Sharing::Disproven;
+        f.storage.as_mut().unwrap()[0].destination.identities.clear();
     }),
     ("storage.copy-of-shared", Fail, |f| r(f).storage_copy = StorageCopy::Full),
     // Any common identity is enough, not a WWID alone, and no probe is needed.
@@ -390,6 +412,14 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
             (disk.kind, disk.protocol, disk.source) = ("network".into(), "nbd".into(), Some("bar".into()));
         }
     }),
+    ("storage.filesystem", Warn, |f| f.storage.as_mut().unwrap()[0].source.filesystem = "ext4".into()),
+    ("storage.filesystem", Verdict::Pass, |f| {
+        f.storage.as_mut().unwrap()[0].source.filesystem = "nfs4".into()
+    }),
+    ("storage.filesystem", Verdict::Pass, |f| {
+        f.storage.as_mut().unwrap()[0].source.filesystem = "ext4".into();
+        r(f).allow_unsafe = true;
+    }),
     ("storage.lease", Unknown, |f| f.attributes[0].value = Scalar::Integer(0)),
     ("storage.lease", Unknown, |f| f.attributes.clear()),
     ("request.postcopy-live", Fail, |f| (r(f).postcopy, r(f).live) = (true, false)),
@@ -468,6 +498,13 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("network.mtu", Warn, |f| g(f).network_cards[0].mtu = Some(1501)),
     ("access.address", Fail, |f| r(f).migrate_uri = Some("tcp://[::1]:49152".into())),
     ("access.name", Fail, |f| d(f).name = "localhost".into()),
+    ("access.name", Unknown, |f| d(f).name = "gamma".into()),
+    ("access.uri", Fail, |f| r(f).migrate_uri = Some("192.0.2.12".into())),
+    ("request.rdma-parallel", Fail, |f| {
+        parallel(f);
+        r(f).migrate_uri = Some("rdma://192.0.2.12".into());
+    }),
+    ("request.rdma-tunnelled", Fail, |f| (r(f).rdma, r(f).tunnelled) = (true, true)),
     ("retarget.identity", Fail, |f| t(f).uuid = "other".into()),
     ("retarget.machine", Fail, |f| t(f).machine = "pc-q35-8.0".into()),
     ("retarget.memory", Fail, |f| t(f).memory_kib += 1),
@@ -478,4 +515,19 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("retarget.disks", Fail, |f| t(f).disks[0].format = "qcow2".into()),
     ("retarget.network-cards", Fail, |f| t(f).network_cards.clear()),
     ("retarget.devices", Fail, |f| t(f).tpms.push(Tpm::default())),
+    ("retarget.definition", Unknown, |f| drop(t(f).name.clone())),
+    ("retarget.definition", Fail, |f| differ(f, &["source/devices/video"])),
+    ("retarget.definition", Fail, |f| {
+        differ(f, &["source/cpu/topology/@cores", "target/cpu/topology/@cores"])
+    }),
+    ("retarget.definition", Unknown, |f| differ(f, &["source/devices/video/model/@vram"])),
+    ("retarget.definition", Unknown, |f| differ(f, &["target/novelty"])),
+    ("retarget.definition", Unknown, |f| {
+        differ(f, &[]);
+        attribute(f, "definitions/left-out", Scalar::Integer(3));
+    }),
+    ("retarget.definition", Verdict::Pass, |f| {
+        differ(f, &["source/seclabel", "target/devices/disk[vda]/source/@file"])
+    }),
+    ("retarget.known", Unknown, |f| (r(f).destination_xml, r(f).persistent_xml) = (true, true)),
 ];

@@ -21,7 +21,7 @@ pub(in crate::cli) enum RuleVerb {
     Inspect(Inspect),
     /// Evaluate the rules on facts in a file.
     Check(Check),
-    /// Explain the purpose of a rule, and how to fix what it reports.
+    /// Explain what a rule is for, which verdicts it can give, which facts it needs, and how to fix what it finds.
     Explain(Explain),
     /// Measure the cost of the rules, in fuel and time.
     Bench(Bench),
@@ -69,6 +69,19 @@ pub(in crate::cli) struct List {
 pub(in crate::cli) struct New {
     /// Name of the pack and of its folder: lower-case letters, digits and hyphens.
     pub(in crate::cli) name: String,
+    /// The language of the rule.
+    #[arg(long, value_enum, default_value_t)]
+    pub(in crate::cli) language: Language,
+}
+
+/// A language that a rule can be written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Language {
+    /// A small pack, built by a Rust compiler.
+    #[default]
+    Rust,
+    /// A pack with an engine inside, about 12 MB, built by Node.js and npm.
+    Javascript,
 }
 
 #[derive(Debug, Args)]
@@ -136,6 +149,9 @@ pub(in crate::cli) struct Explain {
     pub(in crate::cli) code: String,
     #[command(flatten)]
     pub(in crate::cli) set: Set,
+    /// How the rule is described.
+    #[arg(long, value_enum, default_value_t)]
+    pub(in crate::cli) format: Form,
 }
 
 #[derive(Debug, Args)]

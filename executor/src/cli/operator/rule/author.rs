@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use whimbrel_plugins::build;
 use whimbrel_plugins::host;
 
-use super::args::Build;
+use super::args::{Build, Language, New};
 use super::{CliError, Exit, print, write};
 use crate::cli::OperatorError;
 
@@ -25,7 +25,35 @@ const EXPECTED: [(&str, &str); 2] = [
     ("cases/large.expected.json", include_str!("template/large.expected.json.in")),
 ];
 
-pub(super) fn new(name: &str) -> Result<Exit, CliError> {
+/// The example in JavaScript, as the repository has it; only where the contract lies differs outside of it.
+const JAVASCRIPT: [(&str, &str); 9] = [
+    ("package.json", include_str!("../../../../../plugins/javascript/package.json")),
+    ("build.mjs", include_str!("../../../../../plugins/javascript/build.mjs")),
+    ("rule.js", include_str!("../../../../../plugins/javascript/rule.js")),
+    ("README.md", include_str!("../../../../../plugins/javascript/README.md")),
+    ("cases/goes.facts.json", include_str!("../../../../../plugins/javascript/cases/goes.facts.json")),
+    ("cases/goes.expected.json", include_str!("../../../../../plugins/javascript/cases/goes.expected.json")),
+    ("cases/stays.facts.json", include_str!("../../../../../plugins/javascript/cases/stays.facts.json")),
+    (
+        "cases/stays.expected.json",
+        include_str!("../../../../../plugins/javascript/cases/stays.expected.json"),
+    ),
+    (".gitignore", "/node_modules\n"),
+];
+
+/// A file of the example for a pack of this name.
+fn adapted(text: &str, name: &str) -> String {
+    let names = [
+        ("'../wit/rules.wit'", "'wit/rules.wit'".to_owned()),
+        ("javascript.stays", format!("{name}.stays")),
+        ("name: 'javascript'", format!("name: '{name}'")),
+        ("whimbrel-javascript-rule", name.to_owned()),
+    ];
+    names.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+pub(super) fn new(arguments: &New) -> Result<Exit, CliError> {
+    let name = arguments.name.as_str();
     let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(known) {
         let reason = format!(
@@ -37,16 +65,29 @@ pub(super) fn new(name: &str) -> Result<Exit, CliError> {
     let folder = Path::new(name);
     let failed = |source| CliError::Unwritable { path: folder.to_owned(), source };
     fs::create_dir(folder).map_err(failed)?;
-    for inner in ["src", "cases", "wit"] {
+    for inner in ["cases", "wit"] {
         fs::create_dir(folder.join(inner)).map_err(failed)?;
     }
-    for (path, text) in FILES.iter().chain(&EXPECTED) {
-        write(&folder.join(path), text.replace("PACK", name).as_bytes())?;
-    }
     write(&folder.join("wit/rules.wit"), CONTRACT.as_bytes())?;
-    Ok(print(&format!(
-        "created `{name}`\n  build:  whimbrel rule build {name}\n  test:   whimbrel rule test {name}\n"
-    )))
+    let [build, test] = match arguments.language {
+        Language::Rust => {
+            fs::create_dir(folder.join("src")).map_err(failed)?;
+            for (path, text) in FILES.iter().chain(&EXPECTED) {
+                write(&folder.join(path), text.replace("PACK", name).as_bytes())?;
+            }
+            [format!("whimbrel rule build {name}"), format!("whimbrel rule test {name}")]
+        }
+        Language::Javascript => {
+            for (path, text) in JAVASCRIPT {
+                write(&folder.join(path), adapted(text, name).as_bytes())?;
+            }
+            [
+                format!("(cd {name} && npm install && npm run build)"),
+                format!("whimbrel rule test {name} --max-pack-size 32"),
+            ]
+        }
+    };
+    Ok(print(&format!("created `{name}`\n  build:  {build}\n  test:   {test}\n")))
 }
 
 pub(super) fn build(arguments: &Build) -> Result<Exit, CliError> {

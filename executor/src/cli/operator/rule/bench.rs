@@ -30,7 +30,10 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
         }
     }
     if work.is_empty() {
-        return Err(CliError::NoRule(only.clone().unwrap_or_default()));
+        let code = only.clone().unwrap_or_default();
+        let codes = set.packs().flat_map(|pack| &pack.about().rules).map(|rule| rule.code.as_str());
+        let near = whimbrel_plugins::near::nearest(&code, codes).map(str::to_owned);
+        return Err(CliError::NoRule { code, near });
     }
     let (rows, partial) = measure_all(&work, &facts)?;
     let exit = if partial.is_some() { Exit::Interrupted } else { Exit::Done };

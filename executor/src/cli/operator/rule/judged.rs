@@ -45,7 +45,13 @@ fn entry(text: &mut String, one: &Judged) {
     let _ = writeln!(text, "{:<8}{}: {}", finding.verdict.name(), finding.code, finding.message);
     if let Some(waiver) = &one.waived {
         let _ = writeln!(text, "        waived until {}: {}", waiver.until, waiver.reason);
-    } else if finding.verdict != Verdict::Unknown {
-        let _ = writeln!(text, "        {}", finding.remediation);
+        return;
+    }
+    if let Some(waiver) = &one.expired {
+        let _ = writeln!(text, "        the waiver expired on {}: {}", waiver.until, waiver.reason);
+    }
+    let _ = writeln!(text, "        {}", finding.remediation);
+    if !one.place.is_empty() {
+        let _ = writeln!(text, "        at {}", one.place);
     }
 }

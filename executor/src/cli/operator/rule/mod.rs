@@ -3,6 +3,7 @@
 pub(super) mod args;
 mod author;
 mod bench;
+mod explain;
 mod judged;
 mod set;
 mod test;
@@ -13,12 +14,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use whimbrel_facts::About;
 use whimbrel_plugins::host;
 use whimbrel_plugins::lock::{Lock, verify_signature};
-use whimbrel_plugins::shipped::SHIPPED;
 
-use self::args::{Check, Explain, Form, Inspect, List, RuleVerb, Set, Verify};
+use self::args::{Check, Form, Inspect, RuleVerb, Set, Verify};
 pub(super) use self::judged::show;
 pub(super) use self::set::load as load_set;
 use super::{CliError, Exit};
@@ -26,13 +25,13 @@ use whimbrel_drive::today;
 
 pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
     match verb {
-        RuleVerb::List(arguments) => list(arguments),
-        RuleVerb::New(arguments) => author::new(&arguments.name),
+        RuleVerb::List(arguments) => explain::list(arguments),
+        RuleVerb::New(arguments) => author::new(arguments),
         RuleVerb::Build(arguments) => author::build(arguments),
         RuleVerb::Test(arguments) => test::run(arguments),
         RuleVerb::Inspect(arguments) => inspect(arguments),
         RuleVerb::Check(arguments) => check(arguments),
-        RuleVerb::Explain(arguments) => explain(arguments),
+        RuleVerb::Explain(arguments) => explain::explain(arguments),
         RuleVerb::Bench(arguments) => bench::run(arguments),
         RuleVerb::Schema(set) => schema(set),
         RuleVerb::Lock(arguments) => {
@@ -45,34 +44,6 @@ pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
         }
         RuleVerb::Verify(arguments) => verify(arguments),
     }
-}
-
-#[derive(Serialize)]
-struct ListedRule<'a> {
-    code: &'a str,
-    title: &'a str,
-    pack: &'a str,
-    version: &'a str,
-}
-
-fn list(arguments: &List) -> Result<Exit, CliError> {
-    let set = load_set(&arguments.set)?;
-    let mut rules = Vec::new();
-    for about in set.packs().map(host::Pack::about) {
-        let (pack, version) = (about.name.as_str(), about.version.as_str());
-        rules.extend(about.rules.iter().map(|rule| ListedRule {
-            code: &rule.code,
-            title: &rule.title,
-            pack,
-            version,
-        }));
-    }
-    if arguments.format == Form::Json {
-        return document(&serde_json::json!({ "schema": "whimbrel.rules/1", "rules": rules }));
-    }
-    let width = rules.iter().map(|rule| rule.code.len()).max().unwrap_or(0);
-    let line = |rule: &ListedRule<'_>| format!("{:<width$}  {}\n", rule.code, rule.title);
-    Ok(print(&rules.iter().map(line).collect::<String>()))
 }
 
 fn inspect(arguments: &Inspect) -> Result<Exit, CliError> {
@@ -107,35 +78,6 @@ fn check(arguments: &Check) -> Result<Exit, CliError> {
     let set = load_set(&arguments.set)?;
     let judgement = set.judge(&facts(&arguments.facts)?, &today());
     show(&judgement, arguments.format)
-}
-
-fn explain(arguments: &Explain) -> Result<Exit, CliError> {
-    let find = |about: About| {
-        let rule = about.rules.iter().find(|rule| rule.code == arguments.code)?.clone();
-        Some((about, rule))
-    };
-    // The texts of the built-in rules are known without loading their packs.
-    let shipped = || SHIPPED.iter().find_map(|pack| find(pack.native.about()));
-    let found = if arguments.set.packs.is_empty() {
-        shipped()
-    } else {
-        load_set(&arguments.set)?.packs().find_map(|pack| find(pack.about().clone()))
-    };
-    let Some((about, rule)) = found else {
-        return Err(CliError::NoRule(arguments.code.clone()));
-    };
-    let needs: Vec<&str> = about.needs.iter().map(|group| group.name()).collect();
-    let settings = if rule.settings_schema.is_empty() { "none" } else { rule.settings_schema.as_str() };
-    Ok(print(&format!(
-        "{}: {}\n\nRationale: {}.\nFix: {}.\nPack: {} {}; its facts: {}.\nSettings: {settings}\n",
-        rule.code,
-        rule.title,
-        rule.rationale,
-        rule.remediation,
-        about.name,
-        about.version,
-        needs.join(", ")
-    )))
 }
 
 fn schema(set: &Set) -> Result<Exit, CliError> {

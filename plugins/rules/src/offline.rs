@@ -1,0 +1,68 @@
+//! What changes for a guest that is off: its definition alone is moved, and nothing runs on either host.
+//!
+//! libvirt then leaves out every check of what cannot travel (`qemuMigrationSrcIsAllowed`: "following checks don't make
+//! sense for offline migration"). What the destination lacks is found at the guest's next start. It must never pass what
+//! harms a guest that is off: another disk under the same name, a second guest of the same UUID, a changed definition.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::vec::Vec;
+
+use whimbrel_facts::{Finding, Verdict};
+
+use crate::pack::Rule;
+
+/// Rules about the state of a running guest, and about the way that it takes to the destination.
+const OF_RUNNING_GUESTS: [&str; 22] = [
+    "guest.auto-destroy",
+    "guest.block-job",
+    "guest.io-error",
+    "device.hyperv-passthrough",
+    "device.launch-security",
+    "device.memory-module",
+    "device.persistent-memory",
+    "device.root-ports",
+    "device.shared-memory",
+    "device.sriov",
+    "device.transient-disk",
+    "device.user-network",
+    "cpu.invariant-tsc",
+    "destination.live-migration",
+    "destination.memory",
+    "destination.migrations",
+    "destination.transport",
+    "storage.cache",
+    "storage.unsafe-flag",
+    "storage.lease",
+    "access.address",
+    "access.name",
+];
+/// Kinds of rules about what the guest needs to be started.
+const OF_THE_START: [&str; 8] =
+    ["device.", "cpu.", "machine.", "network.", "architecture.", "destination.", "storage.", "secret."];
+/// Rules of those kinds that hold for a guest that is off as well.
+const ALWAYS: [&str; 4] =
+    ["destination.is-source", "destination.has-guest", "storage.identity", "storage.crossed"];
+
+/// A rule's findings about a guest that is off.
+pub(crate) fn judged(rule: &Rule, findings: Vec<Finding>) -> Vec<Finding> {
+    if OF_RUNNING_GUESTS.contains(&rule.code) {
+        let message = "the guest is off: nothing of a running guest is moved".to_owned();
+        let passed =
+            Finding { code: rule.code.to_owned(), verdict: Verdict::Pass, message, ..Finding::default() };
+        return Vec::from([passed]);
+    }
+    let is_of_the_start =
+        OF_THE_START.iter().any(|kind| rule.code.starts_with(kind)) && !ALWAYS.contains(&rule.code);
+    let soften = |mut finding: Finding| {
+        if is_of_the_start && finding.verdict == Verdict::Fail {
+            finding.verdict = Verdict::Warn;
+            finding.message = format!(
+                "{}; the definition can be moved, and the guest cannot be started there before that is fixed",
+                finding.message
+            );
+        }
+        finding
+    };
+    findings.into_iter().map(soften).collect()
+}

@@ -55,7 +55,8 @@ record! {
         /// libvirt's error message of that call. Empty: it did not fail, or was not made.
         cpu_comparison_reason = "cpu-comparison-reason": String,
         /// Elements with `@supported='yes'` in `devices`, `features` and `memoryBacking` of `/domainCapabilities`, such
-        /// as `tpm`, and their `enum` values, such as `tpm.backendModel.emulator`. None: unknown.
+        /// as `tpm`, and their `enum` values, such as `tpm.backendModel.emulator`; of `os` too, with each image of firmware
+        /// as `loader.value.PATH`. None: unknown.
         supports: Option<Vec<String>>,
         /// `virConnectListAllNetworks`. None: unknown. Empty list: there is none.
         networks: Option<Vec<Network>>,

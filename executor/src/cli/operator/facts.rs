@@ -111,7 +111,16 @@ fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
         destination_xml: target.is_some(),
         ..Request::default()
     };
-    let attributes = read(&arguments.domain, xml::domain_attributes)?;
+    let mut attributes = read(&arguments.domain, xml::domain_attributes)?;
+    let of_target = arguments.target.as_ref().map(|path| read(path, xml::target_attributes));
+    attributes.extend(of_target.transpose()?.unwrap_or_default());
+    if let Some(path) = &arguments.destination_capabilities {
+        attributes.extend(read(path, |text| xml::capabilities_attributes(text, "destination"))?);
+    }
+    for path in &arguments.network {
+        attributes.extend(read(path, xml::network_attributes)?);
+    }
+    attributes.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(Facts {
         request: Some(request),
         guest: Some(guest),

@@ -7,47 +7,9 @@ use std::collections::BTreeSet;
 use crate::{Attribute, CpuFeature, Domain, GuestCpu, Scalar};
 use roxmltree::Node;
 
-use super::devices;
-use super::node::{at, attribute, child, children, kib, number, numbers, small, text};
+use super::node::{at, attribute, child, children, kib, number, numbers, scaled, small, text};
 use super::{XmlError, parse};
-
-/// Elements that are read, or whose content cannot matter to a migration.
-const UNDERSTOOD: [&str; 34] = [
-    "name",
-    "uuid",
-    "genid",
-    "title",
-    "description",
-    "metadata",
-    "maxMemory",
-    "memory",
-    "currentMemory",
-    "memoryBacking",
-    "vcpu",
-    "vcpus",
-    "iothreads",
-    "iothreadids",
-    "defaultiothread",
-    "cputune",
-    "numatune",
-    "memtune",
-    "blkiotune",
-    "resource",
-    "sysinfo",
-    "os",
-    "idmap",
-    "features",
-    "cpu",
-    "clock",
-    "on_poweroff",
-    "on_reboot",
-    "on_crash",
-    "on_lockfailure",
-    "pm",
-    "devices",
-    "seclabel",
-    "launchSecurity",
-];
+use super::{backing, definition, devices};
 
 /// Reads `<domain>`. Facts that no definition holds, such as the state, stay unknown.
 ///
@@ -85,19 +47,16 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     cpus(root, &mut guest);
     placement(root, &mut guest);
     guest.metadata = metadata(root);
-    let mut strange: BTreeSet<String> = root
-        .children()
-        .filter(|node| node.is_element() && !is_known(*node))
-        .map(|node| crate::printable(node.tag_name().name()))
-        .collect();
     if let Some(node) = child(root, "devices") {
-        devices::read(node, &mut guest, &mut strange);
+        devices::read(node, &mut guest);
     }
-    guest.not_understood = strange.into_iter().collect();
+    guest.not_understood = definition::read(root, "").not_understood.into_iter().collect();
     Ok(guest)
 }
 
-/// What a definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`.
+/// What the guest's definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`, and
+/// each value that a rule evaluates (see [`coverage`](super::coverage)), as `guest/xml/PATH`, and the host's memory that it
+/// wants, as `guest/huge-pages/N/…` and `guest/host-nodes/…`. Sorted by path.
 ///
 /// # Errors
 /// As [`domain`].
@@ -106,12 +65,24 @@ pub fn domain_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
     let devices = child(document.root_element(), "devices");
     let leases = devices.map_or(0, |devices| children(devices, "lease").count());
     let value = Scalar::Integer(i64::try_from(leases).unwrap_or(i64::MAX));
-    Ok(vec![Attribute { path: "guest/leases".to_owned(), value }])
+    let mut found = definition::read(document.root_element(), "guest/xml").attributes;
+    found.extend(backing::read(document.root_element(), "guest"));
+    found.push(Attribute { path: "guest/leases".to_owned(), value });
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
 }
 
-/// Elements of other namespaces belong to one hypervisor and are named: they pass anything on to it.
-fn is_known(node: Node<'_, '_>) -> bool {
-    node.tag_name().namespace().is_none() && UNDERSTOOD.contains(&node.tag_name().name())
+/// What the definition for the destination holds beyond the fields of [`Domain`], in the same form below `target/`. Sorted by
+/// path.
+///
+/// # Errors
+/// As [`domain`].
+pub fn target_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
+    let document = parse(xml, "domain")?;
+    let mut found = definition::read(document.root_element(), "target/xml").attributes;
+    found.extend(backing::read(document.root_element(), "target"));
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
 }
 
 fn cpus(root: Node<'_, '_>, guest: &mut Domain) {
@@ -162,13 +133,8 @@ fn placement(root: Node<'_, '_>, guest: &mut Domain) {
     if let Some(pages) = at(root, &["memoryBacking", "hugepages"]) {
         let mut sizes: Vec<u64> = children(pages, "page")
             .filter_map(|page| {
-                let size = number(page.attribute("size")?)?;
-                Some(match page.attribute("unit").unwrap_or("KiB") {
-                    "M" | "MiB" => size.checked_mul(1 << 10)?,
-                    "G" | "GiB" => size.checked_mul(1 << 20)?,
-                    "b" | "bytes" => size >> 10,
-                    _ => size,
-                })
+                let unit = page.attribute("unit").unwrap_or("KiB");
+                scaled(page.attribute("size")?, unit).map(|bytes| bytes >> 10)
             })
             .collect();
         if sizes.is_empty() {

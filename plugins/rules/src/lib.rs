@@ -11,12 +11,14 @@ extern crate alloc;
 mod case;
 #[cfg(feature = "native")]
 mod core_facts;
+mod definition;
 #[cfg(feature = "native")]
 pub mod native;
 mod pack;
 mod packs;
 mod report;
 mod settings;
+mod versions;
 
 pub use case::Case;
 pub use pack::{Pack, Rule};

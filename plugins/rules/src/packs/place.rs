@@ -1,13 +1,13 @@
 //! Whether the destination can run this guest at all.
 
 use alloc::format;
-use alloc::string::String;
 
 use whimbrel_facts::{Host, RunState};
 
 use crate::case::{Case, called};
 use crate::pack::{Rule, rule};
 use crate::report::Report;
+use crate::versions::dotted;
 
 pub(super) const RULES: &[Rule] = &[
     rule(
@@ -195,10 +195,6 @@ fn library_older(case: &Case<'_>, report: &mut Report) -> Option<()> {
 /// Versions are 0 where a host does not report them.
 fn known_version(version: u64, report: &mut Report, pointer: &'static str) -> Option<u64> {
     report.need((version > 0).then_some(version), pointer)
-}
-
-fn dotted(version: u64) -> String {
-    format!("{}.{}.{}", version / 1_000_000, version / 1_000 % 1_000, version % 1_000)
 }
 
 fn maintenance(case: &Case<'_>, report: &mut Report) -> Option<()> {

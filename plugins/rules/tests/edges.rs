@@ -145,11 +145,12 @@ fn no_rule_depends_on_another() {
 }
 
 /// Rules that need no definition of the guest: about its state, the hosts, and disks that the hosts reported.
-const WITHOUT_A_DEFINITION: [&str; 25] = [
+const WITHOUT_A_DEFINITION: [&str; 26] = [
     "guest.not-running",
     "guest.io-error",
     "guest.crashed",
     "guest.left-by-migration",
+    "guest.auto-destroy",
     "versions.postcopy-recovery",
     "versions.long-tls",
     "destination.is-source",

@@ -199,8 +199,20 @@ fn known_version(version: u64, report: &mut Report, pointer: &'static str) -> Op
 
 fn maintenance(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let destination = case.destination(report)?;
-    if report.need(destination.maintenance, "/destination/maintenance")? {
-        report.fail("/destination/maintenance", format!("{} is in maintenance", called(destination)));
+    match destination.maintenance {
+        Some(true) => {
+            report.fail("/destination/maintenance", format!("{} is in maintenance", called(destination)));
+        }
+        Some(false) => {}
+        // It is the operator's own knowledge: a host that was queried cannot tell more.
+        None if destination.library_version > 0 => report.pass(
+            "/destination/maintenance",
+            format!(
+                "no inventory says that {} is in maintenance; libvirt has no such state",
+                called(destination)
+            ),
+        ),
+        None => drop(report.need(None::<()>, "/destination/maintenance")),
     }
     Some(())
 }

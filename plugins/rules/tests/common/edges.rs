@@ -107,6 +107,10 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("destination.cpus", Unknown, |f| g(f).cpus = 0),
     ("guest.block-job", Fail, |f| g(f).disks[0].busy = Some("copy".into())),
     ("guest.auto-destroy", Fail, |f| g(f).auto_destroy = Some(true)),
+    ("guest.auto-destroy", Unknown, |f| {
+        g(f).auto_destroy = None;
+        f.source.as_mut().unwrap().library_version = 0;
+    }),
     ("guest.not-understood", Unknown, |f| g(f).not_understood.push("novelty".into())),
     ("guest.snapshots", Fail, |f| g(f).snapshots = Some(1)),
     ("guest.checkpoints", Warn, |f| g(f).checkpoints = Some(1)),
@@ -170,6 +174,10 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("architecture.differs", Fail, |f| d(f).architecture = "aarch64".into()),
     ("hypervisor.older", Warn, |f| d(f).hypervisor_version -= 1),
     ("libvirt.older", Warn, |f| d(f).library_version -= 1),
+    ("destination.maintenance", Unknown, |f| {
+        d(f).maintenance = None;
+        d(f).library_version = 0;
+    }),
     ("destination.maintenance", Fail, |f| d(f).maintenance = Some(true)),
     ("destination.live-migration", Fail, |f| d(f).live_migration = Some(false)),
     ("destination.transport", Fail, |f| d(f).transports = vec!["rdma".into()]),

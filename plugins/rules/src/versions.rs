@@ -64,7 +64,7 @@ pub(crate) const LIBVIRT_ENDS_ON_RESUME: (u64, u64) = (version(11, 2), version(1
 pub(crate) const LIBVIRT_KNOWS_HT: u64 = version(11, 10);
 /// The first QEMU that shows the feature `ht` to such guests by another rule. Source: as above.
 pub(crate) const QEMU_CHANGES_HT: u64 = version(10, 0);
-/// The first libvirt that keeps GnuTLS from ending QEMU in a long encrypted transfer. Source: libvirt, NEWS of 11.6.
+/// The first libvirt that keeps `GnuTLS` from ending QEMU in a long encrypted transfer. Source: libvirt, NEWS of 11.6.
 pub(crate) const LIBVIRT_LONG_TLS: u64 = version(11, 6);
 
 /// What a table's row says of a pair of versions; 0 is an unknown version.

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::defined::{DEFINED, define, text};
-use common::{codes, sound};
+use common::defined::{define, text};
+use common::{DEFINED, codes, sound};
 use whimbrel_facts::xml;
 use whimbrel_facts::{Facts, Finding, HugePages, Verdict};
 use whimbrel_rules::{PACKS, Pack, Rule};

@@ -2,9 +2,7 @@
 
 mod common;
 
-use common::defined::DEFINED;
-use common::edges::EDGES;
-use common::{Change, codes, sound};
+use common::{Change, DEFINED, EDGES, codes, sound};
 use std::collections::BTreeSet;
 use whimbrel_facts::{
     Activation, Attribute, Disk, Domain, Facts, Finding, Host, MemoryDevice, RunState, Scalar, StorageCopy,

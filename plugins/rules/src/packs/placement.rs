@@ -87,7 +87,7 @@ fn wanted(case: &Case<'_>, guest: &Domain) -> Vec<Wanted> {
         match (name, &one.value) {
             ("size-kib", Scalar::Integer(kib)) => group.size_kib = u64::try_from(*kib).ok(),
             ("memory-kib", Scalar::Integer(kib)) => {
-                group.memory_kib = u64::try_from(*kib).unwrap_or_default()
+                group.memory_kib = u64::try_from(*kib).unwrap_or_default();
             }
             ("nodes", Scalar::Text(nodes)) => group.nodes = words(nodes),
             _ => {}

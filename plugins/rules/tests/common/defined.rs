@@ -95,10 +95,10 @@ const SECRET_BY_USAGE: &str = "<disk type='network' device='disk'><driver name='
 /// Rule, verdict, subject, and the change of sound facts.
 pub(crate) const DEFINED: &[(&str, Verdict, &str, Change)] = &[
     ("device.unmigratable", Fail, "/guest/xml/devices/video/0/model/acceleration/@accel3d", |f| {
-        devices(f, ACCELERATED)
+        devices(f, ACCELERATED);
     }),
     ("device.unmigratable", Fail, "/guest/xml/devices/sound/0/@model", |f| {
-        devices(f, "<sound model='virtio'/>")
+        devices(f, "<sound model='virtio'/>");
     }),
     ("device.unmigratable", Fail, "/guest/xml/devices/sound/1/@model", |f| {
         devices(f, "<sound model='ich9'/><sound model='usb'/>");
@@ -119,7 +119,7 @@ pub(crate) const DEFINED: &[(&str, Verdict, &str, Change)] = &[
         devices(f, "<disk type='block'><source dev='/dev/x'/><target dev='nvme0' bus='nvme'/></disk>");
     }),
     ("device.unmigratable", Fail, "/guest/xml/devices/iommu/0/@model", |f| {
-        devices(f, "<iommu model='amd'/>")
+        devices(f, "<iommu model='amd'/>");
     }),
     ("device.unmigratable", Unknown, "/guest/xml/devices/iommu/0/@model", |f| {
         devices(f, "<iommu model='amd'/>");
@@ -244,7 +244,7 @@ pub(crate) const DEFINED: &[(&str, Verdict, &str, Change)] = &[
         devices(f, "<tpm model='tpm-spapr'><backend type='emulator'/></tpm>");
     }),
     ("device.support", Fail, "/guest/graphics/0/kind", |f| {
-        devices(f, "<graphics type='spice' autoport='yes'/>")
+        devices(f, "<graphics type='spice' autoport='yes'/>");
     }),
     ("device.support", Fail, "/guest/xml/devices/video/0/model/@type", |f| {
         devices(f, "<video><model type='qxl'/></video>");
@@ -339,7 +339,7 @@ pub(crate) const DEFINED: &[(&str, Verdict, &str, Change)] = &[
         );
     }),
     ("destination.secrets", Unknown, "/guest/xml/devices/disk/2/auth/secret/@usage", |f| {
-        devices(f, SECRET_BY_USAGE)
+        devices(f, SECRET_BY_USAGE);
     }),
     ("destination.secrets", Fail, "/guest/xml/devices/disk/2/auth/secret/@usage", |f| {
         devices(f, SECRET_BY_USAGE);
@@ -377,7 +377,7 @@ pub(crate) const DEFINED: &[(&str, Verdict, &str, Change)] = &[
         pages(f, &[(2048, 1024)]);
     }),
     ("destination.memory-total", Fail, "/destination/memory-kib", |f| {
-        define(f, "<memory unit='gib'>17</memory>", "")
+        define(f, "<memory unit='gib'>17</memory>", "");
     }),
     ("destination.numa", Fail, "/guest/host-nodes/numatune", |f| {
         define(f, "<numatune><memory nodeset='1' mode='interleave'/></numatune>", "");
@@ -405,7 +405,7 @@ pub(crate) const DEFINED: &[(&str, Verdict, &str, Change)] = &[
         know(f, "destination/networks/default/portgroups/vlan6", true);
     }),
     ("network.bridge-kind", Unknown, "/guest/xml/devices/interface/1/virtualport/@type", |f| {
-        devices(f, PORTS)
+        devices(f, PORTS);
     }),
     ("network.bridge-kind", Fail, "/guest/xml/devices/interface/1/virtualport/@type", |f| {
         devices(f, PORTS);
@@ -441,6 +441,6 @@ pub(crate) const DEFINED: &[(&str, Verdict, &str, Change)] = &[
     }),
     ("versions.long-tls", Warn, "/source/library-version", |f| f.request.as_mut().unwrap().tls = true),
     ("guest.not-understood", Unknown, "/guest/not-understood", |f| {
-        devices(f, "<serial type='pty'><gadget/></serial>")
+        devices(f, "<serial type='pty'><gadget/></serial>");
     }),
 ];

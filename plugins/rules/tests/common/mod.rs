@@ -2,6 +2,7 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     clippy::allow_attributes,
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -9,7 +10,10 @@
 )]
 
 pub(crate) mod defined;
-pub(crate) mod edges;
+mod edges;
+
+pub(crate) use defined::DEFINED;
+pub(crate) use edges::EDGES;
 
 use whimbrel_facts::{
     Attribute, CpuComparison, CpuFeature, CpuModel, Disk, DiskStorage, Domain, Facts, Finding, GuestCpu,

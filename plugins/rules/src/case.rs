@@ -61,14 +61,14 @@ impl<'a> Case<'a> {
         report.need(Definition::of(&self.facts.attributes, "target/xml"), "/target/xml")
     }
 
-    /// The guest by the definition with which the destination starts it.
-    pub(crate) fn expected_guest(&self, report: &mut Report) -> Option<&'a Domain> {
-        let guest = self.guest(report)?;
-        Some(self.facts.target.as_ref().unwrap_or(guest))
+    /// The guest as the destination will have it: by the definition for it, else its own.
+    pub fn arriving(&self, report: &mut Report) -> Option<&'a Domain> {
+        self.target().or_else(|| self.guest(report))
     }
 
-    /// The place of that guest's facts, for the subject of a finding.
-    pub(crate) fn expected_pointer(&self) -> &'static str {
+    /// The pointer to what [`Self::arriving`] gives.
+    #[must_use]
+    pub const fn arriving_at(&self) -> &'static str {
         if self.facts.target.is_some() { "/target" } else { "/guest" }
     }
 

@@ -21,13 +21,13 @@ pub(super) const RULES: &[Rule] = &[rule(
 )];
 
 fn firmware(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     let definition = case.expected(report)?;
     let image = guest.firmware.as_str();
     let is_listed = |supports: &[String], value: &str| supports.iter().any(|one| one == value);
     if image.starts_with('/') {
         let host = case.destination(report)?;
-        let subject = format!("{}/firmware", case.expected_pointer());
+        let subject = format!("{}/firmware", case.arriving_at());
         let supports = report.need(host.supports.as_deref(), "/destination/supports")?;
         if !is_listed(supports, &format!("loader.value.{image}")) {
             match case.has_file(image) {
@@ -47,7 +47,7 @@ fn firmware(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let supports = report.need(host.supports.as_deref(), "/destination/supports")?;
         let is_reported = supports.iter().any(|one| one.starts_with("os.firmware."));
         if !is_listed(supports, &format!("os.firmware.{kind}")) {
-            let subject = format!("{}/xml/os/@firmware", case.expected_pointer());
+            let subject = format!("{}/xml/os/@firmware", case.arriving_at());
             let message = format!("{} does not offer firmware of the kind `{kind}`", called(host));
             if is_reported { report.fail(subject, message) } else { report.unknown(subject, message) }
         }

@@ -40,7 +40,7 @@ fn is_everywhere(address: &str) -> bool {
 }
 
 fn listen(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     let (here, definition) = (case.definition(report)?, case.expected(report)?);
     let is_given = case.target().is_some();
     let host = called(case.destination(report)?);
@@ -69,14 +69,14 @@ fn listen(case: &Case<'_>, report: &mut Report) -> Option<()> {
                  source's",
                 display.kind, display.listen
             );
-            report.warn(format!("{}/graphics/{at}/listen", case.expected_pointer()), message);
+            report.warn(format!("{}/graphics/{at}/listen", case.arriving_at()), message);
         }
     }
     for automatic in definition.all("devices/graphics/@autoport").filter(|value| value.text == "no") {
         for name in ["@port", "@tlsPort", "@websocket"] {
             let port = definition.beside(automatic, name).and_then(|port| port.parse::<u16>().ok());
             if let Some(port) = port.filter(|port| *port > 0) {
-                let subject = format!("{}/xml/{}/{name}", case.expected_pointer(), automatic.device());
+                let subject = format!("{}/xml/{}/{name}", case.arriving_at(), automatic.device());
                 report.unknown(
                     subject,
                     format!(

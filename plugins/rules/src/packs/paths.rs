@@ -125,13 +125,13 @@ fn file(case: &Case<'_>, report: &mut Report, value: Value<'_>, what: &str, is_m
 }
 
 fn emulator(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     let path = guest.emulator.as_str();
     if path.is_empty() {
         return Some(());
     }
     let host = called(case.destination(report)?);
-    let subject = format!("{}/emulator", case.expected_pointer());
+    let subject = format!("{}/emulator", case.arriving_at());
     let mut known = case.texts("destination/emulators/").peekable();
     if known.peek().is_none() || case.has_file(path) == Some(true) {
         // A destination whose domain capabilities could not be had for this program says so elsewhere.

@@ -38,12 +38,12 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn pinning(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     if guest.pinned_cpus.is_empty() {
         return Some(());
     }
     let destination = case.destination(report)?;
-    let pointer = format!("{}/pinned-cpus", case.expected_pointer());
+    let pointer = format!("{}/pinned-cpus", case.arriving_at());
     let numbered: Vec<u32> =
         destination.numa_nodes.iter().flatten().flat_map(|node| &node.cpus).copied().collect();
     let missing: Vec<String> = if numbered.is_empty() {
@@ -75,7 +75,7 @@ struct Wanted {
 
 /// By the facts of the definition; without them, of the fields alone, in which several sizes have no amounts.
 fn wanted(case: &Case<'_>, guest: &Domain) -> Vec<Wanted> {
-    let below = format!("{}/huge-pages/", case.expected_pointer().trim_start_matches('/'));
+    let below = format!("{}/huge-pages/", case.arriving_at().trim_start_matches('/'));
     let mut groups: BTreeMap<&str, Wanted> = BTreeMap::new();
     for one in case.attributes() {
         let Some((number, name)) =
@@ -110,7 +110,7 @@ fn words(text: &str) -> Vec<u32> {
 }
 
 fn huge_pages(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     if guest.huge_pages_kib.is_empty() {
         return Some(());
     }
@@ -191,8 +191,8 @@ fn on_nodes(case: &Case<'_>, report: &mut Report, group: &Wanted, size_kib: u64,
 }
 
 fn numa(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
-    let pointer = case.expected_pointer();
+    let guest = case.arriving(report)?;
+    let pointer = case.arriving_at();
     let below = format!("{}/host-nodes/", pointer.trim_start_matches('/'));
     let mut named: BTreeMap<u32, String> = BTreeMap::new();
     for node in &guest.strict_nodes {

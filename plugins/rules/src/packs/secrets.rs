@@ -22,7 +22,7 @@ const BY_UUID: [&str; 2] = ["**/auth/secret/@uuid", "**/encryption/secret/@uuid"
 const BY_USAGE: [&str; 2] = ["**/auth/secret/@usage", "**/encryption/secret/@usage"];
 
 fn secrets(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     let definition = case.expected(report)?;
     let disk = |number: usize| guest.disks.get(number).map_or("", |disk| disk.target.as_str());
     let named = |patterns: [&'static str; 2]| patterns.into_iter().flat_map(move |one| definition.all(one));

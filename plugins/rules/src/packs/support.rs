@@ -55,9 +55,9 @@ struct Used {
 }
 
 fn support(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     let definition = case.expected(report)?;
-    let pointer = case.expected_pointer();
+    let pointer = case.arriving_at();
     let mut used: Vec<Used> = Vec::new();
     let mut add = |subject: String, value: &str, enumeration| {
         if !value.is_empty() {
@@ -119,8 +119,8 @@ fn is_lacking(supports: &[String], enumeration: &str, value: &str) -> bool {
 }
 
 fn tpm_support(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
-    let pointer = case.expected_pointer();
+    let guest = case.arriving(report)?;
+    let pointer = case.arriving_at();
     for (at, tpm) in guest.tpms.iter().enumerate() {
         let host = case.destination(report)?;
         let supports = report.need(host.supports.as_deref(), "/destination/supports")?;

@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn portgroup(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     let definition = case.expected(report)?;
     for value in definition.all("devices/interface/source/@portgroup") {
         let host = called(case.destination(report)?);
@@ -55,7 +55,7 @@ fn portgroup(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn bridge_kind(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.expected_guest(report)?;
+    let guest = case.arriving(report)?;
     let definition = case.expected(report)?;
     for value in
         definition.all("devices/interface/virtualport/@type").filter(|value| value.text == "openvswitch")

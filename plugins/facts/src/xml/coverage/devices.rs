@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Row] = &[
     kept("devices/disk/source/config/@file", "destination.paths"),
     kept("devices/disk/source/identity/@keyfile", "destination.paths"),
     kept("devices/disk/source/knownHosts/@path", "destination.paths"),
-    kept("devices/disk/source/@startupPolicy", "storage.media"),
+    field("devices/disk/source/@startupPolicy", "storage.media"),
     // Network cards.
     field("devices/interface", "network.missing"),
     field("devices/interface/@type", "network.missing"),

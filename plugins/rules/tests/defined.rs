@@ -124,6 +124,26 @@ fn what_qemu_cannot_write_does_not_matter_to_a_guest_that_is_off() {
     );
 }
 
+/// Older versions of libvirt report fewer enumerations.
+#[test]
+fn an_enumeration_that_is_not_reported_says_nothing() {
+    let of = |supports: &[&str]| {
+        let mut facts = of_definition("", "<graphics type='spice' autoport='yes'/><sound model='ich9'/>");
+        facts.destination.as_mut().unwrap().supports =
+            Some(supports.iter().map(|one| (*one).to_owned()).collect());
+        let found = findings(&facts).into_iter().filter(|one| one.code == "device.support");
+        found.map(|one| (one.verdict, one.subject)).collect::<Vec<_>>()
+    };
+    let passes = [(Verdict::Pass, String::new())];
+    assert_eq!(of(&["disk", "graphics", "hostdev", "video"]), passes);
+    assert_eq!(of(&[]), passes, "the host reports no device at all");
+    let subject = "/guest/graphics/0/kind".to_owned();
+    assert_eq!(of(&["disk", "video"]), [(Verdict::Fail, subject.clone())], "it has no display");
+    assert_eq!(of(&["disk", "graphics", "graphics.type.vnc"]), [(Verdict::Fail, subject)]);
+    let subject = "/guest/xml/devices/sound/0/@model".to_owned();
+    assert_eq!(of(&["disk", "graphics", "sound.model.virtio"]), [(Verdict::Fail, subject)]);
+}
+
 #[test]
 fn huge_pages_of_one_node_are_not_wanted_for_all() {
     let top = "<cpu mode='custom'><model>EPYC</model><numa><cell id='0' cpus='0' memory='512' unit='MiB'/>\

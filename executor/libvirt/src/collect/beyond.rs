@@ -119,12 +119,12 @@ fn files(connection: &Connection, guest: &Guest, definition: &[Attribute]) -> Ve
     let paths: BTreeSet<&str> = named.chain([guest.firmware.as_str(), guest.emulator.as_str()]).collect();
     let is_storage =
         |path: &&str| path.starts_with('/') && !NOT_STORAGE.iter().any(|folder| path.starts_with(folder));
-    let is_there = |path: &str| match connection.volume_bytes(path) {
-        Ok(Some(_)) => Some(true),
-        Ok(None) | Err(_) => {
-            let (pool, name) = connection.pool_of(path).ok()??;
-            pool.volume(name).ok().map(|volume| volume.is_some())
+    let is_there = |path: &str| {
+        if let Ok(Some(_)) = connection.volume_bytes(path) {
+            return Some(true);
         }
+        let (pool, name) = connection.pool_of(path).ok()??;
+        pool.volume(name).ok().map(|volume| volume.is_some())
     };
     let known = |path: &str| Some(attribute(format!("destination/files{path}"), is_there(path)?));
     paths.into_iter().filter(is_storage).filter_map(known).collect()

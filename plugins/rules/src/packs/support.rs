@@ -11,8 +11,7 @@ use crate::definition::{Definition, Value};
 use crate::pack::{Rule, rule};
 use crate::report::Report;
 
-/// Enumerations that every libvirt reports which reports any: one that is not there has no values. Source: libvirt 3.0,
-/// `domain_capabilities.c`.
+/// Groups of devices that every libvirt reports which reports any. Source: libvirt 3.0, `domain_capabilities.c`.
 const ALWAYS: [&str; 5] = ["disk", "graphics", "video", "hostdev", "tpm"];
 
 /// Values of a definition, and the enumeration that must have them.
@@ -109,13 +108,14 @@ fn spice_ports(definition: Definition<'_>) -> impl Iterator<Item = Value<'_>> {
     definition.all("devices/*/@type").filter(|value| matches!(value.text, "spicevmc" | "spiceport"))
 }
 
-/// Whether the list says that this value is not there. An enumeration that the host's libvirt does not report says nothing.
+/// Whether the list says that this value is not there. An enumeration that the host's libvirt does not report says nothing,
+/// and one of the device groups that each libvirt reports is absent where the hypervisor has no such device.
 fn is_lacking(supports: &[String], enumeration: &str, value: &str) -> bool {
     let values = || supports.iter().filter_map(|one| one.strip_prefix(enumeration)?.strip_prefix('.'));
     let group = enumeration.split('.').next().unwrap_or(enumeration);
-    let is_reported =
-        values().next().is_some() || (ALWAYS.contains(&group) && supports.iter().any(|one| one == "disk"));
-    is_reported && !values().any(|one| one == value)
+    let has = |name: &str| supports.iter().any(|one| one == name);
+    let has_no_device = ALWAYS.contains(&group) && has("disk") && !has(group);
+    if values().next().is_some() { !values().any(|one| one == value) } else { has_no_device }
 }
 
 fn tpm_support(case: &Case<'_>, report: &mut Report) -> Option<()> {

@@ -16,6 +16,8 @@ use whimbrel_drive::copying;
 
 /// The accelerator of every simulated guest.
 const ACCELERATOR: &str = "kvm";
+/// What simulated hosts offer to guests, in libvirt's words.
+const SUPPORTED: [&str; 3] = ["disk", "disk.bus.virtio", "disk.diskDevice.disk"];
 /// What QEMU's machine types of the simulated hosts take.
 const CPUS_MOST: u32 = 255;
 
@@ -55,8 +57,14 @@ pub(super) fn facts(
     };
     let used: Vec<Vec<String>> = storage.iter().map(users).collect();
     let mut attributes = copying::users(&storage, &used);
-    // Before those of the storage, as they are sorted. No simulated guest has a lease.
-    attributes.insert(0, Attribute { path: "guest/leases".to_owned(), value: Scalar::Integer(0) });
+    // No simulated guest has a lease, or a device beyond those of its facts.
+    attributes.push(Attribute { path: "guest/leases".to_owned(), value: Scalar::Integer(0) });
+    attributes.push(Attribute { path: "guest/xml/@type".to_owned(), value: ACCELERATOR.into() });
+    let forwards = |name: &String| Attribute {
+        path: format!("destination/networks/{name}/forward-mode"),
+        value: "bridge".into(),
+    };
+    attributes.extend(over_there.networks.iter().map(forwards));
     attributes.extend(differences.unwrap_or_default());
     attributes.sort_by(|one, other| one.path.cmp(&other.path));
     Facts {
@@ -149,6 +157,8 @@ fn host(world: &World, host: HostId, guest: GuestId) -> Host {
         accelerators: vec![ACCELERATOR.to_owned()],
         machines: Some(inventory.machines.iter().map(machine).collect()),
         cpu_modes: Some(vec!["custom".to_owned()]),
+        // A simulated hypervisor has the devices of simulated guests.
+        supports: Some(SUPPORTED.map(str::to_owned).to_vec()),
         networks: Some(inventory.networks.iter().map(|name| network(name)).collect()),
         pools: Some(inventory.pools.iter().map(pool).collect()),
         namesakes: Some(namesake.into_iter().collect()),

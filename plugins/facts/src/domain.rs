@@ -117,8 +117,8 @@ record! {
         /// Namespaces (names, where there is none) of the elements in `/domain/metadata`, which management programs
         /// keep there. Empty: none.
         metadata: Vec<String>,
-        /// Elements that the reader does not know: of `/domain` by name, with the prefix of another namespace as in
-        /// `qemu:commandline`, of `/domain/devices` as `devices/NAME`. Empty: every element is known.
+        /// Elements and attributes that the reader does not know, by their path below `/domain`, at most 100; one of
+        /// another namespace with its prefix. Which it knows is the table of `xml::coverage`. Empty: all are known.
         not_understood = "not-understood": Vec<String>,
     }
 }

@@ -43,7 +43,8 @@ record! {
         destination: Option<Host>,
         /// One entry for each disk that is not an empty drive, and for each layer below. None: not collected.
         storage: Option<Vec<DiskStorage>>,
-        /// Facts without a field of their own, sorted by path, such as `guest/leases`. Empty: none is known.
+        /// Facts without a field of their own, sorted by path, such as `guest/leases`. What the definitions say beyond the
+        /// fields of [`Domain`] is below `guest/xml/` and `target/xml/`. Empty: none is known.
         attributes: Vec<Attribute>,
     }
 }

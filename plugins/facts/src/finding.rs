@@ -105,7 +105,8 @@ record! {
         code: String,
         /// Before the operator's policy changes its severity or waives it.
         verdict: Verdict,
-        /// JSON pointer (RFC 6901) into the facts: `/destination/cpu/features`. Empty: the migration as a whole.
+        /// JSON pointer (RFC 6901) into the facts: `/destination/cpu/features`. Of a fact without a field its path with a
+        /// slash before it: `/guest/xml/os/kernel`. Empty: the migration as a whole.
         subject: String,
         /// What was found, for the operator.
         message: String,

@@ -55,7 +55,8 @@ record! {
         /// libvirt's error message of that call. Empty: it did not fail, or was not made.
         cpu_comparison_reason = "cpu-comparison-reason": String,
         /// Elements with `@supported='yes'` in `devices`, `features` and `memoryBacking` of `/domainCapabilities`, such
-        /// as `tpm`, and their `enum` values, such as `tpm.backendModel.emulator`. None: unknown.
+        /// as `tpm`, and their `enum` values, such as `tpm.backendModel.emulator`; of `os` too, with each image of firmware
+        /// as `loader.value.PATH`. None: unknown.
         supports: Option<Vec<String>>,
         /// `virConnectListAllNetworks`. None: unknown. Empty list: there is none.
         networks: Option<Vec<Network>>,
@@ -68,8 +69,9 @@ record! {
         devices: Option<Vec<Device>>,
         /// UUIDs: `virConnectListSecrets`. None: unknown. Empty list: there is none.
         secrets: Option<Vec<String>>,
-        /// `virNodeGetFreePages`, for each page size that the guest names. None: unknown, one query failed. Empty list:
-        /// the guest names no size.
+        /// `virNodeGetFreePages` on the destination, for each size that the guest names, and for all that the host reports
+        /// where the guest wants the default size. None: unknown, one query failed, or the source. Empty list: the guest
+        /// wants no huge pages.
         huge_pages = "huge-pages": Option<Vec<HugePages>>,
         /// `/capabilities/host/topology/cells/cell`. None: not reported. Empty list: libvirt lists no cell.
         numa_nodes = "numa-nodes": Option<Vec<NumaNode>>,

@@ -18,7 +18,7 @@ const STORAGE: &str = "<device><name>d</name><devnode type='dev'>/dev/sdb</devno
     <capability type='storage'><block>/dev/sdb</block></capability>@</device>";
 const CARD: &str = "<device><capability type='net'><interface>eth0</interface></capability>@</device>";
 
-const READERS: [(&str, &str, Takes); 17] = [
+const READERS: [(&str, &str, Takes); 20] = [
     ("capabilities", CAPABILITIES, |text| {
         let mut host = Host::default();
         xml::capabilities(text, &mut host).is_ok() || host != Host::default()
@@ -41,6 +41,9 @@ const READERS: [(&str, &str, Takes); 17] = [
     ("interface", "<interface name='eth0'>@</interface>", |text| xml::interface(text).is_ok()),
     ("pool", "<pool><name>p</name>@</pool>", |text| xml::pool(text).is_ok()),
     ("network", "<network><name>n</name>@</network>", |text| xml::network(text).is_ok()),
+    ("rest of a guest", DOMAIN, |text| xml::target_attributes(text).is_ok()),
+    ("rest of a host", CAPABILITIES, |text| xml::capabilities_attributes(text, "destination").is_ok()),
+    ("rest of a network", "<network><name>n</name>@</network>", |text| xml::network_attributes(text).is_ok()),
     ("owner tag", "<owner id='me'>@</owner>", |text| xml::root_attributes(text).is_ok()),
 ];
 

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use whimbrel_facts::xml::{
-    XmlError, capabilities, cpu_with_model, domain, domain_attributes, domain_capabilities, named_storage,
-    network_disk, node_device, pool, root_attributes, storage_device,
+    XmlError, capabilities, capabilities_attributes, cpu_with_model, domain, domain_attributes,
+    domain_capabilities, named_storage, network_attributes, network_disk, node_device, pool, root_attributes,
+    storage_device, target_attributes,
 };
 use whimbrel_facts::{Attribute, Host, Machine, Scalar};
 
@@ -55,14 +56,192 @@ fn a_definition_is_read_for_what_it_says() {
 #[test]
 fn what_is_not_understood_is_named() {
     assert_eq!(domain(GUEST).unwrap().not_understood, ["devices/gadget", "novelty", "qemu:commandline"]);
+    let within = "<domain type='kvm' x='1'><cpu mode='custom'/><devices><disk><gadget/><source x='1'/></disk>
+        <serial type='pty'><gadget a='1'/><gadget/></serial><tpm model='m' novel='1'/></devices></domain>";
+    assert_eq!(
+        domain(within).unwrap().not_understood,
+        ["@x", "devices/disk/gadget", "devices/serial/gadget", "devices/tpm/@novel"],
+        "the outermost ones, each once"
+    );
     // Least of all definitions.
     assert_eq!(domain("<domain/>").unwrap().not_understood, [""; 0]);
     let lease = "<domain><devices><lease><lockspace>s</lockspace><key>k</key></lease></devices></domain>";
     assert_eq!(domain(lease).unwrap().not_understood, [""; 0]);
     for (definition, leases) in [(lease, 1), (GUEST, 0), ("<domain/>", 0)] {
         let found = domain_attributes(definition).unwrap();
-        assert_eq!(found, [Attribute { path: "guest/leases".to_owned(), value: Scalar::Integer(leases) }]);
+        let found = found.into_iter().find(|one| one.path == "guest/leases");
+        assert_eq!(found.unwrap().value, Scalar::Integer(leases));
     }
+}
+
+/// Paths and values of attributes.
+fn pairs(found: &[Attribute]) -> Vec<(&str, String)> {
+    found.iter().map(|one| (one.path.as_str(), one.value.to_string())).collect()
+}
+
+#[test]
+fn values_without_a_field_are_attributes() {
+    let xml = "<domain type='kvm'><os firmware='efi'><kernel> /boot/k </kernel><nvram template='/t'/></os>
+        <devices><video><model type='vga' heads='1'/></video><video><model type='virtio'/></video>
+        <disk><backingStore type='file'><format type='qcow2'/><backingStore><format type='vdi'/></backingStore>
+        </backingStore></disk><graphics type='vnc' passwd='secret'><listen type='address' address='::1'/><listen/></graphics>
+        <rng><backend model='egd' type='tcp'><source mode='connect' host='h'/></backend></rng></devices></domain>";
+    let below = |whose: &str| {
+        [
+            ("os/@firmware", "efi"),
+            ("os/kernel", "/boot/k"),
+            ("os/nvram/@template", "/t"),
+            ("@type", "kvm"),
+            ("devices/disk/0/backingStore/backingStore/format/@type", "vdi"),
+            ("devices/disk/0/backingStore/format/@type", "qcow2"),
+            ("devices/graphics/0/listen/0/@address", "::1"),
+            ("devices/graphics/0/listen/0/@type", "address"),
+            ("devices/rng/0/backend/@model", "egd"),
+            ("devices/rng/0/backend/@type", "tcp"),
+            ("devices/rng/0/backend/source/@host", "h"),
+            ("devices/video/0/model/@type", "vga"),
+            ("devices/video/1/model/@type", "virtio"),
+        ]
+        .map(|(path, value)| (format!("{whose}/xml/{path}"), value.to_owned()))
+        .into_iter()
+        .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let read = |found: Vec<Attribute>| -> std::collections::BTreeMap<String, String> {
+        assert!(found.is_sorted_by(|one, other| one.path < other.path), "{found:?}");
+        found.into_iter().map(|one| (one.path, one.value.to_string())).collect()
+    };
+    let mut of_guest = read(domain_attributes(xml).unwrap());
+    assert_eq!(of_guest.remove("guest/leases").as_deref(), Some("0"));
+    assert_eq!(of_guest, below("guest"));
+    assert_eq!(read(target_attributes(xml).unwrap()), below("target"));
+}
+
+#[test]
+fn what_a_guest_wants_of_the_hosts_memory_is_counted() {
+    let of = |top: &str, devices: &str| {
+        let xml = format!(
+            "<domain type='kvm'><memory unit='GiB'>4</memory>{top}<devices>{devices}</devices></domain>"
+        );
+        let found = domain_attributes(&xml).unwrap();
+        let kept = found.into_iter().filter(|one| !one.path.contains("/xml/") && one.path != "guest/leases");
+        kept.map(|one| format!("{} {}", one.path.trim_start_matches("guest/"), one.value)).collect::<Vec<_>>()
+    };
+    let pages = |inner: &str| format!("<memoryBacking><hugepages>{inner}</hugepages></memoryBacking>");
+    assert_eq!(of(&pages(""), ""), ["huge-pages/0/memory-kib 4194304", "huge-pages/0/size-kib 0"]);
+    assert_eq!(
+        of(&pages("<page size='2' unit='m'/>"), ""),
+        ["huge-pages/0/memory-kib 4194304", "huge-pages/0/size-kib 2048"]
+    );
+    // A size that is not understood is not the default, and not none.
+    assert_eq!(of(&pages("<page size='2' unit='cm'/>"), ""), ["huge-pages/0/memory-kib 4194304"]);
+    let cells = "<cpu><numa><cell id='0' memory='1' unit='GiB'/><cell id='1' memory='3145728'/></numa></cpu>";
+    let both = pages("<page size='2048' nodeset='0'/><page size='1' unit='G' nodeset='1'/>");
+    let tune = "<numatune><memory mode='strict' nodeset='0-1'/><memnode cellid='1' mode='preferred' nodeset='3'/></numatune>";
+    let dimm = "<memory model='dimm'><source><nodemask>5</nodemask></source><target><size unit='MiB'>512</size><node>0</node>\
+                </target></memory>";
+    assert_eq!(
+        of(&format!("{cells}{both}{tune}"), dimm),
+        [
+            "host-nodes/memory-device-0 5",
+            "host-nodes/numatune 0 1 3",
+            "huge-pages/0/memory-kib 1572864",
+            "huge-pages/0/nodes 0 1",
+            "huge-pages/0/size-kib 2048",
+            "huge-pages/1/memory-kib 3145728",
+            "huge-pages/1/size-kib 1048576",
+        ]
+    );
+    let one = pages("<page size='2048' nodeset='0'/>");
+    assert_eq!(
+        of(&format!("{cells}{one}"), ""),
+        ["huge-pages/0/memory-kib 1048576", "huge-pages/0/size-kib 2048"],
+        "the other node has pages of the usual size"
+    );
+}
+
+/// libvirt takes every unit in either case. Source: libvirt, `virScaleInteger`.
+#[test]
+fn units_are_read_as_libvirt_reads_them() {
+    let kib = |value: &str, unit: &str| {
+        domain(&format!("<domain><memory unit='{unit}'>{value}</memory></domain>")).unwrap().memory_kib
+    };
+    for (unit, expected) in [
+        ("b", 1),
+        ("byte", 1),
+        ("Bytes", 1),
+        ("k", 4),
+        ("KiB", 4),
+        ("kib", 4),
+        ("KB", 4),
+        ("m", 4 << 10),
+        ("mib", 4 << 10),
+        ("MB", 3907),
+        ("gib", 4 << 20),
+        ("GIB", 4 << 20),
+        ("t", 4 << 30),
+        ("PiB", 4 << 40),
+        ("pb", 3_906_250_000_000),
+    ] {
+        assert_eq!(kib("4", unit), expected, "{unit}");
+    }
+    assert_eq!((kib("4", "cm"), kib("4", "kibi"), kib("99", "EiB"), kib("-4", "k")), (0, 0, 0, 0));
+}
+
+/// However long a list is, its parts cost little: this one took minutes.
+#[test]
+fn long_lists_of_cpus_are_read() {
+    let list = format!("{}^7,20000", "0-16383,".repeat(100_000));
+    let guest = domain(&format!("<domain><vcpu cpuset='{list}'>1</vcpu></domain>")).unwrap();
+    assert_eq!(guest.pinned_cpus.len(), 16_383);
+    assert!(!guest.pinned_cpus.contains(&7) && guest.pinned_cpus.contains(&16_383));
+}
+
+#[test]
+fn hosts_tell_more_than_the_fields_hold() {
+    let caps = "<capabilities><host><secmodel><model>selinux</model><doi>0</doi></secmodel><secmodel><model>dac</model>
+        </secmodel><cpu><arch>x86_64</arch><maxphysaddr mode='emulate' bits='46'/><pages unit='KiB' size='4'/>
+        <pages unit='MiB' size='2'/></cpu></host><guest><arch name='i686'><emulator>/q</emulator></arch></guest>
+        <guest><arch name='x86_64'><emulator>/q</emulator><domain type='kvm'><emulator>/k</emulator></domain></arch></guest>
+        </capabilities>";
+    assert_eq!(
+        pairs(&capabilities_attributes(caps, "destination").unwrap()),
+        [
+            ("destination/emulators/0", "/k".to_owned()),
+            ("destination/emulators/1", "/q".to_owned()),
+            ("destination/page-sizes-kib/0", "4".to_owned()),
+            ("destination/page-sizes-kib/1", "2048".to_owned()),
+            ("destination/physical-bits", "46".to_owned()),
+            ("destination/security-models", "selinux dac".to_owned()),
+        ]
+    );
+    let network = "<network><name>ovs</name><forward mode='bridge'/><bridge name='br0'/>
+        <virtualport type='openvswitch'/><portgroup name='vlan-7'/><portgroup name='all' default='yes'/></network>";
+    assert_eq!(
+        pairs(&network_attributes(network).unwrap()),
+        [
+            ("destination/networks/ovs/forward-mode", "bridge".to_owned()),
+            ("destination/networks/ovs/portgroups/all", "true".to_owned()),
+            ("destination/networks/ovs/portgroups/vlan-7", "true".to_owned()),
+            ("destination/networks/ovs/virtualport", "openvswitch".to_owned()),
+        ]
+    );
+    let mode = |forward: &str| {
+        let xml = format!("<network><name>n</name>{forward}</network>");
+        network_attributes(&xml).unwrap()[0].value.to_string()
+    };
+    assert_eq!(
+        (mode(""), mode("<forward/>"), mode("<forward mode='hostdev'/>")),
+        ("none".into(), "nat".into(), "hostdev".into())
+    );
+    let mut host = Host::default();
+    let told = "<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
+        <loader supported='yes'><value> /f/CODE.fd </value><enum name='secure'><value>no</value></enum></loader></os>
+        </domainCapabilities>";
+    domain_capabilities(told, &mut host).unwrap();
+    assert_eq!(
+        host.supports.unwrap(),
+        ["loader", "loader.secure.no", "loader.value./f/CODE.fd", "os.firmware.efi"]
+    );
 }
 
 #[test]

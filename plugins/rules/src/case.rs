@@ -1,7 +1,10 @@
 //! The input of a rule: the facts, with the settings that it was given.
 
+use alloc::format;
+
 use whimbrel_facts::{Attribute, DiskStorage, Domain, Facts, Host, Request, Scalar};
 
+use crate::definition::Definition;
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -43,6 +46,21 @@ impl<'a> Case<'a> {
         self.facts.target.as_ref()
     }
 
+    /// What the guest's own definition says beyond the fields of the contract.
+    pub(crate) fn definition(&self, report: &mut Report) -> Option<Definition<'a>> {
+        self.guest(report)?;
+        report.need(Definition::of(&self.facts.attributes, "guest/xml"), "/guest/xml")
+    }
+
+    /// The same of the definition by which the destination starts the guest: the one given for it, or else its own.
+    pub(crate) fn expected(&self, report: &mut Report) -> Option<Definition<'a>> {
+        if self.facts.target.is_none() {
+            return self.definition(report);
+        }
+        self.guest(report)?;
+        report.need(Definition::of(&self.facts.attributes, "target/xml"), "/target/xml")
+    }
+
     /// The guest as the destination will have it: by the definition for it, else its own.
     pub fn arriving(&self, report: &mut Report) -> Option<&'a Domain> {
         self.target().or_else(|| self.guest(report))
@@ -65,7 +83,25 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn arriving_attribute(&self, path: &str) -> Option<&'a Scalar> {
         let whose = if self.facts.target.is_some() { "target" } else { "guest" };
-        self.attribute(&alloc::format!("{whose}/{path}"))
+        self.attribute(&format!("{whose}/{path}"))
+    }
+
+    /// The texts of all attributes below a path.
+    pub(crate) fn texts(&self, below: &'a str) -> impl Iterator<Item = &'a str> {
+        self.facts.attributes.iter().filter(move |one| one.path.starts_with(below)).filter_map(|one| {
+            match &one.value {
+                Scalar::Text(text) => Some(text.as_str()),
+                Scalar::Boolean(_) | Scalar::Integer(_) => None,
+            }
+        })
+    }
+
+    /// Whether a file is there on the destination; none where that is not known.
+    pub(crate) fn has_file(&self, path: &str) -> Option<bool> {
+        match self.attribute(&format!("destination/files{path}"))? {
+            Scalar::Boolean(is_there) => Some(*is_there),
+            Scalar::Integer(_) | Scalar::Text(_) => None,
+        }
     }
 
     /// The host it runs on.

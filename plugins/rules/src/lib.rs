@@ -12,6 +12,7 @@ mod case;
 pub mod catalogue;
 #[cfg(feature = "native")]
 mod core_facts;
+mod definition;
 #[cfg(feature = "native")]
 pub mod native;
 mod offline;
@@ -19,6 +20,7 @@ mod pack;
 mod packs;
 mod report;
 mod settings;
+mod versions;
 
 pub use case::Case;
 pub use pack::{Pack, Rule};

@@ -1,7 +1,7 @@
 //! A host's facts about itself, as far as this guest may need them.
 
 use whimbrel_facts::xml;
-use whimbrel_facts::{CpuComparison, Device, Domain as Guest, Host, HugePages, Namesake};
+use whimbrel_facts::{CpuComparison, Device, Domain as Guest, Host, Namesake};
 
 use super::links::Links;
 use crate::documents::unreadable;
@@ -37,7 +37,7 @@ pub(super) fn facts(
         xml::domain_capabilities(&told, &mut host)
             .map_err(|error| unreadable("virConnectGetDomainCapabilities", &error))?;
     }
-    let links = inventory(connection, guest, &mut host);
+    let links = inventory(connection, &mut host);
     host.namesakes = namesakes(connection, guest).ok();
     host.migrations = incoming(connection).ok();
     if let Some(cpu) = cpu {
@@ -69,7 +69,7 @@ fn compare_cpu(connection: &Connection, guest: &Guest, cpu: &str, host: &mut Hos
     }
 }
 
-fn inventory(connection: &Connection, guest: &Guest, host: &mut Host) -> Links {
+fn inventory(connection: &Connection, host: &mut Host) -> Links {
     host.pools = connection.pools().ok().map(|pools| {
         let read = |one: &crate::Listed| {
             let mut pool = xml::pool(&one.xml).ok()?;
@@ -100,19 +100,7 @@ fn inventory(connection: &Connection, guest: &Guest, host: &mut Host) -> Links {
         host.devices = Some(devices);
     }
     host.secrets = connection.secrets().ok();
-    host.huge_pages = huge_pages(connection, guest);
     links
-}
-
-/// Free pages of the sizes that the guest wants.
-fn huge_pages(connection: &Connection, guest: &Guest) -> Option<Vec<HugePages>> {
-    let wanted = guest.huge_pages_kib.iter().copied().filter(|size| *size > 0);
-    wanted
-        .map(|size_kib| {
-            let free = connection.free_pages(u32::try_from(size_kib).ok()?);
-            free.ok().map(|free| HugePages { size_kib, free })
-        })
-        .collect()
 }
 
 fn namesakes(connection: &Connection, guest: &Guest) -> Result<Vec<Namesake>, LibvirtError> {

@@ -4,7 +4,7 @@
 //! those, but is missing on many hosts. What neither lists may be there all the same: the list of all links is given only
 //! when it is complete, and otherwise the links that were seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel_facts::xml;
 use whimbrel_facts::{Attribute, Link};
@@ -16,6 +16,8 @@ use crate::{Connection, ListedInterface};
 pub(super) struct Links {
     /// By name.
     seen: BTreeMap<String, Link>,
+    /// Names of bridges of the kernel's own. Those of Open vSwitch are listed nowhere.
+    bridges: BTreeSet<String>,
     /// Whether a link that was not seen is not there.
     is_complete: bool,
 }
@@ -37,6 +39,9 @@ impl Links {
             match xml.as_deref().map(xml::interface) {
                 Some(Ok(read)) => {
                     links.is_complete &= !read.is_configured;
+                    if read.is_bridge {
+                        links.bridges.insert(name.clone());
+                    }
                     links.add(read.links);
                 }
                 // Ports of a bridge are named in its XML alone.
@@ -68,6 +73,13 @@ impl Links {
             value: link.active.map_or("unknown", |up| if up { "up" } else { "down" }).into(),
         };
         self.seen.values().map(attribute).collect()
+    }
+
+    /// The kind of each bridge whose kind is known.
+    pub(super) fn bridges(&self) -> impl Iterator<Item = Attribute> {
+        let kind =
+            |name: &String| Attribute { path: format!("destination/bridges/{name}"), value: "kernel".into() };
+        self.bridges.iter().map(kind)
     }
 
     /// What an earlier list said of a link stays; what it left open is filled in.
@@ -109,7 +121,10 @@ mod tests {
         let eth0 =
             "<interface type='ethernet' name='eth0'><mtu size='1500'/><link state='unknown'/></interface>";
         let listed = vec![interface("br0", Some(bridge)), interface("eth0", Some(eth0))];
-        let all = Links::from_lists(listed, &[ETH0.to_owned()]).all().unwrap();
+        let links = Links::from_lists(listed, &[ETH0.to_owned()]);
+        let bridges: Vec<_> = links.bridges().map(|one| (one.path, one.value)).collect();
+        assert_eq!(bridges, [("destination/bridges/br0".to_owned(), "kernel".into())]);
+        let all = links.all().unwrap();
         let found: Vec<_> = all.iter().map(|link| (link.name.as_str(), link.active, link.mtu)).collect();
         assert_eq!(
             found,

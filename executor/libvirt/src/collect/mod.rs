@@ -3,6 +3,7 @@
 //! What a host does not tell stays unknown: a question that fails must never look like an answer. Nothing is changed on
 //! either host, except what the probe for shared storage makes and removes again (see `probe`).
 
+mod beyond;
 mod disks;
 mod guest;
 mod host;
@@ -90,12 +91,18 @@ pub(super) fn between(
     };
     let (storage, mut attributes) = storage_of(&ends, &guest, expected, inquiry.copy_disks);
     attributes.extend(links.attributes());
-    let beyond = xml::domain_attributes(&definition);
-    attributes.extend(beyond.map_err(|error| source_failed(unreadable("virDomainGetXMLDesc", &error)))?);
-    if let Some(target) = inquiry.destination_xml.as_deref() {
-        let of_target = xml::target_attributes(&definition, target);
-        attributes.extend(of_target.map_err(|error| destination_failed(unreadable(DEFINITION, &error)))?);
-    }
+    attributes.extend(links.bridges());
+    let own = xml::domain_attributes(&definition);
+    let own = own.map_err(|error| source_failed(unreadable("virDomainGetXMLDesc", &error)))?;
+    let given = inquiry.destination_xml.as_deref().map(|target| xml::target_attributes(&definition, target));
+    let given = given.transpose().map_err(|error| destination_failed(unreadable(DEFINITION, &error)))?;
+    let capabilities = destination.capabilities_xml().map_err(destination_failed)?;
+    let wanted = given.as_deref().unwrap_or(&own);
+    let beyond = beyond::attributes(destination, &capabilities, expected, wanted, &mut of_destination);
+    attributes
+        .extend(beyond.map_err(|error| destination_failed(unreadable("virConnectGetCapabilities", &error)))?);
+    attributes.extend(own);
+    attributes.extend(given.unwrap_or_default());
     attributes.sort_by(|one, other| one.path.cmp(&other.path));
     let request = Request { live: true, persist_destination: true, ..Request::default() };
     Ok(Facts {

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::slice;
 
-use super::{Connection, borrowed_string, check, check_pointer, owned_string};
+use super::{Connection, borrowed_string, c_string, check, check_pointer, owned_string};
 use crate::error::LibvirtError;
 
 /// The most secrets that are listed; a host with more has some in any case.
@@ -143,19 +143,60 @@ impl Connection {
         texts.collect()
     }
 
-    /// Free pages of one size, over all memory nodes that the host has.
+    /// Free pages of one size on each memory node, by the nodes' numbers from 0.
     ///
     /// # Errors
     /// Whatever libvirt reports, such as that the host has no pages of this size.
-    pub(crate) fn free_pages(&self, size_kib: u32) -> Result<u64, LibvirtError> {
-        let mut counts = [0_u64; NODES_MOST];
+    pub(crate) fn free_pages(&self, size_kib: u32) -> Result<Vec<u64>, LibvirtError> {
+        let mut counts = vec![0_u64; NODES_MOST];
         let mut size = size_kib;
         let nodes = u32::try_from(counts.len()).unwrap_or(1);
         // SAFETY: the handle is valid as long as `self`; one size is read, and there is room for that many nodes.
         let result = unsafe {
             virt_sys::virNodeGetFreePages(self.raw(), 1, &raw mut size, 0, nodes, counts.as_mut_ptr(), 0)
         };
-        check("virNodeGetFreePages", result).map(|_| counts.iter().sum())
+        // It reports how many nodes it filled in.
+        counts.truncate(usize::try_from(check("virNodeGetFreePages", result)?).unwrap_or(0));
+        Ok(counts)
+    }
+
+    /// Names of all network filters.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports, such as that there is no driver for them.
+    pub(crate) fn network_filters(&self) -> Result<Vec<String>, LibvirtError> {
+        let mut found = Vec::new();
+        let list = |list| {
+            // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
+            unsafe { virt_sys::virConnectListAllNWFilters(self.raw(), list, 0) }
+        };
+        let mut name = |raw: *mut virt_sys::virNWFilter| {
+            // SAFETY: the handle was listed and is not freed yet; the name is null or belongs to it, and is copied.
+            found.push(unsafe { borrowed_string(virt_sys::virNWFilterGetName(raw)) });
+        };
+        // SAFETY: each handle is given back once.
+        each("virConnectListAllNWFilters", list, &mut name, |raw| unsafe {
+            virt_sys::virNWFilterFree(raw);
+        })?;
+        Ok(found)
+    }
+
+    /// The usage by which definitions can name this secret; empty where it has none.
+    ///
+    /// # Errors
+    /// Whatever libvirt reports, such as that there is no such secret.
+    pub(crate) fn secret_usage(&self, uuid: &str) -> Result<String, LibvirtError> {
+        let call = "virSecretLookupByUUIDString";
+        let uuid = c_string(call, "the secret's UUID", uuid)?;
+        // SAFETY: the handle is valid as long as `self`, and the text outlives the call; the answer is ours.
+        let raw = unsafe { virt_sys::virSecretLookupByUUIDString(self.raw(), uuid.as_ptr()) };
+        let secret = check_pointer(call, raw)?;
+        // SAFETY: the handle is valid until it is given back, once; the text belongs to it and is copied before.
+        unsafe {
+            let usage = borrowed_string(virt_sys::virSecretGetUsageID(secret.as_ptr()));
+            virt_sys::virSecretFree(secret.as_ptr());
+            Ok(usage)
+        }
     }
 }
 

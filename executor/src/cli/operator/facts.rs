@@ -117,8 +117,14 @@ fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
         let definition = fs::read_to_string(&arguments.domain)
             .map_err(|source| CliError::Unreadable { path: arguments.domain.clone(), source })?;
         attributes.extend(read(path, |target| xml::target_attributes(&definition, target))?);
-        attributes.sort_by(|one, other| one.path.cmp(&other.path));
     }
+    if let Some(path) = &arguments.destination_capabilities {
+        attributes.extend(read(path, |text| xml::capabilities_attributes(text, "destination"))?);
+    }
+    for path in &arguments.network {
+        attributes.extend(read(path, xml::network_attributes)?);
+    }
+    attributes.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(Facts {
         request: Some(request),
         guest: Some(guest),

@@ -2,10 +2,12 @@
 
 use std::prelude::rust_2024::*;
 
-use crate::{CpuModel, Host, Machine, NumaNode};
+use std::collections::BTreeSet;
+
+use crate::{Attribute, CpuModel, Host, Machine, NumaNode, Scalar};
 use roxmltree::Node;
 
-use super::node::{at, attribute, child, children, kib, number, small, text};
+use super::node::{at, attribute, child, children, kib, number, scaled, small, text};
 use super::{XmlError, parse};
 
 /// Adds what `<capabilities>` tells to what is known of a host. Its UUID is written in lower case: two connections with
@@ -120,6 +122,14 @@ pub fn domain_capabilities(xml: &str, host: &mut Host) -> Result<(), XmlError> {
     for group in ["devices", "features", "memoryBacking"].iter().filter_map(|name| child(root, name)) {
         values(group, &mut supports);
     }
+    if let Some(os) = child(root, "os").filter(|os| os.attribute("supported") == Some("yes")) {
+        enumerations(os, "os", &mut supports);
+        values(os, &mut supports);
+        // The images themselves are values without a name.
+        let images = child(os, "loader").into_iter().flat_map(|loader| children(loader, "value"));
+        let named = |image: Node<'_, '_>| image.text().map(|path| format!("loader.value.{}", path.trim()));
+        supports.extend(images.filter_map(named));
+    }
     supports.sort();
     supports.dedup();
     host.supports = Some(supports);
@@ -148,13 +158,49 @@ fn values(group: Node<'_, '_>, supports: &mut Vec<String>) {
     for thing in group.children().filter(|node| node.attribute("supported") == Some("yes")) {
         let name = thing.tag_name().name();
         supports.push(name.to_owned());
-        for of in children(thing, "enum") {
-            let kind = of.attribute("name").unwrap_or_default();
-            supports.extend(
-                children(of, "value")
-                    .filter_map(|value| value.text())
-                    .map(|value| format!("{name}.{kind}.{value}")),
-            );
-        }
+        enumerations(thing, name, supports);
     }
+}
+
+fn enumerations(thing: Node<'_, '_>, name: &str, supports: &mut Vec<String>) {
+    for of in children(thing, "enum") {
+        let kind = of.attribute("name").unwrap_or_default();
+        let values = children(of, "value").filter_map(|value| value.text());
+        supports.extend(values.map(|value| format!("{name}.{kind}.{value}")));
+    }
+}
+
+/// What `<capabilities>` says beyond the fields of [`Host`], below the path `side`: `SIDE/security-models`, separated by
+/// spaces; `SIDE/physical-bits`, how many address bits its CPU has; `SIDE/emulators/N`, paths of hypervisors' programs; `SIDE/page-sizes-kib/N`, the sizes of memory pages. Sorted
+/// by path.
+///
+/// # Errors
+/// When it is not the XML of capabilities, or hostile.
+pub fn capabilities_attributes(xml: &str, side: &str) -> Result<Vec<Attribute>, XmlError> {
+    let document = parse(xml, "capabilities")?;
+    let root = document.root_element();
+    let host = || child(root, "host").into_iter();
+    let models = host().flat_map(|host| children(host, "secmodel")).filter_map(|node| text(node, &["model"]));
+    let models = models.collect::<Vec<_>>().join(" ");
+    let mut found = vec![Attribute { path: format!("{side}/security-models"), value: models.into() }];
+    let emulators: BTreeSet<String> = root
+        .descendants()
+        .filter(|node| node.has_tag_name("emulator"))
+        .filter_map(|node| node.text().map(|text| text.trim().to_owned()))
+        .collect();
+    found.extend(numbered(&format!("{side}/emulators"), emulators.into_iter().map(Into::into)));
+    let pages = host().filter_map(|host| child(host, "cpu")).flat_map(|cpu| children(cpu, "pages"));
+    let sizes = pages.filter_map(|page| {
+        let bytes = scaled(page.attribute("size")?, page.attribute("unit").unwrap_or("KiB"))?;
+        Some(Scalar::from(bytes >> 10))
+    });
+    found.extend(numbered(&format!("{side}/page-sizes-kib"), sizes));
+    let bits = host().find_map(|host| at(host, &["cpu", "maxphysaddr"])?.attribute("bits").and_then(number));
+    found.extend(bits.map(|bits| Attribute { path: format!("{side}/physical-bits"), value: bits.into() }));
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
+}
+
+fn numbered(path: &str, values: impl IntoIterator<Item = Scalar>) -> impl Iterator<Item = Attribute> {
+    (0..).zip(values).map(move |(at, value): (usize, _)| Attribute { path: format!("{path}/{at}"), value })
 }

@@ -12,31 +12,7 @@ use roxmltree::Node;
 
 use super::node::{at, attribute, child, children, kib, number, small};
 
-/// Devices whose state always travels, or that have none.
-const HARMLESS: [&str; 19] = [
-    "emulator",
-    "controller",
-    "input",
-    "sound",
-    "audio",
-    "video",
-    "memballoon",
-    "rng",
-    "watchdog",
-    "panic",
-    "vsock",
-    "hub",
-    "redirdev",
-    "redirfilter",
-    "smartcard",
-    "iommu",
-    "pstore",
-    "crypto",
-    // Counted among the attributes.
-    "lease",
-];
-
-pub(super) fn read(devices: Node<'_, '_>, guest: &mut Domain, strange: &mut BTreeSet<String>) {
+pub(super) fn read(devices: Node<'_, '_>, guest: &mut Domain) {
     for node in devices.children().filter(Node::is_element) {
         match node.tag_name().name() {
             "disk" => guest.disks.push(disk(node)),
@@ -48,8 +24,8 @@ pub(super) fn read(devices: Node<'_, '_>, guest: &mut Domain, strange: &mut BTre
             "graphics" => guest.graphics.push(graphics(node)),
             "memory" => guest.memory_devices.push(memory(node)),
             "serial" | "parallel" | "console" | "channel" => guest.character_devices.push(character(node)),
-            name if HARMLESS.contains(&name) => {}
-            name => drop(strange.insert(crate::printable(&format!("devices/{name}")))),
+            // Kept as attributes, or named as not understood.
+            _ => {}
         }
     }
     guest.free_root_ports = free_root_ports(devices);

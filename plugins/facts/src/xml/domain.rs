@@ -7,50 +7,9 @@ use std::collections::BTreeSet;
 use crate::{Attribute, CpuFeature, Domain, GuestCpu, Scalar};
 use roxmltree::Node;
 
-use super::devices;
-use super::node::{at, attribute, child, children, kib, number, numbers, small, text};
-use super::secrets::qualified;
+use super::node::{at, attribute, child, children, kib, number, numbers, scaled, small, text};
 use super::{XmlError, parse};
-
-/// Elements that are read, or whose content cannot matter to a migration.
-const UNDERSTOOD: [&str; 35] = [
-    "name",
-    "uuid",
-    "genid",
-    "title",
-    "description",
-    "metadata",
-    "maxMemory",
-    "memory",
-    "currentMemory",
-    "memoryBacking",
-    "vcpu",
-    "vcpus",
-    "iothreads",
-    "iothreadids",
-    "defaultiothread",
-    "cputune",
-    "numatune",
-    "memtune",
-    "blkiotune",
-    "resource",
-    "sysinfo",
-    "os",
-    "idmap",
-    "features",
-    "cpu",
-    "clock",
-    "on_poweroff",
-    "on_reboot",
-    "on_crash",
-    "on_lockfailure",
-    "pm",
-    // What the host counts, and the guest does not see.
-    "perf",
-    "devices",
-    "seclabel",
-    "launchSecurity",
-];
+use super::{backing, definition, devices};
 
 /// Reads `<domain>`. Facts that no definition holds, such as the state, stay unknown.
 ///
@@ -88,20 +47,17 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     cpus(root, &mut guest);
     placement(root, &mut guest);
     guest.metadata = metadata(root);
-    let mut strange: BTreeSet<String> = root
-        .children()
-        .filter(|node| node.is_element() && !is_known(*node))
-        .map(|node| crate::printable(&qualified(node)))
-        .collect();
     if let Some(node) = child(root, "devices") {
-        devices::read(node, &mut guest, &mut strange);
+        devices::read(node, &mut guest);
     }
-    guest.not_understood = strange.into_iter().collect();
+    guest.not_understood = definition::read(root, "").not_understood.into_iter().collect();
     Ok(guest)
 }
 
-/// What a definition holds beyond the fields of [`Domain`], sorted by path: the number of its lock leases, as
-/// `guest/leases`, and the `source/@startupPolicy` of each disk that has one, as `guest/disks/TARGET/startup-policy`.
+/// What a definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`; the
+/// `source/@startupPolicy` of each disk that has one, as `guest/disks/TARGET/startup-policy`; each value that a rule evaluates
+/// (see [`coverage`](super::coverage)), as `guest/xml/PATH`; and the host's memory that it needs, as `guest/huge-pages/N/…` and
+/// `guest/host-nodes/…`. Sorted by path.
 ///
 /// # Errors
 /// As [`domain`].
@@ -110,7 +66,9 @@ pub fn domain_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
     let devices = child(document.root_element(), "devices");
     let leases = devices.map_or(0, |devices| children(devices, "lease").count());
     let value = Scalar::Integer(i64::try_from(leases).unwrap_or(i64::MAX));
-    let mut all = vec![Attribute { path: "guest/leases".to_owned(), value }];
+    let mut all = definition::read(document.root_element(), "guest/xml").attributes;
+    all.extend(backing::read(document.root_element(), "guest"));
+    all.push(Attribute { path: "guest/leases".to_owned(), value });
     for disk in devices.into_iter().flat_map(|devices| children(devices, "disk")) {
         let policy = child(disk, "source").and_then(|source| source.attribute("startupPolicy"));
         let target = child(disk, "target").and_then(|target| target.attribute("dev"));
@@ -139,11 +97,6 @@ pub fn target_attributes(source: &str, target: &str) -> Result<Vec<Attribute>, X
     all.extend(domain_attributes(target)?.into_iter().map(moved));
     all.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(all)
-}
-
-/// Elements of other namespaces belong to one hypervisor and are named: they pass anything on to it.
-fn is_known(node: Node<'_, '_>) -> bool {
-    node.tag_name().namespace().is_none() && UNDERSTOOD.contains(&node.tag_name().name())
 }
 
 fn cpus(root: Node<'_, '_>, guest: &mut Domain) {
@@ -194,13 +147,8 @@ fn placement(root: Node<'_, '_>, guest: &mut Domain) {
     if let Some(pages) = at(root, &["memoryBacking", "hugepages"]) {
         let mut sizes: Vec<u64> = children(pages, "page")
             .filter_map(|page| {
-                let size = number(page.attribute("size")?)?;
-                Some(match page.attribute("unit").unwrap_or("KiB") {
-                    "M" | "MiB" => size.checked_mul(1 << 10)?,
-                    "G" | "GiB" => size.checked_mul(1 << 20)?,
-                    "b" | "bytes" => size >> 10,
-                    _ => size,
-                })
+                let unit = page.attribute("unit").unwrap_or("KiB");
+                scaled(page.attribute("size")?, unit).map(|bytes| bytes >> 10)
             })
             .collect();
         if sizes.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::prelude::rust_2024::*;
 
-use crate::{Device, Link, Network, Pool};
+use crate::{Attribute, Device, Link, Network, Pool};
 use roxmltree::Node;
 
 use super::node::{at, attribute, bytes, child, children, number, small, text};
@@ -37,6 +37,30 @@ pub fn network(xml: &str) -> Result<Network, XmlError> {
         active: true,
         bridge: child(root, "bridge").map(|bridge| attribute(bridge, "name")).unwrap_or_default(),
     })
+}
+
+/// What `<network>` says of the destination's network beyond the fields of [`Network`]: the mode in which it forwards
+/// (`none` where it does not), the kind of its ports where it has one, and its port groups, as
+/// `destination/networks/NAME/forward-mode`, `.../virtualport` and `.../portgroups/NAME`. Sorted by path.
+///
+/// # Errors
+/// When it is not the XML of a network, or hostile.
+pub fn network_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
+    let document = parse(xml, "network")?;
+    let root = document.root_element();
+    let below = format!("destination/networks/{}", text(root, &["name"]).unwrap_or_default());
+    let forward = child(root, "forward");
+    // An element without a mode translates addresses. Source: libvirt, "Network XML format", `forward`.
+    let mode = forward.map_or("none", |forward| forward.attribute("mode").unwrap_or("nat"));
+    let mut found = vec![Attribute { path: format!("{below}/forward-mode"), value: mode.into() }];
+    if let Some(kind) = child(root, "virtualport").and_then(|port| port.attribute("type")) {
+        found.push(Attribute { path: format!("{below}/virtualport"), value: kind.into() });
+    }
+    let groups = children(root, "portgroup").filter_map(|group| group.attribute("name"));
+    let group = |name| Attribute { path: format!("{below}/portgroups/{name}"), value: true.into() };
+    found.extend(groups.map(group));
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
 }
 
 /// Reads `<device>`, a node device.
@@ -85,6 +109,8 @@ pub struct Interface {
     /// so that others may be there too. Source: libvirt, "Interface XML format"; `interface_backend_udev.c`, which leaves
     /// the start mode out.
     pub is_configured: bool,
+    /// Whether it is a bridge of the kernel's own, and not one of Open vSwitch, which the interface driver does not list.
+    pub is_bridge: bool,
 }
 
 /// Reads `<interface>`, as the interface driver lists it.
@@ -100,7 +126,11 @@ pub fn interface(xml: &str) -> Result<Interface, XmlError> {
         let name = attribute(node, "name");
         (!name.is_empty()).then(|| Link { name, active: link_state(node), mtu })
     });
-    Ok(Interface { links: links.collect(), is_configured: child(root, "start").is_some() })
+    Ok(Interface {
+        links: links.collect(),
+        is_configured: child(root, "start").is_some(),
+        is_bridge: root.attribute("type") == Some("bridge"),
+    })
 }
 
 /// Whether a definition of a guest or a network has a port of Open vSwitch, whose bridges need not be devices of the host.

@@ -7,7 +7,10 @@
 
 use std::prelude::rust_2024::*;
 
+mod backing;
 mod capabilities;
+pub mod coverage;
+mod definition;
 mod devices;
 mod difference;
 mod domain;
@@ -16,10 +19,12 @@ mod node;
 mod parts;
 mod secrets;
 
-pub use capabilities::{capabilities, domain_capabilities};
+pub use capabilities::{capabilities, capabilities_attributes, domain_capabilities};
 pub use difference::differences;
 pub use domain::{domain, domain_attributes, target_attributes};
-pub use inventory::{Interface, interface, network, network_device, node_device, pool, uses_open_vswitch};
+pub use inventory::{
+    Interface, interface, network, network_attributes, network_device, node_device, pool, uses_open_vswitch,
+};
 pub use parts::{
     NamedStorage, StorageDevice, cpu_with_model, named_storage, network_disk, root_attributes, storage_device,
 };

@@ -46,28 +46,29 @@ pub(super) fn small(text: &str) -> Option<u32> {
     number(text)?.try_into().ok()
 }
 
-/// A size with its unit, in bytes. libvirt's units: powers of 1000 with a trailing `B`, else of 1024.
+/// A size with its unit, in bytes; none where either cannot be read.
 pub(super) fn bytes(node: Node<'_, '_>, usual_unit: &str) -> Option<u64> {
-    let value = number(node.text()?)?;
-    // libvirt ignores the case of a unit.
-    let unit = node.attribute("unit").unwrap_or(usual_unit).to_ascii_lowercase();
-    let factor: u64 = match unit.as_str() {
-        "b" | "byte" | "bytes" => 1,
-        "kb" => 1_000,
-        "k" | "kib" => 1 << 10,
-        "mb" => 1_000_000,
-        "m" | "mib" => 1 << 20,
-        "gb" => 1_000_000_000,
-        "g" | "gib" => 1 << 30,
-        "tb" => 1_000_000_000_000,
-        "t" | "tib" => 1 << 40,
-        "pb" => 1_000_000_000_000_000,
-        "p" | "pib" => 1 << 50,
-        "eb" => 1_000_000_000_000_000_000,
-        "e" | "eib" => 1 << 60,
-        _ => return None,
+    scaled(node.text()?, node.attribute("unit").unwrap_or(usual_unit))
+}
+
+/// A number of units, in bytes. Letters count in either case: `k`, `m`, `g`, `t`, `p` and `e` stand for powers of 1024,
+/// alone or before `iB`, and for powers of 1000 before `B`. Source: libvirt, `virScaleInteger` in `virutil.c`.
+pub(super) fn scaled(value: &str, unit: &str) -> Option<u64> {
+    let unit = unit.trim().to_ascii_lowercase();
+    let factor = match unit.as_str() {
+        "" | "b" | "byte" | "bytes" => 1,
+        unit => {
+            let mut letters = unit.chars();
+            let power = "kmgtpe".find(letters.next()?)?;
+            let base: u64 = match letters.as_str() {
+                "" | "ib" => 1024,
+                "b" => 1000,
+                _ => return None,
+            };
+            base.checked_pow(u32::try_from(power).ok()?.checked_add(1)?)?
+        }
     };
-    value.checked_mul(factor)
+    number(value)?.checked_mul(factor)
 }
 
 /// A size in KiB, rounded up as libvirt does.
@@ -75,21 +76,24 @@ pub(super) fn kib(node: Node<'_, '_>) -> Option<u64> {
     bytes(node, "KiB").map(|bytes| bytes.div_ceil(1024))
 }
 
-/// A list such as `0-3,^2,8`, bounded so that no text makes it large.
+/// A list such as `0-3,^2,8`. Numbers from [`NUMBERS`] on are left out: libvirt has none. However many parts the text
+/// has, each costs no more than that many steps of a plain fill.
 pub(super) fn numbers(text: &str) -> Vec<u32> {
-    const MOST: u32 = 4096;
-    let mut chosen = std::collections::BTreeSet::new();
+    let mut chosen = vec![false; NUMBERS];
     for part in text.split(',').map(str::trim) {
-        let (remove, part) = part.strip_prefix('^').map_or((false, part), |part| (true, part));
+        let (keep, part) = part.strip_prefix('^').map_or((true, part), |part| (false, part));
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (Some(first), Some(last)) = (small(first), small(last)) else { continue };
-        for one in first..=last.min(first.saturating_add(MOST)) {
-            if remove {
-                chosen.remove(&one);
-            } else {
-                chosen.insert(one);
-            }
+        let (Some(first), Some(last)) = (index(first), index(last)) else { continue };
+        if let Some(range) = chosen.get_mut(first..=last.min(NUMBERS - 1)) {
+            range.fill(keep);
         }
     }
-    chosen.into_iter().collect()
+    (0..).zip(chosen).filter_map(|(number, chosen)| chosen.then_some(number)).collect()
+}
+
+/// The most that libvirt numbers in a list. Source: libvirt, `VIR_DOMAIN_CPUMASK_LEN`.
+const NUMBERS: usize = 16_384;
+
+fn index(text: &str) -> Option<usize> {
+    usize::try_from(number(text)?).ok()
 }

@@ -29,27 +29,6 @@ pub(super) const RULES: &[Rule] = &[
         "name a larger destination, or take CPUs away from the guest",
         cpus,
     ),
-    rule(
-        "destination.pinning",
-        "the destination has the CPUs that the guest is pinned to",
-        "a guest that is pinned to CPUs that are not there cannot start",
-        "change the pinning in the definition for the destination",
-        pinning,
-    ),
-    rule(
-        "destination.huge-pages",
-        "the destination has enough free huge pages",
-        "huge pages must be free before the guest arrives; the hypervisor does not make them",
-        "reserve more: `virsh allocpages`",
-        huge_pages,
-    ),
-    rule(
-        "destination.numa",
-        "the destination has the NUMA nodes that the guest's memory is bound to",
-        "a guest that is strictly bound to a node that is not there cannot start",
-        "change the binding in the definition for the destination",
-        numa,
-    ),
     Rule {
         code: "destination.migrations",
         title: "the destination is not busy with other migrations",
@@ -109,60 +88,6 @@ fn cpus(case: &Case<'_>, report: &mut Report) -> Option<()> {
     if guest.cpus > there {
         let message = format!("the guest has {} CPUs and {} has {there}", guest.cpus, called(destination));
         report.warn("/destination/cpus", message);
-    }
-    Some(())
-}
-
-fn pinning(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.arriving(report)?;
-    let Some(highest) = guest.pinned_cpus.iter().max() else { return Some(()) };
-    let destination = case.destination(report)?;
-    let there = report.need(destination.cpus, "/destination/cpus")?;
-    if *highest >= there {
-        let message =
-            format!("the guest is pinned to CPU {highest}, and {} has {there} from 0", called(destination));
-        report.fail("/guest/pinned-cpus", message);
-    }
-    Some(())
-}
-
-fn huge_pages(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.arriving(report)?;
-    if guest.huge_pages_kib.is_empty() {
-        return Some(());
-    }
-    let destination = case.destination(report)?;
-    let pools = report.need(destination.huge_pages.as_ref(), "/destination/huge-pages")?;
-    // With one size all of the memory is made of it; with several, only the total of each is known, so each must exist.
-    for size_kib in guest.huge_pages_kib.iter().copied().filter(|size| *size > 0) {
-        let free: u64 = pools.iter().filter(|pool| pool.size_kib == size_kib).map(|pool| pool.free).sum();
-        let wanted = match guest.huge_pages_kib.len() {
-            1 => guest.memory_kib.div_ceil(size_kib),
-            _ => 1,
-        };
-        if free < wanted {
-            let message = format!(
-                "the guest needs {wanted} pages of {size_kib} KiB, and {} has {free} free",
-                called(destination)
-            );
-            report.fail("/destination/huge-pages", message);
-        }
-    }
-    Some(())
-}
-
-fn numa(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.arriving(report)?;
-    if guest.strict_nodes.is_empty() {
-        return Some(());
-    }
-    let destination = case.destination(report)?;
-    let nodes = report.need(destination.numa_nodes.as_ref(), "/destination/numa-nodes")?;
-    for wanted in &guest.strict_nodes {
-        if !nodes.iter().any(|node| node.id == *wanted && node.memory_kib > 0) {
-            let message = format!("{} has no memory on NUMA node {wanted}", called(destination));
-            report.fail("/destination/numa-nodes", message);
-        }
     }
     Some(())
 }

@@ -264,11 +264,34 @@ fn is_same_cpu(source: &Host, destination: &Host) -> bool {
 
 fn invariant_tsc(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
-    if required(guest).any(|name| name == "invtsc") && guest.tsc_frequency_hz.is_none() {
+    if guest.tsc_frequency_hz.is_some() {
+        return Some(());
+    }
+    if required(guest).any(|name| name == "invtsc") {
         report.fail(
             "/guest/tsc-frequency-hz",
             "the guest has an invariant time-stamp counter without a frequency",
         );
+    }
+    // Then QEMU leaves nothing out of the host's CPU, this counter neither. Source: QEMU, `target/i386/kvm/kvm.c`.
+    let is_whole = matches!(guest.cpu.mode.as_str(), "host-passthrough" | "maximum");
+    let is_left_out = guest.cpu.features.iter().any(|one| one.name == "invtsc" && one.policy == "disable");
+    if is_whole && guest.cpu.migratable == Some(false) && !is_left_out && guest.architecture == "x86_64" {
+        let features = &case.source(report)?.cpu.features;
+        report.need((!features.is_empty()).then_some(()), "/source/cpu/features")?;
+        if features.iter().any(|name| name == "invtsc") {
+            report.fail(
+                "/guest/cpu/migratable",
+                "the CPU is passed through with all that blocks a migration (`migratable='off'`), the host's invariant \
+                 time-stamp counter included",
+            );
+        } else {
+            report.unknown(
+                "/guest/cpu/migratable",
+                "the CPU is passed through with all that blocks a migration (`migratable='off'`): whether the host has \
+                 such features is not known",
+            );
+        }
     }
     Some(())
 }

@@ -7,9 +7,7 @@ use whimbrel_facts::RunState;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
-
-/// The first libvirt that can migrate a guest whose virtiofsd can save its state.
-const VIRTIOFS_MAY_MOVE: u64 = 10_000_000;
+use crate::versions::{LIBVIRT_MOVES_VIRTIOFS, dotted};
 
 pub(super) const RULES: &[Rule] = &[
     rule(
@@ -27,13 +25,6 @@ pub(super) const RULES: &[Rule] = &[
         shared_memory,
     ),
     rule(
-        "device.vdpa",
-        "no network card is a vDPA device",
-        "libvirt refuses to migrate a guest with a vDPA device",
-        "replace it by a virtio card for the migration",
-        vdpa,
-    ),
-    rule(
         "device.user-network",
         "no network card is the hypervisor's own user network",
         "connections through the hypervisor's user network end with its process",
@@ -43,7 +34,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "device.filesystem",
         "no directory of the host is shared with the guest",
-        "a shared directory's state lives in a process of the host; 9p blocks migration while it is mounted",
+        "a shared directory's state is in a process of the host; 9p blocks migration while it is mounted, virtiofs unless both \
+         libvirt and virtiofsd can move it",
         "unmount and detach it for the migration",
         filesystem,
     ),
@@ -97,25 +89,11 @@ pub(super) const RULES: &[Rule] = &[
         tpm_passthrough,
     ),
     rule(
-        "device.tpm-support",
-        "the destination can emulate the guest's TPM",
-        "a destination without the TPM emulator fails only once the guest is to start there",
-        "install the TPM emulator (swtpm) on the destination",
-        tpm_support,
-    ),
-    rule(
         "device.tpm-secret",
         "the destination has the secret of the guest's TPM",
         "an encrypted TPM state cannot be opened without its secret",
         "define the secret on the destination: `virsh secret-define`",
         tpm_secret,
-    ),
-    rule(
-        "device.clipboard",
-        "no display shares its clipboard",
-        "the state of the clipboard agent is lost by hypervisors before QEMU 10",
-        "expect the clipboard to stop working until the viewer connects again",
-        clipboard,
     ),
     rule(
         "device.vhost-user",
@@ -153,15 +131,6 @@ fn shared_memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
     Some(())
 }
 
-fn vdpa(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
-    for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "vdpa") {
-        let message = format!("the card {} is the vDPA device `{}`", card.mac, card.source);
-        report.fail(format!("/guest/network-cards/{at}"), message);
-    }
-    Some(())
-}
-
 fn user_network(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "user") {
@@ -175,16 +144,27 @@ fn filesystem(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, shared) in guest.filesystems.iter().enumerate() {
         let pointer = format!("/guest/filesystems/{at}");
         let message = format!("the host's directory `{}` is shared as `{}`", shared.source, shared.target);
-        let there = case.destination(report)?.library_version;
-        report
-            .need((there > 0 || shared.driver != "virtiofs").then_some(()), "/destination/library-version")?;
-        if shared.driver == "virtiofs" && there >= VIRTIOFS_MAY_MOVE {
-            report.unknown(
+        if shared.driver != "virtiofs" {
+            report.unknown(pointer, format!("{message} (9p): whether the guest has it mounted is not known"));
+            continue;
+        }
+        // The source's libvirt refuses or lets go; the destination has no say.
+        let here = case.source(report)?.library_version;
+        report.need((here > 0).then_some(()), "/source/library-version")?;
+        if here < LIBVIRT_MOVES_VIRTIOFS {
+            report.fail(
                 pointer,
-                format!("{message}: whether its virtiofsd can save its state is not known"),
+                format!(
+                    "{message} (virtiofs), which the source's libvirt {} refuses; {} or later does not",
+                    dotted(here),
+                    dotted(LIBVIRT_MOVES_VIRTIOFS)
+                ),
             );
         } else {
-            report.fail(pointer, message);
+            report.unknown(
+                pointer,
+                format!("{message} (virtiofs): whether its virtiofsd can save its state is not known"),
+            );
         }
     }
     Some(())
@@ -263,18 +243,6 @@ fn tpm_passthrough(case: &Case<'_>, report: &mut Report) -> Option<()> {
     Some(())
 }
 
-fn tpm_support(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.arriving(report)?;
-    for (at, _) in guest.tpms.iter().enumerate().filter(|(_, tpm)| tpm.backend == "emulator") {
-        let host = case.destination(report)?;
-        let supports = report.need(host.supports.as_deref(), "/destination/supports")?;
-        if !supports.iter().any(|one| one == "tpm.backendModel.emulator") {
-            report.fail(format!("{}/tpms/{at}", case.arriving_at()), "the destination cannot emulate a TPM");
-        }
-    }
-    Some(())
-}
-
 fn tpm_secret(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.arriving(report)?;
     for (at, tpm) in guest.tpms.iter().enumerate() {
@@ -287,15 +255,6 @@ fn tpm_secret(case: &Case<'_>, report: &mut Report) -> Option<()> {
                 format!("the destination has no secret {secret}"),
             );
         }
-    }
-    Some(())
-}
-
-fn clipboard(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    let guest = case.guest(report)?;
-    for (at, display) in guest.graphics.iter().enumerate().filter(|(_, one)| one.clipboard) {
-        let message = format!("the {} display shares its clipboard", display.kind);
-        report.warn(format!("/guest/graphics/{at}"), message);
     }
     Some(())
 }

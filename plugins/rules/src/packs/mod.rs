@@ -3,20 +3,29 @@
 mod access;
 mod capacity;
 mod coherence;
+mod conditions;
 mod copying;
 mod cpu;
 mod definition;
 mod device;
 mod disk;
 mod filesystem;
+mod firmware;
 mod guest;
 mod guests_own;
 mod identity;
 mod lease;
+mod listening;
 mod passthrough;
+mod paths;
 mod place;
+mod placement;
 mod retarget;
+mod secrets;
+mod support;
+mod switching;
 mod tuning;
+mod unmigratable;
 mod uri;
 mod visible;
 
@@ -28,16 +37,44 @@ use crate::pack::Pack;
 pub const GUEST: Pack = Pack {
     name: "whimbrel.guest",
     summary: "The guest's state, what it keeps on its host, and devices that cannot travel",
-    needs: &[FactGroup::Request, FactGroup::Guest, FactGroup::Destination],
-    rules: &[guest::RULES, guests_own::RULES, passthrough::RULES, device::RULES],
+    needs: &[
+        FactGroup::Request,
+        FactGroup::Guest,
+        FactGroup::Source,
+        FactGroup::Destination,
+        FactGroup::Attributes,
+    ],
+    rules: &[
+        guest::RULES,
+        guests_own::RULES,
+        passthrough::RULES,
+        unmigratable::RULES,
+        device::RULES,
+        support::RULES,
+        conditions::RULES,
+    ],
 };
 
 /// Rules about both hosts.
 pub const HOSTS: Pack = Pack {
     name: "whimbrel.hosts",
-    summary: "Hypervisors, CPUs, machine types and the destination's capacity",
-    needs: &[FactGroup::Request, FactGroup::Guest, FactGroup::Source, FactGroup::Destination],
-    rules: &[place::RULES, cpu::RULES, capacity::RULES],
+    summary: "Hypervisors, CPUs, machine types, the destination's capacity, and what the guest names of its host",
+    needs: &[
+        FactGroup::Request,
+        FactGroup::Guest,
+        FactGroup::Source,
+        FactGroup::Destination,
+        FactGroup::Attributes,
+    ],
+    rules: &[
+        place::RULES,
+        cpu::RULES,
+        capacity::RULES,
+        placement::RULES,
+        firmware::RULES,
+        paths::RULES,
+        secrets::RULES,
+    ],
 };
 
 /// Rules about the guest's disks.
@@ -66,7 +103,16 @@ pub const REQUEST: Pack = Pack {
         FactGroup::Destination,
         FactGroup::Attributes,
     ],
-    rules: &[coherence::RULES, tuning::RULES, access::RULES, uri::RULES, retarget::RULES, definition::RULES],
+    rules: &[
+        coherence::RULES,
+        tuning::RULES,
+        access::RULES,
+        uri::RULES,
+        switching::RULES,
+        listening::RULES,
+        retarget::RULES,
+        definition::RULES,
+    ],
 };
 
 /// Every shipped pack, in the order in which they report.

@@ -1,18 +1,26 @@
 //! Devices of the host that were given to the guest.
 
 use alloc::format;
+use alloc::string::String;
+
+use whimbrel_facts::{NetworkCard, Scalar};
 
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
+use crate::versions::{LIBVIRT_ASKS_QEMU, SCSI_OF_HOST, Travels, VFIO, dotted};
+
+use super::unmigratable::judge;
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         "device.pci",
         "no PCI device of the host is in the guest",
-        "the state of a PCI device of the host cannot be read out, so it can neither be moved nor left out silently",
-        "detach it for the migration, or pair it with a virtio device (`<teaming type='transient'>`)",
-        |case, report| host_devices(case, report, "pci", true),
+        "the state of a PCI device moves only with QEMU 8.1 and libvirt 8.6 on both hosts, and a driver of the kernel that can \
+         save it; QEMU on the source decides",
+        "detach it for the migration, or pair it with a virtio device (`<teaming type='transient'>`); where vendor and \
+         driver support its migration, waive this rule for the guest",
+        |case, report| host_devices(case, report, "pci", Some(VFIO)),
     ),
     rule(
         "device.usb",
@@ -24,30 +32,32 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "device.scsi",
         "no SCSI device of the host is in the guest",
-        "libvirt refuses to migrate a guest with a SCSI device of the host",
-        "attach the LUN as a disk instead",
-        |case, report| host_devices(case, report, "scsi", false),
+        "libvirt before 8.6 refuses to migrate a guest with a SCSI device of the host; later ones let it go, and the \
+         destination must have the same LUN at the same address",
+        "attach the LUN as a disk instead, or verify the address on the destination and waive this rule for the guest",
+        |case, report| host_devices(case, report, "scsi", Some(SCSI_OF_HOST)),
     ),
     rule(
         "device.scsi-host",
         "no SCSI controller of the host is in the guest",
         "libvirt refuses to migrate a guest with a vhost-scsi controller",
         "detach it before the migration",
-        |case, report| host_devices(case, report, "scsi_host", false),
+        |case, report| host_devices(case, report, "scsi_host", None),
     ),
     rule(
         "device.mediated",
         "no mediated device is in the guest",
-        "libvirt refuses to migrate a guest with a mediated device unless its driver can save its state",
-        "detach it before the migration",
-        |case, report| host_devices(case, report, "mdev", false),
+        "a mediated device moves only with QEMU 8.1 and libvirt 8.6 on both hosts, a driver of the kernel that can save its \
+         state, and a device of the same type on the destination",
+        "detach it before the migration; where vendor and driver support its migration, waive this rule for the guest",
+        |case, report| host_devices(case, report, "mdev", Some(VFIO)),
     ),
     rule(
         "device.capabilities",
         "no character or block device node of the host is in the guest",
         "libvirt refuses to migrate a guest that was given raw device nodes",
         "detach it before the migration",
-        |case, report| host_devices(case, report, "capabilities", false),
+        |case, report| host_devices(case, report, "capabilities", None),
     ),
     rule(
         "device.sriov",
@@ -65,16 +75,43 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
-fn host_devices(case: &Case<'_>, report: &mut Report, kind: &str, may_be_transient: bool) -> Option<()> {
+fn host_devices(case: &Case<'_>, report: &mut Report, kind: &str, travels: Option<Travels>) -> Option<()> {
     let guest = case.guest(report)?;
     for (at, device) in guest.host_devices.iter().enumerate().filter(|(_, device)| device.kind == kind) {
-        if may_be_transient && device.transient {
+        // A standby takes its place, and it is unplugged: PCI devices alone can have one.
+        if kind == "pci" && device.transient {
             continue;
         }
-        let message = format!("the guest has the host's {kind} device `{}`", device.address);
-        report.fail(format!("/guest/host-devices/{at}"), message);
+        let what = format!("the host's {kind} device `{}`", device.address);
+        device_of_host(case, report, travels, format!("/guest/host-devices/{at}"), &what)?;
     }
     Some(())
+}
+
+/// Reports a device of the host by the versions of both hosts. None: no version moves it.
+fn device_of_host(
+    case: &Case<'_>,
+    report: &mut Report,
+    travels: Option<Travels>,
+    subject: String,
+    what: &str,
+) -> Option<()> {
+    let Some(travels) = travels else {
+        report.fail(subject, format!("the guest has {what}"));
+        return Some(());
+    };
+    let source = case.source(report)?;
+    let library = report
+        .need((source.library_version > 0).then_some(source.library_version), "/source/library-version")?;
+    if library < LIBVIRT_ASKS_QEMU {
+        let message = format!(
+            "the guest has {what}, and the source's libvirt {} refuses every such device",
+            dotted(library)
+        );
+        report.fail(subject, message);
+        return Some(());
+    }
+    judge(case, report, travels, subject, what)
 }
 
 fn usb(case: &Case<'_>, report: &mut Report) -> Option<()> {
@@ -88,13 +125,47 @@ fn usb(case: &Case<'_>, report: &mut Report) -> Option<()> {
 
 fn sriov(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
-    for (at, card) in guest.network_cards.iter().enumerate() {
-        if card.kind == "hostdev" && !card.transient {
-            let message = format!("the card {} is a virtual function without a standby", card.mac);
-            report.fail(format!("/guest/network-cards/{at}"), message);
+    for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| !card.transient) {
+        let subject = format!("/guest/network-cards/{at}");
+        if card.kind == "hostdev" {
+            let what = format!("the card {}, a virtual function without a standby", card.mac);
+            device_of_host(case, report, Some(VFIO), subject, &what)?;
+        } else if card.kind == "network" {
+            pool_of_functions(case, report, card, subject)?;
         }
     }
     Some(())
+}
+
+/// A network can give each card a virtual function of its own: then it has no bridge, and forwards in the mode `hostdev`.
+/// Source: libvirt, "Network XML format", `forward`.
+fn pool_of_functions(
+    case: &Case<'_>,
+    report: &mut Report,
+    card: &NetworkCard,
+    subject: String,
+) -> Option<()> {
+    let networks = case.destination(report)?.networks.as_deref();
+    let known = networks.and_then(|all| all.iter().find(|network| network.name == card.source));
+    // Whether the network is there at all is for the rules about networks.
+    let Some(network) = known else { return Some(()) };
+    match case.attribute(&format!("destination/networks/{}/forward-mode", card.source)) {
+        Some(Scalar::Text(mode)) if mode == "hostdev" => {
+            let what =
+                format!("the card {}, a virtual function from the network `{}`", card.mac, card.source);
+            device_of_host(case, report, Some(VFIO), subject, &what)
+        }
+        Some(_) => Some(()),
+        None if !network.bridge.is_empty() => Some(()),
+        None => {
+            let message = format!(
+                "whether the network `{}` gives the card {} a virtual function of the host is not known",
+                card.source, card.mac
+            );
+            report.unknown(subject, message);
+            Some(())
+        }
+    }
 }
 
 fn sriov_destination(case: &Case<'_>, report: &mut Report) -> Option<()> {

@@ -1,13 +1,13 @@
 //! Whether the destination can run this guest at all.
 
 use alloc::format;
-use alloc::string::String;
 
 use whimbrel_facts::{Host, RunState};
 
 use crate::case::{Case, called};
 use crate::pack::{Rule, rule};
 use crate::report::Report;
+use crate::versions::dotted;
 
 pub(super) const RULES: &[Rule] = &[
     rule(
@@ -197,14 +197,22 @@ fn known_version(version: u64, report: &mut Report, pointer: &'static str) -> Op
     report.need((version > 0).then_some(version), pointer)
 }
 
-fn dotted(version: u64) -> String {
-    format!("{}.{}.{}", version / 1_000_000, version / 1_000 % 1_000, version % 1_000)
-}
-
 fn maintenance(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let destination = case.destination(report)?;
-    if report.need(destination.maintenance, "/destination/maintenance")? {
-        report.fail("/destination/maintenance", format!("{} is in maintenance", called(destination)));
+    match destination.maintenance {
+        Some(true) => {
+            report.fail("/destination/maintenance", format!("{} is in maintenance", called(destination)));
+        }
+        Some(false) => {}
+        // It is the operator's own knowledge: a host that was queried cannot tell more.
+        None if destination.library_version > 0 => report.pass(
+            "/destination/maintenance",
+            format!(
+                "no inventory says that {} is in maintenance; libvirt has no such state",
+                called(destination)
+            ),
+        ),
+        None => drop(report.need(None::<()>, "/destination/maintenance")),
     }
     Some(())
 }

@@ -1,9 +1,9 @@
 //! For each rule, the smallest changes of sound facts that it finds.
 
 use whimbrel_facts::{
-    Attribute, CharacterDevice, CpuComparison, CpuFeature, Domain, Facts, Filesystem, Graphics, Host,
-    HostDevice, Identity, Link, MemoryDevice, Namesake, NetworkCard, Request, RunState, Scalar, SharedMemory,
-    Sharing, StorageCopy, Tpm,
+    Attribute, CharacterDevice, CpuComparison, CpuFeature, Domain, Facts, Filesystem, Host, HostDevice,
+    Identity, Link, MemoryDevice, Namesake, NetworkCard, Request, RunState, Scalar, SharedMemory, Sharing,
+    StorageCopy, Tpm,
     Verdict::{self, Fail, Unknown, Warn},
 };
 
@@ -116,6 +116,10 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("destination.cpus", Unknown, |f| g(f).cpus = 0),
     ("guest.block-job", Fail, |f| g(f).disks[0].busy = Some("copy".into())),
     ("guest.auto-destroy", Fail, |f| g(f).auto_destroy = Some(true)),
+    ("guest.auto-destroy", Unknown, |f| {
+        g(f).auto_destroy = None;
+        f.source.as_mut().unwrap().library_version = 0;
+    }),
     ("guest.not-understood", Unknown, |f| g(f).not_understood.push("novelty".into())),
     ("guest.snapshots", Fail, |f| g(f).snapshots = Some(1)),
     ("guest.checkpoints", Warn, |f| g(f).checkpoints = Some(1)),
@@ -125,7 +129,10 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("guest.persistence", Warn, |f| r(f).persist_destination = false),
     ("device.pci", Fail, |f| device(f, "pci", false)),
     ("device.usb", Warn, |f| device(f, "usb", false)),
-    ("device.scsi", Fail, |f| device(f, "scsi", false)),
+    ("device.scsi", Fail, |f| {
+        device(f, "scsi", false);
+        f.source.as_mut().unwrap().library_version = 8_005_000;
+    }),
     ("device.scsi-host", Fail, |f| device(f, "scsi_host", false)),
     ("device.mediated", Fail, |f| device(f, "mdev", false)),
     ("device.capabilities", Fail, |f| device(f, "capabilities", false)),
@@ -139,9 +146,8 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("device.shared-memory", Fail, |f| g(f).shared_memories.push(SharedMemory::default())),
     ("device.vdpa", Fail, |f| card(f, "vdpa")),
     ("device.user-network", Warn, |f| card(f, "user")),
-    ("device.filesystem", Fail, |f| g(f).filesystems.push(Filesystem::default())),
     ("device.filesystem", Unknown, |f| {
-        d(f).library_version = 10_000_000;
+        f.source.as_mut().unwrap().library_version = 10_000_000;
         g(f).filesystems.push(Filesystem { driver: "virtiofs".into(), ..Filesystem::default() });
     }),
     ("device.transient-disk", Fail, |f| g(f).disks[0].transient = true),
@@ -164,7 +170,6 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         tpm(f, "emulator", None);
     }),
     ("device.tpm-secret", Fail, |f| tpm(f, "emulator", Some("other"))),
-    ("device.clipboard", Warn, |f| g(f).graphics.push(Graphics { clipboard: true, ..Graphics::default() })),
     ("device.vhost-user", Unknown, |f| card(f, "vhostuser")),
     ("device.root-ports", Warn, |f| g(f).free_root_ports = Some(0)),
     ("destination.is-source", Fail, |f| d(f).uuid = "uuid-alpha".into()),
@@ -178,6 +183,10 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("architecture.differs", Fail, |f| d(f).architecture = "aarch64".into()),
     ("hypervisor.older", Warn, |f| d(f).hypervisor_version -= 1),
     ("libvirt.older", Warn, |f| d(f).library_version -= 1),
+    ("destination.maintenance", Unknown, |f| {
+        d(f).maintenance = None;
+        d(f).library_version = 0;
+    }),
     ("destination.maintenance", Fail, |f| d(f).maintenance = Some(true)),
     ("destination.live-migration", Fail, |f| d(f).live_migration = Some(false)),
     ("destination.transport", Fail, |f| d(f).transports = vec!["rdma".into()]),

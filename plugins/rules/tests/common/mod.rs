@@ -9,8 +9,10 @@
     reason = "each test uses its part"
 )]
 
+pub(crate) mod defined;
 mod edges;
 
+pub(crate) use defined::DEFINED;
 pub(crate) use edges::EDGES;
 
 use whimbrel_facts::{
@@ -18,6 +20,24 @@ use whimbrel_facts::{
     Host, HostCpu, HugePages, Identity, Link, Machine, Network, NetworkCard, NumaNode, Pool, Request,
     RunState, Scalar, Sharing, StorageSide,
 };
+
+/// What both hosts offer to guests.
+const SUPPORTED: [&str; 14] = [
+    "disk",
+    "disk.bus.scsi",
+    "disk.bus.virtio",
+    "disk.diskDevice.disk",
+    "graphics.type.vnc",
+    "hostdev.subsysType.pci",
+    "hostdev.subsysType.scsi",
+    "hostdev.subsysType.usb",
+    "loader.value./usr/share/OVMF/OVMF_CODE.fd",
+    "os.firmware.bios",
+    "tpm.backendModel.emulator",
+    "tpm.model.tpm-crb",
+    "video.modelType.vga",
+    "video.modelType.virtio",
+];
 
 /// One change of sound facts.
 pub(crate) type Change = fn(&mut Facts);
@@ -58,7 +78,7 @@ fn host(name: &str) -> Host {
         cpu_modes: Some(vec!["custom".into(), "host-passthrough".into()]),
         cpu_models: Some(vec![CpuModel { name: "EPYC".into(), usable: Some(true) }]),
         cpu_comparison: Some(CpuComparison::Superset),
-        supports: Some(vec!["tpm.backendModel.emulator".into()]),
+        supports: Some(SUPPORTED.iter().map(|one| (*one).into()).collect()),
         networks: Some(vec![Network { name: "default".into(), active: true, bridge: "virbr0".into() }]),
         links: Some(vec![Link { name: "virbr0".into(), active: Some(true), mtu: Some(1500) }]),
         pools: Some(vec![Pool { name: "images".into(), active: true, ..Pool::default() }]),
@@ -164,7 +184,10 @@ pub(crate) fn sound() -> Facts {
             storage("vda", "/dev/disk/by-id/wwn-1", "naa.1"),
             storage("vdb", "/dev/disk/by-id/wwn-2", "naa.2"),
         ]),
-        attributes: vec![Attribute { path: "guest/leases".into(), value: Scalar::Integer(2) }],
+        attributes: vec![
+            Attribute { path: "guest/leases".into(), value: Scalar::Integer(2) },
+            Attribute { path: "guest/xml/@type".into(), value: "kvm".into() },
+        ],
         ..Facts::default()
     }
 }

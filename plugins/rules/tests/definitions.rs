@@ -161,6 +161,7 @@ fn what_the_host_uses_may_change() {
         ("0b6cd9e3", "0B6CD9E3"),
         ("52:54:00:0a:0b:0c", "52:54:00:0A:0B:0C"),
         ("<memory unit='KiB'>2097152<", "<memory unit='gib'>2<"),
+        ("<currentMemory unit='KiB'>2097152<", "<currentMemory unit='KiB'>1048576<"),
         ("/srv/web.qcow2", "/mnt/web.qcow2"),
         ("<source file='/srv/a.iso' startupPolicy='requisite'/>", ""),
         ("<interface type='network'>", "<interface type='bridge'>"),

@@ -41,7 +41,7 @@ const READERS: [(&str, &str, Takes); 20] = [
     ("interface", "<interface name='eth0'>@</interface>", |text| xml::interface(text).is_ok()),
     ("pool", "<pool><name>p</name>@</pool>", |text| xml::pool(text).is_ok()),
     ("network", "<network><name>n</name>@</network>", |text| xml::network(text).is_ok()),
-    ("rest of a guest", DOMAIN, |text| xml::target_attributes(text).is_ok()),
+    ("rest of a guest", DOMAIN, |text| xml::target_attributes(text, text).is_ok()),
     ("rest of a host", CAPABILITIES, |text| xml::capabilities_attributes(text, "destination").is_ok()),
     ("rest of a network", "<network><name>n</name>@</network>", |text| xml::network_attributes(text).is_ok()),
     ("owner tag", "<owner id='me'>@</owner>", |text| xml::root_attributes(text).is_ok()),

@@ -197,7 +197,7 @@ fn long_lists_of_cpus_are_read() {
 }
 
 #[test]
-fn hosts_tell_more_than_the_fields_hold() {
+fn hosts_report_more_than_the_fields_hold() {
     let caps = "<capabilities><host><secmodel><model>selinux</model><doi>0</doi></secmodel><secmodel><model>dac</model>
         </secmodel><cpu><arch>x86_64</arch><maxphysaddr mode='emulate' bits='46'/><pages unit='KiB' size='4'/>
         <pages unit='MiB' size='2'/></cpu></host><guest><arch name='i686'><emulator>/q</emulator></arch></guest>
@@ -234,10 +234,10 @@ fn hosts_tell_more_than_the_fields_hold() {
         ("none".into(), "nat".into(), "hostdev".into())
     );
     let mut host = Host::default();
-    let told = "<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
+    let text = "<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
         <loader supported='yes'><value> /f/CODE.fd </value><enum name='secure'><value>no</value></enum></loader></os>
         </domainCapabilities>";
-    domain_capabilities(told, &mut host).unwrap();
+    domain_capabilities(text, &mut host).unwrap();
     assert_eq!(
         host.supports.unwrap(),
         ["loader", "loader.secure.no", "loader.value./f/CODE.fd", "os.firmware.efi"]

@@ -10,7 +10,7 @@ use whimbrel_facts::{Attribute, Domain as Guest, Host, HugePages, Scalar};
 
 use crate::Connection;
 
-/// Folders whose content libvirt's pools do not describe: devices, and what is made anew at each start of the host.
+/// Folders whose content libvirt's pools do not describe: devices, and what each start of the host makes again.
 const NOT_STORAGE: [&str; 4] = ["/dev/", "/proc/", "/run/", "/sys/"];
 
 /// Queries the destination for what this guest names; `definition` are the attributes of the definition by which it is

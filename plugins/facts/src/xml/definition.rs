@@ -27,7 +27,7 @@ const NUMBERED: [&str; 11] = [
     "devices/disk/source/encryption/secret",
 ];
 
-/// As many paths are named at most: more would not be read by anybody.
+/// As many paths are named at most: a longer list helps no reader.
 const NAMED: usize = 100;
 
 /// What a definition has beyond the fields of [`Domain`](crate::Domain).

@@ -2,9 +2,9 @@
 
 use super::{Row, carried, field, irrelevant, kept};
 
-const LIMIT: &str = "a limit that each host applies by itself";
+const LIMIT: &str = "a limit that each host applies on its own";
 const VIEWER: &str = "between the viewer and the hypervisor; the guest does not see it";
-const LABEL: &str = "each host labels what it opens by itself";
+const LABEL: &str = "each host labels what it opens";
 const HOST_NAME: &str = "the host's own name, which the destination chooses again";
 
 pub(super) const ROWS: &[Row] = &[

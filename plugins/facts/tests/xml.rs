@@ -113,7 +113,10 @@ fn values_without_a_field_are_attributes() {
     let mut of_guest = read(domain_attributes(xml).unwrap());
     assert_eq!(of_guest.remove("guest/leases").as_deref(), Some("0"));
     assert_eq!(of_guest, below("guest"));
-    assert_eq!(read(target_attributes(xml, xml).unwrap()), below("target"));
+    let mut of_target = read(target_attributes(xml, xml).unwrap());
+    assert_eq!(of_target.remove("target/leases").as_deref(), Some("0"));
+    assert_eq!(of_target.remove("definitions/compared").as_deref(), Some("true"));
+    assert_eq!(of_target, below("target"));
 }
 
 #[test]

@@ -13,10 +13,15 @@ use whimbrel_facts::{Finding, Verdict};
 use crate::pack::Rule;
 
 /// Rules about the state of a running guest, and about the way that it takes to the destination.
-const OF_RUNNING_GUESTS: [&str; 22] = [
+const OF_RUNNING_GUESTS: [&str; 30] = [
     "guest.auto-destroy",
     "guest.block-job",
     "guest.io-error",
+    "guest.dirty-ring",
+    "guest.memory-backing",
+    "device.clipboard",
+    "device.disk-format",
+    "device.enclave-memory",
     "device.hyperv-passthrough",
     "device.launch-security",
     "device.memory-module",
@@ -24,18 +29,32 @@ const OF_RUNNING_GUESTS: [&str; 22] = [
     "device.root-ports",
     "device.shared-memory",
     "device.sriov",
+    "device.tpm-state",
     "device.transient-disk",
+    "device.unmigratable",
     "device.user-network",
     "cpu.invariant-tsc",
     "destination.live-migration",
     "destination.memory",
     "destination.migrations",
     "destination.transport",
+    "device.reservations",
     "storage.cache",
     "storage.unsafe-flag",
     "storage.lease",
     "access.address",
     "access.name",
+];
+/// Rules about devices of the host: their state is not moved, and the guest looks for them when it is started.
+const OF_HOST_DEVICES: [&str; 8] = [
+    "device.capabilities",
+    "device.filesystem",
+    "device.mediated",
+    "device.pci",
+    "device.scsi",
+    "device.scsi-host",
+    "device.usb",
+    "device.vdpa",
 ];
 /// Kinds of rules about what the guest needs to be started.
 const OF_THE_START: [&str; 8] =
@@ -52,10 +71,17 @@ pub(crate) fn judged(rule: &Rule, findings: Vec<Finding>) -> Vec<Finding> {
             Finding { code: rule.code.to_owned(), verdict: Verdict::Pass, message, ..Finding::default() };
         return Vec::from([passed]);
     }
+    let is_of_host_devices = OF_HOST_DEVICES.contains(&rule.code);
     let is_of_the_start =
         OF_THE_START.iter().any(|kind| rule.code.starts_with(kind)) && !ALWAYS.contains(&rule.code);
     let soften = |mut finding: Finding| {
-        if is_of_the_start && finding.verdict == Verdict::Fail {
+        if is_of_host_devices && finding.verdict != Verdict::Pass {
+            finding.verdict = Verdict::Warn;
+            finding.message =
+                "the definition names a device or directory of the host; the guest starts on the \
+                               destination only if that has one under the same name"
+                    .to_owned();
+        } else if is_of_the_start && finding.verdict == Verdict::Fail {
             finding.verdict = Verdict::Warn;
             finding.message = format!(
                 "{}; the definition can be moved, and the guest cannot be started there before that is fixed",

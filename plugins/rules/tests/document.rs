@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
-use common::{EDGES, sound};
+use common::{DEFINED, EDGES, sound};
 use whimbrel_facts::{Activation, Domain, Facts, Finding, Host, Verdict};
 use whimbrel_rules::PACKS;
 use whimbrel_rules::catalogue;
@@ -99,12 +99,14 @@ fn incomplete() -> Vec<Facts> {
 fn made_catalogue() -> String {
     let mut verdicts: BTreeMap<String, BTreeSet<Verdict>> = BTreeMap::new();
     let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let edges = EDGES.iter().map(|(_, _, change)| {
+    let changes = EDGES.iter().map(|(_, _, change)| *change);
+    let changes = changes.chain(DEFINED.iter().map(|(_, _, _, change)| *change));
+    let changed = changes.map(|change| {
         let mut facts = sound();
         change(&mut facts);
         facts
     });
-    for finding in edges.chain(incomplete()).flat_map(|facts| ask(&facts)) {
+    for finding in changed.chain(incomplete()).flat_map(|facts| ask(&facts)) {
         if finding.verdict != Verdict::Pass {
             verdicts.entry(finding.code).or_default().insert(finding.verdict);
         }

@@ -67,10 +67,11 @@ fn memory(guests: &[&Facts], found: &mut Vec<Shortage>) {
         None => push(found, Verdict::Unknown, "memory", "the host's memory is not known".to_owned()),
     }
     // Huge pages are set aside already and not among what is free.
-    let with_pages = |facts: &&&Facts| arriving(facts).is_some_and(|guest| guest.huge_pages_kib.is_empty());
+    let has_plain_memory =
+        |facts: &&&Facts| arriving(facts).is_some_and(|guest| guest.huge_pages_kib.is_empty());
     let plain_kib: u64 = guests
         .iter()
-        .filter(with_pages)
+        .filter(has_plain_memory)
         .filter_map(|facts| arriving(facts))
         .map(|guest| guest.memory_kib)
         .sum();

@@ -38,9 +38,10 @@ fn matches(pattern: &str, path: &str) -> bool {
         }
         let Some(step) = steps.next() else { return false };
         let name = step.split('[').next().unwrap_or(step);
-        let fits = match expected.contains('[') {
-            true => step.starts_with(expected),
-            false => expected == "*" || expected == name,
+        let fits = if expected.contains('[') {
+            step.starts_with(expected)
+        } else {
+            expected == "*" || expected == name
         };
         if !fits {
             return false;

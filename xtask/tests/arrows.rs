@@ -10,8 +10,9 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use xtask::Tree;
 
 /// Each member, and the members that it may depend on.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("whimbrel-core", &[]),
+    ("whimbrel-policy", &["whimbrel-core"]),
     ("whimbrel-schedule", &["whimbrel-core"]),
     ("whimbrel-oracle", &[]),
     ("whimbrel-sim", &["whimbrel-core", "whimbrel-oracle", "whimbrel-schedule"]),

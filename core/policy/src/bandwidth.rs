@@ -99,7 +99,9 @@ mod tests {
     fn samples_of_one_window_count_once() {
         let mut bandwidth = Bandwidth::default();
         assert_eq!(bandwidth.median(), None);
-        [(0, 10), (50, 1_000), (99, 1_000), (100, 20)].map(|(at, value)| bandwidth.sample(at, value));
+        for (at, value) in [(0, 10), (50, 1_000), (99, 1_000), (100, 20)] {
+            bandwidth.sample(at, value);
+        }
         assert_eq!(bandwidth.samples, [10, 20]);
     }
 }

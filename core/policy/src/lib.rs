@@ -20,6 +20,7 @@ mod bandwidth;
 pub mod curve;
 mod decision;
 mod fixed_downtime;
+pub mod forecast;
 mod intent;
 mod number;
 mod observation;

@@ -96,7 +96,7 @@ mod tests {
         evidence.add(row(50.0));
         (0..100).for_each(|_| evidence.add(row(0.3)));
         assert_eq!(evidence.len(), 1 + KEPT);
-        let long: std::vec::Vec<f64> =
+        let long: Vec<f64> =
             evidence.weighted().filter(|(_, row)| row.seconds > 1.0).map(|(weight, _)| weight).collect();
         assert_eq!(long, [1.0]);
         let oldest = evidence.weighted().nth(1).unwrap().0;
@@ -107,8 +107,8 @@ mod tests {
     fn a_measurement_counts_less_once_a_pass_has_ended() {
         let mut evidence = Evidence::default();
         evidence.add_measured(row(1.0));
-        assert_eq!(evidence.weighted().map(|(weight, _)| weight).collect::<std::vec::Vec<_>>(), [0.5]);
+        assert_eq!(evidence.weighted().map(|(weight, _)| weight).collect::<Vec<_>>(), [0.5]);
         evidence.add(row(30.0));
-        assert_eq!(evidence.weighted().map(|(weight, _)| weight).collect::<std::vec::Vec<_>>(), [0.1, 1.0]);
+        assert_eq!(evidence.weighted().map(|(weight, _)| weight).collect::<Vec<_>>(), [0.1, 1.0]);
     }
 }

@@ -1,5 +1,8 @@
 //! Least squares under W ≥ 0 with a small ridge, by cyclic coordinate descent in a fixed order.
 //!
+//! The descent begins with all classes of one size that explain the largest observation: where the evidence cannot tell
+//! two rates apart, neither is preferred. Beginning at zero would put everything into the first class that is visited.
+//!
 //! It must never depend on how often it was called before: the same evidence gives the same bits.
 
 use super::evidence::Evidence;
@@ -31,15 +34,22 @@ pub(super) fn fit(evidence: &Evidence) -> (Vector, f64) {
             }
         }
     }
-    let weights = descend(&gram, &target, RIDGE / (largest * largest));
+    let weights = descend(&gram, &target, RIDGE / (largest * largest), even(evidence));
     (weights, error(evidence, &weights, floor))
 }
 
+/// The same size for every class, such that they explain the largest observation.
+fn even(evidence: &Evidence) -> f64 {
+    let rows = evidence.weighted().map(|(_, row)| row);
+    let largest = rows.reduce(|most, row| if row.dirtied_bytes > most.dirtied_bytes { row } else { most });
+    largest.map_or(0.0, |row| row.dirtied_bytes / row.exposed.iter().sum::<f64>().max(1e-9))
+}
+
 /// Minimises wᵀ·gram·w − 2·targetᵀ·w + ridge·wᵀw under w ≥ 0.
-fn descend(gram: &[Vector; CLASSES], target: &Vector, ridge: f64) -> Vector {
-    let mut weights = [0.0; CLASSES];
+fn descend(gram: &[Vector; CLASSES], target: &Vector, ridge: f64, from: f64) -> Vector {
+    let mut weights = [from; CLASSES];
     // gram · weights, kept up to date.
-    let mut products = [0.0; CLASSES];
+    let mut products = gram.map(|line| line.iter().sum::<f64>() * from);
     for _ in 0..SWEEPS {
         let mut moved = false;
         for (index, (line, target)) in gram.iter().zip(target).enumerate() {

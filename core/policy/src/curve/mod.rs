@@ -1,6 +1,6 @@
 //! The guest's dirty curve: how much of its memory is dirtied at least once in an interval.
 //!
-//! D(Δt) = Σ W_c (1 − e^(−λ_c Δt)) over classes whose rates λ_c lie on a fixed logarithmic grid, with weights W_c ≥ 0:
+//! `D(Δt) = Σ W_c (1 − e^(−λ_c Δt))` over classes whose rates `λ_c` lie on a fixed logarithmic grid, with `W_c ≥ 0`:
 //! increasing and concave by construction, so that noise cannot make a forecast explode. The sum covers scans as well, by
 //! classes of one speed. Weights come from a least-squares fit under W ≥ 0 with a small ridge ([`fit`]).
 //!

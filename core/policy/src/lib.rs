@@ -17,6 +17,7 @@ extern crate std;
 
 mod action;
 mod bandwidth;
+pub mod catalog;
 pub mod curve;
 mod decision;
 mod fixed_downtime;
@@ -24,6 +25,7 @@ pub mod forecast;
 mod intent;
 mod number;
 mod observation;
+pub mod policies;
 mod policy;
 pub mod script;
 mod start;

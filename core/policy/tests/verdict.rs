@@ -1,5 +1,7 @@
 //! Verdicts on courses of syncs, as sentences.
 
+#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
+
 use whimbrel_core::Instant;
 use whimbrel_policy::forecast::{Model, Plan, Verdict};
 use whimbrel_policy::script::Script;

@@ -11,6 +11,8 @@ mod model;
 mod rollout;
 mod verdict;
 
+pub(crate) use chance::uniform;
+
 pub use calibration::{STRATA, Stratum};
 pub use model::Model;
 pub use verdict::{Numbers, Told, Verdict};

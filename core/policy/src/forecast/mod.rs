@@ -70,6 +70,13 @@ impl Model {
     /// A forecast under a plan; `None` before bandwidth and dirty curve are known.
     #[must_use]
     pub fn forecast(&self, plan: Plan, intent: &Intent) -> Option<Forecast> {
+        let raw = self.raw_forecast(plan, intent)?;
+        Some(Forecast { left_ms: raw.left_ms.map(|left| calibration::widened(left, self.ends())), ..raw })
+    }
+
+    /// The same before calibration, to measure it.
+    #[must_use]
+    pub fn raw_forecast(&self, plan: Plan, intent: &Intent) -> Option<Forecast> {
         let elapsed_ms = self.elapsed_ms();
         let left_ms = intent.finish_within_ms.map(|finish_ms| finish_ms.saturating_sub(elapsed_ms));
         let horizon_ms = left_ms.unwrap_or(HORIZON_MS);
@@ -94,7 +101,7 @@ impl Model {
         Some(Forecast {
             converges_ppm: CERTAIN_PPM * count / PARTICLES,
             meets_intent_ppm: CERTAIN_PPM * meeting / PARTICLES,
-            left_ms: left.map(|left| calibration::widened(left, self.ends())),
+            left_ms: left,
             downtime_ms: quantiles(|ending| ending.downtime_ms),
             bytes: quantiles(|ending| ending.bytes).map(|[_, middle, _]| middle),
             work_lost_ms: quantiles(|ending| ending.work_lost_ms).map(|[_, middle, _]| middle),

@@ -10,6 +10,7 @@ use whimbrel_sim::qemu::Engine;
 use super::not_built::NotBuilt;
 #[cfg(feature = "service")]
 use super::operator::args::OperatorVerb;
+use super::policy::Policy;
 use crate::watch::Format;
 
 pub(super) const EXIT_CODES: &str = "\
@@ -50,6 +51,8 @@ pub(super) enum Verb {
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
     Fidelity(Fidelity),
+    /// List, explain and compare convergence policies.
+    Policy(Policy),
     /// Explore everything that may happen to a migration, and show that the guest is safe in all of it.
     ///
     /// The control machine is the one that moves real guests. Hosts, daemons and QEMUs die and come back, replies are

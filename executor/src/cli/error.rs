@@ -9,6 +9,7 @@ use miette::{Diagnostic, GraphicalReportHandler, NamedSource, SourceSpan};
 use whimbrel_core::journal::JournalError;
 use whimbrel_sim::ScenarioError;
 use whimbrel_sim::fleet::FleetError;
+use whimbrel_study::GridError;
 use whimbrel_verify::fidelity::RecordingError;
 
 use super::Exit;
@@ -85,6 +86,30 @@ pub enum CliError {
     Slice {
         /// Those that exist.
         names: Vec<&'static str>,
+    },
+    /// A convergence policy that does not exist.
+    #[error("there is no policy `{name}`; there are {}", names.join(", "))]
+    NoPolicy {
+        /// The name.
+        name: String,
+        /// Those that exist.
+        names: Vec<&'static str>,
+    },
+    /// A grid that is neither built in nor a file.
+    #[error("there is no grid `{name}`, built in ({}) or as a file", names.join(", "))]
+    NoGrid {
+        /// The name.
+        name: String,
+        /// Those that are built in.
+        names: Vec<&'static str>,
+    },
+    /// A grid that cannot be used.
+    #[error("cannot use the grid `{}`", path.display())]
+    Grid {
+        /// The file, or the name of a built-in grid.
+        path: PathBuf,
+        /// Why.
+        source: GridError,
     },
     /// Recorded migrations that cannot be read.
     #[error("cannot use the recordings in `{}`", path.display())]
@@ -189,6 +214,9 @@ impl CliError {
             | Self::NotInDoubt(_)
             | Self::Recordings { .. }
             | Self::Slice { .. }
+            | Self::NoPolicy { .. }
+            | Self::NoGrid { .. }
+            | Self::Grid { .. }
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
@@ -268,6 +296,7 @@ impl CliError {
                 "the hypervisors may go on: look at the guest with `virsh domjobinfo` and `virsh list` on both hosts",
             ),
             Self::NoRule(_) => Some("`whimbrel rule list` names them all"),
+            Self::NoPolicy { .. } => Some("`whimbrel policy list` explains them all"),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Pack { .. }
@@ -282,6 +311,8 @@ impl CliError {
             | Self::Fleet(_)
             | Self::NotForFleets { .. }
             | Self::Slice { .. }
+            | Self::NoGrid { .. }
+            | Self::Grid { .. }
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::World(_)

@@ -1,7 +1,5 @@
 //! The frozen grids, and migrations under policies.
 
-#![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
-
 use std::num::NonZero;
 
 use whimbrel_policy::catalog::{CATALOG, find};

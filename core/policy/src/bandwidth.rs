@@ -20,7 +20,7 @@ pub struct Bandwidth {
 }
 
 impl Bandwidth {
-    /// Before a sample: the link as it is said to be.
+    /// Before a sample: the link's nominal bandwidth.
     #[must_use]
     pub fn expecting(bytes_per_second: Option<u64>) -> Self {
         Self { expected: bytes_per_second, ..Self::default() }

@@ -16,7 +16,7 @@ pub struct FixedDowntime {
 }
 
 impl FixedDowntime {
-    /// A migration completed with this downtime, of which so many bytes at this bandwidth were memory.
+    /// A migration completed with this downtime, of which this many bytes at this bandwidth were memory.
     pub fn learn(&mut self, downtime_ms: u64, last_pass_bytes: u64, bytes_per_second: u64) {
         let Some(memory_ms) = crate::observation::implied_ms(last_pass_bytes, bytes_per_second) else {
             return;
@@ -27,7 +27,7 @@ impl FixedDowntime {
         self.learned_ms.push(downtime_ms.saturating_sub(memory_ms));
     }
 
-    /// The least value that so many percent of the cases do not exceed, in ms.
+    /// The least value that this many percent of the cases do not exceed, in ms.
     #[must_use]
     pub fn quantile_ms(&self, percent: usize) -> u64 {
         let mut all: Vec<u64> = self.learned_ms.clone();

@@ -46,7 +46,7 @@ pub struct Played {
 }
 
 impl Script {
-    /// A guest of so much memory on a link of so many MiB a second. The sync of the setup is at 0 ms.
+    /// A guest of so much memory on a link of this many MiB a second. The sync of the setup is at 0 ms.
     #[must_use]
     pub fn new(memory_mib: u64, bandwidth_mib_per_second: u64) -> Self {
         let bandwidth = bandwidth_mib_per_second * MIB;

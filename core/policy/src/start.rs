@@ -13,7 +13,7 @@ pub struct Start {
     pub dirty_limit_bytes_per_second: Option<u64>,
     /// `VIR_MIGRATE_POSTCOPY`: whether the switch may be requested later.
     pub postcopy: bool,
-    /// `VIR_MIGRATE_COMPRESSED` by XBZRLE, with a cache of so many bytes.
+    /// `VIR_MIGRATE_COMPRESSED` by XBZRLE, with a cache of this many bytes.
     pub xbzrle_cache_bytes: Option<u64>,
 }
 

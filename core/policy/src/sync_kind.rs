@@ -22,8 +22,8 @@ impl SyncKind {
     /// The kind of the one sync between two queries, under the downtime limit that was in force.
     ///
     /// Between the queries the sync found at least what remained before, less all that was sent; and at most what
-    /// remained before. Above the threshold (bandwidth times limit) the pass was not over. Where the two queries cannot
-    /// tell, or several syncs lie between them, the kind is unknown.
+    /// remained before. Above the threshold (bandwidth times limit) the pass was not over. Where the two queries do not
+    /// show it, or several syncs lie between them, the kind is unknown.
     #[must_use]
     pub fn between(before: &Statistics, after: &Statistics, downtime_limit_ms: u64) -> Self {
         let Some(bandwidth) = after.bandwidth_bytes_per_second.or(before.bandwidth_bytes_per_second) else {

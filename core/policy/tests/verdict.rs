@@ -15,7 +15,7 @@ struct Listener {
     start: Start,
     intent: Intent,
     model: Option<Model>,
-    told: Vec<(Verdict, String)>,
+    verdicts: Vec<(Verdict, String)>,
 }
 
 impl Policy for Listener {
@@ -30,21 +30,21 @@ impl Policy for Listener {
         let model = self.model.as_mut().unwrap();
         model.on(now, seen);
         if let Seen::Sync(_) = seen {
-            let told = model.tell(&self.intent);
-            self.told.push((told.verdict, told.to_string()));
+            let assessment = model.assess(&self.intent);
+            self.verdicts.push((assessment.verdict, assessment.to_string()));
         }
         Decision::WAIT
     }
 }
 
 fn listen(script: &Script, start: Start, until_ms: u64) -> Listener {
-    let mut listener = Listener { start, intent: Intent::default(), model: None, told: Vec::new() };
+    let mut listener = Listener { start, intent: Intent::default(), model: None, verdicts: Vec::new() };
     script.play(&mut listener, until_ms);
     listener
 }
 
 fn last(listener: &Listener) -> (Verdict, &str) {
-    listener.told.last().map(|(verdict, sentence)| (*verdict, sentence.as_str())).unwrap()
+    listener.verdicts.last().map(|(verdict, sentence)| (*verdict, sentence.as_str())).unwrap()
 }
 
 /// The passes of a guest of one class under a limit, by QEMU's loop: bursts of 50 ms until less than the threshold is
@@ -88,7 +88,7 @@ fn a_saturated_working_set_never_converges() {
     // 5.1 GiB are rewritten in every pass, as stress does.
     let script = Script::new(6_300, 110).syncs(57_000, 48_000, &[5_170, 5_145, 5_150, 5_140]);
     let listener = listen(&script, Start::default(), 210_000);
-    let verdicts: Vec<Verdict> = listener.told.iter().map(|(verdict, _)| *verdict).collect();
+    let verdicts: Vec<Verdict> = listener.verdicts.iter().map(|(verdict, _)| *verdict).collect();
     assert_eq!(verdicts[..2], [Verdict::Open, Verdict::Open], "one pass proves nothing");
     assert_eq!(verdicts[2], Verdict::Never { is_sure: false });
     assert_eq!(verdicts[4], Verdict::Never { is_sure: true });
@@ -104,7 +104,7 @@ fn an_idle_guest_converges() {
 }
 
 #[test]
-fn arithmetic_is_told_before_the_first_pass_ends() {
+fn arithmetic_is_reported_before_the_first_pass_ends() {
     let listener = listen(&Script::new(65_536, 60), Start::default(), 2_000);
     assert_eq!(last(&listener).0, Verdict::LinkTooSlow);
     insta::assert_snapshot!(last(&listener).1);

@@ -98,7 +98,7 @@ impl Observer for Listener {
         }
         self.last_ms = Some(now.as_ms());
         let Some(forecast) = model.raw_forecast(Plan::AsIs, &self.intent) else { return };
-        let verdict = model.tell(&self.intent).verdict;
+        let verdict = model.assess(&self.intent).verdict;
         self.outlooks.push(Outlook {
             stage: model.ends().min(STAGES - 1),
             at_ms: now.as_ms(),

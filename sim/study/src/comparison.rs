@@ -20,8 +20,8 @@ use crate::migration::{Ended, Observer, Run, run_observed};
 
 /// Resamples of an interval.
 const RESAMPLES: usize = 200;
-const TELL_EVERY_MS: u64 = 1_000;
-const MOST_TOLD: u64 = 12;
+const VERDICT_EVERY_MS: u64 = 1_000;
+const MOST_VERDICTS: u64 = 12;
 
 /// A comparison of policies over a grid.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -84,11 +84,11 @@ pub struct Cell {
     pub lost_ms: Estimate,
     /// Cost above the best static limit's, relative to it: the difference of the sums.
     pub regret: Estimate,
-    /// Of the migrations that missed their intent, the share for which that was told before.
-    pub told: Option<f64>,
+    /// Of the migrations that missed their intent, the share for which the verdict said so before.
+    pub warned: Option<f64>,
     /// How long before the end that was, in ms, median.
-    pub told_early_ms: Option<u64>,
-    /// Of the migrations that met it, the share for which it was told nevertheless.
+    pub warned_early_ms: Option<u64>,
+    /// Of the migrations that met it, the share for which it said so wrongly.
     pub false_alarms: Option<f64>,
 }
 
@@ -109,10 +109,10 @@ struct Scored {
     best_ms: u64,
     is_feasible: bool,
     memory_bytes: u64,
-    told_ms: Option<u64>,
+    warned_ms: Option<u64>,
 }
 
-/// Runs the policies over a grid, with so many threads. The result does not depend on their number.
+/// Runs the policies over a grid, with this many threads. The result does not depend on their number.
 #[must_use]
 pub fn compare(grid: &Grid, entries: &[&Entry], threads: NonZero<usize>) -> Comparison {
     let cases = grid.cases();
@@ -145,53 +145,53 @@ fn score(case: &Case, entries: &[&Entry]) -> Vec<Scored> {
     let Hindsight { best_static, oracle, .. } = hindsight(case);
     let best_ms = cost_ms(&best_static, &case.intent);
     let is_feasible = best_static.meets_intent || oracle.meets_intent;
-    let scored = |run: Run, told_ms| Scored {
+    let scored = |run: Run, warned_ms| Scored {
         run,
         cost_ms: cost_ms(&run, &case.intent),
         best_ms,
         is_feasible,
         memory_bytes: case.memory_gib << 30,
-        told_ms,
+        warned_ms,
     };
     let runs = entries.iter().map(|entry| {
-        let mut teller =
-            Teller { intent: case.intent, model: None, last_ms: None, told: 0, hopeless_ms: None };
-        let run = run_observed(case, &mut *entry.create(), &mut teller);
-        scored(run, teller.hopeless_ms)
+        let mut listener =
+            Listener { intent: case.intent, model: None, last_ms: None, verdicts: 0, hopeless_ms: None };
+        let run = run_observed(case, &mut *entry.create(), &mut listener);
+        scored(run, listener.hopeless_ms)
     });
     runs.chain([scored(best_static, None), scored(oracle, None)]).collect()
 }
 
 /// Listens for the first verdict that nothing suffices.
 #[derive(Debug)]
-struct Teller {
+struct Listener {
     intent: Intent,
     model: Option<Model>,
     last_ms: Option<u64>,
-    told: u64,
+    verdicts: u64,
     hopeless_ms: Option<u64>,
 }
 
-impl Observer for Teller {
+impl Observer for Listener {
     fn starts(&mut self, before: &Beforehand, start: &Start) {
         self.model = Some(Model::new(before, *start, FixedDowntime::default(), ThrottleResponse::default()));
     }
 
     fn on(&mut self, now: Instant, seen: Seen<'_>) {
         let Some(model) = &mut self.model else { return };
-        if self.hopeless_ms.is_some() || self.told >= MOST_TOLD {
+        if self.hopeless_ms.is_some() || self.verdicts >= MOST_VERDICTS {
             return;
         }
         model.on(now, seen);
-        let is_due = self.last_ms.is_none_or(|last_ms| now.as_ms() >= last_ms + TELL_EVERY_MS);
+        let is_due = self.last_ms.is_none_or(|last_ms| now.as_ms() >= last_ms + VERDICT_EVERY_MS);
         let is_sync = matches!(seen, Seen::Sync(sync) if sync.iteration > 1);
         // Arithmetic is seen in the first pass already.
         let is_early =
-            matches!(seen, Seen::Poll(_)) && model.ends() == 0 && self.told == 0 && now.as_ms() > 1_000;
+            matches!(seen, Seen::Poll(_)) && model.ends() == 0 && self.verdicts == 0 && now.as_ms() > 1_000;
         if is_due && (is_sync || is_early) {
             self.last_ms = Some(now.as_ms());
-            self.told += 1;
-            let verdict = model.tell(&self.intent).verdict;
+            self.verdicts += 1;
+            let verdict = model.assess(&self.intent).verdict;
             if matches!(verdict, Verdict::Never { .. } | Verdict::LinkTooSlow) {
                 self.hopeless_ms = Some(now.as_ms());
             }
@@ -245,12 +245,12 @@ fn summary(scored: &[Scored]) -> Cell {
     let downtimes: Vec<u64> = scored.iter().filter_map(|one| one.run.downtime_ms).collect();
     let sent = scored.iter().map(|one| real(one.run.sent_bytes) / real(one.memory_bytes)).sum::<f64>();
     let missed: Vec<&Scored> = scored.iter().filter(|one| !one.run.meets_intent).collect();
-    let told: Vec<u64> = missed
+    let warned: Vec<u64> = missed
         .iter()
-        .filter_map(|one| one.told_ms.map(|told_ms| one.run.total_ms.saturating_sub(told_ms)))
+        .filter_map(|one| one.warned_ms.map(|warned_ms| one.run.total_ms.saturating_sub(warned_ms)))
         .collect();
     let met: Vec<&Scored> = scored.iter().filter(is_met).collect();
-    let alarms = met.iter().filter(|one| one.told_ms.is_some()).count();
+    let alarms = met.iter().filter(|one| one.warned_ms.is_some()).count();
     let some = |part: usize, all: usize| (all > 0).then(|| share(part, all));
     Cell {
         intent: None,
@@ -271,8 +271,8 @@ fn summary(scored: &[Scored]) -> Cell {
             let best = mean(sample, |one| one.best_ms);
             if best > 0.0 { mean(sample, |one| one.cost_ms) / best - 1.0 } else { 0.0 }
         }),
-        told: some(told.len(), missed.len()),
-        told_early_ms: (!told.is_empty()).then(|| quantiles(told).map(|ms| ms)).map(|[median, _]| median),
+        warned: some(warned.len(), missed.len()),
+        warned_early_ms: (!warned.is_empty()).then(|| quantiles(warned)).map(|[median, _]| median),
         false_alarms: some(alarms, met.len()),
     }
 }

@@ -57,7 +57,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The guest of this kind with so much memory, for a link of so many bytes a second. The seed varies rates by a tenth
+    /// The guest of this kind with so much memory, for a link of this many bytes a second. The seed varies rates by a tenth
     /// and working sets by 30 %.
     #[must_use]
     pub fn guest(self, memory_gib: u64, link: u64, random: &mut Random) -> Guest {

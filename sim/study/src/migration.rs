@@ -67,7 +67,7 @@ pub trait Observer {
     fn on(&mut self, now: Instant, seen: Seen<'_>);
 }
 
-/// Shows nothing to anybody.
+/// Takes no notice.
 impl Observer for () {
     fn starts(&mut self, _: &Beforehand, _: &Start) {}
     fn on(&mut self, _: Instant, _: Seen<'_>) {}

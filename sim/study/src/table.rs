@@ -19,7 +19,7 @@ impl fmt::Display for Comparison {
         let width = self.policies.iter().map(|policy| policy.name.len()).max().unwrap_or(0);
         writeln!(
             f,
-            "{:width$}  {:>17}  {:>6}  {:>6}  {:>14}  {:>13}  {:>5}  {:>15}  {:>21}  {:>5}  {:>5}",
+            "{:width$}  {:>17}  {:>6}  {:>6}  {:>14}  {:>13}  {:>5}  {:>15}  {:>21}  {:>6}  {:>5}",
             "policy",
             "met %",
             "of F %",
@@ -29,7 +29,7 @@ impl fmt::Display for Comparison {
             "bytes",
             "lost s",
             "regret",
-            "told",
+            "warned",
             "false"
         )?;
         for policy in &self.policies {
@@ -39,7 +39,7 @@ impl fmt::Display for Comparison {
             f,
             "\nmet: within downtime and deadline, with its 95 % interval; of F: of the feasible ones; ended: cancelled by the \
              policy;\ntotal, downtime: median / 95 % quantile; bytes: relative to memory; lost: time that each writer lost; \
-             regret: cost above\nthe best static limit in hindsight; told: of the missed ones, those known to be hopeless \
+             regret: cost above\nthe best static limit in hindsight; warned: of the missed ones, those known to be hopeless \
              before; false: of the met ones"
         )
     }
@@ -69,7 +69,7 @@ impl fmt::Display for Row<'_> {
             cell.sent_per_memory,
             format!("{:.2} ({lost_low:.1}-{lost_high:.1})", cell.lost_ms.value / 1000.0),
             format!("{:+.2} ({regret_low:+.2}-{regret_high:+.2})", cell.regret.value),
-            maybe(cell.told),
+            maybe(cell.warned),
             maybe(cell.false_alarms),
         )
     }

@@ -91,7 +91,7 @@ impl Policy for Witness {
 }
 
 #[test]
-fn syncs_within_a_pass_are_told_from_its_end() {
+fn syncs_within_a_pass_are_not_taken_for_its_end() {
     let auto_converge = Some(whimbrel_policy::AutoConverge::default());
     let mut witness = Witness { start: Start { auto_converge, ..Start::default() }, ..Witness::default() };
     let _ = run(&case(Kind::Uniform150, Intent::default()), &mut witness);

@@ -1,7 +1,7 @@
 //! Least squares under W ≥ 0 with a small ridge, by cyclic coordinate descent in a fixed order.
 //!
-//! The descent begins with sizes that fall with the rate and explain the largest observation: what the evidence cannot tell
-//! apart stays as it was. Beginning at zero would put everything into the first class that is visited.
+//! The descent begins with sizes that fall with the rate and explain the largest observation: what the evidence cannot
+//! separate stays as it was. Beginning at zero would put everything into the first class that is visited.
 //!
 //! It must never depend on how often it was called before: the same evidence gives the same bits.
 
@@ -10,7 +10,7 @@ use super::grid::CLASSES;
 
 /// Passes over the classes; each brings every weight to its best value given the others.
 const SWEEPS: usize = 200;
-/// The ridge, relative to the largest observation. It decides only between weights that the evidence cannot tell apart,
+/// The ridge, relative to the largest observation. It decides only between weights that the evidence does not separate,
 /// and spreads what is left open evenly over them. A starting value, not measured.
 const RIDGE: f64 = 1e-4;
 /// Errors are relative to the observation, and to this at least.

@@ -143,7 +143,7 @@ pub struct Class {
     pub dirty_share: f64,
 }
 
-/// The chance that a page is written at least once, when so many writes are expected.
+/// The chance that a page is written at least once, when this many writes are expected.
 pub(crate) fn touched(writes: f64) -> f64 {
     -libm::expm1(-writes)
 }

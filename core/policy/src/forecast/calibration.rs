@@ -28,7 +28,7 @@ pub const STRATA: [Stratum; 5] = [
     Stratum { ends: 4, low_permille: 923, high_permille: 2_741 },
 ];
 
-/// The interval, calibrated for a migration of which so many passes have ended.
+/// The interval, calibrated for a migration of which this many passes have ended.
 pub(super) fn widened([low, middle, high]: [u64; 3], ends: u64) -> [u64; 3] {
     let stratum = STRATA.iter().rev().find(|stratum| stratum.ends <= ends);
     stratum.map_or([low, middle, high], |stratum| {

@@ -15,7 +15,7 @@ pub(crate) use chance::uniform;
 
 pub use calibration::{STRATA, Stratum};
 pub use model::Model;
-pub use verdict::{Numbers, Told, Verdict};
+pub use verdict::{Assessment, Numbers, Verdict};
 
 use alloc::vec::Vec;
 

@@ -11,7 +11,7 @@ use crate::curve::{Class, touched};
 use crate::number::{real, whole};
 use crate::throttle_response::ThrottleResponse;
 
-/// QEMU's loop looks at what remains after a burst of at most this.
+/// QEMU's loop checks what remains after a burst of at most this.
 const BURST_S: f64 = 0.05;
 /// Passes that are played. Afterwards the trend decides.
 const PASSES: u64 = 48;

@@ -18,7 +18,7 @@ const SURE_AFTER: u64 = 3;
 const SURE_AFTER_MS: u64 = 60_000;
 /// Limits are proposed in steps of this.
 const STEP_MS: u64 = 50;
-/// So many limits are tried.
+/// This many limits are tried.
 const TRIES: u64 = 4;
 
 /// What is to be expected.
@@ -67,7 +67,7 @@ pub struct Numbers {
 
 /// The verdict with its forecast and numbers. Its `Display` is the sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Assessment {
     /// The verdict.
     pub verdict: Verdict,
     /// The forecast of the plan that the verdict names; of no change where it names none.
@@ -79,10 +79,10 @@ pub struct Told {
 impl Model {
     /// The verdict under an intent, as of the last observation.
     #[must_use]
-    pub fn tell(&self, intent: &Intent) -> Told {
+    pub fn assess(&self, intent: &Intent) -> Assessment {
         let numbers = self.numbers(intent);
         let (verdict, forecast) = self.judge(intent, &numbers);
-        Told { verdict, forecast, numbers }
+        Assessment { verdict, forecast, numbers }
     }
 
     fn judge(&self, intent: &Intent, numbers: &Numbers) -> (Verdict, Option<Forecast>) {
@@ -148,7 +148,7 @@ impl Model {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Assessment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers = &self.numbers;
         let Some(bandwidth) = numbers.bandwidth else { return f.write_str("nothing was sent yet") };
@@ -181,7 +181,7 @@ impl fmt::Display for Told {
     }
 }
 
-impl Told {
+impl Assessment {
     fn conclusion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.verdict {
             Verdict::Open => f.write_str(": open")?,

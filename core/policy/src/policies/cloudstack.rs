@@ -67,7 +67,7 @@ mod tests {
     use crate::script::Script;
 
     #[test]
-    fn it_sets_once_suspends_if_told_and_ends_after_an_hour() {
+    fn it_sets_once_suspends_if_configured_and_ends_after_an_hour() {
         let script = Script::new(4_096, 100).syncs(41_000, 60_000, &[3_000; 70]);
         let set = (1_000, Action::DowntimeLimit { ms: 500 });
         let end = (3_601_000, Action::Cancel);

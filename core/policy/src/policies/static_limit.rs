@@ -15,7 +15,7 @@ pub struct StaticLimit {
 }
 
 impl StaticLimit {
-    /// Of so many ms.
+    /// Of this many ms.
     #[must_use]
     pub const fn new(ms: u64) -> Self {
         Self { ms }

@@ -97,6 +97,12 @@ impl DirtyCurve {
         !self.evidence.is_empty()
     }
 
+    /// Observations that it rests on. One alone leaves open how the memory is shared among fast and slow classes.
+    #[must_use]
+    pub fn observations(&self) -> usize {
+        self.evidence.len()
+    }
+
     /// Memory dirtied at least once in an interval of the guest's own time, all of it clean before.
     #[must_use]
     pub fn dirtied_bytes(&self, guest_seconds: f64) -> u64 {

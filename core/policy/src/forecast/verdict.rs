@@ -8,6 +8,8 @@ use crate::observation::implied_ms;
 
 /// A migration of which nine in ten particles meet the intent is reported to meet it.
 const LIKELY_PPM: u64 = CERTAIN_PPM / 10 * 9;
+/// Fewer observations of the dirty curve decide nothing.
+const LEAST_OBSERVATIONS: usize = 2;
 /// Below this nothing is promised.
 const UNLIKELY_PPM: u64 = CERTAIN_PPM / 50;
 /// "Never" is said after two ended passes, and is no ground for an action before a third that lies a minute after the
@@ -94,6 +96,10 @@ impl Model {
             return (Verdict::LinkTooSlow, None);
         }
         let Some(as_is) = self.forecast(Plan::AsIs, intent) else { return (Verdict::Open, None) };
+        // One observation does not show whether a shorter pass leaves less.
+        if self.curve.observations() < LEAST_OBSERVATIONS {
+            return (Verdict::Open, Some(as_is));
+        }
         if as_is.meets_intent_ppm >= LIKELY_PPM {
             return (Verdict::Converges, Some(as_is));
         }

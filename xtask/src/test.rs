@@ -84,11 +84,13 @@ fn light(steps: &mut Steps) -> Result<(), Error> {
 }
 
 /// The packages that the default build consists of.
-const LIGHT: [&str; 10] = [
+const LIGHT: [&str; 12] = [
     "whimbrel-core",
+    "whimbrel-policy",
     "whimbrel-schedule",
     "whimbrel-oracle",
     "whimbrel-sim",
+    "whimbrel-study",
     "whimbrel-verify",
     "whimbrel-facts",
     "whimbrel-rules",

@@ -10,11 +10,13 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use xtask::Tree;
 
 /// Each member, and the members that it may depend on.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("whimbrel-core", &[]),
+    ("whimbrel-policy", &["whimbrel-core"]),
     ("whimbrel-schedule", &["whimbrel-core"]),
     ("whimbrel-oracle", &[]),
     ("whimbrel-sim", &["whimbrel-core", "whimbrel-oracle", "whimbrel-schedule"]),
+    ("whimbrel-study", &["whimbrel-core", "whimbrel-policy", "whimbrel-sim"]),
     ("whimbrel-verify", &["whimbrel-core", "whimbrel-oracle", "whimbrel-sim"]),
     ("whimbrel-facts", &[]),
     ("whimbrel-rules", &["whimbrel-core", "whimbrel-facts"]),
@@ -36,11 +38,13 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "whimbrel-facts",
             "whimbrel-libvirt",
             "whimbrel-plugins",
+            "whimbrel-policy",
             "whimbrel-preflight",
             "whimbrel-rules",
             "whimbrel-service",
             "whimbrel-sim",
             "whimbrel-simulated",
+            "whimbrel-study",
             "whimbrel-verify",
         ],
     ),

@@ -10,6 +10,7 @@ use whimbrel_sim::qemu::Engine;
 use super::not_built::NotBuilt;
 #[cfg(feature = "service")]
 use super::operator::args::OperatorVerb;
+use super::policy::Policy;
 use crate::output::Format;
 
 pub(super) const EXIT_CODES: &str = "\
@@ -54,6 +55,8 @@ pub(super) enum Verb {
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
     Fidelity(Fidelity),
+    /// List, explain and compare convergence policies.
+    Policy(Policy),
     /// Check the safety of the guest in every reachable state of a migration, by exhaustive exploration.
     ///
     /// The control machine is the one that migrates real guests. Hosts, daemons and QEMU processes crash and restart; replies

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use whimbrel_core::journal::JournalError;
 use whimbrel_sim::ScenarioError;
 use whimbrel_sim::fleet::FleetError;
+use whimbrel_study::GridError;
 use whimbrel_verify::fidelity::RecordingError;
 
 #[cfg(any(test, not(feature = "service")))]
@@ -83,6 +84,30 @@ pub enum CliError {
     Slice {
         /// The existing ones.
         names: Vec<&'static str>,
+    },
+    /// A convergence policy that does not exist.
+    #[error("there is no policy `{name}`; there are {}", names.join(", "))]
+    NoPolicy {
+        /// The name.
+        name: String,
+        /// Those that exist.
+        names: Vec<&'static str>,
+    },
+    /// A grid that is neither built in nor a file.
+    #[error("there is no grid `{name}`, built in ({}) or as a file", names.join(", "))]
+    NoGrid {
+        /// The name.
+        name: String,
+        /// Those that are built in.
+        names: Vec<&'static str>,
+    },
+    /// A grid that cannot be used.
+    #[error("cannot use the grid `{}`", path.display())]
+    Grid {
+        /// The file, or the name of a built-in grid.
+        path: PathBuf,
+        /// Why.
+        source: GridError,
     },
     /// Recorded migrations that cannot be read.
     #[error("cannot use the recordings in `{}`", path.display())]
@@ -192,6 +217,9 @@ impl CliError {
             | Self::NotInDoubt(_)
             | Self::Recordings { .. }
             | Self::Slice { .. }
+            | Self::NoPolicy { .. }
+            | Self::NoGrid { .. }
+            | Self::Grid { .. }
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
@@ -272,6 +300,7 @@ impl CliError {
                  `virsh list` on both hosts",
             ),
             Self::NoRule { .. } => Some("`whimbrel rule list` lists all rules"),
+            Self::NoPolicy { .. } => Some("`whimbrel policy list` explains all policies"),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Pack { .. }
@@ -286,6 +315,8 @@ impl CliError {
             | Self::Fleet(_)
             | Self::NotForFleets { .. }
             | Self::Slice { .. }
+            | Self::NoGrid { .. }
+            | Self::Grid { .. }
             | Self::Drive(_)
             | Self::Signals(_)
             | Self::World(_)

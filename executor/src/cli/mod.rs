@@ -15,6 +15,7 @@ mod interrupt;
 mod not_built;
 #[cfg(feature = "service")]
 mod operator;
+mod policy;
 mod progress;
 mod removed;
 mod replay;
@@ -78,6 +79,7 @@ pub fn main() -> ExitCode {
         Verb::SimServer(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
+        Verb::Policy(arguments) => policy::run(&arguments),
         Verb::Explore(arguments) => explore::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
     };

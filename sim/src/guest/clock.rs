@@ -8,7 +8,13 @@ use super::{Guest, Pattern};
 
 /// The writers' clocks during one migration.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "one clock for each writer, beside the instants that they share"
+)]
 pub(crate) struct Clocks {
+    /// They count from here on.
+    since_ns: u64,
     /// The guest has run up to here.
     passed_ns: u64,
     clocks: Vec<Clock>,
@@ -19,6 +25,8 @@ pub(crate) struct Clocks {
 pub(crate) struct Clock {
     /// The writer's own time.
     own_ns: u64,
+    /// The same when the clocks began.
+    own_since_ns: u64,
     /// By how much it lags behind what it will make up for.
     owed_ns: u64,
     /// Its writes when the sync before the last looked, and when the last did.
@@ -64,16 +72,16 @@ impl Clocks {
         let own_ns = now_ns.saturating_sub(guest.started_at_ns);
         let clock = |writer: &Writer| {
             let writes = writer.pace.writes_by(own_ns);
-            Clock { own_ns, owed_ns: 0, from: writes, to: writes, moved: 0 }
+            Clock { own_ns, own_since_ns: own_ns, owed_ns: 0, from: writes, to: writes, moved: 0 }
         };
-        Self { passed_ns: now_ns, clocks: guest.writers.iter().map(clock).collect() }
+        Self { since_ns: now_ns, passed_ns: now_ns, clocks: guest.writers.iter().map(clock).collect() }
     }
 
     /// All writers at the same instant, with everything that they ever wrote still to be collected.
     pub(crate) fn since_beginning(guest: &Guest, now_ns: u64) -> Self {
         let own_ns = now_ns.saturating_sub(guest.started_at_ns);
-        let clock = Clock { own_ns, owed_ns: 0, from: 0, to: 0, moved: 0 };
-        Self { passed_ns: now_ns, clocks: guest.writers.iter().map(|_| clock).collect() }
+        let clock = Clock { own_ns, own_since_ns: own_ns, owed_ns: 0, from: 0, to: 0, moved: 0 };
+        Self { since_ns: now_ns, passed_ns: now_ns, clocks: guest.writers.iter().map(|_| clock).collect() }
     }
 
     /// Lets the guest run until an instant; `progress` returns how far each writer gets in a stretch of time.
@@ -99,6 +107,21 @@ impl Clocks {
         self.passed_ns = self.passed_ns.max(to_ns);
     }
 
+    /// Time of all writers together since the clocks began, and the part of it that they did not have for their work.
+    pub(crate) fn work_ns(&self) -> (u64, u64) {
+        let passed_ns = self.passed_ns - self.since_ns;
+        let all_ns = passed_ns.saturating_mul(u64::try_from(self.clocks.len()).unwrap_or(u64::MAX));
+        let own_ns = self.clocks.iter().map(|clock| clock.own_ns - clock.own_since_ns).sum();
+        (all_ns, all_ns.saturating_sub(own_ns))
+    }
+
+    /// The own time of all writers, in slices of a length, as one key: the same wherever the guest has come as far.
+    pub(crate) fn key(clocks: &[Clock], slice_ns: u64) -> u64 {
+        clocks.iter().fold(0, |key: u64, clock| {
+            key.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(clock.own_ns / slice_ns)
+        })
+    }
+
     /// The writes of each writer so far, in units of 10^-9, and its own time.
     pub(crate) fn progress(&self) -> impl Iterator<Item = (u128, u64)> + '_ {
         self.clocks.iter().map(|clock| (clock.to, clock.own_ns))
@@ -122,6 +145,11 @@ impl Written<'_> {
     pub(crate) fn writes(&self, writer: usize, moved: bool) -> u128 {
         let Some(clock) = self.clocks.get(writer) else { return 0 };
         if moved { clock.moved } else { clock.to - clock.from - clock.moved }
+    }
+
+    /// The own time that the writers have reached, as a key; see [`Clocks::key`].
+    pub(crate) fn key(&self, slice_ns: u64) -> u64 {
+        Clocks::key(self.clocks, slice_ns)
     }
 
     /// Reports every run of pages, from the start of the region, that a scan passed over.

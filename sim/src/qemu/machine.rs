@@ -11,7 +11,7 @@ use super::dirty_limit::Limiter;
 use super::fast_forward::WholeWindow;
 use super::migration_loop::{Interrupt, Rates};
 use super::postcopy::Postcopy;
-use super::statistics::{MemoryStatistics, Statistics, Status};
+use super::statistics::{GuestWork, MemoryStatistics, Statistics, Status};
 use super::step::Step;
 use super::throttle::{Throttle, Trigger};
 use super::wakeup_jitter::WakeupJitter;
@@ -339,22 +339,28 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     /// Lets the guest run, or stay stopped, until an instant.
     #[inline]
     pub(super) fn let_pass(&mut self, to_ns: u64) {
-        if !self.guest_runs {
-            self.clocks.stand_until(to_ns);
-            return;
-        }
-        let Self { plan, clocks, throttle, limiter, .. } = self;
-        match (throttle.percent(), limiter) {
-            (None, None) => clocks.run_freely(to_ns),
-            (_, Some(limiter)) => clocks.run_until(to_ns, |writer, stretch| {
-                Progress::of(limiter.progress_ns(writer, stretch.length_ns))
-            }),
-            (Some(_), None) => clocks.run_until(to_ns, |writer, stretch| {
-                let by_slices = plan.config.host.syncs_wait_for_cpus;
-                plan.guest.writers.get(writer).map_or(Progress::of(0), |writer| {
-                    throttle.progress(stretch, writer.catches_up_ns, writer.top_speed(), by_slices)
-                })
-            }),
+        let Self { plan, clocks, throttle, limiter, guest_runs, .. } = self;
+        run_clocks(plan, clocks, throttle, limiter.as_ref(), *guest_runs, to_ns);
+    }
+
+    pub(crate) fn set_throttle_percent(&mut self, percent: u64) {
+        self.let_pass(self.present_ns);
+        self.throttle.set(percent, self.present_ns);
+    }
+
+    /// The guest's time since the start, and the part of it that was lost. After the switch to post-copy only waiting
+    /// for pages is: what else slows the guest at the destination is not simulated.
+    pub(crate) fn guest_work(&self) -> GuestWork {
+        let end_ns = self.ended_ns.unwrap_or(self.present_ns);
+        let to_ns = self.postcopy.began_ns().unwrap_or(end_ns);
+        let mut clocks = self.clocks.clone();
+        run_clocks(&self.plan, &mut clocks, &self.throttle, self.limiter.as_ref(), self.guest_runs, to_ns);
+        let (all_ns, lost_ns) = clocks.work_ns();
+        let after_ns = end_ns.saturating_sub(to_ns);
+        let writers = u64::try_from(self.plan.guest.writers.len()).unwrap_or(u64::MAX);
+        GuestWork {
+            all_ns: all_ns.saturating_add(after_ns.saturating_mul(writers)),
+            lost_ns: lost_ns.saturating_add(self.postcopy.waited_ns),
         }
     }
 
@@ -377,6 +383,33 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             self.clock_ns = self.clock_ns.max(self.present_ns);
             burst.goes_on_until_ns = 0;
         }
+    }
+}
+
+/// Lets the guest run, or stay stopped, until an instant.
+#[inline]
+fn run_clocks(
+    plan: &Plan,
+    clocks: &mut Clocks,
+    throttle: &Throttle,
+    limiter: Option<&Limiter>,
+    guest_runs: bool,
+    to_ns: u64,
+) {
+    if !guest_runs {
+        clocks.stand_until(to_ns);
+        return;
+    }
+    match (throttle.percent(), limiter) {
+        (None, None) => clocks.run_freely(to_ns),
+        (_, Some(limiter)) => clocks
+            .run_until(to_ns, |writer, stretch| Progress::of(limiter.progress_ns(writer, stretch.length_ns))),
+        (Some(_), None) => clocks.run_until(to_ns, |writer, stretch| {
+            let by_slices = plan.config.host.syncs_wait_for_cpus;
+            plan.guest.writers.get(writer).map_or(Progress::of(0), |writer| {
+                throttle.progress(stretch, writer.catches_up_ns, writer.top_speed(), by_slices)
+            })
+        }),
     }
 }
 

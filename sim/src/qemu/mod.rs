@@ -28,4 +28,4 @@ pub use config::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceConfig, Xbz
 pub use host::HostConstants;
 pub(crate) use machine::{Machine, Plan};
 pub use source::{Engine, SourceMigration};
-pub use statistics::{Event, EventKind, MemoryStatistics, Statistics, Status};
+pub use statistics::{Event, EventKind, GuestWork, MemoryStatistics, Statistics, Status};

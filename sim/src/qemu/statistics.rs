@@ -129,3 +129,13 @@ pub struct MemoryStatistics {
     /// Bytes a second in the last whole window; over the whole migration once completed.
     pub bandwidth_bytes_per_second: u64,
 }
+
+/// The time that a guest's writers had for their work. No hypervisor reports it: it is for comparisons, never for a
+/// policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct GuestWork {
+    /// Time since the start, of all writers together.
+    pub all_ns: u64,
+    /// The part of it that a throttle, a stopped guest or waiting for pages took, less what a writer has made up for.
+    pub lost_ns: u64,
+}

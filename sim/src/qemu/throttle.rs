@@ -71,6 +71,11 @@ impl Throttle {
         (within_ns < sleep_ns).then(|| now_ns.saturating_add(sleep_ns - within_ns))
     }
 
+    /// A percentage that another than QEMU decided.
+    pub(super) fn set(&mut self, percent: u64, now_ns: u64) {
+        (self.percent, self.since_ns) = (percent.min(99), now_ns);
+    }
+
     /// The next step.
     pub(super) fn step(&mut self, rules: &AutoConverge, excess: Excess, now_ns: u64) {
         self.since_ns = now_ns;

@@ -18,6 +18,10 @@ const DEVIATE_BITS: u32 = 16;
 pub(crate) trait Hits: Clone + std::fmt::Debug {
     /// A number in `0..=pages`.
     fn hits(&mut self, pages: u64, chance: u64) -> u64;
+
+    /// What follows belongs to this key. Chance that is keyed begins again with it; any other takes no notice.
+    #[inline]
+    fn begin(&mut self, _key: impl FnOnce() -> u64) {}
 }
 
 /// Draws from the binomial distribution.
@@ -28,11 +32,18 @@ pub(crate) trait Hits: Clone + std::fmt::Debug {
 #[derive(Clone, Debug)]
 pub(crate) struct Drawn {
     random: Random,
+    /// Of chance that is keyed.
+    seed: Option<u64>,
 }
 
 impl Drawn {
     pub(crate) fn new(random: Random) -> Self {
-        Self { random }
+        Self { random, seed: None }
+    }
+
+    /// Chance that depends on the seed and the last key alone, not on how much was drawn before.
+    pub(crate) fn keyed(seed: u64) -> Self {
+        Self { random: Random::from_seed(seed), seed: Some(seed) }
     }
 
     /// The stream that it draws from.
@@ -97,6 +108,13 @@ impl Drawn {
 }
 
 impl Hits for Drawn {
+    #[inline]
+    fn begin(&mut self, key: impl FnOnce() -> u64) {
+        if let Some(seed) = self.seed {
+            self.random = Random::from_seed(seed ^ key().wrapping_mul(0xd1b5_4a32_d192_ed03));
+        }
+    }
+
     fn hits(&mut self, pages: u64, chance: u64) -> u64 {
         if pages == 0 || chance == 0 {
             return 0;
@@ -190,6 +208,23 @@ mod tests {
 
     /// Mean, variance and third central moment of the distribution, each within five standard errors of its estimate
     /// (widened by the fourth moment's 3).
+    #[test]
+    fn keyed_chance_forgets_what_was_drawn_before() {
+        let after = |draws: u64, key: u64| {
+            let mut chance = Drawn::keyed(3);
+            (0..draws).for_each(|_| _ = chance.hits(5_000, 1 << 62));
+            chance.begin(|| key);
+            [chance.hits(5_000, 1 << 62), chance.hits(700, 1 << 61)]
+        };
+        assert_eq!(after(0, 9), after(17, 9));
+        assert_ne!(after(0, 9), after(0, 10));
+        // Any other chance goes on.
+        let mut drawn = Drawn::new(Random::from_seed(3));
+        let first = drawn.hits(5_000, 1 << 62);
+        drawn.begin(|| 9);
+        assert_ne!([first, drawn.hits(700, 1 << 61)], after(0, 9));
+    }
+
     #[test]
     fn has_the_moments_of_the_binomial_distribution() {
         let cases = [

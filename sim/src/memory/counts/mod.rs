@@ -13,6 +13,8 @@ use super::{Memory, Run};
 use crate::guest::{Class, PageClasses, Written};
 use crate::sampling::{Hits, chance_of_write};
 
+/// Keyed chance is the same within this much of the writers' own time.
+const KEYED_SLICE_NS: u64 = 100_000_000;
 /// Above this many segments, similar ones are merged too.
 const MANY_SEGMENTS: usize = 256;
 
@@ -187,6 +189,8 @@ impl<H: Hits> Counts<H> {
             return 0;
         }
         let passed = if index == self.place { self.passed_then } else { 0 };
+        let class = u64::try_from(segment.class).unwrap_or(u64::MAX);
+        hits.begin(|| written.key(KEYED_SLICE_NS).wrapping_add(class.wrapping_mul(0xa076_1d64_78bd_642f)));
         let ahead = segment.dirty.write(segment.pages - passed, chance, hits);
         let behind = if passed > 0 { self.behind.write(passed, chance, hits) } else { Hit::default() };
         self.remaining_zero -= ahead.rewritten + behind.rewritten;

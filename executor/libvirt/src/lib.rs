@@ -47,6 +47,8 @@ use sys::{Description, Installed, Listed, ListedInterface, XmlView};
 use versions::Version;
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod tests;
 
 /// A lock that a panicking thread held is still good: what it guards is replaced whole.

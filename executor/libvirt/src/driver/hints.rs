@@ -102,3 +102,28 @@ impl Hosts {
         drop(old);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_another_job_are_not_kept() {
+        let (inbox, _messages) = channel();
+        let listener = Listener::new(inbox);
+        let ended = |operation| {
+            let statistics = JobStatistics { operation, ..JobStatistics::default() };
+            DomainEvent::JobCompleted(Box::new(statistics))
+        };
+        for operation in [None, Some(JobOperation::Backup), Some(JobOperation::Other(3))] {
+            listener.on_event(ended(operation));
+            assert_eq!(listener.ended(), None, "{operation:?}");
+        }
+        listener.on_event(ended(Some(JobOperation::MigrationOut)));
+        assert!(listener.ended().is_some());
+        listener.forget_ended();
+        assert_eq!(listener.ended(), None, "of a call before");
+    }
+}

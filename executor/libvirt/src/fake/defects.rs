@@ -316,7 +316,7 @@ fn a_migration_whose_call_lost_its_connection_is_followed_to_its_end() {
 }
 
 #[test]
-fn a_post_copy_that_was_cut_is_joined_again_and_its_older_job_is_the_migrations_own() {
+fn a_post_copy_that_was_cut_is_joined_again() {
     let fake = Fake::new(24);
     let (alpha, beta) = (fake.host("alpha"), fake.host("beta"));
     let guest = fake.add_guest(alpha, TestGuest::new("web", 2048).filled_mib(2000).writing(1500, 2_000_000));
@@ -324,7 +324,6 @@ fn a_post_copy_that_was_cut_is_joined_again_and_its_older_job_is_the_migrations_
     spec.transfer.postcopy = true;
     let mut run = Run::begin(&Process::new(&fake), spec);
     assert!(run.until(60_000, Run::is_copying));
-    // Older than any tolerance when the post-copy is resumed.
     let from_ms = fake.now_ns() / MS;
     run.until(from_ms + 5_000, |_| false);
     run.ask(Request::React(Adjustment::Postcopy));

@@ -53,8 +53,12 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("xtask", &["whimbrel-core", "whimbrel-lab", "whimbrel-sim", "whimbrel-verify"]),
 ];
 /// What the tests of a member may use beside that.
-const IN_TESTS: [(&str, &str); 2] =
-    [("whimbrel-simulated", "whimbrel-rules"), ("whimbrel-service", "whimbrel-simulated")];
+const IN_TESTS: [(&str, &str); 4] = [
+    ("whimbrel-libvirt", "whimbrel-oracle"),
+    ("whimbrel-libvirt", "whimbrel-sim"),
+    ("whimbrel-service", "whimbrel-simulated"),
+    ("whimbrel-simulated", "whimbrel-rules"),
+];
 /// All that the driving loop is built from: an orchestrator that embeds it takes over neither a sandbox, nor a terminal, nor a
 /// runtime for network clients.
 const DRIVE: [&str; 5] = ["rustix", "serde", "thiserror", "whimbrel-core", "whimbrel-facts"];

@@ -11,10 +11,21 @@ use whimbrel_drive::{Message, Port};
 use whimbrel_facts::Facts;
 
 use crate::LibvirtPort;
+use crate::access::Access;
 
-/// Hosts that libvirt reaches.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LibvirtHosts;
+/// Hosts that libvirt reaches. A process has one: connections and calls are counted in it, by host.
+#[derive(Clone, Debug, Default)]
+pub struct LibvirtHosts {
+    access: Access,
+}
+
+impl LibvirtHosts {
+    /// Hosts behind another library.
+    #[cfg(test)]
+    pub(crate) fn over(access: Access) -> Self {
+        Self { access }
+    }
+}
 
 impl HostDriver for LibvirtHosts {
     fn reaches(&self, uri: &HostUri) -> bool {
@@ -26,12 +37,12 @@ impl HostDriver for LibvirtHosts {
     }
 
     fn inventory(&self, uri: &HostUri) -> Result<Inventory, HostsError> {
-        crate::inventory(uri)
+        crate::inventory(&self.access, uri)
             .map_err(|error| HostsError::Refused { uri: uri.to_string(), reason: error.to_string() })
     }
 
     fn facts(&self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError> {
-        crate::collect(inquiry, ends)
+        crate::collect(&self.access, inquiry, ends)
             .map_err(|untold| HostsError::Refused { uri: untold.uri, reason: untold.error.to_string() })
     }
 
@@ -41,6 +52,6 @@ impl HostDriver for LibvirtHosts {
         ends: Ends,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
-        Ok(Box::new(LibvirtPort::new(assignment, ends, inbox)))
+        Ok(Box::new(LibvirtPort::new(&self.access, assignment, ends, inbox)))
     }
 }

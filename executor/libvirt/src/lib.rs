@@ -1,13 +1,17 @@
 //! libvirt from Rust, safely and synchronously.
 //!
-//! A thin layer straight over the C interface: every call blocks its thread, so none belongs on an executor's
-//! thread, and a migration needs a thread of its own plus a second connection for polling and aborting.
-//! Set a keep-alive on every remote connection, or a cut network blocks calls (and the dropping of
-//! subscriptions) for as long as TCP likes.
+//! The driver of libvirt's hosts, over a thin layer straight over the C interface. Between the two is a seam (`calls`,
+//! `threads`), so that tests run the shipped driver on a fake libvirt in this process. Every call of the layer blocks its
+//! thread, so none belongs on an executor's thread, and a migration needs a thread of its own plus a second connection
+//! for polling and aborting. Set a keep-alive on every remote connection, or a cut network blocks calls (and the dropping
+//! of subscriptions) for as long as TCP likes.
 //!
 //! All `unsafe` is in `sys`; nothing else here may need any. Nothing here decides: no policy, no retry, no
 //! conclusion from an error about where a guest runs.
 
+mod access;
+mod attempts;
+mod calls;
 mod collect;
 mod documents;
 mod driver;
@@ -23,11 +27,14 @@ mod parameters;
 mod state;
 mod statistics;
 mod sys;
+mod threads;
 mod versions;
+mod workers;
 mod xml_text;
 
 pub use host_driver::LibvirtHosts;
 
+use calls::{Connection, Domain, Library, StoragePool, Subscription};
 use collect::collect;
 use driver::{LibvirtPort, inventory};
 use error::{ErrorCode, LibvirtError};
@@ -36,9 +43,11 @@ use known_hosts::trust;
 use parameters::{MigrateFlags, MigrateParameters};
 use state::{PausedReason, RunningReason, State};
 use statistics::{JobOperation, JobStatistics, JobType};
-use sys::{Connection, Description, Domain, Listed, ListedInterface, StoragePool, Subscription, XmlView};
+use sys::{Description, Installed, Listed, ListedInterface, XmlView};
 use versions::Version;
 
+#[cfg(test)]
+mod fake;
 #[cfg(test)]
 mod tests;
 

@@ -4,26 +4,19 @@
 //! facts were collected is pinned, and each new connection is compared with it. It must never return a connection to a host
 //! other than the pinned one: "no such guest" there would be taken for a statement about this migration.
 
-use std::sync::{Mutex, OnceLock, mpsc};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock};
 
 use whimbrel_core::Side;
 
+use crate::access::Access;
 use crate::lock;
-use crate::{Connection, ErrorCode, LibvirtError, known_hosts};
+use crate::{Connection, ErrorCode, LibvirtError};
 use whimbrel_drive::uri::HostUri;
-
-/// Seconds between two signs of life, and how many may be missing: a host that is silent for 15 s is not there.
-const KEEP_ALIVE_S: u16 = 5;
-const KEEP_ALIVE_COUNT: u16 = 2;
-
-/// A host that has not accepted a connection after this time counts as unreachable. TCP itself would try for minutes.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The link of a migration to one of its hosts.
 #[derive(Debug)]
 pub(crate) struct Link {
+    access: Access,
     uri: HostUri,
     role: String,
     open: Opener,
@@ -35,8 +28,8 @@ pub(crate) struct Link {
     stranger: Mutex<Option<String>>,
 }
 
-/// Opens a connection within [`CONNECT_PATIENCE`] and reads which host it leads to.
-pub(crate) type Opener = fn(&HostUri) -> Result<Reached, LibvirtError>;
+/// Opens a connection within the patience of [`Access`] and reads which host it leads to.
+pub(crate) type Opener = fn(&Access, &HostUri) -> Result<Reached, LibvirtError>;
 
 /// A connection, and the UUID of the host that it leads to; `None` where its driver reports none.
 #[derive(Clone, Debug)]
@@ -47,8 +40,9 @@ pub(crate) struct Reached {
 
 impl Link {
     /// The link to the host of `guest` on this side. Nothing is connected to yet.
-    pub(crate) fn new(uri: HostUri, side: Side, guest: &str) -> Self {
+    pub(crate) fn new(access: Access, uri: HostUri, side: Side, guest: &str) -> Self {
         Self {
+            access,
             uri,
             role: format!("the {side} of `{guest}`"),
             open: reach,
@@ -76,6 +70,12 @@ impl Link {
     pub(crate) fn pin(&self, host: &str) -> Result<(), LibvirtError> {
         let pinned = self.pin.get_or_init(|| host.to_ascii_lowercase());
         if pinned.eq_ignore_ascii_case(host) { Ok(()) } else { Err(self.another_host(Some(host), pinned)) }
+    }
+
+    /// What calls at this host's daemon are counted by: its UUID, which several URIs may lead to, or else its URI.
+    pub(crate) fn daemon(&self) -> String {
+        let pinned = self.pin.get().filter(|pinned| !pinned.is_empty());
+        pinned.cloned().unwrap_or_else(|| self.uri.to_string())
     }
 
     /// The connection, made again when it has died.
@@ -115,7 +115,7 @@ impl Link {
     }
 
     fn reach_pinned(&self) -> Result<Reached, LibvirtError> {
-        let reached = (self.open)(&self.uri)?;
+        let reached = (self.open)(&self.access, &self.uri)?;
         self.verify(&reached)?;
         Ok(reached)
     }
@@ -137,44 +137,13 @@ impl Link {
         *lock(&self.stranger) = Some(message.clone());
         LibvirtError { call: "virConnectGetCapabilities", code: ErrorCode::NoConnect, domain: 0, message }
     }
-
-    /// A connection to whatever host answers, within [`CONNECT_PATIENCE`]: for queries that belong to no migration. An
-    /// attempt that takes longer is left to end by itself.
-    pub(crate) fn open(uri: &HostUri) -> Result<Connection, LibvirtError> {
-        within_patience(uri, open_blocking)
-    }
 }
 
-fn reach(uri: &HostUri) -> Result<Reached, LibvirtError> {
-    within_patience(uri, |uri| {
-        let connection = open_blocking(uri)?;
+fn reach(access: &Access, uri: &HostUri) -> Result<Reached, LibvirtError> {
+    access.within_patience(uri, |connection| {
         let host = connection.host_uuid()?;
         Ok(Reached { connection, host })
     })
-}
-
-fn within_patience<T: Send + 'static>(
-    uri: &HostUri,
-    open: impl FnOnce(&HostUri) -> Result<T, LibvirtError> + Send + 'static,
-) -> Result<T, LibvirtError> {
-    let (done, result) = mpsc::channel();
-    let own = uri.clone();
-    thread::spawn(move || done.send(open(&own)));
-    result.recv_timeout(CONNECT_PATIENCE).unwrap_or_else(|_| {
-        Err(LibvirtError {
-            call: "virConnectOpenAuth",
-            code: ErrorCode::NoConnect,
-            domain: 0,
-            message: format!("no answer from `{uri}` within {} s", CONNECT_PATIENCE.as_secs()),
-        })
-    })
-}
-
-fn open_blocking(uri: &HostUri) -> Result<Connection, LibvirtError> {
-    let connection = Connection::open(&known_hosts::trusting(uri.as_str()))?;
-    // Drivers without a daemon have no use for it, and old daemons do not know it.
-    let _ = connection.set_keep_alive(KEEP_ALIVE_S, KEEP_ALIVE_COUNT);
-    Ok(connection)
 }
 
 #[cfg(test)]
@@ -182,6 +151,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::{Installed, Library as _};
     use whimbrel_drive::uri::Origin;
 
     const OURS: &str = "a1fa0000-77ab-4b1e-8a11-00000000000a";
@@ -189,12 +159,12 @@ mod tests {
 
     /// libvirt's test driver reports no UUID; the opener gives the connection one.
     fn reached(host: Option<&str>) -> Result<Reached, LibvirtError> {
-        Ok(Reached { connection: Connection::open("test:///default")?, host: host.map(str::to_owned) })
+        Ok(Reached { connection: Installed.open("test:///default")?, host: host.map(str::to_owned) })
     }
 
     fn link(open: Opener) -> Link {
         let uri = HostUri::parse("test:///default", Origin::Operator).unwrap();
-        Link::new(uri, Side::Destination, "web").opened_by(open)
+        Link::new(Access::default(), uri, Side::Destination, "web").opened_by(open)
     }
 
     fn refusal(result: Result<Connection, LibvirtError>) -> String {
@@ -205,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_new_connection_is_compared_with_the_pinned_host() {
-        let link = link(|_| reached(Some(OTHER)));
+        let link = link(|_, _| reached(Some(OTHER)));
         link.pin(OURS).unwrap();
         for result in [link.connection(), link.separate()] {
             let message = refusal(result);
@@ -220,7 +190,7 @@ mod tests {
     fn a_connection_that_was_made_before_the_pin_is_compared_too_and_the_right_host_is_taken_back() {
         static OPENED: AtomicUsize = AtomicUsize::new(0);
         // The first leads to another host, later ones to ours.
-        let link = link(|_| match OPENED.fetch_add(1, Ordering::SeqCst) {
+        let link = link(|_, _| match OPENED.fetch_add(1, Ordering::SeqCst) {
             0 => reached(Some(OTHER)),
             _ => reached(Some(&OURS.to_ascii_uppercase())),
         });
@@ -234,17 +204,17 @@ mod tests {
 
     #[test]
     fn a_host_without_a_uuid_is_not_the_pinned_one_and_pins_nothing() {
-        let unknown = link(|_| reached(None));
+        let unknown = link(|_, _| reached(None));
         unknown.pin("").unwrap();
         assert!(unknown.connection().is_ok(), "its driver reports none: it cannot be verified");
-        let pinned = link(|_| reached(None));
+        let pinned = link(|_, _| reached(None));
         pinned.pin(OURS).unwrap();
         assert!(refusal(pinned.connection()).contains("not reported"));
     }
 
     #[test]
     fn a_pin_stays() {
-        let link = link(|_| reached(Some(OURS)));
+        let link = link(|_, _| reached(Some(OURS)));
         link.pin(OURS).unwrap();
         link.pin(&OURS.to_ascii_uppercase()).unwrap();
         assert!(link.pin(OTHER).unwrap_err().message.contains(OTHER));

@@ -2,8 +2,9 @@
 //!
 //! `test:///default` is one host for the whole process, so whatever changes its domain holds `ALONE`.
 
+use super::sys::{Connection, Installed};
 use super::{
-    Connection, DomainEvent, ErrorCode, Lifecycle, MigrateFlags, MigrateParameters, PausedReason, Resumed,
+    DomainEvent, ErrorCode, Library as _, Lifecycle, MigrateFlags, MigrateParameters, PausedReason, Resumed,
     State, Suspended, Version, XmlView,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +42,7 @@ fn a_connection_tells_about_its_host() {
     assert!(connection.capabilities_xml().unwrap().starts_with("<capabilities>"));
     // The test driver's host has neither a uuid nor keep-alives: both must come back as errors or answers,
     // not crash.
-    let _ = connection.host_uuid();
+    let _ = Installed.open(DEFAULT).unwrap().host_uuid();
     let _ = connection.set_keep_alive(5, 3);
 }
 
@@ -56,7 +57,7 @@ fn domains_are_found_by_name_and_uuid_and_listed() {
     assert_eq!(connection.lookup_uuid(&uuid).unwrap().name().unwrap(), "test");
     assert!(domain.is_persistent().unwrap());
     assert!(matches!(domain.state().unwrap(), State::Running(_)));
-    let states = connection.domain_states().unwrap();
+    let states = Installed.open(DEFAULT).unwrap().domain_states().unwrap();
     assert!(states.iter().any(|(name, state)| name == "test" && state.is_active()), "{states:?}");
     for view in [XmlView::Current, XmlView::Inactive] {
         assert!(domain.xml(view).unwrap().contains("<name>test</name>"));
@@ -78,7 +79,7 @@ fn a_nul_is_refused_wherever_it_hides() {
     let parameters =
         MigrateParameters { migrate_uri: Some("tcp://\0".to_owned()), ..MigrateParameters::default() };
     let refusals = [
-        Connection::open("test:///\0default").unwrap_err(),
+        Installed.open("test:///\0default").unwrap_err(),
         connection.lookup("te\0st").unwrap_err(),
         connection.lookup_uuid("\0").unwrap_err(),
         domain.migrate_p2p("qemu+tcp://a\0b/system", &MigrateParameters::default()).unwrap_err(),
@@ -142,7 +143,9 @@ fn suspending_and_resuming_is_seen_and_told() {
     let connection = open();
     let domain = connection.lookup("test").unwrap();
     let (sender, events) = mpsc::channel();
-    let subscription = connection.subscribe(Some(&domain), move |event| drop(sender.send(event))).unwrap();
+    let subscription = connection
+        .subscribe(&domain.uuid().unwrap(), Box::new(move |event| drop(sender.send(event))))
+        .unwrap();
 
     domain.suspend().unwrap();
     assert_eq!(domain.state().unwrap(), State::Paused(PausedReason::User));
@@ -167,12 +170,15 @@ fn a_panicking_subscriber_harms_nobody() {
     let domain = connection.lookup("test").unwrap();
     let called = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&called);
-    let bad = connection.subscribe(None, move |_| {
-        counter.fetch_add(1, Ordering::SeqCst);
-        panic!("a subscriber that panics on purpose");
-    });
+    let bad = connection.listen(
+        None,
+        Box::new(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            panic!("a subscriber that panics on purpose");
+        }),
+    );
     let (sender, events) = mpsc::channel();
-    let _good = other.subscribe(None, move |event| drop(sender.send(event))).unwrap();
+    let _good = other.listen(None, Box::new(move |event| drop(sender.send(event)))).unwrap();
     domain.suspend().unwrap();
     domain.resume().unwrap();
     wait_for(&events, Lifecycle::Resumed(Resumed::Unpaused));
@@ -236,10 +242,14 @@ fn a_second_subscription_to_the_same_is_refused_and_the_first_goes_on() {
     let connection = open();
     let domain = connection.lookup("test").unwrap();
     let (sender, events) = mpsc::channel();
-    let _first = connection.subscribe(Some(&domain), move |event| drop(sender.send(event))).unwrap();
+    let _first = connection
+        .subscribe(&domain.uuid().unwrap(), Box::new(move |event| drop(sender.send(event))))
+        .unwrap();
     let token = Arc::new(());
     let kept = Arc::clone(&token);
-    let error = connection.subscribe(Some(&domain), move |_| drop(Arc::clone(&kept))).unwrap_err();
+    let error = connection
+        .subscribe(&domain.uuid().unwrap(), Box::new(move |_| drop(Arc::clone(&kept))))
+        .unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument);
     assert_eq!(Arc::strong_count(&token), 1, "a refused closure is dropped");
     domain.suspend().unwrap();

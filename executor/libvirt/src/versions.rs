@@ -60,6 +60,7 @@ pub(crate) enum Feature {
     Parallel,
     PostcopyResume,
     MigrateDisks,
+    PersistentXml,
 }
 
 /// The flags and their first versions, as the headers and the release notes of libvirt state them.
@@ -78,6 +79,8 @@ const FLAGS: &[(MigrateFlags, Feature, Version)] = &[
 ];
 /// The parameter that names the disks.
 const MIGRATE_DISKS: Version = Version::new(1, 2, 17);
+/// The parameter that has the definition that stays.
+const PERSISTENT_XML: Version = Version::new(1, 3, 4);
 
 /// What these parameters ask for that daemons of these versions do not offer, so that it can be said
 /// beforehand.
@@ -86,7 +89,8 @@ pub(crate) fn missing(parameters: &MigrateParameters, source: Version, destinati
     let older = source.min(destination);
     let flags = FLAGS.iter().filter(|(flag, ..)| parameters.flags.contains(*flag));
     let disks = (!parameters.migrate_disks.is_empty()).then_some((Feature::MigrateDisks, MIGRATE_DISKS));
-    let asked = flags.map(|(_, feature, version)| (*feature, *version)).chain(disks);
+    let definition = parameters.persistent_xml.is_some().then_some((Feature::PersistentXml, PERSISTENT_XML));
+    let asked = flags.map(|(_, feature, version)| (*feature, *version)).chain(disks).chain(definition);
     asked.filter(|(_, version)| older < *version).map(|(feature, _)| feature).collect()
 }
 
@@ -124,6 +128,11 @@ mod tests {
         let disks =
             MigrateParameters { migrate_disks: vec!["vda".to_owned()], ..MigrateParameters::default() };
         assert_eq!(missing(&disks, Version::new(1, 2, 16), NEW), [Feature::MigrateDisks]);
+        let definition = MigrateParameters {
+            persistent_xml: Some("<domain/>".to_owned()),
+            ..MigrateParameters::default()
+        };
+        assert_eq!(missing(&definition, Version::new(1, 3, 3), NEW), [Feature::PersistentXml]);
     }
 
     #[test]

@@ -77,10 +77,9 @@ pub(crate) fn judged(rule: &Rule, findings: Vec<Finding>) -> Vec<Finding> {
     let soften = |mut finding: Finding| {
         if is_of_host_devices && finding.verdict != Verdict::Pass {
             finding.verdict = Verdict::Warn;
-            finding.message =
-                "the definition names a device or directory of the host; the guest starts on the \
-                               destination only if that has one under the same name"
-                    .to_owned();
+            "the definition names a device or directory of the host; the guest starts on the destination only if \
+             that has one under the same name"
+                .clone_into(&mut finding.message);
         } else if is_of_the_start && finding.verdict == Verdict::Fail {
             finding.verdict = Verdict::Warn;
             finding.message = format!(

@@ -15,6 +15,7 @@
 
 mod call;
 mod checks;
+mod client;
 mod daemon_calls;
 mod disks;
 mod domains;
@@ -36,6 +37,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use whimbrel_core::CommandId;
 use whimbrel_core::port::Settings;
 
+pub use self::client::Reach;
 pub use self::disks::DiskSet;
 pub use self::domains::{Disk, ProcessState, VirtualMachine};
 pub use self::faults::{Fault, Milestone, Moment};

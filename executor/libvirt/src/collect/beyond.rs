@@ -132,6 +132,8 @@ fn files(connection: &Connection, guest: &Guest, definition: &[Attribute]) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn guest(huge_pages_kib: Vec<u64>) -> Guest {
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_size_that_a_host_does_not_report_is_not_there() {
-        let connection = Connection::open("test:///default").unwrap();
+        let connection: Connection = Arc::new(crate::sys::Connection::open("test:///default").unwrap());
         let (pages, of_nodes) = free_pages(&connection, Some(&[]), &guest(vec![1 << 20]));
         assert_eq!((pages, of_nodes), (Some(vec![HugePages { size_kib: 1 << 20, free: 0 }]), Vec::new()));
         let (pages, _) = free_pages(&connection, Some(&[]), &guest(Vec::new()));
@@ -162,7 +164,7 @@ mod tests {
 
     #[test]
     fn files_are_known_where_a_pool_lists_their_folder() {
-        let connection = Connection::open("test:///default").unwrap();
+        let connection: Connection = Arc::new(crate::sys::Connection::open("test:///default").unwrap());
         let pool = "<pool type='dir'><name>boot</name><target><path>/srv/boot</path></target></pool>";
         let pool = connection.create_pool(pool).unwrap();
         pool.create_volume("<volume><name>vmlinuz</name><capacity>1</capacity></volume>").unwrap();
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn filters_are_listed_where_one_is_named() {
-        let connection = Connection::open("test:///default").unwrap();
+        let connection: Connection = Arc::new(crate::sys::Connection::open("test:///default").unwrap());
         assert_eq!(filters(&connection, &[]), []);
         let definition =
             [attribute("guest/xml/devices/interface/0/filterref/@filter".to_owned(), "clean-traffic")];

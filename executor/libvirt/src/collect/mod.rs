@@ -20,7 +20,7 @@ use whimbrel_facts::{Attribute, DiskStorage, Domain as Guest, Facts, Request};
 
 use super::documents::unreadable;
 use super::{Connection, LibvirtError, XmlView};
-use crate::link::Link;
+use crate::access::Access;
 use whimbrel_drive::copying;
 use whimbrel_drive::hosts::{Ends as Uris, Inquiry};
 
@@ -42,14 +42,14 @@ pub(crate) struct Untold {
 ///
 /// # Errors
 /// When a host cannot be reached, the source has no such guest, or the definition for the destination cannot be read.
-pub(crate) fn collect(inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
+pub(crate) fn collect(access: &Access, inquiry: &Inquiry, uris: &Uris) -> Result<Facts, Untold> {
     let uri = |side| match side {
         Side::Source => uris.source.to_string(),
         Side::Destination => uris.destination.to_string(),
     };
     let at = |side| move |error| Untold { uri: uri(side), error };
-    let source = Link::open(&uris.source).map_err(at(Side::Source))?;
-    let destination = Link::open(&uris.destination).map_err(at(Side::Destination))?;
+    let source = access.open(&uris.source).map_err(at(Side::Source))?;
+    let destination = access.open(&uris.destination).map_err(at(Side::Destination))?;
     let domain = source.lookup(&inquiry.guest).map_err(at(Side::Source))?;
     between(inquiry, [&source, &destination], &domain).map_err(|(side, error)| at(side)(error))
 }

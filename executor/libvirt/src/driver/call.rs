@@ -3,14 +3,21 @@
 
 use whimbrel_core::{Failure, Fault, Side};
 
+use std::time::Duration;
+
 use super::Hosts;
 use super::failure::{call_failure, failure};
 use crate::lock;
+use crate::workers::{CALLS_MOST, Worker};
 use crate::{Connection, Domain, MigrateFlags, MigrateParameters, versions};
 use whimbrel_drive::CallPermit;
 
+/// Time between two looks whether the daemon has a worker for one more call.
+const WORKER_INTERVAL: Duration = Duration::from_millis(500);
+
 impl Hosts {
     pub(super) fn migrate(&self, permit: &CallPermit) -> Result<(), Failure> {
+        let _worker = self.occupy_worker(permit)?;
         // A connection of its own: this call blocks until the end.
         let connection = self.source.separate().map_err(|error| failure(Side::Source, &error))?;
         let uuid = self.uuid.get().map_or("", String::as_str);
@@ -31,6 +38,33 @@ impl Hosts {
         }
         self.refuse_if_owned(Side::Source, &domain)?;
         self.make_call(permit, &connection, &domain, &self.migrate_parameters())
+    }
+
+    /// Waits until this process may occupy one more of the daemon's workers, and reports that it waited.
+    fn occupy_worker(&self, permit: &CallPermit) -> Result<Worker, Failure> {
+        let began = self.threads.now();
+        let mut is_reported = false;
+        loop {
+            permit.check()?;
+            if let Some(worker) = self.workers.take(&self.source.daemon()) {
+                if is_reported {
+                    let waited = self.threads.now().saturating_sub(began).as_secs();
+                    lock(&self.remarks).push(format!(
+                        "the migrate call waited {waited} s, because {CALLS_MOST} migrations from the source ran already"
+                    ));
+                }
+                return Ok(worker);
+            }
+            if !is_reported {
+                is_reported = true;
+                tracing::info!(
+                    guest = self.route.guest,
+                    source = self.route.source,
+                    "the migrate call waits: {CALLS_MOST} migrations from the source run already"
+                );
+            }
+            self.threads.pause(WORKER_INTERVAL);
+        }
     }
 
     /// Refuses to send the guest to a host that the rules did not judge. A connection that stands may lead to the right host
@@ -54,7 +88,9 @@ impl Hosts {
         let domain = connection.lookup_uuid(uuid).map_err(|error| failure(Side::Source, &error))?;
         let mut parameters = self.migrate_parameters();
         // The destination has its definition already.
-        parameters.destination_xml.take_if(|_| self.route.is_redacted());
+        if self.route.is_redacted() {
+            (parameters.destination_xml, parameters.persistent_xml) = (None, None);
+        }
         parameters.flags |= MigrateFlags::POSTCOPY_RESUME;
         self.make_call(permit, &connection, &domain, &parameters)
     }
@@ -66,12 +102,23 @@ impl Hosts {
         domain: &Domain,
         parameters: &MigrateParameters,
     ) -> Result<(), Failure> {
+        self.listener.forget_ended();
         permit.check()?;
+        // A post-copy that is resumed keeps its job, which is older than this call.
+        let begins = !parameters.flags.contains(MigrateFlags::POSTCOPY_RESUME);
+        if begins {
+            self.in_flight.made(self.threads.now());
+        }
         let result = domain.migrate_p2p(self.destination.uri().as_str(), parameters);
         if result.is_ok() {
             let _ = self.call_succeeded.set(());
         }
-        result.map_err(|error| call_failure(&error, connection))
+        let result = result.map_err(|error| call_failure(&error, connection));
+        let is_lost = result.as_ref().is_err_and(|failure| failure.fault == Fault::ReplyLost);
+        if begins {
+            self.in_flight.returned(is_lost.then(|| self.threads.now()));
+        }
+        result
     }
 
     pub(super) fn migrate_parameters(&self) -> MigrateParameters {
@@ -92,7 +139,8 @@ impl Hosts {
                 flags |= flag;
             }
         }
-        if self.persistent.get() == Some(&true) {
+        let is_persistent = self.persistent.get() == Some(&true);
+        if is_persistent {
             // The definition goes with the guest: one that stayed behind could be started there by mistake.
             flags |= MigrateFlags::PERSIST_DEST | MigrateFlags::UNDEFINE_SOURCE;
         }
@@ -100,9 +148,10 @@ impl Hosts {
             flags,
             migrate_uri: self.route.migrate_uri.clone(),
             destination_xml: self.route.destination_xml.clone(),
+            // Without it the destination would keep the source's definition, whose paths and networks are not its own.
+            persistent_xml: self.route.destination_xml.clone().filter(|_| is_persistent),
             parallel_connections: transfer.parallel_connections.map(i32::from),
             migrate_disks,
-            ..MigrateParameters::default()
         }
     }
 

@@ -1,7 +1,7 @@
 //! The facts about the guest and both hosts, as libvirt reports them. Nothing is changed.
 
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
+use std::time::Duration;
 
 use whimbrel_core::{Facts, Failure, Fault, Side};
 use whimbrel_drive::copying::request;
@@ -11,7 +11,11 @@ use whimbrel_facts::Facts as Collected;
 use super::Hosts;
 use super::failure::failure;
 use crate::collect;
+use crate::threads::Pending;
 use crate::{Connection, Domain, ErrorCode, LibvirtError};
+
+/// Longer than a link takes to connect or to give up.
+const CONNECTED_WITHIN: Duration = Duration::from_mins(1);
 
 impl Hosts {
     /// Queries both hosts once, for the machine and for the rules.
@@ -32,7 +36,7 @@ impl Hosts {
         let known = machine_facts(&collected, &self.route, self.disks_to_make(&collected))?;
         let _ = self.uuid.set(known.guest.uuid.clone());
         let _ = self.persistent.set(known.guest.persistent);
-        self.subscribe(&here, &guest);
+        self.listen();
         Ok((known, Box::new(collected)))
     }
 
@@ -66,24 +70,23 @@ impl Hosts {
     /// Connects to both at the same time; a host that does not answer costs its patience once.
     fn connect_both(self: &Arc<Self>) -> (Result<Connection, Failure>, Result<Connection, Failure>) {
         let [source, destination] = [Side::Source, Side::Destination].map(|side| {
-            let (done, result) = mpsc::channel();
             let hosts = Arc::clone(self);
-            thread::spawn(move || done.send(hosts.link(side).connection()));
-            (side, result)
+            (side, self.threads.begin("connect-both", move || hosts.link(side).connection()))
         });
-        let wait =
-            |(side, result): (Side, mpsc::Receiver<Result<Connection, LibvirtError>>)| match result.recv() {
-                Ok(Ok(connection)) => Ok(connection),
-                Ok(Err(error)) => {
-                    let told = failure(side, &error);
-                    let fault = match told.fault {
-                        Fault::AuthenticationFailed | Fault::AddressNotResolved => told.fault,
-                        _ => Fault::unreachable(side),
-                    };
-                    Err(Failure::new(fault, told.message))
-                }
-                Err(_) => Err(Failure::new(Fault::unreachable(side), "the attempt to connect broke off")),
-            };
+        let wait = |(side, connecting): (Side, Pending<Result<Connection, LibvirtError>>)| match connecting
+            .wait(&*self.threads, CONNECTED_WITHIN)
+        {
+            Some(Ok(connection)) => Ok(connection),
+            Some(Err(error)) => {
+                let told = failure(side, &error);
+                let fault = match told.fault {
+                    Fault::AuthenticationFailed | Fault::AddressNotResolved => told.fault,
+                    _ => Fault::unreachable(side),
+                };
+                Err(Failure::new(fault, told.message))
+            }
+            None => Err(Failure::new(Fault::unreachable(side), "the attempt to connect broke off")),
+        };
         (wait(source), wait(destination))
     }
 }

@@ -1,22 +1,23 @@
-//! A thread that makes blocking calls, one after the other.
+//! Blocking calls of one kind, one after the other, on a thread that lives as long as there are any.
 //!
 //! A call that panics must never end the lane: those behind it would never be made, without any sign of it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex};
 
 use crate::lock;
+use crate::threads::Threads;
 use whimbrel_drive::panics;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// One kind of blocking calls in the order in which they were asked for. The thread ends when the lane is dropped and
-/// its present call has returned; it is not waited for, because that may take hours.
+/// One kind of blocking calls in the order in which they were requested: one thread at most. What still waits is dropped
+/// with the lane; the present call is not waited for, because that may take hours.
 #[derive(Debug)]
 pub(super) struct Lane {
     name: &'static str,
+    threads: Arc<dyn Threads>,
     queue: Arc<Queue>,
 }
 
@@ -26,7 +27,6 @@ pub(super) type Panics = Arc<Mutex<Vec<String>>>;
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,
-    changed: Condvar,
     panics: Panics,
 }
 
@@ -34,7 +34,8 @@ struct Queue {
 struct State {
     waiting: VecDeque<(Kind, Work)>,
     closed: bool,
-    started: bool,
+    /// Whether a thread makes the calls.
+    is_served: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,9 +47,9 @@ enum Kind {
 }
 
 impl Lane {
-    pub(super) fn new(name: &'static str, panics: &Panics) -> Self {
+    pub(super) fn new(name: &'static str, threads: &Arc<dyn Threads>, panics: &Panics) -> Self {
         let queue = Queue { panics: Arc::clone(panics), ..Queue::default() };
-        Self { name, queue: Arc::new(queue) }
+        Self { name, threads: Arc::clone(threads), queue: Arc::new(queue) }
     }
 
     /// Makes this call after those that wait.
@@ -67,20 +68,22 @@ impl Lane {
             state.waiting.retain(|(kind, _)| *kind == Kind::Deed);
         }
         state.waiting.push_back((kind, work));
-        if !state.started {
-            let (queue, name) = (Arc::clone(&self.queue), self.name);
-            // Without a thread the command stays unanswered, which the core treats as a reply that is lost.
-            state.started =
-                thread::Builder::new().name(self.name.to_owned()).spawn(move || queue.serve(name)).is_ok();
+        if state.is_served {
+            return;
         }
-        self.queue.changed.notify_one();
+        state.is_served = true;
+        drop(state);
+        let (queue, name) = (Arc::clone(&self.queue), self.name);
+        // Without a thread the command stays unanswered, which the core treats as a reply that is lost.
+        if !self.threads.start(name, Box::new(move || queue.serve(name))) {
+            lock(&self.queue.state).is_served = false;
+        }
     }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
         lock(&self.queue.state).closed = true;
-        self.queue.changed.notify_one();
     }
 }
 
@@ -98,15 +101,13 @@ impl Queue {
 
     fn next(&self) -> Option<Work> {
         let mut state = lock(&self.state);
-        loop {
-            if state.closed {
-                return None;
-            }
-            if let Some((_, work)) = state.waiting.pop_front() {
-                return Some(work);
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            state.waiting.clear();
         }
+        let next = state.waiting.pop_front();
+        // Under the same lock: a call that is put in now finds that no thread serves it, and starts one.
+        state.is_served = next.is_some();
+        next.map(|(_, work)| work)
     }
 }
 
@@ -120,11 +121,17 @@ impl std::fmt::Debug for Queue {
 mod tests {
     use std::sync::mpsc;
 
-    use super::{Lane, Panics};
+    use super::{Arc, Lane, Panics, Threads};
+    use crate::threads::SystemThreads;
+
+    fn lane(panics: &Panics) -> Lane {
+        let threads: Arc<dyn Threads> = Arc::new(SystemThreads::default());
+        Lane::new("test", &threads, panics)
+    }
 
     #[test]
     fn deeds_are_done_in_order_and_only_the_latest_look() {
-        let lane = Lane::new("test", &Panics::default());
+        let lane = lane(&Panics::default());
         let (release, held) = mpsc::channel::<()>();
         let (done, results) = mpsc::channel();
         lane.run(move || held.recv().unwrap());
@@ -142,7 +149,7 @@ mod tests {
     #[test]
     fn a_lane_goes_on_after_a_call_that_panics() {
         let panics = Panics::default();
-        let lane = Lane::new("test", &panics);
+        let lane = lane(&panics);
         let (done, results) = mpsc::channel();
         lane.run(|| panic!("planted"));
         lane.run(move || done.send("next").unwrap());

@@ -1,7 +1,7 @@
 //! A host and its guests, as its daemon lists them. Nothing is changed.
 
+use crate::access::Access;
 use crate::hypervisor::hypervisor;
-use crate::link::Link;
 use crate::{Domain, LibvirtError, XmlView, documents};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
 use whimbrel_drive::running::guest_run;
@@ -11,8 +11,8 @@ use whimbrel_drive::uri::HostUri;
 ///
 /// # Errors
 /// When the host cannot be reached, or refuses to list its guests.
-pub(crate) fn inventory(uri: &HostUri) -> Result<Inventory, LibvirtError> {
-    let connection = Link::open(uri)?;
+pub(crate) fn inventory(access: &Access, uri: &HostUri) -> Result<Inventory, LibvirtError> {
+    let connection = access.open(uri)?;
     let uri = uri.as_str();
     let host = HostEntry {
         uri: uri.to_owned(),

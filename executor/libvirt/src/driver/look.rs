@@ -4,12 +4,25 @@ use whimbrel_core::{CopyState, Side};
 
 use super::Hosts;
 use crate::job::{is_active, job};
-use crate::{Domain, ErrorCode, JobOperation, JobStatistics, JobType, PausedReason, RunningReason, State};
+use crate::{
+    Domain, ErrorCode, JobOperation, JobStatistics, JobType, LibvirtError, PausedReason, RunningReason, State,
+};
 
 impl Hosts {
     /// Looks at the copy on one host. What cannot be seen is not known: no failure is taken for an absence.
     pub(super) fn look(&self, side: Side) -> CopyState {
-        let domain = match self.domain(side) {
+        self.look_at(side, self.domain(side))
+    }
+
+    /// The same over the connection that is there; unknown without one.
+    pub(super) fn look_if_connected(&self, side: Side) -> CopyState {
+        let Some(connection) = self.link(side).present() else { return CopyState::Unknown };
+        let uuid = self.uuid.get().map_or("", String::as_str);
+        self.look_at(side, connection.lookup_uuid(uuid))
+    }
+
+    fn look_at(&self, side: Side, domain: Result<Domain, LibvirtError>) -> CopyState {
+        let domain = match domain {
             Ok(domain) => domain,
             Err(error) if error.code == ErrorCode::NoDomain => return CopyState::Absent,
             Err(_) => return CopyState::Unknown,
@@ -21,6 +34,10 @@ impl Hosts {
             Err(error) if side == Side::Destination || error.code == ErrorCode::OperationInvalid => None,
             Err(_) => return CopyState::Unknown,
         };
+        // Where another client migrates the guest to, and with what result, is not this migration's to conclude.
+        if side == Side::Source && job.as_ref().is_some_and(|job| is_outgoing(job) && self.is_foreign(job)) {
+            return CopyState::Unknown;
+        }
         match domain.state() {
             Ok(state) if side == Side::Source && is_half(state) => half_state(&domain, state, job.as_ref()),
             Ok(state) => copy_state(side, state, job.as_ref()),

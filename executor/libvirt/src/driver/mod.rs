@@ -12,6 +12,9 @@ mod claims;
 mod copies;
 mod facts;
 mod failure;
+mod hints;
+mod in_flight;
+mod job;
 mod lane;
 mod listing;
 mod look;
@@ -23,23 +26,21 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant as Clock};
 
-use whimbrel_core::convergence::Statistics;
-use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
-use whimbrel_core::{
-    Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Outcome, Side,
-};
+use whimbrel_core::port::{Setting, Settings};
+use whimbrel_core::{Action, Answer, Command, CommandId, CopyState, Failure, Observation, Outcome, Side};
 
 use self::failure::failure;
+use self::hints::{Listener, Subscribed};
+use self::in_flight::InFlight;
 use self::lane::{Lane, Panics};
 pub(crate) use self::listing::inventory;
-use super::{
-    Connection, Domain, DomainEvent, JobStatistics, LibvirtError, Lifecycle, Resumed, Subscription, Suspended,
-};
-use crate::job::{is_active, job};
+use super::{Domain, LibvirtError};
+use crate::access::Access;
 use crate::link::Link;
 use crate::lock;
+use crate::threads::Threads;
+use crate::workers::Workers;
 use whimbrel_drive::hosts::{Assignment, Ends, Route};
 use whimbrel_drive::owner::Owner;
 use whimbrel_drive::{CallPermits, Message, Port, Withdrawn};
@@ -79,32 +80,43 @@ struct Hosts {
     copied: Mutex<Vec<String>>,
     /// Files on the destination that no other migration of this process may write to.
     claim: Mutex<Option<claims::Claim>>,
-    /// Statistics that came with the event of a job that ended.
-    ended: Mutex<Option<JobStatistics>>,
     call_succeeded: OnceLock<()>,
-    events: Mutex<Option<Subscription>>,
-    inbox: Sender<Message>,
+    in_flight: InFlight,
+    /// What the operator has to know at the end.
+    remarks: Mutex<Vec<String>>,
+    // Dropped before the listener: no event comes in between.
+    subscribed: Subscribed,
+    listener: Arc<Listener>,
+    threads: Arc<dyn Threads>,
+    workers: Arc<Workers>,
 }
 
 impl LibvirtPort {
     /// A port that answers into `inbox`. Nothing is connected to before the first command. With the facts that were
     /// collected before, the guest is looked up by its UUID, and only the hosts of these facts are accepted.
     #[must_use]
-    pub(crate) fn new(assignment: Assignment, ends: Ends, inbox: Sender<Message>) -> Self {
-        let Assignment { route, known, owner } = assignment;
-        let source = Link::new(ends.source, Side::Source, &route.guest);
-        let destination = Link::new(ends.destination, Side::Destination, &route.guest);
-        Self::over(Assignment { route, known, owner }, source, destination, inbox)
+    pub(crate) fn new(access: &Access, assignment: Assignment, ends: Ends, inbox: Sender<Message>) -> Self {
+        let link = |uri, side| Link::new(access.clone(), uri, side, &assignment.route.guest);
+        let links = [link(ends.source, Side::Source), link(ends.destination, Side::Destination)];
+        Self::over(access, assignment, links, inbox)
     }
 
     /// The same over links that were made already.
-    fn over(assignment: Assignment, source: Link, destination: Link, inbox: Sender<Message>) -> Self {
+    fn over(
+        access: &Access,
+        assignment: Assignment,
+        [source, destination]: [Link; 2],
+        inbox: Sender<Message>,
+    ) -> Self {
         let Assignment { route, known, owner } = assignment;
         if let Some(known) = &known {
             // A link that was just made has no pin that this one could contradict.
             let _ = source.pin(&known.source.host_uuid);
             let _ = destination.pin(&known.destination.host_uuid);
         }
+        let threads = Arc::clone(&access.threads);
+        // Facts are known before the first command only of a migration that another driver has left.
+        let in_flight = if known.is_some() { InFlight::adopted(threads.now()) } else { InFlight::default() };
         let (uuid, persistent) = known.map(|known| (known.guest.uuid, known.guest.persistent)).unzip();
         let panics = Panics::default();
         let hosts = Arc::new(Hosts {
@@ -118,21 +130,25 @@ impl LibvirtPort {
             created: Mutex::default(),
             copied: Mutex::default(),
             claim: Mutex::default(),
-            ended: Mutex::new(None),
             call_succeeded: OnceLock::new(),
-            events: Mutex::new(None),
-            inbox,
+            in_flight,
+            remarks: Mutex::default(),
+            subscribed: Subscribed::default(),
+            listener: Arc::new(Listener::new(inbox)),
+            threads: Arc::clone(&threads),
+            workers: Arc::clone(&access.workers),
         });
+        let lane = |name| Lane::new(name, &threads, &panics);
         Self {
             hosts,
             permits: CallPermits::default(),
+            facts: lane("facts"),
+            call: lane("migrate-call"),
+            job: lane("job"),
+            abort: lane("abort"),
+            source: lane("source"),
+            destination: lane("destination"),
             panics: Panics::clone(&panics),
-            facts: Lane::new("facts", &panics),
-            call: Lane::new("migrate-call", &panics),
-            job: Lane::new("job", &panics),
-            abort: Lane::new("abort", &panics),
-            source: Lane::new("source", &panics),
-            destination: Lane::new("destination", &panics),
         }
     }
 }
@@ -193,7 +209,9 @@ impl Port for LibvirtPort {
 
     fn finish(&mut self, outcome: &Outcome) -> Vec<String> {
         let strangers = [Side::Source, Side::Destination].map(|side| self.hosts.link(side).stranger());
-        strangers.into_iter().flatten().chain(self.hosts.release_guest(outcome)).collect()
+        let remarks = std::mem::take(&mut *lock(&self.hosts.remarks));
+        let remarks = remarks.into_iter().chain(strangers.into_iter().flatten());
+        remarks.chain(self.hosts.release_guest(outcome)).collect()
     }
 
     fn panics(&self) -> Vec<String> {
@@ -240,63 +258,36 @@ impl Hosts {
     }
 
     fn answer(&self, to: CommandId, answer: Answer) {
-        self.tell(Observation::Answer { to, answer });
+        self.listener.tell(Observation::Answer { to, answer });
     }
 
     fn answer_facts(self: &Arc<Self>, to: CommandId) {
         match self.collect_facts() {
             Ok((known, collected)) => {
-                let _ = self.inbox.send(Message::Collected { to, known, collected });
+                self.listener.send(Message::Collected { to, known, collected });
             }
             Err(failure) => self.answer(to, Answer::Facts(Err(failure))),
         }
     }
 
-    fn tell(&self, observation: Observation) {
-        // When nobody listens any more, the migration has ended and the answer concerns nobody.
-        let _ = self.inbox.send(Message::Observed { observation, since: Clock::now() });
-    }
-
-    /// Passes the source's events on as hints.
-    fn subscribe(self: &Arc<Self>, connection: &Connection, domain: &Domain) {
-        let hosts = Arc::downgrade(self);
-        let subscription = connection.subscribe(Some(domain), move |event| {
-            if let Some(hosts) = hosts.upgrade() {
-                hosts.on_event(event);
-            }
-        });
-        // Without events the polling still finds the end, only later; the moment of the switchover goes untold.
-        if let Ok(subscription) = subscription {
-            *lock(&self.events) = Some(subscription);
+    /// A look, for the machine. While a call may still arrive, a guest that runs without a migration proves nothing.
+    fn observe(&self, side: Side) -> CopyState {
+        let seen = self.look(side);
+        if side == Side::Destination {
+            return seen;
         }
-    }
-
-    /// A look. The first one at the source also listens to a guest whose facts somebody else collected, before a restart
-    /// of ours.
-    fn observe(self: &Arc<Self>, side: Side) -> CopyState {
-        if side == Side::Source
-            && lock(&self.events).is_none()
-            && let (Ok(connection), Ok(domain)) = (self.source.connection(), self.domain(side))
-        {
-            self.subscribe(&connection, &domain);
-        }
-        self.look(side)
-    }
-
-    fn on_event(&self, event: DomainEvent) {
-        let hint = match event {
-            DomainEvent::MigrationIteration(_) => Hint::IterationBegan,
-            DomainEvent::JobCompleted(statistics) => {
-                *lock(&self.ended) = Some(*statistics);
-                Hint::JobEnded
+        self.listen();
+        let is_settled = match seen {
+            CopyState::Migrating => {
+                self.in_flight.job_seen();
+                true
             }
-            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::Migrated)) => Hint::SourceSuspended,
-            DomainEvent::Lifecycle(Lifecycle::Resumed(Resumed::Migrated)) => Hint::SourceResumed,
-            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::Postcopy)) => Hint::PostcopyBegan,
-            DomainEvent::Lifecycle(Lifecycle::Suspended(Suspended::PostcopyFailed)) => Hint::PostcopyFailed,
-            DomainEvent::Lifecycle(_) => return,
+            CopyState::Running | CopyState::Paused => false,
+            CopyState::Defined => !self.route.transfer.offline,
+            _ => true,
         };
-        self.tell(Observation::Hint(hint));
+        let is_open = !is_settled && self.in_flight.may_begin_late(self.threads.now());
+        if is_open { CopyState::Unknown } else { seen }
     }
 
     fn read_settings(&self) -> Result<Settings, Failure> {
@@ -324,69 +315,5 @@ impl Hosts {
             }
         };
         apply().map_err(|error| failure(Side::Source, &error))
-    }
-
-    fn poll(&self) -> Result<JobReport, Failure> {
-        if self.call_succeeded.get().is_some() {
-            return Ok(self.last_numbers());
-        }
-        let statistics = self
-            .domain(Side::Source)
-            .and_then(|domain| job(&domain))
-            .map_err(|error| failure(Side::Source, &error))?;
-        Ok(match statistics {
-            Some(statistics) if look::is_outgoing(&statistics) => {
-                JobReport { state: JobState::Active, statistics: statistics::from_libvirt(&statistics) }
-            }
-            Some(_) | None => JobReport { state: JobState::None, statistics: Statistics::default() },
-        })
-    }
-
-    /// The numbers of the job that ended well. libvirt may tell zeros, or nothing, in the first moment: asked again
-    /// for a while.
-    fn last_numbers(&self) -> JobReport {
-        const TRIES: u32 = 20;
-        const PAUSE: Duration = Duration::from_millis(10);
-        if self.route.transfer.offline {
-            // No memory was sent: there are no numbers to wait for.
-            return JobReport { state: JobState::None, statistics: Statistics::default() };
-        }
-        for _ in 0..TRIES {
-            let of_event = lock(&self.ended).clone();
-            let told = of_event.filter(statistics::tells_something).or_else(|| {
-                let statistics =
-                    self.domain(Side::Destination).and_then(|domain| domain.completed_job_statistics());
-                statistics.ok().flatten().filter(statistics::tells_something)
-            });
-            if let Some(told) = told {
-                return JobReport { state: JobState::Completed, statistics: statistics::from_libvirt(&told) };
-            }
-            std::thread::sleep(PAUSE);
-        }
-        JobReport { state: JobState::None, statistics: Statistics::default() }
-    }
-
-    /// Asks for the end of the outgoing migration, and of no other job: libvirt would end a backup as readily.
-    fn abort(&self) -> Result<(), Failure> {
-        let abort = || {
-            let domain = self.domain(Side::Source)?;
-            match job(&domain)? {
-                Some(job) if look::is_outgoing(&job) => domain.abort_job().map(|()| true),
-                Some(_) | None => Ok(false),
-            }
-        };
-        let outgoing = abort().map_err(|error: LibvirtError| failure(Side::Source, &error))?;
-        if outgoing { Ok(()) } else { Err(Failure::new(Fault::Refused, "no migration works on the guest")) }
-    }
-
-    fn refuse_if_busy(&self) -> Result<(), Failure> {
-        let job = self.domain(Side::Source).and_then(|domain| job(&domain));
-        let job = job.map_err(|error| failure(Side::Source, &error))?;
-        match job {
-            Some(job) if is_active(&job) => {
-                Err(Failure::new(Fault::Refused, "another job has begun to work on the guest"))
-            }
-            Some(_) | None => Ok(()),
-        }
     }
 }

@@ -5,8 +5,7 @@
 //! migration finds its own tag when it is adopted. It must never be taken for a lock: two drivers that begin at one moment
 //! are kept apart by the second reading, and after that by libvirt's own job on the guest.
 
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use whimbrel_core::{Ending, Failure, Fault, Outcome, Side};
@@ -96,23 +95,21 @@ impl Hosts {
         if outcome.ending == Ending::InDoubt || self.uuid.get().is_none() {
             return Vec::new();
         }
-        let (done, results) = mpsc::channel();
-        for side in [Side::Source, Side::Destination] {
-            let (hosts, done) = (Arc::clone(self), done.clone());
+        let releasing = [Side::Source, Side::Destination].map(|side| {
+            let hosts = Arc::clone(self);
             let is_there = outcome.guest.side() == Some(side);
-            thread::spawn(move || done.send((side, hosts.release_on(side, is_there))));
-        }
-        drop(done);
-        let mut open = vec![Side::Source, Side::Destination];
+            (side, self.threads.begin("release", move || hosts.release_on(side, is_there)))
+        });
+        let deadline = self.threads.now() + RELEASE_PATIENCE;
         let mut remarks = Vec::new();
-        let deadline = std::time::Instant::now() + RELEASE_PATIENCE;
-        while !open.is_empty() {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            let Ok((side, result)) = results.recv_timeout(left) else { break };
-            open.retain(|one| *one != side);
-            remarks.extend(result.err().map(|error| self.not_released(side, &error.message)));
+        for (side, released) in releasing {
+            let left = deadline.saturating_sub(self.threads.now());
+            match released.wait(&*self.threads, left) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => remarks.push(self.not_released(side, &error.message)),
+                None => remarks.push(self.not_released(side, "no answer in time")),
+            }
         }
-        remarks.extend(open.into_iter().map(|side| self.not_released(side, "no answer in time")));
         remarks
     }
 

@@ -5,9 +5,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use whimbrel_core::{Ending, Failure};
 
+use std::time::Duration;
+
 use super::*;
-use crate::Description;
 use crate::link::Reached;
+use crate::{Description, Installed, Library as _};
 use whimbrel_drive::uri::{HostUri, Origin};
 
 const DEFAULT: &str = "test:///default";
@@ -25,12 +27,12 @@ fn alone() -> MutexGuard<'static, ()> {
 static GATE: (Mutex<bool>, Condvar) = (Mutex::new(true), Condvar::new());
 
 /// A host that accepts connections when the gate is open.
-fn slow(_: &HostUri) -> Result<Reached, LibvirtError> {
+fn slow(_: &Access, _: &HostUri) -> Result<Reached, LibvirtError> {
     let mut open = GATE.0.lock().unwrap();
     while !*open {
         open = GATE.1.wait(open).unwrap();
     }
-    Ok(Reached { connection: Connection::open(DEFAULT)?, host: None })
+    Ok(Reached { connection: Installed.open(DEFAULT)?, host: None })
 }
 
 fn set_gate(open: bool) {
@@ -39,7 +41,7 @@ fn set_gate(open: bool) {
 }
 
 fn test_guest() -> Domain {
-    Connection::open(DEFAULT).unwrap().lookup("test").unwrap()
+    Installed.open(DEFAULT).unwrap().lookup("test").unwrap()
 }
 
 fn owner(name: &str) -> Owner {
@@ -55,9 +57,11 @@ fn port(owner: Owner, replace_owner: Option<String>) -> (LibvirtPort, Receiver<M
         replace_owner,
         ..Route::of(&whimbrel_core::Spec::new("test", DEFAULT, DEFAULT))
     };
-    let link = |side| Link::new(uri(), side, "test").opened_by(slow);
+    let access = Access::default();
+    let link = |side| Link::new(access.clone(), uri(), side, "test").opened_by(slow);
     let assignment = Assignment { route, known: None, owner };
-    (LibvirtPort::over(assignment, link(Side::Source), link(Side::Destination), inbox), answers)
+    let links = [link(Side::Source), link(Side::Destination)];
+    (LibvirtPort::over(&access, assignment, links, inbox), answers)
 }
 
 fn call_answer(answers: &Receiver<Message>) -> Failure {

@@ -4,9 +4,8 @@
 //! holds up another only as far as the daemon has workers, so pollers should open a connection of their own.
 
 use super::{Domain, c_string, check, check_pointer, library, owned_string};
-use crate::documents;
-use crate::error::{ErrorCode, LibvirtError};
-use crate::state::State;
+use crate::calls;
+use crate::error::LibvirtError;
 use crate::versions::Version;
 use std::ffi::{c_int, c_uint, c_ulong};
 use std::ptr::{self, NonNull};
@@ -33,6 +32,20 @@ impl Drop for Handle {
         // SAFETY: this value owns one reference, given back once. A result below 0 leaves nothing that could
         // be done.
         unsafe { virt_sys::virConnectClose(self.0.as_ptr()) };
+    }
+}
+
+fn boxed(domain: Domain) -> calls::Domain {
+    Box::new(domain)
+}
+
+/// libvirt's library itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Installed;
+
+impl calls::Library for Installed {
+    fn open(&self, uri: &str) -> Result<calls::Connection, LibvirtError> {
+        Ok(Arc::new(Connection::open(uri)?))
     }
 }
 
@@ -120,16 +133,6 @@ impl Connection {
         unsafe { owned_string("virConnectGetCapabilities", virt_sys::virConnectGetCapabilities(self.raw())) }
     }
 
-    /// The host's uuid in lower case, which libvirt refuses to migrate between two connections with; none where the
-    /// capabilities name none.
-    ///
-    /// # Errors
-    /// Whatever libvirt reports, or [`ErrorCode::XmlError`] when the capabilities cannot be read.
-    pub(crate) fn host_uuid(&self) -> Result<Option<String>, LibvirtError> {
-        let uuid = documents::host(&self.capabilities_xml()?)?.uuid;
-        Ok(Some(uuid).filter(|uuid| !uuid.is_empty()))
-    }
-
     /// Free memory of the host in bytes, as the kernel counts it (caches are not free).
     ///
     /// # Errors
@@ -144,18 +147,25 @@ impl Connection {
     ///
     /// # Errors
     /// [`ErrorCode::NoDomain`] when there is none.
-    pub(crate) fn lookup(&self, name: &str) -> Result<Domain, LibvirtError> {
+    pub(crate) fn lookup(&self, name: &str) -> Result<calls::Domain, LibvirtError> {
         let call = "virDomainLookupByName";
         let name = c_string(call, "the domain's name", name)?;
         // SAFETY: the handle is valid as long as `self`, the name outlives the call; the answer is ours.
-        unsafe { Domain::from_raw(call, virt_sys::virDomainLookupByName(self.raw(), name.as_ptr())) }
+        let found = unsafe { virt_sys::virDomainLookupByName(self.raw(), name.as_ptr()) };
+        // SAFETY: null, or a handle whose reference is ours.
+        unsafe { Domain::from_raw(call, found) }.map(boxed)
     }
 
     /// Finds a domain by its uuid, which stays the same when it moves or changes its name.
     ///
     /// # Errors
     /// [`ErrorCode::NoDomain`] when there is none.
-    pub(crate) fn lookup_uuid(&self, uuid: &str) -> Result<Domain, LibvirtError> {
+    pub(crate) fn lookup_uuid(&self, uuid: &str) -> Result<calls::Domain, LibvirtError> {
+        self.find_uuid(uuid).map(boxed)
+    }
+
+    /// The same for calls of this module.
+    pub(super) fn find_uuid(&self, uuid: &str) -> Result<Domain, LibvirtError> {
         let call = "virDomainLookupByUUIDString";
         let uuid = c_string(call, "the domain's uuid", uuid)?;
         // SAFETY: the handle is valid as long as `self`, the uuid outlives the call; the answer is ours.
@@ -166,7 +176,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub(crate) fn domains(&self) -> Result<Vec<Domain>, LibvirtError> {
+    pub(crate) fn domains(&self) -> Result<Vec<calls::Domain>, LibvirtError> {
         let call = "virConnectListAllDomains";
         let mut list = ptr::null_mut();
         // SAFETY: the handle is valid as long as `self`; `list` is ours to write.
@@ -178,25 +188,10 @@ impl Connection {
         // SAFETY: on success libvirt allocated this many handles, and a null behind them.
         let handles = unsafe { slice::from_raw_parts(list, count) };
         // SAFETY: each handle carries a reference that is ours, taken over once.
-        let domains = handles.iter().filter_map(|raw| unsafe { Domain::from_raw(call, *raw) }.ok()).collect();
+        let own = |raw: &_| unsafe { Domain::from_raw(call, *raw) };
+        let domains = handles.iter().filter_map(|raw| own(raw).ok().map(boxed)).collect();
         // SAFETY: the list itself is ours too, from C's allocator, and is not used any more.
         unsafe { libc::free(list.cast()) };
         Ok(domains)
-    }
-
-    /// Names and states of all domains. One that vanishes meanwhile is left out.
-    ///
-    /// # Errors
-    /// Whatever libvirt reports.
-    pub(crate) fn domain_states(&self) -> Result<Vec<(String, State)>, LibvirtError> {
-        let mut states = Vec::new();
-        for domain in self.domains()? {
-            match domain.state() {
-                Ok(state) => states.push((domain.name()?, state)),
-                Err(error) if error.code == ErrorCode::NoDomain => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(states)
     }
 }

@@ -5,6 +5,7 @@
 
 use super::sinks::{Place, contain, find};
 use super::{Connection, Domain, check, typed};
+use crate::calls;
 use crate::error::LibvirtError;
 use crate::event::{DomainEvent, Lifecycle};
 use crate::statistics::JobStatistics;
@@ -24,6 +25,8 @@ pub(crate) struct Subscription {
     // Dropped after the callbacks have been taken back, because fields are dropped after `drop`.
     _place: Place,
 }
+
+impl calls::Subscribed for Subscription {}
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,17 +57,30 @@ impl Connection {
     /// `InvalidArgument` when there is such a subscription already, or whatever else libvirt reports when it
     /// does not deliver even the life cycle. Kinds of event that the driver or the daemon does not know are
     /// left out: events are only hints.
-    pub(crate) fn subscribe(
+    pub(crate) fn listen(
         &self,
         domain: Option<&Domain>,
-        sink: impl Fn(DomainEvent) + Send + Sync + 'static,
+        sink: calls::EventSink,
     ) -> Result<Subscription, LibvirtError> {
-        let place = Place::new(Arc::new(sink));
+        let place = Place::new(Arc::from(sink));
         let mut registered = vec![self.register(domain, Callback::Lifecycle(on_lifecycle), &place)?];
         for callback in [Callback::Iteration(on_iteration), Callback::JobCompleted(on_job_completed)] {
             registered.extend(self.register(domain, callback, &place).ok());
         }
         Ok(Subscription { connection: self.clone(), registered, _place: place })
+    }
+
+    /// The events of the domain with this uuid.
+    ///
+    /// # Errors
+    /// As for [`Self::listen`], or `NoDomain`.
+    pub(crate) fn subscribe(
+        &self,
+        uuid: &str,
+        sink: calls::EventSink,
+    ) -> Result<calls::Subscription, LibvirtError> {
+        let domain = self.find_uuid(uuid)?;
+        Ok(Box::new(self.listen(Some(&domain), sink)?))
     }
 
     fn register(

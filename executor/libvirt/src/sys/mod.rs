@@ -20,12 +20,11 @@ mod sinks;
 mod storage;
 mod typed;
 
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, Installed};
 pub(crate) use domain::{Domain, XmlView};
-pub(crate) use events::Subscription;
 pub(crate) use lists::{Listed, ListedInterface};
 pub(crate) use metadata::Description;
-pub(crate) use storage::StoragePool;
+pub(crate) use storage::{StoragePool, StorageVolume};
 
 use super::error::{ErrorCode, LibvirtError};
 use std::ffi::{CStr, CString, c_char, c_int};

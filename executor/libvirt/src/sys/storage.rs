@@ -4,6 +4,7 @@
 //! missing: such a file would be taken for one that the migration made, and be removed.
 
 use super::{Connection, borrowed_string, c_string, check, check_pointer, last_error, owned_string};
+use crate::calls;
 use crate::error::{ErrorCode, LibvirtError};
 use std::ffi::{c_char, c_int};
 use std::ptr::NonNull;
@@ -13,9 +14,19 @@ use virt_sys::{virStoragePool, virStorageVol};
 #[derive(Debug)]
 pub(crate) struct StoragePool(NonNull<virStoragePool>);
 
+// SAFETY: libvirt documents its objects as usable from any thread; they are locked and counted inside.
+unsafe impl Send for StoragePool {}
+// SAFETY: as above.
+unsafe impl Sync for StoragePool {}
+
 /// A file in a pool.
 #[derive(Debug)]
 pub(crate) struct StorageVolume(NonNull<virStorageVol>);
+
+// SAFETY: as for pools.
+unsafe impl Send for StorageVolume {}
+// SAFETY: as above.
+unsafe impl Sync for StorageVolume {}
 
 impl Drop for StoragePool {
     fn drop(&mut self) {
@@ -36,13 +47,13 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub(crate) fn pool_at(&self, directory: &str) -> Result<Option<StoragePool>, LibvirtError> {
+    pub(crate) fn pool_at(&self, directory: &str) -> Result<Option<calls::StoragePool>, LibvirtError> {
         let call = "virStoragePoolLookupByTargetPath";
         let directory = c_string(call, "the directory", directory)?;
         // SAFETY: the handle is valid as long as `self`, and the path outlives the call.
         let raw = unsafe { virt_sys::virStoragePoolLookupByTargetPath(self.raw(), directory.as_ptr()) };
         match check_pointer(call, raw) {
-            Ok(pool) => Ok(Some(StoragePool(pool))),
+            Ok(pool) => Ok(Some(Box::new(StoragePool(pool)))),
             Err(error) if matches!(error.code, ErrorCode::NoStoragePool | ErrorCode::NoSupport) => Ok(None),
             Err(error) => Err(error),
         }
@@ -52,12 +63,12 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as a directory that is not there or has a pool already.
-    pub(crate) fn create_pool(&self, xml: &str) -> Result<StoragePool, LibvirtError> {
+    pub(crate) fn create_pool(&self, xml: &str) -> Result<calls::StoragePool, LibvirtError> {
         let call = "virStoragePoolCreateXML";
         let xml = c_string(call, "the pool's definition", xml)?;
         // SAFETY: the handle is valid as long as `self`, and the text outlives the call; the answer is ours.
         let raw = unsafe { virt_sys::virStoragePoolCreateXML(self.raw(), xml.as_ptr(), 0) };
-        check_pointer(call, raw).map(StoragePool)
+        Ok(Box::new(StoragePool(check_pointer(call, raw)?)))
     }
 
     /// The size of the storage at a path as a guest sees it, from the pool that it is in; none when no pool knows it.
@@ -113,18 +124,6 @@ impl Connection {
             Err(error) => Err(error),
         }
     }
-
-    /// The pool of the directory that a file is in, refreshed, and the file's name.
-    ///
-    /// # Errors
-    /// Whatever libvirt reports.
-    pub(crate) fn pool_of<'p>(&self, path: &'p str) -> Result<Option<(StoragePool, &'p str)>, LibvirtError> {
-        let parts = path.rsplit_once('/').filter(|(directory, _)| !directory.is_empty());
-        let Some((directory, name)) = parts else { return Ok(None) };
-        let Some(pool) = self.pool_at(directory)? else { return Ok(None) };
-        pool.refresh()?;
-        Ok(Some((pool, name)))
-    }
 }
 
 impl StoragePool {
@@ -153,13 +152,13 @@ impl StoragePool {
     ///
     /// # Errors
     /// Whatever libvirt reports.
-    pub(crate) fn volume(&self, name: &str) -> Result<Option<StorageVolume>, LibvirtError> {
+    pub(crate) fn volume(&self, name: &str) -> Result<Option<calls::StorageVolume>, LibvirtError> {
         let call = "virStorageVolLookupByName";
         let name = c_string(call, "the volume's name", name)?;
         // SAFETY: the handle is valid as long as `self`, and the name outlives the call.
         let raw = unsafe { virt_sys::virStorageVolLookupByName(self.0.as_ptr(), name.as_ptr()) };
         match check_pointer(call, raw) {
-            Ok(volume) => Ok(Some(StorageVolume(volume))),
+            Ok(volume) => Ok(Some(Box::new(StorageVolume(volume)))),
             Err(error) if error.code == ErrorCode::NoStorageVolume => Ok(None),
             Err(error) => Err(error),
         }
@@ -188,12 +187,12 @@ impl StoragePool {
     ///
     /// # Errors
     /// Whatever libvirt reports, such as a file of that name, or no room or right to write.
-    pub(crate) fn create_volume(&self, xml: &str) -> Result<StorageVolume, LibvirtError> {
+    pub(crate) fn create_volume(&self, xml: &str) -> Result<calls::StorageVolume, LibvirtError> {
         let call = "virStorageVolCreateXML";
         let xml = c_string(call, "the volume's definition", xml)?;
         // SAFETY: the handle is valid as long as `self`, and the text outlives the call; the answer is ours.
         let raw = unsafe { virt_sys::virStorageVolCreateXML(self.0.as_ptr(), xml.as_ptr(), 0) };
-        check_pointer(call, raw).map(StorageVolume)
+        Ok(Box::new(StorageVolume(check_pointer(call, raw)?)))
     }
 
     /// Stops it. One that was never defined is forgotten; its files stay.

@@ -25,6 +25,6 @@ pub(super) fn registered(world: Option<SimulatedHosts>) -> Hosts {
         drivers.push(Arc::new(world));
     }
     #[cfg(feature = "libvirt")]
-    drivers.push(Arc::new(whimbrel_libvirt::LibvirtHosts));
+    drivers.push(Arc::new(whimbrel_libvirt::LibvirtHosts::default()));
     Hosts::new(drivers)
 }

@@ -44,7 +44,7 @@ const DEFAULTS: [(&str, &str, &str); 12] = [
 
 /// The differences of two definitions as attributes: `definitions/compared` (true), and for each path that differs
 /// `definitions/source/PATH` and `definitions/target/PATH` with the value there. A path that only one of them has is an
-/// attribute of that one alone. `PATH` is like an XPath below `/domain`; elements that may be there several times have a
+/// attribute of that one alone. `PATH` is like an `XPath` below `/domain`; elements that may be there several times have a
 /// key, such as `devices/disk[vda]/driver/@cache`. `definitions/left-out` counts differences beyond the first 100, and is
 /// there too for a definition that is too large to be compared in whole.
 ///

@@ -151,7 +151,7 @@ impl RuleSet {
         if let Some(severity) = severity {
             finding.verdict = severity.into();
         }
-        let waiver = match finding.verdict {
+        let covering = match finding.verdict {
             Verdict::Pass => None,
             Verdict::Warn | Verdict::Fail | Verdict::Unknown => {
                 self.policy.waiver(&finding, facts, &place, today)

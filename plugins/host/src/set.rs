@@ -158,7 +158,7 @@ impl RuleSet {
             }
         };
         let of =
-            |wanted: bool| waiver.filter(|(_, holds)| *holds == wanted).map(|(waiver, _)| waiver.clone());
+            |wanted: bool| covering.filter(|(_, holds)| *holds == wanted).map(|(waiver, _)| waiver.clone());
         let place = if place == finding.subject { String::new() } else { place };
         let (waived, expired) = (of(true), of(false));
         Judged { pack: pack.about().name.clone(), finding, place, waived, expired }

@@ -66,7 +66,7 @@ fn each_is_refused_by_its_rule_at_its_subject() {
             (r(f).compression, r(f).parallel_connections) = (vec!["mt".into()], Some(2));
         }),
         ("request.compression", "/request/compression", |f| {
-            r(f).compression = vec!["mt".into(), "mt".into()]
+            r(f).compression = vec!["mt".into(), "mt".into()];
         }),
         ("request.compression", "/request/compression", |f| {
             (r(f).compression, r(f).postcopy) = (vec!["mt".into()], true);

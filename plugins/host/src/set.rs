@@ -151,14 +151,14 @@ impl RuleSet {
         if let Some(severity) = severity {
             finding.verdict = severity.into();
         }
-        let waiver = match finding.verdict {
+        let covering = match finding.verdict {
             Verdict::Pass => None,
             Verdict::Warn | Verdict::Fail | Verdict::Unknown => {
                 self.policy.waiver(&finding, facts, &place, today)
             }
         };
         let of =
-            |wanted: bool| waiver.filter(|(_, holds)| *holds == wanted).map(|(waiver, _)| waiver.clone());
+            |wanted: bool| covering.filter(|(_, holds)| *holds == wanted).map(|(waiver, _)| waiver.clone());
         let place = if place == finding.subject { String::new() } else { place };
         let (waived, expired) = (of(true), of(false));
         Judged { pack: pack.about().name.clone(), finding, place, waived, expired }

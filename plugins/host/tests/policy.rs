@@ -26,9 +26,9 @@ fn facts(name: &str, disks: [&str; 2]) -> Facts {
 
 fn judged(parts: &Parts<'_>, policy: &str, facts: &Facts) -> Vec<Judged> {
     let host = Host::new(Limits::default(), Allocation::OnDemand, None).unwrap();
-    let policy = Policy::parse(policy).unwrap_or_else(|error| panic!("{policy}: {error}"));
+    let policy = Policy::parse(policy).unwrap();
     let set = RuleSet::new(vec![host.load(&made(parts)).unwrap()], policy);
-    set.unwrap_or_else(|error| panic!("{error}")).judge(facts, DAY).findings
+    set.unwrap().judge(facts, DAY).findings
 }
 
 #[test]

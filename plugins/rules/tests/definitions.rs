@@ -72,6 +72,7 @@ fn retargeted(from: &str, to: &str) -> Vec<Finding> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_the_guest_sees_must_not_change() {
     for (from, to, code, what) in [
         (

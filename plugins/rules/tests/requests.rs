@@ -1,5 +1,12 @@
 //! Requests that libvirt or QEMU refuse, and requests that only look so.
 
+#![allow(
+    clippy::allow_attributes,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a failing helper fails the test"
+)]
+
 mod common;
 
 use common::{Change, sound};
@@ -59,7 +66,7 @@ fn each_is_refused_by_its_rule_at_its_subject() {
             (r(f).compression, r(f).parallel_connections) = (vec!["mt".into()], Some(2));
         }),
         ("request.compression", "/request/compression", |f| {
-            r(f).compression = vec!["mt".into(), "mt".into()]
+            r(f).compression = vec!["mt".into(), "mt".into()];
         }),
         ("request.compression", "/request/compression", |f| {
             (r(f).compression, r(f).postcopy) = (vec!["mt".into()], true);

@@ -84,24 +84,14 @@ fn differ(report: &mut Report, subject: String, path: &str, here: Option<&Scalar
         ),
     };
     let is_one_sided = here.is_none() || there.is_none();
-    match kind {
-        Kind::Host | Kind::Elsewhere => {}
-        Kind::Guest => report.fail(subject, message),
-        Kind::Filled if is_one_sided => {
-            report.unknown(
-                subject,
-                format!("{message}: libvirt then chooses it, and may choose another than the guest has"),
-            );
-        }
-        Kind::Filled => report.fail(subject, message),
-        Kind::Presence if is_one_sided => report.fail(subject, message),
-        Kind::Presence => {
-            report.unknown(subject, format!("{message}: whether both stand for the same is not known"));
-        }
-        Kind::Unknown => {
-            report.unknown(subject, format!("{message}: whether the guest sees it is not known"))
-        }
-    }
+    let why = match kind {
+        Kind::Host | Kind::Elsewhere => return,
+        Kind::Filled if is_one_sided => "libvirt then chooses it, and may choose another than the guest has",
+        Kind::Presence if !is_one_sided => "whether both stand for the same is not known",
+        Kind::Unknown => "whether the guest sees it is not known",
+        Kind::Guest | Kind::Filled | Kind::Presence => return report.fail(subject, message),
+    };
+    report.unknown(subject, format!("{message}: {why}"));
 }
 
 /// The value in a message; nothing for an element without a text.

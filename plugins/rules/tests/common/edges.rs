@@ -423,7 +423,7 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     }),
     ("storage.filesystem", Warn, |f| f.storage.as_mut().unwrap()[0].source.filesystem = "ext4".into()),
     ("storage.filesystem", Verdict::Pass, |f| {
-        f.storage.as_mut().unwrap()[0].source.filesystem = "nfs4".into()
+        f.storage.as_mut().unwrap()[0].source.filesystem = "nfs4".into();
     }),
     ("storage.filesystem", Verdict::Pass, |f| {
         f.storage.as_mut().unwrap()[0].source.filesystem = "ext4".into();
@@ -527,7 +527,7 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("retarget.definition", Unknown, |f| drop(t(f).name.clone())),
     ("retarget.definition", Fail, |f| differ(f, &["source/devices/video"])),
     ("retarget.definition", Fail, |f| {
-        differ(f, &["source/cpu/topology/@cores", "target/cpu/topology/@cores"])
+        differ(f, &["source/cpu/topology/@cores", "target/cpu/topology/@cores"]);
     }),
     ("retarget.definition", Unknown, |f| differ(f, &["source/devices/video/model/@vram"])),
     ("retarget.definition", Unknown, |f| differ(f, &["target/novelty"])),
@@ -536,7 +536,7 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
         attribute(f, "definitions/left-out", Scalar::Integer(3));
     }),
     ("retarget.definition", Verdict::Pass, |f| {
-        differ(f, &["source/seclabel", "target/devices/disk[vda]/source/@file"])
+        differ(f, &["source/seclabel", "target/devices/disk[vda]/source/@file"]);
     }),
     ("retarget.known", Unknown, |f| (r(f).destination_xml, r(f).persistent_xml) = (true, true)),
 ];

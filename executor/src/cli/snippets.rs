@@ -15,7 +15,7 @@ pub(super) fn rendered(error: &ScenarioError, text: &str) -> String {
     let is_colored =
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let renderer = if is_colored { Renderer::styled() } else { Renderer::plain() };
-    let mut rendered = String::new();
+    let mut all = String::new();
     for problem in error.problems() {
         let place = AnnotationKind::Primary.span(problem.span.clone());
         let mut group = Level::ERROR
@@ -24,10 +24,10 @@ pub(super) fn rendered(error: &ScenarioError, text: &str) -> String {
         if !problem.help.is_empty() {
             group = group.element(Level::HELP.message(&problem.help));
         }
-        let _ = writeln!(rendered, "{}\n", renderer.render(&[group]));
+        let _ = writeln!(all, "{}\n", renderer.render(&[group]));
     }
     let count = error.problems().len();
     let plural = if count == 1 { "" } else { "s" };
-    let _ = write!(rendered, "error: {count} mistake{plural} in `{}`", error.file_name());
-    rendered
+    let _ = write!(all, "error: {count} mistake{plural} in `{}`", error.file_name());
+    all
 }

@@ -101,12 +101,12 @@ fn made_catalogue() -> String {
     let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let changes = EDGES.iter().map(|(_, _, change)| *change);
     let changes = changes.chain(DEFINED.iter().map(|(_, _, _, change)| *change));
-    let changed = changes.map(|change| {
+    let cases = changes.map(|change| {
         let mut facts = sound();
         change(&mut facts);
         facts
     });
-    for finding in changed.chain(incomplete()).flat_map(|facts| ask(&facts)) {
+    for finding in cases.chain(incomplete()).flat_map(|facts| ask(&facts)) {
         if finding.verdict != Verdict::Pass {
             verdicts.entry(finding.code).or_default().insert(finding.verdict);
         }

@@ -313,6 +313,7 @@ fn options_are_listed_under_the_heading_that_they_belong_to() {
         (
             "check",
             vec![
+                ("Many guests", set("all-guests to")),
                 (
                     "Migration",
                     set(

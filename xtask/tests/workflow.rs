@@ -48,8 +48,9 @@ fn commands(workflow: &str) -> Vec<String> {
 /// The one command of the script, which is its last line: what stands before it only goes to the root.
 fn script_command(script: &str) -> &str {
     let lines: Vec<&str> = lines(script).collect();
-    let [options, folder, last] = lines[..] else { panic!("{SCRIPT} has {lines:?}") };
+    let [options, variable, folder, last] = lines[..] else { panic!("{SCRIPT} has {lines:?}") };
     assert_eq!(options, "set -euo pipefail");
+    assert_eq!(variable, "export CARGO_INCREMENTAL=0");
     assert!(folder.starts_with("cd "), "{folder}");
     last.strip_prefix("exec ").unwrap_or_else(|| panic!("{SCRIPT} ends with `{last}`"))
 }
@@ -58,6 +59,11 @@ fn script_command(script: &str) -> &str {
 fn the_workflow_runs_what_the_script_runs() {
     let tree = tree();
     let command = script_command(text(&tree, SCRIPT));
+    let variable = r#"CARGO_INCREMENTAL: "0""#;
+    assert!(
+        lines(text(&tree, WORKFLOW)).any(|line| line.trim() == variable),
+        "{WORKFLOW} lacks `{variable}`"
+    );
     let commands = commands(text(&tree, WORKFLOW));
     assert_eq!(commands.last().map(String::as_str), Some(command), "the last step of {WORKFLOW}");
     for step in commands.iter().take(commands.len() - 1) {

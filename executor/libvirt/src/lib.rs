@@ -34,7 +34,9 @@ mod xml_text;
 
 pub use host_driver::LibvirtHosts;
 
-use calls::{Connection, Domain, Library, StoragePool, Subscription};
+use calls::{
+    Connection, Description, Domain, Library, Listed, ListedInterface, StoragePool, Subscription, XmlView,
+};
 use collect::collect;
 use driver::{LibvirtPort, inventory};
 use error::{ErrorCode, LibvirtError};
@@ -43,7 +45,7 @@ use known_hosts::trust;
 use parameters::{MigrateFlags, MigrateParameters};
 use state::{PausedReason, RunningReason, State};
 use statistics::{JobOperation, JobStatistics, JobType};
-use sys::{Description, Installed, Listed, ListedInterface, XmlView};
+use sys::Installed;
 use versions::Version;
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use whimbrel_drive::copying;
 /// The accelerator of every simulated guest.
 const ACCELERATOR: &str = "kvm";
 /// What simulated hosts offer to guests, in libvirt's words.
-const SUPPORTED: [&str; 3] = ["disk", "disk.bus.virtio", "disk.diskDevice.disk"];
+const SUPPORTED: [&str; 4] = ["disk", "disk.bus.virtio", "disk.diskDevice.disk", "graphics.type.vnc"];
 /// What QEMU's machine types of the simulated hosts take.
 const CPUS_MOST: u32 = 255;
 

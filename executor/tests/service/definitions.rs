@@ -11,7 +11,10 @@ const SECRETS: [&str; 2] = ["VncSecret99", "ArgSecret99"];
 fn definition() -> String {
     let [password, argument] = SECRETS;
     format!(
-        "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>web</name><devices>\
+        "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>database</name>\
+         <uuid>06b3ad31-49ad-4000-8001-ad3149ad2458</uuid><memory unit='GiB'>4</memory><vcpu>1</vcpu>\
+         <os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os><cpu mode='custom'><model>EPYC-Rome</model></cpu>\
+         <devices><interface type='network'><source network='default'/><model type='virtio'/></interface>\
          <graphics type='vnc' passwd='{password}'/></devices>\
          <qemu:commandline><qemu:arg value='secret,data={argument}'/></qemu:commandline></domain>"
     )

@@ -32,7 +32,7 @@ fn a_guest_that_runs_twice_is_told_and_is_not_migrated() {
     let said = show(&service);
     assert!(said.contains("phase resolving, guest owned by being found out"), "{said}");
     assert!(said.contains("seen on the source: running; on the destination: running\n"), "{said}");
-    assert!(said.contains("two copies run: end neither before you have read docs/in-doubt.md\n"), "{said}");
+    assert!(said.contains("two copies run: destroy neither before reading docs/in-doubt.md\n"), "{said}");
     service.wait("/api/v1/migrations/1", |one| one["state"] == "in_doubt");
     let said = show(&service);
     assert!(

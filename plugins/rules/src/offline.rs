@@ -10,8 +10,6 @@ use alloc::vec::Vec;
 
 use whimbrel_facts::{Finding, Verdict};
 
-use crate::pack::Rule;
-
 /// Rules about the state of a running guest, and about the way that it takes to the destination.
 const OF_RUNNING_GUESTS: [&str; 30] = [
     "guest.auto-destroy",
@@ -64,16 +62,14 @@ const ALWAYS: [&str; 4] =
     ["destination.is-source", "destination.has-guest", "storage.identity", "storage.crossed"];
 
 /// A rule's findings about a guest that is off.
-pub(crate) fn judged(rule: &Rule, findings: Vec<Finding>) -> Vec<Finding> {
-    if OF_RUNNING_GUESTS.contains(&rule.code) {
+pub(crate) fn judged(code: &str, findings: Vec<Finding>) -> Vec<Finding> {
+    if OF_RUNNING_GUESTS.contains(&code) {
         let message = "the guest is off: nothing of a running guest is moved".to_owned();
-        let passed =
-            Finding { code: rule.code.to_owned(), verdict: Verdict::Pass, message, ..Finding::default() };
+        let passed = Finding { code: code.to_owned(), verdict: Verdict::Pass, message, ..Finding::default() };
         return Vec::from([passed]);
     }
-    let is_of_host_devices = OF_HOST_DEVICES.contains(&rule.code);
-    let is_of_the_start =
-        OF_THE_START.iter().any(|kind| rule.code.starts_with(kind)) && !ALWAYS.contains(&rule.code);
+    let is_of_host_devices = OF_HOST_DEVICES.contains(&code);
+    let is_of_the_start = OF_THE_START.iter().any(|kind| code.starts_with(kind)) && !ALWAYS.contains(&code);
     let soften = |mut finding: Finding| {
         if is_of_host_devices && finding.verdict != Verdict::Pass {
             finding.verdict = Verdict::Warn;

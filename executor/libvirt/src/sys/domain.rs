@@ -5,6 +5,7 @@
 
 use super::typed::TypedParameters;
 use super::{borrowed_string, c_string, check, check_pointer, owned_string};
+use crate::calls::XmlView;
 use crate::error::{ErrorCode, LibvirtError};
 use crate::parameters::{MigrateFlags, MigrateParameters};
 use crate::state::State;
@@ -28,15 +29,6 @@ impl Drop for Domain {
         // done.
         unsafe { virt_sys::virDomainFree(self.0.as_ptr()) };
     }
-}
-
-/// Which description of a domain is wanted. Passwords are never included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum XmlView {
-    /// As it runs now, or its definition when it does not run.
-    Current,
-    /// The stored definition: what the next start would use.
-    Inactive,
 }
 
 impl Domain {

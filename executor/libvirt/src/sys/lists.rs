@@ -1,5 +1,6 @@
 //! What a host has that guests may need: pools, networks, devices and secrets, as libvirt lists them.
 
+use crate::calls::{Listed, ListedInterface};
 use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::slice;
@@ -15,26 +16,6 @@ const NODES_MOST: usize = 256;
 /// Both states have to be named: without any, older versions list none.
 const INTERFACES_ALL: u32 =
     virt_sys::VIR_CONNECT_LIST_INTERFACES_ACTIVE | virt_sys::VIR_CONNECT_LIST_INTERFACES_INACTIVE;
-
-/// A thing of a host as XML, and whether it is active.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
-    /// Its definition.
-    pub(crate) xml: String,
-    /// Whether it can be used now.
-    pub(crate) is_active: bool,
-}
-
-/// A network device of the interface driver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ListedInterface {
-    /// Its name, such as `br0`.
-    pub(crate) name: String,
-    /// Its XML; none where libvirt could not tell it, as of VLANs that are not named after their device.
-    pub(crate) xml: Option<String>,
-    /// Whether it is up. Devices whose state the kernel does not know are not.
-    pub(crate) is_active: bool,
-}
 
 impl Connection {
     /// All storage pools.

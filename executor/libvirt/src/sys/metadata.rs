@@ -4,20 +4,10 @@
 //! taken for a lock: libvirt has no compare-and-set here.
 
 use super::{Domain, c_string, check, owned_string};
+use crate::calls::Description;
 use crate::error::{ErrorCode, LibvirtError};
 use std::ffi::{c_int, c_uint};
 use std::ptr;
-
-/// Which description of a domain is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Description {
-    /// The live one of a domain that runs, the stored one of a domain that is off.
-    Current,
-    /// The live one.
-    Live,
-    /// The stored one, which the next start uses.
-    Stored,
-}
 
 impl Description {
     fn flags(self) -> c_uint {

@@ -13,6 +13,7 @@ mod connection;
 mod domain;
 mod events;
 mod facts;
+mod forward;
 mod library;
 mod lists;
 mod metadata;
@@ -21,9 +22,7 @@ mod storage;
 mod typed;
 
 pub(crate) use connection::{Connection, Installed};
-pub(crate) use domain::{Domain, XmlView};
-pub(crate) use lists::{Listed, ListedInterface};
-pub(crate) use metadata::Description;
+pub(crate) use domain::Domain;
 pub(crate) use storage::{StoragePool, StorageVolume};
 
 use super::error::{ErrorCode, LibvirtError};

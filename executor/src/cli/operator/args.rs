@@ -25,6 +25,7 @@ use crate::output::Format;
 /// apply to the options that follow it.
 pub(super) mod heading {
     pub(in crate::cli) const MIGRATION: &str = "Migration";
+    pub(in crate::cli) const MANY: &str = "Many guests";
     pub(in crate::cli) const STORAGE: &str = "Storage";
     pub(in crate::cli) const TIMEOUTS: &str = "Timeouts";
     pub(in crate::cli) const RULES: &str = "Rules";

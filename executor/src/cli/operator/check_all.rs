@@ -16,6 +16,7 @@ use whimbrel_facts::{Facts, Verdict};
 use whimbrel_plugins::{Judgement, RuleSet};
 use whimbrel_preflight::together::{Shortage, shortages};
 
+use super::args::heading;
 use super::rule::args::{Form, Set};
 use super::rule::{document, load_set, print};
 use super::{CliError, Exit, hosts};
@@ -45,11 +46,13 @@ impl AllGuests {
         let all = hosts(ALL_GUESTS)
             .long("all-guests")
             .help("Check every running guest of these hosts instead of one guest")
+            .help_heading(heading::MANY)
             .requires(TO)
             .conflicts_with_all(alone);
         let to = hosts(TO)
             .long("to")
             .help("The hosts that the guests may go to, the preferred one first")
+            .help_heading(heading::MANY)
             .requires(ALL_GUESTS);
         command.arg(all).arg(to)
     }

@@ -128,7 +128,7 @@ fn a_rollback_removes_its_own_file_alone() {
     let slow = ["--copy-disks", overwrite.as_str(), "--bandwidth", "1", "--timeout", "2"];
     let (code, output) = migrate(&lab, &slow);
     assert_eq!(code, 3);
-    assert!(output.contains("the disks made on") && output.contains("were removed"));
+    assert!(output.contains("the disks created on") && output.contains("were removed"));
     assert!(!lab.beta().has_file(&own) && lab.beta().has_file(&foreign));
     assert_eq!(
         lab.alpha().domain_state("guest").unwrap().map(|state| state.starts_with("running")),

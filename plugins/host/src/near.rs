@@ -46,6 +46,6 @@ mod tests {
         assert_eq!(find("guest.bsuy"), Some("guest.busy"));
         assert_eq!(find("storage.share"), Some("storage.shared"));
         assert_eq!(find("no.such"), None);
-        assert_eq!((changes("ab", "ba"), changes("", "abc"), changes("kitten", "sitting")), (1, 3, 3));
+        assert_eq!((changes("cd", "dc"), changes("", "abc"), changes("kitten", "sitting")), (1, 3, 3));
     }
 }

@@ -27,7 +27,7 @@ const PHRASES: [Phrase; 7] = [
     Phrase { forms: &[&["asked", "for"], &["asks", "for"]], instead: "requested, requests" },
     Phrase { forms: &[&["looked", "at"]], instead: "queried, checked, read" },
     Phrase { forms: &[&[concat!("a", "new")]], instead: "again, or the verb with re-" },
-    Phrase { forms: &[&[concat!("me", "nd")]], instead: "correct, fix" },
+    Phrase { forms: &[&[concat!("men", "d")]], instead: "correct, fix" },
 ];
 
 /// Paths, or beginnings of paths, whose texts are not counted, with the reason.

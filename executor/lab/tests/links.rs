@@ -130,7 +130,8 @@ fn a_card_directly_on_a_device_of_a_kind_of_its_own_finds_it() {
             }
             kind => [&["link", "add", "name", "tunnel0"], kind].concat(),
         };
-        assert_eq!(verdicts(&judged(&lab, "network.direct", &["--offline"])), ["fail"]);
+        // The guest is off: its definition can be moved, and it cannot be started there.
+        assert_eq!(verdicts(&judged(&lab, "network.direct", &["--offline"])), ["warn"]);
         if lab.beta().run("ip", &words).is_err() {
             continue;
         }

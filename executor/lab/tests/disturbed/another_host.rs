@@ -39,7 +39,8 @@ fn a_guest_that_stands_still_is_not_resumed_on_the_word_of_another_host() {
     let guest = start_guest(&lab);
     let journal = lab.folder().join("journal");
     // The migration pauses the guest in the middle of the copy, while the destination receives; then the driver dies.
-    let slow = ["--bandwidth", "2", "--timeout", "2", "--at-timeout", "pause", "--resolve-timeout", "8"];
+    // Longer than a call of the dead driver may still be on its way.
+    let slow = ["--bandwidth", "2", "--timeout", "2", "--at-timeout", "pause", "--resolve-timeout", "25"];
     let child = migrate_command(&lab, &journal, &slow).spawn().unwrap();
     wait_for("the guest is paused by the migration", || {
         fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"acted\":{\"Ok\":null}"))

@@ -138,7 +138,7 @@ fn offline(more: &str) -> Scenario {
 #[test]
 #[ignore = "needs root and libvirt; run with cargo xtask test"]
 fn an_offline_migration_that_hangs_can_be_cancelled() {
-    let scenario = offline("doubt_patience_ms = 5000\n[[fault]]\nat_ms = 1000\ndo = \"cancel\"\n");
+    let scenario = offline("doubt_patience_ms = 25000\n[[fault]]\nat_ms = 1000\ndo = \"cancel\"\n");
     let lab = Lab::build(&LabOptions::default()).unwrap();
     // The source's daemon waits for the destination's, which the operator still reaches.
     lab.cut_link().unwrap();

@@ -196,6 +196,8 @@ fn an_offline_move_is_still_refused_where_it_does_harm() {
         off(|f| f.storage.as_mut().unwrap()[0].destination.identities[0].value = "naa.9".into()),
         ["storage.identity"]
     );
+    let stays_behind = |f: &mut Facts| f.storage.as_mut().unwrap()[0].sharing = Sharing::Disproven;
+    assert_eq!(off(stays_behind), ["storage.shared"]);
     let other = |f: &mut Facts| {
         let there =
             whimbrel_facts::Namesake { state: whimbrel_facts::RunState::Running, ..Default::default() };

@@ -27,7 +27,7 @@ struct State {
     out_since: Option<Duration>,
     /// When the connection of a call was lost, or the driver that made it.
     lost_at: Option<Duration>,
-    /// The migration was seen: the call has arrived.
+    /// The migration was seen, by its job or by a destination that receives: the call has arrived.
     has_arrived: bool,
     /// The destination was seen to receive what the source sends.
     is_ours: bool,

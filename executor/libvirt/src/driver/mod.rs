@@ -274,6 +274,10 @@ impl Hosts {
     fn observe(&self, side: Side) -> CopyState {
         let seen = self.look(side);
         if side == Side::Destination {
+            // The source's daemon prepared it, so it has received the call.
+            if seen == CopyState::Incoming {
+                self.in_flight.job_seen();
+            }
             return seen;
         }
         self.listen();

@@ -207,7 +207,7 @@ fn keys_are_checked_against_the_known_hosts_that_the_service_was_given() {
     };
     assert_eq!(reached(), [true, false, false], "{}", service.get("/api/v1/hosts").1);
     let deadline = Instant::now() + LONG;
-    while fs::read_to_string(&service.log).unwrap().matches("a host cannot be reached").count() < 2 {
+    while fs::read_to_string(&service.log).unwrap().matches("a host is unreachable").count() < 2 {
         assert!(Instant::now() < deadline, "{}", fs::read_to_string(&service.log).unwrap());
         thread::sleep(Duration::from_millis(20));
     }

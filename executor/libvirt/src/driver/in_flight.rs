@@ -65,8 +65,13 @@ impl InFlight {
     /// Whether a migration may begin that was not seen yet.
     pub(super) fn may_begin_late(&self, now: Duration) -> bool {
         let state = *lock(&self.0);
-        let is_on_its_way = |lost: Duration| now.saturating_sub(lost) < ARRIVES_WITHIN;
-        !state.has_arrived && (state.out_since.is_some() || state.lost_at.is_some_and(is_on_its_way))
+        !state.has_arrived && (state.out_since.is_some() || self.may_arrive(now))
+    }
+
+    /// Whether a call may still be on the network. The move of a definition has no job
+    /// that would show its arrival, and none that could be aborted: a call that the daemon has is not waited for.
+    pub(super) fn may_arrive(&self, now: Duration) -> bool {
+        lock(&self.0).lost_at.is_some_and(|lost| now.saturating_sub(lost) < ARRIVES_WITHIN)
     }
 
     /// Whether a job of this age was there before the call that is out.
@@ -87,7 +92,7 @@ mod tests {
     #[test]
     fn a_call_may_arrive_until_its_retransmissions_are_over() {
         let call = InFlight::default();
-        assert!(!call.may_begin_late(s(0)), "none was made");
+        assert!(!call.may_begin_late(s(0)) && !call.may_arrive(s(0)), "none was made");
         call.made(s(10));
         assert!(call.may_begin_late(s(500)), "it is out, and no job was seen");
         call.returned(Some(s(500)));

@@ -286,12 +286,13 @@ impl Hosts {
                 self.in_flight.job_seen();
                 true
             }
-            CopyState::Running | CopyState::Paused => false,
-            CopyState::Defined => !self.route.transfer.offline,
+            CopyState::Running | CopyState::Paused => !self.in_flight.may_begin_late(self.threads.now()),
+            CopyState::Defined if self.route.transfer.offline => {
+                !self.in_flight.may_arrive(self.threads.now())
+            }
             _ => true,
         };
-        let is_open = !is_settled && self.in_flight.may_begin_late(self.threads.now());
-        if is_open { CopyState::Unknown } else { seen }
+        if is_settled { seen } else { CopyState::Unknown }
     }
 
     fn read_settings(&self) -> Result<Settings, Failure> {

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+#[cfg(feature = "service")]
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;

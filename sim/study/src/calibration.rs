@@ -21,7 +21,7 @@ const MOST_PER_RUN: usize = 12;
 /// One forecast, and what came true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Outlook {
-    /// Ended passes, at most [`STAGES`] less one.
+    /// Ended passes; 4 stands for that many and more.
     pub stage: u64,
     /// When, in ms from the start.
     pub at_ms: u64,

@@ -2,7 +2,7 @@
 //!
 //! `D(Δt) = Σ W_c (1 − e^(−λ_c Δt))` over classes whose rates `λ_c` lie on a fixed logarithmic grid, with `W_c ≥ 0`:
 //! increasing and concave by construction, so that noise cannot make a forecast explode. The sum covers scans as well, by
-//! classes of one speed. Weights come from a least-squares fit under W ≥ 0 with a small ridge ([`fit`]).
+//! classes of one speed. Weights come from a least-squares fit under W ≥ 0 with a small ridge (`fit`).
 //!
 //! An observation is used with its interval, never as a rate alone. At a sync within a pass, pages that are still to be
 //! sent hide what was dirtied of them again; the share of each class that is hidden follows from the rates alone, so that

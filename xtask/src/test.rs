@@ -118,7 +118,7 @@ fn dependencies(steps: &mut Steps) -> Result<(), Error> {
             println!("ADVISORIES WERE NOT CHECKED, because their database cannot be fetched:\n{why}");
             return Ok("NOT CHECKED: no database".to_owned());
         }
-        deny("check --disable-fetch advisories")?.run().map(|()| String::new())
+        deny("--offline check advisories")?.run().map(|()| String::new())
     })
 }
 

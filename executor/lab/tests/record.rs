@@ -84,10 +84,10 @@ fn what_is_recorded_hangs_together_and_is_recorded_once() {
     let _ = fs::remove_file(&out.0);
     let plan = Plan::parse(PLAN, Path::new("plan.toml")).unwrap();
     let request = Request { only: &[], repeats: None, out: &out.0, linux: None, quiet_wait_at_most: None };
-    let mut told = Vec::new();
-    let outcome = record(&plan, &request, &mut |line| told.push(line.to_owned())).unwrap();
+    let mut lines = Vec::new();
+    let outcome = record(&plan, &request, &mut |line| lines.push(line.to_owned())).unwrap();
     let without_times = Outcome { waited: Duration::ZERO, ..outcome };
-    assert_eq!(without_times, Outcome { recorded: 4, ..Outcome::default() }, "{told:#?}");
+    assert_eq!(without_times, Outcome { recorded: 4, ..Outcome::default() }, "{lines:#?}");
 
     let text = fs::read_to_string(&out.0).unwrap();
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

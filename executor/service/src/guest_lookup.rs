@@ -10,7 +10,7 @@ use whimbrel_drive::inventory::GuestEntry;
 /// The result for a name, among the guests that have it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resolved {
-    Nobody,
+    NotFound,
     /// One guest, where it is in memory, or else where it is only defined.
     One(GuestEntry),
     /// One guest of which two copies run: every place where it does.
@@ -30,7 +30,7 @@ pub(super) fn resolve(found: Vec<GuestEntry>) -> Resolved {
         }
     }
     match guests.pop() {
-        None => Resolved::Nobody,
+        None => Resolved::NotFound,
         Some(guest) if guests.is_empty() => {
             let running = copies(&found, &guest.uuid);
             if running.len() > 1 { Resolved::Twice(running) } else { Resolved::One(guest) }
@@ -71,7 +71,7 @@ mod tests {
         let (off, waits, runs) =
             (guest("1", "a", NotRunning), guest("1", "b", Paused), guest("1", "c", Running));
         let other = guest("2", "b", NotRunning);
-        assert_eq!(resolve(Vec::new()), Resolved::Nobody);
+        assert_eq!(resolve(Vec::new()), Resolved::NotFound);
         assert_eq!(resolve(vec![off.clone(), waits.clone()]), Resolved::One(waits.clone()));
         assert_eq!(resolve(vec![off.clone(), runs.clone(), waits]), Resolved::One(runs.clone()));
         let two = vec![runs.clone(), other.clone()];

@@ -353,8 +353,8 @@ impl AppState {
             (Resolved::One(guest), _) => Ok(guest),
             (Resolved::Twice(copies), _) => Err(Problem::running_twice(&copies)),
             (Resolved::Several(guests), _) => Err(Problem::ambiguous(&guests)),
-            (Resolved::Nobody, Some(error)) => Err(error.into()),
-            (Resolved::Nobody, None) => Err(Problem::no_guest(name)),
+            (Resolved::NotFound, Some(error)) => Err(error.into()),
+            (Resolved::NotFound, None) => Err(Problem::no_guest(name)),
         }
     }
 

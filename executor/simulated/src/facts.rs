@@ -195,7 +195,7 @@ fn storage(
     let path = disk.source.as_deref().unwrap_or_default();
     let expected = target.and_then(|target| target.disks.iter().find(|other| other.target == disk.target));
     let other_path = expected.unwrap_or(disk).source.as_deref().unwrap_or_default();
-    let mut told = DiskStorage {
+    let mut described = DiskStorage {
         target: disk.target.clone(),
         source_path: path.to_owned(),
         destination_path: other_path.to_owned(),
@@ -208,7 +208,7 @@ fn storage(
     if let (Some((one, _)), true) = (here.pool_of(path), probe) {
         let other = there.pool_of(other_path).map(|(pool, _)| pool);
         let is_shared = one.shared.is_some() && other.is_some_and(|other| other.shared == one.shared);
-        (told.sharing, told.sharing_evidence) = if is_shared && name(path) != name(other_path) {
+        (described.sharing, described.sharing_evidence) = if is_shared && name(path) != name(other_path) {
             let words = "the directory is shared, and the destination's definition names another file in it";
             (Sharing::Unknown, words.to_owned())
         } else if is_shared {
@@ -223,7 +223,7 @@ fn storage(
             (Sharing::Disproven, "the destination has no such directory".to_owned())
         };
     }
-    told
+    described
 }
 
 fn side(host: &HostInventory, path: &str) -> StorageSide {

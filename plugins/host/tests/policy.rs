@@ -96,18 +96,19 @@ fn a_decision_that_could_not_have_an_effect_is_refused() {
         (waiver("until = \"2099-01-01\"\nguests = \"db1\""), "guests"),
         ("[[unknown]]\nseverity = \"pass\"".to_owned(), "severity"),
     ] {
-        let told = Policy::parse(&policy).unwrap_err().to_string();
-        assert!(told.contains(words), "{policy}: {told}");
+        let message = Policy::parse(&policy).unwrap_err().to_string();
+        assert!(message.contains(words), "{policy}: {message}");
     }
     let host = Host::new(Limits::default(), Allocation::OnDemand, None).unwrap();
     for rule in ["made.rlue", "mode.*"] {
         let policy = Policy::parse(&format!("[[unknown]]\nrule = \"{rule}\"\n")).unwrap();
-        let told = RuleSet::new(vec![host.load(&made(&parts())).unwrap()], policy).unwrap_err().to_string();
-        assert!(told.contains(rule), "{told}");
+        let message =
+            RuleSet::new(vec![host.load(&made(&parts())).unwrap()], policy).unwrap_err().to_string();
+        assert!(message.contains(rule), "{message}");
     }
     let policy = Policy::parse("[rule.\"made.rlue\"]\nenabled = false\n").unwrap();
-    let told = RuleSet::new(vec![host.load(&made(&parts())).unwrap()], policy).unwrap_err().to_string();
-    assert!(told.contains("did you mean `made.rule`?"), "{told}");
+    let message = RuleSet::new(vec![host.load(&made(&parts())).unwrap()], policy).unwrap_err().to_string();
+    assert!(message.contains("did you mean `made.rule`?"), "{message}");
 }
 
 /// A rule for the time after a migration must not refuse one before it.

@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(played.actions, [(600_400, Action::DowntimeLimit { ms: 1_200_000 })]);
     }
 
-    /// A saw-tooth never times out by its progress, and a link that stands still does.
+    /// A saw-tooth never times out by its progress, and a link without traffic does.
     #[test]
     fn only_a_remainder_that_never_falls_is_no_progress() {
         let long = Script::new(65_536, 100).syncs(656_000, 12_000, &[1_200; 200]);

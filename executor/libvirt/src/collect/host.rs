@@ -14,6 +14,7 @@ pub(super) fn facts(
     connection: &Connection,
     guest: &Guest,
     cpu: Option<&str>,
+    capabilities: &str,
 ) -> Result<(Host, Links), LibvirtError> {
     let mut host = Host {
         uri: uri.to_owned(),
@@ -24,8 +25,8 @@ pub(super) fn facts(
         free_memory_kib: connection.free_memory_bytes().ok().map(|bytes| bytes >> 10),
         ..Host::default()
     };
-    let told = connection.capabilities_xml()?;
-    xml::capabilities(&told, &mut host).map_err(|error| unreadable("virConnectGetCapabilities", &error))?;
+    xml::capabilities(capabilities, &mut host)
+        .map_err(|error| unreadable("virConnectGetCapabilities", &error))?;
     let asked = connection.domain_capabilities_xml(
         &guest.emulator,
         &guest.architecture,
@@ -33,8 +34,8 @@ pub(super) fn facts(
         &guest.accelerator,
     );
     // A host without the guest's emulator or machine answers with an error; the capabilities have said then which it has.
-    if let Ok(told) = asked {
-        xml::domain_capabilities(&told, &mut host)
+    if let Ok(answer) = asked {
+        xml::domain_capabilities(&answer, &mut host)
             .map_err(|error| unreadable("virConnectGetDomainCapabilities", &error))?;
     }
     let links = inventory(connection, &mut host);

@@ -71,12 +71,16 @@ pub(super) fn between(
     let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(destination_failed)?;
     let expected = target.as_ref().unwrap_or(&guest);
     let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
-    let (mut of_source, links) = host::facts(here, source, &guest, None).map_err(source_failed)?;
+    let capabilities = source.capabilities_xml().map_err(source_failed)?;
+    let (mut of_source, links) =
+        host::facts(here, source, &guest, None, &capabilities).map_err(source_failed)?;
     of_source.links = links.all();
     // libvirt cannot compare a CPU without a model: that is the hypervisor's own on each host.
     let cpu = xml::cpu_with_model(expected_xml).ok().flatten();
+    let capabilities = destination.capabilities_xml().map_err(destination_failed)?;
     let (mut of_destination, mut links) =
-        host::facts(there, destination, expected, cpu.as_deref()).map_err(destination_failed)?;
+        host::facts(there, destination, expected, cpu.as_deref(), &capabilities)
+            .map_err(destination_failed)?;
     if xml::uses_open_vswitch(expected_xml, "domain").unwrap_or(true) {
         links.forget_completeness();
     }
@@ -96,7 +100,6 @@ pub(super) fn between(
     let own = own.map_err(|error| source_failed(unreadable("virDomainGetXMLDesc", &error)))?;
     let given = inquiry.destination_xml.as_deref().map(|target| xml::target_attributes(&definition, target));
     let given = given.transpose().map_err(|error| destination_failed(unreadable(DEFINITION, &error)))?;
-    let capabilities = destination.capabilities_xml().map_err(destination_failed)?;
     let wanted = given.as_deref().unwrap_or(&own);
     let beyond = beyond::attributes(destination, &capabilities, expected, wanted, &mut of_destination);
     attributes

@@ -78,12 +78,12 @@ impl Hosts {
         {
             Some(Ok(connection)) => Ok(connection),
             Some(Err(error)) => {
-                let told = failure(side, &error);
-                let fault = match told.fault {
-                    Fault::AuthenticationFailed | Fault::AddressNotResolved => told.fault,
+                let failed = failure(side, &error);
+                let fault = match failed.fault {
+                    Fault::AuthenticationFailed | Fault::AddressNotResolved => failed.fault,
                     _ => Fault::unreachable(side),
                 };
-                Err(Failure::new(fault, told.message))
+                Err(Failure::new(fault, failed.message))
             }
             None => Err(Failure::new(Fault::unreachable(side), "the attempt to connect broke off")),
         };

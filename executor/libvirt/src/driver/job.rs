@@ -44,13 +44,16 @@ impl Hosts {
         }
         for _ in 0..TRIES {
             let of_event = self.listener.ended();
-            let told = of_event.filter(statistics::tells_something).or_else(|| {
+            let reported = of_event.filter(statistics::has_numbers).or_else(|| {
                 let statistics =
                     self.domain(Side::Destination).and_then(|domain| domain.completed_job_statistics());
-                statistics.ok().flatten().filter(statistics::tells_something)
+                statistics.ok().flatten().filter(statistics::has_numbers)
             });
-            if let Some(told) = told {
-                return JobReport { state: JobState::Completed, statistics: statistics::from_libvirt(&told) };
+            if let Some(reported) = reported {
+                return JobReport {
+                    state: JobState::Completed,
+                    statistics: statistics::from_libvirt(&reported),
+                };
             }
             self.threads.pause(PAUSE);
         }

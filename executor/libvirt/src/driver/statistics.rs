@@ -26,7 +26,7 @@ pub(super) fn from_libvirt(job: &JobStatistics) -> Statistics {
 }
 
 /// Whether a job that ended has its numbers. The first answer after the end may still carry zeros.
-pub(super) fn tells_something(job: &JobStatistics) -> bool {
+pub(super) fn has_numbers(job: &JobStatistics) -> bool {
     job.time_elapsed_ms.is_some_and(|ms| ms > 0) && job.memory_processed_bytes.is_some_and(|bytes| bytes > 0)
 }
 
@@ -42,10 +42,10 @@ mod tests {
             downtime_ms: Some(0),
             ..JobStatistics::default()
         };
-        assert!(!tells_something(&zeros));
-        assert!(!tells_something(&JobStatistics::default()));
-        let told = JobStatistics { time_elapsed_ms: Some(1), memory_processed_bytes: Some(1), ..zeros };
-        assert!(tells_something(&told));
+        assert!(!has_numbers(&zeros));
+        assert!(!has_numbers(&JobStatistics::default()));
+        let reported = JobStatistics { time_elapsed_ms: Some(1), memory_processed_bytes: Some(1), ..zeros };
+        assert!(has_numbers(&reported));
     }
 
     #[test]

@@ -45,20 +45,20 @@ pub(super) fn completed(world: &mut World, guest: GuestId) -> Option<JobStatisti
     Some(statistics(JobType::Completed, &report.statistics))
 }
 
-fn statistics(job: JobType, told: &whimbrel_core::convergence::Statistics) -> JobStatistics {
+fn statistics(job: JobType, numbers: &whimbrel_core::convergence::Statistics) -> JobStatistics {
     JobStatistics {
         job: Some(job),
         operation: Some(JobOperation::MigrationOut),
-        time_elapsed_ms: Some(told.elapsed_ms),
-        downtime_ms: told.downtime_ms,
-        memory_total_bytes: Some(told.memory_total_bytes),
-        memory_processed_bytes: Some(told.memory_sent_bytes),
-        memory_remaining_bytes: Some(told.memory_remaining_bytes),
-        memory_normal_pages: Some(told.pages_sent),
-        memory_page_size_bytes: Some(told.page_size_bytes),
-        memory_iteration: Some(told.iteration),
-        memory_dirty_rate_pages_per_second: told.dirty_rate_pages_per_second,
-        memory_bytes_per_second: told.bandwidth_bytes_per_second,
+        time_elapsed_ms: Some(numbers.elapsed_ms),
+        downtime_ms: numbers.downtime_ms,
+        memory_total_bytes: Some(numbers.memory_total_bytes),
+        memory_processed_bytes: Some(numbers.memory_sent_bytes),
+        memory_remaining_bytes: Some(numbers.memory_remaining_bytes),
+        memory_normal_pages: Some(numbers.pages_sent),
+        memory_page_size_bytes: Some(numbers.page_size_bytes),
+        memory_iteration: Some(numbers.iteration),
+        memory_dirty_rate_pages_per_second: numbers.dirty_rate_pages_per_second,
+        memory_bytes_per_second: numbers.bandwidth_bytes_per_second,
         ..JobStatistics::default()
     }
 }
@@ -151,8 +151,8 @@ impl DomainCalls for FakeDomain {
     }
 
     fn completed_job_statistics(&self) -> Result<Option<JobStatistics>, LibvirtError> {
-        let told = |inner: &mut Inner, guest, _| Ok(completed(&mut inner.world, guest));
-        self.ask("virDomainGetJobStats", told)
+        let answer = |inner: &mut Inner, guest, _| Ok(completed(&mut inner.world, guest));
+        self.ask("virDomainGetJobStats", answer)
     }
 
     fn abort_job(&self) -> Result<(), LibvirtError> {

@@ -230,7 +230,7 @@ impl Supervisor {
 
     /// Drives a migration on a thread of its own.
     fn drive(&self, id: i64, session: DriveSession, route: Route, began_at_ms: i64, account: Account) {
-        let (inbox, told) = channel();
+        let (inbox, messages) = channel();
         let account = Arc::new(Mutex::new(account));
         let running = Running {
             guest: route.guest.clone(),
@@ -263,8 +263,9 @@ impl Supervisor {
                 let judge = Judge::new(inbox.clone(), move |facts| preflight.judge(facts).verdict);
                 let assignment = Assignment { route, known, owner };
                 let mut port = this.hosts.port(assignment, inbox).map_err(|error| error.to_string())?;
-                let driven = whimbrel_drive::drive(session, &mut *port, &told, Box::new(keeper), judge, None)
-                    .map_err(|error| error.to_string())?;
+                let driven =
+                    whimbrel_drive::drive(session, &mut *port, &messages, Box::new(keeper), judge, None)
+                        .map_err(|error| error.to_string())?;
                 for remark in &driven.remarks {
                     tracing::warn!("{remark}");
                 }

@@ -10,7 +10,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use xtask::Tree;
 
 /// Each member, and the members that it may depend on.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("whimbrel-core", &[]),
     ("whimbrel-policy", &["whimbrel-core"]),
     ("whimbrel-schedule", &["whimbrel-core"]),
@@ -22,13 +22,21 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("whimbrel-rules", &["whimbrel-core", "whimbrel-facts"]),
     ("whimbrel-packs", &["whimbrel-facts", "whimbrel-rules"]),
     ("whimbrel-plugins", &["whimbrel-core", "whimbrel-facts", "whimbrel-rules"]),
-    ("whimbrel-drive", &["whimbrel-core", "whimbrel-facts"]),
+    ("whimbrel-observe", &["whimbrel-core"]),
+    ("whimbrel-drive", &["whimbrel-core", "whimbrel-facts", "whimbrel-observe"]),
     ("whimbrel-libvirt", &["whimbrel-core", "whimbrel-drive", "whimbrel-facts"]),
     ("whimbrel-simulated", &["whimbrel-core", "whimbrel-drive", "whimbrel-facts", "whimbrel-sim"]),
     ("whimbrel-preflight", &["whimbrel-core", "whimbrel-drive", "whimbrel-facts", "whimbrel-plugins"]),
     (
         "whimbrel-service",
-        &["whimbrel-core", "whimbrel-drive", "whimbrel-facts", "whimbrel-plugins", "whimbrel-preflight"],
+        &[
+            "whimbrel-core",
+            "whimbrel-drive",
+            "whimbrel-facts",
+            "whimbrel-observe",
+            "whimbrel-plugins",
+            "whimbrel-preflight",
+        ],
     ),
     (
         "whimbrel",
@@ -37,6 +45,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "whimbrel-drive",
             "whimbrel-facts",
             "whimbrel-libvirt",
+            "whimbrel-observe",
             "whimbrel-plugins",
             "whimbrel-policy",
             "whimbrel-preflight",
@@ -61,7 +70,8 @@ const IN_TESTS: [(&str, &str); 4] = [
 ];
 /// All that the driving loop is built from: an orchestrator that embeds it takes over neither a sandbox, nor a terminal, nor a
 /// runtime for network clients.
-const DRIVE: [&str; 5] = ["rustix", "serde", "thiserror", "whimbrel-core", "whimbrel-facts"];
+const DRIVE: [&str; 6] =
+    ["rustix", "serde", "thiserror", "whimbrel-core", "whimbrel-facts", "whimbrel-observe"];
 /// All that the core is built from.
 const CORE: [&str; 2] = ["serde", "serde_json"];
 

@@ -17,9 +17,6 @@ pub mod route;
 pub mod running;
 mod session;
 pub mod uri;
-mod watcher;
-pub mod wording;
 
 pub use date::{date_of, today};
 pub use session::*;
-pub use watcher::Watcher;

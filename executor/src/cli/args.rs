@@ -27,9 +27,6 @@ Exit codes:
  101  a safety check stopped the engine before an unsafe step, or the engine is faulty: check both hosts
  130  Ctrl-C stopped a verb that moves no guest; a result that it wrote is marked as partial";
 
-/// The heading of the options of simulated hosts.
-const SIMULATED: &str = "Simulated hosts (sim://)";
-
 /// Live migration of virtual machines between libvirt hosts, and a simulator of it.
 #[derive(Debug, Parser)]
 #[command(name = "whimbrel", version, after_help = EXIT_CODES)]
@@ -49,8 +46,6 @@ pub(super) enum Verb {
     #[cfg(not(feature = "service"))]
     #[command(flatten)]
     NotBuilt(NotBuilt),
-    /// Run simulated hosts behind a Unix socket, for other processes to migrate guests between.
-    SimServer(SimServer),
     /// Replay a migration from its journal.
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
@@ -65,17 +60,6 @@ pub(super) enum Verb {
     Explore(Explore),
     /// Run randomized fault injection in the simulator, and check invariants.
     Fuzz(Fuzz),
-}
-
-impl Verb {
-    /// Whether the files that it writes are meant for other users too, as those of a rule's author are.
-    pub(super) fn writes_shared_files(&self) -> bool {
-        match self {
-            #[cfg(feature = "service")]
-            Self::Operator(verb) => matches!(**verb, OperatorVerb::Rule(_)),
-            _ => false,
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -150,39 +134,6 @@ impl Simulate {
         let journal = self.journal.is_some().then_some("--journal");
         journal.or(self.speed.is_some().then_some("--speed"))
     }
-}
-
-/// The world behind `sim://` hosts.
-#[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_field_names, reason = "a field is named as its option")]
-pub(super) struct Simulated {
-    /// Simulated seconds per second; 1 by default, or the current speed of --sim-server.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000),
-          help_heading = SIMULATED)]
-    pub(super) sim_speed: Option<u32>,
-    /// Scenario file or built-in scenario with the hosts, guest and faults, instead of the built-in world.
-    #[arg(long, value_name = "SCENARIO", help_heading = SIMULATED)]
-    pub(super) sim_scenario: Option<String>,
-    /// Seed of the random numbers of the built-in world.
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = SIMULATED)]
-    pub(super) sim_seed: u64,
-    /// Number of extra guests in the built-in world, named guest-001 and so on.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999),
-          help_heading = SIMULATED)]
-    pub(super) sim_guests: u32,
-    /// Unix socket of a running `whimbrel sim-server`, instead of simulated hosts in this process.
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests"],
-          help_heading = SIMULATED)]
-    pub(super) sim_server: Option<PathBuf>,
-}
-
-/// `whimbrel sim-server`.
-#[derive(Debug, Args)]
-pub(super) struct SimServer {
-    /// Path of the Unix socket; it must not exist yet.
-    pub(super) socket: PathBuf,
-    #[command(flatten)]
-    pub(super) simulated: Simulated,
 }
 
 #[derive(Debug, Args)]

@@ -15,8 +15,6 @@ use super::not_built::Feature;
 #[cfg(feature = "service")]
 use super::operator::OperatorError;
 use super::{Exit, snippets};
-use whimbrel_drive::hosts::HostsError;
-use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +35,6 @@ pub enum CliError {
         /// Why.
         source: io::Error,
     },
-    /// A journal that cannot be written.
-    #[error(transparent)]
-    JournalFile(#[from] JournalFileError),
     /// A scenario file with mistakes.
     #[error("{error}")]
     Scenario {
@@ -68,17 +63,6 @@ pub enum CliError {
         /// The line and the reason.
         source: JournalError,
     },
-    /// A journal from which a migration cannot be resumed.
-    #[error("cannot resume from `{}`", path.display())]
-    Resumption {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: ResumptionError,
-    },
-    /// A journal of a migration that is not in doubt.
-    #[error("the migration of `{}` did not end in doubt", .0.display())]
-    NotInDoubt(PathBuf),
     /// A slice of the exploration that does not exist.
     #[error("unknown slice; the slices are {}", names.join(", "))]
     Slice {
@@ -117,33 +101,6 @@ pub enum CliError {
         /// The line and the reason.
         source: RecordingError,
     },
-    /// A pack of rules that cannot be used.
-    #[error("cannot use the pack `{}`: {reason}", path.display())]
-    Pack {
-        /// The component.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// Facts, or expected findings, that cannot be read.
-    #[error("cannot read `{}` as a document: {reason}", path.display())]
-    Facts {
-        /// The file.
-        path: PathBuf,
-        /// The place and the reason.
-        reason: String,
-    },
-    /// Rules that cannot be evaluated.
-    #[error("{0}")]
-    Rules(String),
-    /// A code that no rule has.
-    #[error("there is no rule `{code}`{}", .near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
-    NoRule {
-        /// The code.
-        code: String,
-        /// A code that is written almost so.
-        near: Option<String>,
-    },
     /// A verb that this build does not have.
     #[cfg(any(test, not(feature = "service")))]
     #[error("this build has no `{verb}`: it was compiled without the feature `{feature}`")]
@@ -157,40 +114,9 @@ pub enum CliError {
     #[cfg(feature = "service")]
     #[error(transparent)]
     Operator(#[from] OperatorError),
-    /// A host that cannot be queried.
-    #[error(transparent)]
-    Hosts(#[from] HostsError),
-    /// The simulated hosts could not be started.
-    #[error("cannot start the simulated hosts")]
-    World(#[source] io::Error),
-    /// A Unix socket that cannot be served on.
-    #[error("cannot serve on `{}`", path.display())]
-    Socket {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A service does not answer.
-    #[error("the service does not answer: {0}")]
-    Unanswered(String),
-    /// A service refused a request.
-    #[error("the service refused the request: {what}; {remedy}")]
-    Refused {
-        /// What happened.
-        what: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// An adjustment with a value that it does not take, or without one that it needs.
-    #[error("{0}")]
-    Adjustment(&'static str),
     /// Standard output cannot be written to.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
-    /// The migration could not be driven to its end.
-    #[error("the driver stopped before the end of the migration")]
-    Drive(#[from] DriveError),
     /// Signals could not be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
@@ -213,46 +139,17 @@ impl CliError {
             | Self::Scenario { .. }
             | Self::Spec(_)
             | Self::Journal { .. }
-            | Self::Resumption { .. }
-            | Self::NotInDoubt(_)
             | Self::Recordings { .. }
             | Self::Slice { .. }
             | Self::NoPolicy { .. }
             | Self::NoGrid { .. }
             | Self::Grid { .. }
-            | Self::Pack { .. }
-            | Self::Facts { .. }
-            | Self::Rules(_)
-            | Self::NoRule { .. }
             | Self::NotForFleets { .. }
-            | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_))
-            | Self::Hosts(
-                HostsError::Uri(_)
-                | HostsError::MigrateUri(_)
-                | HostsError::NoWorld(_)
-                | HostsError::NoDriver(_)
-                | HostsError::Mixed(..),
-            )
-            | Self::JournalFile(_)
-            | Self::Adjustment(_)
-            | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
-            // The hypervisors may continue without a driver: a script must not take this for a failure that left the guest alone.
-            Self::Drive(
-                DriveError::Journal(_)
-                | DriveError::Misuse(_)
-                | DriveError::Rules(_)
-                | DriveError::JudgedTwice
-                | DriveError::PortGone,
-            ) => Exit::InDoubt,
+            | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_)) => Exit::BadInput,
             Self::Signals(_)
             | Self::Misuse(_)
             | Self::Fleet(FleetError::Misuse(_) | FleetError::Network(_))
-            | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
-            | Self::World(_)
-            | Self::Unanswered(_)
-            | Self::Refused { .. }
-            | Self::Output(_)
-            | Self::Socket { .. } => Exit::Unexpected,
+            | Self::Output(_) => Exit::Unexpected,
         }
     }
 
@@ -282,49 +179,24 @@ impl CliError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Hosts(error) => hint_on(error),
             #[cfg(feature = "service")]
             Self::Operator(error) => error.hint(),
             #[cfg(any(test, not(feature = "service")))]
             Self::NotBuilt { feature, .. } => Some(feature.command()),
-            Self::NotInDoubt(_) => Some(
-                "`whimbrel replay` shows how it ended; `whimbrel adopt` continues one that has not ended",
-            ),
-            Self::JournalFile(JournalFileError::Kept(_)) => {
-                Some("the migration is being driven: detach that process first, with Ctrl-C twice")
-            }
-            Self::Drive(
-                DriveError::Misuse(_) | DriveError::Rules(_) | DriveError::JudgedTwice | DriveError::PortGone,
-            ) => Some(
-                "the guest may be on either host, and the hypervisors may continue the migration: check it with `virsh domjobinfo` and \
-                 `virsh list` on both hosts",
-            ),
-            Self::NoRule { .. } => Some("`whimbrel rule list` lists all rules"),
             Self::NoPolicy { .. } => Some("`whimbrel policy list` explains all policies"),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
-            | Self::Pack { .. }
-            | Self::Facts { .. }
-            | Self::Rules(_)
-            | Self::JournalFile(_)
             | Self::Scenario { .. }
             | Self::Spec(_)
             | Self::Journal { .. }
-            | Self::Resumption { .. }
             | Self::Recordings { .. }
             | Self::Fleet(_)
             | Self::NotForFleets { .. }
             | Self::Slice { .. }
             | Self::NoGrid { .. }
             | Self::Grid { .. }
-            | Self::Drive(_)
             | Self::Signals(_)
-            | Self::World(_)
-            | Self::Unanswered(_)
-            | Self::Refused { .. }
-            | Self::Adjustment(_)
             | Self::Output(_)
-            | Self::Socket { .. }
             | Self::Misuse(_) => None,
         }
     }
@@ -333,17 +205,3 @@ impl CliError {
 /// How a build gets the driver of real hosts.
 pub(super) const BUILD_WITH_LIBVIRT: &str = "build with `cargo build --release --features libvirt`; it needs libvirt's \
      headers (Debian: `apt-get install libvirt-dev pkg-config`)";
-
-pub(super) fn hint_on(error: &HostsError) -> Option<&'static str> {
-    match error {
-        HostsError::Uri(_) => Some(
-            "use qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
-        ),
-        HostsError::NoDriver(_) => Some(BUILD_WITH_LIBVIRT),
-        HostsError::Mixed(..) => Some("use two simulated hosts, or two real ones"),
-        HostsError::MigrateUri(_)
-        | HostsError::NoWorld(_)
-        | HostsError::World(_)
-        | HostsError::Refused { .. } => None,
-    }
-}

@@ -11,7 +11,7 @@ use whimbrel_sim::qemu::Engine;
 use super::args::Simulate;
 use super::{CliError, Exit, given, say, unwritten};
 use crate::output::Format;
-use whimbrel_drive::wording::units::{approx, short, span};
+use whimbrel_observe::units::{approx, short, span};
 
 const SCHEMA: &str = "whimbrel.fleet/1";
 const ENDED_SCHEMA: &str = "whimbrel.fleet-migration/1";

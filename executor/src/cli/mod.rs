@@ -20,7 +20,6 @@ mod progress;
 mod removed;
 mod replay;
 mod simulate;
-mod simulated;
 mod snippets;
 mod stop;
 
@@ -32,7 +31,6 @@ pub use self::error::CliError;
 #[cfg(feature = "service")]
 pub use self::operator::OperatorError;
 use clap::Parser;
-use whimbrel_drive::private;
 
 /// The meaning of the exit code. Scripts depend on the numbers, so they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +65,12 @@ pub fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::try_parse().unwrap_or_else(|error| removed::explained(error).exit());
-    if !arguments.verb.writes_shared_files() {
-        private::restrict_new_files();
-    }
     let result = match arguments.verb {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         #[cfg(feature = "service")]
         Verb::Operator(verb) => operator::run(&verb),
         #[cfg(not(feature = "service"))]
         Verb::NotBuilt(verb) => Err(verb.error()),
-        Verb::SimServer(arguments) => simulated::serve(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Fidelity(arguments) => fidelity::run(&arguments),
         Verb::Policy(arguments) => policy::run(&arguments),

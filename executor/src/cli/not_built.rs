@@ -37,6 +37,8 @@ pub(super) enum NotBuilt {
     Facts(Rest),
     /// Needs the feature `service` or `libvirt`: write, test, pin and evaluate rules.
     Rule(Rest),
+    /// Needs the feature `service` or `libvirt`: run simulated hosts for other processes.
+    SimServer(Rest),
 }
 
 /// Arguments that only a build with the verb can interpret.
@@ -94,6 +96,7 @@ impl NotBuilt {
             Self::Check(rest) => ("check", rest),
             Self::Facts(rest) => ("facts", rest),
             Self::Rule(rest) => ("rule", rest),
+            Self::SimServer(rest) => ("sim-server", rest),
         };
         CliError::NotBuilt { verb, feature: rest.feature() }
     }

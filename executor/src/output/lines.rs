@@ -8,8 +8,8 @@ use std::io::Write;
 use whimbrel_core::{Event, Instant, View};
 
 use super::Watcher;
-use whimbrel_drive::wording::messages::{Names, tell};
-use whimbrel_drive::wording::summary;
+use whimbrel_observe::messages::{Names, tell};
+use whimbrel_observe::summary;
 
 /// The migration's time between two lines of progress, in ms.
 const PROGRESS_EVERY_MS: u64 = 5_000;

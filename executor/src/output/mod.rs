@@ -23,7 +23,7 @@ pub use lines::Lines;
 pub use ndjson::Ndjson;
 pub use report::JsonReport;
 pub use tui::Picture;
-pub use whimbrel_drive::Watcher;
+pub use whimbrel_observe::Watcher;
 
 /// Replays a journal, and passes its events to a watcher.
 ///

@@ -11,7 +11,7 @@ use whimbrel_core::{
 };
 
 use super::{Origin, Watcher};
-use whimbrel_drive::wording::summary::describe;
+use whimbrel_observe::summary::describe;
 
 /// Names the form of the document.
 pub const SCHEMA: &str = "whimbrel.report/1";

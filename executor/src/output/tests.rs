@@ -15,7 +15,7 @@ use super::JsonReport;
 use super::fixtures::{End, REGRESSING, play, spec};
 use super::tui::{FRAME_MS, PictureState};
 use super::{Lines, Ndjson, Origin, Picture, Watcher};
-use whimbrel_drive::wording::summary;
+use whimbrel_observe::summary;
 
 const CANCELLED: End = End::CancelledAt(15_000);
 

@@ -30,7 +30,7 @@ use self::outlets::Outlets;
 pub use self::permit::{CallPermit, CallPermits, Withdrawn};
 pub use self::resuming::{Resumption, ResumptionError, examine_again, resume};
 use self::watcher_thread::WatcherThread;
-use crate::watcher::Watcher;
+use whimbrel_observe::Watcher;
 
 /// Interval at which the loop checks whether the record of a withheld call is durable.
 const RECORD_INTERVAL: Duration = Duration::from_millis(100);

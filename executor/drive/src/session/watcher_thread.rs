@@ -9,7 +9,7 @@ use std::time::Duration;
 use whimbrel_core::journal::Record;
 use whimbrel_core::{Migration, Output};
 
-use crate::watcher::Watcher;
+use whimbrel_observe::Watcher;
 
 /// How long the end waits for the watcher's last output.
 const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -397,8 +397,7 @@ pub(super) async fn migration(
         began_at_ms: row.began_at_ms,
         ended_at_ms: row.ended_at_ms.filter(|_| outcome.is_some() || !is_driven),
         account: account.map(|account| value(&account)),
-        description: described
-            .map(|(outcome, spec)| whimbrel_drive::wording::summary::describe(outcome, spec)),
+        description: described.map(|(outcome, spec)| whimbrel_observe::summary::describe(outcome, spec)),
         outcome: outcome.map(|outcome| value(&outcome)),
         trouble: row.trouble,
     })

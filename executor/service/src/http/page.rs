@@ -9,7 +9,7 @@ use whimbrel_core::PhaseName;
 use super::problem::Problem;
 use super::serialize::word;
 use crate::projection::owner;
-use whimbrel_drive::wording::phases::description;
+use whimbrel_observe::phases::description;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 

@@ -13,7 +13,7 @@ use whimbrel_core::{Instant, Spec};
 use super::args::Adopt;
 use super::migrate::{Driving, exit_of, follow};
 use super::rule::load_set;
-use super::{CliError, Exit, hosts, say};
+use super::{CliError, Exit, OperatorError, hosts, say};
 use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::owner::{Owner, unix_ms};
@@ -23,7 +23,7 @@ use whimbrel_preflight::Preflight;
 
 pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     let left = Left::open(arguments)?;
-    let unusable = |source| CliError::Resumption { path: arguments.journal.clone(), source };
+    let unusable = |source| OperatorError::Resumption { path: arguments.journal.clone(), source };
     match whimbrel_drive::resume(&left.text, left.now, |_, _, _| ()).map_err(unusable)? {
         Resumption::Ended(outcome) => {
             say("the migration has already ended: `whimbrel replay` shows it");
@@ -43,10 +43,10 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
 
 pub(super) fn resolve(arguments: &Adopt) -> Result<Exit, CliError> {
     let left = Left::open(arguments)?;
-    let unusable = |source| CliError::Resumption { path: arguments.journal.clone(), source };
+    let unusable = |source| OperatorError::Resumption { path: arguments.journal.clone(), source };
     match whimbrel_drive::examine_again(&left.text, left.now).map_err(unusable)? {
         Some(session) => left.follow(session, arguments),
-        None => Err(CliError::NotInDoubt(arguments.journal.clone())),
+        None => Err(OperatorError::NotInDoubt(arguments.journal.clone()).into()),
     }
 }
 

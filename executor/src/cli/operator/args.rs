@@ -18,7 +18,8 @@ use super::check::Check;
 use super::facts::FactsVerb;
 use super::roles::roles;
 use super::rule::args::{RuleVerb, Set};
-use crate::cli::args::{EXIT_CODES, Simulated};
+use super::simulated::{SimServer, Simulated};
+use crate::cli::args::EXIT_CODES;
 use crate::output::Format;
 
 /// Headings of groups of options. Each option names its own: clap's `next_help_heading` on a flattened struct would also
@@ -78,6 +79,8 @@ pub(in crate::cli) enum OperatorVerb {
     /// Create, build, test, pin and evaluate rules.
     #[command(subcommand)]
     Rule(RuleVerb),
+    /// Run simulated hosts behind a Unix socket, for other processes to migrate guests between.
+    SimServer(SimServer),
 }
 
 #[derive(Debug, Args)]

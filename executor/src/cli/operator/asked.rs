@@ -9,10 +9,10 @@ use clap::Args;
 use whimbrel_core::{Spec, TransferOptions};
 use whimbrel_drive::route::check_definition;
 
-use super::CliError;
 use super::args::{AtTimeoutName, heading};
 use super::rule::args::Set;
-use crate::cli::args::Simulated;
+use super::simulated::Simulated;
+use super::{CliError, OperatorError};
 use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
 
@@ -108,7 +108,7 @@ impl Asked {
     pub(super) fn destination_xml(&self) -> Result<Option<String>, CliError> {
         let Some(path) = &self.xml else { return Ok(None) };
         let text = read(path)?;
-        check_definition(&text).map_err(|reason| CliError::Facts { path: path.clone(), reason })?;
+        check_definition(&text).map_err(|reason| OperatorError::Facts { path: path.clone(), reason })?;
         Ok(Some(text))
     }
 

@@ -19,8 +19,8 @@ use whimbrel_preflight::together::{Shortage, shortages};
 use super::args::heading;
 use super::rule::args::{Form, Set};
 use super::rule::{document, load_set, print};
+use super::simulated::Simulated;
 use super::{CliError, Exit, hosts};
-use crate::cli::args::Simulated;
 
 /// The option that makes a check one of all guests.
 pub(super) const ALL_GUESTS: &str = "all_guests";

@@ -12,10 +12,10 @@ use ureq::http::StatusCode;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::args::{AdjustmentName, OneMigration, ServiceAddress, Tune};
-use super::{CliError, Exit, unix};
+use super::{CliError, Exit, OperatorError, unix};
 use whimbrel_core::{CopyState, GuestLocation};
-use whimbrel_drive::wording::messages::clean;
-use whimbrel_drive::wording::units::mib;
+use whimbrel_observe::messages::clean;
+use whimbrel_observe::units::mib;
 use whimbrel_service::UNIX;
 
 /// The document for a guest that runs twice, or whose location is unknown.
@@ -123,10 +123,10 @@ pub(super) fn tune(arguments: &Tune) -> Result<Exit, CliError> {
         (AdjustmentName::Pause, None) => json!({"pause": {}}),
         (AdjustmentName::Postcopy, None) => json!({"postcopy": {}}),
         (AdjustmentName::Downtime | AdjustmentName::Bandwidth, None) => {
-            return Err(CliError::Adjustment("this adjustment needs a value: ms, or MiB/s"));
+            return Err(OperatorError::Adjustment("this adjustment needs a value: ms, or MiB/s").into());
         }
         (AdjustmentName::Pause | AdjustmentName::Postcopy, Some(_)) => {
-            return Err(CliError::Adjustment("this adjustment takes no value"));
+            return Err(OperatorError::Adjustment("this adjustment takes no value").into());
         }
     };
     let path = format!("/api/v1/migrations/{}/reactions", arguments.migration);
@@ -146,7 +146,7 @@ pub(super) fn watch(arguments: &OneMigration) -> Result<Exit, CliError> {
         let seen = last.clone();
         match client.follow(&path, &mut last) {
             Ok(Some(ending)) => return Ok(exit_of(&ending)),
-            Err(error @ CliError::Refused { .. }) => return Err(error),
+            Err(error @ CliError::Operator(OperatorError::Refused { .. })) => return Err(error),
             Err(error) if attempts >= MOST_ATTEMPTS => return Err(error),
             Ok(None) | Err(_) => {}
         }
@@ -207,7 +207,8 @@ fn roots(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
 }
 
 fn document(mut body: ureq::Body) -> Result<Value, CliError> {
-    let unanswered = |error: &dyn std::error::Error| CliError::Unanswered(error.to_string());
+    let unanswered =
+        |error: &dyn std::error::Error| CliError::from(OperatorError::Unanswered(error.to_string()));
     let text = body.read_to_string().map_err(|error| unanswered(&error))?;
     serde_json::from_str(&text).map_err(|error| unanswered(&error))
 }
@@ -215,7 +216,7 @@ fn document(mut body: ureq::Body) -> Result<Value, CliError> {
 fn refused(status: StatusCode, problem: &Value) -> CliError {
     let text = |name: &str| field(problem, name).as_str().map(clean);
     let what = text("detail").or_else(|| text("title")).unwrap_or_else(|| status.to_string());
-    CliError::Refused { what, remedy: text("remedy").unwrap_or_default() }
+    OperatorError::Refused { what, remedy: text("remedy").unwrap_or_default() }.into()
 }
 
 struct Client {
@@ -269,8 +270,8 @@ impl Client {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let unreachable = |error: ureq::Error| CliError::Unanswered(error.to_string());
-        let malformed = |error: ureq::http::Error| CliError::Unanswered(error.to_string());
+        let unreachable = |error: ureq::Error| OperatorError::Unanswered(error.to_string());
+        let malformed = |error: ureq::http::Error| OperatorError::Unanswered(error.to_string());
         let response = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json");

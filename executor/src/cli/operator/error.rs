@@ -1,13 +1,18 @@
 //! Errors of the verbs that the feature `service` enables.
 
+use std::io;
+use std::path::PathBuf;
+
+use whimbrel_drive::hosts::HostsError;
+use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
 use whimbrel_plugins::build::BuildError;
 use whimbrel_service::auth::TokenError;
 use whimbrel_service::{ServiceError, StoreError};
 
-use crate::cli::Exit;
-use crate::cli::error::hint_on;
+use crate::cli::error::BUILD_WITH_LIBVIRT;
+use crate::cli::{CliError, Exit};
 
-/// Why a service could not be run, or a token or pack not be made.
+/// Why one of these verbs failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// A pack that does not build.
@@ -19,6 +24,78 @@ pub enum OperatorError {
     /// A token could not be made.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// A journal that cannot be written.
+    #[error(transparent)]
+    JournalFile(#[from] JournalFileError),
+    /// A journal from which a migration cannot be resumed.
+    #[error("cannot resume from `{}`", path.display())]
+    Resumption {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ResumptionError,
+    },
+    /// A journal of a migration that is not in doubt.
+    #[error("the migration of `{}` did not end in doubt", .0.display())]
+    NotInDoubt(PathBuf),
+    /// A pack of rules that cannot be used.
+    #[error("cannot use the pack `{}`: {reason}", path.display())]
+    Pack {
+        /// The component.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Facts, or expected findings, that cannot be read.
+    #[error("cannot read `{}` as a document: {reason}", path.display())]
+    Facts {
+        /// The file.
+        path: PathBuf,
+        /// The place and the reason.
+        reason: String,
+    },
+    /// Rules that cannot be evaluated.
+    #[error("{0}")]
+    Rules(String),
+    /// A code that no rule has.
+    #[error("there is no rule `{code}`{}", .near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    NoRule {
+        /// The code.
+        code: String,
+        /// A code that is written almost so.
+        near: Option<String>,
+    },
+    /// A host that cannot be queried.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
+    /// The simulated hosts could not be started.
+    #[error("cannot start the simulated hosts")]
+    World(#[source] io::Error),
+    /// A Unix socket that cannot be served on.
+    #[error("cannot serve on `{}`", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A service does not answer.
+    #[error("the service does not answer: {0}")]
+    Unanswered(String),
+    /// A service refused a request.
+    #[error("the service refused the request: {what}; {remedy}")]
+    Refused {
+        /// What happened.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// An adjustment with a value that it does not take, or without one that it needs.
+    #[error("{0}")]
+    Adjustment(&'static str),
+    /// The migration could not be driven to its end.
+    #[error("the driver stopped before the end of the migration")]
+    Drive(#[from] DriveError),
 }
 
 impl OperatorError {
@@ -36,7 +113,37 @@ impl OperatorError {
                 | ServiceError::Tls(_)
                 | ServiceError::Store { source: StoreError::Driven, .. },
             ) => Exit::BadInput,
-            Self::Service(_) | Self::Token(_) => Exit::Unexpected,
+            Self::Resumption { .. }
+            | Self::NotInDoubt(_)
+            | Self::Pack { .. }
+            | Self::Facts { .. }
+            | Self::Rules(_)
+            | Self::NoRule { .. }
+            | Self::Hosts(
+                HostsError::Uri(_)
+                | HostsError::MigrateUri(_)
+                | HostsError::NoWorld(_)
+                | HostsError::NoDriver(_)
+                | HostsError::Mixed(..),
+            )
+            | Self::JournalFile(_)
+            | Self::Adjustment(_)
+            | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
+            // The hypervisors may continue without a driver: a script must not take this for a failure that left the guest alone.
+            Self::Drive(
+                DriveError::Journal(_)
+                | DriveError::Misuse(_)
+                | DriveError::Rules(_)
+                | DriveError::JudgedTwice
+                | DriveError::PortGone,
+            ) => Exit::InDoubt,
+            Self::Service(_)
+            | Self::Token(_)
+            | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
+            | Self::World(_)
+            | Self::Unanswered(_)
+            | Self::Refused { .. }
+            | Self::Socket { .. } => Exit::Unexpected,
         }
     }
 
@@ -58,7 +165,66 @@ impl OperatorError {
                 "install the target with `rustup target add wasm32-unknown-unknown`, or on Debian with `apt-get install rustc-web \
                  rust-web-src`",
             ),
-            Self::Build(_) | Self::Service(_) | Self::Token(_) => None,
+            Self::Hosts(error) => hint_on(error),
+            Self::NotInDoubt(_) => Some(
+                "`whimbrel replay` shows how it ended; `whimbrel adopt` continues one that has not ended",
+            ),
+            Self::JournalFile(JournalFileError::Kept(_)) => {
+                Some("the migration is being driven: detach that process first, with Ctrl-C twice")
+            }
+            Self::Drive(
+                DriveError::Misuse(_) | DriveError::Rules(_) | DriveError::JudgedTwice | DriveError::PortGone,
+            ) => Some(
+                "the guest may be on either host, and the hypervisors may continue the migration: check it with `virsh domjobinfo` and \
+                 `virsh list` on both hosts",
+            ),
+            Self::NoRule { .. } => Some("`whimbrel rule list` lists all rules"),
+            Self::Build(_)
+            | Self::Service(_)
+            | Self::Token(_)
+            | Self::Pack { .. }
+            | Self::Facts { .. }
+            | Self::Rules(_)
+            | Self::JournalFile(_)
+            | Self::Resumption { .. }
+            | Self::Drive(_)
+            | Self::World(_)
+            | Self::Unanswered(_)
+            | Self::Refused { .. }
+            | Self::Adjustment(_)
+            | Self::Socket { .. } => None,
         }
+    }
+}
+
+fn hint_on(error: &HostsError) -> Option<&'static str> {
+    match error {
+        HostsError::Uri(_) => Some(
+            "use qemu+ssh://HOST/system, qemu+tls://HOST/system, qemu:///system for this host, or sim://HOST",
+        ),
+        HostsError::NoDriver(_) => Some(BUILD_WITH_LIBVIRT),
+        HostsError::Mixed(..) => Some("use two simulated hosts, or two real ones"),
+        HostsError::MigrateUri(_)
+        | HostsError::NoWorld(_)
+        | HostsError::World(_)
+        | HostsError::Refused { .. } => None,
+    }
+}
+
+impl From<HostsError> for CliError {
+    fn from(error: HostsError) -> Self {
+        OperatorError::from(error).into()
+    }
+}
+
+impl From<DriveError> for CliError {
+    fn from(error: DriveError) -> Self {
+        OperatorError::from(error).into()
+    }
+}
+
+impl From<JournalFileError> for CliError {
+    fn from(error: JournalFileError) -> Self {
+        OperatorError::from(error).into()
     }
 }

@@ -11,7 +11,7 @@ use whimbrel_facts::{Facts, Host, Request};
 
 use super::asked::Asked;
 use super::rule::document;
-use super::{CliError, Exit};
+use super::{CliError, Exit, OperatorError};
 
 /// The sources of facts.
 #[derive(Debug, Subcommand)]
@@ -83,7 +83,7 @@ fn from_journal(path: &Path) -> Result<Value, CliError> {
     .map_err(|source| CliError::Journal { path: path.to_owned(), source })?;
     let reason =
         "it does not contain the facts that the rules evaluated, only those that the migration itself needs";
-    found.ok_or_else(|| CliError::Facts { path: path.to_owned(), reason: reason.to_owned() })
+    found.ok_or_else(|| OperatorError::Facts { path: path.to_owned(), reason: reason.to_owned() }.into())
 }
 
 fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
@@ -172,5 +172,6 @@ fn some<T>(
 fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, xml::XmlError>) -> Result<T, CliError> {
     let text =
         fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })?;
-    parse(&text).map_err(|error| CliError::Facts { path: path.to_owned(), reason: error.to_string() })
+    parse(&text)
+        .map_err(|error| OperatorError::Facts { path: path.to_owned(), reason: error.to_string() }.into())
 }

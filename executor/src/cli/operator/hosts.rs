@@ -5,8 +5,8 @@ use std::sync::Arc;
 use whimbrel_drive::hosts::{HostDriver, Hosts};
 use whimbrel_simulated::{SCHEME, SimulatedHosts};
 
+use super::simulated::Simulated;
 use super::{CliError, simulated};
-use crate::cli::args::Simulated;
 
 /// The drivers for these URIs. A simulated world is started, or connected to, only where a URI names one of its hosts.
 pub(super) fn for_uris<'a>(

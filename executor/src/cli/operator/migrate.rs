@@ -15,10 +15,10 @@ use crate::output::{self, Format, Origin, tui};
 use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
 use whimbrel_drive::owner::{Owner, unix_ms};
 use whimbrel_drive::uri::{self, check_migrate_uri};
-use whimbrel_drive::wording::messages::Names;
-use whimbrel_drive::wording::summary::headline;
 use whimbrel_drive::{DriveSession, Journal, JournalSinkError, Judge};
 use whimbrel_facts::Facts;
+use whimbrel_observe::messages::Names;
+use whimbrel_observe::summary::headline;
 use whimbrel_preflight::{Opinion, Preflight};
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {

@@ -15,6 +15,7 @@ mod migrate;
 mod roles;
 mod rule;
 mod serve;
+mod simulated;
 mod unix;
 
 use std::path::PathBuf;
@@ -22,9 +23,14 @@ use std::process::ExitCode;
 
 use self::args::OperatorVerb;
 pub use self::error::OperatorError;
-use super::{CliError, Exit, interrupt, say, simulated, stdout_is_terminal};
+use super::{CliError, Exit, interrupt, say, stdout_is_terminal};
+use whimbrel_drive::private;
 
 pub(super) fn run(verb: &OperatorVerb) -> Result<Exit, CliError> {
+    // The files of a rule's author are meant for other users too; journals, stores and tokens are not.
+    if !matches!(verb, OperatorVerb::Rule(_)) {
+        private::restrict_new_files();
+    }
     match verb {
         OperatorVerb::Migrate(arguments) => migrate::run(arguments),
         OperatorVerb::Adopt(arguments) => adopt::run(arguments),
@@ -39,6 +45,7 @@ pub(super) fn run(verb: &OperatorVerb) -> Result<Exit, CliError> {
         OperatorVerb::Rule(verb) => rule::run(verb),
         OperatorVerb::Facts(verb) => facts::run(verb),
         OperatorVerb::Check(arguments) => check::run(arguments),
+        OperatorVerb::SimServer(arguments) => simulated::serve(arguments),
     }
 }
 

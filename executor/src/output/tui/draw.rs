@@ -11,9 +11,9 @@ use whimbrel_core::PhaseName;
 
 use super::plot::{Curve, Level, Plot, Sign};
 use super::state::PictureState;
-use whimbrel_drive::wording::phases::owner;
-use whimbrel_drive::wording::summary;
-use whimbrel_drive::wording::units::{approx, short, span};
+use whimbrel_observe::phases::owner;
+use whimbrel_observe::summary;
+use whimbrel_observe::units::{approx, short, span};
 
 /// The sign of a regression after which more remained than at the sync before.
 const GAINED: &str = "▲";

@@ -21,8 +21,8 @@ use whimbrel_core::{Event, Instant, View};
 pub(super) use self::draw::draw;
 pub use self::state::PictureState;
 use super::{Lines, Watcher};
-use whimbrel_drive::wording::messages::{tell, wrap};
-use whimbrel_drive::wording::summary;
+use whimbrel_observe::messages::{tell, wrap};
+use whimbrel_observe::summary;
 
 /// The migration's time between two frames when it passes in real time: 20 frames per second.
 pub const FRAME_MS: u64 = 50;

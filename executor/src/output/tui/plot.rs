@@ -10,7 +10,7 @@ use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line};
 
 use super::state::Window;
-use whimbrel_drive::wording::units::{round_up, short};
+use whimbrel_observe::units::{round_up, short};
 
 /// Columns left of the plot, for the labels of the vertical axis.
 const GUTTER: u16 = 9;

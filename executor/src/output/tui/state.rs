@@ -4,8 +4,8 @@ use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
 use whimbrel_core::{Event, Instant, Outcome, PhaseName, View};
 
 use super::series::Series;
-use whimbrel_drive::wording::messages::Names;
-use whimbrel_drive::wording::units::approx;
+use whimbrel_observe::messages::Names;
+use whimbrel_observe::units::approx;
 
 /// Most marks of regressions that are kept.
 const MARKS_KEPT: usize = 2_048;

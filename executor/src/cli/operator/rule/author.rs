@@ -60,7 +60,7 @@ pub(super) fn new(arguments: &New) -> Result<Exit, CliError> {
             "`{}` is not a valid name: use lower-case letters, digits and hyphens, and begin with a letter",
             name.escape_debug()
         );
-        return Err(CliError::Rules(reason));
+        return Err(OperatorError::Rules(reason).into());
     }
     let folder = Path::new(name);
     let failed = |source| CliError::Unwritable { path: folder.to_owned(), source };
@@ -97,7 +97,7 @@ pub(super) fn build(arguments: &Build) -> Result<Exit, CliError> {
     let out: PathBuf = arguments.out.clone().unwrap_or_else(|| folder.join("pack.wasm"));
     // An unusable component is reported now, and not at its first use.
     host::inspect(&component, usize::MAX)
-        .map_err(|error| CliError::Pack { path: out.clone(), reason: error.to_string() })?;
+        .map_err(|error| OperatorError::Pack { path: out.clone(), reason: error.to_string() })?;
     write(&out, &component)?;
     Ok(print(&format!("{}: {} bytes, sha256 {}\n", out.display(), component.len(), host::digest(&component))))
 }

@@ -7,7 +7,7 @@ use whimbrel_facts::{Activation, Facts, Rule};
 use whimbrel_plugins::host;
 
 use super::args::{Bench, Form};
-use super::{CliError, Exit, document, facts, load_set, print};
+use super::{CliError, Exit, OperatorError, document, facts, load_set, print};
 use crate::cli::progress::Progress;
 use crate::cli::stop::{Partial, Stop};
 
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
         let code = only.clone().unwrap_or_default();
         let codes = set.packs().flat_map(|pack| &pack.about().rules).map(|rule| rule.code.as_str());
         let near = whimbrel_plugins::near::nearest(&code, codes).map(str::to_owned);
-        return Err(CliError::NoRule { code, near });
+        return Err(OperatorError::NoRule { code, near }.into());
     }
     let (rows, partial) = measure_all(&work, &facts)?;
     let exit = if partial.is_some() { Exit::Interrupted } else { Exit::Done };
@@ -109,7 +109,7 @@ fn measure(
     let mut fuel = 0;
     for call in 0..2 * CALLS {
         let began = Instant::now();
-        let answer = pack.check(facts, activations).map_err(|stop| CliError::Rules(stop.to_string()))?;
+        let answer = pack.check(facts, activations).map_err(|stop| OperatorError::Rules(stop.to_string()))?;
         if call >= CALLS {
             times.push(began.elapsed());
         }

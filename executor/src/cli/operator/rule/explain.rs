@@ -6,7 +6,7 @@ use whimbrel_plugins::near::nearest;
 use whimbrel_plugins::shipped::SHIPPED;
 
 use super::args::{Explain, Form, List};
-use super::{CliError, Exit, document, load_set, print};
+use super::{CliError, Exit, OperatorError, document, load_set, print};
 
 /// A rule as both verbs write it.
 #[derive(Serialize)]
@@ -90,7 +90,7 @@ pub(super) fn explain(arguments: &Explain) -> Result<Exit, CliError> {
         return engine(arguments).unwrap_or_else(|| {
             let codes = rules().map(|(_, rule)| rule.code.as_str()).chain(ENGINE.iter().map(|one| one.0));
             let near = nearest(&arguments.code, codes).map(str::to_owned);
-            Err(CliError::NoRule { code: arguments.code.clone(), near })
+            Err(OperatorError::NoRule { code: arguments.code.clone(), near }.into())
         });
     };
     let settings = serde_json::from_str(&rule.settings_schema).ok();

@@ -20,7 +20,7 @@ use whimbrel_plugins::lock::{Lock, verify_signature};
 use self::args::{Check, Form, Inspect, RuleVerb, Set, Verify};
 pub(super) use self::judged::show;
 pub(super) use self::set::load as load_set;
-use super::{CliError, Exit};
+use super::{CliError, Exit, OperatorError};
 use whimbrel_drive::today;
 
 pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
@@ -50,7 +50,7 @@ fn inspect(arguments: &Inspect) -> Result<Exit, CliError> {
     let bytes = read(&arguments.file)?;
     let digest = host::digest(&bytes);
     let found = host::inspect(&bytes, usize::MAX)
-        .map_err(|error| CliError::Pack { path: arguments.file.clone(), reason: error.to_string() })?;
+        .map_err(|error| OperatorError::Pack { path: arguments.file.clone(), reason: error.to_string() })?;
     if arguments.format == Form::Json {
         return document(&serde_json::json!({
             "schema": "whimbrel.pack/1",
@@ -101,19 +101,22 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
     let mut report = String::new();
     if let Some(path) = &arguments.signature {
         let [pack] = arguments.set.packs.as_slice() else {
-            return Err(CliError::Rules("a signature belongs to one pack: set it with `--pack`".to_owned()));
+            return Err(OperatorError::Rules(
+                "a signature belongs to one pack: set it with `--pack`".to_owned(),
+            )
+            .into());
         };
         let keys = arguments.keys.iter().map(|key| text(key)).collect::<Result<Vec<_>, _>>()?;
-        let by = verify_signature(&read(pack)?, &text(path)?, &keys).map_err(CliError::Rules)?;
+        let by = verify_signature(&read(pack)?, &text(path)?, &keys).map_err(OperatorError::Rules)?;
         let key = arguments.keys.get(by).map_or("a key".into(), |key| key.to_string_lossy());
         report.extend(["signed by ", &key, "\n"]);
     }
     if let Some(path) = &arguments.lock {
-        let lock = Lock::parse(&text(path)?).map_err(CliError::Rules)?;
+        let lock = Lock::parse(&text(path)?).map_err(OperatorError::Rules)?;
         let set = load_set(&arguments.set)?;
         let wrong = lock.disagreements(set.packs());
         if !wrong.is_empty() {
-            return Err(CliError::Rules(wrong.join("; ")));
+            return Err(OperatorError::Rules(wrong.join("; ")).into());
         }
         // Writing into a string does not fail.
         let _ = writeln!(report, "{} packs match `{}`", set.packs().count(), path.display());
@@ -124,7 +127,7 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
 /// Reads facts.
 pub(super) fn facts(path: &Path) -> Result<whimbrel_facts::Facts, CliError> {
     whimbrel_core::document::from_json(&text(path)?)
-        .map_err(|error| CliError::Facts { path: path.to_owned(), reason: error.to_string() })
+        .map_err(|error| OperatorError::Facts { path: path.to_owned(), reason: error.to_string() }.into())
 }
 
 fn text(path: &Path) -> Result<String, CliError> {
@@ -147,6 +150,7 @@ pub(super) fn print(text: &str) -> Exit {
 
 /// Writes a JSON document to standard output.
 pub(super) fn document(value: &impl Serialize) -> Result<Exit, CliError> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| CliError::Rules(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| OperatorError::Rules(error.to_string()))?;
     Ok(print(&(text + "\n")))
 }

@@ -7,7 +7,7 @@ use whimbrel_plugins::policy::Policy;
 use whimbrel_plugins::shipped;
 
 use super::args::Set;
-use super::{CliError, read, text};
+use super::{CliError, OperatorError, read, text};
 
 /// Loads the packs and the operator's policy.
 pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
@@ -15,7 +15,7 @@ pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
     let mut packs = Vec::new();
     if !arguments.no_builtin_packs {
         let shipped = shipped::load(Limits::default(), Allocation::Pooled, cache.clone());
-        packs.extend(shipped.map_err(|error| CliError::Rules(error.to_string()))?);
+        packs.extend(shipped.map_err(|error| OperatorError::Rules(error.to_string()))?);
     }
     if !arguments.packs.is_empty() {
         // Created only where it is needed: setting up a sandbox takes longer than loading a pack into it.
@@ -23,22 +23,23 @@ pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
         for path in &arguments.packs {
             let loaded = host.load(&read(path)?);
             packs.push(
-                loaded.map_err(|error| CliError::Pack { path: path.clone(), reason: error.to_string() })?,
+                loaded
+                    .map_err(|error| OperatorError::Pack { path: path.clone(), reason: error.to_string() })?,
             );
         }
     }
     if let Some(path) = &arguments.locked {
-        let lock = Lock::parse(&text(path)?).map_err(CliError::Rules)?;
+        let lock = Lock::parse(&text(path)?).map_err(OperatorError::Rules)?;
         let wrong = lock.disagreements(packs.iter());
         if !wrong.is_empty() {
-            return Err(CliError::Rules(wrong.join("; ")));
+            return Err(OperatorError::Rules(wrong.join("; ")).into());
         }
     }
     let policy = match &arguments.policy {
-        Some(path) => Policy::parse(&text(path)?).map_err(|error| CliError::Rules(error.to_string()))?,
+        Some(path) => Policy::parse(&text(path)?).map_err(|error| OperatorError::Rules(error.to_string()))?,
         None => Policy::default(),
     };
-    RuleSet::new(packs, policy).map_err(|error| CliError::Rules(error.to_string()))
+    RuleSet::new(packs, policy).map_err(|error| OperatorError::Rules(error.to_string()).into())
 }
 
 /// A sandbox host that accepts components of up to this size, in MiB.
@@ -49,5 +50,6 @@ pub(super) fn host(largest_mib: u16, cache: Option<Cache>) -> Result<Host, CliEr
         limits.fuel = 2_000_000_000;
         limits.memory_bytes = Limits::MEMORY_BYTES_MOST;
     }
-    Host::new(limits, Allocation::Pooled, cache).map_err(|error| CliError::Rules(error.to_string()))
+    Host::new(limits, Allocation::Pooled, cache)
+        .map_err(|error| OperatorError::Rules(error.to_string()).into())
 }

@@ -10,7 +10,7 @@ use whimbrel_plugins::{Judgement, RuleSet};
 
 use super::args::Test;
 use super::set::host;
-use super::{CliError, Exit, facts, print, read, text, write};
+use super::{CliError, Exit, OperatorError, facts, print, read, text, write};
 
 /// Waivers do not matter to a test, so neither does the day.
 const NO_DAY: &str = "1970-01-01";
@@ -19,10 +19,10 @@ pub(super) fn run(arguments: &Test) -> Result<Exit, CliError> {
     let path = arguments.pack.clone().unwrap_or_else(|| arguments.folder.join("pack.wasm"));
     let pack = host(arguments.max_pack_size, Cache::usual())?
         .load(&read(&path)?)
-        .map_err(|error| CliError::Pack { path, reason: error.to_string() })?;
+        .map_err(|error| OperatorError::Pack { path, reason: error.to_string() })?;
     let fuel_most = pack.limits().fuel;
-    let set =
-        RuleSet::new(vec![pack], Policy::default()).map_err(|error| CliError::Rules(error.to_string()))?;
+    let set = RuleSet::new(vec![pack], Policy::default())
+        .map_err(|error| OperatorError::Rules(error.to_string()))?;
     let cases = cases(&arguments.folder.join("cases"))?;
     let (mut passed, mut failed) = (0, 0);
     for (name, path) in &cases {
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Test) -> Result<Exit, CliError> {
             write(&expected, (text + "\n").as_bytes())?;
         }
         let wanted: Value = serde_json::from_str(&text(&expected)?)
-            .map_err(|error| CliError::Facts { path: expected, reason: error.to_string() })?;
+            .map_err(|error| OperatorError::Facts { path: expected, reason: error.to_string() })?;
         let share = judgement.fuel.saturating_mul(100) / fuel_most.max(1);
         if wanted == found {
             passed += 1;

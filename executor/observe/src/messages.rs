@@ -5,8 +5,8 @@
 use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
 use whimbrel_core::{CancelAnswer, Event, Finding, Recovery, Severity, Side, Spec, Verdict};
 
-use super::phases;
-use super::units::{mib, seconds};
+use crate::phases;
+use crate::units::{mib, seconds};
 
 /// The names of the guest and its hosts, as people use them.
 #[derive(Clone, Debug, Default)]

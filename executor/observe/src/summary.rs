@@ -5,8 +5,8 @@
 
 use whimbrel_core::{Advice, Ending, GuestLocation, Leftover, Outcome, Side, Spec};
 
-use super::messages::{Names, clean, recovered};
-use super::units::{mib, span};
+use crate::messages::{Names, clean, recovered};
+use crate::units::{mib, span};
 
 /// The requested migration and its limits, on one line.
 #[must_use]

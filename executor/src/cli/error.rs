@@ -146,10 +146,7 @@ impl CliError {
             | Self::Grid { .. }
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_)) => Exit::BadInput,
-            Self::Signals(_)
-            | Self::Misuse(_)
-            | Self::Fleet(FleetError::Misuse(_) | FleetError::Network(_))
-            | Self::Output(_) => Exit::Unexpected,
+            Self::Signals(_) | Self::Misuse(_) | Self::Fleet(_) | Self::Output(_) => Exit::Unexpected,
         }
     }
 

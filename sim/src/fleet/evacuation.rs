@@ -42,6 +42,7 @@ pub struct Moved {
 
 /// Why a fleet cannot be simulated. What becomes of its guests is never an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FleetError {
     /// Guests that their hosts have no memory for.
     NoRoom(NoRoom),

@@ -25,6 +25,7 @@ pub struct MigrationRun {
 
 /// Why a course could not be driven. What becomes of the guest is never an error but an [`Outcome`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MigrationRunError {
     /// The spec is out of its bounds.
     Spec(SpecError),

@@ -5,7 +5,7 @@
 //! writes alone. Either way every page has its chance to better than 2^-30, and all of it is integer work, so that the
 //! result is the same on every machine.
 
-use fearless_simd::{Level, dispatch};
+use multiversion::multiversion;
 
 use super::page_map::PageMap;
 use crate::random::Random;
@@ -101,15 +101,13 @@ impl Maps<'_> {
             self.for_each_word(first, from - first, |mask| random.bits_with_chance(exact) & mask);
         let mut lanes = Lanes::new(random);
         let range = word_index(from)..word_index(to);
-        let level = Level::new();
         match (self.dirty.words_mut().get_mut(range.clone()), &mut self.zero) {
             (Some(dirty), None) => {
-                effect.newly_dirty += dispatch!(level, _simd => draw_words(dirty, &mut lanes, chance));
+                effect.newly_dirty += draw_words(dirty, &mut lanes, chance);
             }
             (Some(dirty), Some(zero)) => {
                 let zero = zero.words_mut().get_mut(range).unwrap_or_default();
-                effect =
-                    effect + dispatch!(level, _simd => draw_words_and_zeros(dirty, zero, &mut lanes, chance));
+                effect = effect + draw_words_and_zeros(dirty, zero, &mut lanes, chance);
             }
             (None, _) => {}
         }
@@ -205,8 +203,7 @@ impl Lanes {
     }
 }
 
-#[expect(clippy::inline_always, reason = "it must become part of the loop for the vector unit at hand")]
-#[inline(always)]
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
 fn draw_words(dirty: &mut [u64], lanes: &mut Lanes, chance: (u64, u32)) -> u64 {
     let mut newly_dirty = 0;
     for group in dirty.as_chunks_mut::<LANES>().0 {
@@ -218,8 +215,7 @@ fn draw_words(dirty: &mut [u64], lanes: &mut Lanes, chance: (u64, u32)) -> u64 {
     newly_dirty
 }
 
-#[expect(clippy::inline_always, reason = "it must become part of the loop for the vector unit at hand")]
-#[inline(always)]
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
 fn draw_words_and_zeros(
     dirty: &mut [u64],
     zero: &mut [u64],

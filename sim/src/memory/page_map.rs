@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of time or of guests, and a page outside the map is never set.
 
-use fearless_simd::{Level, dispatch};
+use multiversion::multiversion;
 
 /// A set of page numbers below a fixed bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +61,7 @@ impl PageMap {
         }
         left -= ones(head);
         let rest = self.words.get(index(start) + 1..).unwrap_or_default();
-        let level = Level::new();
-        let (skipped, left) = dispatch!(level, _simd => skip(rest.iter(), left));
+        let (skipped, left) = skip(rest.iter(), left);
         match rest.get(skipped) {
             Some(word) => Found::Page((start + 1 + skipped as u64) * 64 + nth_bit(*word, left)),
             None => Found::Missing(left),
@@ -78,8 +77,7 @@ impl PageMap {
         }
         left -= ones(tail);
         let rest = self.words.get(..index(start)).unwrap_or_default();
-        let level = Level::new();
-        let (skipped, left) = dispatch!(level, _simd => skip(rest.iter().rev(), left));
+        let (skipped, left) = skip(rest.iter().rev(), left);
         match rest.iter().rev().nth(skipped) {
             Some(word) => {
                 Found::Page((start - 1 - skipped as u64) * 64 + nth_bit(*word, ones(*word) - left + 1))
@@ -130,9 +128,9 @@ pub(super) fn ones(word: u64) -> u64 {
 }
 
 /// Words that can be passed over before the one with the `left`-th set bit, and how many bits are left to find there.
-#[expect(clippy::inline_always, reason = "it must become part of the loop for the bit counter at hand")]
-#[inline(always)]
-fn skip<'a>(words: impl Iterator<Item = &'a u64>, mut left: u64) -> (usize, u64) {
+#[multiversion(targets("x86_64+popcnt"))]
+fn skip<'a, Words: Iterator<Item = &'a u64>>(words: Words, left: u64) -> (usize, u64) {
+    let mut left = left;
     let mut skipped = 0;
     for word in words {
         let here = ones(*word);

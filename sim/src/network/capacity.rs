@@ -24,6 +24,7 @@ pub struct Step {
 
 /// Why a list of steps is no capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TraceError {
     /// Nothing says what is carried at the beginning.
     NoBeginning,

@@ -6,6 +6,7 @@ use super::{FlowId, HostId, SegmentId};
 
 /// Why something was not done; the network is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NetworkError {
     /// The host was removed, or belongs to another network.
     UnknownHost(HostId),

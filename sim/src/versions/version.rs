@@ -20,6 +20,7 @@ pub struct Version {
 
 /// Something that is no version.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum VersionError {
     /// The number's first part is too large.
     Number(u64),

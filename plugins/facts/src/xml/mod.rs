@@ -34,6 +34,7 @@ use roxmltree::{Document, ParsingOptions};
 
 /// Why a document is not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum XmlError {
     /// Larger than any definition.
     #[error("the document has {0} bytes, and at most {BYTES_MOST} are read")]

@@ -29,7 +29,6 @@ pub mod policies;
 mod policy;
 pub mod script;
 mod start;
-mod sync_kind;
 mod throttle_response;
 
 pub use action::{Action, ActionResult};
@@ -40,8 +39,8 @@ pub use intent::{Allowed, Intent, Otherwise};
 pub use observation::{Beforehand, DirtyRate, Seen, SyncSeen};
 pub use policy::Policy;
 pub use start::{AutoConverge, Start};
-pub use sync_kind::SyncKind;
 pub use throttle_response::ThrottleResponse;
+pub use whimbrel_core::convergence::SyncKind;
 
 /// The page of the package, so that its example is tried.
 #[cfg(doctest)]

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use whimbrel_core::convergence::Statistics;
 
+use crate::SyncKind;
 use crate::action::{Action, ActionResult};
 use crate::intent::Intent;
-use crate::sync_kind::SyncKind;
 
 /// What is known before the first byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

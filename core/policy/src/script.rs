@@ -8,13 +8,13 @@ use alloc::vec::Vec;
 use whimbrel_core::Instant;
 use whimbrel_core::convergence::Statistics;
 
+use crate::SyncKind;
 use crate::action::{Action, ActionResult};
 use crate::decision::Decision;
 use crate::intent::Intent;
 use crate::observation::{Beforehand, Seen, SyncSeen};
 use crate::policy::Policy;
 use crate::start::Start;
-use crate::sync_kind::SyncKind;
 
 const MIB: u64 = 1 << 20;
 const PAGE_BYTES: u64 = 4096;

@@ -2,8 +2,11 @@
 //!
 //! What remains to be copied only rises when the hypervisor reads the guest's dirty bitmap (a *sync*, the start of
 //! an iteration) and falls between two of them: a saw-tooth. Progress is therefore measured at syncs, and every rise
-//! is kept and shown. This module never decides about the guest's safety: control does, without using it.
+//! is kept and shown. A sync that happened within a pass shows only a part of what was dirtied: no regression, no water
+//! mark and no comparison with the sync before is made of it. This module never decides about the guest's safety:
+//! control does, without using it.
 
+mod sync_kind;
 mod totals;
 
 use alloc::collections::VecDeque;
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
+pub use sync_kind::SyncKind;
 pub use totals::{SyncReport, SyncTotals};
 
 /// QEMU measures no dirty rate over less than this.
@@ -43,6 +47,10 @@ pub struct Statistics {
     pub page_size_bytes: u64,
     /// Dirty-bitmap syncs so far.
     pub iteration: u64,
+    /// The kind of the last of these syncs, where the hypervisor reports it. libvirt does not: there
+    /// [`Convergence::observe`] derives it from two queries.
+    #[serde(default)]
+    pub sync_kind: SyncKind,
     /// Pages that the guest dirties a second, as of the hypervisor's last evaluation; `None` before its first.
     #[serde(default)]
     pub dirty_rate_pages_per_second: Option<u64>,
@@ -63,16 +71,21 @@ pub struct DirtySync {
     pub at: Instant,
     /// The hypervisor's count.
     pub iteration: u64,
+    /// Whether it ended a pass; unknown in what an earlier release wrote.
+    #[serde(default)]
+    pub kind: SyncKind,
     /// Syncs between the one seen before and this one that went unseen.
     pub unseen: u64,
     /// Memory to be sent in this iteration.
     pub memory_remaining_bytes: u64,
     /// Disk data to be sent.
     pub disk_remaining_bytes: u64,
-    /// By how much the remaining memory rose over what was left just before: the newly dirtied pages. A regression.
+    /// By how much the remaining memory rose over what was left just before: the newly dirtied pages. A regression,
+    /// unless the sync happened within a pass.
     #[serde(rename = "rise_bytes")]
     pub dirtied_bytes: u64,
-    /// Whether more remains than at the sync before: over a whole iteration the copy did not converge.
+    /// Whether more remains than at the sync before that was not within a pass: over a whole pass the copy did not
+    /// converge. False for a sync within a pass.
     pub above_previous: bool,
     /// Bytes that the guest dirties a second; `None` before the hypervisor has measured it.
     #[serde(default)]
@@ -87,11 +100,20 @@ pub struct DirtySync {
 pub struct Convergence {
     latest: Option<(Instant, Statistics)>,
     concluded: bool,
+    downtime_limit_ms: Option<u64>,
     syncs: VecDeque<DirtySync>,
+    /// The memory that remained at the last sync that was not within a pass.
+    pass_began_with_bytes: Option<u64>,
     totals: SyncTotals,
 }
 
 impl Convergence {
+    /// Sets the downtime limit that is in force from now on, by which the kind of a sync is derived; `None` where it is
+    /// not known, or the hypervisor's count of sent pages is incomplete: kinds that it does not report are unknown then.
+    pub fn set_downtime_limit_ms(&mut self, limit_ms: Option<u64>) {
+        self.downtime_limit_ms = limit_ms;
+    }
+
     /// Takes the numbers of one query; returns the sync that they show, if there was one since the last query.
     ///
     /// Bounded: constant time and at most [`SYNCS_KEPT`] syncs of memory.
@@ -101,18 +123,26 @@ impl Convergence {
         if statistics.iteration <= iteration_before {
             return None;
         }
-        let previous = self.syncs.back().copied();
         let remaining = statistics.memory_remaining_bytes;
+        let kind = self.kind(before.as_ref(), statistics);
         // The first sync marks the whole memory: that is no regression.
-        let dirtied_bytes = previous.and(before).map_or(0, |before| statistics.dirtied_bytes_since(&before));
+        let is_first = self.syncs.is_empty();
+        let dirtied_bytes =
+            before.filter(|_| !is_first).map_or(0, |before| statistics.dirtied_bytes_since(&before));
+        let above_previous =
+            !kind.is_within() && self.pass_began_with_bytes.is_some_and(|began_with| remaining > began_with);
+        if !kind.is_within() {
+            self.pass_began_with_bytes = Some(remaining);
+        }
         let sync = DirtySync {
             at: now,
             iteration: statistics.iteration,
+            kind,
             unseen: statistics.iteration - iteration_before - 1,
             memory_remaining_bytes: remaining,
             disk_remaining_bytes: statistics.disk_remaining_bytes,
             dirtied_bytes,
-            above_previous: previous.is_some_and(|previous| remaining > previous.memory_remaining_bytes),
+            above_previous,
             dirty_rate_bytes_per_second: statistics.dirty_rate_bytes_per_second(),
             bandwidth_bytes_per_second: statistics.bandwidth_bytes_per_second,
         };
@@ -149,6 +179,14 @@ impl Convergence {
     #[must_use]
     pub fn totals(&self) -> SyncTotals {
         self.totals
+    }
+
+    /// The kind of a sync: the hypervisor's own word, or what two queries prove.
+    fn kind(&self, before: Option<&Statistics>, after: &Statistics) -> SyncKind {
+        match (after.sync_kind, before, self.downtime_limit_ms) {
+            (SyncKind::Unknown, Some(before), Some(limit_ms)) => SyncKind::between(before, after, limit_ms),
+            (reported, ..) => reported,
+        }
     }
 
     fn keep(&mut self, sync: DirtySync) {
@@ -238,6 +276,49 @@ mod tests {
         assert_eq!((totals.low_water_bytes, totals.high_water_bytes), (Some(30), Some(600)));
     }
 
+    fn of_kind(iteration: u64, remaining: u64, sync_kind: SyncKind) -> Statistics {
+        Statistics { sync_kind, ..look(iteration, remaining) }
+    }
+
+    #[test]
+    fn a_sync_within_a_pass_is_no_regression_and_no_mark() {
+        let mut curve = Convergence::default();
+        let mut take = |statistics: Statistics| curve.observe(Instant::BEGIN, &statistics);
+        take(of_kind(1, 1000, SyncKind::Unknown));
+        let within = take(of_kind(2, 1200, SyncKind::Within)).unwrap();
+        assert_eq!((within.dirtied_bytes, within.above_previous), (200, false));
+        let end = take(of_kind(3, 500, SyncKind::End)).unwrap();
+        assert!(!end.above_previous, "the setup's sync had 1000");
+        take(of_kind(4, 20, SyncKind::Within));
+        let above = take(of_kind(5, 600, SyncKind::End)).unwrap();
+        assert!(above.above_previous, "the end of the pass before had 500, whatever was seen in between");
+        let totals = curve.totals();
+        assert_eq!((totals.low_water_bytes, totals.high_water_bytes), (Some(500), Some(600)));
+        assert_eq!((totals.regressions, totals.non_converging_syncs), (1, 1), "{totals:?}");
+        assert_eq!((totals.syncs_seen, totals.syncs_within_pass), (5, 2));
+    }
+
+    #[test]
+    fn the_kind_is_derived_where_the_limit_is_known() {
+        let at = |iteration, remaining_mib: u64, pages_sent| Statistics {
+            bandwidth_bytes_per_second: Some(100 << 20),
+            pages_sent,
+            ..look(iteration, remaining_mib << 20)
+        };
+        let kind = |limit_ms, then: Statistics, now: Statistics| {
+            let mut curve = Convergence::default();
+            curve.set_downtime_limit_ms(limit_ms);
+            curve.observe(Instant::BEGIN, &then);
+            curve.observe(Instant::BEGIN, &now).unwrap().kind
+        };
+        assert_eq!(kind(Some(300), at(1, 800, 0), at(2, 810, 256)), SyncKind::Within);
+        assert_eq!(kind(Some(300), at(1, 20, 0), at(2, 400, 256)), SyncKind::End);
+        assert_eq!(kind(None, at(1, 800, 0), at(2, 810, 256)), SyncKind::Unknown);
+        // The hypervisor's own word counts.
+        let reported = Statistics { sync_kind: SyncKind::End, ..at(2, 810, 256) };
+        assert_eq!(kind(Some(300), at(1, 800, 0), reported), SyncKind::End);
+    }
+
     #[test]
     fn a_rise_is_exact_although_the_looks_are_far_apart() {
         let mut curve = Convergence::default();
@@ -285,8 +366,9 @@ mod tests {
         let mut older = written.clone();
         older["dirty_rate_pages_per_second"] = 11.into();
         older["bandwidth_bytes_per_second"] = 0.into();
+        older.as_object_mut().unwrap().remove("sync_kind").unwrap();
         let read: Statistics = serde_json::from_value(older).unwrap();
-        assert_eq!(read.dirty_rate_pages_per_second, Some(11));
+        assert_eq!((read.dirty_rate_pages_per_second, read.sync_kind), (Some(11), SyncKind::Unknown));
         let read: Statistics = serde_json::from_value(written).unwrap();
         assert_eq!(read, look(2, 7));
     }

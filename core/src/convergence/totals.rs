@@ -12,9 +12,13 @@ pub struct SyncTotals {
     pub syncs_seen: u64,
     /// Syncs that happened between two queries and were not seen.
     pub syncs_unseen: u64,
+    /// Syncs that were seen and are known to have happened within a pass. They end no pass and enter no other number
+    /// below.
+    #[serde(default)]
+    pub syncs_within_pass: u64,
     /// Syncs at which the remaining memory rose over what was left just before.
     pub regressions: u64,
-    /// Syncs at which more remained than at the sync before: the copy did not converge.
+    /// Syncs at which more remained than when the pass began: the copy did not converge.
     #[serde(rename = "gains")]
     pub non_converging_syncs: u64,
     /// Least remaining memory at any sync after the first pass: the best point of the copy.
@@ -41,14 +45,20 @@ impl SyncTotals {
         let remaining = sync.memory_remaining_bytes;
         // The first sync marks the whole memory dirty: it says nothing about the guest.
         let is_first = self.syncs_seen == 0;
+        let is_within = sync.kind.is_within();
         let mark = |water: Option<u64>, of: fn(u64, u64) -> u64| {
-            if is_first { None } else { Some(water.map_or(remaining, |water| of(water, remaining))) }
+            if is_first || is_within {
+                water
+            } else {
+                Some(water.map_or(remaining, |water| of(water, remaining)))
+            }
         };
         Self {
             syncs_seen: self.syncs_seen + 1,
             syncs_unseen: self.syncs_unseen.saturating_add(sync.unseen),
-            regressions: self.regressions + u64::from(sync.dirtied_bytes > 0),
-            non_converging_syncs: self.non_converging_syncs + u64::from(sync.above_previous),
+            syncs_within_pass: self.syncs_within_pass + u64::from(is_within),
+            regressions: self.regressions + u64::from(sync.dirtied_bytes > 0 && !is_within),
+            non_converging_syncs: self.non_converging_syncs + u64::from(sync.above_previous && !is_within),
             low_water_bytes: mark(self.low_water_bytes, u64::min),
             high_water_bytes: mark(self.high_water_bytes, u64::max),
         }
@@ -58,11 +68,13 @@ impl SyncTotals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convergence::SyncKind;
     use crate::time::Instant;
 
     const SYNC: DirtySync = DirtySync {
         at: Instant::BEGIN,
         iteration: 2,
+        kind: SyncKind::Within,
         unseen: 1,
         memory_remaining_bytes: 4096,
         disk_remaining_bytes: 0,
@@ -82,9 +94,19 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_of_an_earlier_release_has_no_totals_rather_than_zeros() {
-        let earlier = serde_json::to_string(&SYNC).unwrap();
-        let read: SyncReport = serde_json::from_str(&earlier).unwrap();
-        assert_eq!(read, SyncReport { sync: SYNC, totals: None });
+    fn a_sync_of_an_earlier_release_has_no_totals_and_no_kind() {
+        let mut earlier = serde_json::to_value(SYNC).unwrap();
+        assert_eq!(earlier.as_object_mut().unwrap().remove("kind"), Some("within".into()));
+        let read: SyncReport = serde_json::from_value(earlier).unwrap();
+        let sync = DirtySync { kind: SyncKind::Unknown, ..SYNC };
+        assert_eq!(read, SyncReport { sync, totals: None });
+    }
+
+    #[test]
+    fn totals_of_an_earlier_release_knew_no_syncs_within_a_pass() {
+        let mut earlier = serde_json::to_value(SyncTotals::default().with(&SYNC)).unwrap();
+        assert_eq!(earlier.as_object_mut().unwrap().remove("syncs_within_pass"), Some(1.into()));
+        let read: SyncTotals = serde_json::from_value(earlier).unwrap();
+        assert_eq!((read.syncs_seen, read.syncs_within_pass), (1, 0));
     }
 }

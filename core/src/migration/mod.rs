@@ -27,7 +27,7 @@ use crate::convergence::Convergence;
 use crate::event::{CancelAnswer, Event};
 use crate::facts::Facts;
 use crate::outcome::{Advice, Cause, Ending, Leftover, Outcome, Recovery};
-use crate::port::{Command, CommandId, CopyState, Failure, Setting, Settings, Side};
+use crate::port::{Action, Command, CommandId, CopyState, Failure, Setting, Settings, Side};
 use crate::spec::{Spec, SpecError};
 use crate::time::Instant;
 use crate::vocabulary::{AdjustmentResult, Change, PhaseName};
@@ -379,8 +379,17 @@ impl Migration {
         self.outputs.push(Output::Event(event));
     }
 
+    /// The downtime limit that is in force now, as far as it is known. XBZRLE sends pages that no count shows: by it no
+    /// kind of a sync can be derived.
+    fn limits_downtime_to(&mut self, ms: Option<u64>) {
+        self.convergence.set_downtime_limit_ms(ms.filter(|_| !self.spec.transfer.xbzrle));
+    }
+
     fn command(&mut self, order: Order) {
         let (Some(slot), Some(action)) = (Slot::of(order), self.action(order)) else { return };
+        if let Action::ApplySetting(Setting::DowntimeLimitMs(ms)) = action {
+            self.limits_downtime_to(Some(ms));
+        }
         let id = self.in_flight.give(slot);
         self.call_made |= slot == Slot::Call;
         self.outputs.push(Output::Command(Command { id, action }));

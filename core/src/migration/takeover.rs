@@ -15,6 +15,7 @@ use crate::facts::Facts;
 use crate::outcome::Outcome;
 use crate::port::Settings;
 use crate::time::Instant;
+use crate::vocabulary::Change;
 
 /// Everything a driver needs to take a migration over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +100,9 @@ impl Migration {
         self.has_arrived = snapshot.has_arrived;
         let mut ledger = *self.control.ledger();
         ledger.restore(&snapshot.ledger);
+        // A limit that may have been changed is not known any more.
+        let untouched = originals.filter(|_| !ledger.undo.has(Change::DowntimeLimit));
+        self.limits_downtime_to(untouched.map(|originals| originals.downtime_limit_ms));
         let (control, orders) = Control::take_over(ledger, snapshot.call_made);
         // The timeout of pre-copy counts from the migration's beginning, not from the takeover.
         if let Some(timeout_ms) = self.spec.timeout_ms {

@@ -133,6 +133,7 @@ impl Migration {
             }
             Answer::Settings(Ok(settings)) => {
                 self.originals = Some(settings);
+                self.limits_downtime_to(Some(settings.downtime_limit_ms));
                 Signal::Setup(SetupSignal::SettingsRead)
             }
             Answer::Settings(Err(failure)) => {

@@ -79,6 +79,8 @@ pub(crate) struct JobStatistics {
     pub(crate) memory_constant_pages: Option<u64>,
     /// Pages sent in full.
     pub(crate) memory_normal_pages: Option<u64>,
+    /// Pages sent as what changed in them (XBZRLE).
+    pub(crate) memory_compressed_pages: Option<u64>,
     /// Rate of sending memory, averaged by QEMU, in bytes a second.
     pub(crate) memory_bytes_per_second: Option<u64>,
     /// Pages dirtied a second, as counted over the last pass.
@@ -129,6 +131,7 @@ impl JobStatistics {
             "memory_remaining" => &mut self.memory_remaining_bytes,
             "memory_constant" => &mut self.memory_constant_pages,
             "memory_normal" => &mut self.memory_normal_pages,
+            "compression_pages" => &mut self.memory_compressed_pages,
             "memory_bps" => &mut self.memory_bytes_per_second,
             "memory_dirty_rate" => &mut self.memory_dirty_rate_pages_per_second,
             "memory_page_size" => &mut self.memory_page_size_bytes,

@@ -2,7 +2,7 @@
 //!
 //! Names and messages come from guests and hypervisors: control characters in them must never reach a terminal.
 
-use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
+use whimbrel_core::convergence::{Statistics, SyncKind, SyncReport, SyncTotals};
 use whimbrel_core::{CancelAnswer, Event, Finding, Recovery, Severity, Side, Spec, Verdict};
 
 use crate::phases;
@@ -174,7 +174,11 @@ fn sync_words(SyncReport { sync, totals }: &SyncReport) -> String {
     if sync.unseen > 0 {
         parts.push(format!("{} before it missed", sync.unseen));
     }
-    let mark = if sync.above_previous { "  ^ above the previous sync" } else { "" };
+    let mark = match (sync.kind, sync.above_previous) {
+        (SyncKind::Within, _) => "  (within the pass)",
+        (_, true) => "  ^ above the previous sync",
+        (_, false) => "",
+    };
     parts.join("; ") + mark
 }
 

@@ -75,9 +75,11 @@ pub struct Counts {
     pub syncs: u64,
     /// Syncs between two queries that were not seen.
     pub syncs_unseen: u64,
+    /// Syncs that were seen within a pass, which end no pass and are no regression.
+    pub syncs_within_pass: u64,
     /// Syncs at which the remaining memory rose above its value just before.
     pub regressions: u64,
-    /// Syncs at which more remained than at the sync before.
+    /// Syncs at which more remained than when the pass began.
     pub gains: u64,
 }
 
@@ -113,6 +115,7 @@ impl<W: Write> JsonReport<W> {
         let SyncTotals {
             syncs_seen,
             syncs_unseen,
+            syncs_within_pass,
             regressions,
             non_converging_syncs,
             low_water_bytes,
@@ -135,6 +138,7 @@ impl<W: Write> JsonReport<W> {
                 looks: self.looks,
                 syncs: syncs_seen,
                 syncs_unseen,
+                syncs_within_pass,
                 regressions,
                 gains: non_converging_syncs,
             },

@@ -309,6 +309,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
                 page_size_bytes: PAGE_BYTES,
                 dirty_rate_pages_per_second: self.rates.pages_per_second,
                 dirty_sync_count: self.rates.sync_count,
+                sync_kind: self.rates.sync_kind,
                 bandwidth_bytes_per_second: self.bandwidth_bytes_per_second,
             },
         }

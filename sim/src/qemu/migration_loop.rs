@@ -5,6 +5,8 @@
 
 use std::ops::Deref;
 
+use whimbrel_core::convergence::SyncKind;
+
 use super::dirty_limit::Limiter;
 use super::machine::{Machine, NS_PER_MS, Plan, WINDOW_MS, Window, per_second};
 use super::statistics::{EventKind, Status};
@@ -29,6 +31,8 @@ pub(crate) enum Interrupt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rates {
     pub(super) sync_count: u64,
+    /// The kind of the last sync.
+    pub(super) sync_kind: SyncKind,
     period_pages: u64,
     period_started_ms: Option<u64>,
     pub(super) pages_per_second: u64,
@@ -101,7 +105,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         self.let_pass(self.clock_ns);
         self.clocks.collect(&self.plan.guest);
         self.step = Step::Top;
-        self.rates.sync(self.clock_ns / NS_PER_MS, 0);
+        self.rates.sync(self.clock_ns / NS_PER_MS, 0, SyncKind::Unknown);
         Turn::Happened(self.sync_event(0))
     }
 
@@ -195,7 +199,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     fn sync_done(&mut self) -> Turn<EventKind> {
         // The step that this sync may bring begins with a sleep, but no CPU is asleep yet.
         let asleep_until_ns = self.asleep_until_ns();
-        let newly_dirty_pages = self.sync_dirty_pages();
+        let newly_dirty_pages = self.sync_dirty_pages(SyncKind::End);
         self.step = asleep_until_ns.map_or(Step::Judging, |until_ns| Step::AwaitingCpus { until_ns });
         Turn::Happened(self.sync_event(newly_dirty_pages))
     }
@@ -208,12 +212,12 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
 
     /// Reads the dirty bitmap now; returns how many pages were clean before and are dirty now.
     #[inline]
-    pub(super) fn sync_dirty_pages(&mut self) -> u64 {
+    pub(super) fn sync_dirty_pages(&mut self, kind: SyncKind) -> u64 {
         self.let_pass(self.clock_ns);
         let plan = &*self.plan;
         let written = self.clocks.collect(&plan.guest);
         let newly_dirty_pages = self.memory.sync(&plan.page_classes, &written, &mut self.chance);
-        if let Some(pages) = self.rates.sync(self.clock_ns / NS_PER_MS, newly_dirty_pages) {
+        if let Some(pages) = self.rates.sync(self.clock_ns / NS_PER_MS, newly_dirty_pages, kind) {
             self.slow_guest_down(pages);
         }
         let remaining_pages = self.memory.remaining();
@@ -260,7 +264,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         {
             // Another thread does it, so that it takes no time of this one.
             if self.rates.sync_count == syncs_then {
-                self.sync_dirty_pages();
+                self.sync_dirty_pages(SyncKind::Within);
             }
             let next_ns = self.clock_ns.saturating_add(period_ns.get());
             self.periodic_sync = Some((next_ns, self.rates.sync_count));
@@ -268,7 +272,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     }
 
     fn last_sync_done(&mut self) -> Turn<EventKind> {
-        let newly_dirty_pages = self.sync_dirty_pages();
+        let newly_dirty_pages = self.sync_dirty_pages(SyncKind::End);
         let event = self.sync_event(newly_dirty_pages);
         if self.plan.config.pause_before_switchover {
             self.step = Step::PreSwitchover { told: false };
@@ -343,8 +347,9 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
 impl Rates {
     /// Counts a sync; returns the pages of the period if one ended with it.
     #[inline]
-    fn sync(&mut self, now_ms: u64, newly_dirty_pages: u64) -> Option<u64> {
+    fn sync(&mut self, now_ms: u64, newly_dirty_pages: u64, kind: SyncKind) -> Option<u64> {
         self.sync_count += 1;
+        self.sync_kind = kind;
         self.period_pages += newly_dirty_pages;
         let started_ms = *self.period_started_ms.get_or_insert(now_ms);
         let period_ms = now_ms - started_ms;

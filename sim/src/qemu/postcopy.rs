@@ -7,6 +7,8 @@
 
 use std::ops::Deref;
 
+use whimbrel_core::convergence::SyncKind;
+
 use super::machine::{Machine, Plan};
 use super::migration_loop::Interrupt;
 use super::statistics::EventKind;
@@ -82,7 +84,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
 
     /// The package has arrived: the last sync is done, and from here on the guest is the destination's.
     pub(super) fn begin_postcopy(&mut self) -> Turn<EventKind> {
-        self.sync_dirty_pages();
+        self.sync_dirty_pages(SyncKind::Within);
         self.postcopy.began_ns = Some(self.clock_ns);
         self.postcopy.missing_then = self.memory.remaining();
         self.postcopy.reckoned_ns = self.clock_ns;

@@ -3,6 +3,8 @@
 //! The numbers are QEMU's, with QEMU's delays (a dirty rate older than a second, a bandwidth of the last
 //! whole window): a policy that uses them must meet the same staleness as in the field.
 
+use whimbrel_core::convergence::SyncKind;
+
 /// Something that happened at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Event {
@@ -126,6 +128,8 @@ pub struct MemoryStatistics {
     pub dirty_rate_pages_per_second: u64,
     /// Syncs so far: the iteration.
     pub dirty_sync_count: u64,
+    /// Whether the last of them ended a pass, which QEMU does not report.
+    pub sync_kind: SyncKind,
     /// Bytes a second in the last whole window; over the whole migration once completed.
     pub bandwidth_bytes_per_second: u64,
 }

@@ -362,6 +362,7 @@ fn statistics(job: &Job) -> Statistics {
         pages_sent: told.memory.normal_pages + told.memory.xbzrle_pages + told.memory.zero_pages,
         page_size_bytes: told.memory.page_size_bytes,
         iteration: told.memory.dirty_sync_count,
+        sync_kind: told.memory.sync_kind,
         dirty_rate_pages_per_second: Some(told.memory.dirty_rate_pages_per_second),
         bandwidth_bytes_per_second: Some(told.memory.bandwidth_bytes_per_second),
         downtime_ms: told.downtime_ms.or(told.expected_downtime_ms),

@@ -1,15 +1,14 @@
 //! One migration of a case under one policy.
 //!
 //! The policy sees what libvirt would show: a sync soon after it happened, statistics at its polls. Syncs that QEMU makes
-//! within a pass raise no event in the simulator; they are seen at the next step of 100 ms by their count, as kind
-//! [`SyncKind::Within`].
+//! within a pass raise no event in the simulator; they are seen at the next step of 100 ms by their count.
 
 use std::num::NonZeroU64;
 
 use serde::Serialize;
 use whimbrel_core::Instant;
 use whimbrel_core::convergence::Statistics;
-use whimbrel_policy::{Action, ActionResult, Beforehand, Policy, Seen, Start, SyncKind, SyncSeen};
+use whimbrel_policy::{Action, ActionResult, Beforehand, Policy, Seen, Start, SyncSeen};
 use whimbrel_sim::qemu::{
     AutoConverge, DirtyLimit, EventKind, HostConstants, Postcopy, SourceConfig, SourceMigration, Status,
     Xbzrle,
@@ -199,15 +198,15 @@ impl<'a> Migration<'a> {
             to_ms += STEP_MS;
             while let Some(event) = self.engine.run_to(self.course.phase_ns + to_ms * NS_PER_MS) {
                 if let EventKind::SyncDone { .. } = event.kind {
-                    // The last sync, with the guest stopped, ends the last pass; no action is in time for it.
-                    self.sync(SyncKind::End);
+                    // No action is in time for the last one, with the guest stopped.
+                    self.sync();
                 }
             }
             let statistics = self.statistics();
             if self.synced.is_some_and(|(iteration, ..)| statistics.iteration > iteration)
                 && self.is_under_way()
             {
-                self.sync(SyncKind::Within);
+                self.sync();
             }
             if to_ms.is_multiple_of(LINK_STEP_MS) {
                 self.engine.set_link_bytes_per_second(self.course.link.at(to_ms / 1000));
@@ -227,7 +226,7 @@ impl<'a> Migration<'a> {
         (self.engine.now_ns() - self.course.phase_ns) / NS_PER_MS
     }
 
-    fn sync(&mut self, kind: SyncKind) {
+    fn sync(&mut self) {
         let (now_ms, statistics) = (self.elapsed_ms(), self.statistics());
         let before = self.synced.replace((statistics.iteration, now_ms, statistics));
         let (iteration_before, at_ms) =
@@ -235,7 +234,7 @@ impl<'a> Migration<'a> {
         let seen = SyncSeen {
             iteration: statistics.iteration,
             unseen: statistics.iteration.saturating_sub(iteration_before + 1),
-            kind: if statistics.iteration < 2 { SyncKind::Unknown } else { kind },
+            kind: statistics.sync_kind,
             remaining_bytes: statistics.memory_remaining_bytes,
             dirtied_bytes: before.map_or(0, |(.., before)| statistics.dirtied_bytes_since(&before)),
             interval_ms: now_ms - at_ms,
@@ -344,6 +343,7 @@ pub(crate) fn statistics(engine: &SourceMigration) -> Statistics {
         pages_sent: memory.normal_pages + memory.zero_pages + memory.xbzrle_pages,
         page_size_bytes: memory.page_size_bytes,
         iteration: memory.dirty_sync_count,
+        sync_kind: memory.sync_kind,
         dirty_rate_pages_per_second: Some(memory.dirty_rate_pages_per_second),
         bandwidth_bytes_per_second: Some(memory.bandwidth_bytes_per_second),
         downtime_ms: all.downtime_ms.or(all.expected_downtime_ms),

@@ -7,13 +7,13 @@
 
 use whimbrel_core::Instant;
 
+use crate::SyncKind;
 use crate::action::{Action, ActionResult};
 use crate::decision::Decision;
 use crate::intent::{Intent, Otherwise};
 use crate::observation::{Beforehand, Seen, SyncSeen, implied_ms};
 use crate::policy::Policy;
 use crate::start::{AutoConverge, Start};
-use crate::sync_kind::SyncKind;
 
 const FIRST_MS: u64 = 120;
 /// A pass is progress if it leaves at most this part of what the one before left, in percent.

@@ -9,13 +9,13 @@
 
 use whimbrel_core::Instant;
 
+use crate::SyncKind;
 use crate::action::Action;
 use crate::decision::Decision;
 use crate::intent::Intent;
 use crate::observation::{Beforehand, Seen, SyncSeen};
 use crate::policy::Policy;
 use crate::start::Start;
-use crate::sync_kind::SyncKind;
 
 /// A limit under which no pass ends early.
 const PASS_MS: u64 = 1;

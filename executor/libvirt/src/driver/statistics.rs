@@ -1,6 +1,6 @@
 //! libvirt's statistics in the core's terms.
 
-use whimbrel_core::convergence::Statistics;
+use whimbrel_core::convergence::{Statistics, SyncKind};
 
 use crate::JobStatistics;
 
@@ -12,12 +12,16 @@ pub(super) fn from_libvirt(job: &JobStatistics) -> Statistics {
         memory_total_bytes: or_zero(job.memory_total_bytes),
         memory_remaining_bytes: or_zero(job.memory_remaining_bytes),
         memory_sent_bytes: or_zero(job.memory_processed_bytes),
-        pages_sent: or_zero(job.memory_normal_pages).saturating_add(or_zero(job.memory_constant_pages)),
+        pages_sent: [job.memory_normal_pages, job.memory_constant_pages, job.memory_compressed_pages]
+            .into_iter()
+            .fold(0, |pages, more| pages.saturating_add(or_zero(more))),
         disk_total_bytes: or_zero(job.disk_total_bytes),
         disk_remaining_bytes: or_zero(job.disk_remaining_bytes),
         disk_sent_bytes: or_zero(job.disk_processed_bytes),
         page_size_bytes: or_zero(job.memory_page_size_bytes),
         iteration: or_zero(job.memory_iteration),
+        // libvirt does not report it: the core derives it from two queries.
+        sync_kind: SyncKind::Unknown,
         dirty_rate_pages_per_second: job.memory_dirty_rate_pages_per_second,
         bandwidth_bytes_per_second: job.memory_bytes_per_second,
         downtime_ms: job.downtime_ms,
@@ -57,12 +61,13 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_both_kinds_count_as_sent() {
+    fn pages_of_every_kind_count_as_sent() {
         let job = JobStatistics {
             memory_normal_pages: Some(7),
             memory_constant_pages: Some(5),
+            memory_compressed_pages: Some(3),
             ..JobStatistics::default()
         };
-        assert_eq!(from_libvirt(&job).pages_sent, 12);
+        assert_eq!(from_libvirt(&job).pages_sent, 15);
     }
 }

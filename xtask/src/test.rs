@@ -84,7 +84,7 @@ fn light(steps: &mut Steps) -> Result<(), Error> {
 }
 
 /// The packages that the default build consists of.
-const LIGHT: [&str; 12] = [
+const LIGHT: [&str; 11] = [
     "whimbrel-core",
     "whimbrel-policy",
     "whimbrel-schedule",
@@ -94,8 +94,7 @@ const LIGHT: [&str; 12] = [
     "whimbrel-verify",
     "whimbrel-facts",
     "whimbrel-rules",
-    "whimbrel-drive",
-    "whimbrel-simulated",
+    "whimbrel-observe",
     "whimbrel",
 ];
 
@@ -193,4 +192,29 @@ fn tests_of(
         (change(Job::new(test, arguments).variable("CARGO_MANIFEST_DIR", &folder)), folder)
     };
     Ok(tests.into_iter().map(job).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use cargo_metadata::{DependencyKind, MetadataCommand};
+
+    use super::LIGHT;
+
+    #[test]
+    fn the_light_packages_are_those_of_the_default_build() {
+        let metadata = MetadataCommand::new().no_deps().exec().unwrap();
+        let mut light = BTreeSet::from(["whimbrel".to_owned()]);
+        let mut left: Vec<String> = light.iter().cloned().collect();
+        while let Some(name) = left.pop() {
+            let package = metadata.packages.iter().find(|one| one.name.as_str() == name).unwrap();
+            let members = package
+                .dependencies
+                .iter()
+                .filter(|one| one.path.is_some() && !one.optional && one.kind == DependencyKind::Normal);
+            left.extend(members.map(|one| one.name.clone()).filter(|name| light.insert(name.clone())));
+        }
+        assert_eq!(light, LIGHT.into_iter().map(str::to_owned).collect());
+    }
 }

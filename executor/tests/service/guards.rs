@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,11 +60,8 @@ fn other_machines_get_in_with_tls_and_tokens_only() {
 #[test]
 fn over_tls_the_command_line_is_let_in_with_its_token() {
     let folder = Folder::new();
-    let own =
-        rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path("certificate"), folder.path("key"));
-    std::fs::write(&certificate, own.cert.pem()).unwrap();
-    std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
+    let (certificate, key) = (tls.join("certificate.pem"), tls.join("key.pem"));
     let (secret, entry) = token("anna", "viewer");
     let (tokens, held) = (folder.path("tokens"), folder.path("token"));
     std::fs::write(&tokens, entry).unwrap();

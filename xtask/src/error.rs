@@ -68,6 +68,8 @@ pub(crate) enum Error {
     Postgres(String),
     #[error("the guest bore witness to damage; see above")]
     Damage,
+    #[error("UNKNOWN whether the guest's memory is sound: {0}")]
+    HealthUnknown(String),
 }
 
 /// The exit code of a check that could not be made: it neither passed nor failed.
@@ -76,7 +78,7 @@ pub(crate) const NOT_CHECKED: u8 = 3;
 impl Error {
     /// The exit code of this program.
     pub(crate) const fn exit_code(&self) -> u8 {
-        if matches!(self, Self::NotChecked(_)) { NOT_CHECKED } else { 1 }
+        if matches!(self, Self::NotChecked(_) | Self::HealthUnknown(_)) { NOT_CHECKED } else { 1 }
     }
 
     /// The error with all its causes, on standard error.

@@ -36,6 +36,8 @@ pub(crate) enum Error {
     Lab(#[from] LabError),
     #[error("no scenario `{0}`: give a file, or one of {1}")]
     NoScenario(String, String),
+    #[error("no generation of hosts `{0}`: give one of {1}")]
+    NoGeneration(String, String),
     #[error("cannot read the scenario `{}`", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("the scenario is not valid:\n{0}")]
@@ -68,6 +70,8 @@ pub(crate) enum Error {
     Postgres(String),
     #[error("the guest bore witness to damage; see above")]
     Damage,
+    #[error("the process that ran as root reported the reason, see above")]
+    Reported(u8),
     #[error("UNKNOWN whether the guest's memory is sound: {0}")]
     HealthUnknown(String),
 }
@@ -78,7 +82,11 @@ pub(crate) const NOT_CHECKED: u8 = 3;
 impl Error {
     /// The exit code of this program.
     pub(crate) const fn exit_code(&self) -> u8 {
-        if matches!(self, Self::NotChecked(_) | Self::HealthUnknown(_)) { NOT_CHECKED } else { 1 }
+        match self {
+            Self::NotChecked(_) | Self::HealthUnknown(_) => NOT_CHECKED,
+            Self::Reported(code) => *code,
+            _ => 1,
+        }
     }
 
     /// The error with all its causes, on standard error.

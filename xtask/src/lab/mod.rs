@@ -3,12 +3,14 @@
 //! Cargo never runs as root here: the program is built first, and only what follows changes its user.
 
 mod health;
+pub(crate) mod roots;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::{Args, Subcommand};
 use whimbrel_lab::scenario::{self, Show};
 use whimbrel_lab::{Lab, LabOptions, say_if_interrupted};
 use whimbrel_sim::Scenario;
@@ -23,16 +25,42 @@ use crate::setup::{self, Purpose};
 /// Names the program to be tried; it is built when this is not set.
 const PROGRAM: &str = "WHIMBREL_BIN";
 
+/// What to do in the lab.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    verb: Option<LabVerb>,
+    /// A scenario file, or the name of a built-in scenario
+    #[arg(default_value = "converges")]
+    scenario: String,
+    /// Leave the hosts up afterwards, until interrupted
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum LabVerb {
+    /// Make roots of other generations of libvirt and QEMU for hosts, as far as they are missing
+    Roots {
+        /// Only these; all of them without names
+        names: Vec<String>,
+    },
+}
+
+/// Does it.
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
+    match &options.verb {
+        Some(LabVerb::Roots { names }) => roots::run(names),
+        None => watch(&options.scenario, options.keep),
+    }
+}
+
 /// Builds the program and the hosts, migrates as the scenario says, and reports what the guest saw.
-pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
+fn watch(named: &str, keep: bool) -> Result<(), Error> {
     let scenario = read(named)?;
     scenario::check(&scenario)?;
-    let program = if let Some(program) = std::env::var_os(PROGRAM) {
-        PathBuf::from(program)
-    } else {
-        setup::run(Purpose::Lab)?;
-        artifacts::program("build --release --package whimbrel --features libvirt")?
-    };
+    let program = program()?;
     if !is_root() {
         return again_as_root(named, keep, &program);
     }
@@ -66,6 +94,15 @@ pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
     }
 }
 
+/// The program that migrates: the one that the environment names, or one that is built.
+fn program() -> Result<PathBuf, Error> {
+    if let Some(program) = std::env::var_os(PROGRAM) {
+        return Ok(PathBuf::from(program));
+    }
+    setup::run(Purpose::Lab)?;
+    artifacts::program("build --release --package whimbrel --features libvirt")
+}
+
 /// A built-in scenario by its name, or a file.
 fn read(named: &str) -> Result<Scenario, Error> {
     let read = if let Some(built_in) = Scenario::built_in(named) {
@@ -92,7 +129,7 @@ fn again_as_root(named: &str, keep: bool, program: &Path) -> Result<(), Error> {
     match job.privileged().run() {
         // The other process has given its reason.
         Err(Error::Failed { status, .. }) if status.code() == Some(NOT_CHECKED.into()) => {
-            Err(Error::HealthUnknown("see above".to_owned()))
+            Err(Error::Reported(NOT_CHECKED))
         }
         other => other,
     }

@@ -50,6 +50,13 @@ pub(crate) enum Error {
     NoCase(String),
     #[error("{0} runs could not be recorded, see above; the same command tries them again")]
     NotRecorded(u32),
+    #[error("no QEMU at `{}`", path.display())]
+    NoQemu { path: PathBuf, source: io::Error },
+    #[error(
+        "NOT RECORDED: after {0} min of waiting other programs still used {1} % of the processors; the same command \
+         continues on a quiet machine"
+    )]
+    NotRecordedBusy(u64, u32),
     #[error("cannot use the recordings `{}`", path.display())]
     Recordings { path: PathBuf, source: io::Error },
     #[error(
@@ -83,7 +90,7 @@ impl Error {
     /// The exit code of this program.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::NotChecked(_) | Self::HealthUnknown(_) => NOT_CHECKED,
+            Self::NotChecked(_) | Self::NotRecordedBusy(..) | Self::HealthUnknown(_) => NOT_CHECKED,
             Self::Reported(code) => *code,
             _ => 1,
         }

@@ -12,6 +12,7 @@ use super::RecordError;
 use super::case::{Case, DriverKind, Guest};
 use super::direct::Direct;
 use super::driver::{Driver, Machine};
+use super::emulator::Emulator;
 use super::environment::Host;
 use super::follow::follow;
 use super::libvirt_driver::{self, LibvirtDriver};
@@ -31,20 +32,27 @@ pub(super) struct Workshop {
     writer: PathBuf,
     linux: Option<Linux>,
     host: Host,
+    emulator: Emulator,
     lab: Option<(Lab, String)>,
     guests: u32,
     /// Removes the programs when dropped.
-    _cleanup: Arc<Cleanup>,
+    cleanup: Arc<Cleanup>,
 }
 
 impl Workshop {
     /// Builds the programs; a Linux guest only where its packages are given.
-    pub(super) fn open(linux: Option<&Path>) -> Result<Self, RecordError> {
+    pub(super) fn open(linux: Option<&Path>, emulator: &Emulator) -> Result<Self, RecordError> {
         Lab::remove_stale()?;
         let cleanup = Cleanup::create(true)?;
         let writer = compile(Program::Writer, &cleanup.folder)?;
         let linux = linux.map(|extracted| Linux::assemble(extracted, &cleanup.folder)).transpose()?;
-        Ok(Self { writer, linux, host: Host::look(), lab: None, guests: 0, _cleanup: cleanup })
+        let emulator = emulator.clone();
+        Ok(Self { writer, linux, host: Host::look(), emulator, lab: None, guests: 0, cleanup })
+    }
+
+    /// The version of the QEMU that is recorded.
+    pub(super) fn qemu_version(&self) -> Result<String, RecordError> {
+        self.emulator.version(&self.cleanup.folder)
     }
 
     fn machine(&self, case: &Case) -> Result<Machine, RecordError> {
@@ -60,7 +68,12 @@ impl Workshop {
     /// The lab, built when it is first needed.
     fn lab(&mut self) -> Result<&(Lab, String), RecordError> {
         if self.lab.is_none() {
-            let lab = Lab::build(&LabOptions::default())?;
+            let root = self.emulator.root().cloned();
+            let lab = Lab::build(&LabOptions {
+                alpha_root: root.clone(),
+                beta_root: root,
+                ..LabOptions::default()
+            })?;
             let version = libvirt_driver::version(&lab)?;
             self.lab = Some((lab, version));
         }
@@ -75,14 +88,15 @@ impl Workshop {
         match case.driver {
             DriverKind::Qemu => {
                 let busy_before = quiet.wait()?;
-                let mut driver = Direct::start(case, &machine)?;
+                let mut driver = Direct::start(case, &machine, &self.emulator)?;
                 let guest_kernel = self.linux.as_ref().map(|linux| linux.release.clone());
                 record(&mut driver, case, rep, Known { busy_before, host, libvirt: None, guest_kernel })
             }
             DriverKind::Libvirt => {
+                let emulator = self.emulator.clone();
                 let (lab, version) = self.lab()?;
                 let busy_before = quiet.wait()?;
-                let mut driver = LibvirtDriver::start(lab, case, &machine, number)?;
+                let mut driver = LibvirtDriver::start(lab, case, &machine, number, emulator.path())?;
                 let known = Known { busy_before, host, libvirt: Some(version.clone()), guest_kernel: None };
                 record(&mut driver, case, rep, known)
             }

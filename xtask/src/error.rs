@@ -79,6 +79,8 @@ pub(crate) enum Error {
     Damage,
     #[error("the process that ran as root reported the reason, see above")]
     Reported(u8),
+    #[error("{0} migrations of the soak broke a promise, see above; --seed {1} draws the same rounds")]
+    Soak(usize, u64),
     #[error("UNKNOWN whether the guest's memory is sound: {0}")]
     HealthUnknown(String),
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::console::Console;
 use crate::host::MONITOR;
+use crate::witness::CopyRecord;
 use crate::{GuestDisk, Host, LabError, Snapshot};
 
 /// Where the region starts, and what firmware keeps at the top of memory.
@@ -98,6 +99,12 @@ impl Guest {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.console.snapshot()
+    }
+
+    /// Every QEMU process that ran or runs the guest, in the order in which they connected.
+    #[must_use]
+    pub fn copies(&self) -> Vec<CopyRecord> {
+        self.console.copies()
     }
 
     /// Begins a new measurement: `longest_gap`, `handover` and `ticking` count from here. Gives the state at the mark.

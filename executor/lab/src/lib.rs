@@ -25,6 +25,7 @@ pub mod record;
 pub mod roots;
 pub mod scenario;
 mod shell;
+pub mod soak;
 mod ssh;
 mod storage;
 pub mod testing;
@@ -48,7 +49,7 @@ pub use network::GUEST_BRIDGE;
 pub use pace::Pace;
 pub use storage::{GuestDisk, ImageFormat, STORAGE};
 pub use versions::HostVersions;
-pub use witness::Snapshot;
+pub use witness::{CopyRecord, Snapshot};
 
 use cleanup::Cleanup;
 use files::HostIdentity;
@@ -235,12 +236,20 @@ impl Lab {
         self.network.lose_answers(false)
     }
 
-    /// Breaks the connections over which the source's QEMU sends, at once and for both ends.
+    /// Breaks the connections over which `alpha`'s QEMU sends, at once and for both ends.
     ///
     /// # Errors
     /// [`LabError::Command`] when the system refuses.
     pub fn break_stream(&self) -> Result<(), LabError> {
-        self.network.break_connections(self.alpha.address(), &self.migration_ports)
+        self.break_stream_of(&self.alpha)
+    }
+
+    /// As [`Lab::break_stream`], for the host that sends.
+    ///
+    /// # Errors
+    /// As [`Lab::break_stream`].
+    pub fn break_stream_of(&self, source: &Host) -> Result<(), LabError> {
+        self.network.break_connections(source.address(), &self.migration_ports)
     }
 
     /// A host loses its power: it falls silent, and its daemon and the guest's QEMU are gone, without any notification.

@@ -4,6 +4,7 @@
 
 mod health;
 pub(crate) mod roots;
+mod soak;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,12 +47,15 @@ enum LabVerb {
         /// Only these; all of them without names
         names: Vec<String>,
     },
+    /// Migrate guests back and forth between hosts of all generations, with random faults
+    Soak(soak::Options),
 }
 
 /// Does it.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
     match &options.verb {
         Some(LabVerb::Roots { names }) => roots::run(names),
+        Some(LabVerb::Soak(options)) => soak::run(options),
         None => watch(&options.scenario, options.keep),
     }
 }

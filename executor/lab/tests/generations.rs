@@ -37,13 +37,13 @@ impl Way {
         }
     }
 
-    /// A guest that makes this way necessary: with post-copy it dirties more than may be copied, and with auto-converge as
-    /// much as its processor can, which is less when the processor is throttled.
+    /// A guest that makes this way necessary: with post-copy it dirties more than may be copied, and with auto-converge
+    /// all of its region in each pass, unless its processor is throttled.
     fn guest(self) -> GuestSpec {
         let (region_mib, writes_per_second) = match self {
-            Self::PreCopy => (96, 2000),
-            Self::PostCopy => (96, 20_000),
-            Self::AutoConverge => (64, 4_000_000),
+            Self::PreCopy => (48, 2000),
+            Self::PostCopy => (72, 20_000),
+            Self::AutoConverge => (32, 100_000),
         };
         let name = self.name().to_owned();
         let machine = MACHINE.to_owned();

@@ -27,12 +27,12 @@ pub(super) enum Health {
 /// Waits until the guest has verified all of its memory since `now`, and gives what it reported last. `wait` waits for
 /// such a scan, [`WAIT`] at most, and fails with [`LabError::Witness`] if there is none.
 pub(super) fn observe(
-    now: Snapshot,
+    now: &Snapshot,
     mut wait: impl FnMut(&Snapshot) -> Result<Snapshot, LabError>,
 ) -> Result<(Snapshot, Health), Error> {
     let scanned = match (now.open, now.seq) {
-        (_, 0) => Err((now, "the guest never ran".to_owned())),
-        (0, _) => Err((now, "the guest has ended, so it cannot scan its memory".to_owned())),
+        (_, 0) => Err((now.clone(), "the guest never ran".to_owned())),
+        (0, _) => Err((now.clone(), "the guest has ended, so it cannot scan its memory".to_owned())),
         _ => scan(now, &mut wait)?,
     };
     Ok(match scanned {
@@ -44,12 +44,12 @@ pub(super) fn observe(
 
 /// The report after a whole scan, or the last one and why there was no scan.
 fn scan(
-    now: Snapshot,
+    now: &Snapshot,
     wait: &mut impl FnMut(&Snapshot) -> Result<Snapshot, LabError>,
 ) -> Result<Result<Snapshot, (Snapshot, String)>, Error> {
     let mut last = now.clone();
     for number in 1..=WAITS {
-        match wait(&now) {
+        match wait(now) {
             Err(LabError::Witness { last: seen, .. }) => {
                 let (waited, all) = (WAIT * number, WAIT * WAITS);
                 println!(
@@ -132,7 +132,7 @@ mod tests {
     /// A guest whose scan ends in this wait, if at all, with these observations.
     fn ends_in(wait: Option<u32>, seen: &Snapshot) -> (Snapshot, Health) {
         let mut waits = 0;
-        let found = observe(running(), |_| {
+        let found = observe(&running(), |_| {
             waits += 1;
             if Some(waits) == wait {
                 Ok(seen.clone())
@@ -165,7 +165,7 @@ mod tests {
             (Snapshot { open: 0, ..running() }, "has ended"),
             (Snapshot { seq: 0, owner: None, ..running() }, "never ran"),
         ] {
-            let (_, health) = observe(gone, |_| panic!("there is nothing to wait for")).unwrap();
+            let (_, health) = observe(&gone, |_| panic!("there is nothing to wait for")).unwrap();
             assert!(matches!(&health, Health::Unknown(reason) if reason.contains(words)), "{health:?}");
         }
     }
@@ -183,7 +183,7 @@ mod tests {
             }
         }
         let ended = Snapshot { open: 0, repeated: 1, ..running() };
-        let (seen, health) = observe(ended, |_| panic!("there is nothing to wait for")).unwrap();
+        let (seen, health) = observe(&ended, |_| panic!("there is nothing to wait for")).unwrap();
         assert_eq!(health, Health::Damaged);
         assert!(report(&seen, &health).contains("YES"));
     }

@@ -80,7 +80,7 @@ fn watch(named: &str, keep: bool) -> Result<(), Error> {
     println!();
     step(3, "waiting until the guest has looked through its memory, some two minutes at most");
     let now = run.guest.snapshot();
-    let (seen, health) = health::observe(now, |earlier| run.guest.wait_for_scan_after(earlier, WAIT))?;
+    let (seen, health) = health::observe(&now, |earlier| run.guest.wait_for_scan_after(earlier, WAIT))?;
     println!("\n{}", health::report(&seen, &health));
     if keep {
         println!("\n{}", places(&lab, run.guest.name()));

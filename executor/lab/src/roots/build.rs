@@ -19,6 +19,8 @@ const INSIDE: &str =
 /// Keeps packages from starting daemons.
 const NO_DAEMONS: &str = "#!/bin/sh\nexit 101\n";
 const POLICY: &str = "usr/sbin/policy-rc.d";
+/// A root that is not packed yet may be lost with the machine's power: nothing waits for the disk.
+const UNSAFE_IO: &str = "Dpkg::Options::=--force-unsafe-io";
 /// What hosts mount something over has to be there: a host cannot add to its root.
 const FOLDERS: [&str; 7] =
     ["etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt", "run", "tmp", "var/tmp"];
@@ -51,7 +53,8 @@ pub(super) fn build(
     let sources = folder.join("etc/apt/sources.list");
     fs::write(&sources, sources_list(generation, &mirror)).map_err(failed(&sources))?;
     tell(&format!("{}: installing {}", generation.name, generation.packages));
-    let mut options: Vec<String> = ["--quiet", "--yes", "--no-install-recommends"].map(str::to_owned).into();
+    let mut options: Vec<String> =
+        ["--quiet", "--yes", "--no-install-recommends", "-o", UNSAFE_IO].map(str::to_owned).into();
     if let Some(proxy) = mirror::proxy() {
         options.extend(["-o".to_owned(), format!("Acquire::http::Proxy={proxy}")]);
     }
@@ -92,7 +95,9 @@ fn smallest(generation: Generation, folder: &Path, tell: &mut dyn FnMut(&str)) -
 
 fn sources_list(generation: Generation, mirror: &str) -> String {
     let suites = [Some(generation.suite), generation.backports];
-    suites.into_iter().flatten().map(|suite| format!("deb {mirror} {suite} main\n")).collect()
+    let lines: Vec<String> =
+        suites.into_iter().flatten().map(|suite| format!("deb {mirror} {suite} main\n")).collect();
+    lines.concat()
 }
 
 /// A command in mounts and processes of its own, which end with this thread.

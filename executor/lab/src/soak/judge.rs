@@ -35,10 +35,10 @@ pub enum Verdict {
 
 /// Where the program reported the guest, from the last document that it wrote; none without such a document.
 pub(super) fn reported(text: &str) -> Option<String> {
-    let documents = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let ended =
-        documents.filter_map(|document| Some(document.pointer("/event/ended/guest")?.as_str()?.to_owned()));
-    ended.last()
+    text.lines().rev().find_map(|line| {
+        let document: Value = serde_json::from_str(line).ok()?;
+        Some(document.pointer("/event/ended/guest")?.as_str()?.to_owned())
+    })
 }
 
 /// The history of all copies since the guest was started. `hosts` has the host of each copy, in the order of the copies.

@@ -2,6 +2,7 @@
 //!
 //! Whatever fails, both QEMU processes and everything of theirs is gone when this returns.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +25,7 @@ use super::trace::Course;
 use super::writer;
 use crate::cleanup::Cleanup;
 use crate::programs::{Program, compile};
-use crate::{Lab, LabOptions};
+use crate::{Lab, LabError, LabOptions};
 
 /// What all runs share: the guests' programs, and the lab once a run needs it.
 #[derive(Debug)]
@@ -96,12 +97,26 @@ impl Workshop {
                 let emulator = self.emulator.clone();
                 let (lab, version) = self.lab()?;
                 let busy_before = quiet.wait()?;
+                let machine = seen_by_hosts(lab, &machine)?;
                 let mut driver = LibvirtDriver::start(lab, case, &machine, number, emulator.path())?;
                 let known = Known { busy_before, host, libvirt: Some(version.clone()), guest_kernel: None };
                 record(&mut driver, case, rep, known)
             }
         }
     }
+}
+
+/// The same machine, with its files in the lab's folder: a host with a root of its own sees no other folder.
+fn seen_by_hosts(lab: &Lab, machine: &Machine) -> Result<Machine, LabError> {
+    let copied = |path: &Path| {
+        let to = lab.folder().join(path.file_name().unwrap_or(path.as_os_str()));
+        if !to.exists() {
+            fs::copy(path, &to).map_err(LabError::io(format!("copy `{}`", path.display())))?;
+        }
+        Ok(to)
+    };
+    let initrd = machine.initrd.as_deref().map(copied).transpose()?;
+    Ok(Machine { kernel: copied(&machine.kernel)?, initrd, append: machine.append.clone() })
 }
 
 /// What is known before the guest says anything.

@@ -69,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     }
     let out = out(options)?;
     let emulator = emulator(options)?;
-    // What is recorded of another QEMU has nothing to be compared with: noise would be taken for a difference.
+    // Recordings of another QEMU have nothing to be compared with: noise would be taken for a difference.
     let refuses_busy = options.check || !matches!(emulator, Emulator::Installed);
     let request = Request {
         only,

@@ -66,7 +66,7 @@ pub struct CopyRecord {
     pub is_closed: bool,
 }
 
-/// Copies that run at the same time part each other's stretches; beyond so many the picture is clear.
+/// Copies that run at the same time interrupt each other's stretches. More of these than this show nothing new.
 const RUNS_MAX: usize = 1000;
 
 /// A report of the guest.

@@ -26,7 +26,7 @@ use crate::setup::{self, Purpose};
 /// Names the program to be tried; it is built when this is not set.
 const PROGRAM: &str = "WHIMBREL_BIN";
 
-/// What to do in the lab.
+/// The lab's verbs, and the options of a migration for people to watch.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {

@@ -21,7 +21,7 @@ const NO_DAEMONS: &str = "#!/bin/sh\nexit 101\n";
 const POLICY: &str = "usr/sbin/policy-rc.d";
 /// A root that is not packed yet may be lost with the machine's power: nothing waits for the disk.
 const UNSAFE_IO: &str = "Dpkg::Options::=--force-unsafe-io";
-/// What hosts mount something over has to be there: a host cannot add to its root.
+/// Hosts mount something over these, and cannot add to their root.
 const FOLDERS: [&str; 7] =
     ["etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt", "run", "tmp", "var/tmp"];
 const FILES: [&str; 6] =
@@ -150,7 +150,7 @@ fn versions(listed: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Removes what is the machine's, and makes what hosts mount over.
+/// Removes everything of the machine's, and makes the places that hosts mount something over.
 fn finish(folder: &Path) -> Result<(), LabError> {
     for name in REMOVED {
         remove(&folder.join(name))?;

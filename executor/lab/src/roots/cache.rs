@@ -1,4 +1,4 @@
-//! The folder with the roots: a tarball and a manifest of each, and what was unpacked of them.
+//! The folder with the roots: a tarball and a manifest of each, and the unpacked ones.
 //!
 //! A file is written under another name first and then renamed, so that one with its own name is whole. One process at a
 //! time changes a root; what a lab uses is never removed.
@@ -22,7 +22,7 @@ const FOLDER: &str = "/var/cache/whimbrel/lab-roots";
 /// How much of a digest is in the name of what was unpacked.
 const DIGEST_PREFIX: usize = 16;
 
-/// What a tarball holds.
+/// The contents of a tarball.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -32,7 +32,7 @@ pub struct Manifest {
     pub suite: String,
     /// Where its packages came from.
     pub mirror: String,
-    /// What was requested, beside the smallest Debian: another request makes another root.
+    /// The requested packages, beside the smallest Debian: another request makes another root.
     pub requested: String,
     /// When it was made, in seconds since 1970.
     pub made_at_s: u64,

@@ -24,7 +24,7 @@ pub struct Generation {
     suite: &'static str,
     /// Where packages are taken from first, if not from the release itself.
     backports: Option<&'static str>,
-    /// What is installed beside the smallest Debian.
+    /// Packages that are installed beside the smallest Debian.
     packages: &'static str,
     /// Where the release moves when it is no longer supported.
     archive: bool,

@@ -1,4 +1,4 @@
-//! What a round does, drawn from the seed.
+//! The way, the fault and the time of each round, drawn from the seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) enum Way {
     Parallel,
 }
 
-/// What fails.
+/// A failure in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Nothing,

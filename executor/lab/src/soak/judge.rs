@@ -18,7 +18,7 @@ use crate::{CopyRecord, Snapshot};
 /// All copies write to one storage.
 const STORAGE: StorageId = StorageId(0);
 
-/// What a round showed.
+/// The result of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The guest runs on the destination, with all of its memory.

@@ -35,7 +35,7 @@ pub struct Kind {
     pub root: Option<Root>,
 }
 
-/// What is to be done.
+/// A soak: between which hosts, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The program that migrates.
@@ -44,7 +44,7 @@ pub struct Request<'a> {
     pub kinds: &'a [Kind],
     /// No round is begun after this time.
     pub lasts: Duration,
-    /// What is drawn follows from it.
+    /// Pairs, ways, faults and times follow from it.
     pub seed: u64,
     /// Where the use of memory, threads and descriptors is written, as CSV.
     pub usage: &'a Path,

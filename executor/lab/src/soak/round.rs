@@ -199,7 +199,7 @@ impl<'a> Soaked<'a> {
             }
         };
         match failed {
-            // What is to be killed may not be there yet, or not any more.
+            // The victim may not be there yet, or not any more.
             Err(LabError::NotRunning { .. }) => Ok(()),
             other => other,
         }

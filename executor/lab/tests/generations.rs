@@ -54,7 +54,8 @@ impl Way {
         match self {
             Self::PreCopy => &[],
             Self::PostCopy => &["--bandwidth", "20", "--timeout", "3", "--at-timeout", "postcopy"],
-            Self::AutoConverge => &["--bandwidth", "100", "--auto-converge"],
+            // Less than the region is copied within the downtime limit, or no throttle would be needed.
+            Self::AutoConverge => &["--bandwidth", "60", "--auto-converge"],
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) enum Error {
     Lab(#[from] LabError),
     #[error("no scenario `{0}`: give a file, or one of {1}")]
     NoScenario(String, String),
+    #[error("no generation of hosts `{0}`: give one of {1}")]
+    NoGeneration(String, String),
     #[error("cannot read the scenario `{}`", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("the scenario is not valid:\n{0}")]
@@ -48,6 +50,13 @@ pub(crate) enum Error {
     NoCase(String),
     #[error("{0} runs could not be recorded, see above; the same command tries them again")]
     NotRecorded(u32),
+    #[error("no QEMU at `{}`", path.display())]
+    NoQemu { path: PathBuf, source: io::Error },
+    #[error(
+        "NOT RECORDED: after {0} min of waiting other programs still used {1} % of the processors; the same command \
+         continues on a quiet machine"
+    )]
+    NotRecordedBusy(u64, u32),
     #[error("cannot use the recordings `{}`", path.display())]
     Recordings { path: PathBuf, source: io::Error },
     #[error(
@@ -68,6 +77,12 @@ pub(crate) enum Error {
     Postgres(String),
     #[error("the guest bore witness to damage; see above")]
     Damage,
+    #[error("the process that ran as root reported the reason, see above")]
+    Reported(u8),
+    #[error("{0} migrations of the soak broke a promise, see above; --seed {1} draws the same rounds")]
+    Soak(usize, u64),
+    #[error("UNKNOWN whether the guest's memory is sound: {0}")]
+    HealthUnknown(String),
 }
 
 /// The exit code of a check that could not be made: it neither passed nor failed.
@@ -76,7 +91,11 @@ pub(crate) const NOT_CHECKED: u8 = 3;
 impl Error {
     /// The exit code of this program.
     pub(crate) const fn exit_code(&self) -> u8 {
-        if matches!(self, Self::NotChecked(_)) { NOT_CHECKED } else { 1 }
+        match self {
+            Self::NotChecked(_) | Self::NotRecordedBusy(..) | Self::HealthUnknown(_) => NOT_CHECKED,
+            Self::Reported(code) => *code,
+            _ => 1,
+        }
     }
 
     /// The error with all its causes, on standard error.

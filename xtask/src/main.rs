@@ -50,19 +50,13 @@ enum Verb {
         #[arg(long)]
         fast: bool,
         /// Add what takes hours: every slice of the exploration, ten million migrations of the fuzzer, the targets of
-        /// `fuzz/`, the program without libvirt, and the published interfaces beside those of the last release
+        /// `fuzz/`, the program without libvirt, migrations between hosts of several generations, and the published
+        /// interfaces beside those of the last release
         #[arg(long, conflicts_with = "fast")]
         long: bool,
     },
     /// Migrate a guest between two real libvirt hosts on this machine, as a scenario says
-    Lab {
-        /// A scenario file, or the name of a built-in scenario
-        #[arg(default_value = "converges")]
-        scenario: String,
-        /// Leave the hosts up afterwards, until interrupted
-        #[arg(long)]
-        keep: bool,
-    },
+    Lab(lab::Options),
     /// Measure the service under load, beside what it is to reach
     Load,
     /// Retake the pictures in the README, in a browser
@@ -89,7 +83,7 @@ fn main() -> ExitCode {
             (false, true) => Extent::Long,
             (false, false) => Extent::Usual,
         }),
-        Verb::Lab { scenario, keep } => lab::run(&scenario, keep),
+        Verb::Lab(options) => lab::run(&options),
         Verb::Load => service::load(),
         Verb::Pictures => pictures().map(|note| println!("{note}")),
         Verb::Postgres => postgres().map(|note| println!("{note}")),

@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use whimbrel_lab::record::{self, Outcome, Plan, Request};
+use whimbrel_lab::record::{self, Emulator, Outcome, Plan, Request};
 use whimbrel_sim::qemu::Engine;
 use whimbrel_verify::fidelity::{Case, Report, compare, read};
 
@@ -39,8 +39,14 @@ pub(crate) fn run(plan: &Plan, out: &Path, first: &Outcome, tell: &mut dyn FnMut
         let text = fs::read_to_string(out).map_err(|source| unreadable(out, source))?;
         let kept: Vec<&str> = text.lines().filter(|line| !is_of(line, &noisy)).collect();
         fs::write(out, kept.join("\n") + "\n").map_err(|source| unreadable(out, source))?;
-        let request =
-            Request { only: &noisy, repeats: Some(1), out, linux: None, quiet_wait_at_most: Some(left) };
+        let request = Request {
+            only: &noisy,
+            repeats: Some(1),
+            out,
+            emulator: &Emulator::Installed,
+            linux: None,
+            quiet_wait_at_most: Some(left),
+        };
         last = record::record(plan, &request, tell)?;
         left = left.saturating_sub(last.waited);
         if last.failed > 0 {

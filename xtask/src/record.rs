@@ -6,11 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use whimbrel_lab::record::{self, Plan, Request};
+use whimbrel_lab::record::{self, Emulator, Plan, RecordError, Request};
+use whimbrel_lab::roots::RootCache;
 use xtask::Tree;
 
 use crate::error::{Error, NOT_CHECKED};
 use crate::job::{Job, is_root};
+use crate::lab::roots;
 use crate::packages;
 use crate::recheck;
 use crate::setup::{self, Purpose};
@@ -33,6 +35,12 @@ pub(crate) struct Options {
     /// Add to this file, and pass over what is in it already [default: target/recordings.jsonl]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Another QEMU than the installed one. Nothing is recorded while the machine is busy
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["check", "root"])]
+    qemu: Option<PathBuf>,
+    /// The QEMU of a root, which `cargo xtask lab roots` makes. Nothing is recorded while the machine is busy
+    #[arg(long, value_name = "NAME", conflicts_with = "check")]
+    root: Option<String>,
     /// Only name the cases
     #[arg(long)]
     list: bool,
@@ -60,12 +68,16 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         return again_as_root(&linux);
     }
     let out = out(options)?;
+    let emulator = emulator(options)?;
+    // Recordings of another QEMU have nothing to be compared with: noise would be taken for a difference.
+    let refuses_busy = options.check || !matches!(emulator, Emulator::Installed);
     let request = Request {
         only,
         repeats: if options.check { Some(1) } else { options.repeats },
         out: &out,
+        emulator: &emulator,
         linux: Some(linux.as_path()).filter(|path| !path.as_os_str().is_empty()),
-        quiet_wait_at_most: options.check.then_some(recheck::QUIET_WAIT_AT_MOST),
+        quiet_wait_at_most: refuses_busy.then_some(recheck::QUIET_WAIT_AT_MOST),
     };
     let done = record::record(&plan, &request, &mut |line| println!("{line}"))?;
     println!(
@@ -78,6 +90,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     );
     if done.failed > 0 {
         return Err(Error::NotRecorded(done.failed));
+    }
+    if let (Some(percent), false) = (done.too_busy_percent, options.check) {
+        return Err(Error::NotRecordedBusy(recheck::QUIET_WAIT_AT_MOST.as_secs() / 60, percent));
     }
     if options.check {
         recheck::run(&plan, &out, &done, &mut |line| println!("{line}"))?;
@@ -114,10 +129,10 @@ fn again_as_root(linux: &Path) -> Result<(), Error> {
         .map_err(|source| Error::Start { job: "cargo xtask record".to_owned(), source })?;
     let same = std::env::args_os().skip(1);
     let job = same.fold(Job::new(this, ""), Job::argument);
-    match job.variable(PREPARED, linux).privileged().run() {
+    match roots::passed_on(job.variable(PREPARED, linux)).privileged().run() {
         // The other process has given its reason.
         Err(Error::Failed { status, .. }) if status.code() == Some(NOT_CHECKED.into()) => {
-            Err(Error::NotChecked("see above".to_owned()))
+            Err(Error::Reported(NOT_CHECKED))
         }
         other => other,
     }
@@ -129,12 +144,71 @@ fn out(options: &Options) -> Result<PathBuf, Error> {
     }
     match &options.out {
         Some(path) => Ok(path.clone()),
-        None => Ok(target()?.join("recordings.jsonl")),
+        None => Ok(target()?.join(file_name(options))),
     }
+}
+
+/// A file of its own for each QEMU.
+fn file_name(options: &Options) -> String {
+    let binary = options.qemu.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy());
+    match options.root.as_deref().or(binary.as_deref()) {
+        Some(name) => format!("recordings-{name}.jsonl"),
+        None => "recordings.jsonl".to_owned(),
+    }
+}
+
+/// The QEMU that is recorded.
+fn emulator(options: &Options) -> Result<Emulator, Error> {
+    if let Some(path) = &options.qemu {
+        // libvirt and the guest's processes have another current folder.
+        let found = fs::canonicalize(path);
+        return found.map(Emulator::Binary).map_err(|source| Error::NoQemu { path: path.clone(), source });
+    }
+    let Some(name) = &options.root else { return Ok(Emulator::Installed) };
+    let root = RootCache::of_environment().open(roots::named(name)?);
+    Ok(Emulator::Root(root.map_err(RecordError::from)?))
 }
 
 fn target() -> Result<PathBuf, Error> {
     let folder = Tree::root()?.join("target");
     fs::create_dir_all(&folder).map_err(|source| Error::Start { job: "mkdir target".to_owned(), source })?;
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Options, emulator, file_name};
+    use crate::error::Error;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(line: &str) -> Result<Options, clap::Error> {
+        Line::try_parse_from(format!("record {line}").split_whitespace()).map(|line| line.options)
+    }
+
+    #[test]
+    fn each_qemu_has_a_file_of_its_own() {
+        for (line, name) in [
+            ("", "recordings.jsonl"),
+            ("--root trixie", "recordings-trixie.jsonl"),
+            ("--qemu /opt/qemu-11/qemu-system-x86_64", "recordings-qemu-system-x86_64.jsonl"),
+        ] {
+            assert_eq!(file_name(&options(line).unwrap()), name);
+        }
+    }
+
+    #[test]
+    fn a_qemu_that_is_not_there_is_refused() {
+        let missing = emulator(&options("--qemu /no/such/qemu").unwrap()).unwrap_err();
+        assert!(matches!(missing, Error::NoQemu { .. }), "{missing}");
+        let unknown = emulator(&options("--root sid").unwrap()).unwrap_err();
+        assert!(matches!(unknown, Error::NoGeneration(..)), "{unknown}");
+        assert!(options("--qemu a --root b").is_err() && options("--check --root b").is_err());
+    }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Light,
     /// Building the driver, and migrating between real hosts.
     Lab,
+    /// Making roots of other generations for the lab's hosts.
+    Roots,
     /// Every check: a browser, and a compiler for packs of rules as well.
     Test,
     /// What takes hours too: coverage-guided fuzzing.
@@ -33,6 +35,8 @@ enum Part {
     Driver,
     /// Real hosts.
     Hosts,
+    /// Other releases of Debian, as roots of hosts.
+    Roots,
     /// Tools of the Python package index.
     Python,
     /// The page in a browser, and packs from their source.
@@ -46,10 +50,17 @@ impl Purpose {
         match self {
             Self::Light => &[Part::Build, Part::Python],
             Self::Lab => &[Part::Build, Part::Driver, Part::Hosts],
+            Self::Roots => &[Part::Build, Part::Hosts, Part::Roots],
             Self::Test => &[Part::Build, Part::Driver, Part::Hosts, Part::Python, Part::Checks],
-            Self::Long => {
-                &[Part::Build, Part::Driver, Part::Hosts, Part::Python, Part::Checks, Part::Fuzzers]
-            }
+            Self::Long => &[
+                Part::Build,
+                Part::Driver,
+                Part::Hosts,
+                Part::Roots,
+                Part::Python,
+                Part::Checks,
+                Part::Fuzzers,
+            ],
         }
     }
 }
@@ -76,7 +87,7 @@ const fn need(part: Part, probe: Probe, package: &'static str) -> Need {
     Need { part, probe, package }
 }
 
-const NEEDS: [Need; 23] = [
+const NEEDS: [Need; 26] = [
     need(Part::Build, Probe::Program("git"), "git"),
     need(Part::Build, Probe::Program("gcc"), "gcc"),
     need(Part::Driver, Probe::Program("pkg-config"), "pkg-config"),
@@ -101,6 +112,9 @@ const NEEDS: [Need; 23] = [
     need(Part::Hosts, Probe::Program("nft"), "nftables"),
     need(Part::Hosts, Probe::Program("ssh"), "openssh-client"),
     need(Part::Hosts, Probe::Program("sshd"), "openssh-server"),
+    need(Part::Roots, Probe::Program("debootstrap"), "debootstrap"),
+    need(Part::Roots, Probe::File(DEBIAN_KEYS), "debian-archive-keyring"),
+    need(Part::Roots, Probe::Program("zstd"), "zstd"),
     need(Part::Checks, Probe::Program("chromium"), "chromium"),
     need(Part::Checks, Probe::Program("node"), "nodejs"),
     need(Part::Checks, Probe::Program("npm"), "npm"),
@@ -114,6 +128,9 @@ const NEEDS: [Need; 23] = [
 
 /// Where Debian's package puts it; the usual compiler is elsewhere.
 pub(crate) const SANDBOX_COMPILER: &str = "/usr/bin/rustc";
+
+/// What Debian signs its releases with.
+const DEBIAN_KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Installing a package may remove another one that was there: Debian's QEMU does not go with tools from backports, for
 /// example. What is missing then is installed in a second round.
@@ -234,6 +251,10 @@ mod tests {
         for not_shown in ["chromium", "nodejs", "npm", "rustc-web", "python3-venv"] {
             assert!(!lab.contains(&not_shown), "{lab:?}");
         }
+        assert!(
+            !lab.contains(&"debootstrap") && packages(Purpose::Roots).contains(&"debootstrap"),
+            "{lab:?}"
+        );
         assert_eq!(packages(Purpose::Long).len(), NEEDS.len());
         assert!(Purpose::Test.parts().contains(&Part::Checks));
     }

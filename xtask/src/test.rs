@@ -7,6 +7,7 @@ use cargo_metadata::Artifact;
 use crate::artifacts::{self, built};
 use crate::error::{Error, NOT_CHECKED};
 use crate::job::Job;
+use crate::lab::roots;
 use crate::lanes;
 use crate::long;
 use crate::python;
@@ -60,6 +61,7 @@ fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
     lab(steps)?;
     if extent == Extent::Long {
         long::checks(steps)?;
+        generations(steps)?;
         // The lints have built it already; without the driver it has no tests of its own.
         steps.step("tests, no libvirt", "cargo test -p whimbrel", || {
             lanes::run(tests_of("executor", "", "", &|job| job)?, 1).map(|()| String::new())
@@ -105,6 +107,9 @@ const LIGHT: [&str; 11] = [
 
 /// Labs that migrate at the same time. Each has hosts and networks of its own, and waits for most of its time.
 const LAB_LANES: usize = 2;
+
+/// In the path of the tests that need roots.
+const GENERATIONS: &str = "/generations-";
 
 /// Names the feature from anywhere in the workspace.
 const LIBVIRT: &str = "--features whimbrel/libvirt";
@@ -165,6 +170,8 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
             job.variable("WHIMBREL_BIN", &program).variable("WHIMBREL_PAGE", page.clone()).privileged()
         };
         let mut jobs = tests_of("executor/lab", LIBVIRT, "--ignored --test-threads=1", &as_root)?;
+        // Hosts of other generations need roots, which take minutes and a network to make.
+        jobs.retain(|(job, _)| !job.to_string().contains(GENERATIONS));
         // The longest first, which would otherwise be the last to end.
         jobs.sort_by_key(|(job, _)| !job.to_string().contains("/faults-"));
         lanes::run(jobs, LAB_LANES).map(|()| String::new())
@@ -176,6 +183,22 @@ fn lab(steps: &mut Steps) -> Result<(), Error> {
             Ok("NOT CHECKED: machine busy".to_owned())
         }
         other => other.map(|()| String::new()),
+    })
+}
+
+/// Migrations between hosts of several generations of libvirt and QEMU, in roots that are made if they are missing.
+fn generations(steps: &mut Steps) -> Result<(), Error> {
+    let alone = "cargo xtask lab roots && sudo env WHIMBREL_BIN=PROGRAM cargo test -p whimbrel-lab --test generations -- --ignored";
+    steps.step("generations", alone, || {
+        roots::run(&[])?;
+        let program = artifacts::program(artifacts::TESTED)?;
+        let as_root = |job: Job| roots::passed_on(job.variable("WHIMBREL_BIN", &program)).privileged();
+        let mut jobs = tests_of("executor/lab", LIBVIRT, "--ignored --nocapture", &as_root)?;
+        jobs.retain(|(job, _)| job.to_string().contains(GENERATIONS));
+        if jobs.is_empty() {
+            return Err(Error::NotBuilt("the test of generations"));
+        }
+        lanes::run(jobs, 1).map(|()| String::new())
     })
 }
 

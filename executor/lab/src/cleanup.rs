@@ -17,7 +17,7 @@ use crate::namespaces::{Holder, Keeper};
 use crate::{LabError, processes};
 
 /// Labs live here, one folder each, named by the owner's process id and start time and a number.
-const ROOT: &str = "/run/whimbrel-lab";
+pub(crate) const LABS: &str = "/run/whimbrel-lab";
 
 static LIVING: Mutex<Vec<Weak<Cleanup>>> = Mutex::new(Vec::new());
 static ON_SIGNAL: Once = Once::new();
@@ -38,7 +38,7 @@ impl Cleanup {
         let pid = std::process::id();
         let start = processes::start_time(pid).unwrap_or(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = Path::new(ROOT).join(format!("{pid}-{start}-{number}"));
+        let folder = Path::new(LABS).join(format!("{pid}-{start}-{number}"));
         fs::create_dir_all(&folder).map_err(LabError::io(format!("create `{}`", folder.display())))?;
         let cleanup = Arc::new(Self { folder, keeper: Keeper::start()?, holders: Mutex::new(Vec::new()) });
         lock(&LIVING).push(Arc::downgrade(&cleanup));
@@ -92,7 +92,7 @@ pub(crate) fn stand_still_if_interrupted() {
 
 /// Removes the labs of owners that are dead, and gives how many there were.
 pub(crate) fn remove_stale() -> Result<usize, LabError> {
-    let Ok(entries) = fs::read_dir(ROOT) else { return Ok(0) };
+    let Ok(entries) = fs::read_dir(LABS) else { return Ok(0) };
     let mut removed = 0;
     for folder in entries.flatten().map(|entry| entry.path()) {
         if owner_is_dead(&folder) {
@@ -134,7 +134,7 @@ fn remove_folder(folder: &Path) -> std::io::Result<()> {
         _ => {}
     }
     // The last lab takes the common folder with it; while others live it is not empty, and stays.
-    let _ = fs::remove_dir(ROOT);
+    let _ = fs::remove_dir(LABS);
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::witness::Record;
+use crate::witness::{CopyRecord, Record};
 use crate::{LabError, Snapshot};
 
 /// The ear at one guest's console. Dropping it closes the console.
@@ -47,6 +47,10 @@ impl Console {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.shared.lock().snapshot(Instant::now())
+    }
+
+    pub(crate) fn copies(&self) -> Vec<CopyRecord> {
+        self.shared.lock().copies()
     }
 
     pub(crate) fn mark(&self) -> Snapshot {

@@ -93,6 +93,24 @@ pub enum LabError {
         /// The line and the reason.
         source: whimbrel_core::journal::JournalError,
     },
+    /// A root of another generation cannot be used.
+    #[error("no root `{name}` for a host: {reason}; `cargo xtask lab roots` makes what is missing")]
+    Root {
+        /// The root's name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No mirror provides a release of Debian.
+    #[error(
+        "no mirror provides Debian `{suite}` ({tried}); check the network and the package manager's sources and proxy"
+    )]
+    NoMirror {
+        /// The release.
+        suite: String,
+        /// Each mirror and what happened there.
+        tried: String,
+    },
     /// Something of the lab could not be removed.
     #[error("left behind at {}: {reason}", .path.display())]
     LeftBehind {

@@ -14,8 +14,13 @@ pub const PASSWORD: &str = "wren-and-whimbrel";
 const PASSWORD_DIGEST: &str =
     "$6$whimbrel$3vMUKgPusV.CIWpEN/Z2LIUp9XxVDCCuOur5FxUBdQoxHia7gBYtRv8SBc.PFknt5dovpvPdLxfwAXG6DMhiz/";
 
-/// Writes everything that `Holder::host` mounts.
-pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) -> Result<(), LabError> {
+/// Writes everything that `Holder::host` mounts. `system` is where the host's users are: its root, or the machine's.
+pub(crate) fn write(
+    folder: &Path,
+    host: &HostIdentity,
+    options: &LabOptions,
+    system: &Path,
+) -> Result<(), LabError> {
     for below in [
         "etc/libvirt",
         "var/lib/libvirt/images",
@@ -33,11 +38,19 @@ pub(crate) fn write(folder: &Path, host: &HostIdentity, options: &LabOptions) ->
     // Names come from the table alone, so that an unknown name fails at once and in one way.
     put(folder, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")?;
     let user = "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin";
-    put(folder, "etc/passwd", &at_home(&with_lines("/etc/passwd", &[user])?, &folder.join("root")))?;
+    put(
+        folder,
+        "etc/passwd",
+        &at_home(&with_lines(&system.join("etc/passwd"), &[user])?, &folder.join("root")),
+    )?;
     // Only root, with the lab's own password; the machine's passwords are not for its guests' hosts.
     put(folder, "etc/shadow", &format!("root:{PASSWORD_DIGEST}:20000:0:99999:7:::\nsshd:!:20000::::::\n"))?;
     put(folder, "var/log/btmp", "")?;
-    put(folder, "etc/group", &with_lines("/etc/group", &["libvirt-qemu:x:64055:", "kvm:x:64056:"])?)
+    put(
+        folder,
+        "etc/group",
+        &with_lines(&system.join("etc/group"), &["libvirt-qemu:x:64055:", "kvm:x:64056:"])?,
+    )
 }
 
 /// The differences between the hosts.
@@ -87,9 +100,9 @@ fn at_home(table: &str, home: &Path) -> String {
     table.lines().map(line).collect()
 }
 
-/// The machine's table, with those entries that libvirt requires and the machine does not have.
-fn with_lines(table: &str, lines: &[&str]) -> Result<String, LabError> {
-    let mut text = fs::read_to_string(table).map_err(LabError::io(format!("read `{table}`")))?;
+/// The system's table, with those entries that libvirt requires and the system does not have.
+fn with_lines(table: &Path, lines: &[&str]) -> Result<String, LabError> {
+    let mut text = fs::read_to_string(table).map_err(LabError::io(format!("read `{}`", table.display())))?;
     for line in lines {
         let name = line.split_inclusive(':').next().unwrap_or(line);
         if !text.lines().any(|entry| entry.starts_with(name)) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::console::Console;
 use crate::host::MONITOR;
+use crate::witness::CopyRecord;
 use crate::{GuestDisk, Host, LabError, Snapshot};
 
 /// Where the region starts, and what firmware keeps at the top of memory.
@@ -24,6 +25,9 @@ const WRITES_PER_SECOND_MAX: u32 = 4_000_000;
 pub struct GuestSpec {
     /// Letters, digits and dashes.
     pub name: String,
+    /// QEMU's machine type. A versioned one, such as `pc-i440fx-5.2`, can be migrated to every QEMU that has it; `pc` becomes
+    /// the newest of the QEMU that the guest is defined on.
+    pub machine: String,
     /// Memory in MiB, at most 2048.
     pub memory_mib: u32,
     /// The region that it fills and writes to, in MiB, at least 1 and at most 18 less than the memory.
@@ -61,6 +65,7 @@ impl Default for GuestSpec {
     fn default() -> Self {
         Self {
             name: "guest".into(),
+            machine: "pc".into(),
             memory_mib: 256,
             region_mib: 192,
             writes_per_second: 0,
@@ -94,6 +99,12 @@ impl Guest {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.console.snapshot()
+    }
+
+    /// Every QEMU process that ran or runs the guest, in the order in which they connected.
+    #[must_use]
+    pub fn copies(&self) -> Vec<CopyRecord> {
+        self.console.copies()
     }
 
     /// Begins a new measurement: `longest_gap`, `handover` and `ticking` count from here. Gives the state at the mark.
@@ -177,6 +188,9 @@ fn check(spec: &GuestSpec) -> Result<(), LabError> {
     if spec.name.is_empty() || !spec.name.chars().all(plain) {
         return bad("give a name of letters, digits and dashes");
     }
+    if spec.machine.is_empty() || !spec.machine.chars().all(|letter| plain(letter) || letter == '.') {
+        return bad("give a machine type of letters, digits, dashes and dots");
+    }
     if spec.memory_mib > MEMORY_MAX_MIB || spec.region_mib == 0 {
         return bad("give at most 2048 MiB of memory and a region of at least 1 MiB");
     }
@@ -224,13 +238,14 @@ fn domain_xml(spec: &GuestSpec, program: &Path, socket: &Path) -> String {
     };
     format!(
         "<domain type='qemu'{namespace}>\n  <name>{}</name>\n  <memory unit='MiB'>{}</memory>\n  <vcpu>1</vcpu>\n  <os>\n    \
-         <type arch='x86_64' machine='pc'>hvm</type>\n    <kernel>{}</kernel>\n    <cmdline>{arguments}</cmdline>\n  \
+         <type arch='x86_64' machine='{}'>hvm</type>\n    <kernel>{}</kernel>\n    <cmdline>{arguments}</cmdline>\n  \
          </os>\n  <features><acpi/></features>\n  <clock offset='utc'/>\n  <on_reboot>destroy</on_reboot>\n  \
          <on_crash>destroy</on_crash>\n  <devices>\n    <controller type='usb' model='none'/>\n    \
          <memballoon model='none'/>\n{devices}    <serial type='unix'>\n      <source mode='connect' path='{}'/>\n      \
          <target port='0'/>\n    </serial>\n  </devices>\n{more}</domain>\n",
         spec.name,
         spec.memory_mib,
+        spec.machine,
         program.display(),
         socket.display()
     )
@@ -257,6 +272,14 @@ mod tests {
     fn a_name_must_be_plain() {
         for name in ["", "a b", "<a/>", "../a"] {
             assert!(check(&spec(|s| s.name = name.into())).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_machine_type_may_have_a_version_and_nothing_else() {
+        assert!(check(&spec(|s| s.machine = "pc-i440fx-5.2".into())).is_ok());
+        for machine in ["", "pc' type='x", "pc q35"] {
+            assert!(check(&spec(|s| s.machine = machine.into())).is_err(), "{machine}");
         }
     }
 

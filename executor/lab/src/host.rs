@@ -15,6 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::files::HostIdentity;
 use crate::namespaces::enter;
+use crate::roots::Root;
 use crate::{LabError, processes, shell};
 
 /// How long a daemon may take until it answers.
@@ -44,6 +45,7 @@ pub struct Host {
     inside: u32,
     operator: u32,
     folder: PathBuf,
+    root: Option<Root>,
 }
 
 /// Keeps a port taken until dropped.
@@ -53,8 +55,14 @@ pub struct OccupiedPort {
 }
 
 impl Host {
-    pub(crate) fn new(identity: HostIdentity, inside: u32, operator: u32, folder: PathBuf) -> Self {
-        Self { identity, inside, operator, folder }
+    pub(crate) fn new(
+        identity: HostIdentity,
+        inside: u32,
+        operator: u32,
+        folder: PathBuf,
+        root: Option<Root>,
+    ) -> Self {
+        Self { identity, inside, operator, folder, root }
     }
 
     /// The host's name, which is also its hostname.
@@ -80,6 +88,12 @@ impl Host {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The system that it has instead of the machine's.
+    #[must_use]
+    pub fn root(&self) -> Option<&Root> {
+        self.root.as_ref()
     }
 
     /// A command that will run inside the host, with its network, files, name and processes.

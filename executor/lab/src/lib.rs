@@ -15,17 +15,21 @@ mod error;
 mod files;
 mod guest;
 mod host;
+mod mounts;
 mod namespaces;
 mod network;
 mod pace;
 mod processes;
 mod programs;
 pub mod record;
+pub mod roots;
 pub mod scenario;
 mod shell;
+pub mod soak;
 mod ssh;
 mod storage;
 pub mod testing;
+mod versions;
 mod witness;
 
 use std::fs;
@@ -44,7 +48,8 @@ pub use host::{Host, OccupiedPort};
 pub use network::GUEST_BRIDGE;
 pub use pace::Pace;
 pub use storage::{GuestDisk, ImageFormat, STORAGE};
-pub use witness::Snapshot;
+pub use versions::HostVersions;
+pub use witness::{CopyRecord, Snapshot};
 
 use cleanup::Cleanup;
 use files::HostIdentity;
@@ -52,6 +57,7 @@ use guest::GuestFiles;
 use namespaces::Holder;
 use network::{Network, Port};
 use programs::Program;
+use roots::Root;
 
 const ALPHA: HostIdentity =
     HostIdentity { name: "alpha", address: "10.77.0.11", uuid: "a1fa0000-77ab-4b1e-8a11-00000000000a" };
@@ -72,6 +78,10 @@ pub struct LabOptions {
     pub keepalive_count: u32,
     /// TCP ports that a destination takes migrations on; libvirt wants at least two.
     pub migration_ports: RangeInclusive<u16>,
+    /// The system that `alpha` has instead of the machine's. The operator's clients are always the machine's.
+    pub alpha_root: Option<Root>,
+    /// The system that `beta` has instead of the machine's.
+    pub beta_root: Option<Root>,
     /// Whether SIGINT and SIGTERM remove the lab before they end the process. It holds for the whole
     /// process once any lab requested it.
     pub remove_on_signal: bool,
@@ -84,6 +94,8 @@ impl Default for LabOptions {
             keepalive_interval_s: 2,
             keepalive_count: 3,
             migration_ports: 49152..=49215,
+            alpha_root: None,
+            beta_root: None,
             remove_on_signal: true,
         }
     }
@@ -120,8 +132,8 @@ impl Lab {
         let guest_program = programs::compile(Program::Witness, &cleanup.folder)?;
         let switch = cleanup.keep(Holder::network(&cleanup.keeper)?)?;
         let operator = cleanup.keep(Holder::network(&cleanup.keeper)?)?;
-        let alpha = build_host(&cleanup, ALPHA, operator, options)?;
-        let beta = build_host(&cleanup, BETA, operator, options)?;
+        let alpha = build_host(&cleanup, ALPHA, operator, options, options.alpha_root.as_ref())?;
+        let beta = build_host(&cleanup, BETA, operator, options, options.beta_root.as_ref())?;
         let place = Port { name: "operator", address: OPERATOR_ADDRESS, inside: operator };
         let network = Network::wire(switch, [alpha.1, beta.1], place)?;
         let (alpha, beta) = (alpha.0, beta.0);
@@ -224,12 +236,20 @@ impl Lab {
         self.network.lose_answers(false)
     }
 
-    /// Breaks the connections over which the source's QEMU sends, at once and for both ends.
+    /// Breaks the connections over which `alpha`'s QEMU sends, at once and for both ends.
     ///
     /// # Errors
     /// [`LabError::Command`] when the system refuses.
     pub fn break_stream(&self) -> Result<(), LabError> {
-        self.network.break_connections(self.alpha.address(), &self.migration_ports)
+        self.break_stream_of(&self.alpha)
+    }
+
+    /// As [`Lab::break_stream`], for the host that sends.
+    ///
+    /// # Errors
+    /// As [`Lab::break_stream`].
+    pub fn break_stream_of(&self, source: &Host) -> Result<(), LabError> {
+        self.network.break_connections(source.address(), &self.migration_ports)
     }
 
     /// A host loses its power: it falls silent, and its daemon and the guest's QEMU are gone, without any notification.
@@ -335,11 +355,13 @@ fn build_host(
     identity: HostIdentity,
     operator: u32,
     options: &LabOptions,
+    root: Option<&Root>,
 ) -> Result<(Host, Port), LabError> {
     let folder = cleanup.folder.join(identity.name);
     fs::create_dir_all(&folder).map_err(LabError::io(format!("create `{}`", folder.display())))?;
-    files::write(&folder, &identity, options)?;
-    let inside = cleanup.keep(Holder::host(&cleanup.keeper, identity.name, &folder)?)?;
+    let path = root.map(Root::path);
+    files::write(&folder, &identity, options, path.unwrap_or(Path::new("/")))?;
+    let inside = cleanup.keep(Holder::host(&cleanup.keeper, identity.name, &folder, path)?)?;
     let port = Port { name: identity.name, address: identity.address, inside };
-    Ok((Host::new(identity, inside, operator, folder), port))
+    Ok((Host::new(identity, inside, operator, folder, root.cloned()), port))
 }

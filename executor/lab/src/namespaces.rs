@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use crate::{LabError, processes, shell};
+use crate::{LabError, mounts, processes, shell};
 
 /// Reaps what falls to it, which the kernel asks of a first process: a QEMU left as a zombie would
 /// look alive to libvirt for ever.
@@ -39,25 +39,18 @@ impl Holder {
         Self { child, inside }.ready()
     }
 
-    /// A host: its own network, mounts, name and processes. `folder` holds what is mounted over the
-    /// machine's own libvirt directories and files, see `files::write`. Its sysfs is its own too: a sysfs
-    /// shows the network devices of the namespace that it was mounted in, so with the machine's libvirt
-    /// would list the machine's. Control groups stay the machine's: they hang below the sysfs.
-    pub(crate) fn host(keeper: &Keeper, name: &str, folder: &Path) -> Result<Self, LabError> {
+    /// A host: its own network, mounts, name and processes, and with `root` its own system.
+    pub(crate) fn host(
+        keeper: &Keeper,
+        name: &str,
+        folder: &Path,
+        root: Option<&Path>,
+    ) -> Result<Self, LabError> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "--uts", "--pid", "--fork"]);
         command.args(["--kill-child", "--mount-proc", "/bin/sh", "-c"]);
-        command.arg(format!(
-            "set -e; hostname \"$1\"; ip link set lo up; cd \"$2\"; \
-             for d in etc/libvirt var/lib/libvirt var/cache/libvirt var/log/libvirt run/libvirt; \
-             do mkdir -p /$d; mount --bind $d /$d; done; \
-             mkdir -p cgroup; [ ! -d /sys/fs/cgroup ] || mount --rbind /sys/fs/cgroup cgroup; \
-             mount -t sysfs sysfs /sys; [ ! -d /sys/fs/cgroup ] || mount --move cgroup /sys/fs/cgroup; \
-             for f in etc/hosts etc/nsswitch.conf etc/passwd etc/group etc/shadow; do mount --bind $f /$f; done; \
-             [ ! -e /var/log/btmp ] || mount --bind var/log/btmp /var/log/btmp; \
-             cd /; {HOLD}"
-        ));
-        command.args(["host", name]).arg(folder);
+        command.arg(mounts::script(root.is_some(), HOLD));
+        command.args(["host", name]).arg(folder).args(root);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = keeper.spawn(command)?;
         let inside = child.id();

@@ -57,6 +57,18 @@ impl Snapshot {
     }
 }
 
+/// A copy of the guest: a QEMU process that connected to the console.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CopyRecord {
+    /// Its stretches of ticks between ticks of other copies: the first and the last of each.
+    pub runs: Vec<(Instant, Instant)>,
+    /// Whether its console is closed.
+    pub is_closed: bool,
+}
+
+/// Copies that run at the same time interrupt each other's stretches. More of these than this show nothing new.
+const RUNS_MAX: usize = 1000;
+
 /// A report of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
@@ -72,6 +84,7 @@ struct Connection {
     ticks_since_mark: u64,
     overtaken: bool,
     closed: bool,
+    runs: Vec<(Instant, Instant)>,
 }
 
 /// The record of all of a guest's consoles.
@@ -125,6 +138,15 @@ impl Record {
             open: count(|connection| !connection.closed),
             ..self.now.clone()
         }
+    }
+
+    /// All copies, in the order in which they connected.
+    pub(crate) fn copies(&self) -> Vec<CopyRecord> {
+        let copy = |connection: &Connection| CopyRecord {
+            runs: connection.runs.clone(),
+            is_closed: connection.closed,
+        };
+        self.connections.iter().map(copy).collect()
     }
 
     pub(crate) fn mark(&mut self) {
@@ -188,6 +210,13 @@ impl Record {
         if let Some(connection) = self.connections.get_mut(which) {
             self.now.overtaken += u64::from(connection.overtaken);
             connection.ticks_since_mark += 1;
+            let continues = self.now.owner == Some(which);
+            let has_room = connection.runs.len() < RUNS_MAX;
+            match connection.runs.last_mut() {
+                Some((_, last)) if continues => *last = at,
+                _ if has_room => connection.runs.push((at, at)),
+                _ => {}
+            }
         }
         self.now.owner = Some(which);
         self.last_tick = Some(at);
@@ -297,6 +326,21 @@ mod tests {
         let seen = case.seen();
         assert!(seen.two_copies_ran());
         assert_eq!((seen.repeated, seen.overtaken), (1, 2));
+    }
+
+    #[test]
+    fn each_copy_has_the_stretches_in_which_it_ran() {
+        let mut case = Case::new(2);
+        case.at(0, 0, "t 1 0 0 0\n").at(5, 0, "t 2 0 0 0\n").at(50, 1, "t 3 0 0 0\n").at(
+            60,
+            0,
+            "t 3 0 0 0\n",
+        );
+        case.record.close(1);
+        let at = |ms| case.start + Duration::from_millis(ms);
+        let first = CopyRecord { runs: vec![(at(0), at(5)), (at(60), at(60))], is_closed: false };
+        let second = CopyRecord { runs: vec![(at(50), at(50))], is_closed: true };
+        assert_eq!(case.record.copies(), [first, second]);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use whimbrel_lab::testing::LONG;
+use whimbrel_lab::roots::Root;
+use whimbrel_lab::testing::{self, LONG};
 use whimbrel_lab::{GUEST_BRIDGE, GuestDisk, GuestSpec, Host, ImageFormat, Lab, LabOptions, STORAGE};
 
 fn mounts() -> usize {
@@ -82,6 +83,45 @@ fn each_host_sees_its_own_links_and_its_own_storage() {
     let ports = lab.alpha().run("ls", &[&format!("/sys/class/net/{GUEST_BRIDGE}/brif")]).unwrap();
     assert_eq!(words(&ports).len(), 3, "{ports}");
     assert_eq!(lab.alpha().virsh(&["domblklist", "guest"]).unwrap().matches(STORAGE).count(), 2);
+    lab.remove().unwrap();
+    assert_eq!(mounts(), before);
+}
+
+/// The machine's own system serves as the root: what is checked is how a host is put into it. Roots of other generations
+/// are in `generations.rs`.
+#[test]
+#[ignore = "needs root and libvirt; run with cargo xtask test"]
+fn a_host_with_a_root_of_its_own_sees_nothing_else_and_migrates() {
+    let before = mounts();
+    let options = LabOptions { beta_root: Some(Root::folder("/")), ..LabOptions::default() };
+    let lab = Lab::build(&options).unwrap();
+    assert_eq!(mounts(), before, "the machine has got no mount");
+    let (alpha, beta) = (lab.alpha(), lab.beta());
+    assert_eq!(alpha.versions().unwrap(), beta.versions().unwrap(), "it is the same system");
+    assert!(alpha.root().is_none() && beta.root().is_some());
+
+    // Its devices are its own, and of the machine's files it sees the lab's folder only.
+    assert_eq!(links(beta), links(alpha));
+    let seen = beta.run("ls", &["/run"]).unwrap();
+    assert!(words(&seen).is_subset(&words("libvirt mount whimbrel-lab")), "{seen}");
+    let labs = beta.run("ls", &["/run/whimbrel-lab"]).unwrap();
+    assert_eq!(labs.trim(), lab.folder().file_name().unwrap().to_string_lossy());
+    let mounted = beta.run("cat", &["/proc/self/mounts"]).unwrap();
+    let system = mounted.lines().find(|line| line.split(' ').nth(1) == Some("/")).unwrap();
+    assert!(system.split(' ').nth(3).unwrap().split(',').any(|option| option == "ro"), "{system}");
+    assert!(beta.run("touch", &["/etc/of-the-lab"]).is_err() && !Path::new("/etc/of-the-lab").exists());
+    assert!(beta.run("touch", &["/tmp/of-the-lab"]).is_ok() && !Path::new("/tmp/of-the-lab").exists());
+
+    let guest =
+        lab.start_guest(&GuestSpec { memory_mib: 128, region_mib: 32, ..GuestSpec::default() }).unwrap();
+    for ends in [(alpha, beta), (beta, alpha)] {
+        let earlier = guest.mark();
+        let (code, text) = testing::run(&lab, guest.name(), ends, &["migrate"], &[]);
+        assert_eq!(code, Some(0), "{text}");
+        guest.wait_until(LONG, |now| now.handover.is_some() && now.seq > earlier.seq).unwrap();
+        let seen = guest.wait_for_scan_after(&guest.snapshot(), LONG).unwrap();
+        assert_eq!((seen.bad, seen.lost, seen.torn, seen.two_copies_ran()), (0, 0, 0, false), "{seen:?}");
+    }
     lab.remove().unwrap();
     assert_eq!(mounts(), before);
 }

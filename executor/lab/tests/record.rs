@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use whimbrel_lab::record::{Outcome, Plan, Request, record};
+use whimbrel_lab::record::{Emulator, Outcome, Plan, Request, record};
 use whimbrel_verify::fidelity;
 
 const PLAN: &str = r#"
@@ -83,7 +83,14 @@ fn what_is_recorded_hangs_together_and_is_recorded_once() {
     let out = Scratch(std::env::temp_dir().join(format!("recorder-{}.jsonl", std::process::id())));
     let _ = fs::remove_file(&out.0);
     let plan = Plan::parse(PLAN, Path::new("plan.toml")).unwrap();
-    let request = Request { only: &[], repeats: None, out: &out.0, linux: None, quiet_wait_at_most: None };
+    let request = Request {
+        only: &[],
+        repeats: None,
+        out: &out.0,
+        emulator: &Emulator::Installed,
+        linux: None,
+        quiet_wait_at_most: None,
+    };
     let mut lines = Vec::new();
     let outcome = record(&plan, &request, &mut |line| lines.push(line.to_owned())).unwrap();
     let without_times = Outcome { waited: Duration::ZERO, ..outcome };

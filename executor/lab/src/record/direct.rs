@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::RecordError;
 use super::case::{Case, Transport};
 use super::driver::{Driver, Machine};
+use super::emulator::Emulator;
 use super::endpoint::{Endpoint, Posts, log_text, trace_arguments};
 use crate::LabError;
 use crate::cleanup::Cleanup;
@@ -34,10 +35,10 @@ pub(super) struct Direct {
 
 impl Direct {
     /// Starts both, sets all that the case says, and has the destination listen.
-    pub(super) fn start(case: &Case, machine: &Machine) -> Result<Self, RecordError> {
+    pub(super) fn start(case: &Case, machine: &Machine, emulator: &Emulator) -> Result<Self, RecordError> {
         let cleanup = Cleanup::create(true)?;
-        let source = start_one(&cleanup, "source", case, machine)?;
-        let destination = start_one(&cleanup, "destination", case, machine)?;
+        let source = start_one(&cleanup, "source", case, machine, emulator)?;
+        let destination = start_one(&cleanup, "destination", case, machine, emulator)?;
         let mut direct = Self { source, destination, uri: String::new(), cleanup };
         direct.set_up(case)?;
         Ok(direct)
@@ -124,18 +125,25 @@ impl Driver for Direct {
     }
 }
 
-fn start_one(cleanup: &Cleanup, name: &str, case: &Case, machine: &Machine) -> Result<Endpoint, RecordError> {
+fn start_one(
+    cleanup: &Cleanup,
+    name: &str,
+    case: &Case,
+    machine: &Machine,
+    emulator: &Emulator,
+) -> Result<Endpoint, RecordError> {
     let folder = &cleanup.folder;
     let posts = Posts::open(folder, name)?;
     let said = folder.join(format!("{name}.log"));
     let log = File::create(&said).map_err(LabError::io(format!("create `{}`", said.display())))?;
-    let holder = Holder::program(&cleanup.keeper, &command(folder, name, case, machine), &log)?;
+    let mut program = emulator.command(folder);
+    add_arguments(&mut program, folder, name, case, machine);
+    let holder = Holder::program(&cleanup.keeper, &program, &log)?;
     let pid = cleanup.keep(holder)?;
     posts.accept(pid, &|| std::fs::read_to_string(&said).unwrap_or_default().trim().to_owned())
 }
 
-fn command(folder: &Path, name: &str, case: &Case, machine: &Machine) -> Command {
-    let mut command = Command::new("qemu-system-x86_64");
+fn add_arguments(command: &mut Command, folder: &Path, name: &str, case: &Case, machine: &Machine) {
     let mut kind = "pc,accel=tcg".to_owned();
     if name == "destination" {
         command.args(["-incoming", "defer"]);
@@ -162,5 +170,4 @@ fn command(folder: &Path, name: &str, case: &Case, machine: &Machine) -> Command
         command.arg("-initrd").arg(initrd);
     }
     command.args(Posts::arguments(folder, name));
-    command
 }

@@ -44,6 +44,7 @@ impl<'a> LibvirtDriver<'a> {
         case: &Case,
         machine: &Machine,
         number: u32,
+        emulator: Option<&Path>,
     ) -> Result<Self, RecordError> {
         let name = format!("recorded-{number}");
         let (alpha, beta) = (lab.alpha(), lab.beta());
@@ -55,7 +56,7 @@ impl<'a> LibvirtDriver<'a> {
             write_image(&beta.folder().join(IMAGE), mib, 0)?;
         }
         let file = lab.folder().join(format!("{name}.xml"));
-        fs::write(&file, domain_xml(&name, case, machine))
+        fs::write(&file, domain_xml(&name, case, machine, emulator))
             .map_err(LabError::io(format!("write `{}`", file.display())))?;
         alpha.virsh(&["create", &file.to_string_lossy()])?;
         let pid = alpha.qemu_pid(&name)?;
@@ -210,7 +211,9 @@ fn migrate_arguments(name: &str, to: &str, case: &Case) -> Vec<String> {
     words
 }
 
-fn domain_xml(name: &str, case: &Case, machine: &Machine) -> String {
+fn domain_xml(name: &str, case: &Case, machine: &Machine, emulator: Option<&Path>) -> String {
+    let emulator =
+        emulator.map_or_else(String::new, |path| format!("    <emulator>{}</emulator>\n", path.display()));
     let mut arguments = String::new();
     for word in trace_arguments().into_iter().chain(Posts::arguments(&Path::new("/").join(SOCKETS), ENDPOINT))
     {
@@ -229,7 +232,7 @@ fn domain_xml(name: &str, case: &Case, machine: &Machine) -> String {
         "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n  <name>{name}</name>\n  \
          <memory unit='MiB'>{}</memory>\n  <vcpu>{}</vcpu>\n  <os>\n    <type arch='x86_64' machine='pc'>hvm</type>\n    \
          <kernel>{}</kernel>\n    <cmdline>{}</cmdline>\n  </os>\n  <features><acpi/><apic/></features>\n  \
-         <clock offset='utc'/>\n  <on_reboot>destroy</on_reboot>\n  <on_crash>destroy</on_crash>\n  <devices>\n    \
+         <clock offset='utc'/>\n  <on_reboot>destroy</on_reboot>\n  <on_crash>destroy</on_crash>\n  <devices>\n{emulator}    \
          <controller type='usb' model='none'/>\n    <memballoon model='none'/>\n{disk}  </devices>\n  \
          <qemu:commandline>\n{arguments}  </qemu:commandline>\n</domain>\n",
         case.ram_mib,
@@ -282,9 +285,10 @@ mod tests {
     fn the_guest_is_described_with_the_recorders_ears() {
         let append = "m=1 w=256 n=2 c=489000 v=2";
         let machine = Machine { kernel: PathBuf::from("/k"), initrd: None, append: append.into() };
-        let xml = domain_xml("recorded-1", &case("disk_mib = 8"), &machine);
+        let xml = domain_xml("recorded-1", &case("disk_mib = 8"), &machine, Some(Path::new("/opt/qemu")));
         for part in [
             "<vcpu>2</vcpu>",
+            "<emulator>/opt/qemu</emulator>",
             "<cmdline>m=1 w=256 n=2 c=489000 v=2</cmdline>",
             "<source file='/var/lib/libvirt/recorded.img'/>",
             "<qemu:arg value='enable=migrate_transferred'/>",
@@ -292,7 +296,8 @@ mod tests {
         ] {
             assert!(xml.contains(part), "{part}: {xml}");
         }
-        assert!(!domain_xml("recorded-1", &case(""), &machine).contains("<disk"));
+        let plain = domain_xml("recorded-1", &case(""), &machine, None);
+        assert!(!plain.contains("<disk") && !plain.contains("<emulator"), "{plain}");
     }
 
     #[test]

@@ -72,7 +72,9 @@ impl Linux {
         let release = release.ok_or_else(|| {
             LabError::io(format!("find a kernel in `{}`", boot.display()))(io::ErrorKind::NotFound.into())
         })?;
-        let kernel = boot.join(format!("vmlinuz-{release}"));
+        // A QEMU in a root sees the recorder's own folders only.
+        let (found, kernel) = (boot.join(format!("vmlinuz-{release}")), scratch.join("vmlinuz"));
+        std::fs::copy(&found, &kernel).map_err(LabError::io(format!("copy `{}`", found.display())))?;
         let archive = scratch.join("linux.cpio");
         let switcher = compile_switcher(scratch)?;
         write_archive(&extracted.join("root"), &switcher, &archive)

@@ -10,6 +10,7 @@ mod arguments;
 mod case;
 mod direct;
 mod driver;
+mod emulator;
 mod endpoint;
 mod environment;
 mod error;
@@ -31,6 +32,7 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+pub use emulator::Emulator;
 pub use error::RecordError;
 pub use plan::Plan;
 
@@ -51,6 +53,8 @@ pub struct Request<'a> {
     pub repeats: Option<u32>,
     /// Where lines are added. Cases of which there are enough already are passed over.
     pub out: &'a Path,
+    /// The QEMU that is recorded. A file of recordings has those of one.
+    pub emulator: &'a Emulator,
     /// A folder with the extracted packages of a Linux guest, for cases that have one; see [`Plan::needs_linux`].
     pub linux: Option<&'a Path>,
     /// How long all runs together wait for a quiet machine; no more is recorded when that is over and the machine still
@@ -106,6 +110,10 @@ pub fn record(
         return Err(crate::LabError::NotRoot.into());
     }
     let mut recordings = Recordings::open(request.out)?;
+    let mut workshop = Workshop::open(request.linux, request.emulator)?;
+    let qemu = workshop.qemu_version()?;
+    recordings.require_qemu(&qemu)?;
+    tell(&format!("{}: {qemu}", request.emulator));
     let mut outcome = Outcome::default();
     let mut runs = Vec::new();
     for case in plan.cases.iter().filter(|case| is_asked(&case.name, request.only)) {
@@ -115,7 +123,6 @@ pub fn record(
         runs.extend((0..).zip(missing).map(|(round, rep)| (round, case, rep)));
     }
     runs.sort_by_key(|(round, ..): &(u32, _, _)| *round);
-    let mut workshop = Workshop::open(request.linux)?;
     let pace = Pace::new(runs.len());
     let mut quiet = Quiet::new(plan.quiet_busy_at_most, plan.quiet_wait, request.quiet_wait_at_most);
     for (number, (_, case, rep)) in (1..).zip(runs) {

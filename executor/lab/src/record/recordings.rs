@@ -21,6 +21,8 @@ pub(super) struct Recordings {
     path: PathBuf,
     file: File,
     cases: BTreeMap<String, Recorded>,
+    /// Lines by the QEMU that they name, each with the first of them.
+    emulators: BTreeMap<Option<String>, usize>,
 }
 
 /// What is there of one case.
@@ -54,17 +56,32 @@ impl Recordings {
             other => other.map_err(LabError::io(failed("read")))?,
         };
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let mut cases = BTreeMap::new();
+        let (mut cases, mut emulators) = (BTreeMap::new(), BTreeMap::new());
         for (line, content) in (1..).zip(text.get(..whole).unwrap_or_default().lines()) {
             if content.trim().is_empty() {
                 continue;
             }
-            take(&mut cases, line, content)
+            take(&mut cases, &mut emulators, line, content)
                 .map_err(|reason| RecordError::Recordings { path: path.to_owned(), reason })?;
         }
         file.set_len(u64::try_from(whole).unwrap_or(0)).map_err(LabError::io(failed("shorten")))?;
         file.seek(SeekFrom::End(0)).map_err(LabError::io(failed("read")))?;
-        Ok(Self { path: path.to_owned(), file, cases })
+        Ok(Self { path: path.to_owned(), file, cases, emulators })
+    }
+
+    /// An error when a line is of another QEMU than this version, or does not say of which: runs of two versions are no
+    /// repeats of each other.
+    pub(super) fn require_qemu(&self, version: &str) -> Result<(), RecordError> {
+        let Some((other, line)) = self.emulators.iter().find(|(one, _)| one.as_deref() != Some(version))
+        else {
+            return Ok(());
+        };
+        let other =
+            other.as_ref().map_or_else(|| "an unknown QEMU".to_owned(), |other| format!("QEMU {other}"));
+        Err(RecordError::Recordings {
+            path: self.path.clone(),
+            reason: format!("line {line} is of {other}, and QEMU {version} is to be recorded"),
+        })
     }
 
     /// The numbers of the repeats that are missing up to `repeats`. An error when the case was recorded with another
@@ -96,7 +113,12 @@ impl PartialEq<Value> for Setup {
     }
 }
 
-fn take(cases: &mut BTreeMap<String, Recorded>, line: usize, content: &str) -> Result<(), String> {
+fn take(
+    cases: &mut BTreeMap<String, Recorded>,
+    emulators: &mut BTreeMap<Option<String>, usize>,
+    line: usize,
+    content: &str,
+) -> Result<(), String> {
     let row: Value = serde_json::from_str(content).map_err(|error| format!("line {line}: {error}"))?;
     let name = row.get("name").and_then(Value::as_str);
     let (Some(name), Some(rep), Some(setup)) = (name, row.get("rep").and_then(Value::as_u64), row.get("cfg"))
@@ -104,6 +126,7 @@ fn take(cases: &mut BTreeMap<String, Recorded>, line: usize, content: &str) -> R
         return Err(format!("line {line} is not a recording"));
     };
     let setup = setup.clone();
+    emulators.entry(row.get("qemu").and_then(Value::as_str).map(str::to_owned)).or_insert(line);
     cases
         .entry(name.to_owned())
         .or_insert_with(|| Recorded { line, setup, reps: BTreeSet::new() })
@@ -164,6 +187,24 @@ mod tests {
         let recordings = Recordings::open(&file.0).unwrap();
         let error = recordings.missing("a", &setup(), 3).unwrap_err().to_string();
         assert!(error.contains("line 1 has another set-up of `a`") && error.contains("--out"), "{error}");
+    }
+
+    #[test]
+    fn recordings_of_another_qemu_are_another_file() {
+        let of = |qemu: &str| line(0).replace("\"rep\"", &format!("\"qemu\":\"{qemu}\",\"rep\""));
+        let file = Scratch::with("qemu", &format!("{}{}", of("7.2.22"), of("10.0.13")));
+        let refused = |version: &str| {
+            let refused = Recordings::open(&file.0).unwrap().require_qemu(version);
+            refused.unwrap_err().to_string()
+        };
+        assert!(refused("7.2.22").contains("line 2 is of QEMU 10.0.13, and QEMU 7.2.22 is to be"));
+        assert!(refused("10.0.13").contains("line 1 is of QEMU 7.2.22"));
+        std::fs::write(&file.0, of("7.2.22")).unwrap();
+        Recordings::open(&file.0).unwrap().require_qemu("7.2.22").unwrap();
+        std::fs::write(&file.0, line(0)).unwrap();
+        assert!(refused("7.2.22").contains("line 1 is of an unknown QEMU"));
+        std::fs::write(&file.0, "").unwrap();
+        Recordings::open(&file.0).unwrap().require_qemu("7.2.22").unwrap();
     }
 
     #[test]

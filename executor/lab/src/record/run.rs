@@ -2,6 +2,7 @@
 //!
 //! Whatever fails, both QEMU processes and everything of theirs is gone when this returns.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use super::RecordError;
 use super::case::{Case, DriverKind, Guest};
 use super::direct::Direct;
 use super::driver::{Driver, Machine};
+use super::emulator::Emulator;
 use super::environment::Host;
 use super::follow::follow;
 use super::libvirt_driver::{self, LibvirtDriver};
@@ -23,7 +25,7 @@ use super::trace::Course;
 use super::writer;
 use crate::cleanup::Cleanup;
 use crate::programs::{Program, compile};
-use crate::{Lab, LabOptions};
+use crate::{Lab, LabError, LabOptions};
 
 /// What all runs share: the guests' programs, and the lab once a run needs it.
 #[derive(Debug)]
@@ -31,20 +33,27 @@ pub(super) struct Workshop {
     writer: PathBuf,
     linux: Option<Linux>,
     host: Host,
+    emulator: Emulator,
     lab: Option<(Lab, String)>,
     guests: u32,
     /// Removes the programs when dropped.
-    _cleanup: Arc<Cleanup>,
+    cleanup: Arc<Cleanup>,
 }
 
 impl Workshop {
     /// Builds the programs; a Linux guest only where its packages are given.
-    pub(super) fn open(linux: Option<&Path>) -> Result<Self, RecordError> {
+    pub(super) fn open(linux: Option<&Path>, emulator: &Emulator) -> Result<Self, RecordError> {
         Lab::remove_stale()?;
         let cleanup = Cleanup::create(true)?;
         let writer = compile(Program::Writer, &cleanup.folder)?;
         let linux = linux.map(|extracted| Linux::assemble(extracted, &cleanup.folder)).transpose()?;
-        Ok(Self { writer, linux, host: Host::look(), lab: None, guests: 0, _cleanup: cleanup })
+        let emulator = emulator.clone();
+        Ok(Self { writer, linux, host: Host::look(), emulator, lab: None, guests: 0, cleanup })
+    }
+
+    /// The version of the QEMU that is recorded.
+    pub(super) fn qemu_version(&self) -> Result<String, RecordError> {
+        self.emulator.version(&self.cleanup.folder)
     }
 
     fn machine(&self, case: &Case) -> Result<Machine, RecordError> {
@@ -60,7 +69,12 @@ impl Workshop {
     /// The lab, built when it is first needed.
     fn lab(&mut self) -> Result<&(Lab, String), RecordError> {
         if self.lab.is_none() {
-            let lab = Lab::build(&LabOptions::default())?;
+            let root = self.emulator.root().cloned();
+            let lab = Lab::build(&LabOptions {
+                alpha_root: root.clone(),
+                beta_root: root,
+                ..LabOptions::default()
+            })?;
             let version = libvirt_driver::version(&lab)?;
             self.lab = Some((lab, version));
         }
@@ -75,19 +89,34 @@ impl Workshop {
         match case.driver {
             DriverKind::Qemu => {
                 let busy_before = quiet.wait()?;
-                let mut driver = Direct::start(case, &machine)?;
+                let mut driver = Direct::start(case, &machine, &self.emulator)?;
                 let guest_kernel = self.linux.as_ref().map(|linux| linux.release.clone());
                 record(&mut driver, case, rep, Known { busy_before, host, libvirt: None, guest_kernel })
             }
             DriverKind::Libvirt => {
+                let emulator = self.emulator.clone();
                 let (lab, version) = self.lab()?;
                 let busy_before = quiet.wait()?;
-                let mut driver = LibvirtDriver::start(lab, case, &machine, number)?;
+                let machine = seen_by_hosts(lab, &machine)?;
+                let mut driver = LibvirtDriver::start(lab, case, &machine, number, emulator.path())?;
                 let known = Known { busy_before, host, libvirt: Some(version.clone()), guest_kernel: None };
                 record(&mut driver, case, rep, known)
             }
         }
     }
+}
+
+/// The same machine, with its files in the lab's folder: a host with a root of its own sees no other folder.
+fn seen_by_hosts(lab: &Lab, machine: &Machine) -> Result<Machine, LabError> {
+    let copied = |path: &Path| {
+        let to = lab.folder().join(path.file_name().unwrap_or(path.as_os_str()));
+        if !to.exists() {
+            fs::copy(path, &to).map_err(LabError::io(format!("copy `{}`", path.display())))?;
+        }
+        Ok(to)
+    };
+    let initrd = machine.initrd.as_deref().map(copied).transpose()?;
+    Ok(Machine { kernel: copied(&machine.kernel)?, initrd, append: machine.append.clone() })
 }
 
 /// What is known before the guest says anything.

@@ -5,12 +5,14 @@
 
 use std::fmt;
 
-/// The events that are enabled in QEMU.
-pub(crate) const EVENTS: [&str; 6] = [
+/// The events that are enabled in QEMU. One that a version does not have is only warned about.
+pub(crate) const EVENTS: [&str; 8] = [
     "migration_bitmap_sync_start",
     "migration_bitmap_sync_end",
     "migrate_transferred",
     "migrate_pending",
+    "migrate_pending_estimate",
+    "migrate_pending_exact",
     "migration_throttle",
     "runstate_set",
 ];
@@ -63,7 +65,7 @@ pub(crate) struct TraceError {
 
 impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a line of QEMU's trace has another form than that of QEMU 7.2: `{}`", self.line)
+        write!(f, "a line of QEMU's trace has another form than those of QEMU 5.2 to 11.1: `{}`", self.line)
     }
 }
 
@@ -141,7 +143,9 @@ impl Course {
                 length_ms: number_after(arguments, "time_spent ")?,
                 threshold_bytes: number_after(arguments, "max_size ")?,
             }),
-            "migrate_pending" => {
+            // Since QEMU 8.0 a sync is followed by the exact size if it was made for that, else by an estimate: the first
+            // of them is the size after the sync.
+            "migrate_pending" | "migrate_pending_estimate" | "migrate_pending_exact" => {
                 let left = number_after(arguments, "pending size ")?;
                 if let Some(sync) = self.syncs.last_mut() {
                     sync.remaining.get_or_insert(left);

@@ -2,36 +2,69 @@
 //!
 //! Cargo never runs as root here: the program is built first, and only what follows changes its user.
 
+mod health;
+pub(crate) mod roots;
+mod soak;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::{Args, Subcommand};
 use whimbrel_lab::scenario::{self, Show};
-use whimbrel_lab::{Guest, Lab, LabError, LabOptions, Snapshot, say_if_interrupted};
+use whimbrel_lab::{Lab, LabOptions, say_if_interrupted};
 use whimbrel_sim::Scenario;
 
+use self::health::{Health, WAIT};
+
 use crate::artifacts;
-use crate::error::Error;
+use crate::error::{Error, NOT_CHECKED};
 use crate::job::{Job, is_root};
 use crate::setup::{self, Purpose};
 
 /// Names the program to be tried; it is built when this is not set.
 const PROGRAM: &str = "WHIMBREL_BIN";
-/// Longer than two scans of a large region take on an emulated processor: so many waits of [`WAIT`].
-const WAITS: u32 = 12;
-const WAIT: Duration = Duration::from_secs(10);
+
+/// The lab's verbs, and the options of a migration for people to watch.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    verb: Option<LabVerb>,
+    /// A scenario file, or the name of a built-in scenario
+    #[arg(default_value = "converges")]
+    scenario: String,
+    /// Leave the hosts up afterwards, until interrupted
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum LabVerb {
+    /// Make roots of other generations of libvirt and QEMU for hosts, as far as they are missing
+    Roots {
+        /// Only these; all of them without names
+        names: Vec<String>,
+    },
+    /// Migrate guests back and forth between hosts of all generations, with random faults
+    Soak(soak::Options),
+}
+
+/// Does it.
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
+    match &options.verb {
+        Some(LabVerb::Roots { names }) => roots::run(names),
+        Some(LabVerb::Soak(options)) => soak::run(options),
+        None => watch(&options.scenario, options.keep),
+    }
+}
 
 /// Builds the program and the hosts, migrates as the scenario says, and reports what the guest saw.
-pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
+fn watch(named: &str, keep: bool) -> Result<(), Error> {
     let scenario = read(named)?;
     scenario::check(&scenario)?;
-    let program = if let Some(program) = std::env::var_os(PROGRAM) {
-        PathBuf::from(program)
-    } else {
-        setup::run(Purpose::Lab)?;
-        artifacts::program("build --release --package whimbrel --features libvirt")?
-    };
+    let program = program()?;
     if !is_root() {
         return again_as_root(named, keep, &program);
     }
@@ -46,8 +79,9 @@ pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
     let run = scenario::run(&lab, &scenario, &program, Show::Live)?;
     println!();
     step(3, "waiting until the guest has looked through its memory, some two minutes at most");
-    let witness = witness(&run.guest)?;
-    println!("\n{}", testimony(&witness));
+    let now = run.guest.snapshot();
+    let (seen, health) = health::observe(&now, |earlier| run.guest.wait_for_scan_after(earlier, WAIT))?;
+    println!("\n{}", health::report(&seen, &health));
     if keep {
         println!("\n{}", places(&lab, run.guest.name()));
         loop {
@@ -57,7 +91,20 @@ pub(crate) fn run(named: &str, keep: bool) -> Result<(), Error> {
     }
     lab.remove()?;
     println!("everything is removed again");
-    if is_sound(&witness) { Ok(()) } else { Err(Error::Damage) }
+    match health {
+        Health::Sound => Ok(()),
+        Health::Damaged => Err(Error::Damage),
+        Health::Unknown(reason) => Err(Error::HealthUnknown(reason)),
+    }
+}
+
+/// The program that migrates: the one that the environment names, or one that is built.
+fn program() -> Result<PathBuf, Error> {
+    if let Some(program) = std::env::var_os(PROGRAM) {
+        return Ok(PathBuf::from(program));
+    }
+    setup::run(Purpose::Lab)?;
+    artifacts::program("build --release --package whimbrel --features libvirt")
 }
 
 /// A built-in scenario by its name, or a file.
@@ -83,60 +130,13 @@ fn again_as_root(named: &str, keep: bool, program: &Path) -> Result<(), Error> {
     if keep {
         job = job.argument("--keep");
     }
-    job.privileged().run()
-}
-
-/// The guest's report after it has verified all of its memory after the migration; its last one if it is stopped or
-/// gone.
-fn witness(guest: &Guest) -> Result<Snapshot, Error> {
-    let now = guest.snapshot();
-    if now.open == 0 || now.seq == 0 {
-        return Ok(now);
-    }
-    let mut last = now.clone();
-    for wait in 1..=WAITS {
-        match guest.wait_for_scan_after(&now, WAIT) {
-            Err(LabError::Witness { last: seen, .. }) => {
-                println!("    {} of {} s, {} page writes so far", wait * 10, WAITS * 10, seen.writes);
-                last = *seen;
-            }
-            other => return Ok(other?),
+    match job.privileged().run() {
+        // The other process has given its reason.
+        Err(Error::Failed { status, .. }) if status.code() == Some(NOT_CHECKED.into()) => {
+            Err(Error::Reported(NOT_CHECKED))
         }
+        other => other,
     }
-    Ok(last)
-}
-
-fn is_sound(seen: &Snapshot) -> bool {
-    seen.bad == 0 && seen.lost == 0 && seen.torn == 0 && !seen.two_copies_ran()
-}
-
-/// What the guest saw, in its own numbers.
-fn testimony(seen: &Snapshot) -> String {
-    let place = match seen.owner {
-        None => "it never ran",
-        Some(0) => "the process that it started in",
-        Some(_) => "another process than it started in",
-    };
-    let handover =
-        seen.handover.map_or("it did not move".to_owned(), |gap| format!("{} ms", gap.as_millis()));
-    format!(
-        "Observed inside the guest:\n\
-         \x20 runs in                  {place}\n\
-         \x20 page writes              {}\n\
-         \x20 scans of its memory      {}, with {} wrong pages\n\
-         \x20 ticks lost, torn, twice  {}, {}, {}\n\
-         \x20 two copies ran           {}\n\
-         \x20 downtime                 {handover}\n\
-         \x20 longest stop             {} ms",
-        seen.writes,
-        seen.scans,
-        seen.bad,
-        seen.lost,
-        seen.torn,
-        seen.repeated,
-        if seen.two_copies_ran() { "YES" } else { "no" },
-        seen.longest_gap.as_millis(),
-    )
 }
 
 /// How to get at the hosts from another terminal.
@@ -158,11 +158,7 @@ fn places(lab: &Lab, guest: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use whimbrel_lab::Snapshot;
-
-    use super::{Error, is_sound, read, testimony};
+    use super::{Error, read};
 
     #[test]
     fn a_scenario_is_found_by_name_or_file_or_refused_with_the_names() {
@@ -170,16 +166,5 @@ mod tests {
         assert_eq!(read("../sim/scenarios/regression.toml").unwrap().name, "regression");
         assert!(matches!(read("no-such"), Err(Error::NoScenario(_, names)) if names.contains("converges")));
         assert!(matches!(read("Cargo.toml"), Err(Error::BadScenario(_))));
-    }
-
-    #[test]
-    fn damage_is_seen_and_shown() {
-        let well =
-            Snapshot { owner: Some(1), handover: Some(Duration::from_millis(7)), ..Snapshot::default() };
-        assert!(is_sound(&well) && testimony(&well).contains("7 ms"));
-        let wrong = Snapshot { bad: 1, ..well.clone() };
-        let twice = Snapshot { overtaken: 1, ..well };
-        assert!(!is_sound(&wrong) && testimony(&wrong).contains("1 wrong pages"));
-        assert!(!is_sound(&twice) && testimony(&twice).contains("YES"));
     }
 }

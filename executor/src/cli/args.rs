@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use whimbrel_sim::qemu::Engine;
+use whimbrel_sim::versions::Version;
 
 #[cfg(not(feature = "service"))]
 use super::not_built::NotBuilt;
@@ -133,6 +134,12 @@ pub(super) struct Simulate {
     /// Seed of the random numbers; the scenario's by default.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    /// Version of QEMU on both hosts, such as 9.2; the scenario's by default.
+    #[arg(long, value_name = "VERSION")]
+    pub(super) qemu_version: Option<Version>,
+    /// Version of libvirt on both hosts, such as 11.3; the scenario's by default.
+    #[arg(long, value_name = "VERSION")]
+    pub(super) libvirt_version: Option<Version>,
     /// New file for the migration's journal.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
@@ -147,8 +154,13 @@ pub(super) struct Simulate {
 impl Simulate {
     /// An option that was given, but applies to a single migration only.
     pub(super) fn single_only(&self) -> Option<&'static str> {
-        let journal = self.journal.is_some().then_some("--journal");
-        journal.or(self.speed.is_some().then_some("--speed"))
+        let options = [
+            (self.journal.is_some(), "--journal"),
+            (self.speed.is_some(), "--speed"),
+            (self.qemu_version.is_some(), "--qemu-version"),
+            (self.libvirt_version.is_some(), "--libvirt-version"),
+        ];
+        options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }
 }
 
@@ -170,8 +182,14 @@ pub(super) struct Simulated {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999),
           help_heading = SIMULATED)]
     pub(super) sim_guests: u32,
+    /// Version of QEMU on every host, such as 9.2; the scenario's or 7.2.22 by default.
+    #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
+    pub(super) sim_qemu_version: Option<Version>,
+    /// Version of libvirt on every host, such as 11.3; the scenario's or 9.0.0 by default.
+    #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
+    pub(super) sim_libvirt_version: Option<Version>,
     /// Unix socket of a running `whimbrel sim-server`, instead of simulated hosts in this process.
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests"],
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests", "sim_qemu_version", "sim_libvirt_version"],
           help_heading = SIMULATED)]
     pub(super) sim_server: Option<PathBuf>,
 }

@@ -15,7 +15,9 @@ use whimbrel_simulated::{SimulatedHosts, built_in_world, scenario_world};
 pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError> {
     let Some(socket) = &arguments.sim_server else {
         let speed = arguments.sim_speed.unwrap_or(1);
-        return SimulatedHosts::start(world(arguments)?, speed).map_err(CliError::World);
+        let mut world = world(arguments)?;
+        world.set_versions(arguments.sim_libvirt_version, arguments.sim_qemu_version);
+        return SimulatedHosts::start(world, speed).map_err(CliError::World);
     };
     let hosts = SimulatedHosts::at(socket.clone());
     if let Some(speed) = arguments.sim_speed {

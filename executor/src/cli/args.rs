@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use whimbrel_sim::qemu::Engine;
+use whimbrel_sim::versions::Version;
 
 #[cfg(not(feature = "service"))]
 use super::not_built::NotBuilt;
@@ -117,6 +118,12 @@ pub(super) struct Simulate {
     /// Seed of the random numbers; the scenario's by default.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    /// Version of QEMU on both hosts, such as 9.2; the scenario's by default.
+    #[arg(long, value_name = "VERSION")]
+    pub(super) qemu_version: Option<Version>,
+    /// Version of libvirt on both hosts, such as 11.3; the scenario's by default.
+    #[arg(long, value_name = "VERSION")]
+    pub(super) libvirt_version: Option<Version>,
     /// New file for the migration's journal.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
@@ -131,8 +138,13 @@ pub(super) struct Simulate {
 impl Simulate {
     /// An option that was given, but applies to a single migration only.
     pub(super) fn single_only(&self) -> Option<&'static str> {
-        let journal = self.journal.is_some().then_some("--journal");
-        journal.or(self.speed.is_some().then_some("--speed"))
+        let options = [
+            (self.journal.is_some(), "--journal"),
+            (self.speed.is_some(), "--speed"),
+            (self.qemu_version.is_some(), "--qemu-version"),
+            (self.libvirt_version.is_some(), "--libvirt-version"),
+        ];
+        options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }
 }
 

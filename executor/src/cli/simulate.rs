@@ -28,8 +28,11 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
     if let Some(result) = fleet::run(arguments, &text) {
         return result;
     }
-    let scenario = Scenario::parse(&text, &arguments.scenario)
+    let mut scenario = Scenario::parse(&text, &arguments.scenario)
         .map_err(|error| CliError::Scenario { error, text: text.clone() })?;
+    for host in [&mut scenario.source, &mut scenario.destination] {
+        host.set_versions(arguments.libvirt_version, arguments.qemu_version);
+    }
     let seed = arguments.seed.unwrap_or(scenario.seed);
     let on_terminal = stdout_is_terminal() && arguments.format == Format::Text;
     let pace = Pace::new(arguments.speed.unwrap_or(if on_terminal { WATCHED_SPEED } else { 0 }));

@@ -1,10 +1,12 @@
 //! What a migration is asked to do, on which host, with which of QEMU's features.
 //!
 //! Each feature is off by default, as in QEMU, and carries QEMU's parameters with their defaults. Which
-//! version offers what stands in [`crate::versions`]; nothing here may depend on a version.
+//! version offers what stands in [`crate::versions`]; nothing here may depend on a version. How a version's loop behaves
+//! is a setting like any other ([`Behaviour`]).
 
 use std::num::NonZeroU64;
 
+use super::behaviour::Behaviour;
 use super::host::HostConstants;
 
 /// What a migration is asked to do, and on which host.
@@ -12,6 +14,8 @@ use super::host::HostConstants;
 pub struct SourceConfig {
     /// Costs of the host.
     pub host: HostConstants,
+    /// How the loop behaves where QEMU's versions differ. Default: as 7.2's.
+    pub behaviour: Behaviour,
     /// Limit in bytes a second; zero means none. QEMU's own default is 128 MiB/s.
     pub max_bandwidth_bytes_per_second: u64,
     /// The switchover starts once the rest would take less than this; QEMU's default is 300 ms.
@@ -46,8 +50,8 @@ pub struct AutoConverge {
     pub trigger_threshold_percent: u64,
     /// `cpu-throttle-tailslow`: whether the last steps are smaller. Default no.
     pub tailslow: bool,
-    /// How long no sync may happen before one is forced, while the guest is slowed: 5 s from QEMU 9.2 on, none before.
-    /// Default none.
+    /// How long no sync may happen after the first pass before one is forced: 5 s from QEMU 9.2 on, none before. The
+    /// timer runs from the start of the migration, whether the guest is slowed or not. Default none.
     pub periodic_sync_ns: Option<NonZeroU64>,
 }
 
@@ -98,6 +102,7 @@ impl Default for SourceConfig {
     fn default() -> Self {
         Self {
             host: HostConstants::default(),
+            behaviour: Behaviour::default(),
             max_bandwidth_bytes_per_second: 128 << 20,
             downtime_limit_ms: 300,
             switchover_bandwidth_bytes_per_second: None,

@@ -72,7 +72,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         while turns < MAX_TURNS {
             turns += 1;
             if self.window.bytes == 0 && self.is_uneventful() {
-                self.jump(deadline_ns, u64::MAX);
+                self.jump(deadline_ns.min(self.next_tick_ns()), u64::MAX);
             }
             match self.turn(deadline_ns) {
                 Turn::Happened(EventKind::SyncDone { newly_dirty_pages, remaining_bytes, .. }) => {
@@ -94,7 +94,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let target_ns = target_ns.max(self.present_ns);
         loop {
             while self.window.bytes == 0 && self.is_as_planned() && self.is_uneventful() {
-                if !self.jump(target_ns, 1) {
+                if !self.jump(target_ns.min(self.next_tick_ns()), 1) {
                     break;
                 }
             }
@@ -112,14 +112,21 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             && self.wire.link_bytes_per_second() == self.plan.wire.link_bytes_per_second()
     }
 
-    /// Whether nothing but sending may come now: no switch is due, no timer runs, and prices are as they were planned.
+    /// When the throttle's timer looks for an overdue sync.
+    #[inline]
+    fn next_tick_ns(&self) -> u64 {
+        self.periodic_sync.map_or(u64::MAX, |(due_ns, _)| due_ns)
+    }
+
+    /// Whether nothing but sending may come now, until the next tick of the timer: no switch is due, the bitmap is not
+    /// read before each burst, and prices are as they were planned.
     #[inline]
     fn is_uneventful(&self) -> bool {
-        let slowed = self.periodic_sync.is_some() || self.limiter.is_some();
         matches!(self.step, Step::Top | Step::Judging)
             && self.interrupt.is_none()
             && self.mode == Mode::default()
-            && !slowed
+            && self.limiter.is_none()
+            && !self.syncs_before_each_burst()
             && !self.postcopy.is_due()
     }
 

@@ -56,6 +56,9 @@ pub struct HostConstants {
     /// Whether each sync waits, once it has read the bitmap, until every virtual CPU has come out of the sleep that
     /// auto-converge put it to. Default no; so it is under emulation, where a sync lets each CPU end what it was at.
     pub syncs_wait_for_cpus: bool,
+    /// How long the destination loads the device state after a switch to post-copy, where the source waits for it
+    /// (`postcopy-device`). Default 5 ms, as long as saving and sending it; not measured.
+    pub load_device_state_ns: u64,
     /// From the decision to switch over until the last virtual CPU is stopped. Default 0.4 ms (idle: 0.2
     /// to 0.6 ms between the two last syncs).
     pub stop_guest_ns: u64,
@@ -83,6 +86,7 @@ impl Default for HostConstants {
             stalls_per_million_windows: 0,
             stall_ns: 0,
             syncs_wait_for_cpus: false,
+            load_device_state_ns: 5_000_000,
             stop_guest_ns: 400_000,
             device_state_ns: 5_000_000,
         }

@@ -9,10 +9,11 @@ use std::ops::Deref;
 use super::config::SourceConfig;
 use super::dirty_limit::Limiter;
 use super::fast_forward::WholeWindow;
-use super::migration_loop::{Interrupt, Rates};
+use super::migration_loop::Interrupt;
 use super::postcopy::Postcopy;
-use super::statistics::{GuestWork, MemoryStatistics, Statistics, Status};
+use super::statistics::{GuestWork, Status};
 use super::step::Step;
+use super::syncs::Rates;
 use super::throttle::{Throttle, Trigger};
 use super::wakeup_jitter::WakeupJitter;
 use super::wire::{Limits, Mode, Wire};
@@ -99,11 +100,13 @@ pub(crate) struct Machine<P, M: Memory> {
     pub(super) threshold_bytes: u64,
     pub(super) bandwidth_bytes_per_second: u64,
     pub(super) expected_downtime_ms: u64,
+    /// When the package of a switch to post-copy was sent, with which its downtime ends for the source.
+    pub(super) package_sent_ns: Option<u64>,
     pub(super) rates: Rates,
     pub(super) trigger: Trigger,
     pub(super) throttle: Throttle,
     pub(super) limiter: Option<Limiter>,
-    /// When the throttle's timer looks whether a sync is overdue, and how many there were when it last looked.
+    /// When the throttle's timer looks whether a sync is overdue, and the iterations when it last looked, zero before.
     pub(super) periodic_sync: Option<(u64, u64)>,
     pub(super) cache: Cache,
     pub(super) postcopy: Postcopy,
@@ -158,11 +161,15 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             threshold_bytes: 0,
             bandwidth_bytes_per_second: 0,
             expected_downtime_ms: config.downtime_limit_ms,
+            package_sent_ns: None,
             rates: Rates::default(),
             trigger: Trigger::default(),
             throttle: Throttle::default(),
             limiter: None,
-            periodic_sync: None,
+            periodic_sync: config
+                .auto_converge
+                .and_then(|rules| rules.periodic_sync_ns)
+                .map(|period_ns| (now_ns.saturating_add(period_ns.get()), 0)),
             cache: Cache::new(config.xbzrle, &plan.page_classes),
             postcopy: Postcopy::default(),
             plan,
@@ -260,64 +267,15 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     /// Requests a cancel or declares the connection lost. False if it comes too late. After the switch to post-copy the
     /// guest cannot come back: a cancel is refused, and a lost connection only pauses.
     pub(crate) fn interrupt_by(&mut self, interrupt: Interrupt) -> bool {
-        let refused = interrupt == Interrupt::Cancel && self.postcopy.began();
+        let is_late = self.postcopy.began() || matches!(self.step, Step::PostcopyDevice { .. });
+        let refused = interrupt == Interrupt::Cancel && is_late;
         let in_time = !refused
-            && !matches!(self.step, Step::Ended | Step::PostcopyPaused)
+            && !matches!(self.step, Step::Ended | Step::Failing { .. } | Step::PostcopyPaused)
             && self.interrupt.is_none_or(|earlier| earlier == interrupt);
         if in_time {
             self.interrupt = Some(interrupt);
         }
         in_time
-    }
-
-    pub(crate) fn status(&self) -> Status {
-        match (self.outcome, self.interrupt, self.step) {
-            (Some(outcome), _, _) => outcome,
-            (None, Some(Interrupt::Cancel), _) => Status::Cancelling,
-            (None, _, Step::Setup { .. }) => Status::Setup,
-            (None, _, Step::PreSwitchover { .. }) => Status::PreSwitchover,
-            (None, _, Step::PostcopyPaused) => Status::PostcopyPaused,
-            (None, _, Step::PostcopyRecovering { .. }) => Status::PostcopyRecover,
-            (None, _, _) if self.postcopy.began() => Status::PostcopyActive,
-            (None, _, _) => Status::Active,
-        }
-    }
-
-    pub(crate) fn statistics(&self) -> Statistics {
-        let status = self.status();
-        let end_ns = self.ended_ns.unwrap_or(self.present_ns);
-        let downtime_end_ns = self.postcopy.began_ns().unwrap_or(end_ns);
-        let downtime_ms = self.downtime_started_ns.map(|started_ns| whole_ms(started_ns, downtime_end_ns));
-        let downtime_over = status == Status::Completed || self.postcopy.began();
-        let active = status == Status::Active;
-        Statistics {
-            status,
-            elapsed_ms: whole_ms(self.started_ns, end_ns),
-            setup_ms: self.setup_ended_ns.map(|ended_ns| whole_ms(self.started_ns, ended_ns)),
-            downtime_ms: downtime_ms.filter(|_| downtime_over),
-            expected_downtime_ms: active.then_some(self.expected_downtime_ms),
-            throttle_percent: self.throttle.percent().filter(|_| active),
-            memory: MemoryStatistics {
-                total_bytes: self.plan.page_classes.total_pages * PAGE_BYTES,
-                transferred_bytes: self.sent.transferred_bytes,
-                remaining_bytes: self.remaining_bytes(),
-                normal_pages: self.sent.content_pages - self.cache.hit_pages,
-                zero_pages: self.sent.zero_pages,
-                xbzrle_pages: self.cache.hit_pages,
-                postcopy_requests: self.postcopy.requests,
-                postcopy_waited_ms: self.postcopy.waited_ns / NS_PER_MS,
-                page_size_bytes: PAGE_BYTES,
-                dirty_rate_pages_per_second: self.rates.pages_per_second,
-                dirty_sync_count: self.rates.sync_count,
-                sync_kind: self.rates.sync_kind,
-                bandwidth_bytes_per_second: self.bandwidth_bytes_per_second,
-            },
-        }
-    }
-
-    #[inline]
-    pub(super) fn remaining_bytes(&self) -> u64 {
-        self.memory.remaining().saturating_mul(PAGE_BYTES)
     }
 
     /// What a window may carry.
@@ -332,7 +290,11 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     pub(super) fn waits_for_link(&self) -> bool {
         let sends = matches!(
             self.step,
-            Step::Sending(_) | Step::LastPass(_) | Step::DeviceState { .. } | Step::PostcopyPackage { .. }
+            Step::Sending(_)
+                | Step::LastPass(_)
+                | Step::DeviceState { .. }
+                | Step::PostcopyPackage { .. }
+                | Step::PostcopyDevice { .. }
         );
         sends && self.wire.is_cut()
     }

@@ -7,16 +7,13 @@ use std::ops::Deref;
 
 use whimbrel_core::convergence::SyncKind;
 
-use super::dirty_limit::Limiter;
+use super::behaviour::{Completion, Iterations};
 use super::machine::{Machine, NS_PER_MS, Plan, WINDOW_MS, Window, per_second};
 use super::statistics::{EventKind, Status};
 use super::step::{Burst, Step, Turn};
-use super::wire::{END_MARK_BYTES, FRAME_BYTES, Mode};
-use crate::guest::PAGE_BYTES;
+use super::wire::{END_MARK_BYTES, FRAME_BYTES};
 use crate::memory::Memory;
 
-/// The dirty rate is computed again at a sync only after more than this.
-const RATE_PERIOD_MS: u64 = 1000;
 /// A window of fewer bytes says nothing about the expected downtime.
 const MIN_MEANINGFUL_BYTES: u64 = 10_000;
 
@@ -25,17 +22,6 @@ const MIN_MEANINGFUL_BYTES: u64 = 10_000;
 pub(crate) enum Interrupt {
     Cancel,
     Fail,
-}
-
-/// The dirty rate and what accumulates towards its next value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rates {
-    pub(super) sync_count: u64,
-    /// The kind of the last sync.
-    pub(super) sync_kind: SyncKind,
-    period_pages: u64,
-    period_started_ms: Option<u64>,
-    pub(super) pages_per_second: u64,
 }
 
 impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
@@ -70,10 +56,10 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             }
         }
         if let Some(interrupt) = self.interrupt
-            && self.step != Step::Ended
+            && !matches!(self.step, Step::Ended | Step::Failing { .. })
         {
             self.clock_ns = self.clock_ns.max(self.present_ns);
-            return Turn::Happened(self.interrupted(interrupt));
+            return self.interrupted(interrupt);
         }
         match self.step {
             Step::Setup { .. } => self.set_up(),
@@ -88,7 +74,9 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             Step::LastPass(burst) => self.send_last(burst, target_ns),
             Step::DeviceState { .. } => Turn::Happened(self.complete()),
             Step::PostcopyStopping { .. } => self.stopped_for_postcopy(),
-            Step::PostcopyPackage { .. } => self.begin_postcopy(),
+            Step::PostcopyPackage { .. } => self.package_sent(),
+            Step::PostcopyDevice { .. } => self.begin_postcopy(),
+            Step::Failing { .. } => Turn::Happened(self.failed()),
             Step::PostcopyRecovering { .. } => self.recovered(),
             Step::PreSwitchover { told: false } => {
                 self.step = Step::PreSwitchover { told: true };
@@ -106,7 +94,10 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         self.clocks.collect(&self.plan.guest);
         self.step = Step::Top;
         self.rates.sync(self.clock_ns / NS_PER_MS, 0, SyncKind::Unknown);
-        Turn::Happened(self.sync_event(0))
+        self.rates.sync_count = 1;
+        self.rates.remaining_at_sync_bytes = self.remaining_bytes();
+        let announced = self.plan.config.behaviour.iterations == Iterations::EverySync;
+        Turn::Happened(self.sync_event(0, announced))
     }
 
     /// The loop's top: too little is left, or it is sent.
@@ -119,9 +110,11 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             return self.send_after_switch(target_ns);
         }
         if self.plan.config.auto_converge.is_some() || self.plan.config.dirty_limit.is_some() {
-            self.look_at_timers();
+            if let Some(event) = self.look_at_timers() {
+                return Turn::Happened(event);
+            }
         }
-        if self.remaining_bytes() < self.threshold_bytes {
+        if self.ends_pass(self.remaining_bytes()) || self.syncs_before_each_burst() {
             return self.move_to(Step::Syncing { until_ns: self.clock_ns.saturating_add(self.plan.sync_ns) });
         }
         self.judge(target_ns)
@@ -131,10 +124,15 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     #[inline]
     fn judge(&mut self, target_ns: u64) -> Turn<EventKind> {
         let remaining_bytes = self.remaining_bytes();
-        if remaining_bytes > 0 && remaining_bytes >= self.threshold_bytes {
-            if self.postcopy.is_due() {
-                return self.begin_stopping_for_postcopy();
-            }
+        let completion = self.plan.config.behaviour.completion;
+        let completes = match completion {
+            Completion::BelowThreshold => remaining_bytes == 0 || remaining_bytes < self.threshold_bytes,
+            Completion::AtThreshold => remaining_bytes <= self.threshold_bytes,
+        };
+        if self.postcopy.is_due() && (!completes || completion == Completion::AtThreshold) {
+            return self.begin_stopping_for_postcopy();
+        }
+        if !completes {
             let burst = self.open_burst();
             return self.send(burst, target_ns);
         }
@@ -176,7 +174,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         self.bandwidth_bytes_per_second = scaled(sent_bytes, 1000, spent_ms);
         self.threshold_bytes = self.threshold_after(sent_bytes, spent_ms);
         if self.rates.pages_per_second > 0 && sent_bytes > MIN_MEANINGFUL_BYTES {
-            self.expected_downtime_ms = scaled(self.remaining_bytes(), 1000, self.bandwidth_bytes_per_second);
+            self.expected_downtime_ms = self.downtime_of_last_sync_ms();
         }
         self.window = Window { started_ms: now_ms, bytes: 0 };
         EventKind::WindowClosed {
@@ -192,103 +190,6 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         match self.plan.config.switchover_bandwidth_bytes_per_second {
             Some(bandwidth) => scaled(bandwidth.get(), self.downtime_limit_ms, 1000),
             None => scaled(sent_bytes, self.downtime_limit_ms, spent_ms),
-        }
-    }
-
-    #[inline]
-    fn sync_done(&mut self) -> Turn<EventKind> {
-        // The step that this sync may bring begins with a sleep, but no CPU is asleep yet.
-        let asleep_until_ns = self.asleep_until_ns();
-        let newly_dirty_pages = self.sync_dirty_pages(SyncKind::End);
-        self.step = asleep_until_ns.map_or(Step::Judging, |until_ns| Step::AwaitingCpus { until_ns });
-        Turn::Happened(self.sync_event(newly_dirty_pages))
-    }
-
-    /// Until when a sync that has read the bitmap waits for virtual CPUs, if it does.
-    fn asleep_until_ns(&self) -> Option<u64> {
-        let waits = self.plan.config.host.syncs_wait_for_cpus && self.guest_runs;
-        self.throttle.asleep_until_ns(self.clock_ns).filter(|_| waits)
-    }
-
-    /// Reads the dirty bitmap now; returns how many pages were clean before and are dirty now.
-    #[inline]
-    pub(super) fn sync_dirty_pages(&mut self, kind: SyncKind) -> u64 {
-        self.let_pass(self.clock_ns);
-        let plan = &*self.plan;
-        let written = self.clocks.collect(&plan.guest);
-        let newly_dirty_pages = self.memory.sync(&plan.page_classes, &written, &mut self.chance);
-        if let Some(pages) = self.rates.sync(self.clock_ns / NS_PER_MS, newly_dirty_pages, kind) {
-            self.slow_guest_down(pages);
-        }
-        let remaining_pages = self.memory.remaining();
-        if self.cache.round_ended(newly_dirty_pages, remaining_pages, &mut self.host_chance) {
-            let (hit_share, skip_share) = (self.cache.hit_share(), self.cache.skip_share());
-            let mode = Mode { hit_share, skip_share, ..self.mode };
-            self.set_prices(self.wire.link_bytes_per_second(), mode);
-        }
-        newly_dirty_pages
-    }
-
-    /// A period of more than a second ended at a sync, in which this many pages were dirtied.
-    fn slow_guest_down(&mut self, dirtied_pages: u64) {
-        let config = &self.plan.config;
-        let (dirtied_bytes, sent_bytes) = (dirtied_pages * PAGE_BYTES, self.sent.transferred_bytes);
-        if let Some(rules) = &config.auto_converge {
-            let threshold_percent = rules.trigger_threshold_percent;
-            if let Some(excess) = self.trigger.period_ended(threshold_percent, dirtied_bytes, sent_bytes) {
-                self.throttle.step(rules, excess, self.clock_ns);
-                if let Some(period_ns) = rules.periodic_sync_ns {
-                    let next_ns = self.clock_ns.saturating_add(period_ns.get());
-                    self.periodic_sync.get_or_insert((next_ns, self.rates.sync_count));
-                }
-            }
-        } else if let Some(rules) = &config.dirty_limit
-            && let threshold_percent = rules.trigger_threshold_percent
-            && self.trigger.period_ended(threshold_percent, dirtied_bytes, sent_bytes).is_some()
-            && self.limiter.is_none()
-        {
-            self.limiter = Some(Limiter::new(rules, self.clock_ns, self.clocks.progress()));
-        }
-    }
-
-    /// The timers of a guest that is slowed down: each virtual CPU's sleep is adjusted, and a sync that is overdue
-    /// made.
-    fn look_at_timers(&mut self) {
-        let plan = &*self.plan;
-        if let (Some(limiter), Some(rules)) = (&mut self.limiter, &plan.config.dirty_limit) {
-            limiter.adjust(rules, self.clock_ns, self.clocks.progress());
-        }
-        let period_ns = plan.config.auto_converge.and_then(|rules| rules.periodic_sync_ns);
-        if let (Some((due_ns, syncs_then)), Some(period_ns)) = (self.periodic_sync, period_ns)
-            && self.clock_ns >= due_ns
-        {
-            // Another thread does it, so that it takes no time of this one.
-            if self.rates.sync_count == syncs_then {
-                self.sync_dirty_pages(SyncKind::Within);
-            }
-            let next_ns = self.clock_ns.saturating_add(period_ns.get());
-            self.periodic_sync = Some((next_ns, self.rates.sync_count));
-        }
-    }
-
-    fn last_sync_done(&mut self) -> Turn<EventKind> {
-        let newly_dirty_pages = self.sync_dirty_pages(SyncKind::End);
-        let event = self.sync_event(newly_dirty_pages);
-        if self.plan.config.pause_before_switchover {
-            self.step = Step::PreSwitchover { told: false };
-        } else {
-            let burst = self.open_burst();
-            self.step = Step::LastPass(burst);
-        }
-        Turn::Happened(event)
-    }
-
-    #[inline]
-    fn sync_event(&self, newly_dirty_pages: u64) -> EventKind {
-        EventKind::SyncDone {
-            iteration: self.rates.sync_count,
-            newly_dirty_pages,
-            remaining_bytes: self.remaining_bytes(),
         }
     }
 
@@ -310,19 +211,33 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         EventKind::Completed
     }
 
-    pub(super) fn end_early(&mut self, interrupt: Interrupt) -> EventKind {
-        let guest_resumed = self.stopped_guest;
-        self.guest_runs |= guest_resumed;
+    pub(super) fn end_early(&mut self, interrupt: Interrupt) -> Turn<EventKind> {
         match interrupt {
             Interrupt::Cancel => {
+                let guest_resumed = self.resume_guest();
                 self.end(Status::Cancelled);
-                EventKind::Cancelled { guest_resumed }
+                Turn::Happened(EventKind::Cancelled { guest_resumed })
             }
-            Interrupt::Fail => {
-                self.end(Status::Failed);
-                EventKind::Failed { guest_resumed }
+            Interrupt::Fail if self.plan.config.behaviour.failing => {
+                self.interrupt = None;
+                // Starting the virtual CPUs again takes as long as stopping them did; not measured.
+                let start_ns = if self.stopped_guest { self.plan.config.host.stop_guest_ns } else { 0 };
+                self.move_to(Step::Failing { until_ns: self.clock_ns.saturating_add(start_ns) })
             }
+            Interrupt::Fail => Turn::Happened(self.failed()),
         }
+    }
+
+    fn failed(&mut self) -> EventKind {
+        let guest_resumed = self.resume_guest();
+        self.end(Status::Failed);
+        EventKind::Failed { guest_resumed }
+    }
+
+    /// The guest goes on here if this migration stopped it; whether it did.
+    fn resume_guest(&mut self) -> bool {
+        self.guest_runs |= self.stopped_guest;
+        self.stopped_guest
     }
 
     fn end(&mut self, outcome: Status) {
@@ -341,24 +256,6 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     pub(super) fn open_burst(&mut self) -> Burst {
         self.sent.transferred_bytes += END_MARK_BYTES;
         Burst::new(self.clock_ns, FRAME_BYTES)
-    }
-}
-
-impl Rates {
-    /// Counts a sync; returns the pages of the period if one ended with it.
-    #[inline]
-    fn sync(&mut self, now_ms: u64, newly_dirty_pages: u64, kind: SyncKind) -> Option<u64> {
-        self.sync_count += 1;
-        self.sync_kind = kind;
-        self.period_pages += newly_dirty_pages;
-        let started_ms = *self.period_started_ms.get_or_insert(now_ms);
-        let period_ms = now_ms - started_ms;
-        if period_ms <= RATE_PERIOD_MS {
-            return None;
-        }
-        self.pages_per_second = self.period_pages.saturating_mul(1000) / period_ms;
-        self.period_started_ms = Some(now_ms);
-        Some(std::mem::take(&mut self.period_pages))
     }
 }
 

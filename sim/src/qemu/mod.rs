@@ -8,6 +8,7 @@
 //! It must never read a clock, use floating point to decide anything, or know who drives it: the same
 //! configuration and seed give the same events on every machine, however finely time is stepped.
 
+mod behaviour;
 mod burst;
 mod config;
 mod dirty_limit;
@@ -16,14 +17,17 @@ mod host;
 mod machine;
 mod migration_loop;
 mod postcopy;
+mod report;
 mod source;
 mod statistics;
 mod step;
+mod syncs;
 mod throttle;
 mod wakeup_jitter;
 mod wire;
 mod xbzrle;
 
+pub use behaviour::{Behaviour, Completion, DeviceState, ExpectedDowntime, Iterations, SyncRule};
 pub use config::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceConfig, Xbzrle};
 pub use host::HostConstants;
 pub(crate) use machine::{Machine, Plan};

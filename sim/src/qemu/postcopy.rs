@@ -1,6 +1,9 @@
 //! Post-copy: the guest goes on at the destination before its memory has arrived, and waits for the pages that it
 //! misses.
 //!
+//! Where the source waits until the destination has loaded the device state (`postcopy-device`), the guest is the
+//! source's until then: a failure lets it go on there.
+//!
 //! After the switch a page is sent once, requested or not, so the order in which requests are served changes
 //! nothing about how long the rest takes. What it changes is how long the guest waits: that is counted here, from what
 //! its writers hit of what is still missing. The source's copy must never run again once this has begun.
@@ -82,9 +85,19 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         if ran { Turn::Happened(EventKind::GuestStopped) } else { Turn::Moved }
     }
 
-    /// The package has arrived: the last sync is done, and from here on the guest is the destination's.
+    /// The package was sent: the downtime is over for the source, and the last sync is done.
+    pub(super) fn package_sent(&mut self) -> Turn<EventKind> {
+        self.sync_dirty_pages(SyncKind::Within, false);
+        self.package_sent_ns = Some(self.clock_ns);
+        if self.plan.config.behaviour.postcopy_device {
+            let load_ns = self.plan.config.host.load_device_state_ns;
+            return self.move_to(Step::PostcopyDevice { until_ns: self.clock_ns.saturating_add(load_ns) });
+        }
+        self.begin_postcopy()
+    }
+
+    /// From here on the guest is the destination's.
     pub(super) fn begin_postcopy(&mut self) -> Turn<EventKind> {
-        self.sync_dirty_pages(SyncKind::Within);
         self.postcopy.began_ns = Some(self.clock_ns);
         self.postcopy.missing_then = self.memory.remaining();
         self.postcopy.reckoned_ns = self.clock_ns;
@@ -150,7 +163,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
     }
 
     /// What an interruption comes to: after the switch nothing but a pause.
-    pub(super) fn interrupted(&mut self, interrupt: Interrupt) -> EventKind {
-        if self.postcopy.began() { self.pause_postcopy() } else { self.end_early(interrupt) }
+    pub(super) fn interrupted(&mut self, interrupt: Interrupt) -> Turn<EventKind> {
+        if self.postcopy.began() { Turn::Happened(self.pause_postcopy()) } else { self.end_early(interrupt) }
     }
 }

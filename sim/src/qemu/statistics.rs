@@ -17,10 +17,12 @@ pub struct Event {
 /// The kinds of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// The dirty bitmap was read: a new iteration begins.
+    /// The dirty bitmap was read.
     SyncDone {
-        /// Number of this sync; the one of the setup is 1.
+        /// The iterations so far; the sync of the setup is the first.
         iteration: u64,
+        /// Whether QEMU announces it by an event.
+        announced: bool,
         /// Pages that were clean before and are dirty now.
         newly_dirty_pages: u64,
         /// Bytes to send now, pages times page size.
@@ -68,6 +70,10 @@ pub enum Status {
     Active,
     /// Stopped for the switchover, which waits for libvirt.
     PreSwitchover,
+    /// Stopped, with the last pass and the device state being sent.
+    Device,
+    /// The destination loads the device state. The guest runs nowhere, and is the source's if this fails.
+    PostcopyDevice,
     /// The guest runs at the destination; the rest of its memory is sent after it.
     PostcopyActive,
     /// The link was lost after the switch.
@@ -76,6 +82,8 @@ pub enum Status {
     PostcopyRecover,
     /// A cancel was accepted and takes effect at the next step.
     Cancelling,
+    /// Failed, with the guest not yet running here again.
+    Failing,
     /// Cancelled; the guest is here.
     Cancelled,
     /// Failed; the guest is here.
@@ -97,6 +105,9 @@ pub struct Statistics {
     pub downtime_ms: Option<u64>,
     /// The expected downtime if the guest were stopped now; only while sending.
     pub expected_downtime_ms: Option<u64>,
+    /// What remains to be sent of everything, memory and devices; only in versions that report it, while sending. Devices
+    /// that send while the guest runs (VFIO) are not simulated.
+    pub remaining_of_all_bytes: Option<u64>,
     /// The part of its time that auto-converge keeps the guest from running; only while it does.
     pub throttle_percent: Option<u64>,
     /// The memory part.

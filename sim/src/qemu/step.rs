@@ -56,10 +56,14 @@ pub(crate) enum Step {
     PostcopyStopping { until_ns: u64 },
     /// The sync after that, and sending the device state.
     PostcopyPackage { until_ns: u64 },
+    /// The destination loads the device state; the guest runs nowhere, and is still the source's.
+    PostcopyDevice { until_ns: u64 },
     /// The link was lost after the switch: both sides wait.
     PostcopyPaused,
     /// The destination reports the pages that it has.
     PostcopyRecovering { until_ns: u64 },
+    /// The copy failed, and the guest does not run again yet.
+    Failing { until_ns: u64 },
     /// Completed, cancelled or failed.
     Ended,
 }
@@ -77,6 +81,8 @@ impl Step {
             | Self::DeviceState { until_ns }
             | Self::PostcopyStopping { until_ns }
             | Self::PostcopyPackage { until_ns }
+            | Self::PostcopyDevice { until_ns }
+            | Self::Failing { until_ns }
             | Self::PostcopyRecovering { until_ns } => Some(until_ns),
             Self::Top
             | Self::Judging

@@ -1,7 +1,5 @@
 //! A scenario's guest and settings as the engines take them.
 
-use std::num::NonZeroU64;
-
 use super::bounds::{BYTES_PER_MIB, NS_PER_MS, PAGES_PER_MIB, REGION_START_MIB};
 use super::{GuestPhase, Scenario, ScenarioWriter, Writing};
 use crate::guest::{Guest, Pace, Pattern, Writer};
@@ -10,10 +8,6 @@ use crate::versions::{Version, qemu};
 
 /// QEMU's own default, which libvirt leaves alone.
 const DEFAULT_DOWNTIME_LIMIT_MS: u64 = 300;
-/// How often QEMU reads the bitmap while it throttles the guest, from 9.2 on.
-const PERIODIC_SYNC_NS: NonZeroU64 = NonZeroU64::new(5_000_000_000).unwrap();
-/// Machine types from this version on let channels wait for each other once a round only (`hw_compat_8_0`).
-const FLUSHES_ONCE_A_ROUND: Version = Version::new(8, 1, 0);
 
 impl Scenario {
     /// The guest, having started to write at `started_at_ns` in the engine's time.
@@ -45,6 +39,7 @@ impl Scenario {
         let link = self.link.bandwidth_mib_per_second.saturating_mul(BYTES_PER_MIB);
         SourceConfig {
             host: HostConstants { link_bytes_per_second: link.min(host.link_bytes_per_second), ..host },
+            behaviour: qemu::behaviour(self.source.qemu),
             max_bandwidth_bytes_per_second: limit_mib.saturating_mul(BYTES_PER_MIB),
             downtime_limit_ms: migration.downtime_limit_ms.unwrap_or(DEFAULT_DOWNTIME_LIMIT_MS),
             auto_converge: self.auto_converge(),
@@ -58,8 +53,7 @@ impl Scenario {
 
     /// How the guest is slowed down by the source's QEMU.
     pub(super) fn auto_converge(&self) -> Option<AutoConverge> {
-        let syncs = qemu::offers(self.source.qemu, qemu::Feature::PeriodicSync).is_offered();
-        let periodic_sync_ns = syncs.then_some(PERIODIC_SYNC_NS);
+        let periodic_sync_ns = qemu::periodic_sync_ns(self.source.qemu);
         self.migration.auto_converge.map(|rules| AutoConverge { periodic_sync_ns, ..rules })
     }
 
@@ -67,7 +61,7 @@ impl Scenario {
     pub(super) fn channels(&self) -> Option<Channels> {
         let machine = self.source.machines.first().and_then(|machine| machine.rsplit('-').next());
         let version: Option<Version> = machine.and_then(|version| version.parse().ok());
-        let flush_after_each_burst = version.is_none_or(|version| version < FLUSHES_ONCE_A_ROUND);
+        let flush_after_each_burst = version.is_none_or(|version| version < qemu::FLUSHES_ONCE_A_ROUND);
         self.migration.channels.map(|channels| Channels { flush_after_each_burst, ..channels })
     }
 }

@@ -16,6 +16,7 @@ pub const READ_THROUGH: Version = Version::new(11, 2, 0);
 const API: &str = "libvirt 9.0.0, libvirt-api.xml";
 const NEWS: &str = "libvirt 9.0.0, NEWS.rst";
 const HEADER: &str = "libvirt, include/libvirt/libvirt-domain.h, \"Since\" tags";
+const CRASH: &str = "libvirt, NEWS.rst of 11.4.0; seen on 11.3.0";
 const GO_MODULE: &str = "libvirt-go-module, version checks generated from libvirt 11.2.0's API description";
 
 #[rustfmt::skip]
@@ -99,4 +100,5 @@ features! {
     VfioDataTransferred, Statistic, "vfio_data_transferred", (10, 6, 0), GO_MODULE;
     DetectZeroes, Parameter, "migrate_disks_detect_zeroes", (10, 9, 0), GO_MODULE;
     AvailSwitchoverBandwidth, Parameter, "bandwidth.avail.switchover", (11, 1, 0), GO_MODULE;
+    ResumeCrashes, Behaviour, "resuming a failed post-copy ends the destination's daemon", (11, 2, 0), CRASH, until (11, 4, 0);
 }

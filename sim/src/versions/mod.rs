@@ -7,9 +7,12 @@
 //! The tables say what a version's interface has. What a build left out, what a kernel or a machine type lacks, and
 //! what distributions brought to older versions they do not know: of a real host, its own answer counts.
 //!
+//! [`profiles`] has the versions that are simulated as a whole.
+//!
 //! No line must be added without its source. Experimental features, QEMU's `x-` names, are left out.
 
 pub mod libvirt;
+pub mod profiles;
 pub mod qemu;
 mod table;
 mod version;

@@ -1,12 +1,16 @@
 //! What QEMU offers of migration through its monitor (QMP), and what it does otherwise from some version on.
 //!
-//! Read through QEMU 10.2, with what 11.0 takes away; of later versions the table says what was true then. A capability
-//! must be known to both ends. Compression methods are there only if the build has their library.
+//! Read through QEMU 10.2, with what 11.0 and 11.1 change in the migration loop and in its states; of later versions the
+//! table says what was true then. A capability must be known to both ends. Compression methods are there only if the
+//! build has their library.
 //!
 //! Three of the documentation's "since" tags are too early; their lines say so.
 
+use std::num::NonZeroU64;
+
 use super::table::{Kind, Offer, Row, features};
 use super::version::Version;
+use crate::qemu::{Behaviour, Completion, DeviceState, ExpectedDowntime, Iterations, SyncRule};
 
 /// The newest version whose interface was read for this table.
 pub const READ_THROUGH: Version = Version::new(10, 2, 0);
@@ -26,6 +30,17 @@ const CHANNELS: &str = "QEMU, commit 967f2de5c9ec, in v8.2.0-rc0; its types' tag
 const ZERO_PAGES: &str = "QEMU, qapi/migration.json, @zero-page-detection; hw/core/machine.c, hw_compat_8_2";
 const PERIODIC: &str = "QEMU, commit 52ac968ab28b of October 2024, in the pull request for 9.2's soft freeze";
 const VFIO_EVENT: &str = "libvirt, commit f38c2c3729bc, differences of QEMU 9.1's schema";
+const COMPLETION: &str = "QEMU, commit 7aaa1fc072 of 2025, rewrite of the completion's detection, in 10.1";
+const MULTIFD_POSTCOPY: &str =
+    "QEMU, commit e274188612 of 2025, in 10.1; 10.0's migration/options.c refuses it";
+const POSTCOPY_DEVICE: &str = "QEMU, commit 7b842fe354 of 2025, in 10.2";
+const FAILING: &str = "QEMU, patch 20260209132303 of February 2026, in 11.0";
+const DOWNTIME_VIOLATION: &str = "QEMU, commit 455a6167f254, in the pull request of 5 May 2026 for 11.1";
+const ONE_PENDING: &str =
+    "QEMU, commit a94a867ee86c, in the pull request of 5 May 2026 for 11.1; seen on 11.1.3";
+const COUNTER: &str = "QEMU, commit 9519d3667a02, in the pull request of 5 May 2026 for 11.1; seen on 11.1.3";
+const ON_DEMAND: &str = "QEMU, commit dd4fe8844b52, in the pull request of 5 May 2026 for 11.1";
+const SYSTEM_WIDE: &str = "QEMU, commit 468e507485c2, in the pull request of 5 May 2026 for 11.1";
 
 #[rustfmt::skip]
 features! {
@@ -122,8 +137,18 @@ features! {
     PeriodicSync, Behaviour, "auto-converge syncs the dirty bitmap after 5 s", (9, 2, 0), PERIODIC;
     CprTransfer, Value, "mode=cpr-transfer", (10, 0, 0), QAPI;
     DeviceAlways, Behaviour, "status device in every migration", (10, 0, 0), QAPI;
+    AtThreshold, Behaviour, "a copy completes when the threshold itself remains", (10, 1, 0), COMPLETION;
+    PostcopyFirst, Behaviour, "a requested switch to post-copy comes before completion", (10, 1, 0), COMPLETION;
+    MultifdWithPostcopy, Behaviour, "multifd and postcopy-ram in one migration", (10, 1, 0), MULTIFD_POSTCOPY;
     CprExec, Value, "mode=cpr-exec", (10, 2, 0), QAPI;
     CprExecCommand, Parameter, "cpr-exec-command", (10, 2, 0), QAPI;
+    PostcopyDevice, State, "postcopy-device", (10, 2, 0), POSTCOPY_DEVICE;
+    Failing, State, "failing", (11, 0, 0), FAILING;
+    SyncAtThreshold, Behaviour, "the bitmap is read when the threshold itself remains", (11, 1, 0), DOWNTIME_VIOLATION;
+    SyncEachBurst, Behaviour, "with postcopy-ram the bitmap is read before every burst", (11, 1, 0), ONE_PENDING;
+    LoopIterations, Behaviour, "only the loop's own syncs are counted and announced", (11, 1, 0), COUNTER;
+    DowntimeOnQuery, Behaviour, "the expected downtime is computed when it is queried", (11, 1, 0), ON_DEMAND;
+    RemainingOfAll, Statistic, "remaining", (11, 1, 0), SYSTEM_WIDE;
 }
 
 /// What [`Feature::MaxBandwidth`] is unless it is set, in bytes a second.
@@ -131,3 +156,43 @@ features! {
 pub fn default_max_bandwidth_bytes_per_second(version: Version) -> u64 {
     if offers(version, Feature::FasterByDefault).is_offered() { 128 << 20 } else { 32 << 20 }
 }
+
+/// How the loop of a version behaves where versions differ.
+#[must_use]
+pub fn behaviour(version: Version) -> Behaviour {
+    let has = |feature| offers(version, feature).is_offered();
+    Behaviour {
+        completion: if has(Feature::AtThreshold) {
+            Completion::AtThreshold
+        } else {
+            Completion::BelowThreshold
+        },
+        sync: if has(Feature::SyncEachBurst) {
+            SyncRule::AtThresholdOrAllPostcopiable
+        } else {
+            SyncRule::BelowThreshold
+        },
+        iterations: if has(Feature::LoopIterations) { Iterations::OfTheLoop } else { Iterations::EverySync },
+        expected_downtime: if has(Feature::DowntimeOnQuery) {
+            ExpectedDowntime::OnQuery
+        } else {
+            ExpectedDowntime::AtWindows
+        },
+        device: if has(Feature::DeviceAlways) { DeviceState::Always } else { DeviceState::AfterWaiting },
+        postcopy_device: has(Feature::PostcopyDevice),
+        failing: has(Feature::Failing),
+        remaining_of_all: has(Feature::RemainingOfAll),
+    }
+}
+
+/// Machine types from this version on let channels wait for each other once a round only (`hw_compat_8_0`).
+pub const FLUSHES_ONCE_A_ROUND: Version = Version::new(8, 1, 0);
+
+/// After how long without a sync auto-converge forces one, in a version that does ([`Feature::PeriodicSync`]).
+#[must_use]
+pub fn periodic_sync_ns(version: Version) -> Option<NonZeroU64> {
+    offers(version, Feature::PeriodicSync).is_offered().then_some(PERIODIC_SYNC_NS)
+}
+
+/// `CPU_THROTTLE_DIRTY_SYNC_TIMESLICE_MS`, 5 s (QEMU, migration/cpu-throttle.c as of 10.0).
+const PERIODIC_SYNC_NS: NonZeroU64 = NonZeroU64::new(5_000_000_000).unwrap();

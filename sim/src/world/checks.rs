@@ -132,6 +132,11 @@ impl World {
                 return Err(refusal(Fault::Refused, words));
             }
         }
+        let is_both = options.channels.is_some() && options.postcopy.is_some();
+        if is_both && !qemu::offers(inventory.qemu, qemu::Feature::MultifdWithPostcopy).is_offered() {
+            let words = format!("unsupported argument: {} cannot do post-copy with multifd", inventory.name);
+            return Err(refusal(Fault::Refused, words));
+        }
         let limits = options.dirty_limit.is_some();
         if limits && !qemu::offers(inventory.qemu, qemu::Feature::DirtyLimit).is_offered() {
             let words = format!("unsupported argument: dirty-limit is not offered by {}", inventory.name);

@@ -11,6 +11,7 @@ use super::incidents::Initiator;
 use super::job::{Job, Leg, SourceEnd, Stage};
 use super::{GuestId, HostId, JobId, World};
 use crate::qemu::{SourceMigration, Status};
+use crate::versions::libvirt;
 
 impl World {
     /// What can be seen of a guest at a host's daemon.
@@ -163,6 +164,9 @@ impl World {
         caller: (super::PortId, whimbrel_core::CommandId),
     ) -> Result<(), Failure> {
         self.reached(source)?;
+        if [source, destination].iter().any(|host| !self.resumes_postcopy(*host)) {
+            return Err(refused("unsupported flags in function virDomainMigrateToURI3: post-copy resume"));
+        }
         let Some(id) = self.outgoing(guest, source) else { return Err(no_job()) };
         if self.link_is_cut(source, destination) {
             self.expect_job_mut(id).connecting = Some(caller);
@@ -189,6 +193,11 @@ impl World {
             )
         {
             return Err(refused("QEMU reports that post-copy is not paused on both sides"));
+        }
+        let there = self.host(destination).inventory.libvirt;
+        if libvirt::offers(there, libvirt::Feature::ResumeCrashes).is_offered() {
+            self.kill_daemon(destination);
+            return Err(unreachable());
         }
         if self.change_engine(id, SourceMigration::recover) != Some(true) {
             return Err(refused("QEMU could not resume the migration"));

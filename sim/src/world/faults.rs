@@ -247,7 +247,7 @@ impl World {
         self.event_queue.put(at_ns, due);
     }
 
-    fn kill_daemon(&mut self, host: HostId) {
+    pub(super) fn kill_daemon(&mut self, host: HostId) {
         if !self.host(host).daemon_runs {
             return;
         }

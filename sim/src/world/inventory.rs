@@ -106,6 +106,12 @@ impl HostInventory {
         }
     }
 
+    /// Sets the versions that are given.
+    pub fn set_versions(&mut self, libvirt: Option<Version>, qemu: Option<Version>) {
+        self.libvirt = libvirt.unwrap_or(self.libvirt);
+        self.qemu = qemu.unwrap_or(self.qemu);
+    }
+
     /// What a path leads to.
     #[must_use]
     pub fn backing(&self, path: &str) -> Option<Backing> {

@@ -13,7 +13,8 @@ use super::incidents::Initiator;
 use super::job::{Job, Leg, Message, Stage};
 use super::{HostId, JobId, World};
 use crate::network::{Flow, FlowId};
-use crate::qemu::{EventKind, HostConstants, SourceConfig, SourceMigration, Status};
+use crate::qemu::{AutoConverge, EventKind, HostConstants, SourceConfig, SourceMigration, Status};
+use crate::versions::{libvirt, qemu};
 
 impl World {
     /// The source's QEMU begins to send.
@@ -21,13 +22,18 @@ impl World {
         let job = self.expect_job(id);
         let (guest, source, destination, options) = (job.guest, job.source, job.destination, job.options);
         let latency_ns = self.mean_delay_ns(source, destination);
+        let version = self.host(source).inventory.qemu;
         let Some(copy) = self.domain(guest).copy(source) else { return };
         let config = SourceConfig {
             host: HostConstants { latency_ns, ..self.host_constants },
+            behaviour: qemu::behaviour(version),
             max_bandwidth_bytes_per_second: engine_limit(copy.settings.bandwidth_limit_bytes_per_second),
             downtime_limit_ms: copy.settings.downtime_limit_ms,
             switchover_bandwidth_bytes_per_second: None,
-            auto_converge: options.auto_converge,
+            auto_converge: options.auto_converge.map(|rules| AutoConverge {
+                periodic_sync_ns: rules.periodic_sync_ns.or(qemu::periodic_sync_ns(version)),
+                ..rules
+            }),
             dirty_limit: options.dirty_limit,
             xbzrle: options.xbzrle,
             channels: options.channels,
@@ -113,8 +119,10 @@ impl World {
         let job = self.expect_job(id);
         let (guest, source, destination) = (job.guest, job.source, job.destination);
         match event {
-            EventKind::SyncDone { iteration, .. } => {
-                self.hint(guest, source, Hint::IterationBegan);
+            EventKind::SyncDone { iteration, announced, .. } => {
+                if announced {
+                    self.hint(guest, source, Hint::IterationBegan);
+                }
                 self.on_iteration(guest, iteration);
             }
             EventKind::GuestStopped => {
@@ -156,6 +164,8 @@ impl World {
                     self.send(id, Message::Finish);
                 }
             }
+            // Before 8.5 libvirt does not notice, and reports a post-copy that goes on.
+            EventKind::PostcopyPaused if !self.resumes_postcopy(source) => {}
             EventKind::PostcopyPaused => {
                 self.cut_off(id, true);
                 self.hint(guest, source, Hint::PostcopyFailed);
@@ -165,6 +175,11 @@ impl World {
             EventKind::PostcopyResumed => self.cut_off(id, false),
             EventKind::PreSwitchover | EventKind::WindowClosed { .. } => {}
         }
+    }
+
+    /// Whether a host's libvirt notices that a post-copy failed, and can resume it.
+    pub(super) fn resumes_postcopy(&self, host: HostId) -> bool {
+        libvirt::offers(self.host(host).inventory.libvirt, libvirt::Feature::PostcopyResume).is_offered()
     }
 
     /// The copy ended without success. QEMU itself resumes the guest, whether a daemon follows it or not.

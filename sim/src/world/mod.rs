@@ -60,6 +60,7 @@ use crate::network::{Capacity, FlowId, Line, Network, NetworkCard, Tcp};
 use crate::qemu::{Engine, HostConstants};
 use crate::random::Random;
 use crate::slab::{Key, Slab};
+use crate::versions::Version;
 
 /// libvirt's "no limit": the most MiB/s that fit into QEMU's signed 64 bits (`QEMU_DOMAIN_MIG_BANDWIDTH_MAX`).
 pub const UNLIMITED_BYTES_PER_SECOND: u64 = ((i64::MAX as u64) >> 20) << 20;
@@ -199,6 +200,13 @@ impl World {
     #[must_use]
     pub fn with_tcp(self, tcp: Tcp) -> Self {
         Self { tcp: Some(tcp), ..self }
+    }
+
+    /// Sets the versions that are given on every host, for migrations that begin from now on.
+    pub fn set_versions(&mut self, libvirt: Option<Version>, qemu: Option<Version>) {
+        for host in &mut self.hosts {
+            host.inventory.set_versions(libvirt, qemu);
+        }
     }
 
     /// Adds a host whose card carries so much in each direction.

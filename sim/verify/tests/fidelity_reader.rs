@@ -40,6 +40,33 @@ fn fields_of_the_row_that_are_not_known_are_passed_over() {
 }
 
 #[test]
+fn a_case_is_of_one_version_of_qemu() {
+    let of = |qemu: &str| LINE.replace("\"windows\"", &format!("\"qemu\":\"{qemu}\",\"windows\""));
+    let two = format!("{}\n{}", of("7.2.22 (Debian 1:7.2)"), of("7.2.22"));
+    assert_eq!(read(&two).unwrap()[0].repeats.len(), 2);
+    let mixed = read(&format!("{}\n{}", of("10.0.13"), of("11.1.3"))).unwrap_err();
+    assert!(mixed.reason.contains("another set-up"), "{mixed}");
+    let unreadable = read(&of("of today")).unwrap_err();
+    assert!(unreadable.reason.contains("which does not begin with a version"), "{unreadable}");
+}
+
+/// A recording of another version is simulated with that version's rules: the idle case below has a sync of the loop
+/// and one with the guest stopped after the setup's, of which 11.1 counts the first alone.
+#[test]
+fn a_recording_is_simulated_with_the_rules_of_its_version() {
+    use whimbrel_sim::qemu::Engine;
+    use whimbrel_verify::fidelity::compare;
+    let idle = NEW.lines().find(|line| line.contains("\"m=0\"")).unwrap();
+    let named = |qemu: &str| idle.replace("7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)", qemu);
+    assert_ne!(named("11.1.3"), idle);
+    let syncs = |qemu: &str| {
+        let cases = read(&named(qemu)).unwrap();
+        compare(&cases, Engine::Lumped, 1).cases[0].simulated.syncs.unwrap()
+    };
+    assert!((syncs("7.2.22") - syncs("11.1.3") - 1.0).abs() < 1e-9);
+}
+
+#[test]
 fn a_line_that_is_no_recording_is_named() {
     for (from, to, words) in [
         (LINE, "{", "EOF while parsing"),

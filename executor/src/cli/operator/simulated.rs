@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::Args;
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_sim::Scenario;
+use whimbrel_sim::versions::Version;
 use whimbrel_sim::world::World;
 use whimbrel_simulated::{SimulatedHosts, built_in_world, scenario_world};
 
@@ -38,8 +39,14 @@ pub(in crate::cli) struct Simulated {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=999),
           help_heading = SIMULATED)]
     pub(in crate::cli) sim_guests: u32,
+    /// Version of QEMU on every host, such as 9.2; the scenario's or 7.2.22 by default.
+    #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
+    pub(in crate::cli) sim_qemu_version: Option<Version>,
+    /// Version of libvirt on every host, such as 11.3; the scenario's or 9.0.0 by default.
+    #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
+    pub(in crate::cli) sim_libvirt_version: Option<Version>,
     /// Unix socket of a running `whimbrel sim-server`, instead of simulated hosts in this process.
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests"],
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests", "sim_qemu_version", "sim_libvirt_version"],
           help_heading = SIMULATED)]
     pub(in crate::cli) sim_server: Option<PathBuf>,
 }
@@ -57,8 +64,9 @@ pub(in crate::cli) struct SimServer {
 pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError> {
     let Some(socket) = &arguments.sim_server else {
         let speed = arguments.sim_speed.unwrap_or(1);
-        return SimulatedHosts::start(world(arguments)?, speed)
-            .map_err(|error| OperatorError::World(error).into());
+        let mut world = world(arguments)?;
+        world.set_versions(arguments.sim_libvirt_version, arguments.sim_qemu_version);
+        return SimulatedHosts::start(world, speed).map_err(|error| OperatorError::World(error).into());
     };
     let hosts = SimulatedHosts::at(socket.clone());
     if let Some(speed) = arguments.sim_speed {

@@ -13,6 +13,7 @@ use super::row::{Driver, Profile, Row, RowChange, RowSetup, Transport};
 use super::run::Run;
 use super::trace::Trace;
 use whimbrel_sim::qemu::SourceConfig;
+use whimbrel_sim::versions::{Version, qemu};
 
 /// What the engine's memory map is practical for, in MiB: 1 TiB.
 const MOST_MEMORY_MIB: u64 = 1 << 20;
@@ -23,6 +24,8 @@ const MOST_DOWNTIME_MS: u64 = 2_000_000;
 /// The counter of the host that the older recordings are from.
 const OLD_TSC_HZ: u64 = 2_445_000_000;
 const NS_PER_S: f64 = 1e9;
+/// The version of recordings in the older format, which do not name it.
+const OLD_QEMU: Version = Version::new(7, 2, 0);
 
 /// A case: one set-up, recorded once or several times.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +63,8 @@ pub(super) struct Before {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Setup {
     pub(super) memory_mib: u64,
+    /// The source's QEMU.
+    pub(super) qemu: Version,
     /// What was asked of QEMU, on the default host.
     pub(super) config: SourceConfig,
     /// When the recorder cancelled.
@@ -144,8 +149,11 @@ impl Case {
             Ok(config) => (config, None),
             Err(reason) => (SourceConfig::default(), Some(reason)),
         };
+        let qemu = version_of(row)?;
+        let config = as_of(qemu, config);
         let setup = Setup {
             memory_mib: cfg.ram,
+            qemu,
             config: SourceConfig {
                 pause_before_switchover: config.pause_before_switchover || row.driver == Driver::Libvirt,
                 ..config
@@ -179,6 +187,27 @@ impl Case {
     pub(super) fn is_idle(&self) -> bool {
         self.setup.workload.is_none() && !self.setup.arguments.writes()
     }
+}
+
+/// The version that a row names, without its package.
+fn version_of(row: &Row) -> Result<Version, String> {
+    let Some(text) = &row.qemu else { return Ok(OLD_QEMU) };
+    let number = text.split_whitespace().next().unwrap_or_default();
+    number
+        .parse()
+        .map_err(|_| format!("`qemu` is \"{text}\", which does not begin with a version such as 7.2.22"))
+}
+
+/// A configuration with the rules of a version. The recorder's guests have the version's own machine type.
+fn as_of(version: Version, config: SourceConfig) -> SourceConfig {
+    let mut config = SourceConfig { behaviour: qemu::behaviour(version), ..config };
+    if let Some(rules) = &mut config.auto_converge {
+        rules.periodic_sync_ns = qemu::periodic_sync_ns(version);
+    }
+    if let Some(channels) = &mut config.channels {
+        channels.flush_after_each_burst = version < qemu::FLUSHES_ONCE_A_ROUND;
+    }
+    config
 }
 
 impl Setup {

@@ -61,6 +61,8 @@ pub(super) struct Row {
     pub(super) age_ms: Option<u64>,
     pub(super) busy: Option<f64>,
     pub(super) profile: Option<Profile>,
+    /// QEMU's version, with its package's in brackets; none in the older format, which is 7.2's.
+    pub(super) qemu: Option<String>,
 }
 
 /// A sync: s since the first one's start, its duration in s, and newly dirty pages since QEMU last restarted its count.

@@ -60,6 +60,10 @@ pub struct Migration {
     originals: Option<Settings>,
     /// The setting of the operator's last adjustment.
     requested_setting: Option<Setting>,
+    /// The setting of the adjustment that is being made: a later request may be refused meanwhile.
+    setting_in_progress: Option<Setting>,
+    /// The limits that adjustments have set.
+    adjusted: Limits,
     /// The last observed state of the source's and of the destination's copy.
     seen: (Option<CopyState>, Option<CopyState>),
     /// Attempts since the phase was entered: the next one waits longer.
@@ -86,6 +90,8 @@ pub struct View<'a> {
     pub phase: PhaseName,
     /// The dirty curve.
     pub convergence: &'a Convergence,
+    /// The limits in force while memory is copied.
+    pub limits: Limits,
     /// Whether an operator requested a cancel.
     pub cancel_asked: bool,
     /// Since when the guest, which ran before, has been stopped, as far as it was observed.
@@ -94,6 +100,16 @@ pub struct View<'a> {
     pub outcome: Option<&'a Outcome>,
     /// The running digest of all states so far.
     pub state_digest: u64,
+}
+
+/// Limits of the copy, as far as they are known: of the last adjustment that was done, else of the request, else as the
+/// hypervisor had them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Longest downtime that the hypervisor may plan for, in ms.
+    pub downtime_ms: Option<u64>,
+    /// Most bytes a second on the link.
+    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 impl Migration {
@@ -114,6 +130,8 @@ impl Migration {
             facts: None,
             originals: None,
             requested_setting: None,
+            setting_in_progress: None,
+            adjusted: Limits::default(),
             seen: (None, None),
             tries: 0,
             failure: None,
@@ -208,6 +226,7 @@ impl Migration {
             spec: &self.spec,
             phase: self.control.phase().name(),
             convergence: &self.convergence,
+            limits: self.limits(),
             cancel_asked: self.control.ledger().has(Mark::CancelAsked),
             stopped_since: self.downtime.stopped_since(),
             outcome: self.outcome.as_ref(),
@@ -224,6 +243,30 @@ impl Migration {
     /// The timers that run, each with its deadline, for explorers and tests.
     pub fn timers(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
         self.timers.running()
+    }
+
+    fn limits(&self) -> Limits {
+        let Limits { downtime_ms, bandwidth_bytes_per_second } = self.adjusted;
+        let (spec, originals) = (&self.spec, self.originals.as_ref());
+        Limits {
+            downtime_ms: downtime_ms
+                .or(spec.downtime_limit_ms)
+                .or(originals.map(|settings| settings.downtime_limit_ms)),
+            bandwidth_bytes_per_second: bandwidth_bytes_per_second
+                .or(spec.bandwidth_limit_bytes_per_second)
+                .or(originals.map(|settings| settings.bandwidth_limit_bytes_per_second)),
+        }
+    }
+
+    /// Keeps the value of an adjustment that was done.
+    fn adjusted(&mut self) {
+        match self.setting_in_progress.take() {
+            Some(Setting::DowntimeLimitMs(ms)) => self.adjusted.downtime_ms = Some(ms),
+            Some(Setting::BandwidthLimitBytesPerSecond(rate)) => {
+                self.adjusted.bandwidth_bytes_per_second = Some(rate);
+            }
+            None => {}
+        }
     }
 
     fn adjust(&mut self, adjustment: Adjustment) -> Result<(), Misuse> {
@@ -278,7 +321,12 @@ impl Migration {
                     self.recovered.push(recovery);
                     self.report(Event::Recovered(recovery));
                 }
-                Order::ReportAdjustment(kind, result) => self.report(Event::Reacted(kind, result)),
+                Order::ReportAdjustment(kind, result) => {
+                    if result == AdjustmentResult::Done {
+                        self.adjusted();
+                    }
+                    self.report(Event::Reacted(kind, result));
+                }
                 Order::ReportCancelInDoubt => self.report(Event::CancelAnswered(CancelAnswer::InDoubt)),
                 Order::ReportCancelRefused => self.report(Event::CancelAnswered(CancelAnswer::Refused)),
                 Order::ReportCancelAnswer => self.answer_cancel(),
@@ -383,6 +431,9 @@ impl Migration {
         let (Some(slot), Some(action)) = (Slot::of(order), self.action(order)) else { return };
         let id = self.in_flight.give(slot);
         self.call_made |= slot == Slot::Call;
+        if let Order::Adjust(_) = order {
+            self.setting_in_progress = self.requested_setting;
+        }
         self.outputs.push(Output::Command(Command { id, action }));
     }
 }

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a failing helper fails the test")]
 
 use whimbrel_core::convergence::{Convergence, Statistics, SyncReport};
-use whimbrel_core::{AdjustmentKind, AdjustmentResult, Event, Instant, Limits, PhaseName, Spec, View};
+use whimbrel_core::{
+    AdjustmentKind, AdjustmentResult, Advice, Ending, Event, GuestLocation, Instant, Limits, Outcome,
+    PhaseName, Spec, View,
+};
 use whimbrel_policy::DirtyRate;
 use whimbrel_policy::follow::{ActionName, Follower, Known, Missing, Report};
 use whimbrel_policy::forecast::Verdict;
@@ -19,6 +22,7 @@ struct Course {
     convergence: Convergence,
     spec: Spec,
     limits: Limits,
+    stopped_since: Option<Instant>,
     bandwidth_mib: u64,
     now_ms: u64,
     iteration: u64,
@@ -38,6 +42,7 @@ impl Course {
             convergence: Convergence::default(),
             spec,
             limits,
+            stopped_since: None,
             bandwidth_mib,
             now_ms: BEGAN_MS,
             iteration: 0,
@@ -56,7 +61,7 @@ impl Course {
             convergence: &self.convergence,
             limits: self.limits,
             cancel_asked: false,
-            stopped_since: None,
+            stopped_since: self.stopped_since,
             outcome: None,
             state_digest: 0,
         };
@@ -194,12 +199,53 @@ fn another_bandwidth_makes_another_forecast_within_a_pass() {
 fn a_guest_that_is_stopped_ends_for_certain() {
     let mut course = regressing();
     course.pass(390, 1_500);
-    course.take(&Event::Reacted(AdjustmentKind::Pause, AdjustmentResult::Done));
+    course.stopped_since = Some(Instant::from_ms(course.now_ms));
     course.pass_on(500);
     let last = course.last();
     assert_eq!((last.verdict, last.as_is.unwrap().chance_ppm), (Verdict::Converges, 1_000_000));
     assert!(last.actions.is_empty());
     insta::assert_snapshot!(last.sentence());
+    course.stopped_since = None;
+    course.pass_on(1_500);
+    assert_ne!(course.last().verdict, Verdict::Converges, "it runs again");
+}
+
+#[test]
+fn a_completed_migration_teaches_the_fixed_part_of_the_downtime() {
+    let end = |course: &mut Course| {
+        course.take(&Event::Phase(PhaseName::SwitchingOver));
+        let outcome = Outcome {
+            ending: Ending::Completed,
+            guest: GuestLocation::DestinationRunning,
+            cause: None,
+            failure: None,
+            unsettled: None,
+            recovered: Vec::new(),
+            not_undone: Vec::new(),
+            disks_left: Vec::new(),
+            total_ms: 1,
+            downtime_ms: None,
+            hypervisor_downtime_ms: Some(300),
+            advice: Advice::Nothing,
+        };
+        course.take(&Event::Ended(outcome.into()));
+        course.follower.lesson()
+    };
+    let mut course = Course::of(Known::default(), 4_096, 128, |_| {});
+    course.passes(&[4_096, 610]);
+    // 32 MiB are left at a query, and the guest stops 125 ms later: 16 MiB were its last pass.
+    course.pass(36, 0);
+    course.query(32);
+    course.now_ms += 125;
+    let lesson = end(&mut course).unwrap();
+    assert_eq!(
+        (lesson.downtime_ms, lesson.last_pass_bytes, lesson.bytes_per_second),
+        (300, 16 * MIB, 128 * MIB)
+    );
+    let mut paused = regressing();
+    paused.stopped_since = Some(Instant::from_ms(paused.now_ms));
+    paused.pass_on(500);
+    assert_eq!(end(&mut paused), None, "it was stopped for longer than its last pass");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod digest;
 mod downtime;
 mod in_flight;
 mod io;
+mod limits;
 mod takeover;
 mod timers;
 mod translate;
@@ -16,6 +17,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use io::{Adjustment, Input, Misuse, Output, Outputs, Request};
+pub use limits::Limits;
 pub use takeover::{Snapshot, Takeover};
 
 use self::digest::StateDigest;
@@ -100,16 +102,6 @@ pub struct View<'a> {
     pub outcome: Option<&'a Outcome>,
     /// The running digest of all states so far.
     pub state_digest: u64,
-}
-
-/// Limits of the copy, as far as they are known: of the last adjustment that was done, else of the request, else as the
-/// hypervisor had them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Limits {
-    /// Longest downtime that the hypervisor may plan for, in ms.
-    pub downtime_ms: Option<u64>,
-    /// Most bytes a second on the link.
-    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 impl Migration {
@@ -226,7 +218,7 @@ impl Migration {
             spec: &self.spec,
             phase: self.control.phase().name(),
             convergence: &self.convergence,
-            limits: self.limits(),
+            limits: self.adjusted.or(&self.spec, self.originals.as_ref()),
             cancel_asked: self.control.ledger().has(Mark::CancelAsked),
             stopped_since: self.downtime.stopped_since(),
             outcome: self.outcome.as_ref(),
@@ -243,30 +235,6 @@ impl Migration {
     /// The timers that run, each with its deadline, for explorers and tests.
     pub fn timers(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
         self.timers.running()
-    }
-
-    fn limits(&self) -> Limits {
-        let Limits { downtime_ms, bandwidth_bytes_per_second } = self.adjusted;
-        let (spec, originals) = (&self.spec, self.originals.as_ref());
-        Limits {
-            downtime_ms: downtime_ms
-                .or(spec.downtime_limit_ms)
-                .or(originals.map(|settings| settings.downtime_limit_ms)),
-            bandwidth_bytes_per_second: bandwidth_bytes_per_second
-                .or(spec.bandwidth_limit_bytes_per_second)
-                .or(originals.map(|settings| settings.bandwidth_limit_bytes_per_second)),
-        }
-    }
-
-    /// Keeps the value of an adjustment that was done.
-    fn adjusted(&mut self) {
-        match self.setting_in_progress.take() {
-            Some(Setting::DowntimeLimitMs(ms)) => self.adjusted.downtime_ms = Some(ms),
-            Some(Setting::BandwidthLimitBytesPerSecond(rate)) => {
-                self.adjusted.bandwidth_bytes_per_second = Some(rate);
-            }
-            None => {}
-        }
     }
 
     fn adjust(&mut self, adjustment: Adjustment) -> Result<(), Misuse> {
@@ -323,7 +291,7 @@ impl Migration {
                 }
                 Order::ReportAdjustment(kind, result) => {
                     if result == AdjustmentResult::Done {
-                        self.adjusted();
+                        self.adjusted.note(self.setting_in_progress.take());
                     }
                     self.report(Event::Reacted(kind, result));
                 }

@@ -64,6 +64,9 @@ pub struct Follower {
     began: Option<Instant>,
     /// When the hypervisor reported the guest stopped at the end of the copy.
     stopped: Option<Instant>,
+    /// Whether the guest was stopped before that, or ran on the destination first: then its downtime is no usual one.
+    was_paused: bool,
+    was_postcopy: bool,
     /// Whether an observation came that the last report does not have.
     is_due: bool,
     made: Option<Made>,
@@ -89,6 +92,13 @@ impl Follower {
 
     /// Takes the next event, with the migration as it stands right after it. A report, if one is due.
     pub fn take(&mut self, now: Instant, event: &Event, view: View<'_>) -> Option<Report> {
+        self.observe(now, event, view);
+        let is_copied = self.phase == Some(PhaseName::Precopy) && view.outcome.is_none();
+        if is_copied { self.report(now, view) } else { None }
+    }
+
+    /// The same without a report, for events of the past: one that was due stays due.
+    pub fn observe(&mut self, now: Instant, event: &Event, view: View<'_>) {
         match event {
             Event::Phase(phase) => self.enter(now, *phase),
             Event::Progress(statistics) => self.poll(now, statistics, view),
@@ -101,10 +111,12 @@ impl Follower {
             | Event::Seen(..)
             | Event::Recovered(_) => {}
         }
-        if self.phase == Some(PhaseName::Precopy) && view.outcome.is_none() {
-            self.report(now, view)
-        } else {
-            None
+        // By a request, at the time limit, or by a third party: a guest that is stopped dirties nothing.
+        let is_stopped = view.stopped_since.is_some();
+        if let Some(model) = self.model.as_mut().filter(|model| model.is_paused() != is_stopped) {
+            model.set_paused(is_stopped);
+            self.was_paused |= is_stopped && self.phase == Some(PhaseName::Precopy);
+            self.is_due = true;
         }
     }
 
@@ -129,6 +141,7 @@ impl Follower {
             PhaseName::SwitchingOver => {
                 self.stopped.get_or_insert(now);
             }
+            PhaseName::Postcopy | PhaseName::Recovering => self.was_postcopy = true,
             _ => {}
         }
     }
@@ -184,8 +197,8 @@ impl Follower {
                 .limits
                 .bandwidth_bytes_per_second
                 .map(|bytes_per_second| Request::Bandwidth { bytes_per_second }),
-            AdjustmentKind::Pause => Some(Request::Pause),
-            AdjustmentKind::Postcopy => Some(Request::Postcopy),
+            // The one shows in the guest, the other in the phase.
+            AdjustmentKind::Pause | AdjustmentKind::Postcopy => None,
         };
         if let Some(action) = done {
             model.on(now, Seen::Answered(action, ActionResult::Done));
@@ -206,9 +219,8 @@ impl Follower {
                 bytes_per_second,
             })
         };
-        // A guest that was paused by request was stopped for longer than its last pass.
-        let is_usual = self.model.as_ref().is_some_and(|model| !model.is_paused());
-        self.lesson = Some(()).filter(|()| is_usual).and_then(|()| taught());
+        let is_usual = !self.was_paused && !self.was_postcopy;
+        self.lesson = if is_usual { taught() } else { None };
     }
 
     fn report(&mut self, now: Instant, view: View<'_>) -> Option<Report> {

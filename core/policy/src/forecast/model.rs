@@ -127,7 +127,12 @@ impl Model {
         self.limit_ms
     }
 
-    /// Whether the guest was stopped by request, until it has moved.
+    /// The guest was stopped, or runs again.
+    pub fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
+    /// Whether the guest is stopped until it has moved.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.is_paused

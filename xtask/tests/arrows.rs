@@ -28,7 +28,14 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("whimbrel-preflight", &["whimbrel-core", "whimbrel-drive", "whimbrel-facts", "whimbrel-plugins"]),
     (
         "whimbrel-service",
-        &["whimbrel-core", "whimbrel-drive", "whimbrel-facts", "whimbrel-plugins", "whimbrel-preflight"],
+        &[
+            "whimbrel-core",
+            "whimbrel-drive",
+            "whimbrel-facts",
+            "whimbrel-plugins",
+            "whimbrel-policy",
+            "whimbrel-preflight",
+        ],
     ),
     (
         "whimbrel",

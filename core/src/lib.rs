@@ -45,7 +45,7 @@ mod vocabulary;
 pub use event::{CancelAnswer, Event};
 pub use facts::{Facts, Finding, GuestFacts, GuestRun, HostFacts, Severity, Verdict};
 pub use migration::{
-    Adjustment, Input, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View,
+    Adjustment, Input, Limits, Migration, Misuse, Output, Outputs, Request, Snapshot, Takeover, View,
 };
 pub use outcome::{Advice, Cause, Ending, GuestLocation, Leftover, Outcome, Recovery};
 pub use port::{Action, Answer, Command, CommandId, CopyState, Failure, Fault, Hint, Observation, Side};

@@ -35,6 +35,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "whimbrel-facts",
             "whimbrel-observe",
             "whimbrel-plugins",
+            "whimbrel-policy",
             "whimbrel-preflight",
         ],
     ),

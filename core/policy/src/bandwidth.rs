@@ -51,6 +51,14 @@ impl Bandwidth {
         self.samples.push(bytes_per_second);
     }
 
+    /// From now on a limit is in force, or none (zero). What was measured under another limit is forgotten, and expected
+    /// again up to the new one.
+    pub fn limited_to(&mut self, bytes_per_second: u64) {
+        let limit = if bytes_per_second == 0 { u64::MAX } else { bytes_per_second };
+        let expected = self.median().map(|median| median.min(limit));
+        *self = Self::expecting(expected);
+    }
+
     /// What the link carries in the middle of its samples; before the first, what was expected of it.
     #[must_use]
     pub fn median(&self) -> Option<u64> {
@@ -93,6 +101,19 @@ mod tests {
         assert_eq!(bandwidth.median(), Some(1_009));
         (60..140).for_each(|n| bandwidth.sample(n * 100, 100));
         assert_eq!((bandwidth.median(), bandwidth.has_collapsed()), (Some(100), false), "it lasts");
+    }
+
+    #[test]
+    fn another_limit_makes_the_samples_before_it_worthless() {
+        let mut bandwidth = Bandwidth::default();
+        (0..20).for_each(|n| bandwidth.sample(n * 100, 1_000));
+        bandwidth.limited_to(400);
+        assert_eq!(bandwidth.median(), Some(400));
+        bandwidth.sample(2_000, 390);
+        assert_eq!((bandwidth.median(), bandwidth.has_collapsed()), (Some(390), false));
+        bandwidth.limited_to(0);
+        bandwidth.sample(2_100, 2_000);
+        assert_eq!(bandwidth.median(), Some(2_000));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod catalog;
 pub mod curve;
 mod decision;
 mod fixed_downtime;
+pub mod follow;
 pub mod forecast;
 mod intent;
 mod number;

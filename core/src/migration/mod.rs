@@ -8,6 +8,7 @@ mod digest;
 mod downtime;
 mod in_flight;
 mod io;
+mod limits;
 mod takeover;
 mod timers;
 mod translate;
@@ -16,6 +17,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use io::{Adjustment, Input, Misuse, Output, Outputs, Request};
+pub use limits::Limits;
 pub use takeover::{Snapshot, Takeover};
 
 use self::digest::StateDigest;
@@ -60,6 +62,10 @@ pub struct Migration {
     originals: Option<Settings>,
     /// The setting of the operator's last adjustment.
     requested_setting: Option<Setting>,
+    /// The setting of the adjustment that is being made: a later request may be refused meanwhile.
+    setting_in_progress: Option<Setting>,
+    /// The limits that adjustments have set.
+    adjusted: Limits,
     /// The last observed state of the source's and of the destination's copy.
     seen: (Option<CopyState>, Option<CopyState>),
     /// Attempts since the phase was entered: the next one waits longer.
@@ -86,6 +92,8 @@ pub struct View<'a> {
     pub phase: PhaseName,
     /// The dirty curve.
     pub convergence: &'a Convergence,
+    /// The limits in force while memory is copied.
+    pub limits: Limits,
     /// Whether an operator requested a cancel.
     pub cancel_asked: bool,
     /// Since when the guest, which ran before, has been stopped, as far as it was observed.
@@ -114,6 +122,8 @@ impl Migration {
             facts: None,
             originals: None,
             requested_setting: None,
+            setting_in_progress: None,
+            adjusted: Limits::default(),
             seen: (None, None),
             tries: 0,
             failure: None,
@@ -208,6 +218,7 @@ impl Migration {
             spec: &self.spec,
             phase: self.control.phase().name(),
             convergence: &self.convergence,
+            limits: self.adjusted.or(&self.spec, self.originals.as_ref()),
             cancel_asked: self.control.ledger().has(Mark::CancelAsked),
             stopped_since: self.downtime.stopped_since(),
             outcome: self.outcome.as_ref(),
@@ -278,7 +289,12 @@ impl Migration {
                     self.recovered.push(recovery);
                     self.report(Event::Recovered(recovery));
                 }
-                Order::ReportAdjustment(kind, result) => self.report(Event::Reacted(kind, result)),
+                Order::ReportAdjustment(kind, result) => {
+                    if result == AdjustmentResult::Done {
+                        self.adjusted.note(self.setting_in_progress.take());
+                    }
+                    self.report(Event::Reacted(kind, result));
+                }
                 Order::ReportCancelInDoubt => self.report(Event::CancelAnswered(CancelAnswer::InDoubt)),
                 Order::ReportCancelRefused => self.report(Event::CancelAnswered(CancelAnswer::Refused)),
                 Order::ReportCancelAnswer => self.answer_cancel(),
@@ -392,6 +408,9 @@ impl Migration {
         }
         let id = self.in_flight.give(slot);
         self.call_made |= slot == Slot::Call;
+        if let Order::Adjust(_) = order {
+            self.setting_in_progress = self.requested_setting;
+        }
         self.outputs.push(Output::Command(Command { id, action }));
     }
 }

@@ -31,8 +31,16 @@ fn limits_are_changed_while_memory_is_copied_and_put_back_when_the_guest_stays()
             (AdjustmentKind::DowntimeLimit, AdjustmentResult::Done)
         ]
     );
+    let limits = driver.migration.view().limits;
+    assert_eq!(
+        (limits.downtime_ms, limits.bandwidth_bytes_per_second),
+        (Some(1_200), spec().bandwidth_limit_bytes_per_second),
+        "the limit that was set, not the one that was refused meanwhile"
+    );
     driver.react(Adjustment::BandwidthLimitBytesPerSecond(1 << 30));
+    assert_ne!(driver.migration.view().limits.bandwidth_bytes_per_second, Some(1 << 30), "not set yet");
     applied(&mut driver, Ok(()));
+    assert_eq!(driver.migration.view().limits.bandwidth_bytes_per_second, Some(1 << 30));
     driver.call_returns(Err(Fault::Other));
     driver.look_shows(CopyState::Running, CopyState::Absent);
     driver.restores();
@@ -50,6 +58,8 @@ fn limits_can_be_changed_although_none_was_asked_for_at_the_start() {
         driver.pass_validation(GuestRun::Running);
         let answer = if readable { Ok(ORIGINALS) } else { Err(Failure::new(Fault::Other, "no")) };
         driver.answer_where(|action| *action == Action::ReadSettings, Answer::Settings(answer));
+        let known = driver.migration.view().limits.downtime_ms;
+        assert_eq!(known, readable.then_some(ORIGINALS.downtime_limit_ms));
         assert!(driver.did(&Action::StartMigration), "a setting that no request changes need not be known");
         driver.react(Adjustment::DowntimeLimitMs(800));
         let expected = (AdjustmentKind::DowntimeLimit, AdjustmentResult::NotAllowed);

@@ -16,6 +16,7 @@ mod destinations;
 mod drained;
 mod guest_lookup;
 mod http;
+mod lessons;
 mod listen;
 mod metrics;
 mod place;

@@ -5,12 +5,19 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use whimbrel_core::convergence::{DirtySync, SYNCS_KEPT, Statistics, SyncReport, SyncTotals};
 use whimbrel_core::{
     AdjustmentKind, AdjustmentResult, CancelAnswer, CopyState, Event, Finding, Outcome, PhaseName, Recovery,
     Side,
 };
+use whimbrel_policy::follow::Report;
+
+/// A forecast in the place of an event, as it is stored and sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ForecastEvent {
+    pub(super) forecast: Report,
+}
 
 /// Who owns the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -54,15 +61,30 @@ pub(super) struct Account {
     pub(super) seen_on_source: Option<CopyState>,
     pub(super) seen_on_destination: Option<CopyState>,
     pub(super) outcome: Option<Outcome>,
+    /// The last forecast, while memory is copied. The migration's document has it.
+    #[serde(skip)]
+    pub(super) forecast: Option<Report>,
 }
 
 impl Account {
+    /// Takes an event as it is stored. One of a kind that this release does not know says nothing.
+    pub(super) fn take_stored(&mut self, body: &str) {
+        if let Ok(event) = serde_json::from_str(body) {
+            self.take(&event);
+        } else if let Ok(ForecastEvent { forecast }) = serde_json::from_str(body) {
+            self.forecast = Some(forecast);
+        }
+    }
+
     /// Takes the next event.
     pub(super) fn take(&mut self, event: &Event) {
         match event {
             Event::Phase(phase) => {
                 self.phase = Some(*phase);
                 self.owner = owner(*phase).unwrap_or(self.owner);
+                if *phase != PhaseName::Precopy {
+                    self.forecast = None;
+                }
             }
             Event::Judged(verdict) => self.findings.clone_from(&verdict.findings),
             Event::Progress(statistics) => self.statistics = Some(*statistics),

@@ -6,20 +6,23 @@
 //! keeps what is late.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::Span;
 use whimbrel_core::journal::{Record, record_line};
-use whimbrel_core::{Command, CommandId, Event, Input, Observation, Output, Spec, View};
+use whimbrel_core::{Command, CommandId, Event, Input, Instant, Observation, Output, Spec, View};
+use whimbrel_policy::follow::{Follower, Report};
 
 use super::clock::now_ms;
+use super::lessons::Lessons;
 use super::metrics::Metrics;
-use super::projection::Account;
+use super::projection::{Account, ForecastEvent};
 use super::store::{Append, Write};
 use whimbrel_drive::acks::{Acks, COMMIT_WAIT};
-use whimbrel_drive::{JournalSink, JournalSinkError};
+use whimbrel_drive::{JournalSink, JournalSinkError, panics};
 
 /// Keeps one migration's records, and its account up to date.
 #[derive(Debug)]
@@ -31,6 +34,37 @@ pub(super) struct StoreJournal {
     /// Commands without an answer yet. Unanswered ones end with the migration.
     pub(super) commands: HashMap<CommandId, Span>,
     pub(super) acks: Acks<String>,
+    /// Makes the forecasts; none after it had a defect.
+    pub(super) follower: Option<Follower>,
+    /// Takes what the migration teaches when it has completed.
+    pub(super) lessons: Lessons,
+}
+
+impl StoreJournal {
+    /// Documents of these events, each followed by the forecast that was made with it; and the last of those. A defect
+    /// in a forecast must not stop a driver.
+    fn documents(&mut self, at: Instant, events: &[&Event], view: View<'_>) -> (Vec<String>, Option<Report>) {
+        let (mut documents, mut last) = (Vec::new(), None);
+        for event in events {
+            documents.push(document(event));
+            let Some(follower) = &mut self.follower else { continue };
+            match catch_unwind(AssertUnwindSafe(|| follower.take(at, event, view))) {
+                Ok(None) => {}
+                Ok(Some(report)) => {
+                    documents.push(document(&ForecastEvent { forecast: report.clone() }));
+                    last = Some(report);
+                }
+                Err(panic) => {
+                    tracing::error!(
+                        panic = panics::text(&*panic),
+                        "the forecast has a defect: the migration goes on without it"
+                    );
+                    self.follower = None;
+                }
+            }
+        }
+        (documents, last)
+    }
 }
 
 impl JournalSink for StoreJournal {
@@ -57,11 +91,12 @@ impl JournalSink for StoreJournal {
         }
         let ended = events.iter().any(|event| matches!(event, Event::Ended(_)));
         let end = view.outcome.filter(|_| ended).map(|outcome| (now_ms(), document(outcome)));
+        let (documents, forecast) = self.documents(record.at_ns, &events, view);
         let append = Append {
             migration: self.migration,
             line: record_line(record),
             at_ns: i64::try_from(record.at_ns.as_ns()).unwrap_or(i64::MAX),
-            events: events.iter().map(document).collect(),
+            events: documents,
             end,
         };
         // A missing acknowledgement reveals that the writer has stopped.
@@ -71,6 +106,13 @@ impl JournalSink for StoreJournal {
         for event in events {
             account.take(event);
             self.metrics.on_event(event);
+        }
+        if forecast.is_some() {
+            account.forecast = forecast;
+        }
+        drop(account);
+        if let Some(lesson) = self.follower.as_ref().filter(|_| ended).and_then(Follower::lesson) {
+            self.lessons.learn(&view.spec.source, &view.spec.destination, lesson);
         }
         for output in outputs {
             if let Output::Command(command) = output {
@@ -120,7 +162,9 @@ mod tests {
 
     use tokio::sync::mpsc::unbounded_channel;
     use whimbrel_core::GuestLocation;
+    use whimbrel_policy::follow::Follower;
 
+    use super::super::lessons::Lessons;
     use super::super::projection::Account;
     use super::super::store::Write;
     use super::StoreJournal;
@@ -139,6 +183,8 @@ mod tests {
             metrics: Arc::default(),
             commands: HashMap::new(),
             acks: Acks::new(),
+            follower: Some(Follower::default()),
+            lessons: Lessons::default(),
         };
         let thread = thread::spawn(|| {
             let (hosts, spec, route) = quiet().unwrap();

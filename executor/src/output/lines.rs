@@ -6,8 +6,9 @@
 use std::io::Write;
 
 use whimbrel_core::{Event, Instant, View};
+use whimbrel_policy::follow::Report;
 
-use super::Watcher;
+use super::{Show, Watcher, forecast_lines};
 use whimbrel_observe::messages::{Names, tell};
 use whimbrel_observe::summary;
 
@@ -20,18 +21,19 @@ pub struct Lines<W: Write> {
     out: W,
     names: Option<Names>,
     last_line: Instant,
+    last_forecast: Option<Report>,
     broken: bool,
 }
 
 impl<W: Write> Lines<W> {
     /// Lines to `out`, each flushed as it is written.
     pub fn new(out: W) -> Self {
-        Self { out, names: None, last_line: Instant::BEGIN, broken: false }
+        Self { out, names: None, last_line: Instant::BEGIN, last_forecast: None, broken: false }
     }
 
     /// Lines to `out` that continue where another watcher stopped: without a heading.
     pub(super) fn going_on(out: W, names: Names, last_line: Instant) -> Self {
-        Self { out, names: Some(names), last_line, broken: false }
+        Self { out, names: Some(names), last_line, last_forecast: None, broken: false }
     }
 
     fn write(&mut self, line: &str) {
@@ -58,5 +60,14 @@ impl<W: Write> Watcher for Lines<W> {
         if matches!(event, Event::Progress(_) | Event::Sync(_) | Event::Phase(_)) {
             self.last_line = now;
         }
+    }
+}
+
+impl<W: Write> Show for Lines<W> {
+    fn on_forecast(&mut self, now: Instant, report: &Report) {
+        for entry in forecast_lines(report, self.last_forecast.as_ref()) {
+            self.write(&entry.line(now));
+        }
+        self.last_forecast = Some(report.clone());
     }
 }

@@ -1,17 +1,22 @@
 //! Output of a migration while it runs: a live picture on a terminal, plain lines, or documents for machines.
 //!
-//! A watcher shows the events that it receives and nothing else; it must never change, delay or stop a migration. After its
+//! A watcher shows the events that it receives, and forecasts that follow from them; it must never change, delay or stop a migration. After its
 //! terminal or pipe breaks it writes nothing more.
 
 use std::io::{self, BufWriter};
+use std::mem::discriminant;
 
 use clap::ValueEnum;
 use serde::Serialize;
 use whimbrel_core::Output;
 use whimbrel_core::journal::{self, JournalError, Replayed};
+use whimbrel_observe::messages::LogLine;
+use whimbrel_policy::follow::{Known, Report};
+use whimbrel_policy::forecast::Verdict;
 
 #[cfg(test)]
 mod fixtures;
+pub mod forecasting;
 pub mod lines;
 pub mod ndjson;
 pub mod report;
@@ -19,6 +24,7 @@ pub mod report;
 mod tests;
 pub mod tui;
 
+pub use forecasting::{Forecasting, Show};
 pub use lines::Lines;
 pub use ndjson::Ndjson;
 pub use report::JsonReport;
@@ -62,12 +68,12 @@ pub struct Origin {
     pub seed: Option<u64>,
 }
 
-/// The watcher for standard output. `terminal` says whether that is a terminal; the picture falls back to lines when
+/// The watcher for standard output, with forecasts. `terminal` says whether that is a terminal; the picture falls back to lines when
 /// the terminal cannot show it. `frame_ms` is the migration's time between two frames of the picture:
 /// [`tui::FRAME_MS`] when it passes as real time does, more when a simulation runs ahead of it.
 #[must_use]
 pub fn choose(format: Format, terminal: bool, frame_ms: u64, origin: Origin) -> Box<dyn Watcher + Send> {
-    match format {
+    let show: Box<dyn Show + Send> = match format {
         Format::Text => {
             let picture = if terminal { Picture::open(frame_ms) } else { None };
             match picture {
@@ -77,5 +83,21 @@ pub fn choose(format: Format, terminal: bool, frame_ms: u64, origin: Origin) -> 
         }
         Format::Json => Box::new(JsonReport::new(BufWriter::new(io::stdout()), origin)),
         Format::Ndjson => Box::new(Ndjson::new(io::stdout(), origin)),
+    };
+    Box::new(Forecasting::new(show, Known::default()))
+}
+
+/// The log lines of a forecast: its sentence and, when the verdict has become another one that needs an action, what would
+/// follow from each.
+fn forecast_lines(report: &Report, before: Option<&Report>) -> Vec<LogLine> {
+    let line = |tag: &str, text| LogLine { tag: tag.to_owned(), text };
+    let mut lines = vec![line("forecast", report.sentence())];
+    let needs_action = !matches!(report.verdict, Verdict::Open | Verdict::Converges);
+    let is_another =
+        before.is_none_or(|before| discriminant(&before.verdict) != discriminant(&report.verdict));
+    let actions = report.actions_in_words();
+    if needs_action && is_another && !actions.is_empty() {
+        lines.push(line("actions", actions));
     }
+    lines
 }

@@ -1,13 +1,15 @@
 //! One JSON document per line, for machines that follow a migration as it happens.
 //!
-//! The first line is a header with the requested migration; every other line is an event exactly as the core emits it.
+//! The first line is a header with the requested migration; every other line is an event exactly as the core emits it, or a
+//! forecast in the place of an event.
 
 use std::io::Write;
 
 use serde::Serialize;
 use whimbrel_core::{Event, Instant, Spec, View};
+use whimbrel_policy::follow::Report;
 
-use super::{Origin, Watcher};
+use super::{Origin, Show, Watcher};
 
 /// Names the form of every line.
 pub const SCHEMA: &str = "whimbrel.event/1";
@@ -29,10 +31,16 @@ struct Header<'a> {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<'a, E> {
     schema: &'static str,
     at_ns: Instant,
-    event: &'a Event,
+    event: &'a E,
+}
+
+/// In the place of an event.
+#[derive(Serialize)]
+struct Forecast<'a> {
+    forecast: &'a Report,
 }
 
 impl<W: Write> Ndjson<W> {
@@ -53,5 +61,11 @@ impl<W: Write> Watcher for Ndjson<W> {
             self.write(&Header { schema: SCHEMA, origin, spec: view.spec });
         }
         self.write(&Line { schema: SCHEMA, at_ns: now, event });
+    }
+}
+
+impl<W: Write> Show for Ndjson<W> {
+    fn on_forecast(&mut self, now: Instant, report: &Report) {
+        self.write(&Line { schema: SCHEMA, at_ns: now, event: &Forecast { forecast: report } });
     }
 }

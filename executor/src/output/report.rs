@@ -1,6 +1,7 @@
 //! A migration in one document, for machines.
 //!
-//! It is written when the migration ends, and contains what the events reported; it must never conclude anything itself.
+//! It is written when the migration ends, and contains what the events reported; it must never conclude anything
+//! itself.
 
 use std::io::Write;
 
@@ -9,8 +10,9 @@ use whimbrel_core::convergence::{DirtySync, SyncTotals};
 use whimbrel_core::{
     AdjustmentKind, AdjustmentResult, CancelAnswer, Event, Finding, Instant, Outcome, PhaseName, Spec, View,
 };
+use whimbrel_policy::follow::Report as Forecast;
 
-use super::{Origin, Watcher};
+use super::{Origin, Show, Watcher};
 use whimbrel_observe::summary::describe;
 
 /// Names the form of the document.
@@ -40,6 +42,8 @@ pub struct Report {
     pub reactions: Vec<At<Reacted>>,
     /// Every dirty-bitmap sync that was seen, with its regression.
     pub syncs: Vec<DirtySync>,
+    /// Every forecast that was made, oldest first.
+    pub forecasts: Vec<Forecast>,
     /// Least remaining memory at a sync after the first pass.
     pub low_water_bytes: Option<u64>,
     /// Most remaining memory at a sync after the first pass.
@@ -93,6 +97,7 @@ pub struct JsonReport<W: Write> {
     cancel_answers: Vec<At<CancelAnswer>>,
     reactions: Vec<At<Reacted>>,
     syncs: Vec<DirtySync>,
+    forecasts: Vec<Forecast>,
     looks: u64,
 }
 
@@ -107,6 +112,7 @@ impl<W: Write> JsonReport<W> {
             cancel_answers: Vec::new(),
             reactions: Vec::new(),
             syncs: Vec::new(),
+            forecasts: Vec::new(),
             looks: 0,
         }
     }
@@ -132,6 +138,7 @@ impl<W: Write> JsonReport<W> {
             cancel_answers: self.cancel_answers.clone(),
             reactions: self.reactions.clone(),
             syncs: self.syncs.clone(),
+            forecasts: self.forecasts.clone(),
             low_water_bytes,
             high_water_bytes,
             counts: Counts {
@@ -167,5 +174,11 @@ impl<W: Write> Watcher for JsonReport<W> {
                 let _gone = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
             }
         }
+    }
+}
+
+impl<W: Write> Show for JsonReport<W> {
+    fn on_forecast(&mut self, _: Instant, report: &Forecast) {
+        self.forecasts.push(report.clone());
     }
 }

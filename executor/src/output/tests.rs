@@ -14,8 +14,9 @@ use whimbrel_core::{
 use super::JsonReport;
 use super::fixtures::{End, REGRESSING, play, spec};
 use super::tui::{FRAME_MS, PictureState};
-use super::{Lines, Ndjson, Origin, Picture, Watcher};
+use super::{Forecasting, Lines, Ndjson, Origin, Picture, Show, Watcher};
 use whimbrel_observe::summary;
+use whimbrel_policy::follow::{Known, Report};
 
 const CANCELLED: End = End::CancelledAt(15_000);
 
@@ -50,12 +51,23 @@ impl Watcher for Gather {
     }
 }
 
+impl Show for Gather {
+    fn on_forecast(&mut self, _: Instant, report: &Report) {
+        self.0.forecast(report);
+    }
+}
+
+/// The same with forecasts.
+fn forecasting<S: Show>(show: S) -> Forecasting<S> {
+    Forecasting::new(show, Known::default())
+}
+
 fn drawn(end: End, until_ms: u64, width: u16, height: u16) -> Buffer {
-    let mut gather = Gather::default();
+    let mut gather = forecasting(Gather::default());
     play(&REGRESSING, end, until_ms, &mut gather);
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
-    super::tui::draw(&gather.0, true, area, &mut buffer);
+    super::tui::draw(&gather.shown().0, true, area, &mut buffer);
     buffer
 }
 
@@ -70,14 +82,14 @@ fn text(buffer: &Buffer) -> String {
 #[test]
 fn lines_of_a_migration_that_falls_back_and_completes() {
     let page = Page::default();
-    play(&REGRESSING, End::Completes, u64::MAX, &mut Lines::new(page.clone()));
+    play(&REGRESSING, End::Completes, u64::MAX, &mut forecasting(Lines::new(page.clone())));
     insta::assert_snapshot!(page.text());
 }
 
 #[test]
 fn lines_of_a_cancelled_migration() {
     let page = Page::default();
-    play(&REGRESSING, CANCELLED, u64::MAX, &mut Lines::new(page.clone()));
+    play(&REGRESSING, CANCELLED, u64::MAX, &mut forecasting(Lines::new(page.clone())));
     insta::assert_snapshot!(page.text());
 }
 
@@ -85,7 +97,7 @@ fn lines_of_a_cancelled_migration() {
 fn events_as_documents() {
     let page = Page::default();
     let origin = Origin { engine: Some("page".to_owned()), seed: Some(7) };
-    play(&REGRESSING[..2], CANCELLED, u64::MAX, &mut Ndjson::new(page.clone(), origin));
+    play(&REGRESSING[..2], CANCELLED, u64::MAX, &mut forecasting(Ndjson::new(page.clone(), origin)));
     let text = page.text();
     for line in text.lines() {
         assert!(line.starts_with(r#"{"schema":"whimbrel.event/1","#), "{line}");
@@ -108,7 +120,7 @@ fn events_as_documents() {
 fn the_report_is_one_document() {
     let page = Page::default();
     let origin = Origin { engine: Some("lumped".to_owned()), seed: Some(7) };
-    play(&REGRESSING[..4], CANCELLED, u64::MAX, &mut JsonReport::new(page.clone(), origin));
+    play(&REGRESSING[..4], CANCELLED, u64::MAX, &mut forecasting(JsonReport::new(page.clone(), origin)));
     assert_eq!(page.text().lines().count(), 1);
     assert!(page.text().starts_with(r#"{"schema":"whimbrel.report/1","#));
     let document: serde_json::Value = serde_json::from_str(&page.text()).unwrap();
@@ -152,9 +164,10 @@ fn the_picture_leaves_the_scrollback_and_ends_with_words_below() {
     let below = Page::default();
     let mut backend = TestBackend::new(80, 24);
     ratatui::backend::Backend::set_cursor_position(&mut backend, (0, 5)).unwrap();
-    let mut picture = Picture::on(backend, Box::new(below.clone()), FRAME_MS, false).unwrap();
+    let picture = Picture::on(backend, Box::new(below.clone()), FRAME_MS, false).unwrap();
+    let mut picture = forecasting(picture);
     play(&REGRESSING, End::Completes, u64::MAX, &mut picture);
-    let backend = picture.backend();
+    let backend = picture.shown().backend();
     let scrollback = text(backend.scrollback());
     assert!(scrollback.contains("pre-copy: copying memory while `web` is on alpha"), "{scrollback}");
     assert!(text(backend.buffer()).contains("Memory left"));

@@ -89,6 +89,7 @@ try {
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: /Migration 1: build/ }).waitFor();
     await page.getByText("the source", { exact: true }).waitFor();
+    await page.locator("#forecast").getByText(/^Forecast after the first pass/).waitFor();
   });
 
   await step("a regression is drawn and described", async () => {
@@ -97,6 +98,11 @@ try {
     assert.match(words, /with [1-9]\d* regressions/);
     const rows = await page.locator("#syncs tr").count();
     assert.ok(rows >= 2, `${rows} syncs in the table`);
+    // A verdict with its numbers, and the same that the service's document has.
+    await page.locator("#forecast-why").getByText(/dirties [\d,]+ of [\d,]+ MiB\/s; [\d,]+ ms allow [\d,]+ MiB/).waitFor();
+    assert.match(await page.locator("#forecast").textContent(), /^(Ends in about \d|Takes longer|No limit up to|A limit of|Not decided)/);
+    const told = await page.evaluate(async () => (await (await fetch("/api/v1/migrations/1")).json()).forecast);
+    assert.ok(told.numbers.passes >= 1 && told.actions.length > 0, JSON.stringify(told));
     const drawn = await page.locator("#remaining canvas").evaluate((canvas) => {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       return data.some((value, index) => index % 4 === 3 && value > 0);
@@ -138,6 +144,7 @@ try {
     await answer.getByText(/The cancel: cancelled: the guest is on the source/).waitFor();
     assert.match(await answer.textContent(), /bandwidth limit was restored/);
     await page.locator("#standing").getByText(/Cancelled: `build` runs on alpha/).waitFor();
+    await page.locator("#forecast").waitFor({ state: "hidden" });
     await shot(page, "cancelled");
   });
 

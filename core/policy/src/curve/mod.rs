@@ -12,6 +12,8 @@ mod evidence;
 mod fit;
 mod grid;
 
+use core::cell::OnceCell;
+
 use evidence::{Evidence, Row};
 use grid::{CLASSES, Grid};
 
@@ -41,7 +43,13 @@ pub struct DirtyCurve {
     evidence: Evidence,
     /// The share of each class that was dirty after the last sync.
     dirty_share: [f64; CLASSES],
-    /// Bytes of each class.
+    /// The fit to the evidence, made when it is needed: syncs may come more often than forecasts.
+    fitted: OnceCell<Fitted>,
+}
+
+/// Bytes of each class, and the error relative to what was observed.
+#[derive(Clone, Copy, Debug)]
+struct Fitted {
     weights: [f64; CLASSES],
     error: f64,
 }
@@ -55,8 +63,7 @@ impl DirtyCurve {
             memory_bytes,
             evidence: Evidence::default(),
             dirty_share: [1.0; CLASSES],
-            weights: [0.0; CLASSES],
-            error: FIRST_ERROR,
+            fitted: OnceCell::new(),
         }
     }
 
@@ -68,7 +75,7 @@ impl DirtyCurve {
             let touched = self.grid.map(|rate| touched(rate * seconds));
             let dirtied_bytes = real(bytes_per_second) * seconds;
             self.evidence.add_measured(Row { seconds, dirtied_bytes, exposed: touched });
-            self.fit();
+            self.fitted.take();
         }
     }
 
@@ -88,7 +95,7 @@ impl DirtyCurve {
         }
         let dirtied_bytes = real(seen.dirtied_bytes);
         self.evidence.add(Row { seconds: seen.guest_seconds, dirtied_bytes, exposed });
-        self.fit();
+        self.fitted.take();
     }
 
     /// Whether anything was observed.
@@ -113,12 +120,12 @@ impl DirtyCurve {
     /// How far observations lie from the curve, relative to it.
     #[must_use]
     pub fn relative_error(&self) -> f64 {
-        self.error
+        self.fitted().error
     }
 
     /// The classes that hold something, slowest first.
     pub fn classes(&self) -> impl Iterator<Item = Class> + '_ {
-        let classes = self.grid.rates().zip(self.weights).zip(self.dirty_share);
+        let classes = self.grid.rates().zip(self.fitted().weights).zip(self.dirty_share);
         classes.filter(|((_, bytes), _)| *bytes > 0.0).map(|((rate, bytes), dirty_share)| Class {
             rate,
             bytes,
@@ -126,18 +133,22 @@ impl DirtyCurve {
         })
     }
 
-    fn fit(&mut self) {
-        let (weights, error) = fit::fit(&self.evidence);
-        // No more than the memory there is.
-        let total: f64 = weights.iter().sum();
-        let scale = if total > 0.0 { (real(self.memory_bytes) / total).min(1.0) } else { 1.0 };
-        self.weights = weights.map(|weight| weight * scale);
-        let few = 1.0 / real(u64::try_from(self.evidence.len()).unwrap_or(1)).max(1.0);
-        self.error = (error * error + LEAST_ERROR * LEAST_ERROR).max(FIRST_ERROR * FIRST_ERROR * few * few);
-        self.error = libm::sqrt(self.error);
+    fn fitted(&self) -> &Fitted {
+        self.fitted.get_or_init(|| {
+            if self.evidence.is_empty() {
+                return Fitted { weights: [0.0; CLASSES], error: FIRST_ERROR };
+            }
+            let (weights, error) = fit::fit(&self.evidence);
+            // No more than the memory there is.
+            let total: f64 = weights.iter().sum();
+            let scale = if total > 0.0 { (real(self.memory_bytes) / total).min(1.0) } else { 1.0 };
+            let few = 1.0 / real(u64::try_from(self.evidence.len()).unwrap_or(1)).max(1.0);
+            let error =
+                (error * error + LEAST_ERROR * LEAST_ERROR).max(FIRST_ERROR * FIRST_ERROR * few * few);
+            Fitted { weights: weights.map(|weight| weight * scale), error: libm::sqrt(error) }
+        })
     }
 }
-
 /// A class of pages that are written equally often.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Class {

@@ -8,14 +8,18 @@
 mod calibration;
 mod chance;
 mod model;
+mod outlook;
 mod rollout;
 mod verdict;
+mod words;
 
 pub(crate) use chance::uniform;
 
 pub use calibration::{STRATA, Stratum};
 pub use model::Model;
+pub use outlook::Outlook;
 pub use verdict::{Assessment, Numbers, Verdict};
+pub(crate) use words::{Approximately, Percent, Short};
 
 use alloc::vec::Vec;
 
@@ -26,7 +30,7 @@ use rollout::Ending;
 /// Particles of a forecast.
 const PARTICLES: u64 = 32;
 /// Without a deadline a forecast looks so far ahead.
-const HORIZON_MS: u64 = 1_800_000;
+pub const HORIZON_MS: u64 = 1_800_000;
 /// A million, which is certainty.
 pub(crate) const CERTAIN_PPM: u64 = 1_000_000;
 
@@ -71,6 +75,11 @@ impl Model {
     #[must_use]
     pub fn forecast(&self, plan: Plan, intent: &Intent) -> Option<Forecast> {
         let raw = self.raw_forecast(plan, intent)?;
+        // What remains, at the bandwidth: nothing of it depends on what the guest does.
+        let is_arithmetic = matches!(plan, Plan::Postcopy | Plan::Pause) || self.is_paused;
+        if is_arithmetic {
+            return Some(raw);
+        }
         Some(Forecast { left_ms: raw.left_ms.map(|left| calibration::widened(left, self.ends())), ..raw })
     }
 

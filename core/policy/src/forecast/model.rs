@@ -33,6 +33,10 @@ pub struct Model {
     latest: Option<(u64, Statistics)>,
     /// Instant and remaining memory at the last sync, of any kind.
     synced: Option<(u64, u64)>,
+    /// Syncs after that of the setup.
+    pub(super) syncs: u64,
+    /// Whether the guest is stopped until it has moved.
+    pub(super) is_paused: bool,
     ends: u64,
     /// Instants of the first and the last end of a pass.
     ended_ms: Option<(u64, u64)>,
@@ -60,6 +64,8 @@ impl Model {
             throttle_percent: 0,
             latest: None,
             synced: None,
+            syncs: 0,
+            is_paused: false,
             ends: 0,
             ended_ms: None,
             recent_ends: Vec::new(),
@@ -77,6 +83,10 @@ impl Model {
             }
             Seen::Poll(statistics) => self.poll(now_ms, statistics),
             Seen::Answered(Action::DowntimeLimit { ms }, ActionResult::Done) => self.limit_ms = ms,
+            Seen::Answered(Action::Bandwidth { bytes_per_second }, ActionResult::Done) => {
+                self.bandwidth.limited_to(bytes_per_second);
+            }
+            Seen::Answered(Action::Pause, ActionResult::Done) => self.is_paused = true,
             Seen::Answered(..) | Seen::Intent(_) => {}
         }
     }
@@ -111,6 +121,28 @@ impl Model {
         &self.bandwidth
     }
 
+    /// The downtime limit in force, in ms.
+    #[must_use]
+    pub fn limit_ms(&self) -> u64 {
+        self.limit_ms
+    }
+
+    /// The guest was stopped, or runs again.
+    pub fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
+    /// Whether the guest is stopped until it has moved.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// Whether it was begun without auto-converge, so that beginning again with it would change something.
+    pub(super) fn can_begin_throttled(&self) -> bool {
+        self.start.auto_converge.is_none()
+    }
+
     /// The fixed part of the downtime.
     #[must_use]
     pub fn fixed(&self) -> &FixedDowntime {
@@ -140,6 +172,7 @@ impl Model {
         let before = self.synced.replace((now_ms, sync.remaining_bytes));
         // The sync of the setup marks all of the memory.
         let Some((_, remaining_before)) = before.filter(|_| sync.iteration > 1) else { return };
+        self.syncs = self.syncs.saturating_add(1);
         // Of several syncs each had its part.
         let syncs = sync.unseen.saturating_add(1);
         let seconds = real(sync.interval_ms / syncs) / 1000.0 * self.response.speed(throttle_percent);
@@ -160,8 +193,13 @@ impl Model {
 
     /// What a rollout needs; `None` while bandwidth or dirty curve are not known.
     pub(super) fn setting(&self, plan: Plan) -> Option<Setting> {
+        // A guest that is stopped already dirties nothing, whatever else is done.
+        let plan = match plan {
+            Plan::AsIs | Plan::Limit { .. } if self.is_paused => Plan::Pause,
+            plan => plan,
+        };
         let bandwidth = self.bandwidth.median().filter(|bandwidth| *bandwidth > 0)?;
-        if !self.curve.is_known() {
+        if !self.curve.is_known() && !matches!(plan, Plan::Postcopy | Plan::Pause) {
             return None;
         }
         let promised = self.bandwidth.promised().unwrap_or(bandwidth);

@@ -19,6 +19,8 @@ const PASSES: u64 = 48;
 const BLOCK: u64 = 16;
 /// A gap to the threshold that shrank by less than this from block to block is a plateau.
 const PLATEAU: f64 = 0.98;
+/// A gap that changes by less than this part of itself in two passes one after the other has settled.
+const SETTLED: f64 = 1e-5;
 /// With auto-converge a long pass is synced every 5 s (QEMU 9.2).
 const PERIOD_S: f64 = 5.0;
 /// What a guest loses while its memory follows it, relative to the time that takes. A starting value, not measured.
@@ -116,6 +118,7 @@ impl<'a> Particle<'a> {
         let (mut remaining, mut synced) = (self.setting.remaining, self.setting.synced_remaining);
         let mut since_s = self.setting.since_sync_s;
         let mut gaps = [0.0; 2];
+        let mut unchanged = 0;
         for pass in 0..PASSES {
             let threshold = self.bandwidth * self.setting.limit_s;
             let burst = self.bandwidth * BURST_S;
@@ -127,6 +130,7 @@ impl<'a> Particle<'a> {
             let dirtied = self.dirtied((since_s + pass_s) * speed, left / synced.max(1.0)) * self.writes;
             self.throttle(pass_s, dirtied, remaining - left);
             since_s = 0.0;
+            let change = left + dirtied - remaining;
             remaining = left + dirtied;
             synced = remaining;
             if self.seconds > horizon_s {
@@ -134,6 +138,12 @@ impl<'a> Particle<'a> {
             }
             if remaining < threshold {
                 return Some(self.switched_over(remaining));
+            }
+            // A fixed point: the passes that are left would be as this one, and their trend a plateau.
+            let is_unchanged = self.can_settle() && change.abs() < (remaining - threshold) * SETTLED;
+            unchanged = if is_unchanged { unchanged + 1 } else { 0 };
+            if unchanged >= 2 {
+                return None;
             }
             let block = PASSES.saturating_sub(pass).saturating_sub(1) / BLOCK;
             if let Some(gap) = gaps.get_mut(usize::try_from(block).unwrap_or(usize::MAX)) {
@@ -161,6 +171,11 @@ impl<'a> Particle<'a> {
         }
         self.pass(seconds, seconds * self.bandwidth);
         Some(self.switched_over(threshold))
+    }
+
+    /// Whether nothing but the passes themselves changes what follows: no step of a throttle is to come.
+    fn can_settle(&self) -> bool {
+        self.throttling.is_none_or(|now| now.percent >= MOST_THROTTLE)
     }
 
     fn pass(&mut self, seconds: f64, bytes: f64) {

@@ -1,7 +1,8 @@
 //! The verdict: whether the migration converges, or what would be needed, in one sentence with its numbers.
 
-use core::fmt;
+use serde::{Deserialize, Serialize};
 
+use super::outlook::Forecasts;
 use super::{CERTAIN_PPM, Forecast, Model, Plan};
 use crate::intent::Intent;
 use crate::observation::implied_ms;
@@ -24,7 +25,8 @@ const STEP_MS: u64 = 50;
 const TRIES: u64 = 4;
 
 /// What is to be expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Verdict {
     /// Too little was seen.
     Open,
@@ -35,7 +37,7 @@ pub enum Verdict {
         /// The limit.
         ms: u64,
     },
-    /// No limit within the intent suffices; throttling the guest would.
+    /// No limit within the intent suffices; another beginning with auto-converge would.
     NeedsThrottle,
     /// The link cannot carry what remains until the deadline, whatever the guest does.
     LinkTooSlow,
@@ -47,20 +49,28 @@ pub enum Verdict {
 }
 
 /// The numbers of a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     /// Dirtied between the last two syncs, in bytes a second.
+    #[serde(rename = "dirty_rate_bytes_per_second")]
     pub dirty_rate: Option<u64>,
     /// Of the link, in bytes a second.
+    #[serde(rename = "bandwidth_bytes_per_second")]
     pub bandwidth: Option<u64>,
     /// The downtime limit in force.
+    #[serde(rename = "downtime_limit_ms")]
     pub limit_ms: u64,
     /// Least and most memory that the last ends of passes left; `None` before two.
     pub left_bytes: Option<(u64, u64)>,
     /// To be sent now.
     pub remaining_bytes: u64,
     /// Passes that have ended.
+    #[serde(rename = "passes")]
     pub ends: u64,
+    /// Syncs that were seen after that of the setup, ends of passes included.
+    pub syncs: u64,
+    /// Whether the guest is stopped until it has moved.
+    pub is_paused: bool,
     /// Until the deadline; `None` without one.
     pub until_deadline_ms: Option<u64>,
     /// The longest downtime of the intent.
@@ -82,12 +92,17 @@ impl Model {
     /// The verdict under an intent, as of the last observation.
     #[must_use]
     pub fn assess(&self, intent: &Intent) -> Assessment {
-        let numbers = self.numbers(intent);
-        let (verdict, forecast) = self.judge(intent, &numbers);
+        self.assess_by(&mut Forecasts::new(self, intent))
+    }
+
+    pub(super) fn assess_by(&self, forecasts: &mut Forecasts<'_>) -> Assessment {
+        let numbers = self.numbers(forecasts.intent);
+        let (verdict, forecast) = self.judge(forecasts, &numbers);
         Assessment { verdict, forecast, numbers }
     }
 
-    fn judge(&self, intent: &Intent, numbers: &Numbers) -> (Verdict, Option<Forecast>) {
+    fn judge(&self, forecasts: &mut Forecasts<'_>, numbers: &Numbers) -> (Verdict, Option<Forecast>) {
+        let intent = forecasts.intent;
         let least_ms = numbers.bandwidth.and_then(|bandwidth| implied_ms(numbers.remaining_bytes, bandwidth));
         if let (Some(least_ms), Some(left_ms)) = (least_ms, numbers.until_deadline_ms)
             && least_ms > left_ms.saturating_add(intent.max_downtime_ms)
@@ -95,7 +110,11 @@ impl Model {
         {
             return (Verdict::LinkTooSlow, None);
         }
-        let Some(as_is) = self.forecast(Plan::AsIs, intent) else { return (Verdict::Open, None) };
+        let Some(as_is) = forecasts.of(Plan::AsIs) else { return (Verdict::Open, None) };
+        // A guest that is stopped dirties nothing. Its downtime is what was requested.
+        if self.is_paused {
+            return (Verdict::Converges, Some(as_is));
+        }
         // One observation does not show whether a shorter pass leaves less.
         if self.curve.observations() < LEAST_OBSERVATIONS {
             return (Verdict::Open, Some(as_is));
@@ -108,13 +127,14 @@ impl Model {
         }
         let mut best = as_is.meets_intent_ppm;
         for ms in self.limits_to_try(intent) {
-            let Some(forecast) = self.forecast(Plan::Limit { ms }, intent) else { continue };
+            let Some(forecast) = forecasts.of(Plan::Limit { ms }) else { continue };
             if forecast.meets_intent_ppm >= LIKELY_PPM {
                 return (Verdict::NeedsLimit { ms }, Some(forecast));
             }
             best = best.max(forecast.meets_intent_ppm);
         }
-        if let Some(throttled) = self.forecast(Plan::RestartThrottled, intent)
+        if self.can_begin_throttled()
+            && let Some(throttled) = forecasts.of(Plan::RestartThrottled)
             && throttled.meets_intent_ppm >= LIKELY_PPM
         {
             return (Verdict::NeedsThrottle, Some(throttled));
@@ -128,7 +148,7 @@ impl Model {
 
     /// Above the limit in force: the least that the last passes would have met, then larger ones, up to what leaves
     /// room for the fixed part of the downtime.
-    fn limits_to_try(&self, intent: &Intent) -> impl Iterator<Item = u64> {
+    pub(super) fn limits_to_try(&self, intent: &Intent) -> impl Iterator<Item = u64> + use<> {
         let most_ms = intent.max_downtime_ms.saturating_sub(self.fixed().quantile_ms(90));
         let left = self.recent_ends.iter().copied().max().unwrap_or(0);
         let implied = self.bandwidth().median().and_then(|bandwidth| implied_ms(left, bandwidth));
@@ -148,114 +168,10 @@ impl Model {
             left_bytes: left_bytes.filter(|_| ends.len() > 1),
             remaining_bytes: self.remaining_bytes(),
             ends: self.ends(),
+            syncs: self.syncs,
+            is_paused: self.is_paused,
             until_deadline_ms: intent.finish_within_ms.map(|end_ms| end_ms.saturating_sub(self.elapsed_ms())),
             max_downtime_ms: intent.max_downtime_ms,
         }
-    }
-}
-
-impl fmt::Display for Assessment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers = &self.numbers;
-        let Some(bandwidth) = numbers.bandwidth else { return f.write_str("nothing was sent yet") };
-        match self.verdict {
-            Verdict::LinkTooSlow => {
-                let seconds =
-                    implied_ms(numbers.remaining_bytes, bandwidth).map_or(0, |ms| ms.div_ceil(1000));
-                let left_s = grouped(numbers.until_deadline_ms.unwrap_or(0) / 1000);
-                let seconds = grouped(seconds);
-                let [remaining, bandwidth] = [numbers.remaining_bytes, bandwidth].map(Mib);
-                return write!(
-                    f,
-                    "{remaining} MiB at {bandwidth} MiB/s take {seconds} s at least, and {left_s} s are left"
-                );
-            }
-            Verdict::Open if numbers.ends == 0 => {
-                let [remaining, bandwidth] = [numbers.remaining_bytes, bandwidth].map(Mib);
-                return write!(
-                    f,
-                    "the first pass is not over: {remaining} MiB are left, at {bandwidth} MiB/s"
-                );
-            }
-            _ => {}
-        }
-        if let Some(rate) = numbers.dirty_rate {
-            write!(f, "dirties {} of {} MiB/s; ", Mib(rate), Mib(bandwidth))?;
-        }
-        numbers.allowance(f, bandwidth)?;
-        self.conclusion(f)
-    }
-}
-
-impl Assessment {
-    fn conclusion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.verdict {
-            Verdict::Open => f.write_str(": open")?,
-            Verdict::Converges => f.write_str(": converges as it is")?,
-            Verdict::NeedsLimit { ms } => write!(f, ": a limit of {ms} ms would suffice")?,
-            Verdict::NeedsThrottle => write!(
-                f,
-                ": no limit up to {} ms suffices, throttling would",
-                grouped(self.numbers.max_downtime_ms)
-            )?,
-            Verdict::Never { .. } => write!(
-                f,
-                ": no limit up to {} ms suffices, unless the guest changes",
-                grouped(self.numbers.max_downtime_ms)
-            )?,
-            Verdict::LinkTooSlow => {}
-        }
-        let Some([low, middle, high]) = self.forecast.and_then(|forecast| forecast.left_ms) else {
-            return Ok(());
-        };
-        if matches!(self.verdict, Verdict::Converges | Verdict::NeedsLimit { .. }) {
-            let [low, middle, high] = [low, middle, high].map(|ms| ms.div_ceil(1000));
-            write!(f, ", in about {} s", grouped(middle))?;
-            if low < high {
-                write!(f, " ({} s to {} s)", grouped(low), grouped(high))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Numbers {
-    /// What the limit allows, beside what recent passes left.
-    fn allowance(&self, f: &mut fmt::Formatter<'_>, bandwidth: u64) -> fmt::Result {
-        let allowed = crate::number::scaled(bandwidth, self.limit_ms, 1000);
-        write!(f, "{} ms allow {} MiB", grouped(self.limit_ms), Mib(allowed))?;
-        match self.left_bytes {
-            Some((least, most)) if least >> 20 == most >> 20 => {
-                write!(f, ", recent passes left {} MiB", Mib(most))
-            }
-            Some((least, most)) => write!(f, ", recent passes left {}–{} MiB", Mib(least), Mib(most)),
-            None => write!(f, ", {} MiB are left", Mib(self.remaining_bytes)),
-        }
-    }
-}
-
-/// Bytes in whole MiB.
-struct Mib(u64);
-
-impl fmt::Display for Mib {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        grouped(self.0 >> 20).fmt(f)
-    }
-}
-
-/// A number with a comma between its thousands.
-fn grouped(number: u64) -> impl fmt::Display {
-    Grouped(number)
-}
-
-struct Grouped(u64);
-
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 < 1_000 {
-            return write!(f, "{}", self.0);
-        }
-        Self(self.0 / 1_000).fmt(f)?;
-        write!(f, ",{:03}", self.0 % 1_000)
     }
 }

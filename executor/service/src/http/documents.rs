@@ -341,6 +341,11 @@ pub(super) struct Migration {
     /// Its state: phase, owner, statistics, syncs, findings, adjustments. Missing in lists of ended ones.
     #[schema(value_type = Option<Object>)]
     pub(super) account: Option<Value>,
+    /// The last forecast while memory is copied: `why` and `conclusion` are its verdict in words, `as_is` and `actions` the
+    /// chance, the time left and the downtime if nothing is done and under each action; times count from `at`, in ns since
+    /// the migration began. Null before the first pass has a bandwidth, and after the copy.
+    #[schema(value_type = Option<Object>)]
+    pub(super) forecast: Option<Value>,
     /// How it ended. `downtime_ms` is how long the guest was stopped, as it was observed; `hypervisor_downtime_ms` is what
     /// the hypervisor reports. Either is null when it is not known.
     #[schema(value_type = Option<Object>)]
@@ -396,6 +401,11 @@ pub(super) async fn migration(
         asked_by: row.asked_by,
         began_at_ms: row.began_at_ms,
         ended_at_ms: row.ended_at_ms.filter(|_| outcome.is_some() || !is_driven),
+        // What was expected of a copy that is not driven any more is of no use.
+        forecast: account
+            .as_ref()
+            .filter(|_| is_driven)
+            .and_then(|account| account.forecast.as_ref().map(value)),
         account: account.map(|account| value(&account)),
         description: described.map(|(outcome, spec)| whimbrel_observe::summary::describe(outcome, spec)),
         outcome: outcome.map(|outcome| value(&outcome)),
@@ -410,9 +420,7 @@ pub(super) async fn account_of(supervisor: &Supervisor, id: i64) -> Result<Accou
     loop {
         let events = supervisor.store.events_after(Some(id), place, TOGETHER).await?;
         for event in &events {
-            if let Ok(event) = serde_json::from_str(&event.body) {
-                account.take(&event);
-            }
+            account.take_stored(&event.body);
             place = (event.number, event.place);
         }
         if i64::try_from(events.len()).unwrap_or(TOGETHER) < TOGETHER {

@@ -1,7 +1,7 @@
 // One migration as it happens, or as it happened: drawn from its events, which are the same in both cases.
 
 import { PHASES } from "./phases.js";
-import { abort_command, bytes, duration, plain, rate, sentence, OWNERS } from "./words.js";
+import { abort_command, bytes, duration, forecast, plain, rate, sentence, OWNERS } from "./words.js";
 import { ask, command, read, Problem, Unanswered } from "./service.js";
 import { watch } from "./events.js";
 
@@ -60,7 +60,7 @@ export async function open(id, ended) {
 
 // As it was before its first event.
 function reset(live) {
-  Object.assign(live, { points: [], rates: [], totals: NO_SYNC, phase: null, seen: {}, owner: "source", now: null, numbers: undefined, outcome: null, dirty: false });
+  Object.assign(live, { points: [], rates: [], totals: NO_SYNC, phase: null, seen: {}, owner: "source", now: null, numbers: undefined, outcome: null, forecast: null, dirty: false });
   for (const place of ["story", "syncs", "findings", "standing"]) $(place).replaceChildren();
 }
 
@@ -72,6 +72,7 @@ function take(live, { at_ns, event }) {
   if (kind === "progress") look(live, at, what);
   if (kind === "sync") sync(live, at, what);
   if (kind === "phase") phase(live, what);
+  if (kind === "forecast") expect(live, at, what);
   if (kind === "judged") findings(what.findings);
   if (kind === "seen") live.seen[what[0]] = what[1];
   if (kind === "ended") end(live, what);
@@ -106,6 +107,14 @@ const earlier = ({ account }) => (account?.syncs_seen > 0 ? account : null);
 function phase(live, name) {
   live.phase = name;
   live.owner = PHASES[name]?.owner ?? live.owner;
+  // Once the copy has ended, what was expected of it is of no more use.
+  if (name !== "precopy") live.forecast = null;
+}
+
+// A verdict that has become another one is part of what happened.
+function expect(live, at, what) {
+  if (live.forecast?.verdict.kind !== what.verdict.kind) tell(at, `forecast: ${what.why}: ${what.conclusion}`);
+  live.forecast = what;
 }
 
 function findings(list) {
@@ -154,6 +163,12 @@ function draw(live) {
   if (!live.outcome) {
     $("standing").textContent = standing(live);
     $("doubt").hidden = live.phase !== "resolving";
+  }
+  const is_copied = live.phase === "precopy" && !live.outcome;
+  const [ends, why] = is_copied ? forecast(live.forecast, live.now * 1000) : ["", ""];
+  for (const [place, text] of [["forecast", ends], ["forecast-why", why]]) {
+    $(place).hidden = text === "";
+    $(place).textContent = text;
   }
   const figures = [
     ["Guest owned by", OWNERS[live.owner] ?? live.owner],

@@ -26,6 +26,32 @@ export function duration(ms) {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
 }
 
+const seconds = (ms) => Math.max(1, Math.ceil(ms / 1000));
+
+// A time that is only expected: no more exact than it is known.
+const about = (ms) => (ms < 120_000 ? `${seconds(ms)} s` : `${Math.floor(seconds(ms) / 60)} min ${seconds(ms) % 60} s`);
+
+const between = (low, high) => (high < 120_000 ? `${seconds(low)} to ${seconds(high)} s` : `${about(low)} to ${about(high)}`);
+
+const percent = (ppm) => (ppm === 0 ? "less than 3 %" : ppm >= 1_000_000 ? "more than 97 %" : `${Math.round(ppm / 10_000)} %`);
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+// A forecast in two lines as of `now`, in ms since the migration began: whether and when it ends, and why. Times in a forecast count
+// from the instant at which it was made.
+export function forecast(what, now) {
+  if (!what) return ["Forecast after the first pass.", ""];
+  const age = Math.max(0, now - what.at / 1e6);
+  const made = age < 2000 ? "" : ` (${seconds(age)} s ago)`;
+  const why = `${what.why}: ${what.conclusion}${made}`;
+  const left = what.as_is?.left_ms;
+  const says_when = left && ["converges", "open"].includes(what.verdict.kind) && what.as_is.chance_ppm >= 500_000;
+  if (!says_when) return [`${capital(what.conclusion)}${made}.`, why];
+  if (age > left.p90) return ["Takes longer than it was forecast.", why];
+  const [low, middle, high] = [left.p10, left.p50, left.p90].map((ms) => Math.max(0, ms - age));
+  return [`Ends in about ${about(middle)} (${between(low, high)}), with a chance of ${percent(what.as_is.chance_ppm)}.`, why];
+}
+
 export const OWNERS = {
   source: "the source",
   destination: "the destination",

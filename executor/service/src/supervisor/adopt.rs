@@ -12,9 +12,9 @@ use whimbrel_core::journal::{self, JournalError};
 use whimbrel_core::{Instant, Outcome, Output, Spec};
 
 use super::super::clock::now_ms;
-use super::super::projection::Account;
+use super::super::lessons::Lessons;
 use super::super::store::{MigrationRow, StoreError};
-use super::{DriveSession, Supervisor, same_guest};
+use super::{DriveSession, Fold, Supervisor, same_guest};
 use whimbrel_drive::Resumption;
 use whimbrel_drive::hosts::Route;
 
@@ -25,7 +25,7 @@ const NOTING: Duration = Duration::from_secs(5);
 struct Left {
     session: DriveSession,
     route: Route,
-    account: Account,
+    fold: Fold,
 }
 
 impl Supervisor {
@@ -51,9 +51,9 @@ impl Supervisor {
                 continue;
             }
             let records = self.store.records(row.id).await?;
-            match replay(&row, &records) {
-                Ok(Left { session, route, account }) => {
-                    self.drive(row.id, session, route, row.began_at_ms, account);
+            match replay(&row, &records, &self.lessons) {
+                Ok(Left { session, route, fold }) => {
+                    self.drive(row.id, session, route, row.began_at_ms, fold);
                 }
                 Err((reason, outcome)) => self.give_up_ended(row.id, reason, outcome),
             }
@@ -79,25 +79,32 @@ fn superseded(row: &MigrationRow, later: &[(i64, String)]) -> Option<i64> {
 }
 
 /// Where the migration stands; or why it cannot be driven on, and its outcome if it had ended.
-fn replay(row: &MigrationRow, records: &[(i64, String)]) -> Result<Left, (String, Option<Box<Outcome>>)> {
+fn replay(
+    row: &MigrationRow,
+    records: &[(i64, String)],
+    lessons: &Lessons,
+) -> Result<Left, (String, Option<Box<Outcome>>)> {
     let (route, text) = written(row, records).map_err(|reason| (reason, None))?;
-    let mut account = Account::default();
-    let resumed = whimbrel_drive::resume(&text, since_begin(row), |_, _, outputs| {
+    let mut fold = Fold::new(lessons, &route);
+    let resumed = whimbrel_drive::resume(&text, since_begin(row), |record, migration, outputs| {
         for output in outputs {
             if let Output::Event(event) = output {
-                account.take(event);
+                fold.account.take(event);
+                // Without forecasts: those of the past are in the store.
+                fold.follower.observe(record.at_ns, event, migration.view());
             }
         }
     });
     match resumed.map_err(|error| (error.to_string(), None))? {
         Resumption::DriveSession { session, not_replayed: None } => {
-            Ok(Left { session: *session, route, account })
+            Ok(Left { session: *session, route, fold })
         }
         Resumption::DriveSession { session, not_replayed: Some(why) } => {
             let why = named(&why, records);
             tracing::warn!(id = row.id, %why, "the journal cannot be replayed; both hosts are observed");
             // The account of what was replayed so far is not of this release's states: it begins with what is observed.
-            Ok(Left { session: *session, route, account: Account::default() })
+            let fold = Fold::new(lessons, &route);
+            Ok(Left { session: *session, route, fold })
         }
         Resumption::Ended(outcome) => {
             let reason =

@@ -10,10 +10,9 @@ use tokio::time::timeout;
 use whimbrel_core::Spec;
 
 use super::super::clock::now_ms;
-use super::super::projection::Account;
 use super::super::store::{Begun, StoreError, Write};
 use super::super::tunnel::NewTunnel;
-use super::Supervisor;
+use super::{Fold, Supervisor};
 use whimbrel_drive::DriveSession;
 use whimbrel_drive::hosts::{HostsError, Route};
 
@@ -118,7 +117,8 @@ impl Supervisor {
         // Its number is never given to another, whatever the store says: it may have written more than it says.
         *last = id;
         self.write_beginning(begun).await?;
-        self.drive(id, session, order.route, began_at_ms, Account::default());
+        let fold = Fold::new(&self.lessons, &order.route);
+        self.drive(id, session, order.route, began_at_ms, fold);
         if let Some(tunnel) = order.tunnel {
             tunnel.keep();
         }

@@ -23,10 +23,12 @@ use whimbrel_core::convergence::Statistics;
 use whimbrel_core::{Adjustment, AdjustmentResult, CancelAnswer, Event, Outcome, Request, Spec};
 use whimbrel_facts::Facts;
 use whimbrel_plugins::Judgement;
+use whimbrel_policy::follow::Follower;
 
 pub(super) use self::beginning::{Order, Refused};
 use super::broadcast::Hub;
 use super::clock::now_ms;
+use super::lessons::Lessons;
 use super::metrics::{Metrics, Present};
 use super::projection::Account;
 use super::rules::Rules;
@@ -74,6 +76,7 @@ pub(super) struct Supervisor {
     pub(super) health: Arc<Health>,
     tunnels: Tunnels,
     rules: Rules,
+    lessons: Lessons,
     running: Arc<Mutex<HashMap<i64, Running>>>,
     /// How many run, for a drain that waits for the last one.
     count: watch::Sender<usize>,
@@ -82,6 +85,21 @@ pub(super) struct Supervisor {
     beginning: Arc<tokio::sync::Mutex<i64>>,
     /// The store's file, by which drivers in other processes know this service.
     store_file: Arc<Path>,
+}
+
+/// What was folded from the events of a migration so far.
+#[derive(Clone, Debug)]
+struct Fold {
+    account: Account,
+    follower: Follower,
+}
+
+impl Fold {
+    /// Of a migration that begins here.
+    fn new(lessons: &Lessons, route: &Route) -> Self {
+        let known = lessons.known(&route.source, &route.destination);
+        Self { account: Account::default(), follower: Follower::new(known) }
+    }
 }
 
 /// The store as the drivers use it.
@@ -106,6 +124,7 @@ impl Supervisor {
             writes,
             health,
             rules,
+            lessons: Lessons::default(),
             running: Arc::default(),
             count: watch::Sender::new(0),
             draining: Arc::default(),
@@ -206,7 +225,8 @@ impl Supervisor {
         let waiting = async {
             loop {
                 let event = events.recv().await.ok()?;
-                let event = serde_json::from_str::<Event>(&event.body).ok()?;
+                // A forecast is none of the core's events, and no answer to a request.
+                let Ok(event) = serde_json::from_str::<Event>(&event.body) else { continue };
                 if let Some(found) = wanted(&event) {
                     return Some(found);
                 }
@@ -229,9 +249,9 @@ impl Supervisor {
     }
 
     /// Drives a migration on a thread of its own.
-    fn drive(&self, id: i64, session: DriveSession, route: Route, began_at_ms: i64, account: Account) {
+    fn drive(&self, id: i64, session: DriveSession, route: Route, began_at_ms: i64, fold: Fold) {
         let (inbox, messages) = channel();
-        let account = Arc::new(Mutex::new(account));
+        let account = Arc::new(Mutex::new(fold.account));
         let running = Running {
             guest: route.guest.clone(),
             uuid: route.uuid.clone(),
@@ -246,6 +266,8 @@ impl Supervisor {
             metrics: Arc::clone(&self.metrics),
             commands: HashMap::new(),
             acks: Acks::new(),
+            follower: Some(fold.follower),
+            lessons: self.lessons.clone(),
         };
         let this = self.clone();
         let tunnel = route.tunnel.clone().map(|near_end| (near_end, Login::of_uri(&route.destination)));

@@ -7,11 +7,10 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::super::projection::Account;
 use super::super::store::{MigrationRow, Write};
-use super::Supervisor;
 use super::adopt::{since_begin, written};
 use super::beginning::{BEGIN_PATIENCE, Refused};
+use super::{Fold, Supervisor};
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::{DriveSession, Resumption};
 
@@ -45,7 +44,8 @@ impl Supervisor {
             .map_err(late)?
             .map_err(|_| stopped())?
             .map_err(Refused::Store)?;
-        self.drive(row.id, session, route, row.began_at_ms, Account::default());
+        let fold = Fold::new(&self.lessons, &route);
+        self.drive(row.id, session, route, row.began_at_ms, fold);
         Ok(())
     }
 

@@ -1,14 +1,17 @@
 //! `whimbrel check`: every known obstacle to a migration in one report, before the guest is touched.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use serde::Serialize;
 use whimbrel_facts::Facts;
+use whimbrel_plugins::Judgement;
 
 use super::args::heading;
 use super::asked::Asked;
 use super::check_all::{self, AllGuests};
+use super::earlier::Earlier;
 use super::rule::args::Form;
-use super::rule::{load_set, show};
-use super::{CliError, Exit, hosts};
+use super::rule::{document, load_set, print, show};
+use super::{CliError, Exit, hosts, state_folder};
 use whimbrel_drive::today;
 
 /// One migration, or those of all guests of some hosts.
@@ -25,6 +28,14 @@ pub(in crate::cli) struct One {
     /// Output format.
     #[arg(long, value_enum, default_value_t, help_heading = heading::OUTPUT)]
     format: Form,
+}
+
+/// The judgement, and what is known of the copy before it begins.
+#[derive(Serialize)]
+struct Checked<'a> {
+    #[serde(flatten)]
+    judgement: &'a Judgement,
+    forecast: &'a Earlier,
 }
 
 /// The options of one migration serve for all guests too; the guest and its destination are then not given.
@@ -58,7 +69,18 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
         Check::One(one) => {
             let set = load_set(&one.asked.rules)?;
             let facts = collect(&one.asked)?;
-            show(&set.judge(&facts, &today()), one.format)
+            let judgement = set.judge(&facts, &today());
+            let forecast = Earlier::of(&one.asked.spec(), &state_folder());
+            match one.format {
+                Form::Json => {
+                    document(&Checked { judgement: &judgement, forecast: &forecast })?;
+                }
+                Form::Text => {
+                    show(&judgement, one.format)?;
+                    print(&format!("{forecast}\n"));
+                }
+            }
+            Ok(if judgement.allows() { Exit::Done } else { Exit::Refused })
         }
         Check::All(all) => check_all::run(all),
     }

@@ -60,7 +60,7 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
         field(account, "regressions"),
         syncs_seen(account)
     ))?;
-    for words in seen(account) {
+    for words in seen(account).into_iter().chain(forecast(&document)) {
         print(&words)?;
     }
     for words in
@@ -77,6 +77,13 @@ pub(super) fn show(arguments: &OneMigration) -> Result<Exit, CliError> {
 fn syncs_seen(account: &Value) -> u64 {
     let listed = || field(account, "syncs").as_array().map_or(0, Vec::len);
     field(account, "syncs_seen").as_u64().unwrap_or_else(|| listed() as u64)
+}
+
+/// The verdict of the last forecast, while memory is copied.
+fn forecast(document: &Value) -> Option<String> {
+    let forecast = field(document, "forecast");
+    let [why, conclusion] = ["why", "conclusion"].map(|name| field(forecast, name).as_str().map(clean));
+    Some(format!("forecast: {}: {}", why?, conclusion?))
 }
 
 /// The last observation of each host; and the consequence where both copies ran.

@@ -188,8 +188,12 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
 
 /// A new file under the user's state directory; its name holds the guest and the time.
 fn usual_journal(guest: &str) -> PathBuf {
-    let ms = unix_ms();
+    state_folder().join(format!("{}{}.journal", journal_prefix(guest), unix_ms()))
+}
+
+/// How the names of this guest's journals begin.
+pub(super) fn journal_prefix(guest: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let guest: String = guest.chars().take(80).map(safe).collect();
-    state_folder().join(format!("{guest}-{ms}.journal"))
+    format!("{guest}-")
 }

@@ -8,6 +8,7 @@ mod asked;
 mod check;
 mod check_all;
 mod client;
+mod earlier;
 mod error;
 mod facts;
 mod hosts;

@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
 use whimbrel_core::PhaseName;
+use whimbrel_policy::forecast::Verdict;
 
 use super::plot::{Curve, Level, Plot, Sign};
 use super::state::PictureState;
@@ -20,23 +21,26 @@ const GAINED: &str = "▲";
 /// The sign of any other regression.
 const ROSE: &str = "△";
 
-/// Rows of the heading.
+/// Rows of the heading; while memory is copied there are two more, for the forecast, or one where room is short.
 const HEADING: u16 = 3;
+/// Fewer rows than this are short of room.
+const ROOMY: u16 = 20;
 
 /// Draws the state into `area`. The last row is left empty: the cursor rests there.
 pub(in crate::output) fn draw(state: &PictureState, colour: bool, area: Rect, buf: &mut Buffer) {
     let pen = Pen { colour };
     heading(state, pen, area, buf);
-    let rest = area.height.saturating_sub(HEADING + 1);
+    let heading = HEADING + forecast(state, pen, area, buf);
+    let rest = area.height.saturating_sub(heading + 1);
     if rest < 6 {
         return;
     }
     // An odd number of rows between title and axis gives the vertical axis a middle.
     let upper = if rest < 12 { rest } else { (rest * 3 / 5) | 1 };
     let rows = |y: u16, height: u16| Rect { y: area.y + y, height, ..area };
-    memory(state, pen, rows(HEADING, upper), buf);
+    memory(state, pen, rows(heading, upper), buf);
     if rest > upper {
-        rates(state, pen, rows(HEADING + upper, rest - upper), buf);
+        rates(state, pen, rows(heading + upper, rest - upper), buf);
     }
 }
 
@@ -88,6 +92,37 @@ fn heading(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) {
         now.push(String::from("cancel asked"));
     }
     row(2, &now, &[], alarm(state, pen));
+}
+
+/// The forecast below the heading: the verdict, and its numbers where there is room. Returns how many rows it has.
+fn forecast(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) -> u16 {
+    if state.phase != Some(PhaseName::Precopy) || state.outcome.is_some() {
+        return 0;
+    }
+    let rows = if area.height >= ROOMY { 2 } else { 1 };
+    if area.height <= HEADING + rows {
+        return 0;
+    }
+    let Some(report) = &state.forecast else {
+        two_ends(
+            &["forecast after the first pass".to_owned()],
+            &[],
+            area,
+            area.y + HEADING,
+            Style::new(),
+            buf,
+        );
+        return rows;
+    };
+    let hopeless = matches!(report.verdict, Verdict::LinkTooSlow | Verdict::Never { .. });
+    let style = if hopeless { pen.of(Color::Red) } else { Style::new() }.add_modifier(Modifier::BOLD);
+    let age_ms = state.now.since_ms(report.at);
+    let age = (age_ms >= 1_000).then(|| format!("{} s ago", age_ms / 1_000));
+    two_ends(&[report.conclusion.clone()], age.as_slice(), area, area.y + HEADING, style, buf);
+    if rows > 1 {
+        two_ends(&[report.why.clone()], &[], area, area.y + HEADING + 1, Style::new(), buf);
+    }
+    rows
 }
 
 fn regressions(state: &PictureState) -> String {

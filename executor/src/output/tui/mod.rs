@@ -11,16 +11,18 @@ mod state;
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::mem::discriminant;
 
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use whimbrel_core::{Event, Instant, View};
+use whimbrel_policy::follow::Report;
 
 pub(super) use self::draw::draw;
 pub use self::state::PictureState;
-use super::{Lines, Watcher};
+use super::{Lines, Show, Watcher, forecast_lines};
 use whimbrel_observe::messages::{tell, wrap};
 use whimbrel_observe::summary;
 
@@ -28,7 +30,7 @@ use whimbrel_observe::summary;
 pub const FRAME_MS: u64 = 50;
 
 /// Rows of the picture, with the empty one on which the cursor rests.
-const ROWS: u16 = 22;
+const ROWS: u16 = 24;
 
 /// The smallest terminal for a picture, in columns and rows.
 const LEAST: (u16, u16) = (40, 16);
@@ -120,6 +122,19 @@ impl<B: Backend> Picture<B> {
         Ok(())
     }
 
+    /// The forecast is in the next frame; a verdict that has changed is written above the picture too.
+    fn show_forecast(&mut self, now: Instant, report: &Report) -> Result<(), B::Error> {
+        let before = self.state.forecast.as_ref();
+        let is_another =
+            before.is_none_or(|before| discriminant(&before.verdict) != discriminant(&report.verdict));
+        let lines = if is_another { forecast_lines(report, before) } else { Vec::new() };
+        self.state.forecast(report);
+        for entry in lines {
+            self.insert(&entry.line(now))?;
+        }
+        self.frame()
+    }
+
     fn insert(&mut self, line: &str) -> Result<(), B::Error> {
         let width = usize::from(self.terminal.size()?.width);
         let lines = wrap(line, width, INDENT.min(width / 2));
@@ -163,6 +178,16 @@ impl<B: Backend> Watcher for Picture<B> {
             let words = summary::describe(outcome, view.spec);
             // A closed terminal must not affect a migration.
             let _gone = writeln!(self.below, "{words}").and_then(|()| self.below.flush());
+            self.leave(now);
+        }
+    }
+}
+
+impl<B: Backend> Show for Picture<B> {
+    fn on_forecast(&mut self, now: Instant, report: &Report) {
+        if let Some(lines) = &mut self.lines {
+            lines.on_forecast(now, report);
+        } else if self.show_forecast(now, report).is_err() {
             self.leave(now);
         }
     }

@@ -3,6 +3,8 @@
 use whimbrel_core::convergence::{Statistics, SyncReport, SyncTotals};
 use whimbrel_core::{Event, Instant, Outcome, PhaseName, View};
 
+use whimbrel_policy::follow::Report;
+
 use super::series::Series;
 use whimbrel_observe::messages::Names;
 use whimbrel_observe::units::approx;
@@ -32,6 +34,8 @@ pub struct PictureState {
     pub(super) cancel_asked: bool,
     pub(super) stopped_since: Option<Instant>,
     pub(super) outcome: Option<Outcome>,
+    /// The last forecast, while memory is copied.
+    pub(super) forecast: Option<Report>,
     /// The end of the first pass, or the first sync that was seen after it.
     second_sync_s: Option<f64>,
 }
@@ -66,7 +70,13 @@ impl PictureState {
         self.stopped_since = view.stopped_since;
         self.totals = view.convergence.totals();
         match event {
-            Event::Phase(phase) => self.phase = Some(*phase),
+            Event::Phase(phase) => {
+                self.phase = Some(*phase);
+                // Once the copy has ended, what was expected of it is of no more use.
+                if *phase != PhaseName::Precopy {
+                    self.forecast = None;
+                }
+            }
             Event::Progress(statistics) => self.look(now, statistics),
             Event::Sync(SyncReport { sync, .. }) => {
                 if self.totals.syncs_seen > 1 {
@@ -84,6 +94,11 @@ impl PictureState {
             | Event::Seen(..)
             | Event::Recovered(_) => {}
         }
+    }
+
+    /// Takes a forecast.
+    pub fn forecast(&mut self, report: &Report) {
+        self.forecast = Some(report.clone());
     }
 
     /// The range to draw: everything, until there are a few iterations; from then on the first pass, which is as long as

@@ -1,0 +1,82 @@
+//! Measures the CPU time of one forecast with its verdict and every action, on the guests of the known and the unseen
+//! grid: at each sync that is a second after the last one, as a follower makes them.
+//!
+//! Run it with `cargo run --release -p whimbrel-study --example forecast_cost -- [SEEDS]`.
+
+use std::hint::black_box;
+use std::io::{self, Write};
+use std::time::{Duration, Instant as Clock};
+
+use whimbrel_core::Instant;
+use whimbrel_policy::forecast::Model;
+use whimbrel_policy::policies::StaticLimit;
+use whimbrel_policy::{Beforehand, FixedDowntime, Intent, Seen, Start, ThrottleResponse};
+use whimbrel_study::{Grid, Observer, run_observed};
+
+/// Forecasts are at least this far apart.
+const EVERY_MS: u64 = 1_000;
+/// The least of so many repetitions counts: what other programs take is in the others.
+const REPETITIONS: usize = 5;
+
+/// Keeps a model of which no forecast is made, so that each measured copy fits the curve anew.
+struct Watch {
+    intent: Intent,
+    model: Option<Model>,
+    last_ms: Option<u64>,
+    costs: Vec<Duration>,
+}
+
+impl Observer for Watch {
+    fn starts(&mut self, before: &Beforehand, start: &Start) {
+        self.model = Some(Model::new(before, *start, FixedDowntime::default(), ThrottleResponse::default()));
+    }
+
+    fn on(&mut self, now: Instant, seen: Seen<'_>) {
+        let Some(model) = &mut self.model else { return };
+        model.on(now, seen);
+        let is_due = self.last_ms.is_none_or(|last_ms| now.as_ms() >= last_ms + EVERY_MS);
+        if !is_due || !matches!(seen, Seen::Sync(sync) if sync.iteration > 1) {
+            return;
+        }
+        self.last_ms = Some(now.as_ms());
+        let costs = (0..REPETITIONS).map(|_| {
+            let copy = model.clone();
+            let begun = Clock::now();
+            black_box(copy.outlook(&self.intent));
+            begun.elapsed()
+        });
+        self.costs.extend(costs.min());
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let seeds: u64 = std::env::args().nth(1).map_or(Ok(2), |text| text.parse())?;
+    let mut out = io::stdout().lock();
+    for name in ["known", "unseen"] {
+        let mut grid = Grid::built_in(name)?;
+        grid.seeds = seeds;
+        let mut costs = Vec::new();
+        for case in grid.cases() {
+            let mut watch = Watch { intent: case.intent, model: None, last_ms: None, costs: Vec::new() };
+            let _ = run_observed(
+                &case,
+                &mut StaticLimit::new(case.intent.max_downtime_ms * 93 / 100),
+                &mut watch,
+            );
+            costs.extend(watch.costs);
+        }
+        costs.sort_unstable();
+        let at = |percent: usize| costs.get(costs.len().saturating_sub(1) * percent / 100).copied();
+        let [median, high, most] = [50, 99, 100].map(|percent| at(percent).unwrap_or_default().as_micros());
+        let sum: Duration = costs.iter().sum();
+        let mean = sum / u32::try_from(costs.len())?.max(1);
+        writeln!(
+            out,
+            "{name}: {} forecasts, median {median} µs, 99 % {high} µs, most {most} µs; \
+             1,000 migrations with one a second: {} % of one core",
+            costs.len(),
+            mean.as_micros() * 1_000 / 10_000
+        )?;
+    }
+    Ok(())
+}

@@ -26,6 +26,7 @@ mod qmp;
 mod recordings;
 mod row;
 mod run;
+mod stamp;
 mod trace;
 mod writer;
 

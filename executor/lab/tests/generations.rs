@@ -53,9 +53,10 @@ impl Way {
     const fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::PreCopy => &[],
-            Self::PostCopy => &["--bandwidth", "8", "--timeout", "2", "--at-timeout", "postcopy"],
+            // Long after the first pass, before which the program does not begin post-copy.
+            Self::PostCopy => &["--bandwidth", "20", "--timeout", "8", "--at-timeout", "postcopy"],
             // Less than the region is copied within the downtime limit, or no throttle would be needed.
-            Self::AutoConverge => &["--bandwidth", "60", "--auto-converge"],
+            Self::AutoConverge => &["--bandwidth", "100", "--downtime", "100", "--auto-converge"],
         }
     }
 

@@ -93,8 +93,10 @@ fn the_derived_kind_is_the_true_one_or_unknown() {
             let contradicts = *derived != SyncKind::Unknown && derived != truth;
             assert!(!contradicts, "{qemu} at {bandwidth_mib} MiB/s: {derived:?} for {truth:?} in {kinds:?}");
         }
+        // The setup's sync is of no pass.
+        let all = kinds.iter().filter(|(truth, _)| *truth != SyncKind::Unknown).count();
         let known = kinds.iter().filter(|(_, derived)| *derived != SyncKind::Unknown).count();
-        assert!(known * 10 >= kinds.len() * 6, "{qemu} at {bandwidth_mib} MiB/s: {known} of {kinds:?}");
+        assert!(known * 10 >= all * 6, "{qemu} at {bandwidth_mib} MiB/s: {known} of {kinds:?}");
     }
     assert!(count(&kinds("9.2", false, 5), (SyncKind::Within, SyncKind::Within)) > 1);
     assert!(count(&kinds("7.2", false, 40), (SyncKind::End, SyncKind::End)) > 3);

@@ -51,8 +51,8 @@ impl Bandwidth {
         self.samples.push(bytes_per_second);
     }
 
-    /// From now on a limit is in force, or none (zero). What was measured under another limit is forgotten, and expected
-    /// again up to the new one.
+    /// From now on a limit is in force, or none (zero). Samples under another limit are forgotten; their median is
+    /// expected again, up to the new limit.
     pub fn limited_to(&mut self, bytes_per_second: u64) {
         let limit = if bytes_per_second == 0 { u64::MAX } else { bytes_per_second };
         let expected = self.median().map(|median| median.min(limit));

@@ -53,9 +53,10 @@ impl Way {
     const fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::PreCopy => &[],
-            Self::PostCopy => &["--bandwidth", "20", "--timeout", "3", "--at-timeout", "postcopy"],
+            // Long after the first pass, before which the program does not begin post-copy.
+            Self::PostCopy => &["--bandwidth", "20", "--timeout", "8", "--at-timeout", "postcopy"],
             // Less than the region is copied within the downtime limit, or no throttle would be needed.
-            Self::AutoConverge => &["--bandwidth", "60", "--auto-converge"],
+            Self::AutoConverge => &["--bandwidth", "100", "--downtime", "100", "--auto-converge"],
         }
     }
 
@@ -101,8 +102,11 @@ fn migrate(
     way: Way,
     (from, to): ((Generation, &Host), (Generation, &Host)),
 ) -> Result<Row, String> {
-    let title = format!("{} from {} to {}", way.name(), from.0.name, to.0.name);
-    let failed = |reason: String| format!("{title}: {reason}");
+    let failed = |reason: String| {
+        let failure = format!("{} from {} to {}: {reason}", way.name(), from.0.name, to.0.name);
+        println!("{failure}");
+        failure
+    };
     let earlier = guest.mark();
     let began = Instant::now();
     let arguments = [way.arguments(), ["--format", "ndjson"].as_slice()].concat();

@@ -1,4 +1,4 @@
-//! What completed migrations teach the forecasts of later ones: the fixed part of the downtime between two hosts.
+//! The fixed part of the downtime between two hosts, learned from completed migrations for the forecasts of later ones.
 //!
 //! It lasts as long as the process. No decision about a guest depends on it.
 
@@ -11,19 +11,19 @@ use whimbrel_policy::follow::{Known, Lesson};
 /// Pairs of hosts that are remembered. Requests can name many destinations.
 const MOST_PAIRS: usize = 1_024;
 
-/// What was learned so far. Clones share it.
+/// The lessons so far. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lessons(Arc<Mutex<HashMap<(String, String), FixedDowntime>>>);
 
 impl Lessons {
-    /// What is known before a migration between these hosts.
+    /// The knowledge before a migration between these hosts.
     pub(super) fn known(&self, source: &str, destination: &str) -> Known {
         let learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fixed = learned.get(&(source.to_owned(), destination.to_owned())).cloned();
         Known { fixed: fixed.unwrap_or_default(), ..Known::default() }
     }
 
-    /// Takes what a completed migration between these hosts taught.
+    /// Takes the evidence of a completed migration between these hosts.
     pub(super) fn learn(&self, source: &str, destination: &str, lesson: Lesson) {
         let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pair = (source.to_owned(), destination.to_owned());

@@ -36,7 +36,7 @@ pub(super) struct StoreJournal {
     pub(super) acks: Acks<String>,
     /// Makes the forecasts; none after it had a defect.
     pub(super) follower: Option<Follower>,
-    /// Takes what the migration teaches when it has completed.
+    /// Takes the evidence of the migration when it has completed.
     pub(super) lessons: Lessons,
 }
 

@@ -33,7 +33,7 @@ pub struct Forecasting<S: Show> {
 }
 
 impl<S: Show> Forecasting<S> {
-    /// For a migration from its beginning, of which this is known before.
+    /// For a migration from its beginning, with this knowledge before.
     pub fn new(show: S, known: Known) -> Self {
         Self { follower: Follower::new(known), show }
     }

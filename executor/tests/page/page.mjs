@@ -101,8 +101,8 @@ try {
     // A verdict with its numbers, and the same that the service's document has.
     await page.locator("#forecast-why").getByText(/dirties [\d,]+ of [\d,]+ MiB\/s; [\d,]+ ms allow [\d,]+ MiB/).waitFor();
     assert.match(await page.locator("#forecast").textContent(), /^(Ends in about \d|Takes longer|No limit up to|A limit of|Not decided)/);
-    const told = await page.evaluate(async () => (await (await fetch("/api/v1/migrations/1")).json()).forecast);
-    assert.ok(told.numbers.passes >= 1 && told.actions.length > 0, JSON.stringify(told));
+    const served = await page.evaluate(async () => (await (await fetch("/api/v1/migrations/1")).json()).forecast);
+    assert.ok(served.numbers.passes >= 1 && served.actions.length > 0, JSON.stringify(served));
     const drawn = await page.locator("#remaining canvas").evaluate((canvas) => {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       return data.some((value, index) => index % 4 === 3 && value > 0);

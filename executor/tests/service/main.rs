@@ -10,6 +10,7 @@ mod documents;
 mod drain;
 mod driving;
 mod durable;
+mod forecasts;
 mod guards;
 mod harness;
 mod kills;

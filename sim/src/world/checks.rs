@@ -137,6 +137,12 @@ impl World {
             let words = format!("unsupported argument: {} cannot do post-copy with multifd", inventory.name);
             return Err(refusal(Fault::Refused, words));
         }
+        let overtakes = options.postcopy.is_some_and(|postcopy| postcopy.preempt);
+        if overtakes && !qemu::offers(inventory.qemu, qemu::Feature::PostcopyPreempt).is_offered() {
+            let words =
+                format!("unsupported argument: postcopy-preempt is not offered by {}", inventory.name);
+            return Err(refusal(Fault::Refused, words));
+        }
         let limits = options.dirty_limit.is_some();
         if limits && !qemu::offers(inventory.qemu, qemu::Feature::DirtyLimit).is_offered() {
             let words = format!("unsupported argument: dirty-limit is not offered by {}", inventory.name);

@@ -15,10 +15,10 @@ use whimbrel_study::{Grid, Observer, run_observed};
 
 /// Forecasts are at least this far apart.
 const EVERY_MS: u64 = 1_000;
-/// The least of so many repetitions counts: what other programs take is in the others.
+/// The least of so many repetitions counts: the others include the time of other programs.
 const REPETITIONS: usize = 5;
 
-/// Keeps a model of which no forecast is made, so that each measured copy fits the curve anew.
+/// Keeps a model of which no forecast is made, so that each measured copy fits the curve itself.
 struct Watch {
     intent: Intent,
     model: Option<Model>,

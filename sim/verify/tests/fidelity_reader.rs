@@ -56,7 +56,7 @@ fn a_case_is_of_one_version_of_qemu() {
 fn a_recording_is_simulated_with_the_rules_of_its_version() {
     use whimbrel_sim::qemu::Engine;
     use whimbrel_verify::fidelity::compare;
-    let idle = NEW.lines().find(|line| line.contains("\"m=0\"")).unwrap();
+    let idle = NEW.lines().find(|line| line.contains("\"m=0 f=")).unwrap();
     let named = |qemu: &str| idle.replace("7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)", qemu);
     assert_ne!(named("11.1.3"), idle);
     let syncs = |qemu: &str| {

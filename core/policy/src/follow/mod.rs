@@ -31,7 +31,7 @@ const LEAST_MS: u64 = 1_000;
 /// Another report is made when the bandwidth has changed by more than this, in percent. A starting value.
 const MOVED_PERCENT: u64 = 20;
 
-/// What is known before a migration begins.
+/// Knowledge before a migration begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// Dirty rates that were measured on the guest.
@@ -42,7 +42,7 @@ pub struct Known {
     pub response: ThrottleResponse,
 }
 
-/// What a completed migration teaches of the fixed part of the downtime: see [`FixedDowntime::learn`].
+/// A completed migration's evidence of the fixed part of the downtime: see [`FixedDowntime::learn`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lesson {
     /// The downtime, as the hypervisor measured it.
@@ -120,13 +120,13 @@ impl Follower {
         }
     }
 
-    /// What the migration taught, once it has completed; `None` where something of it was not observed.
+    /// The migration's evidence, once it has completed; `None` where something of it was not observed.
     #[must_use]
     pub fn lesson(&self) -> Option<Lesson> {
         self.lesson
     }
 
-    /// What was learned of the guest; `None` before its memory was measured.
+    /// The model of the guest; `None` before its memory was measured.
     #[must_use]
     pub fn model(&self) -> Option<&Model> {
         self.model.as_ref()
@@ -268,7 +268,7 @@ fn start(view: View<'_>) -> Start {
     }
 }
 
-/// What is wanted, as far as the request says it: it has a limit for the downtime that is planned for, and none for the
+/// The intent, as far as the request has one: it has a limit for the downtime that is planned for, and none for the
 /// one that would be tolerated. Limits up to twice the one in force, and up to a second in any case, are considered.
 fn intent(view: View<'_>) -> Intent {
     let Spec { timeout_ms, at_timeout, transfer, .. } = view.spec;

@@ -1,6 +1,6 @@
-//! A forecast as a document: the verdict with its numbers, and what would follow from each action.
+//! A forecast as a document: the verdict with its numbers, and the effect of each action.
 //!
-//! It has what was measured or computed and nothing else; what is not known is absent, with the reason.
+//! It has only numbers that were measured or computed; the others are absent, with the reason.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -20,13 +20,13 @@ use crate::intent::Intent;
 pub struct Report {
     /// When it was made, in ns since the migration began.
     pub at: Instant,
-    /// What is to be expected.
+    /// The verdict.
     pub verdict: Verdict,
     /// The numbers that the verdict rests on, in words.
     pub why: String,
     /// The verdict in words.
     pub conclusion: String,
-    /// What is missing for a verdict; `None` where there is one.
+    /// The observation that is missing for a verdict; `None` where there is one.
     pub missing: Option<Missing>,
     /// The numbers.
     pub numbers: Numbers,
@@ -34,11 +34,11 @@ pub struct Report {
     pub horizon_ms: u64,
     /// If nothing is done; `None` before enough is known.
     pub as_is: Option<Expected>,
-    /// What would follow from each action.
+    /// The effect of each action.
     pub actions: Vec<Action>,
 }
 
-/// What is missing for a verdict.
+/// The observation that is missing for a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
@@ -48,7 +48,7 @@ pub enum Missing {
     AnotherPass,
 }
 
-/// What is to be expected under one plan.
+/// The expectation under one plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// The chance that the migration completes within the horizon, in millionths.
@@ -74,7 +74,7 @@ pub struct Interval {
     pub p90: u64,
 }
 
-/// An action, and what would follow from it.
+/// An action and its effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     /// Which.
@@ -83,7 +83,7 @@ pub struct Action {
     pub limit_ms: Option<u64>,
     /// Whether it can be done to this migration.
     pub allowed: bool,
-    /// What would follow; `None` where it is not known.
+    /// Its effect; `None` where it is not known.
     pub expected: Option<Expected>,
     /// Why it cannot be done, or why nothing is known of it.
     pub reason: Option<String>,
@@ -136,7 +136,7 @@ impl Report {
         format!("{}: {}", self.why, self.conclusion)
     }
 
-    /// What would follow from each action that can be done, and of which something is known, in words; empty for none.
+    /// The effect of each action that can be done, as far as it is known, in words; empty for none.
     #[must_use]
     pub fn actions_in_words(&self) -> String {
         let known = self.actions.iter().filter(|action| action.allowed && action.expected.is_some());

@@ -75,7 +75,7 @@ impl Model {
     #[must_use]
     pub fn forecast(&self, plan: Plan, intent: &Intent) -> Option<Forecast> {
         let raw = self.raw_forecast(plan, intent)?;
-        // What remains, at the bandwidth: nothing of it depends on what the guest does.
+        // The remaining memory at the bandwidth: nothing of it depends on the guest's writes.
         let is_arithmetic = matches!(plan, Plan::Postcopy | Plan::Pause) || self.is_paused;
         if is_arithmetic {
             return Some(raw);

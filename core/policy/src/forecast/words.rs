@@ -24,7 +24,7 @@ impl Assessment {
         Why(*self)
     }
 
-    /// What is to be expected.
+    /// The verdict itself.
     #[must_use]
     pub fn conclusion(&self) -> impl fmt::Display {
         Conclusion(*self)
@@ -87,7 +87,7 @@ impl fmt::Display for Conclusion {
 }
 
 impl Assessment {
-    /// What is missing before a verdict, and what can be said already.
+    /// The observation that is missing before a verdict, and the chance as far as it is known.
     fn missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers = &self.numbers;
         let Some(forecast) = self.forecast else {
@@ -175,7 +175,7 @@ impl fmt::Display for Short {
     }
 }
 
-/// A chance. What was not certain in the particles is never shown as certain.
+/// A chance. 32 particles show no certainty: the ends are bounds.
 pub(crate) struct Percent(pub(crate) u64);
 
 impl fmt::Display for Percent {

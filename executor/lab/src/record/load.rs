@@ -75,6 +75,11 @@ impl Quiet {
         Self { at_most, each, left: all, waited: Duration::ZERO }
     }
 
+    /// No run is made on a busy machine: the first that would have to is [`RecordError::Busy`], after all of the time.
+    pub(super) const fn strict(at_most: f64, all: Duration) -> Self {
+        Self::new(at_most, all, Some(all))
+    }
+
     /// How long was waited until now.
     pub(super) const fn waited(self) -> Duration {
         self.waited
@@ -188,6 +193,16 @@ mod tests {
         assert!(matches!(error, RecordError::Busy(60)), "{error}");
         assert_eq!(limited.waited(), Duration::from_secs(90), "never more than all runs may wait");
         assert!(limited.wait_by(busy_for(1)).unwrap() < 0.05, "a quiet machine needs no waiting");
+    }
+
+    #[test]
+    fn strictly_no_run_is_made_on_a_busy_machine() {
+        let all = Duration::from_mins(5);
+        let mut strict = Quiet::strict(0.05, all);
+        assert!(strict.wait_by(busy_for(100)).unwrap() < 0.05, "it became quiet in time");
+        let error = strict.wait_by(busy_for(u32::MAX)).unwrap_err();
+        assert!(matches!(error, RecordError::Busy(60)), "{error}");
+        assert_eq!(strict.waited(), all);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod qmp;
 mod recordings;
 mod row;
 mod run;
+mod stamp;
 mod trace;
 mod writer;
 
@@ -58,7 +59,8 @@ pub struct Request<'a> {
     /// A folder with the extracted packages of a Linux guest, for cases that have one; see [`Plan::needs_linux`].
     pub linux: Option<&'a Path>,
     /// How long all runs together wait for a quiet machine; no more is recorded when that is over and the machine still
-    /// busy. Without it each run waits as long as the plan says, and is recorded on a busy machine then.
+    /// busy. Each run waits as long as the plan says, and is recorded on a busy machine then, but not with another QEMU than
+    /// the installed one: with that it waits for all of the time. Without a limit for all runs, each is recorded in the end.
     pub quiet_wait_at_most: Option<Duration>,
 }
 
@@ -124,7 +126,10 @@ pub fn record(
     }
     runs.sort_by_key(|(round, ..): &(u32, _, _)| *round);
     let pace = Pace::new(runs.len());
-    let mut quiet = Quiet::new(plan.quiet_busy_at_most, plan.quiet_wait, request.quiet_wait_at_most);
+    let mut quiet = match (request.emulator, request.quiet_wait_at_most) {
+        (Emulator::Binary(_) | Emulator::Root(_), Some(all)) => Quiet::strict(plan.quiet_busy_at_most, all),
+        (_, all) => Quiet::new(plan.quiet_busy_at_most, plan.quiet_wait, all),
+    };
     for (number, (_, case, rep)) in (1..).zip(runs) {
         tell(&format!("{} {} #{rep}: {}", pace.before(number), case.name, case.summary()));
         say_if_interrupted(format!(

@@ -1,12 +1,14 @@
 //! QEMU's trace of a migration, as its log backend writes it: syncs of the dirty bitmap, rate windows, the stop.
 //!
-//! A line is `THREAD@SECONDS.MICROSECONDS:EVENT ARGUMENTS`. Whatever else is in the log is passed over, but an event
+//! `stamp` has the forms of a line. Whatever else is in the log is passed over, but an event
 //! that was requested and cannot be parsed must be an error: a recording with a hole is no recording.
 
 use std::fmt;
 
+use super::stamp::traced;
+
 /// The events that are enabled in QEMU. One that a version does not have is only warned about.
-pub(crate) const EVENTS: [&str; 8] = [
+pub(crate) const EVENTS: [&str; 9] = [
     "migration_bitmap_sync_start",
     "migration_bitmap_sync_end",
     "migrate_transferred",
@@ -14,6 +16,7 @@ pub(crate) const EVENTS: [&str; 8] = [
     "migrate_pending_estimate",
     "migrate_pending_exact",
     "migration_throttle",
+    "qemu_savevm_query_pending",
     "runstate_set",
 ];
 
@@ -144,9 +147,13 @@ impl Course {
                 threshold_bytes: number_after(arguments, "max_size ")?,
             }),
             // Since QEMU 8.0 a sync is followed by the exact size if it was made for that, else by an estimate: the first
-            // of them is the size after the sync.
-            "migrate_pending" | "migrate_pending_estimate" | "migrate_pending_exact" => {
-                let left = number_after(arguments, "pending size ")?;
+            // of them is the size after the sync. QEMU 11.1 has one event for both.
+            "migrate_pending"
+            | "migrate_pending_estimate"
+            | "migrate_pending_exact"
+            | "qemu_savevm_query_pending" => {
+                let words = if event == "qemu_savevm_query_pending" { "total=" } else { "pending size " };
+                let left = number_after(arguments, words)?;
                 if let Some(sync) = self.syncs.last_mut() {
                     sync.remaining.get_or_insert(left);
                 }
@@ -164,20 +171,6 @@ impl Course {
     }
 }
 
-/// The time, the name and the arguments of a trace line; none for any other line.
-fn traced(line: &str) -> Option<(u64, &str, &str)> {
-    let (stamp, rest) = line.split_once(':')?;
-    let (thread, time) = stamp.split_once('@')?;
-    let (seconds, micros) = time.split_once('.')?;
-    if micros.len() != 6 {
-        return None;
-    }
-    let _: u64 = thread.parse().ok()?;
-    let (seconds, micros): (u64, u64) = (seconds.parse().ok()?, micros.parse().ok()?);
-    let (event, arguments) = rest.split_once(' ').unwrap_or((rest, ""));
-    Some((seconds.checked_mul(1_000_000)?.checked_add(micros)?, event, arguments))
-}
-
 fn number_after(text: &str, words: &str) -> Option<u64> {
     // At the beginning of a word, so that `time_spent` is not found in another name that ends with it.
     let at = if let Some(rest) = text.strip_prefix(words) {
@@ -185,7 +178,7 @@ fn number_after(text: &str, words: &str) -> Option<u64> {
     } else {
         text.split_once(&format!(" {words}"))?.1
     };
-    at.split(' ').next()?.parse().ok()
+    at.split([' ', ',']).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -224,6 +217,40 @@ mod tests {
             threshold_bytes: 10_489_640,
         };
         assert_eq!((course.windows, course.stops), (vec![window], vec![1_795_538_407_814_547]));
+    }
+
+    /// Of QEMU 11.1, and some of its events as QEMU 10.0 writes them.
+    const NEWER: &str = "\
+2026-11-30T13:41:24.592445Z qemu-system-x86_64: warning: trace event 'migrate_pending' does not exist
+2026-11-30T13:41:54.116611Z migration_bitmap_sync_start\x20
+2026-11-30T13:41:54.126540Z migration_bitmap_sync_end dirty_pages 0
+2026-11-30T13:41:54.126610Z qemu_savevm_query_pending exact=0, final=0, precopy=67641344, stopcopy=0, postcopy=0, total=67641344, collected switchover ack pending=0, total switchover ack pending=0
+2026-11-30T13:41:54.184376Z qemu_savevm_query_pending exact=0, final=0, precopy=28839936, stopcopy=0, postcopy=0, total=28839936, collected switchover ack pending=0, total switchover ack pending=0
+2026-11-30T13:41:54.216611Z migrate_transferred transferred 9402067 time_spent 120 bandwidth 78350 switchover_bw 78350 max_size 7835055
+2026-11-30T13:41:54.244068Z migration_bitmap_sync_start\x20
+2026-11-30T13:41:54.244162Z migration_bitmap_sync_end dirty_pages 4
+2026-11-30T13:41:54.244169Z migrate_pending_exact exact pending size 16384 (pre = 16384 post=0)
+2026-11-30T13:41:54.244199Z migrate_pending_estimate estimate pending size 0 (pre = 0 post=0)
+2026-11-30T13:41:54.244250Z runstate_set current_run_state 9 (running) new_state 7 (finish-migrate)
+";
+
+    #[test]
+    fn a_trace_of_a_newer_qemu_is_read() {
+        let course = Course::read(NEWER).unwrap();
+        let rows: Vec<_> = course
+            .syncs
+            .iter()
+            .map(|sync| (sync.end_us - sync.start_us, sync.counted, sync.remaining))
+            .collect();
+        assert_eq!(rows, [(9929, 0, Some(67_641_344)), (94, 4, Some(16_384))]);
+        let origin_us = course.origin_us().unwrap();
+        let since: Vec<u64> = course.stops.iter().map(|at| at - origin_us).collect();
+        assert_eq!(
+            (course.windows.len(), course.windows[0].threshold_bytes, since),
+            (1, 7_835_055, vec![127_639])
+        );
+        let error = Course::read(&NEWER.replace("total=67641344,", "sum=67641344,")).unwrap_err().to_string();
+        assert!(error.contains("another form"), "{error}");
     }
 
     #[test]

@@ -105,7 +105,8 @@ pub(super) fn judge(
     let (claim, verdict) = match reported {
         Some("untouched" | "source_running") => (Claim::RunsOn(source), Verdict::Stayed),
         Some("destination_running") => (Claim::RunsOn(destination), Verdict::Moved),
-        Some("nowhere" | "left_behind") => (Claim::Lost, Verdict::Lost),
+        // A definition may be left: the run of the guest is over all the same.
+        Some("nowhere" | "left_behind" | "source_off" | "destination_off") => (Claim::Lost, Verdict::Lost),
         Some(other) => return Verdict::Unjudged(format!("the program reported `{other}`")),
         None => return Verdict::Unjudged("the program reported nothing at its end".to_owned()),
     };
@@ -184,6 +185,11 @@ mod tests {
         }
         let gone: &[(&[(u64, u64)], bool)] = &[(&[(0, 90)], true)];
         assert_eq!(verdict(gone, Some("nowhere"), false), Verdict::Lost);
+        assert_eq!(verdict(gone, Some("source_off"), false), Verdict::Lost);
+        let wrong = verdict(moved, Some("source_off"), true);
+        assert!(matches!(wrong, Verdict::Violation(_)), "{wrong:?}");
+        let left: &[(&[(u64, u64)], bool)] = &[(&[(0, 90)], false), (&[(100, 200)], true)];
+        assert_eq!(verdict(left, Some("left_behind"), false), Verdict::Lost);
     }
 
     #[test]

@@ -401,7 +401,7 @@ pub(super) async fn migration(
         asked_by: row.asked_by,
         began_at_ms: row.began_at_ms,
         ended_at_ms: row.ended_at_ms.filter(|_| outcome.is_some() || !is_driven),
-        // What was expected of a copy that is not driven any more is of no use.
+        // A copy that is no longer driven has no forecast.
         forecast: account
             .as_ref()
             .filter(|_| is_driven)

@@ -107,7 +107,7 @@ const earlier = ({ account }) => (account?.syncs_seen > 0 ? account : null);
 function phase(live, name) {
   live.phase = name;
   live.owner = PHASES[name]?.owner ?? live.owner;
-  // Once the copy has ended, what was expected of it is of no more use.
+  // A copy that has ended has no forecast.
   if (name !== "precopy") live.forecast = null;
 }
 

@@ -87,7 +87,7 @@ pub(super) struct Supervisor {
     store_file: Arc<Path>,
 }
 
-/// What was folded from the events of a migration so far.
+/// The folds of a migration's events so far.
 #[derive(Clone, Debug)]
 struct Fold {
     account: Account,

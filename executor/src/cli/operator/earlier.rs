@@ -1,5 +1,5 @@
-//! What is known of a migration before its copy begins: earlier ones of the same guest between the same hosts, from the
-//! journals that `migrate` leaves.
+//! The evidence before a copy begins: earlier migrations of the same guest between the same hosts, from the journals that
+//! `migrate` leaves.
 //!
 //! Nothing is measured on the guest, and nothing is concluded: without earlier migrations it is unknown.
 

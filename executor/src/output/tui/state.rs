@@ -72,7 +72,7 @@ impl PictureState {
         match event {
             Event::Phase(phase) => {
                 self.phase = Some(*phase);
-                // Once the copy has ended, what was expected of it is of no more use.
+                // A copy that has ended has no forecast.
                 if *phase != PhaseName::Precopy {
                     self.forecast = None;
                 }

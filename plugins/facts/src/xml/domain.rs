@@ -54,9 +54,9 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     Ok(guest)
 }
 
-/// What a definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`; the
-/// `source/@startupPolicy` of each disk that has one, as `guest/disks/TARGET/startup-policy`; each value that a rule evaluates
-/// (see [`coverage`](super::coverage)), as `guest/xml/PATH`; and the host's memory that it needs, as `guest/huge-pages/N/…` and
+/// What a definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`, and of its
+/// `zpci` addresses, if it has any, as `guest/zpci-devices`; each value that a rule evaluates (see
+/// [`coverage`](super::coverage)), as `guest/xml/PATH`; and the host's memory that it needs, as `guest/huge-pages/N/…` and
 /// `guest/host-nodes/…`. Sorted by path.
 ///
 /// # Errors
@@ -69,13 +69,10 @@ pub fn domain_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
     let mut all = definition::read(document.root_element(), "guest/xml").attributes;
     all.extend(backing::read(document.root_element(), "guest"));
     all.push(Attribute { path: "guest/leases".to_owned(), value });
-    for disk in devices.into_iter().flat_map(|devices| children(devices, "disk")) {
-        let policy = child(disk, "source").and_then(|source| source.attribute("startupPolicy"));
-        let target = child(disk, "target").and_then(|target| target.attribute("dev"));
-        if let (Some(policy), Some(target)) = (policy, target) {
-            let path = format!("guest/disks/{}/startup-policy", crate::printable(target));
-            all.push(Attribute { path, value: crate::printable(policy).into() });
-        }
+    let zpci = document.root_element().descendants().filter(|node| node.has_tag_name("zpci")).count();
+    if zpci > 0 {
+        let value = Scalar::Integer(i64::try_from(zpci).unwrap_or(i64::MAX));
+        all.push(Attribute { path: "guest/zpci-devices".to_owned(), value });
     }
     all.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(all)

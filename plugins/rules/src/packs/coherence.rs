@@ -207,7 +207,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
-fn is_rdma(request: &Request) -> bool {
+pub(super) fn is_rdma(request: &Request) -> bool {
     request.rdma || request.migrate_uri.as_deref().is_some_and(|uri| uri.starts_with("rdma:"))
 }
 

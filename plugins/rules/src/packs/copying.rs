@@ -180,6 +180,13 @@ fn copied_disks(case: &Case<'_>, report: &mut Report) -> Option<()> {
 
 fn target(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, disk, found) in copied(case, report)? {
+        // Source: libvirt, `qemuMigrationDstPrepareStorage`.
+        if matches!(disk.kind.as_str(), "vhostuser" | "dir") {
+            let message =
+                format!("disk `{}` is of the type `{}`, which libvirt does not copy", disk.target, disk.kind);
+            report.fail(format!("/guest/disks/{at}/kind"), message);
+            continue;
+        }
         let Some(storage) = found else { continue };
         let there = &storage.destination;
         let (target, path) = (&disk.target, &storage.destination_path);

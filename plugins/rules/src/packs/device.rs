@@ -7,7 +7,9 @@ use whimbrel_facts::RunState;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
-use crate::versions::{LIBVIRT_MOVES_VIRTIOFS, dotted};
+use crate::versions::{LIBVIRT_MOVES_VIRTIOFS, USB_MEDIA, dotted};
+
+use super::unmigratable::judge;
 
 pub(super) const RULES: &[Rule] = &[
     rule(
@@ -144,6 +146,10 @@ fn filesystem(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, shared) in guest.filesystems.iter().enumerate() {
         let pointer = format!("/guest/filesystems/{at}");
         let message = format!("the host's directory `{}` is shared as `{}`", shared.source, shared.target);
+        if shared.driver == "mtp" {
+            judge(case, report, USB_MEDIA, pointer, "a directory that is shared as a USB media device")?;
+            continue;
+        }
         if shared.driver != "virtiofs" {
             report.unknown(pointer, format!("{message} (9p): whether the guest has it mounted is not known"));
             continue;

@@ -90,11 +90,12 @@ pub(super) const RULES: &[Rule] = &[
 fn exists(case: &Case<'_>, report: &mut Report, wanted: impl Fn(&Disk) -> bool) -> Option<()> {
     let guest = case.arriving(report)?;
     let storage = case.storage(report)?;
-    for disk in guest.disks.iter().filter(|disk| disk.source.is_some() && wanted(disk)) {
+    let disks = guest.disks.iter().enumerate().filter(|(_, disk)| disk.source.is_some() && wanted(disk));
+    for (number, disk) in disks {
         if is_copied(case, report, disk)? {
             continue;
         }
-        let is_dropped = is_dropped_if_missing(case, disk);
+        let is_dropped = is_dropped_if_missing(case, number, disk);
         let at = storage.iter().position(|one| one.target == disk.target);
         let pointer = format!("/storage/{}/destination/exists", at.unwrap_or(0));
         let found = at.and_then(|at| storage.get(at));
@@ -128,8 +129,9 @@ fn exists(case: &Case<'_>, report: &mut Report, wanted: impl Fn(&Disk) -> bool) 
 
 /// Whether libvirt takes a medium that is missing out of its drive when the guest arrives. Source: libvirt, "Domain XML
 /// format", `startupPolicy`: `optional` at any start, `requisite` at a migration.
-fn is_dropped_if_missing(case: &Case<'_>, disk: &Disk) -> bool {
-    let policy = case.arriving_attribute(&format!("disks/{}/startup-policy", disk.target));
+fn is_dropped_if_missing(case: &Case<'_>, number: usize, disk: &Disk) -> bool {
+    let path = format!("xml/devices/disk/{number}/source/@startupPolicy");
+    let policy = case.arriving_attribute(&path);
     let drops = matches!(policy, Some(Scalar::Text(policy)) if policy == "optional" || policy == "requisite");
     drops && matches!(disk.device.as_str(), "cdrom" | "floppy")
 }

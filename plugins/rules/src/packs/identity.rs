@@ -11,6 +11,7 @@ use super::copying::is_copied;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
+use crate::versions::LIBVIRT_LIMITS_DEVICES;
 
 pub(super) const RULES: &[Rule] = &[
     rule(
@@ -223,8 +224,11 @@ fn size(case: &Case<'_>, report: &mut Report) -> Option<()> {
             }
             continue;
         };
-        // QEMU copies only into a file of the same size.
-        if there < here || there > here && is_copied(case, report, disk)? {
+        // QEMU copies only into a file of the same size; libvirt limits a raw block device to that size.
+        let is_limited = disk.kind == "block"
+            && matches!(disk.format.as_str(), "raw" | "")
+            && case.destination(report)?.library_version >= LIBVIRT_LIMITS_DEVICES;
+        if there < here || there > here && !is_limited && is_copied(case, report, disk)? {
             report.fail(pointer, format!("disk `{target}` has {here} bytes here and {there} there"));
         } else if there > here {
             report.warn(pointer, format!("disk `{target}` has {here} bytes here and {there} there"));

@@ -58,6 +58,17 @@ fn listen(case: &Case<'_>, report: &mut Report) -> Option<()> {
             report.warn(value.subject(), message);
         }
     }
+    for value in definition.all("devices/graphics/listen/@network") {
+        let destination = case.destination(report)?;
+        let networks = report.need(destination.networks.as_deref(), "/destination/networks")?;
+        if !networks.iter().any(|network| network.name == value.text && network.active) {
+            let message = format!(
+                "a display listens at the network `{}`, which is missing or inactive on {host}",
+                value.text
+            );
+            report.fail(value.subject(), message);
+        }
+    }
     let of_guest = case.guest(report)?;
     for (at, display) in guest.graphics.iter().enumerate() {
         let is_of_source =
@@ -99,6 +110,16 @@ fn bound(case: &Case<'_>, report: &mut Report) -> Option<()> {
             report.warn(
                 value.subject(),
                 format!("a port of the guest is bound to {}, an address of the source", value.text),
+            );
+        }
+        let service = definition.text(&format!("{}/@service", value.path.trim_end_matches("/@host")));
+        if let Some(port) =
+            service.and_then(|port| port.parse::<u16>().ok()).filter(|port| is_bound && *port > 0)
+        {
+            let host = called(case.destination(report)?);
+            report.unknown(
+                value.subject(),
+                format!("whether port {port}, to which a port of the guest is bound, is free on {host} is not known"),
             );
         }
     }

@@ -23,6 +23,7 @@ mod placement;
 mod retarget;
 mod secrets;
 mod support;
+mod supported;
 mod switching;
 mod tuning;
 mod unmigratable;
@@ -106,6 +107,7 @@ pub const REQUEST: Pack = Pack {
     rules: &[
         coherence::RULES,
         tuning::RULES,
+        supported::RULES,
         access::RULES,
         uri::RULES,
         switching::RULES,

@@ -8,7 +8,7 @@ use whimbrel_facts::{NetworkCard, Scalar};
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
-use crate::versions::{LIBVIRT_ASKS_QEMU, SCSI_OF_HOST, Travels, VFIO, dotted};
+use crate::versions::{LIBVIRT_ASKS_QEMU, MEDIATED_S390, SCSI_OF_HOST, Travels, VFIO, dotted};
 
 use super::unmigratable::judge;
 
@@ -83,13 +83,15 @@ fn host_devices(case: &Case<'_>, report: &mut Report, kind: &str, travels: Optio
             continue;
         }
         let what = format!("the host's {kind} device `{}`", device.address);
+        let is_of_s390 = matches!(device.model.as_str(), "vfio-ap" | "vfio-ccw");
+        let travels = if is_of_s390 { Some(MEDIATED_S390) } else { travels };
         device_of_host(case, report, travels, format!("/guest/host-devices/{at}"), &what)?;
     }
     Some(())
 }
 
 /// Reports a device of the host by the versions of both hosts. None: no version moves it.
-fn device_of_host(
+pub(super) fn device_of_host(
     case: &Case<'_>,
     report: &mut Report,
     travels: Option<Travels>,

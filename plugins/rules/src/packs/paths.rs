@@ -8,7 +8,7 @@ use crate::pack::{Rule, rule};
 use crate::report::Report;
 
 /// Paths of the host, each with what it is for.
-const PATHS: [(&str, &str); 30] = [
+const PATHS: [(&str, &str); 31] = [
     ("os/kernel", "the kernel that the guest boots"),
     ("os/initrd", "the initial RAM disk that the guest boots"),
     ("os/dtb", "the device tree"),
@@ -32,6 +32,7 @@ const PATHS: [(&str, &str); 30] = [
     ("devices/graphics/@socket", "the socket of the display"),
     ("devices/graphics/listen/@socket", "the socket of the display"),
     ("devices/input/source/@evdev", "an input device of the host"),
+    ("devices/input/source/@dev", "an input device of the host"),
     ("devices/memory/source/path", "the file of a memory module"),
     ("devices/pstore/path", "the file of the persistent store"),
     ("devices/shmem/server/@path", "the socket of the shared memory"),

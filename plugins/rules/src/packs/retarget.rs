@@ -14,10 +14,10 @@ const MEND: &str = "change only what the host sees in the destination's definiti
 pub(super) const RULES: &[Rule] = &[
     rule(
         "retarget.identity",
-        "the guest keeps its UUID",
-        "libvirt refuses a definition with another UUID",
+        "the guest keeps its UUID and its name",
+        "libvirt refuses a definition with another UUID or name",
         MEND,
-        uuid,
+        identity,
     ),
     rule(
         "retarget.machine",
@@ -93,7 +93,7 @@ fn same<T: PartialEq + Display>(
     Some(())
 }
 
-fn uuid(case: &Case<'_>, report: &mut Report) -> Option<()> {
+fn identity(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     if let Some(target) = case.target()
         && !guest.uuid.eq_ignore_ascii_case(&target.uuid)
@@ -101,7 +101,7 @@ fn uuid(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let message = format!("the guest has {}, the destination's definition {}", guest.uuid, target.uuid);
         report.fail("/target/uuid", message);
     }
-    Some(())
+    same(case, report, "/target/name", |guest| &guest.name)
 }
 
 fn disks(case: &Case<'_>, report: &mut Report) -> Option<()> {

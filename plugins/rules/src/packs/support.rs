@@ -15,7 +15,7 @@ use crate::report::Report;
 const ALWAYS: [&str; 5] = ["disk", "graphics", "video", "hostdev", "tpm"];
 
 /// Values of a definition, and the enumeration that must have them.
-const VALUES: [(&str, &str); 9] = [
+const VALUES: [(&str, &str); 10] = [
     ("devices/video/model/@type", "video.modelType"),
     ("devices/rng/backend/@model", "rng.backendModel"),
     ("devices/sound/@model", "sound.model"),
@@ -25,6 +25,7 @@ const VALUES: [(&str, &str); 9] = [
     ("devices/tpm/backend/@version", "tpm.backendVersion"),
     ("devices/iommu/@model", "iommu.model"),
     ("devices/redirdev/@bus", "redirdev.bus"),
+    ("devices/panic/@model", "panic.model"),
 ];
 
 pub(super) const RULES: &[Rule] = &[
@@ -82,6 +83,10 @@ fn support(case: &Case<'_>, report: &mut Report) -> Option<()> {
         for value in definition.all(path) {
             add(value.subject(), value.text, enumeration);
         }
+    }
+    for value in definition.all("features/hyperv/*/@state").filter(|value| value.text == "on") {
+        let feature = value.path.rsplit('/').nth(1).unwrap_or_default();
+        add(value.subject(), feature, "hyperv.features");
     }
     // Ports of SPICE are of no use to a hypervisor without it.
     for value in spice_ports(definition) {

@@ -6,6 +6,7 @@ use core::ops::RangeInclusive;
 
 use whimbrel_facts::Request;
 
+use super::coherence::is_rdma;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
@@ -227,7 +228,7 @@ fn dirty_limit(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn rdma(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if case.request(report)?.rdma && case.guest(report)?.hard_limit_kib.is_none() {
+    if is_rdma(case.request(report)?) && case.guest(report)?.hard_limit_kib.is_none() {
         report.fail("/guest/hard-limit-kib", "the guest has no hard memory limit");
     }
     Some(())

@@ -1,10 +1,12 @@
 //! Emulated devices and image formats whose state QEMU cannot write, by what it marks as unmigratable or blocks.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
-use whimbrel_facts::{Disk, Domain};
+use whimbrel_facts::{Disk, Domain, Scalar};
 
+use super::passthrough::device_of_host;
 use crate::case::Case;
 use crate::definition::Value;
 use crate::pack::{Rule, rule};
@@ -13,6 +15,9 @@ use crate::versions::{self, Answer, Travels};
 
 /// Formats that QEMU can only read, or blocks. Source: QEMU 10.0.13, `migrate_add_blocker` in `block/`.
 const BLOCKED_FORMATS: [&str; 8] = ["vmdk", "vdi", "vpc", "vhd", "vhdx", "qcow", "parallels", "ploop"];
+
+/// Attribute: the number of devices with a `<zpci>` in their address.
+const ZPCI_DEVICES: &str = "guest/zpci-devices";
 
 /// A value that stands for a device whose state may not travel.
 struct Device {
@@ -26,7 +31,7 @@ const fn device(path: &'static str, value: &'static str, what: &'static str, tra
     Device { path, value, what, travels }
 }
 
-const DEVICES: [Device; 6] = [
+const DEVICES: [Device; 8] = [
     device(
         "devices/video/model/acceleration/@accel3d",
         "yes",
@@ -42,6 +47,8 @@ const DEVICES: [Device; 6] = [
         "an input device of the host, passed through",
         versions::INPUT_OF_HOST,
     ),
+    device("devices/video/model/@blob", "on", "a video device with blob resources", versions::VIDEO_BLOB),
+    device("devices/serial/target/@type", "usb-serial", "a USB serial port", versions::USB_SERIAL),
     device("devices/iommu/@model", "amd", "an emulated AMD IOMMU", versions::AMD_IOMMU),
 ];
 
@@ -105,6 +112,10 @@ fn devices(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.bus == "nvme") {
         let what = format!("the emulated NVMe disk `{}`", disk.target);
         judge(case, report, versions::EMULATED_NVME, format!("/guest/disks/{at}/bus"), &what)?;
+    }
+    if let Some(Scalar::Integer(count @ 1..)) = case.attribute(ZPCI_DEVICES) {
+        let what = format!("{count} PCI devices of an s390x machine (`zpci`)");
+        judge(case, report, versions::ZPCI, "/guest/architecture".to_owned(), &what)?;
     }
     for value in definition.all("devices/video/driver/@name").filter(|value| value.text == "vhostuser") {
         let message =
@@ -225,8 +236,8 @@ fn vdpa(case: &Case<'_>, report: &mut Report) -> Option<()> {
     }
     let guest = case.guest(report)?;
     for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "vdpa") {
-        let message = format!("the card {} is the vDPA device `{}`", card.mac, card.source);
-        report.fail(format!("/guest/network-cards/{at}"), message);
+        let what = format!("the card {}, the vDPA device `{}`", card.mac, card.source);
+        device_of_host(case, report, Some(versions::VDPA_CARD), format!("/guest/network-cards/{at}"), &what)?;
     }
     for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.kind == "vhostvdpa") {
         let what = format!("the vDPA disk `{}`", disk.target);

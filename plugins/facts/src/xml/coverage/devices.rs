@@ -105,6 +105,7 @@ pub(super) const ROWS: &[Row] = &[
     kept("devices/hostdev/rom/@file", "destination.paths"),
     field("devices/filesystem/**", "device.filesystem"),
     field("devices/lease/**", "storage.lease"),
+    kept("devices/lease/target/@path", "destination.paths"),
     // Emulated devices.
     carried("devices/controller/**"),
     kept("devices/video/model/@type", "device.support"),

@@ -150,6 +150,7 @@ pub(super) const ROWS: &[Row] = &[
     irrelevant("on_crash", REACTION),
     irrelevant("on_lockfailure", REACTION),
     carried("pm/**"),
+    carried("keywrap/**"),
     irrelevant("perf/**", "counters that the host keeps of its own process"),
     kept("seclabel/@type", "destination.security-label"),
     kept("seclabel/@model", "destination.security-label"),

@@ -185,9 +185,6 @@ pub enum CliError {
     /// An adjustment with a value that it does not take, or without one that it needs.
     #[error("{0}")]
     Adjustment(&'static str),
-    /// Standard output cannot be written to.
-    #[error("cannot write to standard output")]
-    Output(#[source] io::Error),
     /// The migration could not be driven to its end.
     #[error("the driver stopped before the end of the migration")]
     Drive(#[from] DriveError),
@@ -251,7 +248,6 @@ impl CliError {
             | Self::World(_)
             | Self::Unanswered(_)
             | Self::Refused { .. }
-            | Self::Output(_)
             | Self::Socket { .. } => Exit::Unexpected,
         }
     }
@@ -323,7 +319,6 @@ impl CliError {
             | Self::Unanswered(_)
             | Self::Refused { .. }
             | Self::Adjustment(_)
-            | Self::Output(_)
             | Self::Socket { .. }
             | Self::Misuse(_) => None,
         }

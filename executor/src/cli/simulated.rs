@@ -1,13 +1,12 @@
 //! The simulated hosts (`sim://`) of the arguments, and `whimbrel sim-server`, which runs them for other processes.
 
-use std::fs;
 use std::path::PathBuf;
 
 use whimbrel_sim::Scenario;
 use whimbrel_sim::world::World;
 
 use super::args::{SimServer, Simulated};
-use super::{CliError, Exit};
+use super::{CliError, Exit, input};
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_simulated::{SimulatedHosts, built_in_world, scenario_world};
 
@@ -39,7 +38,7 @@ fn world(arguments: &Simulated) -> Result<World, CliError> {
         (text.to_owned(), format!("{name}.toml"))
     } else {
         let path = PathBuf::from(name);
-        let text = fs::read_to_string(&path).map_err(|source| CliError::Unreadable { path, source })?;
+        let text = input::text(&path)?;
         (text, name.clone())
     };
     let scenario =

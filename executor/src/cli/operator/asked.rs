@@ -9,9 +9,9 @@ use clap::Args;
 use whimbrel_core::{Spec, TransferOptions};
 use whimbrel_drive::route::check_definition;
 
-use super::CliError;
 use super::args::{AtTimeoutName, heading};
 use super::rule::args::Set;
+use super::{CliError, input};
 use crate::cli::args::Simulated;
 use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
@@ -137,5 +137,5 @@ impl Asked {
 }
 
 fn read(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source })
+    input::text(path)
 }

@@ -36,7 +36,10 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let set = Arc::new(load_set(&asked.rules)?);
     let preflight = Preflight::new(set, spec.clone(), route.clone());
     let session = DriveSession::begin(spec).map_err(whimbrel_drive::DriveError::from)?;
-    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
+    let path = match &arguments.journal {
+        Some(path) => path.clone(),
+        None => usual_journal(&asked.domain)?,
+    };
     let owner = Owner::of_journal(&path, unix_ms());
     let context = DriverContext {
         began_at_unix_ms: owner.began_at_unix_ms,
@@ -187,9 +190,9 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
 }
 
 /// A new file under the user's state directory; its name holds the guest and the time.
-fn usual_journal(guest: &str) -> PathBuf {
+fn usual_journal(guest: &str) -> Result<PathBuf, CliError> {
     let ms = unix_ms();
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let guest: String = guest.chars().take(80).map(safe).collect();
-    state_folder().join(format!("{guest}-{ms}.journal"))
+    Ok(state_folder()?.join(format!("{guest}-{ms}.journal")))
 }

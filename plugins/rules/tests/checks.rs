@@ -43,7 +43,11 @@ fn complaint(row: &Row) -> Option<String> {
         return Some("says nothing, or several things, of what becomes of it".into());
     };
     let found = found(&row.facts());
-    let is_named = |one: &&Finding| Some(&one.code) == row.rule.as_ref() && Some(one.verdict) == row.verdict;
+    let is_named = |one: &&Finding| {
+        Some(&one.code) == row.rule.as_ref()
+            && Some(one.verdict) == row.verdict
+            && row.subject.as_ref().is_none_or(|subject| *subject == one.subject)
+    };
     let wrong = match kind {
         Kind::Found if !found.iter().any(|one| is_named(&one)) => Some("the rule does not say so"),
         Kind::Found if row.verdict == Some(Verdict::Pass) => Some("a check that is found does not pass"),

@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "retarget.known",
         "the definition for the destination was read",
-        "what the guest becomes cannot be judged by its own definition",
+        "the guest cannot be judged by its own definition if it gets another one",
         "collect the facts with the definition: `whimbrel facts collect --xml FILE`, or `facts from-xml --target FILE`",
         known,
     ),

@@ -13,10 +13,10 @@ const VARIABLES: &str = "/var/lib/libvirt/qemu/nvram/";
 pub(super) const RULES: &[Rule] = &[rule(
     "destination.firmware",
     "the destination has the guest's firmware",
-    "QEMU maps the firmware's image on the destination by the path of the source's definition; another image of the same \
-     size is another firmware, and a missing one is refused",
-    "install the same firmware package on the destination, or give a definition for it with the path that it has: `virsh \
-     domcapabilities` lists them",
+    "QEMU loads the firmware image by the path in the source's definition; a missing image is refused, and \
+         another image of the same size is another firmware",
+    "install the same firmware package on the destination, or give a definition for it with a path that it has: \
+         `virsh domcapabilities` lists them",
     firmware,
 )];
 

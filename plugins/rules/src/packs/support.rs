@@ -31,16 +31,16 @@ const VALUES: [(&str, &str); 10] = [
 pub(super) const RULES: &[Rule] = &[
     rule(
         "device.support",
-        "the destination's hypervisor has every model and backend that the guest uses",
-        "a QEMU that was built without a device or display refuses to start the guest, at the end of the preparation; SPICE \
-         and QXL are missing in many builds",
+        "the destination's hypervisor has every model, feature and backend that the guest uses",
+        "a QEMU that was built without a device or display refuses to start the guest at the end of the preparation; \
+         many builds have no SPICE or QXL",
         "name a destination whose QEMU has it (`virsh domcapabilities` lists them), install the package that adds it, or \
          restart the guest with another model: `vnc` for displays, `virtio` or `vga` for video",
         support,
     ),
     rule(
         "device.tpm-support",
-        "the destination can give the guest its TPM",
+        "the destination supports the guest's TPM",
         "a destination without the TPM's emulator or model refuses to start the guest",
         "install the TPM emulator (swtpm) on the destination",
         tpm_support,

@@ -19,7 +19,7 @@ const BLOCKED_FORMATS: [&str; 8] = ["vmdk", "vdi", "vpc", "vhd", "vhdx", "qcow",
 /// Attribute: the number of devices with a `<zpci>` in their address.
 const ZPCI_DEVICES: &str = "guest/zpci-devices";
 
-/// A value that stands for a device whose state may not travel.
+/// A value that stands for a device whose state QEMU may not be able to save.
 struct Device {
     path: &'static str,
     value: &'static str,
@@ -55,7 +55,7 @@ const DEVICES: [Device; 8] = [
 pub(super) const RULES: &[Rule] = &[
     rule(
         "device.unmigratable",
-        "QEMU can write the state of every emulated device",
+        "QEMU can save the state of every emulated device",
         "QEMU refuses to migrate a guest with a device that it marks as unmigratable, or that blocks migration",
         "detach the device, or choose another model and restart the guest: without `accel3d`, `ich9` for sound, \
          `virtio` for a network card or disk",
@@ -64,16 +64,16 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "device.enclave-memory",
         "the guest has no SGX memory",
-        "enclave memory is encrypted with a key of its CPU: the guest's enclaves are lost, and its programs must make \
-         them again",
+        "enclave memory is encrypted with a key of its CPU: the guest's enclaves are lost, and its programs have to \
+         create them again",
         "stop the programs that use enclaves, or remove the `sgx-epc` memory and restart the guest",
         enclave_memory,
     ),
     rule(
         "device.disk-format",
-        "QEMU can migrate every disk's image format",
-        "QEMU blocks migration while an image of such a format is open, in any layer of a disk: a second QEMU would read \
-         it with what the first one has not written yet",
+        "QEMU can migrate the image format of every disk",
+        "QEMU blocks migration while an image of such a format is open, in any layer of a disk: the second QEMU \
+         would read it without the first one's unwritten data",
         "convert the image to `qcow2` or `raw` (`qemu-img convert`) while the guest is off; share a directory by virtiofs \
          instead of a `dir` disk",
         disk_format,
@@ -81,23 +81,21 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "device.clipboard",
         "no clipboard agent of QEMU blocks the migration",
-        "QEMU before 10.1 refuses to migrate a guest with a `qemu-vdagent` channel; SPICE's own agent travels",
+        "QEMU before 10.1 refuses to migrate a guest with a `qemu-vdagent` channel; SPICE's own agent can be migrated",
         "detach the channel, or restart the guest with a `spicevmc` channel or a newer QEMU on both hosts",
         clipboard,
     ),
     rule(
         "device.vdpa",
         "no network card or disk is a vDPA device",
-        "libvirt refuses to migrate a guest with a vDPA network card, and QEMU cannot write the state of a vDPA disk",
-        "replace it by a virtio device for the migration",
+        "libvirt before 8.6 refuses to migrate a guest with a vDPA network card; later versions let QEMU decide, by \
+         what the device can do. QEMU cannot save the state of a vDPA disk",
+        "replace it with a virtio device for the migration",
         vdpa,
     ),
 ];
 
 fn devices(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let definition = case.definition(report)?;
     for known in &DEVICES {
         for value in definition.all(known.path).filter(|value| value.text == known.value) {
@@ -123,11 +121,6 @@ fn devices(case: &Case<'_>, report: &mut Report) -> Option<()> {
         report.unknown(value.subject(), message);
     }
     Some(())
-}
-
-/// Whether the definition is moved without the guest's state.
-fn is_moved_alone(case: &Case<'_>, report: &mut Report) -> Option<bool> {
-    Some(case.request(report)?.offline)
 }
 
 /// Reports what a version table says of a device on these two hosts.
@@ -162,9 +155,6 @@ pub(super) fn judge(
 }
 
 fn enclave_memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let guest = case.guest(report)?;
     for (at, memory) in guest.memory_devices.iter().enumerate().filter(|(_, one)| one.model == "sgx-epc") {
         let message =
@@ -175,9 +165,6 @@ fn enclave_memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn disk_format(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let guest = case.guest(report)?;
     let definition = case.definition(report)?;
     for (at, disk) in guest.disks.iter().enumerate() {
@@ -211,9 +198,6 @@ fn blocked(disk: &Disk, format: &str) -> String {
 }
 
 fn clipboard(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let guest = case.guest(report)?;
     for (at, _) in
         guest.character_devices.iter().enumerate().filter(|(_, device)| device.backend == "qemu-vdagent")
@@ -231,9 +215,6 @@ fn clipboard(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn vdpa(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let guest = case.guest(report)?;
     for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "vdpa") {
         let what = format!("the card {}, the vDPA device `{}`", card.mac, card.source);

@@ -42,6 +42,8 @@ pub(crate) struct Row {
     /// The rule that finds it, with this verdict and no weaker one.
     pub(crate) rule: Option<String>,
     pub(crate) verdict: Option<Verdict>,
+    /// The fact that the finding is about, where the row names it.
+    pub(crate) subject: Option<String>,
     /// Why `unknown` or `warn` is all that the facts allow.
     pub(crate) why: Option<String>,
     /// No rule finds it, for this reason.

@@ -5,6 +5,7 @@
     unused_imports,
     clippy::allow_attributes,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "each test uses its part"
 )]

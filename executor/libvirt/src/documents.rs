@@ -4,7 +4,7 @@
 //! it would continue without it.
 
 use whimbrel_facts::xml::{self, XmlError};
-use whimbrel_facts::{Domain as Guest, Host};
+use whimbrel_facts::{Attribute, Domain as Guest, Host};
 
 use crate::{ErrorCode, LibvirtError};
 
@@ -25,6 +25,14 @@ pub(crate) fn host(capabilities: &str) -> Result<Host, LibvirtError> {
 /// When it is not the XML of a domain, or hostile.
 pub(crate) fn guest(definition: &str) -> Result<Guest, LibvirtError> {
     xml::domain(definition).map_err(|error| unreadable("virDomainGetXMLDesc", &error))
+}
+
+/// The same, with what the definition has beyond the guest's fields, of one reading.
+///
+/// # Errors
+/// As [`guest`].
+pub(crate) fn guest_with_attributes(definition: &str) -> Result<(Guest, Vec<Attribute>), LibvirtError> {
+    xml::domain_with_attributes(definition).map_err(|error| unreadable("virDomainGetXMLDesc", &error))
 }
 
 /// A document that this call gave, or was to be given, cannot be read.

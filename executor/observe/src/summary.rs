@@ -3,7 +3,7 @@
 //! The summary always states where the guest is, the cause, what was restored, what was not, and what to do. It must never
 //! claim more than was observed.
 
-use whimbrel_core::{Advice, Ending, GuestLocation, Leftover, Outcome, Side, Spec};
+use whimbrel_core::{Advice, Cause, Ending, GuestLocation, Leftover, Outcome, Side, Spec};
 
 use crate::messages::{Names, clean, recovered};
 use crate::units::{mib, span};
@@ -71,6 +71,10 @@ fn figures(outcome: &Outcome) -> Option<String> {
 pub fn headline(outcome: &Outcome, names: &Names) -> String {
     let Names { guest, source, destination, .. } = names;
     match outcome.guest {
+        // No host was found to have it: where it is was not observed.
+        GuestLocation::Untouched if outcome.cause == Some(Cause::FactsMissing) => {
+            format!("nothing was done to {guest}, and whether it is on {source} is not known.")
+        }
         GuestLocation::Untouched => format!("{guest} is on {source}; nothing was done to it."),
         GuestLocation::SourceRunning => format!("{guest} runs on {source}."),
         GuestLocation::SourcePaused => format!("{guest} is on {source}, paused."),

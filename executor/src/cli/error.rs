@@ -114,9 +114,6 @@ pub enum CliError {
     #[cfg(feature = "service")]
     #[error(transparent)]
     Operator(#[from] OperatorError),
-    /// Standard output cannot be written to.
-    #[error("cannot write to standard output")]
-    Output(#[source] io::Error),
     /// Signals could not be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
@@ -146,7 +143,7 @@ impl CliError {
             | Self::Grid { .. }
             | Self::NotForFleets { .. }
             | Self::Fleet(FleetError::NoRoom(_) | FleetError::Spec(_)) => Exit::BadInput,
-            Self::Signals(_) | Self::Misuse(_) | Self::Fleet(_) | Self::Output(_) => Exit::Unexpected,
+            Self::Signals(_) | Self::Misuse(_) | Self::Fleet(_) => Exit::Unexpected,
         }
     }
 
@@ -193,7 +190,6 @@ impl CliError {
             | Self::NoGrid { .. }
             | Self::Grid { .. }
             | Self::Signals(_)
-            | Self::Output(_)
             | Self::Misuse(_) => None,
         }
     }

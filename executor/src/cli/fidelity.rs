@@ -1,7 +1,6 @@
 //! `whimbrel fidelity`: the simulator compared with recorded migrations of real QEMU.
 
 use std::fmt::Write as _;
-use std::fs;
 
 use serde::Serialize;
 use whimbrel_verify::fidelity::{CaseReport, EdgeReport, Report, Summary, compare_watched, migrations, read};
@@ -9,7 +8,7 @@ use whimbrel_verify::fidelity::{CaseReport, EdgeReport, Report, Summary, compare
 use super::args::{Fidelity, FidelityFormat};
 use super::progress::Progress;
 use super::stop::{Partial, Stop};
-use super::{CliError, Exit, give, unwritten};
+use super::{CliError, Exit, give, input, unwritten};
 
 const SCHEMA: &str = "whimbrel.fidelity/1";
 /// Placeholder for a missing number.
@@ -17,8 +16,7 @@ const NONE: &str = "-";
 
 pub(super) fn run(arguments: &Fidelity) -> Result<Exit, CliError> {
     let path = &arguments.runs;
-    let text =
-        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
+    let text = input::text(path)?;
     let cases = read(&text).map_err(|source| CliError::Recordings { path: path.clone(), source })?;
     let stop = Stop::listen()?;
     let progress = Progress::new("fidelity", "migrations", migrations(&cases, arguments.seeds), &stop);

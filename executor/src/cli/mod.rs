@@ -9,6 +9,7 @@ mod explore;
 mod fidelity;
 mod fleet;
 mod fuzz;
+mod input;
 #[cfg(feature = "service")]
 mod interrupt;
 #[cfg(any(test, not(feature = "service")))]
@@ -109,7 +110,9 @@ fn say(text: &str) {
 
 /// Writes a result to standard output. A reader that went away has seen enough.
 fn give(result: &str) -> Result<(), CliError> {
-    given(io::stdout().write_all(result.as_bytes()))
+    let mut output = io::stdout().lock();
+    // What stays in the buffer would be lost without an error.
+    given(output.write_all(result.as_bytes()).and_then(|()| output.flush()))
 }
 
 /// The result of writing to standard output; a closed pipe counts as success.

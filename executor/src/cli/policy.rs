@@ -2,7 +2,6 @@
 //! migrations.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
 use std::num::NonZero;
 use std::path::Path;
@@ -15,7 +14,7 @@ use whimbrel_policy::{Action, Allowed, Intent, Otherwise, Start};
 use whimbrel_study::{BUILT_IN, Comparison, Grid, compare};
 
 use super::args::FidelityFormat;
-use super::{CliError, Exit, give, unwritten};
+use super::{CliError, Exit, give, input, unwritten};
 
 const LIST_SCHEMA: &str = "whimbrel.policies/1";
 const EXPLAIN_SCHEMA: &str = "whimbrel.policy/1";
@@ -113,11 +112,13 @@ fn grid(name: &str) -> Result<Grid, CliError> {
     if BUILT_IN.iter().any(|(built_in, _)| *built_in == name) {
         return Grid::built_in(name).map_err(unusable);
     }
-    let text = fs::read_to_string(Path::new(name)).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound if !name.contains(['/', '.']) => {
+    let text = input::text(Path::new(name)).map_err(|error| match error {
+        CliError::Unreadable { source, .. }
+            if source.kind() == io::ErrorKind::NotFound && !name.contains(['/', '.']) =>
+        {
             CliError::NoGrid { name: name.to_owned(), names: BUILT_IN.map(|(built_in, _)| built_in).into() }
         }
-        _ => CliError::Unreadable { path: name.into(), source },
+        error => error,
     })?;
     Grid::read(&text).map_err(unusable)
 }

@@ -1,14 +1,12 @@
 //! `whimbrel replay`: a migration from its journal.
 
-use std::fs;
-
 use super::args::Replay;
-use super::{CliError, Exit, say};
+use super::{CliError, Exit, input, say};
 use crate::output::{self, Origin, tui};
 
 pub(super) fn run(arguments: &Replay) -> Result<Exit, CliError> {
     let path = &arguments.journal;
-    let bytes = fs::read(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
+    let bytes = input::bytes(path)?;
     // A last line that was torn within a character is ignored like any other torn line.
     let text = String::from_utf8_lossy(&bytes);
     // Never the live picture: it would show only the last state of what runs through in an instant.

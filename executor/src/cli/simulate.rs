@@ -14,7 +14,7 @@ use whimbrel_sim::simulation::Simulation;
 
 use super::args::Simulate;
 use super::stop::Stop;
-use super::{CliError, Exit, fleet, give, say, stdout_is_terminal};
+use super::{CliError, Exit, fleet, give, input, say, stdout_is_terminal};
 use crate::output::{self, Format, Origin, tui};
 
 /// Simulated seconds per second on a terminal: a migration of one minute takes less than ten seconds.
@@ -65,7 +65,7 @@ fn read(name: &str) -> Result<String, CliError> {
     let path = Path::new(name);
     match Scenario::built_in_text(name).filter(|_| !path.exists()) {
         Some(text) => Ok(text.to_owned()),
-        None => fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source }),
+        None => input::text(path),
     }
 }
 

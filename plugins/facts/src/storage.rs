@@ -42,7 +42,8 @@ record! {
         /// Bytes as a guest sees them: `virDomainGetBlockInfo` on the source, else of the volume or of the node device.
         /// None: unknown.
         size_bytes = "size-bytes": Option<u64>,
-        /// Kind of the file system, such as `nfs`. No collector fills it. Empty: unknown.
+        /// Kind of the file system, such as `nfs`, by the definition of the pool that mounts it. Empty: unknown, as for a
+        /// pool that is a directory.
         filesystem: String,
         /// Storage pool whose directory the file is in. Empty: none, or unknown.
         pool: String,

@@ -109,7 +109,7 @@ fn attributes_of_the_target_are_told_from_those_of_the_guest() {
     let paths = |xml: &str| -> Vec<String> {
         target_attributes(GUEST, xml).unwrap().into_iter().map(|one| one.path).collect()
     };
-    assert!(paths(GUEST).contains(&"target/disks/vda/startup-policy".to_owned()));
-    assert!(!paths(&target).contains(&"target/disks/vda/startup-policy".to_owned()));
+    assert!(paths(GUEST).contains(&"target/xml/devices/disk/0/source/@startupPolicy".to_owned()));
+    assert!(!paths(&target).contains(&"target/xml/devices/disk/0/source/@startupPolicy".to_owned()));
     assert!(paths(&target).iter().all(|path| !path.starts_with("guest/")));
 }

@@ -416,3 +416,18 @@ proptest! {
         drop(domain(&text));
     }
 }
+
+#[test]
+fn the_file_system_of_a_pool_is_that_which_libvirt_mounts() {
+    let of = |kind: &str, source: &str| {
+        let text = format!("<pool type='{kind}'><name>a</name><source>{source}</source></pool>");
+        whimbrel_facts::xml::pool_filesystem(&text).unwrap()
+    };
+    assert_eq!(of("netfs", "<host name='h'/><dir path='/e'/><format type='nfs'/>"), "nfs");
+    assert_eq!(of("fs", "<device path='/dev/sdb1'/><format type='xfs'/>"), "xfs");
+    assert_eq!(of("netfs", "<host name='h'/><dir path='/e'/><format type='auto'/>"), "");
+    assert_eq!(of("netfs", "<host name='h'/><dir path='/e'/>"), "");
+    assert_eq!(of("dir", ""), "");
+    assert_eq!(of("disk", "<device path='/dev/sdb'/><format type='gpt'/>"), "", "a partition table");
+    assert!(whimbrel_facts::xml::pool_filesystem("<network/>").is_err());
+}

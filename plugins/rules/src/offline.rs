@@ -1,6 +1,6 @@
 //! What changes for a guest that is off: its definition alone is moved, and nothing runs on either host.
 //!
-//! libvirt then leaves out every check of what cannot travel (`qemuMigrationSrcIsAllowed`: "following checks don't make
+//! libvirt then leaves out every check of what cannot be migrated (`qemuMigrationSrcIsAllowed`: "following checks don't make
 //! sense for offline migration"). What the destination lacks is found at the guest's next start. It must never pass what
 //! harms a guest that is off: disks that stay behind or are others under the same name, a second guest of the same UUID, a
 //! changed definition. libvirt moves a definition without its disks, and the source's is then gone: that is refused.

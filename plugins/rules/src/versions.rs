@@ -35,6 +35,18 @@ pub(crate) const VIRTIO_SOUND: Travels = Travels::Never;
 pub(crate) const USB_SOUND: Travels = Travels::Never;
 /// Source: QEMU 10.0.13, `hw/usb/dev-network.c`, `unmigratable`.
 pub(crate) const USB_NETWORK: Travels = Travels::Never;
+/// Source: QEMU 10.0.13, `hw/usb/dev-serial.c`, `unmigratable`.
+pub(crate) const USB_SERIAL: Travels = Travels::Never;
+/// Source: QEMU 10.0.13, `hw/usb/dev-mtp.c`, `unmigratable`.
+pub(crate) const USB_MEDIA: Travels = Travels::Never;
+/// Source: QEMU 10.0.13, `hw/s390x/s390-pci-bus.c`, `unmigratable`.
+pub(crate) const ZPCI: Travels = Travels::Never;
+/// Source: QEMU 10.0.13, `hw/vfio/ap.c` and `ccw.c`, `unmigratable`.
+pub(crate) const MEDIATED_S390: Travels = Travels::Never;
+/// Source: QEMU 8.1, `hw/display/virtio-gpu.c`, which writes the state of blobs.
+pub(crate) const VIDEO_BLOB: Travels = Travels::Since(version(8, 1));
+/// The device must be able to log its writes, or be shadowed. Source: QEMU 8.0, `net/vhost-vdpa.c`, shadow virtqueues.
+pub(crate) const VDPA_CARD: Travels = Travels::Perhaps(version(8, 0));
 /// Source: QEMU 10.0.13, `hw/virtio/virtio-crypto.c`, `unmigratable`.
 pub(crate) const VIRTIO_CRYPTO: Travels = Travels::Never;
 /// Source: QEMU 10.0.13, `hw/input/virtio-input-host.c`, `unmigratable`.
@@ -57,6 +69,9 @@ pub(crate) const SCSI_OF_HOST: Travels = Travels::Perhaps(version(6, 0));
 pub(crate) const LIBVIRT_ASKS_QEMU: u64 = version(8, 6);
 /// The first libvirt whose source lets a guest with virtiofs go. Source: libvirt 10.0, `qemu_migration.c`.
 pub(crate) const LIBVIRT_MOVES_VIRTIOFS: u64 = version(10, 0);
+/// The first libvirt that limits a larger raw block device to the size of the disk that is copied to it. Source: libvirt,
+/// NEWS of 10.0.
+pub(crate) const LIBVIRT_LIMITS_DEVICES: u64 = version(10, 0);
 /// The libvirt versions whose daemon ends when a failed post-copy is resumed: from the first, before the second. Source:
 /// libvirt, NEWS of 11.4.
 pub(crate) const LIBVIRT_ENDS_ON_RESUME: (u64, u64) = (version(11, 2), version(11, 4));

@@ -69,7 +69,7 @@ fn plain_definitions_have_no_finding() {
         ),
         (
             "",
-            "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='4000'/><protocol type='raw'/></serial>",
+            "<serial type='tcp'><source mode='connect' host='127.0.0.1' service='4000'/><protocol type='raw'/></serial>",
         ),
         (
             "",

@@ -104,7 +104,7 @@ fn each_is_refused_by_its_rule_at_its_subject() {
 }
 
 fn policy(facts: &mut Facts, policy: &str) {
-    let path = "guest/disks/vda/startup-policy".to_owned();
+    let path = "guest/xml/devices/disk/0/source/@startupPolicy".to_owned();
     facts.attributes.insert(0, whimbrel_facts::Attribute { path, value: Scalar::from(policy) });
 }
 

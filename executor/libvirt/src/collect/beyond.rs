@@ -30,9 +30,6 @@ pub(super) fn attributes(
     let (pages, of_nodes) = free_pages(connection, sizes.as_deref(), guest);
     host.huge_pages = pages;
     found.extend(of_nodes);
-    for network in connection.networks().unwrap_or_default() {
-        found.extend(xml::network_attributes(&network.xml).unwrap_or_default());
-    }
     found.extend(filters(connection, definition));
     found.extend(secrets(connection, host, definition));
     found.extend(files(connection, guest, definition));

@@ -139,6 +139,7 @@ fn directories(ends: &Ends<'_>, all: &mut [DiskStorage]) {
 fn side(side: &mut StorageSide, seen: &Seen, at: usize) {
     side.pool.clone_from(&seen.pool);
     side.free_bytes = seen.free_bytes;
+    side.filesystem.clone_from(&seen.filesystem);
     match (seen.exists, seen.files.get(at)) {
         (Some(false), _) | (_, Some(None)) => side.exists = side.exists.or(Some(false)),
         (_, Some(Some(bytes))) => {

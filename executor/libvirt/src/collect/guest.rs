@@ -1,12 +1,12 @@
 //! A host's facts about a guest, beyond its definition.
 
-use whimbrel_facts::Domain as Guest;
+use whimbrel_facts::{Attribute, Domain as Guest};
 
 use crate::{Domain, LibvirtError, PausedReason, State, documents};
 
-/// The guest of this definition, as it is now.
-pub(super) fn facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtError> {
-    let mut guest = documents::guest(definition)?;
+/// The guest of this definition, as it is now, and what the definition has beyond the guest's fields.
+pub(super) fn facts(domain: &Domain, definition: &str) -> Result<(Guest, Vec<Attribute>), LibvirtError> {
+    let (mut guest, attributes) = documents::guest_with_attributes(definition)?;
     let state = domain.state()?;
     (guest.state, guest.state_reason) = (state.run_state(), reason(state).to_owned());
     guest.persistent = domain.is_persistent().ok();
@@ -27,7 +27,7 @@ pub(super) fn facts(domain: &Domain, definition: &str) -> Result<Guest, LibvirtE
         Some(job) if crate::job::is_active(&job) => "active".to_owned(),
         _ => String::new(),
     });
-    Ok(guest)
+    Ok((guest, attributes))
 }
 
 /// Why a guest is in its state, in the words that rules know; empty where there is nothing to say, or libvirt does not.

@@ -1,21 +1,21 @@
 //! A host's facts about itself, as far as this guest may need them.
 
 use whimbrel_facts::xml;
-use whimbrel_facts::{CpuComparison, Device, Domain as Guest, Host, Namesake};
+use whimbrel_facts::{Attribute, CpuComparison, Device, Domain as Guest, Host, Namesake};
 
 use super::links::Links;
 use crate::documents::unreadable;
 use crate::{Connection, ErrorCode, LibvirtError, PausedReason, State, Version};
 
-/// A host's facts, and its links, which may be known in part. Where `cpu` is given, libvirt there compares it with what it
-/// can give.
+/// A host's facts with what its networks have beyond them, and its links, which may be known in part. Where `cpu` is given,
+/// libvirt there compares it with what it can give.
 pub(super) fn facts(
     uri: &str,
     connection: &Connection,
     guest: &Guest,
     cpu: Option<&str>,
     capabilities: &str,
-) -> Result<(Host, Links), LibvirtError> {
+) -> Result<(Host, Links, Vec<Attribute>), LibvirtError> {
     let mut host = Host {
         uri: uri.to_owned(),
         name: connection.hostname()?,
@@ -38,13 +38,17 @@ pub(super) fn facts(
         xml::domain_capabilities(&answer, &mut host)
             .map_err(|error| unreadable("virConnectGetDomainCapabilities", &error))?;
     }
-    let links = inventory(connection, &mut host);
+    let networks = connection.networks().ok();
+    let links = inventory(connection, &mut host, networks.as_deref());
     host.namesakes = namesakes(connection, guest).ok();
     host.migrations = incoming(connection).ok();
     if let Some(cpu) = cpu {
         compare_cpu(connection, guest, cpu, &mut host);
     }
-    Ok((host, links))
+    let of_networks = networks.iter().flatten();
+    let of_networks =
+        of_networks.flat_map(|one| xml::network_attributes(&one.xml).unwrap_or_default()).collect();
+    Ok((host, links, of_networks))
 }
 
 /// libvirt's own answer decides whether the guest's CPU can run there.
@@ -70,7 +74,7 @@ fn compare_cpu(connection: &Connection, guest: &Guest, cpu: &str, host: &mut Hos
     }
 }
 
-fn inventory(connection: &Connection, host: &mut Host) -> Links {
+fn inventory(connection: &Connection, host: &mut Host, networks: Option<&[crate::Listed]>) -> Links {
     host.pools = connection.pools().ok().map(|pools| {
         let read = |one: &crate::Listed| {
             let mut pool = xml::pool(&one.xml).ok()?;
@@ -79,9 +83,8 @@ fn inventory(connection: &Connection, host: &mut Host) -> Links {
         };
         pools.iter().filter_map(read).collect()
     });
-    let networks = connection.networks().ok();
     let uses_ports = |network: &crate::Listed| xml::uses_open_vswitch(&network.xml, "network");
-    let has_ports = networks.iter().flatten().any(|network| uses_ports(network).unwrap_or(true));
+    let has_ports = networks.into_iter().flatten().any(|network| uses_ports(network).unwrap_or(true));
     host.networks = networks.map(|networks| {
         let read = |one: &crate::Listed| {
             let mut network = xml::network(&one.xml).ok()?;

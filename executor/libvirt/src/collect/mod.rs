@@ -67,18 +67,18 @@ pub(super) fn between(
     let at = |side| move |error| (side, error);
     let (source_failed, destination_failed) = (at(Side::Source), at(Side::Destination));
     let definition = domain.xml(XmlView::Current).map_err(source_failed)?;
-    let guest = guest::facts(domain, &definition).map_err(source_failed)?;
+    let (guest, own) = guest::facts(domain, &definition).map_err(source_failed)?;
     let target = inquiry.destination_xml.as_deref().map(target).transpose().map_err(destination_failed)?;
     let expected = target.as_ref().unwrap_or(&guest);
     let expected_xml = inquiry.destination_xml.as_deref().unwrap_or(&definition);
     let capabilities = source.capabilities_xml().map_err(source_failed)?;
-    let (mut of_source, links) =
+    let (mut of_source, links, _) =
         host::facts(here, source, &guest, None, &capabilities).map_err(source_failed)?;
     of_source.links = links.all();
     // libvirt cannot compare a CPU without a model: that is the hypervisor's own on each host.
     let cpu = xml::cpu_with_model(expected_xml).ok().flatten();
     let capabilities = destination.capabilities_xml().map_err(destination_failed)?;
-    let (mut of_destination, mut links) =
+    let (mut of_destination, mut links, of_networks) =
         host::facts(there, destination, expected, cpu.as_deref(), &capabilities)
             .map_err(destination_failed)?;
     if xml::uses_open_vswitch(expected_xml, "domain").unwrap_or(true) {
@@ -96,8 +96,7 @@ pub(super) fn between(
     let (storage, mut attributes) = storage_of(&ends, &guest, expected, inquiry.copy_disks);
     attributes.extend(links.attributes());
     attributes.extend(links.bridges());
-    let own = xml::domain_attributes(&definition);
-    let own = own.map_err(|error| source_failed(unreadable("virDomainGetXMLDesc", &error)))?;
+    attributes.extend(of_networks);
     let given = inquiry.destination_xml.as_deref().map(|target| xml::target_attributes(&definition, target));
     let given = given.transpose().map_err(|error| destination_failed(unreadable(DEFINITION, &error)))?;
     let wanted = given.as_deref().unwrap_or(&own);
@@ -132,7 +131,7 @@ pub(super) fn storage(
     copy: bool,
 ) -> Result<Facts, LibvirtError> {
     let definition = domain.xml(XmlView::Current)?;
-    let guest = guest::facts(domain, &definition)?;
+    let (guest, _) = guest::facts(domain, &definition)?;
     let target = destination_xml.map(target).transpose()?;
     let ends = disks::Ends {
         source,

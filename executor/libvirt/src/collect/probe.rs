@@ -43,6 +43,8 @@ pub(super) struct Seen {
     /// The pool that is there, if it is not a probe's.
     pub(super) pool: String,
     pub(super) free_bytes: Option<u64>,
+    /// The kind of the pool's file system; empty where its definition names none.
+    pub(super) filesystem: String,
     /// The size of each queried file, or none when it is not there; empty without a query.
     pub(super) files: Vec<Option<u64>>,
 }
@@ -183,6 +185,7 @@ enum Opened {
         pool: StoragePool,
         name: String,
         free_bytes: Option<u64>,
+        filesystem: String,
         /// It was made here, or a probe that broke off left it behind.
         is_ours: bool,
     },
@@ -203,9 +206,12 @@ impl Opened {
             },
         };
         pool.refresh()?;
-        let told = xml::pool(&pool.xml()?).unwrap_or_default();
+        let description = pool.xml()?;
+        let told = xml::pool(&description).unwrap_or_default();
+        let filesystem = xml::pool_filesystem(&description).unwrap_or_default();
         let is_ours = is_new || is_left_behind(&told.name);
-        let opened = Self::Pool { pool, name: told.name, free_bytes: told.available_bytes, is_ours };
+        let opened =
+            Self::Pool { pool, name: told.name, free_bytes: told.available_bytes, filesystem, is_ours };
         if make {
             opened.sweep();
         }
@@ -228,7 +234,8 @@ impl Opened {
                 Ok(Seen { exists: Some(false), files: vec![None; files.len()], ..Seen::default() })
             }
             Self::Nothing => Ok(Seen::default()),
-            Self::Pool { pool, name, free_bytes, .. } => Ok(Seen {
+            Self::Pool { pool, name, free_bytes, filesystem, .. } => Ok(Seen {
+                filesystem: filesystem.clone(),
                 exists: Some(true),
                 pool: if name.starts_with(MARK) { String::new() } else { name.clone() },
                 // A probe's pool is gone before a copy: libvirt would not find the room that it reports.

@@ -12,7 +12,7 @@ use whimbrel_drive::route::check_definition;
 use super::args::{AtTimeoutName, heading};
 use super::rule::args::Set;
 use super::simulated::Simulated;
-use super::{CliError, OperatorError};
+use super::{CliError, OperatorError, input};
 use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
 
@@ -137,5 +137,5 @@ impl Asked {
 }
 
 fn read(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.into(), source })
+    input::text(path)
 }

@@ -70,14 +70,14 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
             let set = load_set(&one.asked.rules)?;
             let facts = collect(&one.asked)?;
             let judgement = set.judge(&facts, &today());
-            let forecast = Earlier::of(&one.asked.spec(), &state_folder());
+            let forecast = Earlier::of(&one.asked.spec(), state_folder().ok().as_deref());
             match one.format {
                 Form::Json => {
                     document(&Checked { judgement: &judgement, forecast: &forecast })?;
                 }
                 Form::Text => {
                     show(&judgement, one.format)?;
-                    print(&format!("{forecast}\n"));
+                    print(&format!("{forecast}\n"))?;
                 }
             }
             Ok(if judgement.allows() { Exit::Done } else { Exit::Refused })

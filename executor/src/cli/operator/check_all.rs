@@ -129,7 +129,7 @@ pub(super) fn run(all: &AllGuests) -> Result<Exit, CliError> {
     let outcome = Outcome { schema: "whimbrel.all-guests/1", pairs, placement, unplaced };
     match all.form {
         Form::Json => document(&outcome)?,
-        Form::Text => print(&text(&outcome)),
+        Form::Text => print(&text(&outcome))?,
     };
     Ok(if outcome.unplaced.is_empty() { Exit::Done } else { Exit::Refused })
 }

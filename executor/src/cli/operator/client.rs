@@ -2,7 +2,7 @@
 //!
 //! With `--json` they print the service's own document.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use ureq::http::StatusCode;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::args::{AdjustmentName, OneMigration, ServiceAddress, Tune};
-use super::{CliError, Exit, OperatorError, unix};
+use super::{CliError, Exit, OperatorError, give, input, unix};
 use whimbrel_core::{CopyState, GuestLocation};
 use whimbrel_observe::messages::clean;
 use whimbrel_observe::units::mib;
@@ -194,17 +194,12 @@ fn text(value: &Value) -> String {
 }
 
 fn print(words: &str) -> Result<Exit, CliError> {
-    // A closed pipe is no error: its reader needed no more.
-    match writeln!(io::stdout(), "{words}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
-        _ => Ok(Exit::Done),
-    }
+    give(&format!("{words}\n")).map(|()| Exit::Done)
 }
 
 /// The certificate authorities that verify a service.
 fn roots(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
-    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
-    let pem = std::fs::read(path).map_err(unreadable)?;
+    let pem = input::bytes(path)?;
     let certificate = |item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(certificate),
         // Other items of the file verify no service.
@@ -242,14 +237,7 @@ impl Client {
             .tls_config(TlsConfig::builder().root_certs(RootCerts::from(roots)).build())
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE));
-        let token = address
-            .token_file
-            .as_ref()
-            .map(|path| {
-                std::fs::read_to_string(path)
-                    .map_err(|source| CliError::Unreadable { path: path.clone(), source })
-            })
-            .transpose()?;
+        let token = address.token_file.as_ref().map(|path| input::text(path)).transpose()?;
         let (agent, address) = match address.service.strip_prefix(UNIX) {
             Some(socket) => (unix::agent(config.build(), socket.into()), unix::ADDRESS),
             None => (config.build().into(), address.service.trim_end_matches('/')),

@@ -38,10 +38,10 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Of this migration's guest and hosts, from the journals in a folder.
-    pub(super) fn of(spec: &Spec, folder: &Path) -> Self {
-        let outcomes: Vec<Outcome> =
-            journals(folder, &spec.guest).iter().filter_map(|path| completed(path, spec)).collect();
+    /// Of this migration's guest and hosts, from the journals in a folder, if that is known.
+    pub(super) fn of(spec: &Spec, folder: Option<&Path>) -> Self {
+        let journals = folder.map(|folder| journals(folder, &spec.guest)).unwrap_or_default();
+        let outcomes: Vec<Outcome> = journals.iter().filter_map(|path| completed(path, spec)).collect();
         let range = |of: fn(&Outcome) -> Option<u64>| {
             let values = || outcomes.iter().filter_map(of);
             values().min().zip(values().max()).map(|(least, most)| [least, most])
@@ -51,7 +51,7 @@ impl Earlier {
             format!(
                 "the dirty rate of {guest} is not measured before the copy, and no completed migration of it to \
                  {destination} is on record in {}",
-                folder.display()
+                folder.map_or("a folder that is known: set HOME".to_owned(), |folder| folder.display().to_string())
             )
         });
         Self {
@@ -136,12 +136,12 @@ mod tests {
         let spec = simulation.migration().view().spec.clone();
         let folder = std::env::temp_dir().join(format!("whimbrel-earlier-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
-        let none = Earlier::of(&spec, &folder);
+        let none = Earlier::of(&spec, Some(&folder));
         assert!(none.unknown.is_some() && none.total_ms.is_none(), "{none}");
         let path = folder.join(format!("{}1732492800000.journal", journal_prefix(&spec.guest)));
         fs::write(&path, simulation.journal().unwrap()).unwrap();
         let other = Spec { destination: "qemu+tcp://elsewhere/system".to_owned(), ..spec.clone() };
-        let [known, unknown] = [&spec, &other].map(|spec| Earlier::of(spec, &folder));
+        let [known, unknown] = [&spec, &other].map(|spec| Earlier::of(spec, Some(&folder)));
         fs::remove_dir_all(&folder).unwrap();
         let outcome = simulation.migration().view().outcome.unwrap().clone();
         assert_eq!(known.total_ms, Some([outcome.total_ms; 2]));

@@ -21,6 +21,9 @@ pub enum OperatorError {
     /// The service could not be started, or stopped early.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// Neither variable names a folder for lasting files.
+    #[error("the folder for lasting files is not known: neither XDG_STATE_HOME nor HOME is an absolute path")]
+    NoStateFolder,
     /// A token could not be made.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -102,6 +105,7 @@ impl OperatorError {
     pub(in crate::cli) const fn exit(&self) -> Exit {
         match self {
             Self::Build(_)
+            | Self::NoStateFolder
             | Self::Service(
                 ServiceError::Unprotected(_)
                 | ServiceError::Open(_)
@@ -149,6 +153,9 @@ impl OperatorError {
 
     pub(in crate::cli) fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::NoStateFolder => Some(
+                "set HOME or XDG_STATE_HOME, or name the file: `--journal FILE` of a migration, `--store FILE` of the service",
+            ),
             Self::Service(ServiceError::Hosts(error)) => hint_on(error),
             Self::Service(ServiceError::Unprotected(_)) => Some(
                 "set --certificate, --key and --tokens, or listen on 127.0.0.1 and forward the port with ssh",

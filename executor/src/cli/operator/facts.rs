@@ -1,6 +1,5 @@
 //! `whimbrel facts`: the exact input of the rules, from files, a journal or two hosts.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -11,7 +10,7 @@ use whimbrel_facts::{Facts, Host, Request};
 
 use super::asked::Asked;
 use super::rule::document;
-use super::{CliError, Exit, OperatorError};
+use super::{CliError, Exit, OperatorError, input};
 
 /// The sources of facts.
 #[derive(Debug, Subcommand)]
@@ -70,8 +69,7 @@ pub(super) fn run(verb: &FactsVerb) -> Result<Exit, CliError> {
 }
 
 fn from_journal(path: &Path) -> Result<Value, CliError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })?;
+    let text = input::text(path)?;
     let mut found = None;
     journal::replay(&text, |record, _, _| {
         if let Input::Hypervisor(Observation::Answer { answer: Answer::Verdict(verdict), .. }) = &record.input
@@ -114,8 +112,7 @@ fn from_xml(arguments: &FromXml) -> Result<Facts, CliError> {
     };
     let mut attributes = read(&arguments.domain, xml::domain_attributes)?;
     if let Some(path) = &arguments.target {
-        let definition = fs::read_to_string(&arguments.domain)
-            .map_err(|source| CliError::Unreadable { path: arguments.domain.clone(), source })?;
+        let definition = input::text(&arguments.domain)?;
         attributes.extend(read(path, |target| xml::target_attributes(&definition, target))?);
     }
     if let Some(path) = &arguments.destination_capabilities {
@@ -170,8 +167,7 @@ fn some<T>(
 }
 
 fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, xml::XmlError>) -> Result<T, CliError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })?;
+    let text = input::text(path)?;
     parse(&text)
         .map_err(|error| OperatorError::Facts { path: path.to_owned(), reason: error.to_string() }.into())
 }

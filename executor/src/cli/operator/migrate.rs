@@ -36,7 +36,10 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let set = Arc::new(load_set(&asked.rules)?);
     let preflight = Preflight::new(set, spec.clone(), route.clone());
     let session = DriveSession::begin(spec).map_err(whimbrel_drive::DriveError::from)?;
-    let path = arguments.journal.clone().unwrap_or_else(|| usual_journal(&asked.domain));
+    let path = match &arguments.journal {
+        Some(path) => path.clone(),
+        None => usual_journal(&asked.domain)?,
+    };
     let owner = Owner::of_journal(&path, unix_ms());
     let context = DriverContext {
         began_at_unix_ms: owner.began_at_unix_ms,
@@ -187,8 +190,8 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
 }
 
 /// A new file under the user's state directory; its name holds the guest and the time.
-fn usual_journal(guest: &str) -> PathBuf {
-    state_folder().join(format!("{}{}.journal", journal_prefix(guest), unix_ms()))
+fn usual_journal(guest: &str) -> Result<PathBuf, CliError> {
+    Ok(state_folder()?.join(format!("{}{}.journal", journal_prefix(guest), unix_ms())))
 }
 
 /// How the names of this guest's journals begin.

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use self::args::OperatorVerb;
 pub use self::error::OperatorError;
-use super::{CliError, Exit, interrupt, say, stdout_is_terminal};
+use super::{CliError, Exit, give, input, interrupt, say, stdout_is_terminal};
 use whimbrel_drive::private;
 
 pub(super) fn run(verb: &OperatorVerb) -> Result<Exit, CliError> {
@@ -56,11 +56,15 @@ pub(super) fn answer_ssh() -> Option<ExitCode> {
     Some(if whimbrel_service::answer(&socket).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The folder of this program's lasting files, for this user.
-fn state_folder() -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
-    state.unwrap_or_default().join("whimbrel")
+/// The folder of this program's lasting files, for this user. Never one below the current folder: what is kept there is not
+/// found again from another one. Relative paths in the variables are ignored, as the XDG Base Directory Specification says.
+fn state_folder() -> Result<PathBuf, CliError> {
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || folder("HOME").map(|home| home.join(".local/state"));
+    folder("XDG_STATE_HOME")
+        .or_else(home)
+        .map(|state| state.join("whimbrel"))
+        .ok_or_else(|| OperatorError::NoStateFolder.into())
 }
 
 /// The folder of this program's files that end with the machine's uptime, for this user.

@@ -1,6 +1,5 @@
 //! `whimbrel serve`, and `whimbrel token`, which creates tokens for its clients.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use tracing::Level;
@@ -11,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::{Serve, Token};
 use super::rule::load_set;
-use super::{CliError, Exit, OperatorError, hosts, say, simulated};
+use super::{CliError, Exit, OperatorError, give, hosts, say, simulated};
 use whimbrel_drive::private;
 use whimbrel_service::Config;
 use whimbrel_service::auth::Tokens;
@@ -26,7 +25,10 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
         listen: arguments.listen.clone(),
         allow_group: arguments.allow_group.clone(),
         no_auth: arguments.no_auth,
-        store: arguments.store.clone().unwrap_or_else(usual_store),
+        store: match &arguments.store {
+            Some(store) => store.clone(),
+            None => usual_store()?,
+        },
         hosts: arguments.host.clone(),
         allow_destinations: arguments.allow_destination.clone(),
         transport: arguments.transport.clone(),
@@ -41,8 +43,11 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
     };
     if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let unwritable = |source| CliError::Unwritable { path: folder.to_owned(), source };
-        let make =
-            if folder == super::state_folder() { private::make_own_folder } else { private::make_folder };
+        let make = if super::state_folder().is_ok_and(|usual| usual == folder) {
+            private::make_own_folder
+        } else {
+            private::make_folder
+        };
         make(folder).map_err(unwritable)?;
     }
     let drained = whimbrel_service::run(config, |places, adopted| {
@@ -58,8 +63,7 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
 pub(super) fn token(arguments: &Token) -> Result<Exit, CliError> {
     let (token, entry) = Tokens::make(&arguments.name, arguments.role).map_err(OperatorError::Token)?;
     say(&format!("the token, which is shown once: {token}"));
-    let mut out = std::io::stdout();
-    let _ = write!(out, "{entry}").and_then(|()| out.flush());
+    give(&entry.to_string())?;
     Ok(Exit::Done)
 }
 
@@ -75,6 +79,6 @@ fn log(commands: bool) {
 }
 
 /// The default store, in the user's state directory.
-fn usual_store() -> PathBuf {
-    super::state_folder().join("service.sqlite")
+fn usual_store() -> Result<PathBuf, CliError> {
+    Ok(super::state_folder()?.join("service.sqlite"))
 }

@@ -5,7 +5,6 @@
     reason = "comments of arguments are the help on a terminal, where backticks would only disturb"
 )]
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -15,7 +14,7 @@ use whimbrel_sim::versions::Version;
 use whimbrel_sim::world::World;
 use whimbrel_simulated::{SimulatedHosts, built_in_world, scenario_world};
 
-use super::OperatorError;
+use super::{OperatorError, input};
 use crate::cli::{CliError, Exit};
 
 /// The heading of the options of simulated hosts.
@@ -90,7 +89,7 @@ fn world(arguments: &Simulated) -> Result<World, CliError> {
         (text.to_owned(), format!("{name}.toml"))
     } else {
         let path = PathBuf::from(name);
-        let text = fs::read_to_string(&path).map_err(|source| CliError::Unreadable { path, source })?;
+        let text = input::text(&path)?;
         (text, name.clone())
     };
     let scenario =

@@ -16,8 +16,62 @@ use super::{backing, definition, devices};
 /// # Errors
 /// When it is not the XML of a domain, or hostile.
 pub fn domain(xml: &str) -> Result<Domain, XmlError> {
+    domain_with_attributes(xml).map(|(guest, _)| guest)
+}
+
+/// What a definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`, and of its
+/// `zpci` addresses, if it has any, as `guest/zpci-devices`; each value that a rule evaluates (see
+/// [`coverage`](super::coverage)), as `guest/xml/PATH`; and the host's memory that it needs, as `guest/huge-pages/N/…` and
+/// `guest/host-nodes/…`. Sorted by path.
+///
+/// # Errors
+/// As [`domain`].
+pub fn domain_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
+    domain_with_attributes(xml).map(|(_, attributes)| attributes)
+}
+
+/// [`domain`] and [`domain_attributes`] of one reading.
+///
+/// # Errors
+/// As [`domain`].
+pub fn domain_with_attributes(xml: &str) -> Result<(Domain, Vec<Attribute>), XmlError> {
     let document = parse(xml, "domain")?;
     let root = document.root_element();
+    let beyond = definition::read(root, "guest/xml");
+    let mut guest = fields(root);
+    guest.not_understood = beyond.not_understood.into_iter().collect();
+    let mut all = beyond.attributes;
+    all.extend(backing::read(root, "guest"));
+    let count = |number: usize| Scalar::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let leases = child(root, "devices").map_or(0, |devices| children(devices, "lease").count());
+    all.push(Attribute { path: "guest/leases".to_owned(), value: count(leases) });
+    let zpci = root.descendants().filter(|node| node.has_tag_name("zpci")).count();
+    if zpci > 0 {
+        all.push(Attribute { path: "guest/zpci-devices".to_owned(), value: count(zpci) });
+    }
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok((guest, all))
+}
+
+/// The attributes of a definition for the destination, sorted by path: those of [`domain_attributes`] below `target/`
+/// instead of `guest/`, and the [`differences`](super::differences) from the guest's own definition.
+///
+/// # Errors
+/// As [`domain`].
+pub fn target_attributes(source: &str, target: &str) -> Result<Vec<Attribute>, XmlError> {
+    let mut all = super::differences(source, target)?;
+    let moved = |mut one: Attribute| {
+        if let Some(rest) = one.path.strip_prefix("guest/") {
+            one.path = format!("target/{rest}");
+        }
+        one
+    };
+    all.extend(domain_attributes(target)?.into_iter().map(moved));
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(all)
+}
+
+fn fields(root: Node<'_, '_>) -> Domain {
     let mut guest = Domain {
         name: text(root, &["name"]).unwrap_or_default(),
         uuid: text(root, &["uuid"]).unwrap_or_default(),
@@ -50,53 +104,7 @@ pub fn domain(xml: &str) -> Result<Domain, XmlError> {
     if let Some(node) = child(root, "devices") {
         devices::read(node, &mut guest);
     }
-    guest.not_understood = definition::read(root, "").not_understood.into_iter().collect();
-    Ok(guest)
-}
-
-/// What a definition holds beyond the fields of [`Domain`]: the number of its lock leases, as `guest/leases`; the
-/// `source/@startupPolicy` of each disk that has one, as `guest/disks/TARGET/startup-policy`; each value that a rule evaluates
-/// (see [`coverage`](super::coverage)), as `guest/xml/PATH`; and the host's memory that it needs, as `guest/huge-pages/N/…` and
-/// `guest/host-nodes/…`. Sorted by path.
-///
-/// # Errors
-/// As [`domain`].
-pub fn domain_attributes(xml: &str) -> Result<Vec<Attribute>, XmlError> {
-    let document = parse(xml, "domain")?;
-    let devices = child(document.root_element(), "devices");
-    let leases = devices.map_or(0, |devices| children(devices, "lease").count());
-    let value = Scalar::Integer(i64::try_from(leases).unwrap_or(i64::MAX));
-    let mut all = definition::read(document.root_element(), "guest/xml").attributes;
-    all.extend(backing::read(document.root_element(), "guest"));
-    all.push(Attribute { path: "guest/leases".to_owned(), value });
-    for disk in devices.into_iter().flat_map(|devices| children(devices, "disk")) {
-        let policy = child(disk, "source").and_then(|source| source.attribute("startupPolicy"));
-        let target = child(disk, "target").and_then(|target| target.attribute("dev"));
-        if let (Some(policy), Some(target)) = (policy, target) {
-            let path = format!("guest/disks/{}/startup-policy", crate::printable(target));
-            all.push(Attribute { path, value: crate::printable(policy).into() });
-        }
-    }
-    all.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(all)
-}
-
-/// The attributes of a definition for the destination, sorted by path: those of [`domain_attributes`] below `target/`
-/// instead of `guest/`, and the [`differences`](super::differences) from the guest's own definition.
-///
-/// # Errors
-/// As [`domain`].
-pub fn target_attributes(source: &str, target: &str) -> Result<Vec<Attribute>, XmlError> {
-    let mut all = super::differences(source, target)?;
-    let moved = |mut one: Attribute| {
-        if let Some(rest) = one.path.strip_prefix("guest/") {
-            one.path = format!("target/{rest}");
-        }
-        one
-    };
-    all.extend(domain_attributes(target)?.into_iter().map(moved));
-    all.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(all)
+    guest
 }
 
 fn cpus(root: Node<'_, '_>, guest: &mut Domain) {

@@ -25,6 +25,21 @@ pub fn pool(xml: &str) -> Result<Pool, XmlError> {
     })
 }
 
+/// The kind of a pool's file system, such as `nfs` or `xfs`: `/pool/source/format/@type` of a pool that libvirt mounts. Empty:
+/// it is a directory of any file system, or the host chooses the kind when it mounts it.
+///
+/// # Errors
+/// When it is not the XML of a pool, or hostile.
+pub fn pool_filesystem(xml: &str) -> Result<String, XmlError> {
+    let document = parse(xml, "pool")?;
+    let root = document.root_element();
+    if !matches!(attribute(root, "type").as_str(), "fs" | "netfs") {
+        return Ok(String::new());
+    }
+    let kind = at(root, &["source", "format"]).map(|node| attribute(node, "type")).unwrap_or_default();
+    Ok(if kind == "auto" { String::new() } else { kind })
+}
+
 /// Reads `<network>`, which is active as far as its XML can tell.
 ///
 /// # Errors

@@ -21,9 +21,10 @@ mod secrets;
 
 pub use capabilities::{capabilities, capabilities_attributes, domain_capabilities};
 pub use difference::differences;
-pub use domain::{domain, domain_attributes, target_attributes};
+pub use domain::{domain, domain_attributes, domain_with_attributes, target_attributes};
 pub use inventory::{
-    Interface, interface, network, network_attributes, network_device, node_device, pool, uses_open_vswitch,
+    Interface, interface, network, network_attributes, network_device, node_device, pool, pool_filesystem,
+    uses_open_vswitch,
 };
 pub use parts::{
     NamedStorage, StorageDevice, cpu_with_model, named_storage, network_disk, root_attributes, storage_device,

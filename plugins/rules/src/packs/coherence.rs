@@ -14,46 +14,47 @@ const POSTCOPY_OVER_PARALLEL: u64 = 10_001_000;
 pub(super) const RULES: &[Rule] = &[
     rule(
         "request.postcopy-live",
-        "post-copy is asked for a guest that runs",
-        "post-copy moves a running guest before its memory; libvirt refuses it for a paused or offline one",
-        "leave post-copy out, or resume the guest first",
+        "post-copy is requested for a running guest",
+        "post-copy moves the running guest before its memory; libvirt refuses it for a paused guest or an offline \
+         migration",
+        "omit post-copy, or resume the guest first",
         postcopy_live,
     ),
     rule(
         "request.postcopy-tunnelled",
         "post-copy is not tunnelled",
-        "a tunnel goes one way, and post-copy asks back for pages",
-        "leave the tunnel out; use TLS for secrecy",
+        "a tunnel is one-way, and post-copy requests pages from the source",
+        "omit the tunnel; use TLS for encryption",
         |case, report| both(case, report, |r| (r.postcopy, r.tunnelled), "post-copy", "a tunnel"),
     ),
     rule(
         "request.postcopy-parallel",
         "post-copy and parallel connections are supported together",
         "QEMU before 10.1 refuses post-copy over parallel connections",
-        "leave one of them out",
+        "omit one of them",
         postcopy_parallel,
     ),
     rule(
         "request.preempt",
-        "post-copy pre-emption is asked for with post-copy",
-        "pre-emption is a way of post-copy, and means nothing without it",
-        "ask for post-copy too",
+        "post-copy pre-emption is requested with post-copy",
+        "pre-emption is an option of post-copy and has no meaning without it",
+        "request post-copy too",
         |case, report| needs(case, report, |r| (r.postcopy_preempt, r.postcopy), "pre-emption", "post-copy"),
     ),
     rule(
         "request.offline-persistent",
-        "an offline migration leaves a definition on the destination",
-        "an offline migration moves the definition alone; without a persistent one nothing arrives",
-        "ask for a persistent definition on the destination",
+        "an offline migration stores a definition on the destination",
+        "an offline migration moves only the definition; without a persistent one nothing arrives",
+        "request a persistent definition on the destination",
         |case, report| {
             needs(case, report, |r| (r.offline, r.persist_destination), "offline", "a persistent definition")
         },
     ),
     rule(
         "request.offline-storage",
-        "an offline migration copies no disk",
-        "libvirt copies disks only of a running guest",
-        "copy the files another way",
+        "an offline migration copies no disks",
+        "libvirt copies the disks of running guests only",
+        "copy the files by other means",
         |case, report| {
             both(
                 case,
@@ -67,22 +68,22 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "request.offline-tunnelled",
         "an offline migration is not tunnelled",
-        "there is no stream to put into the tunnel",
-        "leave the tunnel out",
+        "an offline migration has no stream to tunnel",
+        "omit the tunnel",
         |case, report| both(case, report, |r| (r.offline, r.tunnelled), "offline", "a tunnel"),
     ),
     rule(
         "request.tunnel-needs-peer",
-        "a tunnel is asked for between daemons",
-        "only daemons that talk to each other can carry the stream",
-        "ask for peer-to-peer too",
+        "a tunnel is requested with peer-to-peer migration",
+        "only a connection between the daemons can carry the stream",
+        "request peer-to-peer migration too",
         |case, report| needs(case, report, |r| (r.tunnelled, r.peer_to_peer), "a tunnel", "peer-to-peer"),
     ),
     rule(
         "request.tunnelled-storage",
-        "a copy of disks is not tunnelled",
-        "libvirt copies disks over connections of their own, which do not go through the tunnel",
-        "leave the tunnel out; use TLS for secrecy",
+        "no disks are copied through a tunnel",
+        "libvirt copies disks over separate connections, which do not use the tunnel",
+        "omit the tunnel; use TLS for encryption",
         |case, report| {
             both(
                 case,
@@ -96,8 +97,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "request.tunnelled-parallel",
         "parallel connections are not tunnelled",
-        "a tunnel is one stream",
-        "leave one of them out",
+        "a tunnel carries one stream",
+        "omit one of them",
         |case, report| {
             both(
                 case,
@@ -111,8 +112,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "request.parallel-xbzrle",
         "parallel connections are not combined with XBZRLE",
-        "QEMU does not encode differences on parallel connections",
-        "leave one of them out",
+        "QEMU has no XBZRLE compression on parallel connections",
+        "omit one of them",
         |case, report| {
             let asked = |r: &Request| {
                 (r.parallel_connections.is_some(), r.compression.iter().any(|name| name == "xbzrle"))
@@ -122,9 +123,9 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "request.zero-copy-parallel",
-        "zero-copy is asked for with parallel connections",
-        "QEMU sends without copying over parallel connections alone",
-        "ask for parallel connections too",
+        "zero-copy is requested with parallel connections",
+        "QEMU supports zero-copy only on parallel connections",
+        "request parallel connections too",
         |case, report| {
             needs(
                 case,
@@ -137,9 +138,9 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "request.zero-copy-plain",
-        "zero-copy sends pages as they are",
-        "what is compressed or encrypted is copied on the way",
-        "leave compression and TLS out",
+        "zero-copy is requested without compression and TLS",
+        "compressed or encrypted pages are copied on the way",
+        "omit compression and TLS",
         |case, report| {
             both(
                 case,
@@ -153,8 +154,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "request.rdma-parallel",
         "RDMA is not combined with parallel connections",
-        "QEMU sends over parallel connections through sockets alone",
-        "leave one of them out",
+        "QEMU supports parallel connections only over sockets",
+        "omit one of them",
         |case, report| {
             both(
                 case,
@@ -168,15 +169,15 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "request.rdma-tunnelled",
         "RDMA is not tunnelled",
-        "a tunnel goes through libvirt's connection, which is a socket",
-        "leave one of them out",
+        "a tunnel uses libvirt's connection, which is a socket",
+        "omit one of them",
         |case, report| both(case, report, |r| (is_rdma(r), r.tunnelled), "RDMA", "a tunnel"),
     ),
     rule(
         "request.copied-disks",
-        "disks are chosen where disks are copied",
+        "a list of disks is given only with a copy of disks",
         "libvirt refuses a list of disks without a copy",
-        "ask for a copy of disks too",
+        "request a copy of disks too",
         |case, report| {
             let asked = |r: &Request| (!r.copied_disks.is_empty(), r.storage_copy != StorageCopy::None);
             needs(case, report, asked, "a list of disks", "a copy of disks")
@@ -184,30 +185,30 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "request.two-brakes",
-        "the guest is slowed down in one way",
-        "auto-converge and the dirty limit brake the same CPUs; QEMU takes one of them",
-        "leave one of them out",
+        "one method of throttling is requested",
+        "auto-converge and the dirty limit throttle the same CPUs; QEMU accepts one of them",
+        "omit one of them",
         |case, report| {
             both(case, report, |r| (r.dirty_limit, r.auto_converge), "a dirty limit", "auto-converge")
         },
     ),
     rule(
         "request.undefine",
-        "the source's definition is removed only when the destination keeps one",
-        "a guest whose last definition is removed is gone once it is switched off",
-        "ask for a persistent definition on the destination",
+        "the source's definition is removed only if the destination stores one",
+        "a guest without any stored definition is gone once it is shut off",
+        "request a persistent definition on the destination",
         undefine,
     ),
     rule(
         "request.persistent-definition",
-        "a changed definition is given for what is kept too",
+        "a changed definition is given for the stored definition too",
         "the running guest would have the changed definition, and its next start the old one",
         "give the persistent definition for the destination too",
         persistent_definition,
     ),
 ];
 
-fn is_rdma(request: &Request) -> bool {
+pub(super) fn is_rdma(request: &Request) -> bool {
     request.rdma || request.migrate_uri.as_deref().is_some_and(|uri| uri.starts_with("rdma:"))
 }
 
@@ -219,7 +220,7 @@ fn both(
     second: &str,
 ) -> Option<()> {
     if asked(case.request(report)?) == (true, true) {
-        report.fail("/request", format!("{first} and {second} do not go together"));
+        report.fail("/request", format!("{first} and {second} cannot be used together"));
     }
     Some(())
 }
@@ -243,7 +244,7 @@ fn postcopy_live(case: &Case<'_>, report: &mut Report) -> Option<()> {
         return Some(());
     }
     if !request.live || request.offline {
-        report.fail("/request/postcopy", "post-copy is asked for a guest that is not migrated live");
+        report.fail("/request/postcopy", "post-copy is requested for a guest that is not migrated live");
         return Some(());
     }
     if case.guest_in_short(report)?.state == RunState::Paused {
@@ -268,8 +269,10 @@ fn postcopy_parallel(case: &Case<'_>, report: &mut Report) -> Option<()> {
     ] {
         report.need((host.hypervisor_version > 0).then_some(()), pointer)?;
         if host.hypervisor_version < POSTCOPY_OVER_PARALLEL {
-            let message =
-                format!("the hypervisor of {} does not take post-copy over parallel connections", host.name);
+            let message = format!(
+                "the hypervisor of {} does not support post-copy over parallel connections",
+                host.name
+            );
             report.fail(pointer, message);
         }
     }

@@ -13,55 +13,55 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "guest.memory-backing",
         "post-copy can fetch the guest's memory page by page",
-        "post-copy needs memory that the kernel can fault in: anonymous, `memfd`, huge pages, or files in `tmpfs`; QEMU \
-         refuses it for files of other file systems",
+        "post-copy needs memory whose pages the kernel can fetch on demand: anonymous, `memfd`, huge pages, or files \
+         in `tmpfs`; QEMU refuses it for files of other file systems",
         "migrate without post-copy, or restart the guest with `<source type='memfd'/>`",
         memory_backing,
     ),
     rule(
         "guest.dirty-ring",
         "a dirty limit is requested only for a guest with a dirty ring",
-        "QEMU limits the dirty rate of each CPU by KVM's dirty ring, and refuses without it",
+        "QEMU limits the dirty rate of each CPU with KVM's dirty ring, and refuses without it",
         "use auto-converge, or restart the guest with `<kvm><dirty-ring state='on' size='4096'/></kvm>`",
         dirty_ring,
     ),
     rule(
         "device.tpm-state",
-        "the state of the guest's TPM travels with it",
-        "an external TPM's state is in a process that libvirt does not control; state on storage that both hosts share needs \
-         an swtpm that hands it over, which libvirt does not report",
+        "the state of the guest's TPM is migrated with it",
+        "an external TPM keeps its state in a process that libvirt does not control; for state on storage that both \
+         hosts share, swtpm has to release its lock in time, and libvirt does not report whether it can",
         "verify it on both hosts (swtpm 0.8 or later: `swtpm_setup --print-capabilities`), and waive this rule for the guest",
         tpm_state,
     ),
     rule(
         "cpu.physical-bits",
         "the destination's CPU has the physical address bits that the guest sees",
-        "a guest with more address bits than the host has fails at its first access to what is above",
+        "a guest with more address bits than the host fails at its first access above the host's limit",
         "set `<maxphysaddr mode='emulate' bits='...'/>` to the lowest number of all hosts, and restart the guest",
         physical_bits,
     ),
     rule(
         "versions.threads",
-        "the destination takes a guest with several threads a core from this version",
-        "QEMU 10.0 shows such a guest the feature `ht` by another rule, and a libvirt before 11.10 on it refuses the guest for \
-         that",
+        "the destination accepts a guest with several threads per core from this version",
+        "QEMU 10.0 exposes the feature `ht` to such guests by another rule, and libvirt before 11.10 refuses the \
+         guest because of it",
         "update the destination's libvirt to 11.10 or later, or name another destination",
         threads,
     ),
     rule(
         "versions.postcopy-recovery",
         "the destination's libvirt survives the recovery of a failed post-copy",
-        "the daemon of libvirt 11.2 and 11.3 ends when a failed post-copy is resumed, and the guest's memory is then on two \
-         hosts, and nothing joins it",
+        "the daemon of libvirt 11.2 and 11.3 crashes when a failed post-copy is resumed; the guest's memory then \
+         stays divided between the hosts",
         "update the destination's libvirt to 11.4 or later, or migrate without post-copy",
         postcopy_recovery,
     ),
     rule(
         "versions.long-tls",
-        "the source's libvirt can keep a long encrypted transfer alive",
-        "an error in GnuTLS ends the source's QEMU in long encrypted transfers unless libvirt avoids it, as it does from 11.6 \
-         on",
-        "update the source's libvirt to 11.6 or later, or encrypt the migration's network otherwise",
+        "the source's libvirt supports long encrypted transfers",
+        "an error in GnuTLS ends the source's QEMU in long encrypted transfers, unless libvirt avoids it, as libvirt \
+         11.6 and later do",
+        "update the source's libvirt to 11.6 or later, or encrypt the migration network by other means",
         long_tls,
     ),
 ];

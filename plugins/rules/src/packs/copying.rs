@@ -21,14 +21,14 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "storage.copy-of-shared",
         "no disk that both hosts share is copied onto itself",
-        "a disk that both hosts reach would be read and overwritten at the same time",
-        "leave the disk out: name the disks to copy with `--copy-disks=vda,vdb`",
+        "a shared disk would be read and overwritten at the same time",
+        "exclude the disk: name the disks to copy with `--copy-disks=vda,vdb`",
         copy_of_shared,
     ),
     rule(
         "storage.copy-unproven",
         "only disks that are proven not to be shared are copied without being named",
-        "a copy of a disk that turns out to be shared destroys it",
+        "copying a disk that turns out to be shared destroys it",
         "allow the probe, or name the disks to copy: `--copy-disks=vda,vdb`",
         copy_unproven,
     ),
@@ -42,15 +42,16 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "storage.copied-disks",
-        "every disk that is to be copied exists and can be",
-        "a disk named wrongly is refused, or is silently left out by older versions",
-        "name disks by their target, such as `vda`; leave out read-only and shareable ones",
+        "every disk to copy exists and can be copied",
+        "libvirt refuses an unknown disk, and older versions ignore it",
+        "name disks by their target, such as `vda`; omit read-only and shareable ones",
         copied_disks,
     ),
     rule(
         "storage.copy-target",
         "the destination can create each file of the copy",
-        "libvirt creates files only in an active storage pool, and creates no block device",
+        "libvirt creates files only in an active storage pool, creates no block device, and does not copy vhost-user \
+         or directory disks",
         "define and start a pool on the destination: `virsh pool-create-as NAME dir --target DIRECTORY`; or create the \
          file yourself and give `--overwrite-disk PATH`",
         target,
@@ -98,7 +99,7 @@ fn copy_of_shared(case: &Case<'_>, report: &mut Report) -> Option<()> {
             Sameness::Unknown => {
                 let why =
                     found.map(|storage| storage.sharing_evidence.as_str()).filter(|why| !why.is_empty());
-                let why = why.unwrap_or("nothing tells");
+                let why = why.unwrap_or("no identity or probe shows it");
                 report.unknown(
                     pointer,
                     format!("disk `{target}` is to be copied, and whether it is shared is not known: {why}"),
@@ -180,6 +181,13 @@ fn copied_disks(case: &Case<'_>, report: &mut Report) -> Option<()> {
 
 fn target(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, disk, found) in copied(case, report)? {
+        // Source: libvirt, `qemuMigrationDstPrepareStorage`.
+        if matches!(disk.kind.as_str(), "vhostuser" | "dir") {
+            let message =
+                format!("disk `{}` is of the type `{}`, which libvirt does not copy", disk.target, disk.kind);
+            report.fail(format!("/guest/disks/{at}/kind"), message);
+            continue;
+        }
         let Some(storage) = found else { continue };
         let there = &storage.destination;
         let (target, path) = (&disk.target, &storage.destination_path);

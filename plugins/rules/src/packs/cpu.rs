@@ -16,17 +16,16 @@ const TSC_TOLERANCE_PPM: u64 = 250;
 pub(super) const RULES: &[Rule] = &[
     rule(
         "cpu.comparison",
-        "libvirt on the destination finds the guest's CPU runnable",
-        "a guest that starts with fewer CPU features than it saw crashes; libvirt's own comparison is what decides \
-         at the start",
-        "choose a CPU model for the guest that all hosts have: `virsh hypervisor-cpu-baseline`",
+        "libvirt on the destination accepts the guest's CPU",
+        "a guest that loses CPU features crashes; at the start libvirt's own comparison decides",
+        "choose a CPU model that all hosts support: `virsh hypervisor-cpu-baseline`",
         comparison,
     ),
     rule(
         "cpu.features",
         "the destination has every CPU feature that the guest requires",
-        "a required feature that is missing is refused at the start",
-        "leave the feature out of the guest's CPU, or name a destination that has it",
+        "libvirt refuses to start a guest whose required CPU features are missing",
+        "remove the feature from the guest's CPU, or name a destination that has it",
         features,
     ),
     rule(
@@ -38,65 +37,66 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "cpu.model",
-        "the destination can give the guest's CPU model",
-        "a model that the destination's CPU cannot give is refused at the start",
+        "the destination supports the guest's CPU model",
+        "libvirt refuses a model that the destination's CPU does not support",
         "choose a model that is usable on all hosts: `virsh domcapabilities` lists them",
         model,
     ),
     rule(
         "cpu.mode",
         "the destination supports the guest's CPU mode",
-        "a mode that the destination's hypervisor does not know is refused",
+        "libvirt refuses a mode that the destination's hypervisor does not support",
         "use the mode `custom` with a named model",
         mode,
     ),
     rule(
         "cpu.vendor",
-        "the destination's CPU has the vendor that the guest wants",
-        "a definition that names a vendor is refused on another vendor's CPU",
-        "leave the vendor out of the guest's CPU, or name a destination of that vendor",
+        "the destination's CPU has the required vendor",
+        "libvirt refuses a definition that names the vendor of another CPU",
+        "remove the vendor from the guest's CPU, or name a destination of that vendor",
         vendor,
     ),
     rule(
         "cpu.passthrough",
-        "the CPU is not passed through, or both hosts have the same",
-        "a CPU that is passed through shows the guest the host's own; on another one it may crash long afterwards",
-        "use a named model, or migrate only between equal hosts",
+        "the CPU is not passed through, or both hosts have the same CPU",
+        "a passed-through CPU exposes the host's own features; on another CPU the guest may crash long after the \
+         migration",
+        "use a named model, or migrate only between identical hosts",
         passthrough,
     ),
     rule(
         "cpu.invariant-tsc",
-        "a guest with an invariant time-stamp counter has its frequency set",
-        "QEMU blocks the migration of an invariant counter unless its frequency is given",
+        "a guest with an invariant TSC has its frequency set",
+        "QEMU blocks the migration of an invariant TSC without a frequency",
         "set `<timer name='tsc' frequency='...'/>`, or disable the feature `invtsc`",
         invariant_tsc,
     ),
     rule(
         "cpu.tsc-frequency",
-        "the destination's time-stamp counter can have the guest's frequency",
-        "without scaling, a counter more than 250 ppm away from what the guest was given is refused",
+        "the destination's TSC supports the guest's frequency",
+        "without TSC scaling, KVM refuses a frequency that differs by more than 250 ppm",
         "name a destination of the same frequency or with TSC scaling",
         tsc_frequency,
     ),
     rule(
         "machine.unknown",
-        "the destination has the guest's machine type",
-        "the machine type fixes the guest's board; a host that does not know it cannot start the guest",
-        "name a destination whose QEMU knows it; types are dropped by later versions",
+        "the destination supports the guest's machine type",
+        "the machine type defines the guest's board; a host without it cannot start the guest",
+        "name a destination whose QEMU supports it; newer versions remove old types",
         machine_unknown,
     ),
     rule(
         "machine.deprecated",
         "the destination does not deprecate the guest's machine type",
-        "a deprecated machine type is removed by one of the next versions, and the guest can then move nowhere",
+        "a later version removes a deprecated machine type, and the guest can then be migrated to no new host",
         "plan a restart of the guest with a newer machine type",
         machine_deprecated,
     ),
     rule(
         "machine.cpus",
-        "the machine type takes as many CPUs as the guest may have",
-        "a machine type with fewer CPUs than the guest's maximum is refused",
-        "lower the guest's maximum, or name another destination",
+        "the machine type supports the guest's maximum number of CPUs",
+        "libvirt refuses a machine type with fewer CPUs than the guest's maximum",
+        "reduce the guest's maximum, or name another destination",
         machine_cpus,
     ),
 ];
@@ -140,7 +140,7 @@ fn features(case: &Case<'_>, report: &mut Report) -> Option<()> {
         }
         None => {
             let message =
-                format!("{} does not list, and libvirt was not asked: {missing}", called(destination));
+                format!("{} does not list, and libvirt did not compare: {missing}", called(destination));
             report.unknown("/destination/cpu/features", message);
         }
     }

@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "retarget.known",
         "the definition for the destination was read",
-        "what the guest becomes cannot be judged by its own definition",
+        "the guest cannot be judged by its own definition if it gets another one",
         "collect the facts with the definition: `whimbrel facts collect --xml FILE`, or `facts from-xml --target FILE`",
         known,
     ),
@@ -86,12 +86,18 @@ fn differ(report: &mut Report, subject: String, path: &str, here: Option<&Scalar
     let is_one_sided = here.is_none() || there.is_none();
     let why = match kind {
         Kind::Host | Kind::Elsewhere => return,
+        Kind::OfSpice if ![here, there].into_iter().flatten().any(is_of_spice) => return,
+        Kind::OfSpice => "the name of the port may change with it",
         Kind::Filled if is_one_sided => "libvirt then chooses it, and may choose another than the guest has",
         Kind::Presence if !is_one_sided => "whether both stand for the same is not known",
         Kind::Unknown => "whether the guest sees it is not known",
         Kind::Guest | Kind::Filled | Kind::Presence => return report.fail(subject, message),
     };
     report.unknown(subject, format!("{message}: {why}"));
+}
+
+fn is_of_spice(value: &Scalar) -> bool {
+    matches!(value, Scalar::Text(text) if text == "spicevmc")
 }
 
 /// The value in a message; nothing for an element without a text.

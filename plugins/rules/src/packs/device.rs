@@ -1,4 +1,4 @@
-//! Emulated devices whose state, or whose other half on the host, cannot travel.
+//! Emulated devices whose state, or whose other half on the host, cannot be migrated.
 
 use alloc::format;
 
@@ -7,105 +7,107 @@ use whimbrel_facts::RunState;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
-use crate::versions::{LIBVIRT_MOVES_VIRTIOFS, dotted};
+use crate::versions::{LIBVIRT_MOVES_VIRTIOFS, USB_MEDIA, dotted};
+
+use super::unmigratable::judge;
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         "device.character",
-        "no serial or parallel port leads to a device or file of the host",
+        "no serial or parallel port is connected to a device or file of the host",
         "the other end of the port stays on the source",
-        "let the port lead to a pty or a socket",
+        "connect the port to a pty or a socket",
         character,
     ),
     rule(
         "device.shared-memory",
-        "shared memory is mastered by the guest",
-        "memory shared with another process moves only where this guest is its master",
-        "detach it, or give it the role `master`",
+        "the guest is the master of its shared memory",
+        "shared memory can be migrated only with the guest that is its master",
+        "detach it, or set its role to `master`",
         shared_memory,
     ),
     rule(
         "device.user-network",
-        "no network card is the hypervisor's own user network",
-        "connections through the hypervisor's user network end with its process",
-        "expect connections to break, or give the guest a bridge",
+        "no network card uses the hypervisor's user network",
+        "connections through the user network end with the hypervisor's process",
+        "expect connections to break, or use a bridge",
         user_network,
     ),
     rule(
         "device.filesystem",
-        "no directory of the host is shared with the guest",
-        "a shared directory's state is in a process of the host; 9p blocks migration while it is mounted, virtiofs unless both \
-         libvirt and virtiofsd can move it",
+        "the guest has no shared directory of the host",
+        "the state of a shared directory is in a process of the host; 9p blocks migration while it is mounted, and \
+         virtiofs needs support in both libvirt and virtiofsd; QEMU cannot save that of a USB media device (MTP)",
         "unmount and detach it for the migration",
         filesystem,
     ),
     rule(
         "device.transient-disk",
-        "no disk forgets its writes",
-        "the overlay of a transient disk stays on the source, and libvirt refuses to migrate",
-        "shut the guest down instead, or make the disk permanent",
+        "no disk is transient",
+        "the overlay of a transient disk stays on the source, and libvirt refuses to migrate the guest",
+        "shut the guest down instead, or make the disk persistent",
         transient_disk,
     ),
     rule(
         "device.memory-module",
-        "every memory module has its slot and address",
-        "modules are put in anew on the destination; without slot and base they may stand elsewhere",
-        "give each module its slot and base: those of the running guest's definition",
+        "every DIMM has a slot and a base address",
+        "the destination plugs each DIMM again; without slot and base it may get another address",
+        "set slot and base of each DIMM to those of the running guest",
         memory_module,
     ),
     rule(
         "device.persistent-memory",
         "the guest has no persistent memory",
-        "persistent memory is copied like memory, but its backing file stays on the source",
-        "see to it that the destination has a file of the same size at the same path",
+        "persistent memory is copied like memory, but the file that backs it stays on the source",
+        "create a file of the same size at the same path on the destination",
         persistent_memory,
     ),
     rule(
         "device.launch-security",
         "the guest's memory is not encrypted",
-        "encrypted memory cannot be read by the host, and so not be sent",
+        "the host cannot read encrypted memory, so it cannot send it",
         "shut the guest down to move it",
         launch_security,
     ),
     rule(
         "device.hyperv-passthrough",
-        "Hyper-V features are named, not passed through",
-        "features that are passed through depend on the host and may differ on the destination",
-        "name the features in the definition",
+        "Hyper-V features are listed by name, not passed through",
+        "passed-through features depend on the host and may differ on the destination; QEMU refuses the migration",
+        "list the features in the definition",
         hyperv_passthrough,
     ),
     rule(
         "device.reservations",
         "no disk uses persistent reservations",
-        "SCSI reservations belong to the host's port: the destination would be refused by the LUN",
+        "SCSI reservations belong to the host's port, and the LUN would refuse the destination",
         "release the reservations before the migration",
         reservations,
     ),
     rule(
         "device.tpm-passthrough",
-        "no TPM of the host is in the guest",
-        "a TPM of the host stays with its host",
+        "the guest has no TPM of the host",
+        "a TPM of the host stays on its host",
         "use an emulated TPM",
         tpm_passthrough,
     ),
     rule(
         "device.tpm-secret",
         "the destination has the secret of the guest's TPM",
-        "an encrypted TPM state cannot be opened without its secret",
+        "the encrypted state of a TPM cannot be read without its secret",
         "define the secret on the destination: `virsh secret-define`",
         tpm_secret,
     ),
     rule(
         "device.vhost-user",
         "no device is served by another process of the host",
-        "the process that serves a vhost-user device must run on the destination too, with the same state",
+        "the process that serves a vhost-user device has to run on the destination too, with the same state",
         "start that process on the destination before the migration",
         vhost_user,
     ),
     rule(
         "device.root-ports",
-        "a PCI Express guest has a free port",
-        "without a free root port nothing can be plugged in on the destination, such as a replacement device",
+        "a PCI Express guest has a free root port",
+        "without a free root port no device can be plugged in on the destination, such as a replacement device",
         "add `pcie-root-port` controllers before the next start",
         root_ports,
     ),
@@ -144,6 +146,10 @@ fn filesystem(case: &Case<'_>, report: &mut Report) -> Option<()> {
     for (at, shared) in guest.filesystems.iter().enumerate() {
         let pointer = format!("/guest/filesystems/{at}");
         let message = format!("the host's directory `{}` is shared as `{}`", shared.source, shared.target);
+        if shared.driver == "mtp" {
+            judge(case, report, USB_MEDIA, pointer, "a directory that is shared as a USB media device")?;
+            continue;
+        }
         if shared.driver != "virtiofs" {
             report.unknown(pointer, format!("{message} (9p): whether the guest has it mounted is not known"));
             continue;

@@ -17,57 +17,58 @@ const DROPS_CACHE: u64 = 4_000_000;
 pub(super) const RULES: &[Rule] = &[
     rule(
         "storage.missing",
-        "each disk is there on the destination, or is copied",
-        "a disk that is not there is found by the hypervisor only when the guest is to start",
+        "each disk exists on the destination, or is copied",
+        "the hypervisor detects a missing disk only when it starts the guest",
         "connect the storage on the destination, or copy the disk (`--copy-disks=TARGET`)",
         missing,
     ),
     rule(
         "storage.media",
-        "the medium in each read-only drive is there on the destination",
-        "a forgotten installation image stops a migration as surely as a missing disk",
+        "the medium in each read-only drive exists on the destination",
+        "a missing installation image stops a migration as a missing disk does",
         "eject it (`virsh change-media --eject`), or put the same image there",
         media,
     ),
     rule(
         "storage.cache",
         "no shared disk is read from a stale cache",
-        "before QEMU 4, what the destination has cached of a disk is not what the source wrote",
-        "use cache mode `none` or `directsync`, or QEMU 4 on both hosts",
+        "before QEMU 4.0 the destination may read outdated data from its page cache",
+        "use cache mode `none` or `directsync`, or QEMU 4.0 or later on both hosts",
         cache,
     ),
     rule(
         "storage.nvme",
-        "no disk is a host's NVMe controller",
-        "an NVMe disk that is driven directly belongs to one host",
+        "no disk is an NVMe controller of the host",
+        "a directly assigned NVMe controller belongs to one host",
         "attach the namespace through a shared path, or copy it",
         nvme,
     ),
     rule(
         "storage.space",
-        "the destination has room for the disks to be copied",
+        "the destination has space for the copied disks",
         "a copy that runs out of space fails after hours",
-        "make room, or copy fewer disks",
+        "free space, or copy fewer disks",
         space,
     ),
     rule(
         "storage.pool-missing",
         "the destination has the storage pool of each disk",
-        "a disk named by pool and volume is looked for in the pool of that name",
+        "libvirt looks up a volume in the pool of that name",
         "define the pool on the destination",
         pool_missing,
     ),
     rule(
         "storage.pool-inactive",
         "the storage pool of each disk is active on the destination",
-        "volumes of a pool that is not active cannot be opened",
+        "volumes of an inactive pool cannot be opened",
         "start it: `virsh pool-start`",
         pool_inactive,
     ),
     rule(
         "storage.backing",
         "an incremental copy finds the backing file of each disk",
-        "an incremental copy brings the top of the chain alone; what is below must be there and equal",
+        "an incremental copy transfers only the top image; its backing file has to exist on the destination with the \
+         same content",
         "copy the backing files first, or copy in full",
         backing,
     ),
@@ -81,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "storage.duplicate",
         "no two disks of the guest are the same file",
-        "two disks that write to one file destroy each other's data, and a copy of them doubles it",
+        "two disks that write to one file destroy each other's data",
         "remove one of the disks",
         duplicate,
     ),
@@ -90,11 +91,12 @@ pub(super) const RULES: &[Rule] = &[
 fn exists(case: &Case<'_>, report: &mut Report, wanted: impl Fn(&Disk) -> bool) -> Option<()> {
     let guest = case.arriving(report)?;
     let storage = case.storage(report)?;
-    for disk in guest.disks.iter().filter(|disk| disk.source.is_some() && wanted(disk)) {
+    let disks = guest.disks.iter().enumerate().filter(|(_, disk)| disk.source.is_some() && wanted(disk));
+    for (number, disk) in disks {
         if is_copied(case, report, disk)? {
             continue;
         }
-        let is_dropped = is_dropped_if_missing(case, disk);
+        let is_dropped = is_dropped_if_missing(case, number, disk);
         let at = storage.iter().position(|one| one.target == disk.target);
         let pointer = format!("/storage/{}/destination/exists", at.unwrap_or(0));
         let found = at.and_then(|at| storage.get(at));
@@ -128,8 +130,9 @@ fn exists(case: &Case<'_>, report: &mut Report, wanted: impl Fn(&Disk) -> bool) 
 
 /// Whether libvirt takes a medium that is missing out of its drive when the guest arrives. Source: libvirt, "Domain XML
 /// format", `startupPolicy`: `optional` at any start, `requisite` at a migration.
-fn is_dropped_if_missing(case: &Case<'_>, disk: &Disk) -> bool {
-    let policy = case.arriving_attribute(&format!("disks/{}/startup-policy", disk.target));
+fn is_dropped_if_missing(case: &Case<'_>, number: usize, disk: &Disk) -> bool {
+    let path = format!("xml/devices/disk/{number}/source/@startupPolicy");
+    let policy = case.arriving_attribute(&path);
     let drops = matches!(policy, Some(Scalar::Text(policy)) if policy == "optional" || policy == "requisite");
     drops && matches!(disk.device.as_str(), "cdrom" | "floppy")
 }

@@ -29,11 +29,11 @@ const SHARED: [&str; 14] = [
 
 pub(super) const RULES: &[Rule] = &[rule(
     "storage.filesystem",
-    "libvirt takes the file system of each shared disk for a shared one",
-    "libvirt refuses a migration as unsafe if it does not know the file system of a disk as a shared one, even where the \
-     storage is shared",
-    "where the sharing is proved, allow it with `--unsafe`, or name the directory in `shared_filesystems` of `qemu.conf` on \
-     both hosts (libvirt 10.10 or newer)",
+    "libvirt recognizes the file system of each shared disk as shared",
+    "libvirt refuses a migration as unsafe if it does not recognize the file system as a shared one, even where \
+         the storage is shared",
+    "where the sharing is proven, allow it with `--unsafe`, or name the directory in `shared_filesystems` of \
+         `qemu.conf` on both hosts (libvirt 10.10 or later)",
     filesystem,
 )];
 

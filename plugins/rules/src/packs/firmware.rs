@@ -13,12 +13,22 @@ const VARIABLES: &str = "/var/lib/libvirt/qemu/nvram/";
 pub(super) const RULES: &[Rule] = &[rule(
     "destination.firmware",
     "the destination has the guest's firmware",
-    "QEMU maps the firmware's image on the destination by the path of the source's definition; another image of the same \
-     size is another firmware, and a missing one is refused",
-    "install the same firmware package on the destination, or give a definition for it with the path that it has: `virsh \
-     domcapabilities` lists them",
+    "QEMU loads the firmware image by the path in the source's definition; a missing image is refused, and \
+         another image of the same size is another firmware",
+    "install the same firmware package on the destination, or give a definition for it with a path that it has: \
+         `virsh domcapabilities` lists them",
     firmware,
 )];
+
+/// Whether the host lists a firmware image of the same folder: the template is then of the same package.
+fn is_beside_listed(supports: &[String], template: &str) -> bool {
+    let mut listed = supports.iter().filter_map(|one| one.strip_prefix("loader.value."));
+    listed.any(|image| folder(image) == folder(template))
+}
+
+fn folder(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(folder, _)| folder)
+}
 
 fn firmware(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.arriving(report)?;
@@ -50,6 +60,21 @@ fn firmware(case: &Case<'_>, report: &mut Report) -> Option<()> {
             let subject = format!("{}/xml/os/@firmware", case.arriving_at());
             let message = format!("{} does not offer firmware of the kind `{kind}`", called(host));
             if is_reported { report.fail(subject, message) } else { report.unknown(subject, message) }
+        }
+    }
+    for value in definition.all("os/nvram/@template").chain(definition.all("os/varstore/@template")) {
+        let host = case.destination(report)?;
+        let supports = report.need(host.supports.as_deref(), "/destination/supports")?;
+        if value.text.starts_with('/')
+            && !is_beside_listed(supports, value.text)
+            && case.has_file(value.text) != Some(true)
+        {
+            let message = format!(
+                "the firmware's variables come from the template `{}`: whether {} has it, or the variables, is not known",
+                value.text,
+                called(host)
+            );
+            report.unknown(value.subject(), message);
         }
     }
     for value in definition.all("os/nvram").chain(definition.all("os/varstore/@path")) {

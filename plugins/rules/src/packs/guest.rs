@@ -11,58 +11,58 @@ use crate::report::Report;
 pub(super) const RULES: &[Rule] = &[
     rule(
         "guest.not-running",
-        "the guest is in memory, or its definition alone is moved",
+        "the guest runs, or only its definition is moved",
         "only a guest that is in memory can be migrated live",
-        "start it, or move its definition with `--offline`",
+        "start the guest, or move its definition with `--offline`",
         not_running,
     ),
     rule(
         "guest.busy",
-        "no other job works on the guest",
-        "a guest takes one job at a time: a migration, a save or a backup that runs already would make ours fail",
-        "wait for the job or end it: `virsh domjobinfo` shows it",
+        "no other job runs on the guest",
+        "libvirt runs one job on a guest at a time: a migration, save or backup in progress makes this migration fail",
+        "wait for the job, or cancel it: `virsh domjobinfo` shows it",
         busy,
     ),
     rule(
         "guest.io-error",
-        "the guest is not paused on an I/O error",
-        "a guest that waits for storage has requests in flight that the destination would not repeat",
-        "mend the storage and resume the guest first",
+        "the guest is not paused by an I/O error",
+        "a guest that waits for storage has requests in flight, and the destination may not repeat them",
+        "correct the storage error and resume the guest first",
         io_error,
     ),
     rule(
         "guest.crashed",
         "the guest has not crashed",
-        "a crashed guest is moved as it is, and a crash dump that is wanted is made more difficult",
-        "restart or dump the guest first",
+        "a crashed guest arrives crashed, and a crash dump becomes harder to take",
+        "restart the guest, or take a dump first (`virsh dump`)",
         crashed,
     ),
     rule(
         "guest.left-by-migration",
-        "no earlier migration left the guest standing",
+        "no earlier migration left the guest paused",
         "a guest that an earlier migration left paused may have a second copy on another host",
-        "find out on which host it is whole (`virsh domstate --reason` on both) before anything else",
+        "find the host with the complete copy first: `virsh domstate --reason` on both hosts",
         left_by_migration,
     ),
     rule(
         "guest.block-job",
-        "no block job works on a disk",
+        "no block job is active on a disk",
         "libvirt refuses to migrate a guest whose disk is being copied, committed or backed up",
-        "wait for the block job or end it: `virsh blockjob` shows it",
+        "wait for the block job, or cancel it: `virsh blockjob` shows it",
         block_job,
     ),
     rule(
         "guest.auto-destroy",
-        "the guest does not end with the connection that started it",
-        "libvirt refuses to migrate a guest that is bound to one client's connection",
-        "start it without `--autodestroy`",
+        "the guest is not bound to the connection that started it",
+        "libvirt refuses to migrate a guest that ends with a client's connection",
+        "start the guest without `--autodestroy`",
         auto_destroy,
     ),
     rule(
         "guest.not-understood",
-        "everything in the guest's definition was understood",
-        "a part of the definition that no rule can read may hold what blocks a migration",
-        "look at the elements named here by hand, or write a rule for them",
+        "the rules know every part of the guest's definition",
+        "an element that no rule reads may block a migration",
+        "check the named elements manually, or write a rule for them",
         not_understood,
     ),
 ];
@@ -128,7 +128,7 @@ fn left_by_migration(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let reason = known_reason(guest, report)?;
     if guest.state == RunState::Paused && matches!(reason, "migration" | "post-copy" | "post-copy-failed") {
         report.saw("guest.state-reason", reason);
-        report.fail("/guest/state-reason", format!("an earlier migration left `{}` standing", guest.name));
+        report.fail("/guest/state-reason", format!("an earlier migration left `{}` paused", guest.name));
     }
     Some(())
 }

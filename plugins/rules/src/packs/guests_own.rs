@@ -11,45 +11,46 @@ use crate::report::Report;
 pub(super) const RULES: &[Rule] = &[
     rule(
         "guest.snapshots",
-        "the guest has no snapshots of libvirt's",
-        "libvirt refuses to migrate a guest with snapshots, because their description would stay behind",
-        "save the descriptions (`virsh snapshot-dumpxml`), remove them with `--metadata`, and redefine them there",
+        "the guest has no libvirt snapshots",
+        "libvirt refuses to migrate a guest with snapshots, because their metadata would stay on the source",
+        "save the metadata (`virsh snapshot-dumpxml`), delete it (`virsh snapshot-delete --metadata`), and redefine \
+         it on the destination",
         snapshots,
     ),
     rule(
         "guest.checkpoints",
         "the guest has no checkpoints",
-        "checkpoints belong to the host that made them: incremental backups begin anew after the move",
+        "checkpoints stay on the source: the first backup after the migration has to be a full one",
         "make a full backup after the migration",
         checkpoints,
     ),
     rule(
         "guest.managed-save",
-        "no saved state waits for the guest",
-        "a saved state stays on its host, and would bring back an old guest when it is started there again",
-        "remove it: `virsh managedsave-remove`",
+        "the guest has no managed save image",
+        "a saved image stays on the source, and would start an old copy of the guest there",
+        "delete it: `virsh managedsave-remove`",
         managed_save,
     ),
     rule(
         "guest.autostart",
-        "the guest does not start with its host",
-        "libvirt does not carry the autostart mark to the destination",
-        "set it there after the migration: `virsh autostart`",
+        "the guest is not marked for autostart",
+        "libvirt does not transfer the autostart mark",
+        "set it on the destination after the migration: `virsh autostart`",
         autostart,
     ),
     rule(
         "guest.metadata",
-        "what others keep in the definition travels with it",
-        "managers keep templates and owners in the definition's metadata; a definition given for the destination \
-         replaces it",
-        "put the metadata into the definition for the destination too",
+        "metadata of management programs moves with the guest",
+        "management programs keep templates and owners in the definition's metadata; a definition given for the \
+         destination replaces it",
+        "add the metadata to the definition for the destination",
         metadata,
     ),
     rule(
         "guest.persistence",
-        "the guest's definition outlives the move",
-        "a guest without a persistent definition on the destination is gone once it is switched off",
-        "ask for a persistent definition on the destination",
+        "the destination stores the guest's definition",
+        "a guest without a stored definition is gone once it is shut off",
+        "request a persistent definition on the destination",
         persistence,
     ),
 ];

@@ -11,12 +11,13 @@ use super::copying::is_copied;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
+use crate::versions::LIBVIRT_LIMITS_DEVICES;
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         "storage.identity",
         "each disk's path leads to the same storage on both hosts",
-        "the same name may be another disk on another host (`/dev/sda`): the guest would go on with foreign data and \
+        "the same name may be another disk on another host (`/dev/sda`): the guest would write to foreign data and \
          destroy both",
         "name the disk by its WWID (`/dev/disk/by-id/wwn-...`), or give the right path in the destination's definition",
         same,
@@ -24,28 +25,28 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "storage.crossed",
         "no two disks are exchanged between the hosts",
-        "names that the kernel gives in the order of discovery are easily exchanged on another host",
+        "the kernel assigns such names in the order of discovery, which differs between hosts",
         "name the disks by their WWID, not by the order in which they were found",
         crossed,
     ),
     rule(
         "storage.shared",
-        "each disk's storage is really shared, or is copied",
-        "a guest whose disk is not shared goes on with whatever lies at that path on the destination",
+        "each disk is on shared storage, or is copied",
+        "a guest whose disk is not shared continues with other data at that path on the destination",
         "copy the disks (`--copy-disks`), or put them on shared storage",
         shared,
     ),
     rule(
         "storage.unsafe-flag",
-        "safety checks are overruled only where the sharing is proved",
-        "the hypervisor's check for shared storage guesses by file system; overruling it is safe only after a proof",
-        "leave the flag out, or let the probe prove the sharing",
+        "safety checks are overridden only where sharing is proven",
+        "libvirt's check identifies shared storage by its file system; overriding it is safe only with proof",
+        "remove `--unsafe`, or let the probe prove the sharing",
         unsafe_flag,
     ),
     rule(
         "storage.size",
         "each disk has the same size on both hosts",
-        "a smaller disk there cuts the guest's data off; another size says that it is another disk",
+        "a smaller disk truncates the guest's data; a different size indicates another disk",
         "make the destination's disk as large as the source's",
         size,
     ),
@@ -100,7 +101,8 @@ fn compare(report: &mut Report, disk: &Disk, storage: &DiskStorage, pointer: Str
         );
         report.pass(pointer, message);
     } else if !compared && storage.sharing != Sharing::Proven {
-        report.unknown(pointer, format!("disk `{target}`: nothing tells whether it is the same one there"));
+        report
+            .unknown(pointer, format!("disk `{target}`: no identity shows whether it is the same one there"));
     }
 }
 
@@ -223,8 +225,11 @@ fn size(case: &Case<'_>, report: &mut Report) -> Option<()> {
             }
             continue;
         };
-        // QEMU copies only into a file of the same size.
-        if there < here || there > here && is_copied(case, report, disk)? {
+        // QEMU copies only into a file of the same size; libvirt limits a raw block device to that size.
+        let is_limited = disk.kind == "block"
+            && matches!(disk.format.as_str(), "raw" | "")
+            && case.destination(report)?.library_version >= LIBVIRT_LIMITS_DEVICES;
+        if there < here || there > here && !is_limited && is_copied(case, report, disk)? {
             report.fail(pointer, format!("disk `{target}` has {here} bytes here and {there} there"));
         } else if there > here {
             report.warn(pointer, format!("disk `{target}` has {here} bytes here and {there} there"));

@@ -17,7 +17,7 @@ const LEASES: &str = "guest/leases";
 pub(super) const RULES: &[Rule] = &[rule(
     "storage.lease",
     "a lock lease protects the disks that both hosts reach",
-    "a lease on each disk keeps a second copy of the guest from writing to it, whatever started that copy",
+    "a lease on each disk keeps a second copy of the guest from writing to it, however that copy was started",
     "run a lock manager on both hosts: set `lock_manager = \"lockd\"` (virtlockd) or `\"sanlock\"` in `qemu.conf`, with its \
      lockspace on storage that both hosts reach; waive this rule where that is done",
     lease,

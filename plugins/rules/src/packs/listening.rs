@@ -11,24 +11,25 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "access.listen",
         "every display can listen on the destination as it does here",
-        "QEMU on the destination binds the addresses and ports of the definition: an address of the source, or a port that is \
-         taken there, ends the start",
+        "QEMU on the destination binds the addresses and ports of the definition, and fails if the address is the \
+         source's or the port is taken",
         "let the display listen at `0.0.0.0`, at a `network`, or at an address of the destination (`--xml`); use \
          `autoport='yes'`",
         listen,
     ),
     rule(
         "access.bound-address",
-        "no serial port or channel is bound to an address of the source",
-        "QEMU on the destination binds the port's address, and has only its own",
+        "no serial port or channel is bound to an address of the source, or to a fixed port",
+        "QEMU on the destination binds the port's address, and fails if the address is the source's or the port is \
+         taken",
         "bind the port to `0.0.0.0` or `127.0.0.1`, or give a definition for the destination (`--xml`) with an address of its \
          own",
         bound,
     ),
     rule(
         "device.vsock",
-        "the guest's vsock address can be given on the destination",
-        "a context identifier (CID) belongs to one guest of a host; the kernel refuses one that is taken, at the start",
+        "the destination can assign the guest's vsock address",
+        "a context identifier (CID) belongs to one guest of a host; at the start the kernel refuses one that is taken",
         "let libvirt choose it (`<cid auto='yes'/>`), or verify that no guest of the destination has it",
         vsock,
     ),
@@ -56,6 +57,17 @@ fn listen(case: &Case<'_>, report: &mut Report) -> Option<()> {
                 value.text
             );
             report.warn(value.subject(), message);
+        }
+    }
+    for value in definition.all("devices/graphics/listen/@network") {
+        let destination = case.destination(report)?;
+        let networks = report.need(destination.networks.as_deref(), "/destination/networks")?;
+        if !networks.iter().any(|network| network.name == value.text && network.active) {
+            let message = format!(
+                "a display listens at the network `{}`, which is missing or inactive on {host}",
+                value.text
+            );
+            report.fail(value.subject(), message);
         }
     }
     let of_guest = case.guest(report)?;
@@ -99,6 +111,16 @@ fn bound(case: &Case<'_>, report: &mut Report) -> Option<()> {
             report.warn(
                 value.subject(),
                 format!("a port of the guest is bound to {}, an address of the source", value.text),
+            );
+        }
+        let service = definition.text(&format!("{}/@service", value.path.trim_end_matches("/@host")));
+        if let Some(port) =
+            service.and_then(|port| port.parse::<u16>().ok()).filter(|port| is_bound && *port > 0)
+        {
+            let host = called(case.destination(report)?);
+            report.unknown(
+                value.subject(),
+                format!("whether port {port}, to which a port of the guest is bound, is free on {host} is not known"),
             );
         }
     }

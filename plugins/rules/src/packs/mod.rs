@@ -23,6 +23,7 @@ mod placement;
 mod retarget;
 mod secrets;
 mod support;
+mod supported;
 mod switching;
 mod tuning;
 mod unmigratable;
@@ -36,7 +37,7 @@ use crate::pack::Pack;
 /// Rules about the guest itself and its devices.
 pub const GUEST: Pack = Pack {
     name: "whimbrel.guest",
-    summary: "The guest's state, what it keeps on its host, and devices that cannot travel",
+    summary: "The guest's state, what it keeps on its host, and devices that cannot be migrated",
     needs: &[
         FactGroup::Request,
         FactGroup::Guest,
@@ -95,7 +96,7 @@ pub const STORAGE: Pack = Pack {
 /// Rules about the request, the network, and a changed definition.
 pub const REQUEST: Pack = Pack {
     name: "whimbrel.request",
-    summary: "Whether what is asked for fits together, networks, and what the guest would see change",
+    summary: "Whether the requested options are compatible, networks, and changes that the guest would see",
     needs: &[
         FactGroup::Request,
         FactGroup::Guest,
@@ -106,6 +107,7 @@ pub const REQUEST: Pack = Pack {
     rules: &[
         coherence::RULES,
         tuning::RULES,
+        supported::RULES,
         access::RULES,
         uri::RULES,
         switching::RULES,

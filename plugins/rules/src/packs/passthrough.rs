@@ -8,68 +8,68 @@ use whimbrel_facts::{NetworkCard, Scalar};
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
-use crate::versions::{LIBVIRT_ASKS_QEMU, SCSI_OF_HOST, Travels, VFIO, dotted};
+use crate::versions::{LIBVIRT_ASKS_QEMU, MEDIATED_S390, SCSI_OF_HOST, Travels, VFIO, dotted};
 
 use super::unmigratable::judge;
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         "device.pci",
-        "no PCI device of the host is in the guest",
-        "the state of a PCI device moves only with QEMU 8.1 and libvirt 8.6 on both hosts, and a driver of the kernel that can \
-         save it; QEMU on the source decides",
+        "the guest has no PCI device of the host",
+        "a PCI device can be migrated only with QEMU 8.1 and libvirt 8.6 on both hosts and a kernel driver that can \
+         save its state; QEMU on the source decides",
         "detach it for the migration, or pair it with a virtio device (`<teaming type='transient'>`); where vendor and \
          driver support its migration, waive this rule for the guest",
         |case, report| host_devices(case, report, "pci", Some(VFIO)),
     ),
     rule(
         "device.usb",
-        "no USB device of the host is in the guest",
-        "a USB device stays plugged into its host; the guest would lose it",
+        "the guest has no USB device of the host",
+        "a USB device stays on its host, and the guest loses it",
         "detach it before the migration",
         usb,
     ),
     rule(
         "device.scsi",
-        "no SCSI device of the host is in the guest",
-        "libvirt before 8.6 refuses to migrate a guest with a SCSI device of the host; later ones let it go, and the \
-         destination must have the same LUN at the same address",
+        "the guest has no SCSI device of the host",
+        "libvirt before 8.6 refuses to migrate a guest with a SCSI device of the host; later versions allow it, and \
+         the destination needs the same LUN at the same address",
         "attach the LUN as a disk instead, or verify the address on the destination and waive this rule for the guest",
         |case, report| host_devices(case, report, "scsi", Some(SCSI_OF_HOST)),
     ),
     rule(
         "device.scsi-host",
-        "no SCSI controller of the host is in the guest",
+        "the guest has no SCSI controller of the host",
         "libvirt refuses to migrate a guest with a vhost-scsi controller",
         "detach it before the migration",
         |case, report| host_devices(case, report, "scsi_host", None),
     ),
     rule(
         "device.mediated",
-        "no mediated device is in the guest",
-        "a mediated device moves only with QEMU 8.1 and libvirt 8.6 on both hosts, a driver of the kernel that can save its \
-         state, and a device of the same type on the destination",
+        "the guest has no mediated device",
+        "a mediated device can be migrated only with QEMU 8.1 and libvirt 8.6 on both hosts, a kernel driver that \
+         can save its state, and a device of the same type on the destination; `vfio-ap` and `vfio-ccw` cannot",
         "detach it before the migration; where vendor and driver support its migration, waive this rule for the guest",
         |case, report| host_devices(case, report, "mdev", Some(VFIO)),
     ),
     rule(
         "device.capabilities",
-        "no character or block device node of the host is in the guest",
-        "libvirt refuses to migrate a guest that was given raw device nodes",
+        "the guest has no character or block device node of the host",
+        "libvirt refuses to migrate a guest with raw device nodes",
         "detach it before the migration",
         |case, report| host_devices(case, report, "capabilities", None),
     ),
     rule(
         "device.sriov",
-        "no network card is a virtual function of the host without a standby",
-        "a virtual function cannot be moved; with a standby virtio card the guest keeps its network meanwhile",
+        "no network card is a virtual function without a standby card",
+        "few virtual functions can be migrated; with a standby virtio card the guest keeps its network meanwhile",
         "pair it with a virtio card (`<teaming type='transient'>`), or detach it",
         sriov,
     ),
     rule(
         "device.sriov-destination",
-        "the destination has a device to plug in again for each standby pair",
-        "the guest gets back a device of its own only if the destination has one at the same address",
+        "the destination has a device for each standby pair",
+        "after the migration the guest gets a device back only if the destination has one at the same address",
         "choose a destination with such a device, or name another one in the destination's definition",
         sriov_destination,
     ),
@@ -83,13 +83,15 @@ fn host_devices(case: &Case<'_>, report: &mut Report, kind: &str, travels: Optio
             continue;
         }
         let what = format!("the host's {kind} device `{}`", device.address);
+        let is_of_s390 = matches!(device.model.as_str(), "vfio-ap" | "vfio-ccw");
+        let travels = if is_of_s390 { Some(MEDIATED_S390) } else { travels };
         device_of_host(case, report, travels, format!("/guest/host-devices/{at}"), &what)?;
     }
     Some(())
 }
 
 /// Reports a device of the host by the versions of both hosts. None: no version moves it.
-fn device_of_host(
+pub(super) fn device_of_host(
     case: &Case<'_>,
     report: &mut Report,
     travels: Option<Travels>,

@@ -8,7 +8,7 @@ use crate::pack::{Rule, rule};
 use crate::report::Report;
 
 /// Paths of the host, each with what it is for.
-const PATHS: [(&str, &str); 30] = [
+const PATHS: [(&str, &str); 32] = [
     ("os/kernel", "the kernel that the guest boots"),
     ("os/initrd", "the initial RAM disk that the guest boots"),
     ("os/dtb", "the device tree"),
@@ -32,6 +32,8 @@ const PATHS: [(&str, &str); 30] = [
     ("devices/graphics/@socket", "the socket of the display"),
     ("devices/graphics/listen/@socket", "the socket of the display"),
     ("devices/input/source/@evdev", "an input device of the host"),
+    ("devices/input/source/@dev", "an input device of the host"),
+    ("devices/lease/target/@path", "the file of a lock lease"),
     ("devices/memory/source/path", "the file of a memory module"),
     ("devices/pstore/path", "the file of the persistent store"),
     ("devices/shmem/server/@path", "the socket of the shared memory"),
@@ -60,13 +62,13 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "destination.emulator",
         "the destination has the hypervisor's program that the definition names",
-        "libvirt starts exactly the program in `<emulator>`, and refuses where the destination has none at that path",
+        "libvirt starts exactly the program in `<emulator>`, and refuses the guest where it is missing",
         "give a definition for the destination with its own `<emulator>` path",
         emulator,
     ),
     rule(
         "destination.resources",
-        "the definition names nothing else that belongs to the source",
+        "the definition names no other resource of the source",
         "a resource of the source that libvirt cannot be queried for (a cache share, a host's own network device, a window, a \
          sound server) is missing on the destination or means something else there",
         "remove it from the definition for the destination, or verify it there and waive this rule for the guest",
@@ -75,7 +77,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "destination.security-label",
         "the destination knows the kind of the guest's static security label",
-        "a static label is of one security driver, such as `selinux`; a host with another one refuses to start the guest",
+        "a static label belongs to one security driver, such as `selinux`; a host with another one refuses to start \
+         the guest",
         "use dynamic labels, or name a destination with the same security driver",
         security_label,
     ),

@@ -13,28 +13,28 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "destination.is-source",
         "source and destination are two hosts",
-        "libvirt tells hosts apart by their UUID and refuses to migrate a guest to where it is",
-        "name another destination; if these are two hosts, give each a `host_uuid` of its own in libvirtd.conf",
+        "libvirt identifies hosts by their UUID, and refuses to migrate a guest to its own host",
+        "name another destination; if these are two hosts, set a different `host_uuid` on each in libvirtd.conf",
         is_source,
     ),
     rule(
         "destination.has-guest",
         "the destination has no guest of this name or UUID",
-        "a guest of the same name or UUID on the destination makes the hand-over impossible, and is found by the \
-         hypervisor only after the start",
-        "find out which of the two is wanted before anything else; never run both",
+        "a guest of the same name or UUID on the destination prevents the migration, and libvirt reports it only \
+         after the preparation has begun",
+        "find out which of the two is needed first; never run both",
         has_guest,
     ),
     rule(
         "hypervisor.differs",
         "both hosts run the same kind of hypervisor",
-        "the state of a guest can only be read by the kind of hypervisor that wrote it",
+        "only the same kind of hypervisor can read the state of a guest",
         "name a destination with the same kind of hypervisor",
         hypervisor_differs,
     ),
     rule(
         "architecture.differs",
-        "both hosts and the guest have one architecture",
+        "both hosts have the same architecture",
         "a guest's CPU cannot change its architecture while it runs",
         "name a destination of the same architecture",
         architecture_differs,
@@ -43,42 +43,42 @@ pub(super) const RULES: &[Rule] = &[
         "hypervisor.older",
         "the destination's hypervisor is not older",
         "an older hypervisor may not know devices or state that a newer one writes",
-        "migrate to a host of the same version or a newer one",
+        "migrate to a host with the same or a newer version",
         hypervisor_older,
     ),
     rule(
         "libvirt.older",
         "the destination's libvirt is not older",
         "an older libvirt may refuse a definition that a newer one wrote",
-        "migrate to a host of the same version or a newer one",
+        "migrate to a host with the same or a newer version",
         library_older,
     ),
     rule(
         "destination.maintenance",
-        "the destination takes guests",
-        "a host in maintenance is about to be emptied or switched off",
+        "the destination is not in maintenance",
+        "a host in maintenance is about to be evacuated or shut down",
         "name another destination, or end the maintenance",
         maintenance,
     ),
     rule(
         "destination.live-migration",
-        "the destination's hypervisor can migrate live",
+        "the destination's hypervisor supports live migration",
         "a driver without live migration refuses the guest",
         "name another destination",
         live_migration,
     ),
     rule(
         "destination.transport",
-        "the destination takes the way of transport that is asked for",
-        "a scheme that the destination does not know fails only once the copy is to begin",
-        "use one of the transports that the destination names",
+        "the destination supports the requested transport",
+        "an unsupported scheme fails only when the copy begins",
+        "use one of the transports that the destination reports",
         transport,
     ),
     rule(
         "destination.accelerator",
-        "the destination has the guest's kind of virtualisation",
-        "a guest of KVM cannot run where KVM is missing or its use is refused",
-        "load the kernel's KVM module there, or name another destination",
+        "the destination supports the guest's kind of virtualization",
+        "a KVM guest cannot run on a host without KVM",
+        "load the KVM module on the destination, or name another destination",
         accelerator,
     ),
 ];
@@ -90,7 +90,7 @@ fn is_source(case: &Case<'_>, report: &mut Report) -> Option<()> {
             format!("source and destination are the same host {} (host UUID {})", source.name, source.uuid);
         report.fail("/destination/uuid", message);
     } else if source.uuid.is_empty() || destination.uuid.is_empty() {
-        report.unknown("/destination/uuid", "a host does not tell its UUID");
+        report.unknown("/destination/uuid", "a host does not report its UUID");
     }
     Some(())
 }
@@ -139,7 +139,7 @@ fn hypervisor_differs(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let here = &case.source(report)?.hypervisor;
     let there = &case.destination(report)?.hypervisor;
     if here.is_empty() || there.is_empty() {
-        report.unknown("/destination/hypervisor", "a host does not tell its hypervisor");
+        report.unknown("/destination/hypervisor", "a host does not report its hypervisor");
     } else if here != there {
         let message = format!("the source runs {here}, the destination {there}");
         report.fail("/destination/hypervisor", message);
@@ -151,7 +151,7 @@ fn architecture_differs(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let here = &case.source(report)?.architecture;
     let there = &case.destination(report)?.architecture;
     if here.is_empty() || there.is_empty() {
-        report.unknown("/destination/architecture", "a host does not tell its architecture");
+        report.unknown("/destination/architecture", "a host does not report its architecture");
     } else if here != there {
         let message = format!("the source is {here}, the destination {there}");
         report.fail("/destination/architecture", message);
@@ -204,7 +204,7 @@ fn maintenance(case: &Case<'_>, report: &mut Report) -> Option<()> {
             report.fail("/destination/maintenance", format!("{} is in maintenance", called(destination)));
         }
         Some(false) => {}
-        // It is the operator's own knowledge: a host that was queried cannot tell more.
+        // It is the operator's own knowledge: a host that was queried cannot report more.
         None if destination.library_version > 0 => report.pass(
             "/destination/maintenance",
             format!(
@@ -243,7 +243,7 @@ fn transport(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let transports = report.need(known, "/destination/transports")?;
     if !transports.iter().any(|one| one == scheme) {
         let message =
-            format!("{} does not take `{scheme}`, only {}", called(destination), transports.join(", "));
+            format!("{} does not support `{scheme}`, only {}", called(destination), transports.join(", "));
         report.fail("/destination/transports", message);
     }
     Some(())

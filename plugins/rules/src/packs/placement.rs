@@ -16,14 +16,14 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "destination.pinning",
         "the destination has the CPUs that the guest is pinned to",
-        "a guest that is pinned to CPUs that are not there cannot start",
+        "a guest that is pinned to missing CPUs cannot start",
         "change the pinning in the definition for the destination",
         pinning,
     ),
     rule(
         "destination.huge-pages",
-        "the destination has enough free huge pages of each size, on the nodes where they are wanted",
-        "huge pages must be free before the guest arrives; the hypervisor does not make them",
+        "the destination has enough free huge pages of each size, on the required nodes",
+        "huge pages have to be free before the guest arrives; the hypervisor does not allocate them",
         "reserve more: `virsh allocpages PAGESIZE COUNT --cellno NODE`; or change the sizes in the definition for the \
          destination",
         huge_pages,
@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "destination.numa",
         "the destination has the NUMA nodes that the guest's memory is placed on",
-        "libvirt refuses to start a guest whose memory names a node that is not there, in every mode",
+        "libvirt refuses to start a guest whose memory is placed on a missing NUMA node, in every mode",
         "change the nodes in the definition for the destination (`numatune`, `nodemask` of memory devices)",
         numa,
     ),

@@ -9,21 +9,22 @@ use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
 
-const MEND: &str = "change only what the host sees in the destination's definition: paths, networks, pinning";
+const REMEDIATION: &str =
+    "change only what the host sees in the destination's definition: paths, networks, pinning";
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         "retarget.identity",
-        "the guest keeps its UUID",
-        "libvirt refuses a definition with another UUID",
-        MEND,
-        uuid,
+        "the guest keeps its UUID and its name",
+        "libvirt refuses a definition with another UUID or name",
+        REMEDIATION,
+        identity,
     ),
     rule(
         "retarget.machine",
         "the guest keeps its architecture and machine type",
-        "a running guest's board cannot change",
-        MEND,
+        "the board of a running guest cannot change",
+        REMEDIATION,
         |case, report| {
             same(case, report, "/target/architecture", |guest| &guest.architecture)?;
             same(case, report, "/target/machine", |guest| &guest.machine)
@@ -32,8 +33,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "retarget.memory",
         "the guest keeps its memory",
-        "memory of another size cannot take the guest's pages",
-        MEND,
+        "memory of another size cannot receive the guest's pages",
+        REMEDIATION,
         |case, report| {
             same(case, report, "/target/memory-kib", |guest| &guest.memory_kib)?;
             same(case, report, "/target/memory-maximum-kib", |guest| &guest.memory_maximum_kib)
@@ -42,8 +43,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "retarget.cpus",
         "the guest keeps its CPUs",
-        "the state of each CPU must find its place",
-        MEND,
+        "the destination restores the state of each CPU by its number",
+        REMEDIATION,
         |case, report| {
             same(case, report, "/target/cpus", |guest| &guest.cpus)?;
             same(case, report, "/target/cpus-maximum", |guest| &guest.cpus_maximum)
@@ -52,26 +53,32 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "retarget.cpu",
         "the guest keeps its CPU model",
-        "a running guest's CPU cannot change",
-        MEND,
+        "the CPU of a running guest cannot change",
+        REMEDIATION,
         |case, report| {
             same(case, report, "/target/cpu/mode", |guest| &guest.cpu.mode)?;
             same(case, report, "/target/cpu/model", |guest| &guest.cpu.model)
         },
     ),
-    rule("retarget.disks", "the guest keeps its disks", "a disk's state must find its device", MEND, disks),
+    rule(
+        "retarget.disks",
+        "the guest keeps its disks",
+        "the destination restores a disk's state by its device",
+        REMEDIATION,
+        disks,
+    ),
     rule(
         "retarget.network-cards",
         "the guest keeps its network cards",
-        "a card's state must find its device, and the guest its address",
-        MEND,
+        "the destination restores a card's state by its device, and the guest keeps its address",
+        REMEDIATION,
         network_cards,
     ),
     rule(
         "retarget.devices",
         "the guest keeps its other devices",
-        "a device that appears or vanishes makes the incoming state unreadable",
-        MEND,
+        "an added or missing device makes the incoming state unreadable",
+        REMEDIATION,
         devices,
     ),
 ];
@@ -93,7 +100,7 @@ fn same<T: PartialEq + Display>(
     Some(())
 }
 
-fn uuid(case: &Case<'_>, report: &mut Report) -> Option<()> {
+fn identity(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let guest = case.guest(report)?;
     if let Some(target) = case.target()
         && !guest.uuid.eq_ignore_ascii_case(&target.uuid)
@@ -101,7 +108,7 @@ fn uuid(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let message = format!("the guest has {}, the destination's definition {}", guest.uuid, target.uuid);
         report.fail("/target/uuid", message);
     }
-    Some(())
+    same(case, report, "/target/name", |guest| &guest.name)
 }
 
 fn disks(case: &Case<'_>, report: &mut Report) -> Option<()> {

@@ -12,8 +12,7 @@ use crate::report::Report;
 pub(super) const RULES: &[Rule] = &[rule(
     "destination.secrets",
     "the destination has each secret that the guest's disks name",
-    "libvirt cannot open an encrypted disk, or sign in to storage over the network, without the secret of that UUID or \
-     usage, and refuses to start the guest",
+    "libvirt refuses to start the guest without the secret of an encrypted disk, or of storage over the network",
     "define it on the destination with the same UUID and usage (`virsh secret-define`, `virsh secret-set-value`)",
     secrets,
 )];

@@ -15,7 +15,7 @@ use crate::report::Report;
 const ALWAYS: [&str; 5] = ["disk", "graphics", "video", "hostdev", "tpm"];
 
 /// Values of a definition, and the enumeration that must have them.
-const VALUES: [(&str, &str); 9] = [
+const VALUES: [(&str, &str); 10] = [
     ("devices/video/model/@type", "video.modelType"),
     ("devices/rng/backend/@model", "rng.backendModel"),
     ("devices/sound/@model", "sound.model"),
@@ -25,21 +25,22 @@ const VALUES: [(&str, &str); 9] = [
     ("devices/tpm/backend/@version", "tpm.backendVersion"),
     ("devices/iommu/@model", "iommu.model"),
     ("devices/redirdev/@bus", "redirdev.bus"),
+    ("devices/panic/@model", "panic.model"),
 ];
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         "device.support",
-        "the destination's hypervisor has every model and backend that the guest uses",
-        "a QEMU that was built without a device or display refuses to start the guest, at the end of the preparation; SPICE \
-         and QXL are missing in many builds",
+        "the destination's hypervisor has every model, feature and backend that the guest uses",
+        "a QEMU that was built without a device or display refuses to start the guest at the end of the preparation; \
+         many builds have no SPICE or QXL",
         "name a destination whose QEMU has it (`virsh domcapabilities` lists them), install the package that adds it, or \
          restart the guest with another model: `vnc` for displays, `virtio` or `vga` for video",
         support,
     ),
     rule(
         "device.tpm-support",
-        "the destination can give the guest its TPM",
+        "the destination supports the guest's TPM",
         "a destination without the TPM's emulator or model refuses to start the guest",
         "install the TPM emulator (swtpm) on the destination",
         tpm_support,
@@ -82,6 +83,10 @@ fn support(case: &Case<'_>, report: &mut Report) -> Option<()> {
         for value in definition.all(path) {
             add(value.subject(), value.text, enumeration);
         }
+    }
+    for value in definition.all("features/hyperv/*/@state").filter(|value| value.text == "on") {
+        let feature = value.path.rsplit('/').nth(1).unwrap_or_default();
+        add(value.subject(), feature, "hyperv.features");
     }
     // Ports of SPICE are of no use to a hypervisor without it.
     for value in spice_ports(definition) {

@@ -19,8 +19,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "network.bridge-kind",
         "each bridge of the destination is of the kind that the guest's cards need",
-        "a port of Open vSwitch cannot be added to a bridge of the kernel, nor the other way round; a VLAN tag of the card \
-         is lost",
+        "a port of Open vSwitch cannot be added to a Linux bridge, nor the reverse; a VLAN tag of the card is lost",
         "create the bridge with the same program on both hosts (`ovs-vsctl br-exists BRIDGE` tests it), or give a definition \
          for the destination",
         bridge_kind,
@@ -44,11 +43,15 @@ fn portgroup(case: &Case<'_>, report: &mut Report) -> Option<()> {
         if case.attribute(&format!("{below}/portgroups/{}", value.text)).is_some() {
             continue;
         }
-        let what = format!("the network `{network}` of {host} has the port group `{}`", value.text);
         if case.attribute(&format!("{below}/forward-mode")).is_some() {
-            report.fail(value.subject(), format!("it is not so that {what}"));
+            let message = format!("the network `{network}` of {host} has no port group `{}`", value.text);
+            report.fail(value.subject(), message);
         } else {
-            report.unknown(value.subject(), format!("whether {what} is not known"));
+            let message = format!(
+                "whether the network `{network}` of {host} has the port group `{}` is not known",
+                value.text
+            );
+            report.unknown(value.subject(), message);
         }
     }
     Some(())

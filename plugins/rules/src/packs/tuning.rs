@@ -6,6 +6,7 @@ use core::ops::RangeInclusive;
 
 use whimbrel_facts::Request;
 
+use super::coherence::is_rdma;
 use crate::case::Case;
 use crate::pack::{Rule, rule};
 use crate::report::Report;
@@ -21,7 +22,7 @@ const COMPRESSIONS: [&str; 4] = ["xbzrle", "mt", "zlib", "zstd"];
 pub(super) const RULES: &[Rule] = &[
     rule(
         "request.compression",
-        "the compression that is asked for exists and fits the connections",
+        "the requested compression exists and fits the connections",
         "zlib and zstd work on parallel connections alone, mt on one connection alone and in no QEMU since 9.1, and libvirt \
          refuses a method that is given twice",
         "choose one method: xbzrle on one connection, or zlib or zstd on parallel ones",
@@ -30,15 +31,15 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "request.zlib-level",
         "the level of zlib is from 0 to 9, and zlib is used",
-        "a level outside of its range, or without its method, is refused",
-        "leave the level out, or set it from 0 to 9",
+        "libvirt refuses a level out of range, or without its method",
+        "omit the level, or set it from 0 to 9",
         |case, report| level(case, report, "zlib", |r| r.zlib_level, 0..=9, "/request/zlib-level"),
     ),
     rule(
         "request.zstd-level",
         "the level of zstd is from 0 to 20, and zstd is used",
-        "a level outside of its range, or without its method, is refused",
-        "leave the level out, or set it from 0 to 20",
+        "libvirt refuses a level out of range, or without its method",
+        "omit the level, or set it from 0 to 20",
         |case, report| level(case, report, "zstd", |r| r.zstd_level, 0..=20, "/request/zstd-level"),
     ),
     rule(
@@ -50,9 +51,9 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "request.throttle",
-        "throttling lies from 1 to 99 %, and auto-converge is used",
-        "QEMU refuses other values, and takes none without auto-converge",
-        "ask for auto-converge, and set both values from 1 to 99",
+        "throttling is from 1 to 99 %, and auto-converge is requested",
+        "QEMU refuses other values, and libvirt refuses them without auto-converge",
+        "request auto-converge, and set both values from 1 to 99",
         throttle,
     ),
     rule(
@@ -67,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "request.parallel",
-        "there are from 1 to 255 parallel connections",
+        "the number of parallel connections is from 1 to 255",
         "QEMU refuses other numbers",
         "choose 2 to 8 connections",
         |case, report| {
@@ -78,8 +79,9 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "request.bandwidth",
         "the bandwidth is from 1 to 8,796,093,022,207 MiB/s",
-        "a limit of 0 means none in some versions and standstill in others; libvirt refuses more, as the bytes overflow",
-        "leave the limit out instead",
+        "some versions treat 0 as unlimited, and others stop the transfer; libvirt refuses larger values, because \
+         the bytes overflow",
+        "omit the limit",
         |case, report| {
             let value = |r: &Request| r.bandwidth_mib_per_second;
             range(case, report, value, 1..=BANDWIDTH_MOST_MIB, "/request/bandwidth-mib-per-second")
@@ -87,15 +89,15 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "request.dirty-limit",
-        "the dirty limit has a period from 1 to 1000 ms and a guest of KVM",
-        "the limit counts in KVM's dirty ring, over periods of that range",
+        "the dirty limit has a period from 1 to 1000 ms and a KVM guest",
+        "the limit uses KVM's dirty ring, over periods of that range",
         "use auto-converge instead",
         dirty_limit,
     ),
     rule(
         "request.rdma",
-        "a guest that is moved by RDMA has a hard memory limit",
-        "RDMA locks the guest's memory, and libvirt asks for `<hard_limit>` to allow that",
+        "a guest that is migrated by RDMA has a hard memory limit",
+        "RDMA locks the guest's memory, and libvirt requires `<hard_limit>` for that",
         "set `<memtune><hard_limit>` a little above the guest's memory",
         rdma,
     ),
@@ -104,7 +106,7 @@ pub(super) const RULES: &[Rule] = &[
 fn compression(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let request = case.request(report)?;
     for name in request.compression.iter().filter(|name| !COMPRESSIONS.contains(&name.as_str())) {
-        report.fail("/request/compression", format!("there is no compression `{name}`"));
+        report.fail("/request/compression", format!("the compression method `{name}` does not exist"));
     }
     for (at, name) in request.compression.iter().enumerate() {
         if request.compression.iter().take(at).any(|before| before == name) {
@@ -227,7 +229,7 @@ fn dirty_limit(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn rdma(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if case.request(report)?.rdma && case.guest(report)?.hard_limit_kib.is_none() {
+    if is_rdma(case.request(report)?) && case.guest(report)?.hard_limit_kib.is_none() {
         report.fail("/guest/hard-limit-kib", "the guest has no hard memory limit");
     }
     Some(())

@@ -1,10 +1,12 @@
 //! Emulated devices and image formats whose state QEMU cannot write, by what it marks as unmigratable or blocks.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
-use whimbrel_facts::{Disk, Domain};
+use whimbrel_facts::{Disk, Domain, Scalar};
 
+use super::passthrough::device_of_host;
 use crate::case::Case;
 use crate::definition::Value;
 use crate::pack::{Rule, rule};
@@ -14,7 +16,10 @@ use crate::versions::{self, Answer, Travels};
 /// Formats that QEMU can only read, or blocks. Source: QEMU 10.0.13, `migrate_add_blocker` in `block/`.
 const BLOCKED_FORMATS: [&str; 8] = ["vmdk", "vdi", "vpc", "vhd", "vhdx", "qcow", "parallels", "ploop"];
 
-/// A value that stands for a device whose state may not travel.
+/// Attribute: the number of devices with a `<zpci>` in their address.
+const ZPCI_DEVICES: &str = "guest/zpci-devices";
+
+/// A value that stands for a device whose state QEMU may not be able to save.
 struct Device {
     path: &'static str,
     value: &'static str,
@@ -26,7 +31,7 @@ const fn device(path: &'static str, value: &'static str, what: &'static str, tra
     Device { path, value, what, travels }
 }
 
-const DEVICES: [Device; 6] = [
+const DEVICES: [Device; 8] = [
     device(
         "devices/video/model/acceleration/@accel3d",
         "yes",
@@ -42,13 +47,15 @@ const DEVICES: [Device; 6] = [
         "an input device of the host, passed through",
         versions::INPUT_OF_HOST,
     ),
+    device("devices/video/model/@blob", "on", "a video device with blob resources", versions::VIDEO_BLOB),
+    device("devices/serial/target/@type", "usb-serial", "a USB serial port", versions::USB_SERIAL),
     device("devices/iommu/@model", "amd", "an emulated AMD IOMMU", versions::AMD_IOMMU),
 ];
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         "device.unmigratable",
-        "QEMU can write the state of every emulated device",
+        "QEMU can save the state of every emulated device",
         "QEMU refuses to migrate a guest with a device that it marks as unmigratable, or that blocks migration",
         "detach the device, or choose another model and restart the guest: without `accel3d`, `ich9` for sound, \
          `virtio` for a network card or disk",
@@ -57,16 +64,16 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "device.enclave-memory",
         "the guest has no SGX memory",
-        "enclave memory is encrypted with a key of its CPU: the guest's enclaves are lost, and its programs must make \
-         them again",
+        "enclave memory is encrypted with a key of its CPU: the guest's enclaves are lost, and its programs have to \
+         create them again",
         "stop the programs that use enclaves, or remove the `sgx-epc` memory and restart the guest",
         enclave_memory,
     ),
     rule(
         "device.disk-format",
-        "QEMU can migrate every disk's image format",
-        "QEMU blocks migration while an image of such a format is open, in any layer of a disk: a second QEMU would read \
-         it with what the first one has not written yet",
+        "QEMU can migrate the image format of every disk",
+        "QEMU blocks migration while an image of such a format is open, in any layer of a disk: the second QEMU \
+         would read it without the first one's unwritten data",
         "convert the image to `qcow2` or `raw` (`qemu-img convert`) while the guest is off; share a directory by virtiofs \
          instead of a `dir` disk",
         disk_format,
@@ -74,23 +81,21 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "device.clipboard",
         "no clipboard agent of QEMU blocks the migration",
-        "QEMU before 10.1 refuses to migrate a guest with a `qemu-vdagent` channel; SPICE's own agent travels",
+        "QEMU before 10.1 refuses to migrate a guest with a `qemu-vdagent` channel; SPICE's own agent can be migrated",
         "detach the channel, or restart the guest with a `spicevmc` channel or a newer QEMU on both hosts",
         clipboard,
     ),
     rule(
         "device.vdpa",
         "no network card or disk is a vDPA device",
-        "libvirt refuses to migrate a guest with a vDPA network card, and QEMU cannot write the state of a vDPA disk",
-        "replace it by a virtio device for the migration",
+        "libvirt before 8.6 refuses to migrate a guest with a vDPA network card; later versions let QEMU decide, by \
+         what the device can do. QEMU cannot save the state of a vDPA disk",
+        "replace it with a virtio device for the migration",
         vdpa,
     ),
 ];
 
 fn devices(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let definition = case.definition(report)?;
     for known in &DEVICES {
         for value in definition.all(known.path).filter(|value| value.text == known.value) {
@@ -106,17 +111,16 @@ fn devices(case: &Case<'_>, report: &mut Report) -> Option<()> {
         let what = format!("the emulated NVMe disk `{}`", disk.target);
         judge(case, report, versions::EMULATED_NVME, format!("/guest/disks/{at}/bus"), &what)?;
     }
+    if let Some(Scalar::Integer(count @ 1..)) = case.attribute(ZPCI_DEVICES) {
+        let what = format!("{count} PCI devices of an s390x machine (`zpci`)");
+        judge(case, report, versions::ZPCI, "/guest/architecture".to_owned(), &what)?;
+    }
     for value in definition.all("devices/video/driver/@name").filter(|value| value.text == "vhostuser") {
         let message =
             "another process of the source serves the video device: whether its state travels is not known";
         report.unknown(value.subject(), message);
     }
     Some(())
-}
-
-/// Whether the definition is moved without the guest's state.
-fn is_moved_alone(case: &Case<'_>, report: &mut Report) -> Option<bool> {
-    Some(case.request(report)?.offline)
 }
 
 /// Reports what a version table says of a device on these two hosts.
@@ -151,9 +155,6 @@ pub(super) fn judge(
 }
 
 fn enclave_memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let guest = case.guest(report)?;
     for (at, memory) in guest.memory_devices.iter().enumerate().filter(|(_, one)| one.model == "sgx-epc") {
         let message =
@@ -164,9 +165,6 @@ fn enclave_memory(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn disk_format(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let guest = case.guest(report)?;
     let definition = case.definition(report)?;
     for (at, disk) in guest.disks.iter().enumerate() {
@@ -200,9 +198,6 @@ fn blocked(disk: &Disk, format: &str) -> String {
 }
 
 fn clipboard(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let guest = case.guest(report)?;
     for (at, _) in
         guest.character_devices.iter().enumerate().filter(|(_, device)| device.backend == "qemu-vdagent")
@@ -220,13 +215,10 @@ fn clipboard(case: &Case<'_>, report: &mut Report) -> Option<()> {
 }
 
 fn vdpa(case: &Case<'_>, report: &mut Report) -> Option<()> {
-    if is_moved_alone(case, report)? {
-        return Some(());
-    }
     let guest = case.guest(report)?;
     for (at, card) in guest.network_cards.iter().enumerate().filter(|(_, card)| card.kind == "vdpa") {
-        let message = format!("the card {} is the vDPA device `{}`", card.mac, card.source);
-        report.fail(format!("/guest/network-cards/{at}"), message);
+        let what = format!("the card {}, the vDPA device `{}`", card.mac, card.source);
+        device_of_host(case, report, Some(versions::VDPA_CARD), format!("/guest/network-cards/{at}"), &what)?;
     }
     for (at, disk) in guest.disks.iter().enumerate().filter(|(_, disk)| disk.kind == "vhostvdpa") {
         let what = format!("the vDPA disk `{}`", disk.target);

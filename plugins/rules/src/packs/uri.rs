@@ -13,7 +13,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "access.address",
         "the guest is sent to an address of the destination",
-        "an address that means the source to the source's daemon, such as `localhost`, leads back to where the guest is",
+        "an address of the source itself, such as `localhost`, leads back to the source",
         "give the destination's address: `--migrate-uri tcp://ADDRESS`",
         address,
     ),
@@ -26,8 +26,8 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "access.name",
-        "the destination's own name can be used by the source",
-        "without an address to send the guest to, libvirt uses the name that the destination gives itself",
+        "the source can use the destination's own name",
+        "without a migration URI, libvirt sends the guest to the destination's own host name",
         "give `--migrate-uri tcp://ADDRESS`, or set a full host name on the destination",
         name,
     ),

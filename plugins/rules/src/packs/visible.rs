@@ -16,13 +16,15 @@ pub(super) enum Kind {
     Presence,
     /// The host alone uses it, or it changes while the guest runs.
     Host,
+    /// The host alone uses it, unless one of the values is that of SPICE: then the name that the guest sees may depend on it.
+    OfSpice,
     /// Another rule compares it.
     Elsewhere,
     /// No row names it.
     Unknown,
 }
 
-use Kind::{Elsewhere, Filled, Guest, Host, Presence};
+use Kind::{Elsewhere, Filled, Guest, Host, OfSpice, Presence};
 
 /// The kind of a path such as `devices/disk[vda]/driver/@cache`.
 pub(super) fn kind(path: &str) -> Kind {
@@ -54,7 +56,9 @@ fn matches(pattern: &str, path: &str) -> bool {
 const TABLE: &[(&str, Kind)] = &[
     ("@type", Guest),
     ("@id", Host),
+    ("name", Elsewhere),
     ("uuid", Elsewhere),
+    ("genid", Guest),
     ("title", Host),
     ("description", Host),
     ("metadata/**", Elsewhere),
@@ -80,6 +84,7 @@ const TABLE: &[(&str, Kind)] = &[
     ("perf/**", Host),
     ("seclabel/**", Host),
     ("sysinfo/**", Guest),
+    ("os/type", Guest),
     ("os/type/**", Elsewhere),
     ("os/smbios/**", Guest),
     ("os/loader", Presence),
@@ -221,9 +226,8 @@ const TABLE: &[(&str, Kind)] = &[
     ("devices/panic/**", Filled),
     ("devices/hub/**", Guest),
     ("devices/redirdev/source/**", Host),
-    ("devices/redirdev/@type", Host),
     ("devices/redirdev/**", Guest),
-    ("devices/redirfilter/**", Host),
+    ("devices/redirfilter/**", Guest),
     ("devices/smartcard/source/**", Host),
     ("devices/smartcard/**", Guest),
     ("devices/tpm", Elsewhere),
@@ -234,6 +238,8 @@ const TABLE: &[(&str, Kind)] = &[
     ("devices/tpm/backend/@persistent_state", Host),
     ("devices/tpm/backend/source/**", Host),
     ("devices/tpm/backend/encryption/**", Host),
+    // libvirt compares the list as it is, an empty one too.
+    ("devices/tpm/backend/active_pcr_banks/**", Guest),
     ("devices/tpm/backend/**", Filled),
     ("devices/vsock", Guest),
     ("devices/vsock/cid/@auto", Host),
@@ -244,12 +250,15 @@ const TABLE: &[(&str, Kind)] = &[
     ("devices/crypto/**", Filled),
     ("devices/pstore", Guest),
     ("devices/pstore/path", Host),
+    ("devices/pstore/**", Guest),
     ("devices/shmem", Elsewhere),
+    ("devices/shmem/server", Guest),
     ("devices/shmem/server/**", Host),
     ("devices/shmem/**", Guest),
     ("devices/memory", Elsewhere),
+    ("devices/memory/source/alignsize/**", Guest),
+    ("devices/memory/source/pmem", Guest),
     ("devices/memory/source/**", Host),
-    ("devices/memory/target/requested", Host),
     ("devices/memory/target/current", Host),
     ("devices/memory/uuid", Guest),
     ("devices/memory/**", Guest),
@@ -264,7 +273,8 @@ const TABLE: &[(&str, Kind)] = &[
     ("devices/filesystem/target/**", Guest),
     ("devices/filesystem/source/**", Host),
     ("devices/filesystem/binary/**", Host),
-    ("devices/filesystem/@accessmode", Host),
+    ("devices/filesystem/@accessmode", Guest),
+    ("devices/filesystem/@model", Guest),
     ("devices/lease/**", Host),
     // Ports: where their data goes on the host is the host's.
     ("devices/*/target/@state", Host),
@@ -275,6 +285,7 @@ const TABLE: &[(&str, Kind)] = &[
     ("devices/serial/target/**", Filled),
     ("devices/parallel/target/**", Filled),
     ("devices/console/target/**", Filled),
+    ("devices/channel/@type", OfSpice),
     ("devices/channel/target/@name", Guest),
     ("devices/channel/target/**", Filled),
     ("devices/serial/**", Host),

@@ -11,8 +11,12 @@ use super::Change;
 /// Makes the sound guest one of this definition, which has its disks and card: `top` is below `/domain`, `devices` among
 /// the devices.
 pub(crate) fn define(facts: &mut Facts, top: &str, devices: &str) {
-    let text = text(top, devices);
-    let read = xml::domain(&text).unwrap();
+    define_text(facts, &text(top, devices));
+}
+
+/// Makes the sound guest one of this definition.
+pub(crate) fn define_text(facts: &mut Facts, text: &str) {
+    let read = xml::domain(text).unwrap();
     let sound = facts.guest.take().unwrap();
     let mut guest = Domain {
         state: sound.state,
@@ -31,7 +35,7 @@ pub(crate) fn define(facts: &mut Facts, top: &str, devices: &str) {
     }
     facts.guest = Some(guest);
     facts.attributes.retain(|one| !one.path.starts_with("guest/"));
-    facts.attributes.extend(xml::domain_attributes(&text).unwrap());
+    facts.attributes.extend(xml::domain_attributes(text).unwrap());
     let leases = facts.attributes.iter_mut().find(|one| one.path == "guest/leases").unwrap();
     leases.value = Scalar::Integer(2);
     facts.attributes.sort_by(|one, other| one.path.cmp(&other.path));

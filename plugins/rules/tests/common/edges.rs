@@ -484,6 +484,18 @@ pub(crate) const EDGES: &[(&str, Verdict, Change)] = &[
     ("request.bandwidth", Fail, |f| r(f).bandwidth_mib_per_second = Some(0)),
     ("request.dirty-limit", Fail, |f| r(f).dirty_limit_period_ms = Some(1001)),
     ("request.rdma", Fail, |f| r(f).rdma = true),
+    ("request.rdma", Fail, |f| r(f).migrate_uri = Some("rdma://192.0.2.9".into())),
+    ("request.supported", Fail, |f| r(f).dirty_limit = true),
+    ("request.postcopy-devices", Fail, |f| {
+        r(f).postcopy = true;
+        device(f, "pci", false);
+    }),
+    ("request.postcopy-devices", Unknown, |f| {
+        r(f).postcopy = true;
+        card(f, "vhostuser");
+    }),
+    ("request.tls", Unknown, |f| r(f).tls = true),
+    ("request.tls", Fail, |f| (r(f).tls, r(f).migrate_uri) = (true, Some("unix:///run/a.sock".into()))),
     ("network.missing", Fail, |f| d(f).networks = Some(Vec::new())),
     ("network.inactive", Fail, |f| d(f).networks.as_mut().unwrap()[0].active = false),
     ("network.bridge", Fail, |f| card(f, "bridge")),

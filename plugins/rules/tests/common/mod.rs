@@ -5,10 +5,12 @@
     unused_imports,
     clippy::allow_attributes,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "each test uses its part"
 )]
 
+pub(crate) mod checks;
 pub(crate) mod defined;
 mod edges;
 
@@ -22,10 +24,11 @@ use whimbrel_facts::{
 };
 
 /// What both hosts offer to guests.
-const SUPPORTED: [&str; 14] = [
+const SUPPORTED: [&str; 16] = [
     "disk",
     "disk.bus.scsi",
     "disk.bus.virtio",
+    "disk.diskDevice.cdrom",
     "disk.diskDevice.disk",
     "graphics.type.vnc",
     "hostdev.subsysType.pci",
@@ -33,6 +36,7 @@ const SUPPORTED: [&str; 14] = [
     "hostdev.subsysType.usb",
     "loader.value./usr/share/OVMF/OVMF_CODE.fd",
     "os.firmware.bios",
+    "tpm",
     "tpm.backendModel.emulator",
     "tpm.model.tpm-crb",
     "video.modelType.vga",

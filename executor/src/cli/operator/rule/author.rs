@@ -87,7 +87,7 @@ pub(super) fn new(arguments: &New) -> Result<Exit, CliError> {
             ]
         }
     };
-    Ok(print(&format!("created `{name}`\n  build:  {build}\n  test:   {test}\n")))
+    print(&format!("created `{name}`\n  build:  {build}\n  test:   {test}\n"))
 }
 
 pub(super) fn build(arguments: &Build) -> Result<Exit, CliError> {
@@ -99,7 +99,7 @@ pub(super) fn build(arguments: &Build) -> Result<Exit, CliError> {
     host::inspect(&component, usize::MAX)
         .map_err(|error| OperatorError::Pack { path: out.clone(), reason: error.to_string() })?;
     write(&out, &component)?;
-    Ok(print(&format!("{}: {} bytes, sha256 {}\n", out.display(), component.len(), host::digest(&component))))
+    print(&format!("{}: {} bytes, sha256 {}\n", out.display(), component.len(), host::digest(&component)))
 }
 
 /// All packs share one target folder of the user, so the library is built once and not for every pack.

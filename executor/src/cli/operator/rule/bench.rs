@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
     }
     let sum: u64 = rows.iter().map(|row| row.fuel).sum();
     let p50: u128 = rows.iter().map(|row| row.times_us[0]).sum();
-    print(&format!("{text}{:<24}{sum:>12}{p50:>10}\n", "all"));
+    print(&format!("{text}{:<24}{sum:>12}{p50:>10}\n", "all"))?;
     Ok(exit)
 }
 

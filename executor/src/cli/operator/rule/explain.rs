@@ -75,7 +75,7 @@ pub(super) fn list(arguments: &List) -> Result<Exit, CliError> {
         None => "any".to_owned(),
     };
     let line = |rule: &Described| format!("{:<width$}  {:<17}  {}\n", rule.code, verdicts(rule), rule.title);
-    Ok(print(&rules.iter().map(line).collect::<String>()))
+    print(&rules.iter().map(line).collect::<String>())
 }
 
 pub(super) fn explain(arguments: &Explain) -> Result<Exit, CliError> {
@@ -112,11 +112,11 @@ pub(super) fn explain(arguments: &Explain) -> Result<Exit, CliError> {
     let needs = or(needs.iter().map(String::as_str).collect(), "nothing");
     let phases = or(phases.clone(), "every phase");
     let settings = if rule.settings_schema.is_empty() { "none" } else { rule.settings_schema.as_str() };
-    Ok(print(&format!(
+    print(&format!(
         "{}: {}\n\nRationale: {}.\nFix: {}.\nCan give: {verdicts}.\nNeeds: {needs}.\nEvaluated: {phases}.\n\
          Source: {pack} {version} ({source}).\nSettings: {settings}\n",
         rule.code, rule.title, rule.rationale, rule.remediation
-    )))
+    ))
 }
 
 fn engine(arguments: &Explain) -> Option<Result<Exit, CliError>> {
@@ -127,9 +127,9 @@ fn engine(arguments: &Explain) -> Option<Result<Exit, CliError>> {
             "rationale": rationale, "remediation": remediation,
         })));
     }
-    Some(Ok(print(&format!(
+    Some(print(&format!(
         "{code}: {title}\n\nRationale: {rationale}.\nFix: {remediation}.\nCan give: fail.\nSource: the engine.\n"
-    ))))
+    )))
 }
 
 fn described(about: &About, rule: &Rule) -> Described {

@@ -15,7 +15,7 @@ pub(in crate::cli) fn show(judgement: &Judgement, form: Form) -> Result<Exit, Cl
             document(judgement)?;
         }
         Form::Text => {
-            print(&text(judgement));
+            print(&text(judgement))?;
         }
     }
     Ok(if judgement.allows() { Exit::Done } else { Exit::Refused })

@@ -10,7 +10,6 @@ mod test;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -20,7 +19,7 @@ use whimbrel_plugins::lock::{Lock, verify_signature};
 use self::args::{Check, Form, Inspect, RuleVerb, Set, Verify};
 pub(super) use self::judged::show;
 pub(super) use self::set::load as load_set;
-use super::{CliError, Exit, OperatorError};
+use super::{CliError, Exit, OperatorError, give, input};
 use whimbrel_drive::today;
 
 pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
@@ -39,7 +38,7 @@ pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
             let text = Lock::of(set.packs()).text();
             match &arguments.out {
                 Some(path) => write(path, text.as_bytes()).map(|()| Exit::Done),
-                None => Ok(print(&text)),
+                None => print(&text),
             }
         }
         RuleVerb::Verify(arguments) => verify(arguments),
@@ -66,12 +65,12 @@ fn inspect(arguments: &Inspect) -> Result<Exit, CliError> {
         .iter()
         .map(|(name, bytes)| format!("section   {name}, {bytes} bytes\n"))
         .collect();
-    Ok(print(&format!(
+    print(&format!(
         "size      {} bytes\nsha256    {digest}\nimports   none\nexports   {}\n{}",
         found.bytes,
         host::CONTRACT,
         sections.concat()
-    )))
+    ))
 }
 
 fn check(arguments: &Check) -> Result<Exit, CliError> {
@@ -121,7 +120,7 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
         // Writing into a string does not fail.
         let _ = writeln!(report, "{} packs match `{}`", set.packs().count(), path.display());
     }
-    Ok(print(&report))
+    print(&report)
 }
 
 /// Reads facts.
@@ -131,26 +130,25 @@ pub(super) fn facts(path: &Path) -> Result<whimbrel_facts::Facts, CliError> {
 }
 
 fn text(path: &Path) -> Result<String, CliError> {
-    fs::read_to_string(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })
+    input::text(path)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    fs::read(path).map_err(|source| CliError::Unreadable { path: path.to_owned(), source })
+    input::bytes(path)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     fs::write(path, bytes).map_err(|source| CliError::Unwritable { path: PathBuf::from(path), source })
 }
 
-/// Writes data to standard output. A closed pipe is no error: its reader needed no more.
-pub(super) fn print(text: &str) -> Exit {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
-    Exit::Done
+/// Writes data to standard output.
+pub(super) fn print(text: &str) -> Result<Exit, CliError> {
+    give(text).map(|()| Exit::Done)
 }
 
 /// Writes a JSON document to standard output.
 pub(super) fn document(value: &impl Serialize) -> Result<Exit, CliError> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| OperatorError::Rules(error.to_string()))?;
-    Ok(print(&(text + "\n")))
+    print(&(text + "\n"))
 }

@@ -38,13 +38,13 @@ pub(super) fn run(arguments: &Test) -> Result<Exit, CliError> {
         let share = judgement.fuel.saturating_mul(100) / fuel_most.max(1);
         if wanted == found {
             passed += 1;
-            print(&format!("pass  {name}  {} fuel ({share} % of its limit)\n", judgement.fuel));
+            print(&format!("pass  {name}  {} fuel ({share} % of its limit)\n", judgement.fuel))?;
         } else {
             failed += 1;
-            print(&format!("FAIL  {name}\n  expected {wanted}\n  found    {found}\n"));
+            print(&format!("FAIL  {name}\n  expected {wanted}\n  found    {found}\n"))?;
         }
     }
-    print(&format!("{passed} passed, {failed} failed\n"));
+    print(&format!("{passed} passed, {failed} failed\n"))?;
     Ok(if failed == 0 && passed > 0 { Exit::Done } else { Exit::Unexpected })
 }
 

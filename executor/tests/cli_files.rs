@@ -1,0 +1,133 @@
+//! Files and environments that are not as a user expects: a full disk, an endless device, no home.
+
+#![cfg(test)]
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+const DOMAIN: &str = "<domain type='kvm'><name>web</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>\
+                      <memory unit='MiB'>1024</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>\
+                      <devices/></domain>";
+
+/// A folder of one test, which is removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("whimbrel-files-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// A run in this folder, with its home there.
+    fn whimbrel(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+        command.current_dir(&self.0).env("HOME", &self.0).env_remove("XDG_STATE_HOME");
+        command.env("XDG_CACHE_HOME", std::env::temp_dir().join("whimbrel-rules-cache")).args(arguments);
+        command
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // The next run has another folder.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn message(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A document that a full disk cut short must not look like a success.
+#[test]
+fn a_full_disk_is_an_error_of_every_verb() {
+    let folder = Folder::new("full");
+    fs::write(folder.0.join("domain.xml"), DOMAIN).unwrap();
+    for arguments in [
+        ["rule", "lock"].as_slice(),
+        &["rule", "schema"],
+        &["rule", "list"],
+        &["rule", "explain", "storage.lease"],
+        &["facts", "from-xml", "--domain", "domain.xml"],
+        &["facts", "collect", "web", "sim://beta", "--source", "sim://alpha"],
+        &["check", "web", "sim://beta", "--source", "sim://alpha"],
+        &["check", "web", "sim://beta", "--source", "sim://alpha", "--format", "json"],
+        &["check", "--all-guests", "sim://alpha", "--to", "sim://beta"],
+        &["simulate", "--list"],
+    ] {
+        let full = Stdio::from(File::create("/dev/full").unwrap());
+        let output = folder.whimbrel(arguments).stdout(full).output().unwrap();
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(
+            message.contains("standard output") && message.contains("No space"),
+            "{arguments:?}: {message}"
+        );
+    }
+}
+
+/// A reader that has seen enough is no error.
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let folder = Folder::new("pipe");
+    let mut child = folder.whimbrel(&["rule", "list"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_endless_device_is_refused_and_not_read() {
+    let folder = Folder::new("zero");
+    for arguments in [
+        ["facts", "from-xml", "--domain", "/dev/zero"].as_slice(),
+        &["facts", "from-journal", "/dev/zero"],
+        &["rule", "check", "--facts", "/dev/zero"],
+        &["rule", "inspect", "/dev/zero"],
+        &["replay", "/dev/zero"],
+        &["simulate", "/dev/zero"],
+    ] {
+        let output = folder.whimbrel(arguments).output().unwrap();
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains("it is a device"), "{arguments:?}: {message}");
+    }
+}
+
+/// State in the current folder would not be found again from another one.
+#[test]
+fn without_a_home_nothing_is_kept_and_nothing_is_done() {
+    let folder = Folder::new("home");
+    for (home, state) in [(None, None), (Some(""), None), (Some("relative"), Some("relative"))] {
+        let mut command = folder.whimbrel(&[
+            "migrate",
+            "web",
+            "sim://beta",
+            "--source",
+            "sim://alpha",
+            "--sim-speed",
+            "1000",
+        ]);
+        command.env_remove("HOME");
+        command.envs(home.map(|home| ("HOME", home)));
+        command.envs(state.map(|state| ("XDG_STATE_HOME", state)));
+        let output = command.output().unwrap();
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("HOME") && message.contains("--journal"), "{message}");
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "{home:?}");
+    }
+}
+
+/// Where a guest is that no host was found to have is not known.
+#[test]
+fn a_guest_that_does_not_exist_is_on_no_host() {
+    let folder = Folder::new("none");
+    let arguments = ["migrate", "nosuch", "sim://beta", "--source", "sim://alpha", "--sim-speed", "1000"];
+    let output = folder.whimbrel(&arguments).output().unwrap();
+    let text = message(&output) + &String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("no guest `nosuch`"), "{text}");
+    assert!(!text.contains("`nosuch` is on alpha"), "{text}");
+    assert!(text.contains("nothing was done"), "{text}");
+}

@@ -204,7 +204,7 @@ impl fmt::Display for AdjustmentResult {
             Self::Done => "done",
             Self::Refused => "the hypervisor refused it",
             Self::NotKnown => "the hypervisor did not answer: it may or may not be done",
-            Self::NotAllowed => "the migration was not begun with it allowed",
+            Self::NotAllowed => "it was not allowed when the migration began",
             Self::OutOfBounds => "the value is out of its bounds",
             Self::Busy => "another adjustment is in progress, or the migration is being ended",
             Self::TooEarly => "the copy has not begun",

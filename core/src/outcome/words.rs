@@ -74,7 +74,7 @@ impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nothing => "nothing needs to be done",
-            Self::MendThenRetry => "fix the problems listed above and retry",
+            Self::MendThenRetry => "correct the cause that is given above, and retry",
             Self::Retry => "retry when the hosts can reach each other",
             Self::AllowMore => {
                 "the guest dirties memory faster than the link transfers it: allow more bandwidth or downtime, or retry when the guest is less busy"

@@ -98,7 +98,7 @@ pub enum HostsError {
     #[error("cannot migrate from `{0}` to `{1}`: only one of them is simulated")]
     Mixed(String, String),
     /// The simulated world does not answer.
-    #[error("the simulated world does not answer")]
+    #[error("the simulated hosts do not answer")]
     World(#[source] io::Error),
     /// The host does not answer, or refuses.
     #[error("cannot query `{uri}`: {reason}")]

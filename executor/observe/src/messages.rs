@@ -136,7 +136,7 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
 
 fn judged(verdict: &Verdict) -> Vec<LogLine> {
     if verdict.findings.is_empty() {
-        return vec![LogLine::new("rules", "all checks passed")];
+        return vec![LogLine::new("rules", "no check failed")];
     }
     verdict.findings.iter().map(finding).collect()
 }
@@ -172,7 +172,8 @@ fn sync_words(SyncReport { sync, totals }: &SyncReport) -> String {
     }
     parts.extend(disks(sync.disk_remaining_bytes));
     if sync.unseen > 0 {
-        parts.push(format!("{} before it missed", sync.unseen));
+        let syncs = if sync.unseen == 1 { "sync" } else { "syncs" };
+        parts.push(format!("{} earlier {syncs} not observed", sync.unseen));
     }
     let mark = match (sync.kind, sync.above_previous) {
         (SyncKind::Within, _) => "  (within the pass)",

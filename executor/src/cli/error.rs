@@ -43,6 +43,9 @@ pub enum CliError {
         /// The file's text, to show them in.
         text: String,
     },
+    /// A scenario that is neither a file nor built in.
+    #[error("`{0}` is neither a file nor a built-in scenario")]
+    NoScenario(String),
     /// A scenario whose limits are out of bounds.
     #[error("the limits of the scenario are out of bounds")]
     Spec(#[from] whimbrel_core::SpecError),
@@ -134,6 +137,7 @@ impl CliError {
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Scenario { .. }
+            | Self::NoScenario(_)
             | Self::Spec(_)
             | Self::Journal { .. }
             | Self::Recordings { .. }
@@ -177,6 +181,7 @@ impl CliError {
             Self::Operator(error) => error.hint(),
             #[cfg(any(test, not(feature = "service")))]
             Self::NotBuilt { feature, .. } => Some(feature.command()),
+            Self::NoScenario(_) => Some("`whimbrel simulate --list` lists the built-in scenarios"),
             Self::NoPolicy { .. } => Some("`whimbrel policy list` explains all policies"),
             Self::Unreadable { .. }
             | Self::Unwritable { .. }

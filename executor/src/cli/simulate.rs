@@ -65,6 +65,7 @@ fn read(name: &str) -> Result<String, CliError> {
     let path = Path::new(name);
     match Scenario::built_in_text(name).filter(|_| !path.exists()) {
         Some(text) => Ok(text.to_owned()),
+        None if !path.exists() => Err(CliError::NoScenario(name.to_owned())),
         None => input::text(path),
     }
 }

@@ -93,7 +93,7 @@ try {
   });
 
   await step("a regression is drawn and described", async () => {
-    await page.locator("#story").getByText(/more than at the sync before/).first().waitFor({ timeout: 60_000 });
+    await page.locator("#story").getByText(/more than at the previous sync/).first().waitFor({ timeout: 60_000 });
     const words = await page.locator("#remaining-words").textContent();
     assert.match(words, /with [1-9]\d* regressions/);
     const rows = await page.locator("#syncs tr").count();

@@ -97,5 +97,5 @@ fn a_service_sets_the_speed_of_a_world_elsewhere() {
     );
     let gone = folder.path("gone");
     let output = whimbrel(&["serve", "--sim-server", gone.to_str().unwrap(), "--sim-speed", "2"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("the simulated world does not answer"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the simulated hosts do not answer"));
 }

@@ -167,7 +167,7 @@ impl Action {
                 ActionName::Postcopy,
                 None,
                 intent.allowed.postcopy,
-                Some("the migration was not begun with post-copy allowed"),
+                Some("post-copy was not allowed when the migration began"),
             ),
             Plan::Pause => (ActionName::Pause, None, intent.allowed.pause, None),
         };

@@ -176,7 +176,7 @@ function draw(live) {
     ["Memory left", bytes(numbers?.memory_remaining_bytes)],
     ["Disk left", bytes(numbers?.disk_remaining_bytes)],
     ["Iteration", numbers?.iteration ?? "none yet"],
-    ["Regressions", totals ? `${totals.regressions}, of which ${totals.gains} above the sync before` : "not known"],
+    ["Regressions", totals ? `${totals.regressions}, of which ${totals.gains} above the previous sync` : "not known"],
     ["Low and high water", low === null ? (totals ? "none yet" : "not known") : `${bytes(low)}, ${bytes(high)}`],
     ["Dirty rate", rate(rates.at(-1)?.dirty)],
     ["Bandwidth", rate(rates.at(-1)?.bandwidth)],
@@ -225,7 +225,7 @@ function charts() {
     { label: "memory", stroke: accent, width: 2, points: { show: false } },
     { label: "disk", stroke: soft, width: 1, dash: [2, 3], points: { show: false } },
     dots("regression", alarm, style.getPropertyValue("color-scheme") ? "transparent" : alarm),
-    dots("above the sync before", alarm, alarm),
+    dots("above the previous sync", alarm, alarm),
     { label: "low water", stroke: soft, width: 1, dash: [8, 4], points: { show: false } },
     { label: "high water", stroke: alarm, width: 1, dash: [8, 4], points: { show: false } },
   ], "GiB left");

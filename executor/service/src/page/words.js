@@ -96,7 +96,7 @@ export function sentence(event) {
     case "phase": return PHASES[what]?.description ?? plain(what);
     case "judged": return what.findings.length === 0 ? "no rule stands against it" : `${what.findings.length} findings`;
     case "sync":
-      if (what.above_previous) return `sync ${what.iteration}: ${bytes(what.memory_remaining_bytes)} left, more than at the sync before`;
+      if (what.above_previous) return `sync ${what.iteration}: ${bytes(what.memory_remaining_bytes)} left, more than at the previous sync`;
       return null;
     case "seen": return `seen on the ${what[0]}: ${plain(what[1])}`;
     case "cancel_answered": return `cancel: ${plain(what)}`;

@@ -12,7 +12,7 @@ use ureq::http::StatusCode;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::args::{AdjustmentName, OneMigration, ServiceAddress, Tune};
-use super::{CliError, Exit, OperatorError, give, input, unix};
+use super::{CliError, Exit, OperatorError, give, input, say, unix};
 use whimbrel_core::{CopyState, GuestLocation};
 use whimbrel_observe::messages::clean;
 use whimbrel_observe::units::mib;
@@ -32,7 +32,11 @@ pub(super) fn list(address: &ServiceAddress) -> Result<Exit, CliError> {
     if address.json {
         return print(&document.to_string());
     }
-    for one in field(&document, "migrations").as_array().into_iter().flatten() {
+    let migrations = field(&document, "migrations").as_array();
+    if migrations.is_none_or(Vec::is_empty) {
+        say("the service has no migrations");
+    }
+    for one in migrations.into_iter().flatten() {
         print(&line(one))?;
     }
     Ok(Exit::Done)
@@ -155,6 +159,7 @@ pub(super) fn watch(arguments: &OneMigration) -> Result<Exit, CliError> {
             Ok(Some(ending)) => return Ok(exit_of(&ending)),
             Err(error @ CliError::Operator(OperatorError::Refused { .. })) => return Err(error),
             Err(error) if attempts >= MOST_ATTEMPTS => return Err(error),
+            Err(error) if attempts == 0 => say(&format!("{}; retrying", error.with_causes())),
             Ok(None) | Err(_) => {}
         }
         attempts = if last == seen { attempts + 1 } else { 0 };
@@ -229,6 +234,9 @@ struct Client {
 
 impl Client {
     fn new(address: &ServiceAddress) -> Result<Self, CliError> {
+        if !["http://", "https://", UNIX].iter().any(|scheme| address.service.starts_with(scheme)) {
+            return Err(OperatorError::NoAddress(address.service.clone()).into());
+        }
         // Fails only when one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let roots = if address.service.starts_with("https:") { roots(&address.ca)? } else { Vec::new() };

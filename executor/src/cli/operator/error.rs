@@ -24,6 +24,12 @@ pub enum OperatorError {
     /// Neither variable names a folder for lasting files.
     #[error("the folder for lasting files is not known: neither XDG_STATE_HOME nor HOME is an absolute path")]
     NoStateFolder,
+    /// The address of a service without a scheme.
+    #[error("`{0}` is not the address of a service: write http://HOST:PORT, https://HOST:PORT or unix:PATH")]
+    NoAddress(String),
+    /// A request out of bounds.
+    #[error("the migration cannot be requested: {0}")]
+    Spec(whimbrel_core::SpecError),
     /// A token could not be made.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -106,6 +112,8 @@ impl OperatorError {
         match self {
             Self::Build(_)
             | Self::NoStateFolder
+            | Self::NoAddress(_)
+            | Self::Spec(_)
             | Self::Service(
                 ServiceError::Unprotected(_)
                 | ServiceError::Open(_)
@@ -176,6 +184,18 @@ impl OperatorError {
             Self::NotInDoubt(_) => Some(
                 "`whimbrel replay` shows how it ended; `whimbrel adopt` continues one that has not ended",
             ),
+            Self::JournalFile(JournalFileError::Unwritable { source, .. })
+                if source.kind() == io::ErrorKind::AlreadyExists =>
+            {
+                Some("a migration writes a new journal: choose another name")
+            }
+            Self::Service(ServiceError::Listen { source, .. })
+                if source.kind() == io::ErrorKind::AddrInUse =>
+            {
+                Some(
+                    "another program listens there, perhaps another service: stop it, or choose another place with --listen",
+                )
+            }
             Self::JournalFile(JournalFileError::Kept(_)) => {
                 Some("the migration is being driven: detach that process first, with Ctrl-C twice")
             }
@@ -187,6 +207,8 @@ impl OperatorError {
             ),
             Self::NoRule { .. } => Some("`whimbrel rule list` lists all rules"),
             Self::Build(_)
+            | Self::NoAddress(_)
+            | Self::Spec(_)
             | Self::Service(_)
             | Self::Token(_)
             | Self::Pack { .. }

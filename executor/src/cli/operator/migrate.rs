@@ -2,24 +2,26 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use whimbrel_core::control::{Change, Mark};
 use whimbrel_core::journal::DriverContext;
-use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec, Verdict};
+use whimbrel_core::{Cause, Ending, GuestLocation, Migration, Outcome, PhaseName, Spec};
 
 use super::args::Migrate;
 use super::rule::load_set;
-use super::{CliError, Exit, hosts, interrupt, say, state_folder, stdout_is_terminal};
+use super::{CliError, Exit, OperatorError, hosts, interrupt, say, state_folder, stdout_is_terminal};
 use crate::output::{self, Format, Origin, tui};
 use whimbrel_drive::hosts::{Assignment, Hosts, HostsError, Route};
 use whimbrel_drive::owner::{Owner, unix_ms};
+use whimbrel_drive::private;
 use whimbrel_drive::uri::{self, check_migrate_uri};
 use whimbrel_drive::{DriveSession, Journal, JournalSinkError, Judge};
-use whimbrel_facts::Facts;
 use whimbrel_observe::messages::Names;
 use whimbrel_observe::summary::headline;
-use whimbrel_preflight::{Opinion, Preflight};
+use whimbrel_preflight::Preflight;
+use whimbrel_simulated::SCHEME;
 
 pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let asked = &arguments.asked;
@@ -35,7 +37,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let spec = spec(arguments);
     let set = Arc::new(load_set(&asked.rules)?);
     let preflight = Preflight::new(set, spec.clone(), route.clone());
-    let session = DriveSession::begin(spec).map_err(whimbrel_drive::DriveError::from)?;
+    let session = DriveSession::begin(spec).map_err(OperatorError::Spec)?;
     let path = match &arguments.journal {
         Some(path) => path.clone(),
         None => usual_journal(&asked.domain)?,
@@ -72,11 +74,25 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
     let assignment = Assignment { route: route.clone(), known: session.known_facts(), owner };
-    let judge = Judge::new(sender.clone(), move |facts| verdict(&preflight, facts));
+    let unknown = Arc::new(AtomicUsize::new(0));
+    let judge = Judge::new(sender.clone(), {
+        let unknown = Arc::clone(&unknown);
+        move |facts| {
+            let opinion = preflight.judge(facts);
+            unknown.store(opinion.unknown, Ordering::Relaxed);
+            opinion.verdict
+        }
+    });
     let mut port = hosts.port(assignment, sender)?;
     let watcher = output::choose(format, stdout_is_terminal(), tui::FRAME_MS, Origin::default());
     let driven = whimbrel_drive::drive(session, &mut *port, &inbox, Box::new(journal), judge, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Detached, exit_of);
+    // Not before the end: it would be written into the live picture.
+    match unknown.load(Ordering::Relaxed) {
+        0 => {}
+        1 => say("preflight: 1 finding was unknown; `whimbrel check` shows it"),
+        unknown => say(&format!("preflight: {unknown} findings were unknown; `whimbrel check` lists them")),
+    }
     if exit == Exit::Detached {
         say(&how_to_look_after(&route, &driven.migration));
         say(&format!("  resume:  whimbrel adopt {}", path.display()));
@@ -120,15 +136,6 @@ fn spec(arguments: &Migrate) -> Spec {
     spec
 }
 
-/// The verdict of the rules for the core; unknown findings, which do not refuse, are reported to the operator only.
-fn verdict(preflight: &Preflight, facts: Facts) -> Verdict {
-    let Opinion { verdict, unknown } = preflight.judge(facts);
-    if unknown > 0 {
-        say(&format!("preflight: {unknown} findings are unknown; `whimbrel check` lists them"));
-    }
-    verdict
-}
-
 /// The exit code for this outcome.
 pub(super) fn exit_of(outcome: &Outcome) -> Exit {
     match (outcome.ending, outcome.guest) {
@@ -137,6 +144,10 @@ pub(super) fn exit_of(outcome: &Outcome) -> Exit {
         (Ending::InDoubt, _) => Exit::InDoubt,
         (Ending::ArrivedStopped, _) => Exit::ArrivedStopped,
         (Ending::Failed, guest) if guest.is_lost() => Exit::InDoubt,
+        // It was not found out whether the guest is on the source.
+        (Ending::Failed, GuestLocation::Untouched) if outcome.cause == Some(Cause::FactsMissing) => {
+            Exit::Unexpected
+        }
         (Ending::Failed, _) => Exit::StayedOnSource,
     }
 }
@@ -170,12 +181,18 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
             )
         }
     };
-    let mut text = format!(
-        "{what}\n  \
-         status:  virsh -c {source} domjobinfo {domain}\n  \
-         cancel:  virsh -c {source} domjobabort {domain}\n  \
-         where:   virsh -c {source} domstate {domain} --reason; virsh -c {dest} domstate {domain} --reason"
-    );
+    let mut text = what;
+    // virsh has no driver of simulated hosts.
+    if !source.starts_with(SCHEME) {
+        // Writing into a string does not fail.
+        let _ = write!(
+            text,
+            "\n  \
+             status:  virsh -c {source} domjobinfo {domain}\n  \
+             cancel:  virsh -c {source} domjobabort {domain}\n  \
+             where:   virsh -c {source} domstate {domain} --reason; virsh -c {dest} domstate {domain} --reason"
+        );
+    }
     for change in migration.control().ledger().undo.iter() {
         let what = match change {
             Change::DowntimeLimit => "the downtime limit stays changed; see `virsh migrate-setmaxdowntime`",
@@ -191,7 +208,9 @@ fn how_to_look_after(route: &Route, migration: &Migration) -> String {
 
 /// A new file under the user's state directory; its name holds the guest and the time.
 fn usual_journal(guest: &str) -> Result<PathBuf, CliError> {
-    Ok(state_folder()?.join(format!("{}{}.journal", journal_prefix(guest), unix_ms())))
+    let folder = state_folder()?;
+    private::make_folder(&folder).map_err(|source| CliError::Unwritable { path: folder.clone(), source })?;
+    Ok(folder.join(format!("{}{}.journal", journal_prefix(guest), unix_ms())))
 }
 
 /// How the names of this guest's journals begin.

@@ -182,7 +182,7 @@ fn memory_legend(state: &PictureState, wide: bool) -> (Vec<String>, Vec<String>)
         left.push(format!("{ROSE} rise"));
     }
     if state.totals.non_converging_syncs > 0 {
-        left.push(format!("{GAINED} {}", if wide { "gain: above the sync before" } else { "gain" }));
+        left.push(format!("{GAINED} {}", if wide { "gain: above the previous sync" } else { "gain" }));
     }
     let (Some(high), Some(low)) = (state.totals.high_water_bytes, state.totals.low_water_bytes) else {
         return (left, Vec::new());

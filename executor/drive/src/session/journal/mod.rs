@@ -101,16 +101,13 @@ pub enum JournalFileError {
 }
 
 impl Journal {
-    /// Writes the records to a new file, for this user only. Its directory is created when it is missing.
+    /// Writes the records to a new file, for this user only.
     ///
     /// # Errors
     /// When the file exists already, or cannot be created.
     pub fn create(path: &Path, context: DriverContext) -> Result<Self, JournalFileError> {
         let attempt = || {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            if let Some(parent) = parent {
-                private::make_folder(parent)?;
-            }
             let file = private::open(OpenOptions::new().write(true).create_new(true), path)?;
             // A file whose name is not on the disk is lost with the power, however often it is synced itself.
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;

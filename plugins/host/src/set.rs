@@ -133,7 +133,11 @@ impl RuleSet {
     fn decide(&self, pack: &Pack, mut finding: Finding, facts: &Facts, place: String, today: &str) -> Judged {
         let rule = pack.about().rules.iter().find(|rule| rule.code == finding.code);
         if finding.remediation.is_empty() && finding.verdict != Verdict::Pass {
-            finding.remediation = rule.map(|rule| rule.remediation.clone()).unwrap_or_default();
+            let remediation = rule.map(|rule| rule.remediation.as_str()).unwrap_or_default();
+            // What a rule advises against a problem is no advice where it is not known that there is one.
+            let is_problem = finding.verdict != Verdict::Unknown || remediation.is_empty();
+            finding.remediation =
+                if is_problem { remediation.to_owned() } else { format!("if it applies: {remediation}") };
         }
         let severity = match finding.verdict {
             Verdict::Pass => None,

@@ -184,12 +184,12 @@ pub(super) struct Simulated {
     pub(super) sim_guests: u32,
     /// Version of QEMU on every host, such as 9.2; the scenario's or 7.2.22 by default.
     #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
-    pub(super) sim_qemu_version: Option<Version>,
+    pub(super) sim_qemu: Option<Version>,
     /// Version of libvirt on every host, such as 11.3; the scenario's or 9.0.0 by default.
     #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
-    pub(super) sim_libvirt_version: Option<Version>,
+    pub(super) sim_libvirt: Option<Version>,
     /// Unix socket of a running `whimbrel sim-server`, instead of simulated hosts in this process.
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests", "sim_qemu_version", "sim_libvirt_version"],
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests", "sim_qemu", "sim_libvirt"],
           help_heading = SIMULATED)]
     pub(super) sim_server: Option<PathBuf>,
 }

@@ -16,7 +16,7 @@ pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError>
     let Some(socket) = &arguments.sim_server else {
         let speed = arguments.sim_speed.unwrap_or(1);
         let mut world = world(arguments)?;
-        world.set_versions(arguments.sim_libvirt_version, arguments.sim_qemu_version);
+        world.set_versions(arguments.sim_libvirt, arguments.sim_qemu);
         return SimulatedHosts::start(world, speed).map_err(CliError::World);
     };
     let hosts = SimulatedHosts::at(socket.clone());

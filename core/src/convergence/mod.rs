@@ -21,6 +21,10 @@ pub use totals::{SyncReport, SyncTotals};
 /// QEMU measures no dirty rate over less than this.
 const FIRST_RATE_MS: u64 = 1_000;
 
+/// Syncs within a pass that are 5 s apart (QEMU from 9.2 on, with auto-converge) are farther apart than this, and those
+/// before every burst (QEMU 11.1, with post-copy allowed) closer.
+const OFTEN_MS: u64 = 2_000;
+
 /// Syncs that are kept for drawing; older ones are dropped (a journal has them all).
 pub const SYNCS_KEPT: usize = 2_048;
 
@@ -101,6 +105,9 @@ pub struct Convergence {
     latest: Option<(Instant, Statistics)>,
     concluded: bool,
     downtime_limit_ms: Option<u64>,
+    /// Whether syncs within a pass followed another closely, as in QEMU 11.1 with post-copy allowed: one of those close
+    /// to the end of a pass looks as the end does.
+    is_read_often: bool,
     syncs: VecDeque<DirtySync>,
     /// The memory that remained at the last sync that was not within a pass.
     pass_began_with_bytes: Option<u64>,
@@ -125,6 +132,8 @@ impl Convergence {
         }
         let remaining = statistics.memory_remaining_bytes;
         let kind = self.kind(before.as_ref(), statistics);
+        let follows_closely = self.syncs.back().is_some_and(|previous| now < previous.at.plus_ms(OFTEN_MS));
+        self.is_read_often |= kind.is_within() && follows_closely;
         // The first sync marks the whole memory: that is no regression.
         let is_first = self.syncs.is_empty();
         let dirtied_bytes =
@@ -184,7 +193,10 @@ impl Convergence {
     /// The kind of a sync: the hypervisor's own word, or what two queries prove.
     fn kind(&self, before: Option<&Statistics>, after: &Statistics) -> SyncKind {
         match (after.sync_kind, before, self.downtime_limit_ms) {
-            (SyncKind::Unknown, Some(before), Some(limit_ms)) => SyncKind::between(before, after, limit_ms),
+            (SyncKind::Unknown, Some(before), Some(limit_ms)) => {
+                let derived = SyncKind::between(before, after, limit_ms);
+                if derived.is_end() && self.is_read_often { SyncKind::Unknown } else { derived }
+            }
             (reported, ..) => reported,
         }
     }
@@ -314,6 +326,13 @@ mod tests {
         assert_eq!(kind(Some(300), at(1, 800, 0), at(2, 810, 256)), SyncKind::Within);
         assert_eq!(kind(Some(300), at(1, 20, 0), at(2, 400, 256)), SyncKind::End);
         assert_eq!(kind(None, at(1, 800, 0), at(2, 810, 256)), SyncKind::Unknown);
+        // Where the bitmap is read often, what looks like the end of a pass may be a sync just before it.
+        let mut curve = Convergence::default();
+        curve.set_downtime_limit_ms(Some(300));
+        let often = [at(1, 800, 0), at(2, 810, 256), at(3, 20, 256 * 780), at(4, 400, 256 * 781)];
+        let kinds = often.map(|numbers| curve.observe(Instant::BEGIN, &numbers).unwrap().kind);
+        let [unknown, within] = [SyncKind::Unknown, SyncKind::Within];
+        assert_eq!(kinds, [unknown, within, unknown, unknown]);
         // The hypervisor's own word counts.
         let reported = Statistics { sync_kind: SyncKind::End, ..at(2, 810, 256) };
         assert_eq!(kind(Some(300), at(1, 800, 0), reported), SyncKind::End);

@@ -31,7 +31,7 @@ impl SyncKind {
     /// At any instant between the queries, at least the memory that remained at the first one less all that was sent
     /// remained to be sent. If that is above the threshold (bandwidth times limit), no pass ended in between, however
     /// many syncs there were. If it is below, and there was one sync, that sync is taken to have ended the pass, which
-    /// holds if the second query soon follows it: within the time in which the threshold is sent. Otherwise the kind is
+    /// holds if the second query soon follows it, and QEMU does not read the bitmap before every burst. Otherwise the kind is
     /// unknown; so it is without a measured bandwidth or a page size, and for the sync of the setup.
     ///
     /// The count of sent pages must be complete: XBZRLE leaves out pages that turned out not to differ.

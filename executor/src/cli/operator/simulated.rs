@@ -40,12 +40,12 @@ pub(in crate::cli) struct Simulated {
     pub(in crate::cli) sim_guests: u32,
     /// Version of QEMU on every host, such as 9.2; the scenario's or 7.2.22 by default.
     #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
-    pub(in crate::cli) sim_qemu_version: Option<Version>,
+    pub(in crate::cli) sim_qemu: Option<Version>,
     /// Version of libvirt on every host, such as 11.3; the scenario's or 9.0.0 by default.
     #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
-    pub(in crate::cli) sim_libvirt_version: Option<Version>,
+    pub(in crate::cli) sim_libvirt: Option<Version>,
     /// Unix socket of a running `whimbrel sim-server`, instead of simulated hosts in this process.
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests", "sim_qemu_version", "sim_libvirt_version"],
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests", "sim_qemu", "sim_libvirt"],
           help_heading = SIMULATED)]
     pub(in crate::cli) sim_server: Option<PathBuf>,
 }
@@ -64,7 +64,7 @@ pub(super) fn connect(arguments: &Simulated) -> Result<SimulatedHosts, CliError>
     let Some(socket) = &arguments.sim_server else {
         let speed = arguments.sim_speed.unwrap_or(1);
         let mut world = world(arguments)?;
-        world.set_versions(arguments.sim_libvirt_version, arguments.sim_qemu_version);
+        world.set_versions(arguments.sim_libvirt, arguments.sim_qemu);
         return SimulatedHosts::start(world, speed).map_err(|error| OperatorError::World(error).into());
     };
     let hosts = SimulatedHosts::at(socket.clone());

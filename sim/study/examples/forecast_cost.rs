@@ -58,11 +58,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut costs = Vec::new();
         for case in grid.cases() {
             let mut watch = Watch { intent: case.intent, model: None, last_ms: None, costs: Vec::new() };
-            let _ = run_observed(
-                &case,
-                &mut StaticLimit::new(case.intent.max_downtime_ms * 93 / 100),
-                &mut watch,
-            );
+            let mut limit = StaticLimit::new(case.intent.max_downtime_ms * 93 / 100);
+            black_box(run_observed(&case, &mut limit, &mut watch));
             costs.extend(watch.costs);
         }
         costs.sort_unstable();

@@ -79,7 +79,8 @@ fn every_check_is_found_as_the_table_says() {
 #[test]
 fn rows_are_named_and_described() {
     let tables = tables();
-    let known: BTreeSet<&str> = PACKS.iter().flat_map(|pack| pack.rules()).map(|rule| rule.code).collect();
+    let known: BTreeSet<&str> =
+        PACKS.iter().flat_map(whimbrel_rules::Pack::rules).map(|rule| rule.code).collect();
     let mut ids = BTreeSet::new();
     for row in tables.iter().flat_map(|table| &table.check) {
         assert!(ids.insert(&row.id), "two rows have the id {}", row.id);

@@ -14,7 +14,7 @@ use crate::versions::{dotted, version};
 struct Wanted {
     name: &'static str,
     pointer: &'static str,
-    is_wanted: fn(&Request) -> bool,
+    applies: fn(&Request) -> bool,
     since: u64,
     is_for_both: bool,
 }
@@ -23,35 +23,35 @@ const OPTIONS: [Wanted; 5] = [
     Wanted {
         name: "parallel connections",
         pointer: "/request/parallel-connections",
-        is_wanted: |request| request.parallel_connections.is_some(),
+        applies: |request| request.parallel_connections.is_some(),
         since: version(4, 0),
         is_for_both: true,
     },
     Wanted {
         name: "compression on parallel connections",
         pointer: "/request/compression",
-        is_wanted: |request| request.compression.iter().any(|name| matches!(name.as_str(), "zlib" | "zstd")),
+        applies: |request| request.compression.iter().any(|name| matches!(name.as_str(), "zlib" | "zstd")),
         since: version(5, 0),
         is_for_both: true,
     },
     Wanted {
         name: "zero-copy",
         pointer: "/request/zero-copy",
-        is_wanted: |request| request.zero_copy,
+        applies: |request| request.zero_copy,
         since: version(7, 1),
         is_for_both: false,
     },
     Wanted {
         name: "post-copy pre-emption",
         pointer: "/request/postcopy-preempt",
-        is_wanted: |request| request.postcopy_preempt,
+        applies: |request| request.postcopy_preempt,
         since: version(7, 1),
         is_for_both: true,
     },
     Wanted {
         name: "a dirty limit",
         pointer: "/request/dirty-limit",
-        is_wanted: |request| request.dirty_limit,
+        applies: |request| request.dirty_limit,
         since: version(8, 1),
         is_for_both: false,
     },
@@ -84,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
 
 fn supported(case: &Case<'_>, report: &mut Report) -> Option<()> {
     let request = case.request(report)?;
-    for option in OPTIONS.iter().filter(|option| (option.is_wanted)(request)) {
+    for option in OPTIONS.iter().filter(|option| (option.applies)(request)) {
         let source = (case.source(report)?, "/source/hypervisor-version");
         let destination = option
             .is_for_both

@@ -189,7 +189,8 @@ pub(super) struct Simulated {
     #[arg(long, value_name = "VERSION", help_heading = SIMULATED)]
     pub(super) sim_libvirt: Option<Version>,
     /// Unix socket of a running `whimbrel sim-server`, instead of simulated hosts in this process.
-    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests", "sim_qemu", "sim_libvirt"],
+    #[arg(long, value_name = "SOCKET",
+          conflicts_with_all = ["sim_scenario", "sim_seed", "sim_guests", "sim_qemu", "sim_libvirt"],
           help_heading = SIMULATED)]
     pub(super) sim_server: Option<PathBuf>,
 }

@@ -32,7 +32,7 @@ fn reported(source: &SourceMigration) -> Statistics {
     .measured(false)
 }
 
-/// The true and the derived kind of each sync that is seen in 40 s, with a query soon after each announced sync and
+/// The true and the derived kind of each sync that is seen in 60 s, with a query soon after each announced sync and
 /// every 250 ms.
 fn kinds(qemu: &str, postcopy: bool, bandwidth_mib: u64) -> Vec<(SyncKind, SyncKind)> {
     let version: Version = qemu.parse().unwrap();
@@ -59,7 +59,7 @@ fn kinds(qemu: &str, postcopy: bool, bandwidth_mib: u64) -> Vec<(SyncKind, SyncK
     curve.set_downtime_limit_ms(Some(LIMIT_MS));
     let mut seen = Vec::new();
     let mut query_at_ns = POLL_NS;
-    while query_at_ns < 40_000 * NS_PER_MS {
+    while query_at_ns < 60_000 * NS_PER_MS {
         let event = source.advance_to(query_at_ns);
         if let Some(event) = event {
             if matches!(event.kind, EventKind::SyncDone { announced: true, .. }) {

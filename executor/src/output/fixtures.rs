@@ -170,8 +170,6 @@ impl Play<'_> {
             elapsed_ms: ms,
             memory_total_bytes: first,
             memory_remaining_bytes: to_send.saturating_sub(sent),
-            // The link is never idle.
-            memory_sent_bytes: ms * BANDWIDTH / 1000,
             page_size_bytes: 4096,
             iteration: iteration as u64,
             dirty_rate_pages_per_second: Some(dirty_rate / 4096),

@@ -49,8 +49,13 @@ impl<'a> Soaked<'a> {
         Self { lab, program, guest: None, guests: 0 }
     }
 
-    /// Migrates, and judges the result. Every fault is repaired then.
-    pub(super) fn round(&mut self, plan: &Plan, number: u32, usage: &mut Usage) -> Result<Verdict, LabError> {
+    /// Migrates, and judges the result; also whether the fault came in time. Every fault is repaired then.
+    pub(super) fn round(
+        &mut self,
+        plan: &Plan,
+        number: u32,
+        usage: &mut Usage,
+    ) -> Result<(Verdict, bool), LabError> {
         let mut resident = match self.guest.take() {
             Some(resident) => resident,
             None => self.start()?,
@@ -61,14 +66,15 @@ impl<'a> Soaked<'a> {
         let ids = if resident.is_away { (HostId(1), HostId(0)) } else { (HostId(0), HostId(1)) };
         let log = self.lab.folder().join(format!("soak-{number}.log"));
         let child = self.spawn(&name, ends, plan, &log)?;
-        let ended = self.follow(child, &name, ends, plan, number, usage)?;
+        let (ended, has_failed) = self.follow(child, &name, ends, plan, number, usage)?;
         self.lab.mend()?;
         let text = fs::read_to_string(&log).map_err(LabError::io(format!("read `{}`", log.display())))?;
         let _ = fs::remove_file(&log);
         if !ended {
             self.lab.remove_guest(&name)?;
             let within = ENDS_WITHIN.as_secs();
-            return Ok(Verdict::Unjudged(format!("the program did not end within {within} s")));
+            let reason = format!("the program did not end within {within} s");
+            return Ok((Verdict::Unjudged(reason), has_failed));
         }
         let reported = reported(&text);
         let is_running =
@@ -93,11 +99,11 @@ impl<'a> Soaked<'a> {
             Verdict::Stayed => {}
             Verdict::Lost | Verdict::Unjudged(_) | Verdict::Violation(_) => {
                 self.lab.remove_guest(&name)?;
-                return Ok(verdict);
+                return Ok((verdict, has_failed));
             }
         }
         self.guest = Some(resident);
-        Ok(verdict)
+        Ok((verdict, has_failed))
     }
 
     fn start(&mut self) -> Result<Resident, LabError> {
@@ -131,7 +137,8 @@ impl<'a> Soaked<'a> {
         command.spawn().map_err(LabError::io(format!("start `{}`", self.program.display())))
     }
 
-    /// Waits until the program ends, with the fault and its repair; `false` if it had to be killed.
+    /// Waits until the program ends, with the fault and its repair. Gives whether the program ended without being killed, and
+    /// whether the fault came before that.
     fn follow(
         &self,
         mut child: Child,
@@ -140,18 +147,18 @@ impl<'a> Soaked<'a> {
         plan: &Plan,
         number: u32,
         usage: &mut Usage,
-    ) -> Result<bool, LabError> {
+    ) -> Result<(bool, bool), LabError> {
         let began = Instant::now();
-        let (mut is_due, mut is_repaired) = (plan.fault != Fault::Nothing, true);
+        let (mut is_due, mut is_repaired) = (plan.has_fault(), true);
         let mut measured = None;
         loop {
             if child.try_wait().map_err(LabError::io("wait for the program"))?.is_some() {
-                return Ok(true);
+                return Ok((true, plan.has_fault() && !is_due));
             }
             if began.elapsed() > ENDS_WITHIN {
                 child.kill().map_err(LabError::io("kill the program"))?;
                 child.wait().map_err(LabError::io("wait for the program"))?;
-                return Ok(false);
+                return Ok((false, plan.has_fault() && !is_due));
             }
             if is_due && began.elapsed() >= plan.fault_at {
                 is_due = false;

@@ -100,7 +100,8 @@ pub fn soak(request: &Request<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report,
             let (verdict, has_failed) = soaked.round(&plan, report.rounds, &mut usage)?;
             report.faults += u32::from(has_failed);
             let late = if plan.has_fault() && !has_failed { " (the fault came too late)" } else { "" };
-            tell(&format!("{} {title}{late}: {verdict}", stamp(began.elapsed())));
+            let why = soaked.why.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
+            tell(&format!("{} {title}{late}: {verdict}{why}", stamp(began.elapsed())));
             report.count(&title, verdict);
         }
         drop(soaked);

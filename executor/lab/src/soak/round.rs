@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use whimbrel_sim::oracle::HostId;
 
 use super::draw::{Fault, Plan};
-use super::judge::{Verdict, history, judge, reported};
+use super::judge::{Verdict, history, judge, reported, why};
 use super::usage::Usage;
 use crate::{Guest, GuestSpec, Host, Lab, LabError};
 
@@ -32,6 +32,8 @@ pub(super) struct Soaked<'a> {
     program: &'a Path,
     guest: Option<Resident>,
     guests: u32,
+    /// Why the program did not migrate in the last round.
+    pub(super) why: Option<String>,
 }
 
 /// A guest and where it is.
@@ -46,7 +48,7 @@ struct Resident {
 
 impl<'a> Soaked<'a> {
     pub(super) const fn new(lab: &'a Lab, program: &'a Path) -> Self {
-        Self { lab, program, guest: None, guests: 0 }
+        Self { lab, program, guest: None, guests: 0, why: None }
     }
 
     /// Migrates, and judges the result; also whether the fault came in time. Every fault is repaired then.
@@ -77,6 +79,7 @@ impl<'a> Soaked<'a> {
             return Ok((Verdict::Unjudged(reason), has_failed));
         }
         let reported = reported(&text);
+        self.why = why(&text);
         let is_running =
             reported.as_deref().is_some_and(|place| place == "untouched" || place.ends_with("_running"));
         let now = resident.guest.snapshot();

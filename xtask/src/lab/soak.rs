@@ -53,8 +53,9 @@ pub(super) fn run(options: &Options) -> Result<(), Error> {
         Request { program: &program, kinds: &kinds, lasts: options.lasts, seed: options.seed, usage: &usage };
     let report = soak::soak(&request, &mut |line| println!("{line}"))?;
     println!(
-        "{} migrations: {} arrived, {} stayed, {} guests gone as reported, {} not judged, {} violations; usage in {}",
+        "{} migrations with {} faults: {} arrived, {} stayed, {} guests gone as reported, {} not judged, {} violations; usage in {}",
         report.rounds,
+        report.faults,
         report.moved,
         report.stayed,
         report.lost,

@@ -9,6 +9,8 @@ use super::Kind;
 
 /// A fault comes within this time of the program's start, which is as long as most migrations take.
 const FAULT_WITHIN_MS: u64 = 5000;
+/// With post-copy, which begins after 8 s.
+const POSTCOPY_FAULT_WITHIN_MS: u64 = 12_000;
 
 /// How the guest is migrated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +74,11 @@ pub(super) fn pair<'a>(random: &mut Random, kinds: &'a [Kind]) -> Option<(&'a Ki
 pub(super) fn plan(random: &mut Random) -> Plan {
     let way = weighted(random, &WAYS).unwrap_or(Way::PreCopy);
     let fault = weighted(random, &FAULTS).unwrap_or(Fault::Nothing);
-    let fault_at = Duration::from_millis(random.below(FAULT_WITHIN_MS));
-    let bandwidth_mib_per_second = 20 + random.below(60);
+    // The guest writes 16 MiB/s: with less bandwidth its pre-copy never ends, and post-copy is needed.
+    let (within_ms, least, more) =
+        if way == Way::PostCopy { (POSTCOPY_FAULT_WITHIN_MS, 10, 5) } else { (FAULT_WITHIN_MS, 20, 60) };
+    let fault_at = Duration::from_millis(random.below(within_ms));
+    let bandwidth_mib_per_second = least + random.below(more);
     Plan { way, fault, fault_at, bandwidth_mib_per_second }
 }
 
@@ -90,12 +95,17 @@ fn weighted<T: Copy>(random: &mut Random, table: &[(T, u64)]) -> Option<T> {
 }
 
 impl Plan {
+    /// Whether anything is to fail.
+    pub(super) fn has_fault(&self) -> bool {
+        self.fault != Fault::Nothing
+    }
+
     /// The program's options.
     pub(super) fn arguments(&self) -> Vec<String> {
         let bandwidth = self.bandwidth_mib_per_second.to_string();
         let words: &[&str] = match self.way {
             Way::PreCopy => &[],
-            Way::PostCopy => &["--timeout", "3", "--at-timeout", "postcopy"],
+            Way::PostCopy => &["--timeout", "8", "--at-timeout", "postcopy"],
             Way::AutoConverge => &["--auto-converge"],
             Way::Parallel => &["--parallel", "2"],
         };

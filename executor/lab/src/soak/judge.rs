@@ -41,6 +41,16 @@ pub(super) fn reported(text: &str) -> Option<String> {
     })
 }
 
+/// Why the program did not migrate, in its own words; none if it did, or said nothing.
+pub(super) fn why(text: &str) -> Option<String> {
+    text.lines().rev().find_map(|line| {
+        let document: Value = serde_json::from_str(line).ok()?;
+        let cause = document.pointer("/event/ended/cause")?.as_str()?.to_owned();
+        let message = document.pointer("/event/ended/failure/message").and_then(Value::as_str);
+        Some(message.map_or(cause.clone(), |message| format!("{cause}: {message}")))
+    })
+}
+
 /// The history of all copies since the guest was started. `hosts` has the host of each copy, in the order of the copies.
 pub(super) fn history(copies: &[CopyRecord], hosts: &[HostId]) -> History {
     let mut starts: Vec<(Instant, Instant, usize)> = Vec::new();
@@ -197,5 +207,9 @@ mod tests {
         let text = "preflight\n{\"event\":{\"phase\":\"precopy\"}}\n{\"event\":{\"ended\":{\"guest\":\"source_running\"}}}\n";
         assert_eq!(reported(text).as_deref(), Some("source_running"));
         assert_eq!(reported("{\"event\":{\"phase\":\"precopy\"}}\n"), None);
+        let failed =
+            "{\"event\":{\"ended\":{\"cause\":\"copy_failed\",\"failure\":{\"message\":\"no route\"}}}}";
+        assert_eq!(why(failed).as_deref(), Some("copy_failed: no route"));
+        assert_eq!(why("{\"event\":{\"ended\":{\"cause\":null}}}"), None);
     }
 }

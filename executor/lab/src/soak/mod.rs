@@ -55,6 +55,8 @@ pub struct Request<'a> {
 pub struct Report {
     /// Migrations.
     pub rounds: u32,
+    /// In which the fault came before the program had ended.
+    pub faults: u32,
     /// After which the guest ran on the destination, as reported.
     pub moved: u32,
     /// After which it ran on the source, as reported.
@@ -95,8 +97,11 @@ pub fn soak(request: &Request<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report,
             let plan = draw::plan(&mut random);
             report.rounds += 1;
             let title = format!("round {}, {plan}", report.rounds);
-            let verdict = soaked.round(&plan, report.rounds, &mut usage)?;
-            tell(&format!("{} {title}: {verdict}", stamp(began.elapsed())));
+            let (verdict, has_failed) = soaked.round(&plan, report.rounds, &mut usage)?;
+            report.faults += u32::from(has_failed);
+            let late = if plan.has_fault() && !has_failed { " (the fault came too late)" } else { "" };
+            let why = soaked.why.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
+            tell(&format!("{} {title}{late}: {verdict}{why}", stamp(began.elapsed())));
             report.count(&title, verdict);
         }
         drop(soaked);

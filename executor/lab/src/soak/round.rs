@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use whimbrel_sim::oracle::HostId;
 
 use super::draw::{Fault, Plan};
-use super::judge::{Verdict, history, judge, reported};
+use super::judge::{Verdict, history, judge, reported, why};
 use super::usage::Usage;
 use crate::{Guest, GuestSpec, Host, Lab, LabError};
 
@@ -32,6 +32,8 @@ pub(super) struct Soaked<'a> {
     program: &'a Path,
     guest: Option<Resident>,
     guests: u32,
+    /// Why the program did not migrate in the last round.
+    pub(super) why: Option<String>,
 }
 
 /// A guest and where it is.
@@ -46,11 +48,16 @@ struct Resident {
 
 impl<'a> Soaked<'a> {
     pub(super) const fn new(lab: &'a Lab, program: &'a Path) -> Self {
-        Self { lab, program, guest: None, guests: 0 }
+        Self { lab, program, guest: None, guests: 0, why: None }
     }
 
-    /// Migrates, and judges the result. Every fault is repaired then.
-    pub(super) fn round(&mut self, plan: &Plan, number: u32, usage: &mut Usage) -> Result<Verdict, LabError> {
+    /// Migrates, and judges the result; also whether the fault came in time. Every fault is repaired then.
+    pub(super) fn round(
+        &mut self,
+        plan: &Plan,
+        number: u32,
+        usage: &mut Usage,
+    ) -> Result<(Verdict, bool), LabError> {
         let mut resident = match self.guest.take() {
             Some(resident) => resident,
             None => self.start()?,
@@ -61,16 +68,18 @@ impl<'a> Soaked<'a> {
         let ids = if resident.is_away { (HostId(1), HostId(0)) } else { (HostId(0), HostId(1)) };
         let log = self.lab.folder().join(format!("soak-{number}.log"));
         let child = self.spawn(&name, ends, plan, &log)?;
-        let ended = self.follow(child, &name, ends, plan, number, usage)?;
+        let (ended, has_failed) = self.follow(child, &name, ends, plan, number, usage)?;
         self.lab.mend()?;
         let text = fs::read_to_string(&log).map_err(LabError::io(format!("read `{}`", log.display())))?;
         let _ = fs::remove_file(&log);
         if !ended {
             self.lab.remove_guest(&name)?;
             let within = ENDS_WITHIN.as_secs();
-            return Ok(Verdict::Unjudged(format!("the program did not end within {within} s")));
+            let reason = format!("the program did not end within {within} s");
+            return Ok((Verdict::Unjudged(reason), has_failed));
         }
         let reported = reported(&text);
+        self.why = why(&text);
         let is_running =
             reported.as_deref().is_some_and(|place| place == "untouched" || place.ends_with("_running"));
         let now = resident.guest.snapshot();
@@ -93,11 +102,11 @@ impl<'a> Soaked<'a> {
             Verdict::Stayed => {}
             Verdict::Lost | Verdict::Unjudged(_) | Verdict::Violation(_) => {
                 self.lab.remove_guest(&name)?;
-                return Ok(verdict);
+                return Ok((verdict, has_failed));
             }
         }
         self.guest = Some(resident);
-        Ok(verdict)
+        Ok((verdict, has_failed))
     }
 
     fn start(&mut self) -> Result<Resident, LabError> {
@@ -131,7 +140,8 @@ impl<'a> Soaked<'a> {
         command.spawn().map_err(LabError::io(format!("start `{}`", self.program.display())))
     }
 
-    /// Waits until the program ends, with the fault and its repair; `false` if it had to be killed.
+    /// Waits until the program ends, with the fault and its repair. Gives whether the program ended without being killed, and
+    /// whether the fault came before that.
     fn follow(
         &self,
         mut child: Child,
@@ -140,18 +150,18 @@ impl<'a> Soaked<'a> {
         plan: &Plan,
         number: u32,
         usage: &mut Usage,
-    ) -> Result<bool, LabError> {
+    ) -> Result<(bool, bool), LabError> {
         let began = Instant::now();
-        let (mut is_due, mut is_repaired) = (plan.fault != Fault::Nothing, true);
+        let (mut is_due, mut is_repaired) = (plan.has_fault(), true);
         let mut measured = None;
         loop {
             if child.try_wait().map_err(LabError::io("wait for the program"))?.is_some() {
-                return Ok(true);
+                return Ok((true, plan.has_fault() && !is_due));
             }
             if began.elapsed() > ENDS_WITHIN {
                 child.kill().map_err(LabError::io("kill the program"))?;
                 child.wait().map_err(LabError::io("wait for the program"))?;
-                return Ok(false);
+                return Ok((false, plan.has_fault() && !is_due));
             }
             if is_due && began.elapsed() >= plan.fault_at {
                 is_due = false;

@@ -18,6 +18,7 @@ use whimbrel_sim::random::Random;
 
 pub use judge::Verdict;
 
+use crate::cleanup::stand_still_if_interrupted;
 use crate::roots::Root;
 use crate::{Lab, LabError, LabOptions};
 use round::Soaked;
@@ -97,7 +98,9 @@ pub fn soak(request: &Request<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report,
             let plan = draw::plan(&mut random);
             report.rounds += 1;
             let title = format!("round {}, {plan}", report.rounds);
-            let (verdict, has_failed) = soaked.round(&plan, report.rounds, &mut usage)?;
+            // While an interrupt removes the lab, whatever fails fails for that reason.
+            let round = soaked.round(&plan, report.rounds, &mut usage);
+            let (verdict, has_failed) = round.inspect_err(|_| stand_still_if_interrupted())?;
             report.faults += u32::from(has_failed);
             let late = if plan.has_fault() && !has_failed { " (the fault came too late)" } else { "" };
             let why = soaked.why.as_deref().map_or_else(String::new, |why| format!(" ({why})"));

@@ -363,11 +363,11 @@ fn resuming_a_postcopy_ends_a_destination_daemon_of_11_2_and_11_3() {
     assert_eq!(["11.1.0", "11.4.0", "12.9.0"].map(ending), [Ending::Completed; 3]);
 }
 
+/// Whether a version differs in this way.
+type Has = Box<dyn Fn(Version) -> bool>;
+
 /// The table of a document: a row for each difference, a column for each profile.
-fn table(
-    profiles: &[Profile],
-    rows: &[(&'static str, &'static str, Box<dyn Fn(Version) -> bool>)],
-) -> String {
+fn table(profiles: &[Profile], rows: &[(&'static str, &'static str, Has)]) -> String {
     let short = |profile: &Profile| format!("{}.{}", profile.version.major, profile.version.minor);
     let heads: Vec<String> = profiles.iter().map(short).collect();
     let mut lines = vec![
@@ -389,12 +389,12 @@ fn the_documentation_has_the_tables() {
     let of_qemu = QEMU_DIFFERENCES.map(|feature| {
         let has = move |version| qemu::offers(version, feature).is_offered();
         let source = qemu::offers(QEMU[0].version, feature).source;
-        (feature.name(), source, Box::new(has) as Box<dyn Fn(Version) -> bool>)
+        (feature.name(), source, Box::new(has) as Has)
     });
     let of_libvirt = LIBVIRT_DIFFERENCES.map(|feature| {
         let has = move |version| libvirt::offers(version, feature).is_offered();
         let source = libvirt::offers(LIBVIRT[0].version, feature).source;
-        (feature.name(), source, Box::new(has) as Box<dyn Fn(Version) -> bool>)
+        (feature.name(), source, Box::new(has) as Has)
     });
     let page = include_str!("../../docs/fidelity.md");
     for table in [table(&QEMU, &of_qemu), table(&LIBVIRT, &of_libvirt)] {

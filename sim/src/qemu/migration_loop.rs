@@ -109,10 +109,9 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         if self.postcopy.began() {
             return self.send_after_switch(target_ns);
         }
-        if self.plan.config.auto_converge.is_some() || self.plan.config.dirty_limit.is_some() {
-            if let Some(event) = self.look_at_timers() {
-                return Turn::Happened(event);
-            }
+        let throttles = self.plan.config.auto_converge.is_some() || self.plan.config.dirty_limit.is_some();
+        if throttles && let Some(event) = self.look_at_timers() {
+            return Turn::Happened(event);
         }
         if self.ends_pass(self.remaining_bytes()) || self.syncs_before_each_burst() {
             return self.move_to(Step::Syncing { until_ns: self.clock_ns.saturating_add(self.plan.sync_ns) });

@@ -124,8 +124,8 @@ impl OperatorError {
                 | ServiceError::Tokens { .. }
                 | ServiceError::Tls(_)
                 | ServiceError::Store { source: StoreError::Driven, .. },
-            ) => Exit::BadInput,
-            Self::Resumption { .. }
+            )
+            | Self::Resumption { .. }
             | Self::NotInDoubt(_)
             | Self::Pack { .. }
             | Self::Facts { .. }
@@ -164,7 +164,7 @@ impl OperatorError {
             Self::NoStateFolder => Some(
                 "set HOME or XDG_STATE_HOME, or name the file: `--journal FILE` of a migration, `--store FILE` of the service",
             ),
-            Self::Service(ServiceError::Hosts(error)) => hint_on(error),
+            Self::Service(ServiceError::Hosts(error)) | Self::Hosts(error) => hint_on(error),
             Self::Service(ServiceError::Unprotected(_)) => Some(
                 "set --certificate, --key and --tokens, or listen on 127.0.0.1 and forward the port with ssh",
             ),
@@ -180,7 +180,6 @@ impl OperatorError {
                 "install the target with `rustup target add wasm32-unknown-unknown`, or on Debian with `apt-get install rustc-web \
                  rust-web-src`",
             ),
-            Self::Hosts(error) => hint_on(error),
             Self::NotInDoubt(_) => Some(
                 "`whimbrel replay` shows how it ended; `whimbrel adopt` continues one that has not ended",
             ),

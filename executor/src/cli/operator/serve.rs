@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Serve) -> Result<Exit, CliError> {
 pub(super) fn token(arguments: &Token) -> Result<Exit, CliError> {
     let (token, entry) = Tokens::make(&arguments.name, arguments.role).map_err(OperatorError::Token)?;
     say(&format!("the token, which is shown once: {token}"));
-    give(&entry.to_string())?;
+    give(&entry)?;
     Ok(Exit::Done)
 }
 

@@ -1,10 +1,5 @@
 //! The simulated hosts (`sim://`) of the arguments, and `whimbrel sim-server`, which runs them for other processes.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "comments of arguments are the help on a terminal, where backticks would only disturb"
-)]
-
 use std::path::PathBuf;
 
 use clap::Args;

@@ -3,6 +3,8 @@
 //! Only the sixteen colours that every terminal has, so that its own theme decides what is readable; and colour
 //! never carries a meaning alone: curves differ in their dots, regressions have signs, levels have names.
 
+use std::slice;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
@@ -118,9 +120,9 @@ fn forecast(state: &PictureState, pen: Pen, area: Rect, buf: &mut Buffer) -> u16
     let style = if hopeless { pen.of(Color::Red) } else { Style::new() }.add_modifier(Modifier::BOLD);
     let age_ms = state.now.since_ms(report.at);
     let age = (age_ms >= 1_000).then(|| format!("{} s ago", age_ms / 1_000));
-    two_ends(&[report.conclusion.clone()], age.as_slice(), area, area.y + HEADING, style, buf);
+    two_ends(slice::from_ref(&report.conclusion), age.as_slice(), area, area.y + HEADING, style, buf);
     if rows > 1 {
-        two_ends(&[report.why.clone()], &[], area, area.y + HEADING + 1, Style::new(), buf);
+        two_ends(slice::from_ref(&report.why), &[], area, area.y + HEADING + 1, Style::new(), buf);
     }
     rows
 }

@@ -145,12 +145,12 @@ impl Case {
         bounded("age in ms", row.age_ms.unwrap_or(0), LONGEST_S * 1000)?;
         let arguments = Arguments::parse(&cfg.append)?;
         let features = features::configuration(cfg, arguments.content().compressed_page_bytes);
-        let (config, mut not_simulated) = match features {
+        let (mut config, mut not_simulated) = match features {
             Ok(config) => (config, None),
             Err(reason) => (SourceConfig::default(), Some(reason)),
         };
         let qemu = version_of(row)?;
-        let config = as_of(qemu, config);
+        adapt(&mut config, qemu);
         let setup = Setup {
             memory_mib: cfg.ram,
             qemu,
@@ -198,16 +198,15 @@ fn version_of(row: &Row) -> Result<Version, String> {
         .map_err(|_| format!("`qemu` is \"{text}\", which does not begin with a version such as 7.2.22"))
 }
 
-/// A configuration with the rules of a version. The recorder's guests have the version's own machine type.
-fn as_of(version: Version, config: SourceConfig) -> SourceConfig {
-    let mut config = SourceConfig { behaviour: qemu::behaviour(version), ..config };
+/// Gives a configuration the rules of a version. The recorder's guests have the version's own machine type.
+fn adapt(config: &mut SourceConfig, version: Version) {
+    config.behaviour = qemu::behaviour(version);
     if let Some(rules) = &mut config.auto_converge {
         rules.periodic_sync_ns = qemu::periodic_sync_ns(version);
     }
     if let Some(channels) = &mut config.channels {
         channels.flush_after_each_burst = version < qemu::FLUSHES_ONCE_A_ROUND;
     }
-    config
 }
 
 impl Setup {

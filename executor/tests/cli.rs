@@ -293,7 +293,10 @@ fn options_are_listed_under_the_heading_that_they_belong_to() {
     let shared = [
         ("Options", set("help")),
         ("Rules", set("pack no-builtin-packs policy locked max-pack-size no-cache")),
-        ("Simulated hosts (sim://)", set("sim-speed sim-scenario sim-seed sim-guests sim-server")),
+        (
+            "Simulated hosts (sim://)",
+            set("sim-speed sim-scenario sim-seed sim-guests sim-qemu sim-libvirt sim-server"),
+        ),
     ];
     let own = [
         (
@@ -387,7 +390,7 @@ fn hosts_that_cannot_be_reached_leave_the_guest_untouched() {
     ];
     let output = whimbrel(&arguments);
     assert_eq!(output.status.code(), Some(3), "{}", err(&output));
-    assert!(out(&output).contains("nothing was done to it"), "{}", out(&output));
+    assert!(out(&output).contains("nothing was done to `web`"), "{}", out(&output));
     assert!(out(&output).contains("refused"), "{}", out(&output));
     assert_eq!(whimbrel(&["replay", journal.path()]).status.code(), Some(0));
 }

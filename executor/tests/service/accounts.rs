@@ -66,20 +66,14 @@ fn files_are_for_the_services_user_only_and_nobody_else_holds_its_lock() {
 #[test]
 fn journals_are_for_their_user_only() {
     let folder = Folder::new();
-    let journal = folder.path("made/journal");
     let mut command = Command::new(PROGRAM);
-    command.args([
-        "migrate",
-        "idle",
-        "sim://beta",
-        "--source",
-        "sim://alpha",
-        "--sim-speed",
-        "100",
-        "--journal",
-    ]);
-    assert!(command.arg(&journal).output().unwrap().status.success());
-    assert_eq!((mode(&journal), mode(&folder.path("made"))), (0o600, 0o700));
+    command.args(["migrate", "idle", "sim://beta", "--source", "sim://alpha", "--sim-speed", "100"]);
+    let state = folder.path("state");
+    assert!(command.env("XDG_STATE_HOME", &state).output().unwrap().status.success());
+    let made = state.join("whimbrel");
+    let journals: Vec<_> = std::fs::read_dir(&made).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(journals.iter().map(|journal| mode(journal)).collect::<Vec<_>>(), [0o600]);
+    assert_eq!(mode(&made), 0o700);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn other_machines_get_in_with_tls_and_tokens_only() {
 #[test]
 fn over_tls_the_command_line_is_let_in_with_its_token() {
     let folder = Folder::new();
-    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls");
     let (certificate, key) = (tls.join("certificate.pem"), tls.join("key.pem"));
     let (secret, entry) = token("anna", "viewer");
     let (tokens, held) = (folder.path("tokens"), folder.path("token"));

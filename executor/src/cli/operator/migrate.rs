@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 
 use whimbrel_core::control::{Change, Mark};
 use whimbrel_core::journal::DriverContext;
-use whimbrel_core::{Cause, Ending, GuestLocation, Migration, Outcome, PhaseName, Spec};
+use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec};
 
 use super::args::Migrate;
 use super::rule::load_set;
@@ -144,10 +144,6 @@ pub(super) fn exit_of(outcome: &Outcome) -> Exit {
         (Ending::InDoubt, _) => Exit::InDoubt,
         (Ending::ArrivedStopped, _) => Exit::ArrivedStopped,
         (Ending::Failed, guest) if guest.is_lost() => Exit::InDoubt,
-        // It was not found out whether the guest is on the source.
-        (Ending::Failed, GuestLocation::Untouched) if outcome.cause == Some(Cause::FactsMissing) => {
-            Exit::Unexpected
-        }
         (Ending::Failed, _) => Exit::StayedOnSource,
     }
 }

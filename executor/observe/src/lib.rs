@@ -4,6 +4,7 @@
 //! It must never claim more than was observed, and no text of a guest or hypervisor reaches a terminal unchecked.
 
 pub mod messages;
+pub mod names;
 pub mod phases;
 pub mod summary;
 pub mod units;

@@ -3,23 +3,11 @@
 //! Names and messages come from guests and hypervisors: control characters in them must never reach a terminal.
 
 use whimbrel_core::convergence::{Statistics, SyncKind, SyncReport, SyncTotals};
-use whimbrel_core::{CancelAnswer, Event, Finding, Recovery, Severity, Side, Spec, Verdict};
+use whimbrel_core::{CancelAnswer, Event, Finding, Recovery, Severity, Verdict};
 
+use crate::names::{Names, clean};
 use crate::phases;
 use crate::units::{mib, seconds};
-
-/// The names of the guest and its hosts, as people use them.
-#[derive(Clone, Debug, Default)]
-pub struct Names {
-    /// The guest, in backticks.
-    pub guest: String,
-    /// The source's host.
-    pub source: String,
-    /// The destination's host.
-    pub destination: String,
-    /// Whether only the definition of a guest that is off is moved.
-    pub is_offline: bool,
-}
 
 /// Something to be said, with the word under which it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,32 +16,6 @@ pub struct LogLine {
     pub tag: String,
     /// The sentence.
     pub text: String,
-}
-
-impl Names {
-    /// The names in a spec, in backticks where they are the guest's, without control characters.
-    #[must_use]
-    pub fn of(spec: &Spec) -> Self {
-        let (mut source, mut destination) = (host_of(&spec.source), host_of(&spec.destination));
-        if source == destination {
-            (source, destination) = (&spec.source, &spec.destination);
-        }
-        Self {
-            guest: format!("`{}`", clean(&spec.guest)),
-            source: clean(source),
-            destination: clean(destination),
-            is_offline: spec.transfer.offline,
-        }
-    }
-
-    /// The host of one side.
-    #[must_use]
-    pub fn side(&self, side: Side) -> &str {
-        match side {
-            Side::Source => &self.source,
-            Side::Destination => &self.destination,
-        }
-    }
 }
 
 impl LogLine {
@@ -99,20 +61,6 @@ pub fn recovered(recovery: Recovery, names: &Names) -> String {
         Recovery::Resumed(side) => format!("{} was resumed on {}", names.guest, names.side(side)),
         Recovery::Destroyed(side) => format!("the copy left on {} was removed", names.side(side)),
     }
-}
-
-/// The text with control characters escaped.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            clean.extend(character.escape_default());
-        } else {
-            clean.push(character);
-        }
-    }
-    clean
 }
 
 /// The text cut into lines of at most `width` characters, at spaces where it can be; the lines after the first are
@@ -219,38 +167,9 @@ fn cancel(answer: CancelAnswer, names: &Names) -> String {
     }
 }
 
-/// The host in a URI, or the whole address where there is none.
-fn host_of(address: &str) -> &str {
-    let Some((_, rest)) = address.split_once("://") else { return address };
-    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    if host.is_empty() { address } else { host }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts_are_called_by_their_names() {
-        let addresses =
-            ["qemu+ssh://root@alpha/system", "qemu+tcp://beta:16509/system", "sim://gamma", "delta"];
-        assert_eq!(addresses.map(host_of), ["alpha", "beta", "gamma", "delta"]);
-        assert_eq!(host_of("qemu+tcp://[fe80::1]:16509/system"), "[fe80::1]");
-        assert_eq!(host_of("qemu+tcp://[fe80::1]/system"), "[fe80::1]");
-        assert_eq!(host_of("qemu:///system"), "qemu:///system");
-        let two_ports = Spec::new("web", "qemu+tcp://host:1/system", "qemu+tcp://host:2/system");
-        assert_eq!(Names::of(&two_ports).destination, "qemu+tcp://host:2/system");
-    }
-
-    #[test]
-    fn control_characters_never_get_through() {
-        assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
-    }
 
     #[test]
     fn long_lines_are_cut_at_spaces_and_lose_nothing() {

@@ -2,7 +2,7 @@
 
 use whimbrel_core::PhaseName;
 
-use crate::messages::Names;
+use crate::names::Names;
 
 /// Where the guest is during this phase, as a sentence without its full stop.
 #[must_use]

@@ -5,7 +5,8 @@
 
 use whimbrel_core::{Advice, Cause, Ending, GuestLocation, Leftover, Outcome, Side, Spec};
 
-use crate::messages::{Names, clean, recovered};
+use crate::messages::recovered;
+use crate::names::{Names, clean};
 use crate::units::{mib, span};
 
 /// The requested migration and its limits, on one line.

@@ -9,7 +9,8 @@ use whimbrel_core::{Event, Instant, View};
 use whimbrel_policy::follow::Report;
 
 use super::{Show, Watcher, forecast_lines};
-use whimbrel_observe::messages::{Names, tell};
+use whimbrel_observe::messages::tell;
+use whimbrel_observe::names::Names;
 use whimbrel_observe::summary;
 
 /// The migration's time between two lines of progress, in ms.

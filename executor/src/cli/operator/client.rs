@@ -14,7 +14,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use super::args::{AdjustmentName, OneMigration, ServiceAddress, Tune};
 use super::{CliError, Exit, OperatorError, give, input, say, unix};
 use whimbrel_core::{CopyState, GuestLocation};
-use whimbrel_observe::messages::clean;
+use whimbrel_observe::names::clean;
 use whimbrel_observe::units::mib;
 use whimbrel_service::UNIX;
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use whimbrel_core::journal::{self, Left};
 use whimbrel_core::{Ending, Outcome, Spec};
-use whimbrel_observe::messages::Names;
+use whimbrel_observe::names::Names;
 use whimbrel_observe::units::span;
 
 use super::migrate::journal_prefix;

@@ -18,7 +18,7 @@ use whimbrel_drive::owner::{Owner, unix_ms};
 use whimbrel_drive::private;
 use whimbrel_drive::uri::{self, check_migrate_uri};
 use whimbrel_drive::{DriveSession, Journal, JournalSinkError, Judge};
-use whimbrel_observe::messages::Names;
+use whimbrel_observe::names::Names;
 use whimbrel_observe::summary::headline;
 use whimbrel_preflight::Preflight;
 use whimbrel_simulated::SCHEME;

@@ -6,7 +6,7 @@ use whimbrel_core::{Event, Instant, Outcome, PhaseName, View};
 use whimbrel_policy::follow::Report;
 
 use super::series::Series;
-use whimbrel_observe::messages::Names;
+use whimbrel_observe::names::Names;
 use whimbrel_observe::units::approx;
 
 /// Most marks of regressions that are kept.

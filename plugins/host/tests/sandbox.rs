@@ -133,10 +133,10 @@ fn both_compilers_make_the_same_findings() {
 
 /// Fuel of the shipped packs on sound facts. It changes with the packs only; review it with every change of a pack.
 const GOLDEN: [(&str, u64); 4] = [
-    ("whimbrel.guest", 204_006),
-    ("whimbrel.hosts", 195_660),
-    ("whimbrel.storage", 103_283),
-    ("whimbrel.request", 185_869),
+    ("whimbrel.guest", 209_617),
+    ("whimbrel.hosts", 200_626),
+    ("whimbrel.storage", 104_059),
+    ("whimbrel.request", 197_093),
 ];
 
 #[test]

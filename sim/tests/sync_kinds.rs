@@ -15,21 +15,7 @@ const LIMIT_MS: u64 = 300;
 
 /// What libvirt would report: everything but the kind.
 fn reported(source: &SourceMigration) -> Statistics {
-    let all = source.statistics();
-    let memory = all.memory;
-    Statistics {
-        elapsed_ms: all.elapsed_ms,
-        memory_total_bytes: memory.total_bytes,
-        memory_remaining_bytes: memory.remaining_bytes,
-        memory_sent_bytes: memory.transferred_bytes,
-        pages_sent: memory.normal_pages + memory.zero_pages + memory.xbzrle_pages,
-        page_size_bytes: memory.page_size_bytes,
-        iteration: memory.dirty_sync_count,
-        dirty_rate_pages_per_second: Some(memory.dirty_rate_pages_per_second),
-        bandwidth_bytes_per_second: Some(memory.bandwidth_bytes_per_second),
-        ..Statistics::default()
-    }
-    .measured(false)
+    Statistics { sync_kind: SyncKind::Unknown, ..source.statistics().reported() }.measured(false)
 }
 
 /// The true and the derived kind of each sync that is seen in 60 s, with a query soon after each announced sync and

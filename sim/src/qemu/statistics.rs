@@ -3,7 +3,7 @@
 //! The numbers are QEMU's, with QEMU's delays (a dirty rate older than a second, a bandwidth of the last
 //! whole window): a policy that uses them must meet the same staleness as in the field.
 
-use whimbrel_core::convergence::SyncKind;
+use whimbrel_core::convergence::{self, SyncKind};
 
 /// Something that happened at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +112,30 @@ pub struct Statistics {
     pub throttle_percent: Option<u64>,
     /// The memory part.
     pub memory: MemoryStatistics,
+}
+
+impl Statistics {
+    /// The same in the form of the core, as libvirt reports it, with the kind of the last sync beside it. Disks are not part
+    /// of it.
+    #[must_use]
+    pub fn reported(&self) -> convergence::Statistics {
+        let memory = &self.memory;
+        convergence::Statistics {
+            elapsed_ms: self.elapsed_ms,
+            memory_total_bytes: memory.total_bytes,
+            memory_remaining_bytes: memory.remaining_bytes,
+            memory_sent_bytes: memory.transferred_bytes,
+            pages_sent: memory.normal_pages + memory.xbzrle_pages + memory.zero_pages,
+            page_size_bytes: memory.page_size_bytes,
+            iteration: memory.dirty_sync_count,
+            sync_kind: memory.sync_kind,
+            dirty_rate_pages_per_second: Some(memory.dirty_rate_pages_per_second),
+            bandwidth_bytes_per_second: Some(memory.bandwidth_bytes_per_second),
+            downtime_ms: self.downtime_ms.or(self.expected_downtime_ms),
+            throttle_percent: self.throttle_percent.unwrap_or(0),
+            ..convergence::Statistics::default()
+        }
+    }
 }
 
 /// The memory part of a snapshot.

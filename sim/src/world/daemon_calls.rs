@@ -355,28 +355,12 @@ impl World {
 
 fn statistics(job: &Job) -> Statistics {
     let disks = job.mirror.as_ref();
-    let of_disks = Statistics {
+    let of_memory = job.engine.as_ref().map(|engine| engine.statistics().reported());
+    Statistics {
         disk_total_bytes: disks.map_or(0, super::mirror::Mirror::total_bytes),
         disk_remaining_bytes: disks.map_or(0, super::mirror::Mirror::remaining_bytes),
         disk_sent_bytes: disks.map_or(0, super::mirror::Mirror::sent_bytes),
-        ..Statistics::default()
-    };
-    let Some(engine) = &job.engine else { return of_disks };
-    let told = engine.statistics();
-    Statistics {
-        elapsed_ms: told.elapsed_ms,
-        memory_total_bytes: told.memory.total_bytes,
-        memory_remaining_bytes: told.memory.remaining_bytes,
-        memory_sent_bytes: told.memory.transferred_bytes,
-        pages_sent: told.memory.normal_pages + told.memory.xbzrle_pages + told.memory.zero_pages,
-        page_size_bytes: told.memory.page_size_bytes,
-        iteration: told.memory.dirty_sync_count,
-        sync_kind: told.memory.sync_kind,
-        dirty_rate_pages_per_second: Some(told.memory.dirty_rate_pages_per_second),
-        bandwidth_bytes_per_second: Some(told.memory.bandwidth_bytes_per_second),
-        downtime_ms: told.downtime_ms.or(told.expected_downtime_ms),
-        throttle_percent: told.throttle_percent.unwrap_or(0),
-        ..of_disks
+        ..of_memory.unwrap_or_default()
     }
 }
 

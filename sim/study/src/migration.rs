@@ -290,7 +290,7 @@ impl<'a> Migration<'a> {
     }
 
     fn statistics(&self) -> Statistics {
-        statistics(&self.engine)
+        self.engine.statistics().reported().measured(false)
     }
 
     fn result(&self, case: &Case) -> Run {
@@ -329,26 +329,4 @@ impl<'a> Migration<'a> {
         let elapsed_ms = self.engine.statistics().elapsed_ms;
         if self.syncs_before == 0 { 0 } else { self.elapsed_ms().saturating_sub(elapsed_ms) }
     }
-}
-
-/// What libvirt's job statistics would say.
-pub(crate) fn statistics(engine: &SourceMigration) -> Statistics {
-    let all = engine.statistics();
-    let memory = all.memory;
-    Statistics {
-        elapsed_ms: all.elapsed_ms,
-        memory_total_bytes: memory.total_bytes,
-        memory_remaining_bytes: memory.remaining_bytes,
-        memory_sent_bytes: memory.transferred_bytes,
-        pages_sent: memory.normal_pages + memory.zero_pages + memory.xbzrle_pages,
-        page_size_bytes: memory.page_size_bytes,
-        iteration: memory.dirty_sync_count,
-        sync_kind: memory.sync_kind,
-        dirty_rate_pages_per_second: Some(memory.dirty_rate_pages_per_second),
-        bandwidth_bytes_per_second: Some(memory.bandwidth_bytes_per_second),
-        downtime_ms: all.downtime_ms.or(all.expected_downtime_ms),
-        throttle_percent: all.throttle_percent.unwrap_or(0),
-        ..Statistics::default()
-    }
-    .measured(false)
 }

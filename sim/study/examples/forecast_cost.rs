@@ -8,37 +8,27 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::Instant;
-use whimbrel_policy::forecast::Model;
 use whimbrel_policy::policies::StaticLimit;
-use whimbrel_policy::{Beforehand, FixedDowntime, Intent, Seen, Start, ThrottleResponse};
-use whimbrel_study::{Grid, Observer, run_observed};
+use whimbrel_policy::{Beforehand, Intent, Seen, Start};
+use whimbrel_study::{Grid, ModelBeside, Observer, run_observed};
 
-/// Forecasts are at least this far apart.
-const EVERY_MS: u64 = 1_000;
 /// The least of so many repetitions counts: the others include the time of other programs.
 const REPETITIONS: usize = 5;
 
-/// Keeps a model of which no forecast is made, so that each measured copy fits the curve itself.
+/// The model is copied for each measurement, and no forecast made of the original, so that each fits the curve itself.
 struct Watch {
     intent: Intent,
-    model: Option<Model>,
-    last_ms: Option<u64>,
+    beside: ModelBeside,
     costs: Vec<Duration>,
 }
 
 impl Observer for Watch {
     fn starts(&mut self, before: &Beforehand, start: &Start) {
-        self.model = Some(Model::new(before, *start, FixedDowntime::default(), ThrottleResponse::default()));
+        self.beside.starts(before, start);
     }
 
     fn on(&mut self, now: Instant, seen: Seen<'_>) {
-        let Some(model) = &mut self.model else { return };
-        model.on(now, seen);
-        let is_due = self.last_ms.is_none_or(|last_ms| now.as_ms() >= last_ms + EVERY_MS);
-        if !is_due || !matches!(seen, Seen::Sync(sync) if sync.iteration > 1) {
-            return;
-        }
-        self.last_ms = Some(now.as_ms());
+        let Some(model) = self.beside.on(now, seen) else { return };
         let costs = (0..REPETITIONS).map(|_| {
             let copy = model.clone();
             let begun = Clock::now();
@@ -57,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         grid.seeds = seeds;
         let mut costs = Vec::new();
         for case in grid.cases() {
-            let mut watch = Watch { intent: case.intent, model: None, last_ms: None, costs: Vec::new() };
+            let mut watch = Watch { intent: case.intent, beside: ModelBeside::default(), costs: Vec::new() };
             let mut limit = StaticLimit::new(case.intent.max_downtime_ms * 93 / 100);
             black_box(run_observed(&case, &mut limit, &mut watch));
             costs.extend(watch.costs);

@@ -5,17 +5,16 @@
 
 use serde::Serialize;
 use whimbrel_core::Instant;
-use whimbrel_policy::forecast::{Model, Plan, Verdict};
+use whimbrel_policy::forecast::{Plan, Verdict};
 use whimbrel_policy::policies::StaticLimit;
-use whimbrel_policy::{Beforehand, FixedDowntime, Intent, Seen, Start, ThrottleResponse};
+use whimbrel_policy::{Beforehand, Intent, Seen, Start};
 
 use crate::grid::Case;
 use crate::migration::{Ended, Observer, Run, run_observed};
+use crate::model_beside::ModelBeside;
 
 /// Stages: the number of ended passes, the last one for that and more.
 const STAGES: u64 = 5;
-/// Forecasts are at least this far apart.
-const EVERY_MS: u64 = 1_000;
 const MOST_PER_RUN: usize = 12;
 
 /// One forecast, and what came true.
@@ -61,7 +60,7 @@ pub struct Calibration {
 /// The outlooks of a case under a static limit.
 #[must_use]
 pub fn outlooks(case: &Case, limit_ms: u64) -> Vec<Outlook> {
-    let mut listener = Listener { intent: case.intent, model: None, last_ms: None, outlooks: Vec::new() };
+    let mut listener = Listener { intent: case.intent, beside: ModelBeside::default(), outlooks: Vec::new() };
     let run = run_observed(case, &mut StaticLimit::new(limit_ms), &mut listener);
     listener.outlooks.iter().map(|outlook| outlook.with(&run)).collect()
 }
@@ -74,29 +73,24 @@ impl Outlook {
     }
 }
 
-/// Keeps a model beside the policy.
+/// Forecasts beside the policy.
 #[derive(Debug)]
 struct Listener {
     intent: Intent,
-    model: Option<Model>,
-    last_ms: Option<u64>,
+    beside: ModelBeside,
     outlooks: Vec<Outlook>,
 }
 
 impl Observer for Listener {
     fn starts(&mut self, before: &Beforehand, start: &Start) {
-        self.model = Some(Model::new(before, *start, FixedDowntime::default(), ThrottleResponse::default()));
+        self.beside.starts(before, start);
     }
 
     fn on(&mut self, now: Instant, seen: Seen<'_>) {
-        let Some(model) = &mut self.model else { return };
-        model.on(now, seen);
-        let is_due = self.last_ms.is_none_or(|last_ms| now.as_ms() >= last_ms + EVERY_MS);
-        let Seen::Sync(sync) = seen else { return };
-        if !is_due || sync.iteration < 2 || self.outlooks.len() >= MOST_PER_RUN {
+        let Some(model) = self.beside.on(now, seen) else { return };
+        if self.outlooks.len() >= MOST_PER_RUN {
             return;
         }
-        self.last_ms = Some(now.as_ms());
         let Some(forecast) = model.raw_forecast(Plan::AsIs, &self.intent) else { return };
         let verdict = model.assess(&self.intent).verdict;
         self.outlooks.push(Outlook {

@@ -16,6 +16,7 @@ mod hindsight;
 mod kinds;
 mod link;
 mod migration;
+mod model_beside;
 mod table;
 
 pub use calibration::{Calibration, Outlook, calibrate, outlooks};
@@ -25,3 +26,4 @@ pub use grid::{BUILT_IN, Case, Grid, GridError, IntentRow};
 pub use hindsight::{Hindsight, hindsight};
 pub use kinds::Kind;
 pub use migration::{Ended, Observer, Run, run, run_observed};
+pub use model_beside::ModelBeside;

@@ -13,6 +13,7 @@ mod lanes;
 mod long;
 mod packages;
 mod postgres;
+mod privilege;
 mod python;
 mod recheck;
 mod record;

@@ -10,10 +10,11 @@ use whimbrel_lab::record::{self, Emulator, Plan, RecordError, Request};
 use whimbrel_lab::roots::RootCache;
 use xtask::Tree;
 
-use crate::error::{Error, NOT_CHECKED};
-use crate::job::{Job, is_root};
+use crate::error::Error;
+use crate::job::is_root;
 use crate::lab::roots;
 use crate::packages;
+use crate::privilege;
 use crate::recheck;
 use crate::setup::{self, Purpose};
 
@@ -65,7 +66,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         None => prepare(&plan, only)?,
     };
     if !is_root() {
-        return again_as_root(&linux);
+        return privilege::again(PREPARED, &linux);
     }
     let out = out(options)?;
     let emulator = emulator(options)?;
@@ -121,20 +122,6 @@ fn prepare(plan: &Plan, only: &[String]) -> Result<PathBuf, Error> {
         packages::extract(&target()?.join("recorder-linux"))
     } else {
         Ok(PathBuf::new())
-    }
-}
-
-fn again_as_root(linux: &Path) -> Result<(), Error> {
-    let this = std::env::current_exe()
-        .map_err(|source| Error::Start { job: "cargo xtask record".to_owned(), source })?;
-    let same = std::env::args_os().skip(1);
-    let job = same.fold(Job::new(this, ""), Job::argument);
-    match roots::passed_on(job.variable(PREPARED, linux)).privileged().run() {
-        // The other process has given its reason.
-        Err(Error::Failed { status, .. }) if status.code() == Some(NOT_CHECKED.into()) => {
-            Err(Error::Reported(NOT_CHECKED))
-        }
-        other => other,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Everything that must hold, in the order that finds the cheap mistakes first.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 
-use cargo_metadata::Artifact;
+use cargo_metadata::{Artifact, DependencyKind, MetadataCommand};
 
 use crate::artifacts::{self, built};
 use crate::error::{Error, NOT_CHECKED};
@@ -10,6 +12,7 @@ use crate::job::Job;
 use crate::lab::roots;
 use crate::lanes;
 use crate::long;
+use crate::privilege;
 use crate::python;
 use crate::rules;
 use crate::service;
@@ -75,7 +78,7 @@ fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
 
 /// The default build and the packages below it, without sandbox, service, libvirt and real hosts.
 fn light(steps: &mut Steps) -> Result<(), Error> {
-    let packages = LIGHT.join(" -p ");
+    let packages = Vec::from_iter(light_packages()?).join(" -p ");
     steps.job("clippy, light", &Job::cargo(&format!("clippy -p {packages} --all-targets -- -D warnings")))?;
     steps.step("tests, light", &format!("cargo nextest run {FAST} -p {packages}"), || {
         // Through its own name: cargo finds only what is on the search path.
@@ -90,20 +93,23 @@ fn light(steps: &mut Steps) -> Result<(), Error> {
 /// The profile of [`light`], as nextest names it.
 const FAST: &str = "--cargo-profile fast";
 
-/// The packages that the default build consists of.
-const LIGHT: [&str; 11] = [
-    "whimbrel-core",
-    "whimbrel-policy",
-    "whimbrel-schedule",
-    "whimbrel-oracle",
-    "whimbrel-sim",
-    "whimbrel-study",
-    "whimbrel-verify",
-    "whimbrel-facts",
-    "whimbrel-rules",
-    "whimbrel-observe",
-    "whimbrel",
-];
+/// The packages that the default build consists of: `whimbrel`, and members that it needs without a feature.
+fn light_packages() -> Result<BTreeSet<String>, Error> {
+    let metadata =
+        MetadataCommand::new().no_deps().exec().map_err(|error| Error::Cargo(io::Error::other(error)))?;
+    let mut light = BTreeSet::new();
+    let mut left = vec!["whimbrel".to_owned()];
+    while let Some(name) = left.pop() {
+        let package = metadata.packages.iter().find(|package| package.name == name);
+        let dependencies = package.into_iter().flat_map(|package| &package.dependencies);
+        let needed = dependencies.filter(|dependency| {
+            dependency.path.is_some() && !dependency.optional && dependency.kind == DependencyKind::Normal
+        });
+        left.extend(needed.map(|dependency| dependency.name.clone()).filter(|name| !light.contains(name)));
+        light.insert(name);
+    }
+    Ok(light)
+}
 
 /// Labs that migrate at the same time. Each has hosts and networks of its own, and waits for most of its time.
 const LAB_LANES: usize = 2;
@@ -192,7 +198,7 @@ fn generations(steps: &mut Steps) -> Result<(), Error> {
     steps.step("generations", alone, || {
         roots::run(&[])?;
         let program = artifacts::program(artifacts::TESTED)?;
-        let as_root = |job: Job| roots::passed_on(job.variable("WHIMBREL_BIN", &program)).privileged();
+        let as_root = |job: Job| privilege::with_roots(job.variable("WHIMBREL_BIN", &program)).privileged();
         let mut jobs = tests_of("executor/lab", LIBVIRT, "--ignored --nocapture", &as_root)?;
         jobs.retain(|(job, _)| job.to_string().contains(GENERATIONS));
         if jobs.is_empty() {
@@ -224,25 +230,27 @@ fn tests_of(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use cargo_metadata::{DependencyKind, MetadataCommand};
-
-    use super::LIGHT;
+    use super::light_packages;
 
     #[test]
     fn the_light_packages_are_those_of_the_default_build() {
-        let metadata = MetadataCommand::new().no_deps().exec().unwrap();
-        let mut light = BTreeSet::from(["whimbrel".to_owned()]);
-        let mut left: Vec<String> = light.iter().cloned().collect();
-        while let Some(name) = left.pop() {
-            let package = metadata.packages.iter().find(|one| one.name.as_str() == name).unwrap();
-            let members = package
-                .dependencies
-                .iter()
-                .filter(|one| one.path.is_some() && !one.optional && one.kind == DependencyKind::Normal);
-            left.extend(members.map(|one| one.name.clone()).filter(|name| light.insert(name.clone())));
-        }
-        assert_eq!(light, LIGHT.into_iter().map(str::to_owned).collect());
+        let light = light_packages().unwrap();
+        let light: Vec<&str> = light.iter().map(String::as_str).collect();
+        assert_eq!(
+            light,
+            [
+                "whimbrel",
+                "whimbrel-core",
+                "whimbrel-facts",
+                "whimbrel-observe",
+                "whimbrel-oracle",
+                "whimbrel-policy",
+                "whimbrel-rules",
+                "whimbrel-schedule",
+                "whimbrel-sim",
+                "whimbrel-study",
+                "whimbrel-verify",
+            ]
+        );
     }
 }

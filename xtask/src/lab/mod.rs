@@ -19,8 +19,9 @@ use whimbrel_sim::Scenario;
 use self::health::{Health, WAIT};
 
 use crate::artifacts;
-use crate::error::{Error, NOT_CHECKED};
-use crate::job::{Job, is_root};
+use crate::error::Error;
+use crate::job::is_root;
+use crate::privilege;
 use crate::setup::{self, Purpose};
 
 /// Names the program to be tried; it is built when this is not set.
@@ -66,7 +67,7 @@ fn watch(named: &str, keep: bool) -> Result<(), Error> {
     scenario::check(&scenario)?;
     let program = program()?;
     if !is_root() {
-        return again_as_root(named, keep, &program);
+        return privilege::again(PROGRAM, &program);
     }
     println!("scenario `{}`: {}", scenario.name, scenario.description);
     let began = Instant::now();
@@ -121,22 +122,6 @@ fn read(named: &str) -> Result<Scenario, Error> {
         ));
     };
     read.map_err(|error| Error::BadScenario(error.to_string()))
-}
-
-fn again_as_root(named: &str, keep: bool, program: &Path) -> Result<(), Error> {
-    let this = std::env::current_exe()
-        .map_err(|source| Error::Start { job: "cargo xtask lab".to_owned(), source })?;
-    let mut job = Job::new(this, "lab").argument(named).variable(PROGRAM, program);
-    if keep {
-        job = job.argument("--keep");
-    }
-    match job.privileged().run() {
-        // The other process has given its reason.
-        Err(Error::Failed { status, .. }) if status.code() == Some(NOT_CHECKED.into()) => {
-            Err(Error::Reported(NOT_CHECKED))
-        }
-        other => other,
-    }
 }
 
 /// How to get at the hosts from another terminal.

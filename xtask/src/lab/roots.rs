@@ -1,22 +1,23 @@
 //! Roots of other generations of libvirt and QEMU for the lab's hosts: `cargo xtask lab roots`.
 
+use std::ffi::OsString;
 use std::time::Instant;
 
 use whimbrel_lab::roots::{GENERATIONS, Generation, Prepared, RootCache};
 
 use crate::error::Error;
-use crate::job::{Job, is_root};
+use crate::job::is_root;
+use crate::privilege;
 use crate::setup::{self, Purpose};
-
-/// Names the folder of the roots, if it is not the usual one.
-const FOLDER: &str = "WHIMBREL_LAB_ROOTS";
 
 /// Makes the named roots, or all of them, as far as they are missing, and reports their versions.
 pub(crate) fn run(names: &[String]) -> Result<(), Error> {
     let chosen = chosen(names)?;
     setup::run(Purpose::Roots)?;
     if !is_root() {
-        return again_as_root(names);
+        // Not the arguments of this process: another verb may need the roots.
+        let arguments = ["lab", "roots"].into_iter().chain(names.iter().map(String::as_str));
+        return privilege::run(arguments.map(OsString::from), |job| job);
     }
     let cache = RootCache::of_environment();
     println!("roots in {}:", cache.folder().display());
@@ -32,7 +33,7 @@ pub(crate) fn run(names: &[String]) -> Result<(), Error> {
 }
 
 /// Every generation of these names; all of them without names.
-fn chosen(names: &[String]) -> Result<Vec<Generation>, Error> {
+pub(super) fn chosen(names: &[String]) -> Result<Vec<Generation>, Error> {
     if names.is_empty() {
         return Ok(GENERATIONS.to_vec());
     }
@@ -42,21 +43,6 @@ fn chosen(names: &[String]) -> Result<Vec<Generation>, Error> {
 /// The generation of this name.
 pub(crate) fn named(name: &str) -> Result<Generation, Error> {
     Generation::named(name).ok_or_else(|| Error::NoGeneration(name.to_owned(), Generation::names()))
-}
-
-fn again_as_root(names: &[String]) -> Result<(), Error> {
-    let this = std::env::current_exe()
-        .map_err(|source| Error::Start { job: "cargo xtask lab roots".to_owned(), source })?;
-    let job = names.iter().fold(Job::new(this, "lab roots"), Job::argument);
-    passed_on(job).privileged().run()
-}
-
-/// The job with the folder of the roots, where the environment names one: `sudo` would not keep it.
-pub(crate) fn passed_on(job: Job) -> Job {
-    match std::env::var_os(FOLDER) {
-        Some(folder) => job.variable(FOLDER, folder),
-        None => job,
-    }
 }
 
 #[cfg(test)]

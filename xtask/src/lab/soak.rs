@@ -1,16 +1,17 @@
 //! Migrations back and forth between generations, with random faults: `cargo xtask lab soak`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use whimbrel_lab::roots::{GENERATIONS, Generation, RootCache};
+use whimbrel_lab::roots::{Generation, RootCache};
 use whimbrel_lab::say_if_interrupted;
 use whimbrel_lab::soak::{self, Kind, Request};
 
 use super::roots;
 use crate::error::Error;
-use crate::job::{Job, is_root};
+use crate::job::is_root;
+use crate::privilege;
 
 /// Longest soak.
 const MOST: Duration = Duration::from_hours(7 * 24);
@@ -34,13 +35,10 @@ pub(super) struct Options {
 
 /// Migrates for this time, and fails if a guest was harmed or not where it was reported.
 pub(super) fn run(options: &Options) -> Result<(), Error> {
-    let chosen: Vec<Generation> = match options.roots.as_slice() {
-        [] => GENERATIONS.to_vec(),
-        names => names.iter().map(|name| roots::named(name)).collect::<Result<_, _>>()?,
-    };
+    let chosen = roots::chosen(&options.roots)?;
     let program = super::program()?;
     if !is_root() {
-        return again_as_root(&program);
+        return privilege::again(super::PROGRAM, &program);
     }
     let cache = RootCache::of_environment();
     let kind = |generation: Generation| -> Result<Kind, Error> {
@@ -85,13 +83,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let lasts = Duration::from_secs(seconds.ok_or_else(wrong)?);
     if lasts.is_zero() || lasts > MOST { Err(wrong()) } else { Ok(lasts) }
-}
-
-fn again_as_root(program: &Path) -> Result<(), Error> {
-    let this = std::env::current_exe()
-        .map_err(|source| Error::Start { job: "cargo xtask lab soak".to_owned(), source })?;
-    let job = std::env::args_os().skip(1).fold(Job::new(this, ""), Job::argument);
-    roots::passed_on(job.variable(super::PROGRAM, program)).privileged().run()
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::{GENERATIONS, Generation, Root, build};
 use crate::{LabError, shell};
 
-/// Where the roots are, instead of [`FOLDER`].
-const VARIABLE: &str = "WHIMBREL_LAB_ROOTS";
+/// The variable of the environment that names the folder of the roots, if it is not the usual one.
+pub const FOLDER_VARIABLE: &str = "WHIMBREL_LAB_ROOTS";
 /// The machine's, because only root makes and uses them.
 const FOLDER: &str = "/var/cache/whimbrel/lab-roots";
 /// How much of a digest is in the name of what was unpacked.
@@ -70,7 +70,7 @@ impl RootCache {
     /// The folder that `WHIMBREL_LAB_ROOTS` names, or `/var/cache/whimbrel/lab-roots`.
     #[must_use]
     pub fn of_environment() -> Self {
-        Self::at(std::env::var_os(VARIABLE).map_or_else(|| FOLDER.into(), PathBuf::from))
+        Self::at(std::env::var_os(FOLDER_VARIABLE).map_or_else(|| FOLDER.into(), PathBuf::from))
     }
 
     /// This folder.

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use cache::{Manifest, Prepared, RootCache};
+pub use cache::{FOLDER_VARIABLE, Manifest, Prepared, RootCache};
 
 /// A release of Debian, and with it a version of libvirt and one of QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -281,7 +281,7 @@ impl Lab {
     ///
     /// # Errors
     /// As for [`Host::start_daemon`].
-    pub fn mend(&self) -> Result<(), LabError> {
+    pub fn clear_faults(&self) -> Result<(), LabError> {
         self.restore_link()?;
         self.shape_link(None)?;
         for host in [&self.alpha, &self.beta] {

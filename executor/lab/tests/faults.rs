@@ -59,7 +59,7 @@ fn judge(lab: &Lab, scenario: &Scenario, allowed: &BTreeSet<Vec<String>>) -> Str
     if !allowed.contains(&real) {
         let _ = writeln!(wrong, "real: {real:#?}\nsimulated: {allowed:#?}\n{}", run.output);
     }
-    lab.mend().unwrap();
+    lab.clear_faults().unwrap();
     let Some(outcome) = &run.outcome else { return wrong + "there is no outcome" };
     let end = end_of(outcome);
     let expect = &scenario.expect;

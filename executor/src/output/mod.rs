@@ -93,11 +93,13 @@ fn forecast_lines(report: &Report, before: Option<&Report>) -> Vec<LogLine> {
     let line = |tag: &str, text| LogLine { tag: tag.to_owned(), text };
     let mut lines = vec![line("forecast", report.sentence())];
     let needs_action = !matches!(report.verdict, Verdict::Open | Verdict::Converges);
-    let is_another =
-        before.is_none_or(|before| discriminant(&before.verdict) != discriminant(&report.verdict));
     let actions = report.actions_in_words();
-    if needs_action && is_another && !actions.is_empty() {
+    if needs_action && is_another_verdict(report, before) && !actions.is_empty() {
         lines.push(line("actions", actions));
     }
     lines
+}
+
+fn is_another_verdict(report: &Report, before: Option<&Report>) -> bool {
+    before.is_none_or(|before| discriminant(&before.verdict) != discriminant(&report.verdict))
 }

@@ -48,7 +48,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             return None;
         }
         match self.step {
-            Step::PreSwitchover { told: true } | Step::PostcopyPaused => None,
+            Step::PreSwitchover { reported: true } | Step::PostcopyPaused => None,
             Step::Sending(burst) => Some(self.burst_end_not_before(&burst, self.limits())),
             Step::LastPass(burst) => Some(self.burst_end_not_before(&burst, Limits::NONE)),
             step => Some(step.until_ns().unwrap_or(self.present_ns)),

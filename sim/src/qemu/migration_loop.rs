@@ -78,11 +78,11 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
             Step::PostcopyDevice { .. } => self.begin_postcopy(),
             Step::Failing { .. } => Turn::Happened(self.failed()),
             Step::PostcopyRecovering { .. } => self.recovered(),
-            Step::PreSwitchover { told: false } => {
-                self.step = Step::PreSwitchover { told: true };
+            Step::PreSwitchover { reported: false } => {
+                self.step = Step::PreSwitchover { reported: true };
                 Turn::Happened(EventKind::PreSwitchover)
             }
-            Step::PreSwitchover { told: true } | Step::PostcopyPaused | Step::Ended => Turn::Waiting,
+            Step::PreSwitchover { reported: true } | Step::PostcopyPaused | Step::Ended => Turn::Waiting,
         }
     }
 

@@ -47,7 +47,7 @@ pub(crate) enum Step {
     /// The sync after the stop.
     LastSync { until_ns: u64 },
     /// Waiting, with the guest stopped, for the word to hand over.
-    PreSwitchover { told: bool },
+    PreSwitchover { reported: bool },
     /// Sending the rest without any limit but the link.
     LastPass(Burst),
     /// Saving and sending the device state.

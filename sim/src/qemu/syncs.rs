@@ -140,7 +140,7 @@ impl<P: Deref<Target = Plan>, M: Memory> Machine<P, M> {
         let newly_dirty_pages = self.sync_dirty_pages(SyncKind::End, false);
         let event = self.sync_event(newly_dirty_pages, self.is_iteration(false));
         if self.plan.config.pause_before_switchover {
-            self.step = Step::PreSwitchover { told: false };
+            self.step = Step::PreSwitchover { reported: false };
         } else {
             let burst = self.open_burst();
             self.step = Step::LastPass(burst);

@@ -149,6 +149,7 @@ impl DirtyCurve {
         })
     }
 }
+
 /// A class of pages that are written equally often.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Class {

@@ -69,7 +69,7 @@ impl<'a> Soaked<'a> {
         let log = self.lab.folder().join(format!("soak-{number}.log"));
         let child = self.spawn(&name, ends, plan, &log)?;
         let (ended, has_failed) = self.follow(child, &name, ends, plan, number, usage)?;
-        self.lab.mend()?;
+        self.lab.clear_faults()?;
         let text = fs::read_to_string(&log).map_err(LabError::io(format!("read `{}`", log.display())))?;
         let _ = fs::remove_file(&log);
         if !ended {
@@ -170,7 +170,7 @@ impl<'a> Soaked<'a> {
             }
             if !is_repaired && began.elapsed() >= plan.fault_at + REPAIRED_AFTER {
                 is_repaired = true;
-                self.lab.mend()?;
+                self.lab.clear_faults()?;
             }
             if measured.is_none_or(|at: Instant| at.elapsed() >= MEASURE_EVERY) {
                 measured = Some(Instant::now());

@@ -207,11 +207,16 @@ impl Opened {
         };
         pool.refresh()?;
         let description = pool.xml()?;
-        let told = xml::pool(&description).unwrap_or_default();
+        let described = xml::pool(&description).unwrap_or_default();
         let filesystem = xml::pool_filesystem(&description).unwrap_or_default();
-        let is_ours = is_new || is_left_behind(&told.name);
-        let opened =
-            Self::Pool { pool, name: told.name, free_bytes: told.available_bytes, filesystem, is_ours };
+        let is_ours = is_new || is_left_behind(&described.name);
+        let opened = Self::Pool {
+            pool,
+            name: described.name,
+            free_bytes: described.available_bytes,
+            filesystem,
+            is_ours,
+        };
         if make {
             opened.sweep();
         }

@@ -11,7 +11,6 @@ mod state;
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
-use std::mem::discriminant;
 
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::layout::{Position, Rect};
@@ -22,7 +21,7 @@ use whimbrel_policy::follow::Report;
 
 pub(super) use self::draw::draw;
 pub use self::state::PictureState;
-use super::{Lines, Show, Watcher, forecast_lines};
+use super::{Lines, Show, Watcher, forecast_lines, is_another_verdict};
 use whimbrel_observe::messages::{tell, wrap};
 use whimbrel_observe::summary;
 
@@ -125,8 +124,7 @@ impl<B: Backend> Picture<B> {
     /// The forecast is in the next frame; a verdict that has changed is written above the picture too.
     fn show_forecast(&mut self, now: Instant, report: &Report) -> Result<(), B::Error> {
         let before = self.state.forecast.as_ref();
-        let is_another =
-            before.is_none_or(|before| discriminant(&before.verdict) != discriminant(&report.verdict));
+        let is_another = is_another_verdict(report, before);
         let lines = if is_another { forecast_lines(report, before) } else { Vec::new() };
         self.state.forecast(report);
         for entry in lines {

@@ -19,7 +19,8 @@ use whimbrel_plugins::lock::{Lock, verify_signature};
 use self::args::{Check, Form, Inspect, RuleVerb, Set, Verify};
 pub(super) use self::judged::show;
 pub(super) use self::set::load as load_set;
-use super::{CliError, Exit, OperatorError, give, input};
+use super::input::{bytes as read, text};
+use super::{CliError, Exit, OperatorError, give};
 use whimbrel_drive::today;
 
 pub(super) fn run(verb: &RuleVerb) -> Result<Exit, CliError> {
@@ -127,14 +128,6 @@ fn verify(arguments: &Verify) -> Result<Exit, CliError> {
 pub(super) fn facts(path: &Path) -> Result<whimbrel_facts::Facts, CliError> {
     whimbrel_core::document::from_json(&text(path)?)
         .map_err(|error| OperatorError::Facts { path: path.to_owned(), reason: error.to_string() }.into())
-}
-
-fn text(path: &Path) -> Result<String, CliError> {
-    input::text(path)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    input::bytes(path)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {

@@ -1,5 +1,5 @@
 //! A policy of one's own, with its test: it waits for the best of the first five passes, and then takes the next that is
-//! as good. Run it with `cargo run -p whimbrel-policy --example own_policy`.
+//! as good. Run it with `cargo run -p whimbrel-policy --example as_good_as_the_best`.
 
 use whimbrel_core::Instant;
 use whimbrel_policy::script::Script;

@@ -59,16 +59,14 @@ fn all(steps: &mut Steps, extent: Extent) -> Result<(), Error> {
     steps.job("clippy, libvirt", &clippy(LIBVIRT))?;
     dependencies(steps)?;
     steps.job("tests, libvirt", &Job::cargo(&format!("test --workspace {LIBVIRT}")))?;
+    // The program without its features has other tests, which `--fast` runs: they must not break unseen.
+    steps.job("tests, light", &Job::cargo("test --profile fast -p whimbrel"))?;
     let doc = Job::cargo(&format!("doc --workspace --no-deps {LIBVIRT}"));
     steps.job("documentation", &doc.variable("RUSTDOCFLAGS", "-Dwarnings"))?;
     lab(steps)?;
     if extent == Extent::Long {
         long::checks(steps)?;
         generations(steps)?;
-        // The lints have built it already; without the driver it has no tests of its own.
-        steps.step("tests, no libvirt", "cargo test -p whimbrel", || {
-            lanes::run(tests_of("executor", "", "", &|job| job)?, 1).map(|()| String::new())
-        })?;
         // Through cargo: the last steps may have built this program again.
         steps.job("explore, long", &Job::cargo("run --release -- explore --long"))?;
         steps.job("fuzz, long", &Job::cargo("run --release -- fuzz --cases 10000000"))?;

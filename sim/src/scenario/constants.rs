@@ -20,13 +20,14 @@ const MAX_LONG_MS: u64 = 86_400_000;
 
 impl<'t> Reader<'t> {
     pub(super) fn daemons(&mut self, table: &DeTable<'t>, span: Range<usize>) -> DaemonConstants {
-        const KEYS: [&str; 8] = [
+        const KEYS: [&str; 9] = [
             "call_us",
             "event_us",
             "prepare_ms",
             "finish_ms",
             "confirm_ms",
             "keep_alive_ms",
+            "resume_refused_ms",
             "connect_ms",
             "stream_timeout_ms",
         ];
@@ -40,6 +41,7 @@ impl<'t> Reader<'t> {
             finish_ns: ns("finish_ms", MAX_LONG_MS, NS_PER_MS, usual.finish_ns),
             confirm_ns: ns("confirm_ms", MAX_LONG_MS, NS_PER_MS, usual.confirm_ns),
             keep_alive_ns: ns("keep_alive_ms", MAX_LONG_MS, NS_PER_MS, usual.keep_alive_ns),
+            resume_refused_ns: ns("resume_refused_ms", MAX_LONG_MS, NS_PER_MS, usual.resume_refused_ns),
             connect_ns: ns("connect_ms", MAX_LONG_MS, NS_PER_MS, usual.connect_ns),
             stream_timeout_ns: ns("stream_timeout_ms", MAX_LONG_MS, NS_PER_MS, usual.stream_timeout_ns),
         }

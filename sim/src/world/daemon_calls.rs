@@ -6,12 +6,10 @@ use whimbrel_core::port::{JobReport, JobState, Setting, Settings};
 use whimbrel_core::{CopyState, Failure, Fault, Hint};
 
 use super::domains::ProcessState;
-use super::event_queue::{DaemonTask, Scheduled};
 use super::incidents::Initiator;
-use super::job::{Job, Leg, SourceEnd, Stage};
+use super::job::{Job, Stage};
 use super::{GuestId, HostId, JobId, World};
 use crate::qemu::{SourceMigration, Status};
-use crate::versions::libvirt;
 
 impl World {
     /// What can be seen of a guest at a host's daemon.
@@ -35,6 +33,10 @@ impl World {
             ProcessState::Paused => CopyState::Paused,
             ProcessState::Stopped => CopyState::Stopped,
             ProcessState::PostcopyDestination { is_cut_off: false } if copy.woke_up => CopyState::Running,
+            // Both hosts report that everything has arrived; only the source's daemon missed the end.
+            ProcessState::PostcopySource { is_cut_off: true } if self.half_is_empty(guest, copy.job) => {
+                CopyState::Stopped
+            }
             ProcessState::PostcopySource { is_cut_off }
             | ProcessState::PostcopyDestination { is_cut_off } => {
                 if is_cut_off {
@@ -149,85 +151,6 @@ impl World {
         }
         let accepted = self.change_engine(id, SourceMigration::start_postcopy) == Some(true);
         if accepted { Ok(()) } else { Err(refused("the migration has ended or has not begun to copy")) }
-    }
-
-    /// Resumes a post-copy that lost its connection: the migrate call again, with the flag to resume. Returns
-    /// with the migration; until then the caller waits.
-    ///
-    /// # Errors
-    /// When a daemon does not answer, or nothing is there to resume.
-    pub(super) fn resume_postcopy(
-        &mut self,
-        guest: GuestId,
-        source: HostId,
-        destination: HostId,
-        caller: (super::PortId, whimbrel_core::CommandId),
-    ) -> Result<(), Failure> {
-        self.reached(source)?;
-        if [source, destination].iter().any(|host| !self.resumes_postcopy(*host)) {
-            return Err(refused("unsupported flags in function virDomainMigrateToURI3: post-copy resume"));
-        }
-        let Some(id) = self.outgoing(guest, source) else { return Err(no_job()) };
-        if self.link_is_cut(source, destination) {
-            self.expect_job_mut(id).connecting = Some(caller);
-            self.event_queue
-                .put(self.now_ns + self.constants.connect_ns, Scheduled::Done(id, DaemonTask::ResumeFailed));
-            return Ok(());
-        }
-        if !self.daemon_runs(destination) {
-            return Err(unreachable());
-        }
-        self.advance_to_now(id);
-        let Some(job) = self.live_job_mut(id).filter(|job| job.destination == destination) else {
-            return Err(no_job());
-        };
-        let Stage::Postcopy(_) = job.stage else { return Err(refused("the migration is not in post-copy")) };
-        if job.caller.is_some() {
-            return Err(refused("the migration is already being driven"));
-        }
-        let failed = job.engine.as_ref().is_some_and(|engine| engine.status() == Status::PostcopyPaused);
-        if !failed
-            || !matches!(
-                self.domain(guest).process_state(destination),
-                Some(ProcessState::PostcopyDestination { .. })
-            )
-        {
-            return Err(refused("QEMU reports that post-copy is not paused on both sides"));
-        }
-        let there = self.host(destination).inventory.libvirt;
-        if libvirt::offers(there, libvirt::Feature::ResumeCrashes).is_offered() {
-            self.kill_daemon(destination);
-            return Err(unreachable());
-        }
-        if self.change_engine(id, SourceMigration::recover) != Some(true) {
-            return Err(refused("QEMU could not resume the migration"));
-        }
-        let job = self.expect_job_mut(id);
-        job.caller = Some(caller);
-        job.is_unattended = false;
-        job.source_end = SourceEnd::Drives;
-        job.destination_takes_part = true;
-        job.stage = Stage::Postcopy(Leg::AtWork);
-        Ok(())
-    }
-
-    /// The source's daemon could not reach the destination's.
-    pub(super) fn resume_in_vain(&mut self, id: JobId) {
-        let waiting = self.live_job_mut(id).and_then(|job| job.connecting.take());
-        if let Some((port, to)) = waiting {
-            self.on_call_returned(port, to, Err(unreachable()));
-        }
-    }
-
-    /// The source's daemon reaches the destination's after all.
-    pub(super) fn connect_to_resume(&mut self, id: JobId) {
-        let Some(job) = self.live_job_mut(id) else { return };
-        let (guest, source, destination) = (job.guest, job.source, job.destination);
-        if let Some(caller) = job.connecting.take()
-            && let Err(failure) = self.resume_postcopy(guest, source, destination, caller)
-        {
-            self.on_call_returned(caller.0, caller.1, Err(failure));
-        }
     }
 
     /// Lets the guest's CPUs run on a host.
@@ -364,7 +287,7 @@ fn statistics(job: &Job) -> Statistics {
     }
 }
 
-fn refused(words: &str) -> Failure {
+pub(super) fn refused(words: &str) -> Failure {
     Failure::new(Fault::Refused, words)
 }
 
@@ -377,7 +300,7 @@ pub(super) fn unreachable() -> Failure {
     Failure::new(Fault::DestinationUnreachable, "unable to connect to the destination's daemon")
 }
 
-fn no_job() -> Failure {
+pub(super) fn no_job() -> Failure {
     refused("no job is active on the domain")
 }
 

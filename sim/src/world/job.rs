@@ -150,8 +150,16 @@ pub(super) struct Job {
     pub(super) end_wanted: Option<Failure>,
     /// Whether the daemons have parted in post-copy: QEMU alone brings it to its end.
     pub(super) is_unattended: bool,
-    /// The caller that waits for the source's daemon to reach the destination's, to resume a post-copy.
-    pub(super) connecting: Option<(PortId, CommandId)>,
+    /// A call to resume a post-copy that the source's daemon works on.
+    pub(super) resuming: Option<Resuming>,
+}
+
+/// A call to resume a post-copy, which fails unless something changes.
+#[derive(Clone, Debug)]
+pub(super) struct Resuming {
+    pub(super) caller: (PortId, CommandId),
+    pub(super) until_ns: u64,
+    pub(super) failure: Failure,
 }
 
 impl Job {

@@ -25,7 +25,7 @@ use whimbrel_core::{Failure, Fault, Hint};
 use super::domains::ProcessState;
 use super::event_queue::Scheduled;
 use super::incidents::Initiator;
-use super::job::{Leg, Message, SourceEnd, Stage};
+use super::job::{Leg, Message, Resuming, SourceEnd, Stage};
 use super::{GuestId, HostId, JobId, World};
 use crate::qemu::SourceMigration;
 
@@ -114,6 +114,11 @@ impl World {
             id,
             Err(Failure::new(Fault::ReplyLost, "the connection to the source's daemon broke")),
         );
+        let resuming = self.live_job_mut(id).and_then(|job| job.resuming.take());
+        if let Some(Resuming { caller: (port, command), .. }) = resuming {
+            let failure = Failure::new(Fault::ReplyLost, "the connection to the source's daemon broke");
+            self.on_call_returned(port, command, Err(failure));
+        }
         let Some(job) = self.live_job_mut(id) else { return };
         job.source_end = SourceEnd::Died;
         job.is_unattended |= matches!(job.stage, Stage::Postcopy(_));

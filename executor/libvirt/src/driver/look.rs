@@ -1,5 +1,7 @@
 //! What libvirt's words about a domain mean for the guest's copy.
 
+use std::sync::atomic::Ordering;
+
 use whimbrel_core::{CopyState, Side};
 
 use super::Hosts;
@@ -39,8 +41,17 @@ impl Hosts {
             return CopyState::Unknown;
         }
         match domain.state() {
-            Ok(state) if side == Side::Source && is_half(state) => half_state(&domain, state, job.as_ref()),
-            Ok(state) => copy_state(side, state, job.as_ref()),
+            Ok(state) if side == Side::Source && is_half(state) => {
+                let is_whole_there = self.destination_migrated.load(Ordering::SeqCst);
+                half_state(&domain, state, job.as_ref(), is_whole_there)
+            }
+            Ok(state) => {
+                if side == Side::Destination {
+                    let migrated = state == State::Running(RunningReason::Migrated);
+                    self.destination_migrated.store(migrated, Ordering::SeqCst);
+                }
+                copy_state(side, state, job.as_ref())
+            }
             Err(error) if error.code == ErrorCode::NoDomain => CopyState::Absent,
             Err(_) => CopyState::Unknown,
         }
@@ -56,14 +67,26 @@ const fn is_half(state: State) -> bool {
     matches!(state, State::Paused(PausedReason::Postcopy | PausedReason::PostcopyFailed))
 }
 
-/// The source's half of a guest in post-copy. Only statistics of the ended job prove that the destination misses nothing of
-/// it; without them it is still needed.
-fn half_state(domain: &Domain, state: State, job: Option<&JobStatistics>) -> CopyState {
-    let is_empty = job.is_none_or(|job| !is_active(job))
-        && domain
+/// The source's half of a guest in post-copy. Two things prove that the destination misses nothing of it: statistics of
+/// the ended job, and [`is_left_over`]; without them it is still needed.
+fn half_state(domain: &Domain, state: State, job: Option<&JobStatistics>, is_whole_there: bool) -> CopyState {
+    let is_empty = match job.filter(|job| is_active(job)) {
+        Some(job) => is_left_over(state, job, is_whole_there),
+        None => domain
             .completed_job_statistics()
-            .is_ok_and(|ended| ended.as_ref().is_some_and(has_sent_everything));
+            .is_ok_and(|ended| ended.as_ref().is_some_and(has_sent_everything)),
+    };
     if is_empty { CopyState::Stopped } else { copy_state(Side::Source, state, job) }
+}
+
+/// Whether a half that failed is a leftover although its job is still there. libvirt 9.0 misses QEMU's event of the end
+/// while it refuses a call to resume the migration: from then on it reports a post-copy that failed, of which nothing is
+/// left to send. The destination's libvirt sets the reason "migrated" of a guest in post-copy only when its QEMU reports
+/// the end; a guest that wakes up, or is paused and resumed, in post-copy has another reason.
+fn is_left_over(state: State, job: &JobStatistics, is_whole_there: bool) -> bool {
+    state == State::Paused(PausedReason::PostcopyFailed)
+        && job.memory_remaining_bytes == Some(0)
+        && is_whole_there
 }
 
 /// Whether these are the statistics of a migration from this host that has sent all of the guest's memory.
@@ -124,6 +147,21 @@ mod tests {
         assert_eq!(copy_state(Side::Destination, stopped, None), CopyState::Incoming);
         let starting = State::Paused(PausedReason::StartingUp);
         assert_eq!(copy_state(Side::Destination, starting, None), CopyState::Incoming);
+    }
+
+    #[test]
+    fn a_half_that_failed_is_a_leftover_only_when_both_hosts_say_so() {
+        let failed = State::Paused(PausedReason::PostcopyFailed);
+        let sends = |remaining| JobStatistics {
+            memory_remaining_bytes: remaining,
+            ..job(JobType::Unbounded, JobOperation::MigrationOut)
+        };
+        assert!(is_left_over(failed, &sends(Some(0)), true));
+        assert!(!is_left_over(failed, &sends(Some(0)), false), "the last pages may have been lost");
+        assert!(!is_left_over(failed, &sends(Some(4096)), true));
+        assert!(!is_left_over(failed, &sends(None), true));
+        // libvirt ends this one in a moment.
+        assert!(!is_left_over(State::Paused(PausedReason::Postcopy), &sends(Some(0)), true));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod statistics;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -81,6 +82,9 @@ struct Hosts {
     /// Files on the destination that no other migration of this process may write to.
     claim: Mutex<Option<claims::Claim>>,
     call_succeeded: OnceLock<()>,
+    /// Whether the destination reported the guest as running because a migration was completed, when it was last
+    /// queried.
+    destination_migrated: AtomicBool,
     in_flight: InFlight,
     /// What the operator has to know at the end.
     remarks: Mutex<Vec<String>>,
@@ -131,6 +135,7 @@ impl LibvirtPort {
             copied: Mutex::default(),
             claim: Mutex::default(),
             call_succeeded: OnceLock::new(),
+            destination_migrated: AtomicBool::new(false),
             in_flight,
             remarks: Mutex::default(),
             subscribed: Subscribed::default(),

@@ -26,6 +26,10 @@ fn state(world: &World, guest: GuestId, host: HostId) -> State {
         None => number(5, 0),
         // `VIR_DOMAIN_RUNNING_WAKEUP` takes the place of every other reason.
         Some(ProcessState::PostcopyDestination { .. }) if seen == CopyState::Running => number(1, 8),
+        // "Migrated", as long as the migration is there; else "booted".
+        Some(ProcessState::Running) if world.takes_part(guest, host) == Some(Side::Destination) => {
+            number(1, 2)
+        }
         Some(ProcessState::Running) => number(1, 1),
         Some(ProcessState::Paused) => number(3, 1),
         Some(ProcessState::Stopped | ProcessState::Incoming) => number(3, 2),

@@ -140,7 +140,24 @@ fn a_guest_that_does_not_exist_is_on_no_host() {
     let arguments = ["migrate", "nosuch", "sim://beta", "--source", "sim://alpha", "--sim-speed", "1000"];
     let output = folder.whimbrel(&arguments).output().unwrap();
     let text = message(&output) + &String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("no guest `nosuch`"), "{text}");
+    assert!(text.contains("no guest `nosuch`; running there: `build`, `database`, `idle`, `web`"), "{text}");
     assert!(!text.contains("`nosuch` is on alpha"), "{text}");
     assert!(text.contains("nothing was done"), "{text}");
+}
+
+/// A token grants access to each of its readers.
+#[cfg(feature = "service")]
+#[test]
+fn a_token_file_that_others_can_read_is_used_with_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new("token");
+    let token = folder.0.join("token");
+    fs::write(&token, "secret").unwrap();
+    for (mode, is_warned) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).unwrap();
+        let arguments = ["list", "--service", "http://127.0.0.1:1", "--token-file", "token"];
+        let output = folder.whimbrel(&arguments).output().unwrap();
+        assert_eq!(message(&output).contains("chmod 600 token"), is_warned, "{mode:o}: {}", message(&output));
+    }
 }

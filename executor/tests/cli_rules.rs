@@ -110,7 +110,7 @@ fn the_facts_of_a_migration_are_in_its_journal_and_judged_again_to_the_same_end(
 #[test]
 fn a_policy_weighs_and_waives_and_a_wrong_one_is_refused_whole() {
     let folder = Folder::new();
-    let same = ["check", "web", "sim://alpha", "--source", "sim://alpha", "--policy"];
+    let same = ["check", "web", "sim://alpha", "--source", "sim://alpha", "--rule-settings"];
     let waived =
         "[[waiver]]\nrule = \"destination.is-source\"\nreason = \"a drill\"\nuntil = \"2999-01-01\"\n";
     let policy = folder.file("policy.toml", waived);

@@ -89,7 +89,7 @@ fn a_file_there_is_overwritten_only_if_that_is_allowed_and_no_guest_uses_it() {
     // A rule can be weighed down; the driver looks again.
     let policy = lab.folder().join("policy.toml");
     std::fs::write(&policy, "[rule.\"storage.overwrite\"]\nseverity = \"warn\"\n").unwrap();
-    let (code, output) = migrate(&lab, &["--copy-disks", "--policy", &policy.to_string_lossy()]);
+    let (code, output) = migrate(&lab, &["--copy-disks", "--rule-settings", &policy.to_string_lossy()]);
     assert_eq!((code, output.contains("would overwrite")), (3, true));
     assert_eq!(there(), before);
     // A guest there that is off uses one of them: whatever is allowed, it stays.

@@ -237,7 +237,21 @@ impl WorldThread {
             .find(on(source))
             .or_else(|| all().find(on(destination)))
             .or_else(|| all().next())
-            .ok_or_else(|| Failure::new(Fault::GuestNotFound, format!("no guest `{name}`")))
+            .ok_or_else(|| Failure::new(Fault::GuestNotFound, self.no_such_guest(name, source)))
+    }
+
+    /// Names the guests that the source has, as the driver of real hosts does.
+    fn no_such_guest(&self, name: &str, source: HostId) -> String {
+        let there: Vec<_> = self
+            .world
+            .guests()
+            .filter(|guest| self.world.process_state(*guest, source).is_some())
+            .map(|guest| format!("`{}`", self.world.machine(guest).name))
+            .collect();
+        if there.is_empty() {
+            return format!("no guest `{name}`, and no other guest runs there");
+        }
+        format!("no guest `{name}`; running there: {}", there.join(", "))
     }
 
     fn inventory(&self) -> Vec<Inventory> {

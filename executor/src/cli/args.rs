@@ -28,6 +28,8 @@ Exit codes:
  101  a safety check stopped the engine before an unsafe step, or the engine is faulty: check both hosts
  130  Ctrl-C stopped a verb that moves no guest; a result that it wrote is marked as partial";
 
+pub(super) const SEE_EXIT_CODES: &str = "Exit codes: `whimbrel --help` lists them";
+
 /// Live migration of virtual machines between libvirt hosts, and a simulator of it.
 #[derive(Debug, Parser)]
 #[command(name = "whimbrel", version, after_help = EXIT_CODES)]
@@ -39,6 +41,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Simulate a migration or a fleet in virtual time, without a hypervisor.
+    #[command(after_help = SEE_EXIT_CODES)]
     Simulate(Simulate),
     /// The verbs that migrate guests, evaluate rules, or serve.
     #[cfg(feature = "service")]
@@ -48,10 +51,13 @@ pub(super) enum Verb {
     #[command(flatten)]
     NotBuilt(NotBuilt),
     /// Replay a migration from its journal.
+    #[command(after_help = SEE_EXIT_CODES)]
     Replay(Replay),
     /// Compare the simulator with recorded migrations of real QEMU.
+    #[command(after_help = SEE_EXIT_CODES)]
     Fidelity(Fidelity),
     /// List, explain and compare convergence policies.
+    #[command(after_help = SEE_EXIT_CODES)]
     Policy(Policy),
     /// Check the safety of the guest in every reachable state of a migration, by exhaustive exploration.
     ///
@@ -60,6 +66,7 @@ pub(super) enum Verb {
     #[command(after_help = EXPLORE_EXIT_CODES)]
     Explore(Explore),
     /// Run randomized fault injection in the simulator, and check invariants.
+    #[command(after_help = SEE_EXIT_CODES)]
     Fuzz(Fuzz),
 }
 

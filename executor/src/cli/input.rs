@@ -36,6 +36,20 @@ pub(super) fn text(path: &Path) -> Result<String, CliError> {
     })
 }
 
+/// A file's text that only its owner should be able to read. One that others can read is used, with a warning.
+pub(super) fn secret(path: &Path) -> Result<String, CliError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let text = text(path)?;
+    // A file that cannot be examined was just read: it is on a file system without permissions.
+    if path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o077 != 0) {
+        let path = path.display();
+        super::say(&format!(
+            "warning: other accounts can read or change {path}, which is a secret; protect it with `chmod 600 {path}`"
+        ));
+    }
+    Ok(text)
+}
+
 /// A terminal is a device as well, and its user ends the input.
 fn is_device(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::FileTypeExt as _;

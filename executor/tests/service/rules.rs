@@ -11,7 +11,7 @@ const WAIVED: &str =
     "[[waiver]]\nrule = \"destination.is-source\"\nreason = \"a drill\"\nuntil = \"2999-01-01\"\n";
 
 fn start(folder: &Folder, policy: &Path) -> Service {
-    Service::start(&folder.path("store"), &["--sim-speed", "4", "--policy", policy.to_str().unwrap()])
+    Service::start(&folder.path("store"), &["--sim-speed", "4", "--rule-settings", policy.to_str().unwrap()])
 }
 
 fn reload(service: &Service) -> (u16, Value) {

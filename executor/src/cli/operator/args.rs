@@ -19,7 +19,7 @@ use super::facts::FactsVerb;
 use super::roles::roles;
 use super::rule::args::{RuleVerb, Set};
 use super::simulated::{SimServer, Simulated};
-use crate::cli::args::EXIT_CODES;
+use crate::cli::args::{EXIT_CODES, SEE_EXIT_CODES};
 use crate::output::Format;
 
 /// Headings of groups of options. Each option names its own: clap's `next_help_heading` on a flattened struct would also
@@ -56,30 +56,37 @@ pub(in crate::cli) enum OperatorVerb {
     #[command(after_help = EXIT_CODES)]
     Resolve(Adopt),
     /// Run the service: HTTP API, Kimchi's routes, web page and metrics. Without --host, on simulated hosts.
+    #[command(after_help = SEE_EXIT_CODES)]
     Serve(Serve),
     /// Create a token for `serve`: the token on standard error, its entry for the tokens file on standard output.
+    #[command(after_help = SEE_EXIT_CODES)]
     Token(Token),
     /// List the migrations of a service, newest first.
+    #[command(after_help = SEE_EXIT_CODES)]
     List(ServiceAddress),
     /// Show one migration of a service.
+    #[command(after_help = SEE_EXIT_CODES)]
     Show(OneMigration),
     /// Follow a migration of a service to its end, with one JSON document per event.
     #[command(after_help = EXIT_CODES)]
     Watch(OneMigration),
     /// Cancel a migration of a service, and report the verified result.
+    #[command(after_help = SEE_EXIT_CODES)]
     Cancel(OneMigration),
     /// Change the limits of a running migration of a service, pause its guest, or switch to post-copy.
+    #[command(after_help = SEE_EXIT_CODES)]
     Tune(Tune),
     /// Evaluate every rule for a migration, without changing anything.
     #[command(after_help = EXIT_CODES)]
     Check(Check),
     /// Write the facts that rules evaluate, as JSON.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = SEE_EXIT_CODES)]
     Facts(FactsVerb),
     /// Create, build, test, pin and evaluate rules.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = SEE_EXIT_CODES)]
     Rule(RuleVerb),
     /// Run simulated hosts behind a Unix socket, for other processes to migrate guests between.
+    #[command(after_help = SEE_EXIT_CODES)]
     SimServer(SimServer),
 }
 

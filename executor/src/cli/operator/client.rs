@@ -245,7 +245,7 @@ impl Client {
             .tls_config(TlsConfig::builder().root_certs(RootCerts::from(roots)).build())
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE));
-        let token = address.token_file.as_ref().map(|path| input::text(path)).transpose()?;
+        let token = address.token_file.as_ref().map(|path| input::secret(path)).transpose()?;
         let (agent, address) = match address.service.strip_prefix(UNIX) {
             Some(socket) => (unix::agent(config.build(), socket.into()), unix::ADDRESS),
             None => (config.build().into(), address.service.trim_end_matches('/')),

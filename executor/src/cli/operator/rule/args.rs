@@ -42,9 +42,9 @@ pub(in crate::cli) struct Set {
     /// Use only the packs of --pack.
     #[arg(long, requires = "packs", help_heading = heading::RULES)]
     pub(in crate::cli) no_builtin_packs: bool,
-    /// Policy file of the operator: settings, severities, waivers.
+    /// The operator's settings of rules: selection, severities, waivers.
     #[arg(long, value_name = "FILE", help_heading = heading::RULES)]
-    pub(in crate::cli) policy: Option<PathBuf>,
+    pub(in crate::cli) rule_settings: Option<PathBuf>,
     /// Lock file; packs that it does not pin are refused.
     #[arg(long, value_name = "FILE", help_heading = heading::RULES)]
     pub(in crate::cli) locked: Option<PathBuf>,

@@ -9,7 +9,7 @@ use whimbrel_plugins::shipped;
 use super::args::Set;
 use super::{CliError, OperatorError, read, text};
 
-/// Loads the packs and the operator's policy.
+/// Loads the packs and the operator's settings.
 pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
     let cache = if arguments.no_cache { None } else { Cache::usual() };
     let mut packs = Vec::new();
@@ -35,7 +35,7 @@ pub(in crate::cli) fn load(arguments: &Set) -> Result<RuleSet, CliError> {
             return Err(OperatorError::Rules(wrong.join("; ")).into());
         }
     }
-    let policy = match &arguments.policy {
+    let policy = match &arguments.rule_settings {
         Some(path) => Policy::parse(&text(path)?).map_err(|error| OperatorError::Rules(error.to_string()))?,
         None => Policy::default(),
     };

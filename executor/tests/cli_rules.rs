@@ -265,6 +265,11 @@ fn all_guests_of_a_host_are_checked_and_placed() {
     let placed = document["placement"][0]["guests"].as_array().unwrap().len();
     let unplaced = document["unplaced"].as_array().unwrap().len();
     assert_eq!(placed + unplaced, pairs.len(), "each guest has one destination: {document}");
+    assert_eq!(document["schema"], "whimbrel.all-guests/2");
+    assert_eq!(document["together"] == "fail", unplaced > 0, "{document}");
+    // A host that is named twice has its room once.
+    let twice = check(&["sim://beta", "sim://beta"], &["--sim-guests", "3", "--format", "json"]);
+    assert_eq!(json(&twice), document);
     assert_eq!(every.status.code(), Some(if unplaced == 0 { 0 } else { 7 }));
     let nowhere = check(&["sim://alpha"], &[]);
     assert_eq!(nowhere.status.code(), Some(7), "{}", text(&nowhere));

@@ -2,6 +2,7 @@
 //!
 //! It must never let a migration begin on facts that were not collected for it.
 
+pub mod matrix;
 pub mod together;
 
 use std::sync::Arc;

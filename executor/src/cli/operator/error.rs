@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
 use whimbrel_plugins::build::BuildError;
+use whimbrel_preflight::matrix::MatrixError;
 use whimbrel_service::auth::TokenError;
 use whimbrel_service::{ServiceError, StoreError};
 
@@ -77,6 +78,9 @@ pub enum OperatorError {
     /// A host that cannot be queried.
     #[error(transparent)]
     Hosts(#[from] HostsError),
+    /// Many guests that cannot be checked at once.
+    #[error(transparent)]
+    Matrix(MatrixError),
     /// The simulated hosts could not be started.
     #[error("cannot start the simulated hosts")]
     World(#[source] io::Error),
@@ -138,6 +142,7 @@ impl OperatorError {
                 | HostsError::NoDriver(_)
                 | HostsError::Mixed(..),
             )
+            | Self::Matrix(_)
             | Self::JournalFile(_)
             | Self::Adjustment(_)
             | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
@@ -213,6 +218,7 @@ impl OperatorError {
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
+            | Self::Matrix(_)
             | Self::JournalFile(_)
             | Self::Resumption { .. }
             | Self::Drive(_)
@@ -242,6 +248,15 @@ fn hint_on(error: &HostsError) -> Option<&'static str> {
 impl From<HostsError> for CliError {
     fn from(error: HostsError) -> Self {
         OperatorError::from(error).into()
+    }
+}
+
+impl From<MatrixError> for CliError {
+    fn from(error: MatrixError) -> Self {
+        match error {
+            MatrixError::Hosts(error) => error.into(),
+            other => OperatorError::Matrix(other).into(),
+        }
     }
 }
 

@@ -109,9 +109,35 @@ impl RuleSet {
         self.packs.iter().map(|(pack, _)| pack)
     }
 
+    /// Compiles the packs that have a rule for this phase, all at once. Without this, the first judgement does.
+    ///
+    /// # Errors
+    /// What is wrong with each pack that cannot be compiled; its rules then fail in every judgement.
+    pub fn compile(&self, phase: Phase) -> Result<(), PolicyError> {
+        let is_used = |(pack, activations): &&(Pack, Vec<Activation>)| {
+            !pack.is_compiled() && activations.iter().any(|one| is_of_phase(pack, &one.code, phase))
+        };
+        // Each on a thread of its own: all of them take as long as the largest.
+        let wrong: Vec<String> = std::thread::scope(|scope| {
+            let used = self.packs.iter().filter(is_used);
+            let threads: Vec<_> = used.map(|(pack, _)| (pack, scope.spawn(|| pack.compile()))).collect();
+            let ended = threads.into_iter().map(|(pack, thread)| (pack, thread.join()));
+            ended
+                .filter_map(|(pack, result)| match result {
+                    Ok(Ok(())) => None,
+                    Ok(Err(stop)) => Some(format!("the pack `{}`: {stop}", pack.about().name)),
+                    Err(_) => Some(format!("the pack `{}`: its compiler panicked", pack.about().name)),
+                })
+                .collect()
+        });
+        if wrong.is_empty() { Ok(()) } else { Err(PolicyError(wrong)) }
+    }
+
     /// Evaluates every rule. `today` is the date as `YYYY-MM-DD`, by which waivers expire.
     #[must_use]
     pub fn judge(&self, facts: &Facts, today: &str) -> Judgement {
+        // A pack that cannot be compiled says so for each of its rules.
+        let _ = self.compile(facts.phase);
         let mut judged = Vec::new();
         let mut fuel = 0;
         // Facts are plain records, which always have a document.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use whimbrel_drive::host_key::RefusedKey;
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
 use whimbrel_plugins::build::BuildError;
@@ -238,10 +239,19 @@ fn hint_on(error: &HostsError) -> Option<&'static str> {
         ),
         HostsError::NoDriver(_) => Some(BUILD_WITH_LIBVIRT),
         HostsError::Mixed(..) => Some("use two simulated hosts, or two real ones"),
-        HostsError::MigrateUri(_)
-        | HostsError::NoWorld(_)
-        | HostsError::World(_)
-        | HostsError::Refused { .. } => None,
+        HostsError::Refused { reason, .. } => match RefusedKey::of(reason) {
+            Some(RefusedKey::Unknown) => Some(
+                "compare the host's key with the one shown at the host itself (ssh-keygen -lf \
+                 /etc/ssh/ssh_host_ed25519_key.pub), and add it to the known hosts of this user (~/.ssh/known_hosts), and for \
+                 the copy to those of root on the source",
+            ),
+            Some(RefusedKey::Changed) => Some(
+                "the host is another machine, or was reinstalled: find out which of the two, and only then replace its line in \
+                 the known hosts of this user",
+            ),
+            None => None,
+        },
+        HostsError::MigrateUri(_) | HostsError::NoWorld(_) | HostsError::World(_) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use whimbrel_facts::{Activation, Facts, Rule};
+use whimbrel_facts::{Activation, Facts, Phase, Rule};
 use whimbrel_plugins::host;
 
 use super::args::{Bench, Form};
@@ -18,6 +18,7 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
     let Bench { rule: only, of: arguments } = arguments;
     let began = Instant::now();
     let set = load_set(&arguments.set)?;
+    set.compile(Phase::Preflight).map_err(|error| OperatorError::Rules(error.to_string()))?;
     let loaded = began.elapsed();
     let facts = facts(&arguments.facts)?;
     let mut work = Vec::new();

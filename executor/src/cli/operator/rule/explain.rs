@@ -36,7 +36,7 @@ struct Explained {
 }
 
 /// Findings of the engine itself, which no rule gives.
-const ENGINE: [(&str, &str, &str, &str); 7] = [
+const ENGINE: [(&str, &str, &str, &str); 8] = [
     ("engine.fuel", "a pack used up its fuel", "it may not end", "repair the pack, or leave it out"),
     (
         "engine.memory",
@@ -46,6 +46,12 @@ const ENGINE: [(&str, &str, &str, &str); 7] = [
     ),
     ("engine.stack", "a pack used up its stack", "it stopped", "repair the pack, or leave it out"),
     ("engine.output", "a pack's answer is too large", "it is not read", "repair the pack, or leave it out"),
+    (
+        "engine.compile",
+        "a pack's code cannot be used",
+        "its rules gave no verdict",
+        "install the pack again, or leave it out",
+    ),
     ("engine.trap", "a pack broke off", "its rules gave no verdict", "repair the pack, or leave it out"),
     (
         "engine.foreign",

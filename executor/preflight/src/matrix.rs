@@ -8,12 +8,12 @@ use whimbrel_core::{GuestRun, Spec};
 use whimbrel_drive::hosts::{HostSurvey, Hosts, HostsError, Inquiry, Route};
 use whimbrel_drive::inventory::GuestEntry;
 use whimbrel_drive::today;
-use whimbrel_facts::Verdict;
+use whimbrel_facts::{Finding, Verdict};
 use whimbrel_plugins::{Judged, Judgement, RuleSet};
 use whimbrel_schedule::{Need, Room, place};
 
 use crate::together::{Shortage, add_room, need, shortages};
-use crate::with_request;
+use crate::{with_expiry, with_request};
 
 /// Which guests, and to where.
 #[derive(Clone, Debug, Default)]
@@ -321,11 +321,11 @@ fn pair(
 
 fn reasons(judgement: Judgement) -> Vec<Reason> {
     let refuses = |one: &Judged| one.finding.verdict == Verdict::Fail && one.waived.is_none();
-    let reason = |one: Judged| Reason {
-        code: one.finding.code,
-        subject: one.finding.subject,
-        message: one.finding.message,
-        remediation: one.finding.remediation,
+    let reason = |one: Finding| Reason {
+        code: one.code,
+        subject: one.subject,
+        message: one.message,
+        remediation: one.remediation,
     };
-    judgement.findings.into_iter().filter(refuses).map(reason).collect()
+    judgement.findings.into_iter().filter(refuses).map(with_expiry).map(reason).collect()
 }

@@ -3,6 +3,7 @@
 //! A set never changes. A migration keeps the one that it began with, whatever is loaded meanwhile. A rule that could
 //! not answer must never count as one that passed.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -140,15 +141,22 @@ impl RuleSet {
         let _ = self.compile(facts.phase);
         let mut judged = Vec::new();
         let mut fuel = 0;
-        // Facts are plain records, which always have a document.
-        let document = serde_json::to_value(facts).unwrap_or_default();
+        // Facts are plain records, which always have a document. It is made for a finding about an element of a list.
+        let document = OnceCell::new();
+        let place = |subject: &str| {
+            if !crate::place::has_number(subject) {
+                return subject.to_owned();
+            }
+            let document = document.get_or_init(|| serde_json::to_value(facts).unwrap_or_default());
+            crate::place::named(document, subject)
+        };
         for (pack, activations) in &self.packs {
             let active: Vec<_> =
                 activations.iter().filter(|one| is_of_phase(pack, &one.code, facts.phase)).cloned().collect();
             let answer = ask(pack, facts, &active);
             fuel += answer.1;
             judged.extend(answer.0.into_iter().map(|finding| {
-                let place = crate::place::named(&document, &finding.subject);
+                let place = place(&finding.subject);
                 self.decide(pack, finding, facts, place, today)
             }));
         }

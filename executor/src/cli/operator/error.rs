@@ -146,16 +146,13 @@ impl OperatorError {
             | Self::Matrix(_)
             | Self::JournalFile(_)
             | Self::Adjustment(_)
-            | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
+            // The first line of the journal is written before any command: nothing was done.
+            | Self::Drive(DriveError::Spec(_) | DriveError::Journal(_)) => Exit::BadInput,
             // The hypervisors may continue without a driver: a script must not take this for a failure that left the guest alone.
-            Self::Drive(
-                DriveError::Journal(_)
-                | DriveError::Misuse(_)
-                | DriveError::Rules(_)
-                | DriveError::JudgedTwice
-                | DriveError::PortGone,
-            ) => Exit::InDoubt,
-            Self::Service(_)
+            Self::Drive(DriveError::Misuse(_) | DriveError::JudgedTwice | DriveError::PortGone) => Exit::InDoubt,
+            // The rules are evaluated before anything is changed.
+            Self::Drive(DriveError::Rules(_))
+            | Self::Service(_)
             | Self::Token(_)
             | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
             | Self::World(_)
@@ -204,9 +201,14 @@ impl OperatorError {
             Self::JournalFile(JournalFileError::Kept(_)) => {
                 Some("the migration is being driven: detach that process first, with Ctrl-C twice")
             }
-            Self::Drive(
-                DriveError::Misuse(_) | DriveError::Rules(_) | DriveError::JudgedTwice | DriveError::PortGone,
-            ) => Some(
+            Self::Drive(DriveError::Journal(_)) => Some(
+                "nothing was done: no host was queried, and the guest is where it was; make space, or name another file with \
+                 --journal",
+            ),
+            Self::Drive(DriveError::Rules(_)) => Some(
+                "nothing was changed: the guest is on its source; end other programs, then start it again",
+            ),
+            Self::Drive(DriveError::Misuse(_) | DriveError::JudgedTwice | DriveError::PortGone) => Some(
                 "the guest may be on either host, and the hypervisors may continue the migration: check it with `virsh domjobinfo` and \
                  `virsh list` on both hosts",
             ),

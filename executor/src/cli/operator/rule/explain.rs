@@ -80,8 +80,16 @@ pub(super) fn list(arguments: &List) -> Result<Exit, CliError> {
         Some(verdicts) => verdicts.join("/"),
         None => "any".to_owned(),
     };
-    let line = |rule: &Described| format!("{:<width$}  {:<17}  {}\n", rule.code, verdicts(rule), rule.title);
-    print(&rules.iter().map(line).collect::<String>())
+    let entry = |rule: &Described| {
+        let Described { code, title, pack, source, needs, .. } = rule;
+        let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
+        let verdicts = verdicts(rule);
+        format!(
+            "{code:<width$}  {verdicts:<17}  {title}\n{:<width$}  needs {needs}; from {pack} ({source})\n",
+            ""
+        )
+    };
+    print(&rules.iter().map(entry).collect::<String>())
 }
 
 pub(super) fn explain(arguments: &Explain) -> Result<Exit, CliError> {

@@ -68,7 +68,7 @@ fn a_migration_that_reaches_its_time_limit_has_failed() {
     assert_eq!(ended.status.code(), Some(3), "{}", text(&ended));
     assert!(text(&ended).contains("Failed: `web` runs on"), "{}", text(&ended));
     let help = text(&folder.whimbrel(&["migrate", "--help"]));
-    assert!(help.contains("counts as failed (exit code 3)"), "{help}");
+    assert!(help.contains("End the copy as failed (exit code 3)"), "{help}");
 }
 
 /// `report.87`: a copy that cannot converge says so in numbers before its limit: what is dirtied, what the link carries,

@@ -157,8 +157,8 @@ pub fn shortages(room: &Room, guests: &[&Need]) -> Vec<Shortage> {
 }
 
 /// A sum; not known where a part is not known.
-fn sum(parts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    parts.fold(Some(0), |sum: Option<u64>, part| Some(sum?.saturating_add(part?)))
+fn sum(mut parts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    parts.try_fold(0, |sum: u64, part| Some(sum.saturating_add(part?)))
 }
 
 fn push(found: &mut Vec<Shortage>, fit: Fit, shortage: impl FnOnce(Fit) -> Shortage) {

@@ -3,6 +3,7 @@
 //! The facts of each guest are those that a query of its own would have. A survey is of one moment: it must not be kept
 //! and used for a migration that begins later.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,15 +32,15 @@ pub trait Survey: fmt::Debug + Send {
 #[derive(Debug)]
 pub struct HostSurvey<'h> {
     hosts: &'h Hosts,
-    /// By driver, those that were used.
-    surveys: Vec<(Arc<dyn HostDriver>, Box<dyn Survey>)>,
+    /// By the address of their driver, those that were used.
+    surveys: BTreeMap<usize, Box<dyn Survey>>,
 }
 
 impl<'h> HostSurvey<'h> {
     /// A survey in which no host was queried yet.
     #[must_use]
     pub fn new(hosts: &'h Hosts) -> Self {
-        Self { hosts, surveys: Vec::new() }
+        Self { hosts, surveys: BTreeMap::new() }
     }
 
     /// A host and its guests.
@@ -48,8 +49,8 @@ impl<'h> HostSurvey<'h> {
     /// When there is no driver for the host, or it cannot be queried.
     pub fn inventory(&mut self, uri: &str) -> Result<Inventory, HostsError> {
         let uri = HostUri::parse(uri, Origin::Operator)?;
-        let driver = Arc::clone(self.hosts.driver(&uri)?);
-        self.of(driver).inventory(&uri)
+        let hosts = self.hosts;
+        self.of(hosts.driver(&uri)?).inventory(&uri)
     }
 
     /// The facts of a guest and both hosts, for the rules.
@@ -57,18 +58,14 @@ impl<'h> HostSurvey<'h> {
     /// # Errors
     /// When there is no driver for both hosts, one cannot be queried, or the source has no such guest.
     pub fn facts(&mut self, inquiry: &Inquiry) -> Result<Facts, HostsError> {
-        let (driver, ends) = self.hosts.both(&inquiry.source, &inquiry.destination)?;
-        let driver = Arc::clone(driver);
+        let hosts = self.hosts;
+        let (driver, ends) = hosts.both(&inquiry.source, &inquiry.destination)?;
         self.of(driver).facts(inquiry, &ends)
     }
 
-    fn of(&mut self, driver: Arc<dyn HostDriver>) -> &mut dyn Survey {
-        let place = self.surveys.iter().position(|(known, _)| Arc::ptr_eq(known, &driver));
-        let place = place.unwrap_or_else(|| {
-            let survey = driver.survey();
-            self.surveys.push((driver, survey));
-            self.surveys.len() - 1
-        });
-        &mut *self.surveys[place].1
+    fn of(&mut self, driver: &Arc<dyn HostDriver>) -> &mut dyn Survey {
+        // The drivers live as long as the hosts that are borrowed here: no other gets the address of one.
+        let address = Arc::as_ptr(driver).cast::<()>().addr();
+        &mut **self.surveys.entry(address).or_insert_with(|| driver.survey())
     }
 }

@@ -55,11 +55,10 @@ impl Answers {
         query: impl FnOnce() -> Result<T, LibvirtError>,
     ) -> Result<T, LibvirtError> {
         // Without the lock: a query lasts as long as its host takes.
-        let known = lock(&self.0).get(&key).map(|known| {
-            let known = known.downcast_ref::<Result<T, LibvirtError>>();
-            known.expect("a call has one type of answer").clone()
-        });
-        known.unwrap_or_else(|| {
+        let known =
+            lock(&self.0).get(&key).map(|known| known.downcast_ref::<Result<T, LibvirtError>>().cloned());
+        assert!(!matches!(known, Some(None)), "a call has one type of answer: {key}");
+        known.flatten().unwrap_or_else(|| {
             let answer = query();
             lock(&self.0).insert(key, Box::new(answer.clone()));
             answer

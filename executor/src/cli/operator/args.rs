@@ -244,7 +244,7 @@ pub(in crate::cli) struct Token {
 /// The action at the time limit of pre-copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum AtTimeoutName {
-    /// End the copy; the guest stays on the source, and the migration counts as failed (exit code 3).
+    /// End the copy as failed (exit code 3); the guest stays on the source.
     #[default]
     Cancel,
     /// Pause the guest until it is on the destination.

@@ -119,6 +119,16 @@ fn a_policy_weighs_and_waives_and_a_wrong_one_is_refused_whole() {
     assert!(text(&told).contains("waived until 2999-01-01: a drill"), "{}", text(&told));
     let ended = folder.file("ended.toml", &waived.replace("2999", "1999"));
     assert_eq!(whimbrel(&[same.as_slice(), &[&ended]].concat()).status.code(), Some(7));
+    let all = ["check", "--all-guests", "sim://alpha", "--to", "sim://alpha", "--policy", &ended];
+    let journal = folder.0.join("refused.journal");
+    let migrate =
+        ["migrate", "web", "sim://alpha", "--source", "sim://alpha", "--journal", journal.to_str().unwrap()];
+    let migrate = [&migrate[..], &["--policy", &ended]].concat();
+    for (arguments, code) in [(&all[..], 7), (&migrate, 3)] {
+        let told = whimbrel(arguments);
+        assert_eq!(told.status.code(), Some(code), "{}", text(&told));
+        assert!(text(&told).contains("expired on 1999-01-01: a drill"), "{}", text(&told));
+    }
     let wrong = folder.file(
         "wrong.toml",
         "[rule.\"no.such\"]\nenabled = true\n[rule.\"destination.migrations\"]\nsettings = { most = \"four\" }\n",
@@ -133,6 +143,11 @@ fn shipped_packs_are_listed_explained_and_pinned() {
     let folder = Folder::new();
     let rules = json(&whimbrel(&["rule", "list", "--format", "json"]));
     assert!(rules["rules"].as_array().unwrap().len() >= 70);
+    let listed = text(&whimbrel(&["rule", "list"]));
+    let lines: Vec<&str> = listed.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("storage.identity ")).unwrap();
+    assert!(lines[at].contains("fail/unknown"), "{}", lines[at]);
+    assert!(lines[at + 1].contains("needs /") && lines[at + 1].contains("from whimbrel.storage (shipped)"));
     let explained = whimbrel(&["rule", "explain", "storage.identity"]);
     for part in [
         "Rationale: ",
@@ -265,6 +280,11 @@ fn all_guests_of_a_host_are_checked_and_placed() {
     let placed = document["placement"][0]["guests"].as_array().unwrap().len();
     let unplaced = document["unplaced"].as_array().unwrap().len();
     assert_eq!(placed + unplaced, pairs.len(), "each guest has one destination: {document}");
+    assert_eq!(document["schema"], "whimbrel.all-guests/2");
+    assert_eq!(document["together"] == "fail", unplaced > 0, "{document}");
+    // A host that is named twice has its room once.
+    let twice = check(&["sim://beta", "sim://beta"], &["--sim-guests", "3", "--format", "json"]);
+    assert_eq!(json(&twice), document);
     assert_eq!(every.status.code(), Some(if unplaced == 0 { 0 } else { 7 }));
     let nowhere = check(&["sim://alpha"], &[]);
     assert_eq!(nowhere.status.code(), Some(7), "{}", text(&nowhere));

@@ -26,7 +26,10 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("whimbrel-drive", &["whimbrel-core", "whimbrel-facts", "whimbrel-observe"]),
     ("whimbrel-libvirt", &["whimbrel-core", "whimbrel-drive", "whimbrel-facts"]),
     ("whimbrel-simulated", &["whimbrel-core", "whimbrel-drive", "whimbrel-facts", "whimbrel-sim"]),
-    ("whimbrel-preflight", &["whimbrel-core", "whimbrel-drive", "whimbrel-facts", "whimbrel-plugins"]),
+    (
+        "whimbrel-preflight",
+        &["whimbrel-core", "whimbrel-drive", "whimbrel-facts", "whimbrel-plugins", "whimbrel-schedule"],
+    ),
     (
         "whimbrel-service",
         &[

@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::ended::{After, Ended};
+use crate::fit::Fit;
 use crate::order::{Candidate, Order};
 
 /// Something to start.
@@ -125,7 +126,7 @@ impl Schedule {
         let fit = self.destinations.iter().enumerate().filter(|(_, there)| may_receive(there));
         // The one with the fewest migrations; of these the one with the most room; of these the first.
         let (destination, _) = fit
-            .filter(|(_, there)| there.free_mib >= needs_mib)
+            .filter(|(_, there)| fits(needs_mib, there.free_mib))
             .min_by_key(|(place, there)| (there.moving, u64::MAX - there.free_mib, *place))?;
         let there = self.destinations.get_mut(destination)?;
         there.free_mib -= needs_mib;
@@ -199,7 +200,7 @@ impl Schedule {
     /// The first guest in order that may leave its host and would find so much room.
     fn first_that_fits(&self, now_ns: u64, most_mib: u64) -> Option<(usize, usize)> {
         let fits = |guest: &&usize| {
-            self.guests.get(**guest).is_some_and(|waiting| waiting.candidate.memory_mib <= most_mib)
+            self.guests.get(**guest).is_some_and(|waiting| fits(waiting.candidate.memory_mib, most_mib))
         };
         let open =
             self.sources.iter().enumerate().filter(|(_, source)| {
@@ -211,4 +212,8 @@ impl Schedule {
         });
         first.min().map(|(_, guest, place)| (guest, place))
     }
+}
+
+fn fits(needs_mib: u64, free_mib: u64) -> bool {
+    Fit::of(Some(needs_mib), Some(free_mib)) == Fit::Fits
 }

@@ -13,6 +13,7 @@ use whimbrel_facts::Facts;
 use crate::inventory::Inventory;
 use crate::redacted::Redacted;
 pub use crate::route::{Assignment, Inquiry, Route};
+pub use crate::survey::{HostSurvey, Survey};
 use crate::uri::{HostUri, Origin, UriError, check_migrate_uri};
 use crate::{Message, Port};
 
@@ -51,6 +52,9 @@ pub trait HostDriver: fmt::Debug + Send + Sync {
     /// # Errors
     /// When a host cannot be queried, or the source has no such guest.
     fn facts(&self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError>;
+
+    /// A survey of many guests. Nothing is connected to before its first query.
+    fn survey(&self) -> Box<dyn Survey>;
 
     /// A port that answers into `inbox`. Nothing is connected to before the first command.
     ///
@@ -136,7 +140,7 @@ impl Hosts {
         Ok(uri)
     }
 
-    fn driver(&self, uri: &HostUri) -> Result<&Arc<dyn HostDriver>, HostsError> {
+    pub(crate) fn driver(&self, uri: &HostUri) -> Result<&Arc<dyn HostDriver>, HostsError> {
         let missing = if uri.is_simulated() { HostsError::NoWorld } else { HostsError::NoDriver };
         let found = self.drivers.iter().find(|driver| driver.reaches(uri));
         found.ok_or_else(|| missing(uri.to_string()))
@@ -150,7 +154,11 @@ impl Hosts {
         self.both(source, destination).map(|(_, ends)| ends)
     }
 
-    fn both(&self, source: &str, destination: &str) -> Result<(&Arc<dyn HostDriver>, Ends), HostsError> {
+    pub(crate) fn both(
+        &self,
+        source: &str,
+        destination: &str,
+    ) -> Result<(&Arc<dyn HostDriver>, Ends), HostsError> {
         let [source, destination] = [source, destination].map(|uri| HostUri::parse(uri, Origin::Operator));
         let ends = Ends { source: source?, destination: destination? };
         let (driver, other) = (self.driver(&ends.source)?, self.driver(&ends.destination)?);
@@ -185,6 +193,12 @@ impl Hosts {
     pub fn facts(&self, inquiry: &Inquiry) -> Result<Facts, HostsError> {
         let (driver, ends) = self.both(&inquiry.source, &inquiry.destination)?;
         driver.facts(inquiry, &ends)
+    }
+
+    /// A survey of many guests, in which each host is queried for itself once.
+    #[must_use]
+    pub fn survey(&self) -> HostSurvey<'_> {
+        HostSurvey::new(self)
     }
 
     /// A port that answers into `inbox`. Nothing is connected to before the first command. A port of a route that was read

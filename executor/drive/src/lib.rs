@@ -6,6 +6,7 @@
 
 pub mod copying;
 mod date;
+pub mod host_key;
 pub mod hosts;
 pub mod inventory;
 pub mod owner;
@@ -16,6 +17,7 @@ mod redacted;
 pub mod route;
 pub mod running;
 mod session;
+mod survey;
 pub mod uri;
 
 pub use date::{date_of, today};

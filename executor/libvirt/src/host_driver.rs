@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
-use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry};
+use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry, Survey};
 use whimbrel_drive::inventory::Inventory;
 use whimbrel_drive::uri::HostUri;
 use whimbrel_drive::{Message, Port};
@@ -44,6 +44,10 @@ impl HostDriver for LibvirtHosts {
     fn facts(&self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError> {
         crate::collect(&self.access, inquiry, ends)
             .map_err(|untold| HostsError::Refused { uri: untold.uri, reason: untold.error.to_string() })
+    }
+
+    fn survey(&self) -> Box<dyn Survey> {
+        Box::new(crate::LibvirtSurvey::new(&self.access))
     }
 
     fn port(

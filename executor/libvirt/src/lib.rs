@@ -37,7 +37,7 @@ pub use host_driver::LibvirtHosts;
 use calls::{
     Connection, Description, Domain, Library, Listed, ListedInterface, StoragePool, Subscription, XmlView,
 };
-use collect::collect;
+use collect::{LibvirtSurvey, collect};
 use driver::{LibvirtPort, inventory};
 use error::{ErrorCode, LibvirtError};
 use event::{DomainEvent, Lifecycle, Resumed, Suspended};

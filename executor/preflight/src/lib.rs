@@ -2,14 +2,16 @@
 //!
 //! It must never let a migration begin on facts that were not collected for it.
 
+pub mod matrix;
 pub mod together;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::json;
 use whimbrel_core::{Spec, Verdict};
-use whimbrel_facts::{Facts, Request, StorageCopy};
-use whimbrel_plugins::RuleSet;
+use whimbrel_facts::{Facts, Finding, Request, StorageCopy};
+use whimbrel_plugins::{Judged, RuleSet};
 
 use whimbrel_drive::hosts::{Hosts, HostsError, Inquiry, Route};
 use whimbrel_drive::today;
@@ -47,9 +49,20 @@ impl Preflight {
         // What was judged, and by which rules, for the journal: they can be evaluated again.
         let basis = Some(json!({ "set": judgement.set, "facts": facts }));
         let forceful = judgement.findings.into_iter().filter(|one| one.waived.is_none());
-        let verdict = whimbrel_plugins::verdict(forceful.map(|one| one.finding));
+        let verdict = whimbrel_plugins::verdict(forceful.map(with_expiry));
         Opinion { verdict: Verdict { basis, ..verdict }, unknown }
     }
+}
+
+/// The finding of a judgement, with the waiver that covered it until it expired in its message: an operator who relied on
+/// it sees why the same migration is refused now.
+fn with_expiry(one: Judged) -> Finding {
+    let mut finding = one.finding;
+    if let Some(waiver) = one.expired {
+        // A string takes every text.
+        let _ = write!(finding.message, " (its waiver expired on {}: {})", waiver.until, waiver.reason);
+    }
+    finding
 }
 
 /// The facts that rules judge, from both hosts, with what is to be done. Blocks for as long as they take to answer. With

@@ -1,11 +1,10 @@
-//! Whether guests that each could run on a host can run there together.
+//! What guests take of a host and what the host has for them, from the facts of each, and in words what they cannot have
+//! there together.
 //!
-//! The rules judge one guest; what several of them need of one host adds up. It must never take a sum for sufficient where
-//! a part of it is not known.
+//! Whether they fit is decided by [`whimbrel_schedule`] alone. What is not known must stay so on the way there.
 
-use std::collections::BTreeMap;
-
-use whimbrel_facts::{Facts, StorageCopy, Verdict};
+use whimbrel_facts::{Domain, Facts, StorageCopy, Verdict};
+use whimbrel_schedule::{Exclusive, Fit, Need, Pages, Room, Weight};
 
 /// One thing of a host that guests need together.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -19,191 +18,156 @@ pub struct Shortage {
     pub message: String,
 }
 
-fn verdict_name<S: serde::Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn verdict_name<S: serde::Serializer>(
+    verdict: &Verdict,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(verdict.name())
 }
 
-/// All that these guests cannot have together on the destination that the facts of each are about. Empty: they fit.
+/// All that these guests cannot have together on this host. Empty: they fit.
 #[must_use]
-pub fn shortages(guests: &[&Facts]) -> Vec<Shortage> {
-    let mut found = Vec::new();
-    for check in [memory, huge_pages, cpus, pools, twice] {
-        check(guests, &mut found);
-    }
-    found
-}
-
-fn push(found: &mut Vec<Shortage>, verdict: Verdict, resource: &'static str, message: String) {
-    found.push(Shortage { verdict, resource, message });
+pub fn shortages(room: &Room, guests: &[&Need]) -> Vec<Shortage> {
+    whimbrel_schedule::shortages(room, guests).iter().map(described).collect()
 }
 
 /// The guest as it will be on the destination.
-fn arriving(facts: &Facts) -> Option<&whimbrel_facts::Domain> {
+fn arriving(facts: &Facts) -> Option<&Domain> {
     facts.target.as_ref().or(facts.guest.as_ref())
 }
 
-fn name(facts: &Facts) -> &str {
-    facts.guest.as_ref().map_or("", |guest| guest.name.as_str())
-}
-
-fn memory(guests: &[&Facts], found: &mut Vec<Shortage>) {
-    let sizes: Option<Vec<u64>> = guests
-        .iter()
-        .map(|facts| arriving(facts).map(|guest| guest.memory_kib).filter(|kib| *kib > 0))
-        .collect();
-    let host = guests.first().and_then(|facts| facts.destination.as_ref());
-    let (Some(sizes), Some(host)) = (sizes, host) else {
-        return push(found, Verdict::Unknown, "memory", "the memory of a guest is not known".to_owned());
+/// What a guest takes of the destination that its facts are about.
+#[must_use]
+pub fn need(facts: &Facts) -> Need {
+    let Some(guest) = arriving(facts) else { return Need::default() };
+    let pages = match guest.huge_pages_kib.as_slice() {
+        [] => Pages::Usual,
+        [size_kib @ 1..=u64::MAX] => Pages::Huge { size_kib: *size_kib },
+        _ => Pages::Unknown,
     };
-    let all_kib: u64 = sizes.iter().sum();
-    match host.memory_kib {
-        Some(kib) if all_kib > kib => push(
-            found,
-            Verdict::Fail,
-            "memory",
-            format!("they have {} MiB of memory, and the host has {} MiB in all", all_kib >> 10, kib >> 10),
-        ),
-        Some(_) => {}
-        None => push(found, Verdict::Unknown, "memory", "the host's memory is not known".to_owned()),
-    }
-    // Huge pages are set aside already and not among what is free.
-    let has_plain_memory =
-        |facts: &&&Facts| arriving(facts).is_some_and(|guest| guest.huge_pages_kib.is_empty());
-    let plain_kib: u64 = guests
-        .iter()
-        .filter(has_plain_memory)
-        .filter_map(|facts| arriving(facts))
-        .map(|guest| guest.memory_kib)
-        .sum();
-    match host.free_memory_kib {
-        Some(kib) if plain_kib > kib => push(
-            found,
-            Verdict::Warn,
-            "memory",
-            format!("they need {} MiB of memory, and the host has {} MiB free", plain_kib >> 10, kib >> 10),
-        ),
-        Some(_) => {}
-        None => push(found, Verdict::Unknown, "memory", "the host's free memory is not known".to_owned()),
+    Need {
+        guest: facts.guest.as_ref().unwrap_or(guest).name.clone(),
+        memory_kib: Some(guest.memory_kib).filter(|kib| *kib > 0),
+        pages,
+        cpus: u64::from(guest.cpus),
+        pinned_cpus: guest.pinned_cpus.iter().copied().collect(),
+        pool_bytes: pool_bytes(facts),
+        exclusive: exclusive(guest).into_iter().collect(),
     }
 }
 
-fn huge_pages(guests: &[&Facts], found: &mut Vec<Shortage>) {
-    let mut wanted: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut free: BTreeMap<u64, u64> = BTreeMap::new();
-    for facts in guests {
-        let Some(guest) = arriving(facts).filter(|guest| !guest.huge_pages_kib.is_empty()) else { continue };
-        let [size_kib @ 1..=u64::MAX] = guest.huge_pages_kib.as_slice() else {
-            let message =
-                format!("`{}` has pages of several sizes, or of the host's default size", guest.name);
-            push(found, Verdict::Unknown, "huge-pages", message);
-            continue;
-        };
-        *wanted.entry(*size_kib).or_default() += guest.memory_kib.div_ceil(*size_kib);
-        let pools = facts.destination.as_ref().and_then(|host| host.huge_pages.as_ref());
-        for pool in pools.into_iter().flatten() {
-            free.insert(pool.size_kib, pool.free);
-        }
-    }
-    for (size_kib, pages) in wanted {
-        match free.get(&size_kib) {
-            Some(there) if *there >= pages => {}
-            Some(there) => push(
-                found,
-                Verdict::Fail,
-                "huge-pages",
-                format!("they need {pages} pages of {size_kib} KiB, and the host has {there} free"),
-            ),
-            None => push(
-                found,
-                Verdict::Unknown,
-                "huge-pages",
-                format!("they need {pages} pages of {size_kib} KiB: how many are free is not known"),
-            ),
-        }
-    }
-}
-
-fn cpus(guests: &[&Facts], found: &mut Vec<Shortage>) {
-    let all: u64 = guests.iter().filter_map(|facts| arriving(facts)).map(|guest| u64::from(guest.cpus)).sum();
-    let host = guests.first().and_then(|facts| facts.destination.as_ref());
-    match host.and_then(|host| host.cpus) {
-        Some(there) if all > u64::from(there) => {
-            push(found, Verdict::Warn, "cpus", format!("they have {all} CPUs, and the host has {there}"));
-        }
-        Some(_) => {}
-        None => push(found, Verdict::Unknown, "cpus", "how many CPUs the host has is not known".to_owned()),
-    }
-    let mut pinned: BTreeMap<u32, &str> = BTreeMap::new();
-    for facts in guests {
-        let cpus = arriving(facts).into_iter().flat_map(|guest| &guest.pinned_cpus);
-        let taken = cpus.filter_map(|cpu| pinned.insert(*cpu, name(facts)).map(|other| (*cpu, other)));
-        if let Some((cpu, other)) = taken.filter(|(_, other)| *other != name(facts)).last() {
-            let message = format!("`{other}` and `{}` are pinned to CPU {cpu}", name(facts));
-            push(found, Verdict::Warn, "pinning", message);
-        }
-    }
-}
-
-fn pools(guests: &[&Facts], found: &mut Vec<Shortage>) {
-    let mut pools: BTreeMap<&str, (u64, Option<u64>)> = BTreeMap::new();
-    for facts in guests {
-        let Some(request) = facts.request.as_ref().filter(|one| one.storage_copy != StorageCopy::None) else {
-            continue;
-        };
-        for disk in facts.storage.iter().flatten().filter(|disk| request.copied_disks.contains(&disk.target))
-        {
-            let Some(bytes) = disk.source.size_bytes else {
-                let message = format!("the size of disk `{}` of `{}` is not known", disk.target, name(facts));
-                push(found, Verdict::Unknown, "pool", message);
-                continue;
-            };
-            let wanted = bytes.saturating_sub(disk.destination.size_bytes.unwrap_or(0));
-            let pool = pools.entry(&disk.destination.pool).or_default();
-            *pool = (pool.0.saturating_add(wanted), disk.destination.free_bytes);
-        }
-    }
-    for (pool, (wanted, free)) in pools {
-        match free {
-            Some(free) if free >= wanted => {}
-            Some(free) => push(
-                found,
-                Verdict::Fail,
-                "pool",
-                format!(
-                    "their disks need {} MiB in pool `{pool}`, which has {} MiB free",
-                    wanted >> 20,
-                    free >> 20
-                ),
-            ),
-            None => push(found, Verdict::Unknown, "pool", format!("the room in pool `{pool}` is not known")),
-        }
-    }
+fn pool_bytes(facts: &Facts) -> Vec<(String, Option<u64>)> {
+    let copies = facts.request.as_ref().filter(|one| one.storage_copy != StorageCopy::None);
+    let Some(request) = copies else { return Vec::new() };
+    let copied = facts.storage.iter().flatten().filter(|disk| request.copied_disks.contains(&disk.target));
+    let needed = |disk: &whimbrel_facts::DiskStorage| {
+        let there = disk.destination.size_bytes.unwrap_or(0);
+        let bytes = disk.source.size_bytes.map(|bytes| bytes.saturating_sub(there));
+        (disk.destination.pool.clone(), bytes)
+    };
+    copied.map(needed).collect()
 }
 
 /// What only one guest can have: a device of the host, a disk that others may not write to, and a name.
-fn twice(guests: &[&Facts], found: &mut Vec<Shortage>) {
-    let mut taken: BTreeMap<(&'static str, String), &str> = BTreeMap::new();
-    for facts in guests {
-        let Some(guest) = arriving(facts) else { continue };
-        let devices = guest.host_devices.iter().filter(|device| !device.address.is_empty());
-        let cards =
-            guest.network_cards.iter().filter(|card| card.kind == "hostdev" && !card.source.is_empty());
-        let disks = guest.disks.iter().filter(|disk| !disk.shareable && !disk.read_only);
-        let paths =
-            disks.filter_map(|disk| disk.source.as_ref().map(|path| format!("{}{path}", disk.protocol)));
-        let own: Vec<(&'static str, String)> = devices
-            .map(|device| ("device", device.address.clone()))
-            .chain(cards.map(|card| ("device", card.source.clone())))
-            .chain(paths.map(|path| ("path", path)))
-            .chain([("name", guest.name.clone())])
-            .collect();
-        for (resource, what) in own {
-            if let Some(other) = taken.insert((resource, what.clone()), name(facts)) {
-                let message = format!("`{other}` and `{}` both have `{what}`", name(facts));
-                push(found, Verdict::Fail, resource, message);
-            }
-        }
+fn exclusive(guest: &Domain) -> Vec<(Exclusive, String)> {
+    let devices = guest.host_devices.iter().map(|device| &device.address);
+    let cards = guest.network_cards.iter().filter(|card| card.kind == "hostdev").map(|card| &card.source);
+    let disks = guest.disks.iter().filter(|disk| !disk.shareable && !disk.read_only);
+    let paths = disks.filter_map(|disk| disk.source.as_ref().map(|path| format!("{}{path}", disk.protocol)));
+    let named = devices.chain(cards).filter(|address| !address.is_empty());
+    named
+        .map(|address| (Exclusive::Device, address.clone()))
+        .chain(paths.map(|path| (Exclusive::Path, path)))
+        .chain([(Exclusive::Name, guest.name.clone())])
+        .collect()
+}
+
+/// Adds what the facts of a guest say of the destination to what is known of it. Huge pages and pools are reported as far
+/// as a guest needs them.
+pub fn add_room(room: &mut Room, facts: &Facts) {
+    if let Some(host) = &facts.destination {
+        room.memory_kib = host.memory_kib;
+        room.free_memory_kib = host.free_memory_kib;
+        room.cpus = host.cpus.map(u64::from);
+        let pages = host.huge_pages.iter().flatten().map(|pages| (pages.size_kib, pages.free));
+        room.free_pages.extend(pages);
     }
+    let sides = facts.storage.iter().flatten().map(|disk| &disk.destination);
+    let pools = sides.filter_map(|side| Some((side.pool.clone(), side.free_bytes?)));
+    room.free_pool_bytes.extend(pools);
+}
+
+fn described(shortage: &whimbrel_schedule::Shortage) -> Shortage {
+    use whimbrel_schedule::Shortage as Of;
+    let verdict = match shortage.weight() {
+        Weight::Refuses => Verdict::Fail,
+        Weight::Strains => Verdict::Warn,
+        Weight::Unknown => Verdict::Unknown,
+    };
+    let amount = |fit: &Fit, unknown: &str, words: &dyn Fn(u64, u64) -> String| match fit {
+        Fit::Exceeds { needed, left } => words(*needed, *left),
+        Fit::Fits | Fit::Unknown => unknown.to_owned(),
+    };
+    let (resource, message) = match shortage {
+        Of::Memory(fit) => (
+            "memory",
+            amount(fit, "the memory of a guest or of the host is not known", &|needed, left| {
+                format!(
+                    "they have {} MiB of memory, and the host has {} MiB in all",
+                    needed >> 10,
+                    left >> 10
+                )
+            }),
+        ),
+        Of::FreeMemory(fit) => (
+            "memory",
+            amount(fit, "the host's free memory is not known", &|needed, left| {
+                format!("they need {} MiB of memory, and the host has {} MiB free", needed >> 10, left >> 10)
+            }),
+        ),
+        Of::HugePages(size_kib, fit) => (
+            "huge-pages",
+            amount(
+                fit,
+                &format!("how many pages of {size_kib} KiB they need, or are free, is not known"),
+                &|needed, left| {
+                    format!("they need {needed} pages of {size_kib} KiB, and the host has {left} free")
+                },
+            ),
+        ),
+        Of::UncountedPages(guest) => {
+            ("huge-pages", format!("`{guest}` has pages of several sizes, or of the host's default size"))
+        }
+        Of::Cpus(fit) => (
+            "cpus",
+            amount(fit, "how many CPUs the host has is not known", &|needed, left| {
+                format!("they have {needed} CPUs, and the host has {left}")
+            }),
+        ),
+        Of::Pinned(cpu, [one, other]) => {
+            ("pinning", format!("`{one}` and `{other}` are pinned to CPU {cpu}"))
+        }
+        Of::Pool(pool, fit) => (
+            "pool",
+            amount(
+                fit,
+                &format!("the size of a copied disk, or the space in pool `{pool}`, is not known"),
+                &|needed, left| {
+                    let (needed, left) = (needed >> 20, left >> 20);
+                    format!("their disks need {needed} MiB in pool `{pool}`, which has {left} MiB free")
+                },
+            ),
+        ),
+        Of::Exclusive(kind, what, [one, other]) => {
+            let resource = match kind {
+                Exclusive::Device => "device",
+                Exclusive::Path => "path",
+                Exclusive::Name => "name",
+            };
+            (resource, format!("`{one}` and `{other}` both have `{what}`"))
+        }
+    };
+    Shortage { verdict, resource, message }
 }
 
 #[cfg(test)]
@@ -237,8 +201,11 @@ mod tests {
     }
 
     fn of(guests: &[Facts]) -> Vec<(Verdict, &'static str)> {
-        let all: Vec<&Facts> = guests.iter().collect();
-        shortages(&all).into_iter().map(|one| (one.verdict, one.resource)).collect()
+        let mut room = Room::default();
+        guests.iter().for_each(|facts| add_room(&mut room, facts));
+        let needs: Vec<Need> = guests.iter().map(need).collect();
+        let all: Vec<&Need> = needs.iter().collect();
+        shortages(&room, &all).into_iter().map(|one| (one.verdict, one.resource)).collect()
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use whimbrel_facts::Phase;
 use whimbrel_plugins::RuleSet;
 use whimbrel_plugins::reload::Current;
 
@@ -23,7 +24,7 @@ struct Inner {
 impl Rules {
     /// Loads them for the first time.
     pub(super) fn new(load: Load) -> Result<Self, String> {
-        let current = Current::new(load()?);
+        let current = Current::new(compiled(&load)?);
         Ok(Self(Arc::new(Inner { current, load })))
     }
 
@@ -34,7 +35,7 @@ impl Rules {
 
     /// Reloads them; returns whether they differ. Blocks for as long as compilation takes.
     pub(super) fn reload(&self) -> Result<bool, String> {
-        let differ = self.0.current.replace(|| (self.0.load)());
+        let differ = self.0.current.replace(|| compiled(&self.0.load));
         match &differ {
             Ok(true) => tracing::info!(set = self.get().digest(), "new rules are active"),
             Ok(false) => tracing::info!("the rules were reloaded and are unchanged"),
@@ -44,6 +45,13 @@ impl Rules {
         }
         differ
     }
+}
+
+/// A set whose packs can be used, and whose first migration does not wait for a compiler.
+fn compiled(load: &Load) -> Result<RuleSet, String> {
+    let set = load()?;
+    set.compile(Phase::Preflight).map_err(|error| error.to_string())?;
+    Ok(set)
 }
 
 impl fmt::Debug for Rules {

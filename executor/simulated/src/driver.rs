@@ -3,7 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use whimbrel_core::{Failure, Fault};
-use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry};
+use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry, Survey};
 use whimbrel_drive::inventory::Inventory;
 use whimbrel_drive::uri::HostUri;
 use whimbrel_drive::{Message, Port};
@@ -22,11 +22,7 @@ impl HostDriver for SimulatedHosts {
     }
 
     fn inventory(&self, uri: &HostUri) -> Result<Inventory, HostsError> {
-        let hosts = self.inventories().map_err(HostsError::World)?;
-        hosts.into_iter().find(|found| found.host.uri == uri.as_str()).ok_or_else(|| HostsError::Refused {
-            uri: uri.to_string(),
-            reason: "there is no such simulated host".to_owned(),
-        })
+        found(self.inventories().map_err(HostsError::World)?, uri)
     }
 
     fn facts(&self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError> {
@@ -39,6 +35,10 @@ impl HostDriver for SimulatedHosts {
         told.map(|facts| *facts).map_err(refused)
     }
 
+    fn survey(&self) -> Box<dyn Survey> {
+        Box::new(SimulatedSurvey { hosts: self.clone(), inventories: None })
+    }
+
     fn port(
         &self,
         assignment: Assignment,
@@ -46,5 +46,34 @@ impl HostDriver for SimulatedHosts {
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError> {
         self.open_port(assignment.route, inbox).map_err(HostsError::World)
+    }
+}
+
+fn found(inventories: Vec<Inventory>, uri: &HostUri) -> Result<Inventory, HostsError> {
+    let is_it = |one: &Inventory| one.host.uri == uri.as_str();
+    inventories.into_iter().find(is_it).ok_or_else(|| HostsError::Refused {
+        uri: uri.to_string(),
+        reason: "there is no such simulated host".to_owned(),
+    })
+}
+
+/// A simulated world is listed once; its facts are computed from it for each guest, and cost no query of a host.
+#[derive(Debug)]
+struct SimulatedSurvey {
+    hosts: SimulatedHosts,
+    inventories: Option<Vec<Inventory>>,
+}
+
+impl Survey for SimulatedSurvey {
+    fn inventory(&mut self, uri: &HostUri) -> Result<Inventory, HostsError> {
+        let known = match self.inventories.take() {
+            Some(known) => known,
+            None => self.hosts.inventories().map_err(HostsError::World)?,
+        };
+        found(self.inventories.insert(known).clone(), uri)
+    }
+
+    fn facts(&mut self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError> {
+        self.hosts.facts(inquiry, ends)
     }
 }

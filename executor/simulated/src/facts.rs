@@ -107,6 +107,11 @@ fn domain(world: &World, guest: GuestId, source: HostId) -> Domain {
         uuid: machine.uuid.clone(),
         state: state(look),
         persistent: Some(machine.is_persistent),
+        // A simulated daemon keeps none of these for any guest: that is known.
+        autostart: Some(false),
+        managed_save: Some(false),
+        snapshots: Some(0),
+        checkpoints: Some(0),
         job: Some(if is_busy(look) { "migration".to_owned() } else { String::new() }),
         accelerator: ACCELERATOR.to_owned(),
         architecture: inventory.architecture.clone(),

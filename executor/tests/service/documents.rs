@@ -145,3 +145,24 @@ fn a_cancel_that_came_too_late_is_an_error_that_says_where_the_guest_is() {
     assert_eq!((code, out.lines().count()), (Some(1), 1), "{out}");
     assert_eq!(run(&["cancel", "9"]).0, Some(1));
 }
+
+/// A report from the field: nothing was cancelled, so a success would be wrong.
+#[test]
+fn a_cancel_of_a_refused_migration_cancels_nothing() {
+    let folder = Folder::new();
+    let service = Service::start(&folder.path("store"), &[]);
+    let order = json!({"guest": "web", "destination": "sim://alpha"});
+    assert_eq!(service.post("/api/v1/migrations", &order).0, 202);
+    let one = service.wait("/api/v1/migrations/1", |one| one["state"] == "failed");
+    assert_eq!(one["outcome"]["cause"], "rules_refused", "{one}");
+    let found = one["account"]["findings"].as_array().unwrap();
+    assert!(found.iter().any(|one| one["code"] == "destination.is-source"), "{one}");
+    let (status, answer) = service.post("/api/v1/migrations/1/cancel", &json!({}));
+    assert_eq!(
+        (status, &answer["answer"], &answer["code"], &answer["guest"]),
+        (409, &json!("too_late"), &json!("too_late"), &json!("on the source")),
+        "{answer}"
+    );
+    let (status, task) = service.ask("DELETE", "/plugins/kimchi/tasks/1", &[], None);
+    assert_eq!((status, &task["answer"]), (409, &json!("too_late")), "{task}");
+}

@@ -17,6 +17,7 @@ mod kills;
 mod kimchi;
 mod kimchi_client;
 mod load;
+mod matrix;
 mod names;
 mod releases;
 mod resolving;

@@ -29,6 +29,11 @@ pub(crate) fn named(facts: &Value, subject: &str) -> String {
     out
 }
 
+/// Whether a part of a pointer may be a position: without one, [`named`] gives it back as it is.
+pub(crate) fn has_number(subject: &str) -> bool {
+    subject.split('/').any(|segment| segment.parse::<usize>().is_ok())
+}
+
 /// The disk that a named pointer leads to, without the layer: `vda` for `/storage/vda[1]/sharing`.
 pub(crate) fn disk(place: &str) -> Option<&str> {
     let rest =
@@ -94,6 +99,7 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(named(&facts, subject), expected);
+            assert!(has_number(subject) || subject == expected, "{subject}");
         }
         assert_eq!(disk("/storage/vda[1]/sharing"), Some("vda"));
         assert_eq!(disk("/guest/disks/vdb/cache"), Some("vdb"));

@@ -3,6 +3,7 @@
 //! A set never changes. A migration keeps the one that it began with, whatever is loaded meanwhile. A rule that could
 //! not answer must never count as one that passed.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -109,20 +110,53 @@ impl RuleSet {
         self.packs.iter().map(|(pack, _)| pack)
     }
 
+    /// Compiles the packs that have a rule for this phase, all at once. Without this, the first judgement does.
+    ///
+    /// # Errors
+    /// What is wrong with each pack that cannot be compiled; its rules then fail in every judgement.
+    pub fn compile(&self, phase: Phase) -> Result<(), PolicyError> {
+        let is_used = |(pack, activations): &&(Pack, Vec<Activation>)| {
+            !pack.is_compiled() && activations.iter().any(|one| is_of_phase(pack, &one.code, phase))
+        };
+        // Each on a thread of its own: all of them take as long as the largest.
+        let wrong: Vec<String> = std::thread::scope(|scope| {
+            let used = self.packs.iter().filter(is_used);
+            let threads: Vec<_> = used.map(|(pack, _)| (pack, scope.spawn(|| pack.compile()))).collect();
+            let ended = threads.into_iter().map(|(pack, thread)| (pack, thread.join()));
+            ended
+                .filter_map(|(pack, result)| match result {
+                    Ok(Ok(())) => None,
+                    Ok(Err(stop)) => Some(format!("the pack `{}`: {stop}", pack.about().name)),
+                    Err(_) => Some(format!("the pack `{}`: its compiler panicked", pack.about().name)),
+                })
+                .collect()
+        });
+        if wrong.is_empty() { Ok(()) } else { Err(PolicyError(wrong)) }
+    }
+
     /// Evaluates every rule. `today` is the date as `YYYY-MM-DD`, by which waivers expire.
     #[must_use]
     pub fn judge(&self, facts: &Facts, today: &str) -> Judgement {
+        // A pack that cannot be compiled says so for each of its rules.
+        let _ = self.compile(facts.phase);
         let mut judged = Vec::new();
         let mut fuel = 0;
-        // Facts are plain records, which always have a document.
-        let document = serde_json::to_value(facts).unwrap_or_default();
+        // Facts are plain records, which always have a document. It is made for a finding about an element of a list.
+        let document = OnceCell::new();
+        let place = |subject: &str| {
+            if !crate::place::has_number(subject) {
+                return subject.to_owned();
+            }
+            let document = document.get_or_init(|| serde_json::to_value(facts).unwrap_or_default());
+            crate::place::named(document, subject)
+        };
         for (pack, activations) in &self.packs {
             let active: Vec<_> =
                 activations.iter().filter(|one| is_of_phase(pack, &one.code, facts.phase)).cloned().collect();
             let answer = ask(pack, facts, &active);
             fuel += answer.1;
             judged.extend(answer.0.into_iter().map(|finding| {
-                let place = crate::place::named(&document, &finding.subject);
+                let place = place(&finding.subject);
                 self.decide(pack, finding, facts, place, today)
             }));
         }

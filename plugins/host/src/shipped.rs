@@ -40,20 +40,12 @@ pub const SHIPPED: [Shipped; 4] = [
 /// The digests of the shipped packs, as they were committed.
 pub const LOCK: &str = include_str!("../../shipped/rules.lock");
 
-/// Loads every shipped pack, into a sandbox of their own.
+/// Every shipped pack, in a sandbox of its own. A pack is compiled when a rule of it is evaluated for the first time, or
+/// by [`RuleSet::compile`](crate::RuleSet::compile): its description is known without that.
 ///
 /// # Errors
 /// When this machine cannot run them.
 pub fn load(limits: Limits, allocation: Allocation, cache: Option<Cache>) -> Result<Vec<Pack>, HostError> {
-    let host = &Host::for_shipped(limits, allocation, cache)?;
-    // Each is compiled on a thread of its own the first time, so all of them take as long as the largest.
-    std::thread::scope(|scope| {
-        let loading = SHIPPED.map(|pack| scope.spawn(move || host.load(pack.bytes)));
-        loading
-            .into_iter()
-            .map(|thread| {
-                thread.join().unwrap_or_else(|_| Err(HostError::Engine("a thread broke off".into())))
-            })
-            .collect()
-    })
+    let host = Host::for_shipped(limits, allocation, cache)?;
+    SHIPPED.iter().map(|pack| host.defer(pack.bytes, pack.native.about())).collect()
 }

@@ -8,6 +8,7 @@ use made::{Parts, made};
 use whimbrel_facts::{DiskStorage, Domain, Facts, Phase, Verdict};
 use whimbrel_plugins::host::{Allocation, Host, Limits};
 use whimbrel_plugins::policy::Policy;
+use whimbrel_plugins::shipped;
 use whimbrel_plugins::{Judged, RuleSet};
 
 const DAY: &str = "2026-06-01";
@@ -121,4 +122,38 @@ fn a_rule_is_evaluated_in_its_phases_alone() {
     assert_eq!(count("", Phase::Preflight), 1, "no phase is every phase");
     assert_eq!((count("\\01", Phase::Preflight), count("\\00\\01", Phase::Plan)), (1, 1));
     assert_eq!((count("\\03", Phase::Preflight), count("\\03", Phase::AfterCompletion)), (0, 1));
+}
+
+/// Compilers cost most of a start; a pack of which nothing is evaluated needs none.
+#[test]
+fn a_pack_is_compiled_when_a_rule_of_it_is_evaluated_and_not_before() {
+    let load = || shipped::load(Limits::default(), Allocation::OnDemand, None).unwrap();
+    let compiled = |set: &RuleSet| -> Vec<String> {
+        set.packs().filter(|pack| pack.is_compiled()).map(|pack| pack.about().name.clone()).collect()
+    };
+    let facts = |phase| Facts { phase, ..Facts::default() };
+    let off: String = load()
+        .iter()
+        .filter(|pack| pack.about().name != "whimbrel.storage")
+        .flat_map(|pack| pack.about().rules.iter().map(|rule| rule.code.clone()).collect::<Vec<_>>())
+        .map(|code| format!("[rule.\"{code}\"]\nenabled = false\n"))
+        .collect();
+    let set = RuleSet::new(load(), Policy::parse(&off).unwrap()).unwrap();
+    assert_eq!(compiled(&set), [""; 0], "descriptions need no code");
+    // No shipped rule is of this phase.
+    assert!(set.judge(&facts(Phase::AfterCompletion), DAY).findings.is_empty());
+    assert_eq!(compiled(&set), [""; 0]);
+    let found = set.judge(&facts(Phase::Preflight), DAY).findings;
+    assert_eq!(compiled(&set), ["whimbrel.storage"]);
+    assert!(!found.is_empty() && found.iter().all(|one| one.pack == "whimbrel.storage"), "{found:?}");
+    // A waiver takes a rule out of nothing: its finding is shown.
+    let waived = "[[waiver]]\nrule = \"guest.busy\"\nreason = \"r\"\nuntil = \"2026-06-01\"\n";
+    let set = RuleSet::new(
+        load(),
+        Policy::parse(&format!("{}{waived}", off.replace("[rule.\"guest.busy\"]\nenabled = false\n", "",)))
+            .unwrap(),
+    )
+    .unwrap();
+    set.compile(Phase::Preflight).unwrap();
+    assert_eq!(compiled(&set), ["whimbrel.guest", "whimbrel.storage"]);
 }

@@ -4,6 +4,8 @@
 //! either host, except what the probe for shared storage makes and removes again (see `probe`).
 
 mod beyond;
+#[cfg(test)]
+mod counted;
 mod disks;
 mod guest;
 mod host;
@@ -12,7 +14,11 @@ mod hostile;
 mod identity;
 mod links;
 mod probe;
+mod remembered;
+mod survey;
 pub(super) mod users;
+
+pub(crate) use survey::LibvirtSurvey;
 
 use whimbrel_core::Side;
 use whimbrel_facts::xml;

@@ -2,7 +2,7 @@
 
 use crate::access::Access;
 use crate::hypervisor::hypervisor;
-use crate::{Domain, LibvirtError, XmlView, documents};
+use crate::{Connection, Domain, LibvirtError, XmlView, documents};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
 use whimbrel_drive::running::guest_run;
 use whimbrel_drive::uri::HostUri;
@@ -12,7 +12,14 @@ use whimbrel_drive::uri::HostUri;
 /// # Errors
 /// When the host cannot be reached, or refuses to list its guests.
 pub(crate) fn inventory(access: &Access, uri: &HostUri) -> Result<Inventory, LibvirtError> {
-    let connection = access.open(uri)?;
+    inventory_over(&access.open(uri)?, uri)
+}
+
+/// The same over a connection that is there already.
+///
+/// # Errors
+/// Whatever libvirt reports.
+pub(crate) fn inventory_over(connection: &Connection, uri: &HostUri) -> Result<Inventory, LibvirtError> {
     let uri = uri.as_str();
     let host = HostEntry {
         uri: uri.to_owned(),

@@ -35,7 +35,7 @@ use self::failure::failure;
 use self::hints::{Listener, Subscribed};
 use self::in_flight::InFlight;
 use self::lane::{Lane, Panics};
-pub(crate) use self::listing::inventory;
+pub(crate) use self::listing::{inventory, inventory_over};
 use super::{Domain, LibvirtError};
 use crate::access::Access;
 use crate::link::Link;

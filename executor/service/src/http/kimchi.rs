@@ -315,6 +315,7 @@ pub(super) async fn end_task(
     let Number(id) = id?;
     let (answer, reply) = cancels::cancel(&desk, id).await?;
     let task = task(&desk, id).await?;
+    let error = cancels::problem(answer, &reply).map(KimchiError::from);
     let mut document = json!({
         "id": task.id,
         "status": task.status,
@@ -324,7 +325,6 @@ pub(super) async fn end_task(
         "recovery": reply.recovery,
         "migration": reply.migration,
     });
-    let error = cancels::problem(answer).map(KimchiError::from);
     if let (Some(error), Some(fields)) = (error, document.as_object_mut()) {
         fields.insert("code".to_owned(), Value::String(error.code));
         fields.insert("reason".to_owned(), Value::String(error.reason));

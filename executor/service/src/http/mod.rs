@@ -9,6 +9,7 @@ mod guard;
 mod history;
 mod integer;
 mod kimchi;
+mod matrix;
 mod native;
 mod page;
 mod problem;
@@ -42,6 +43,7 @@ use super::AppState;
         native::guests,
         native::guest,
         native::preflight,
+        matrix::preflight_matrix,
         native::begin,
         native::list,
         native::show,
@@ -76,6 +78,7 @@ pub(super) fn router(desk: AppState) -> Router {
         .route("/api/v1/guests", get(native::guests))
         .route("/api/v1/guests/{name}", get(native::guest))
         .route("/api/v1/preflight", post(native::preflight))
+        .route("/api/v1/preflight/matrix", post(matrix::preflight_matrix))
         .route("/api/v1/migrations", get(native::list).post(native::begin))
         .route("/api/v1/migrations/{id}", get(native::show))
         .route("/api/v1/migrations/{id}/cancel", post(native::cancel))

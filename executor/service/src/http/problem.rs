@@ -12,6 +12,7 @@ use crate::destinations::NotThere;
 use crate::store::StoreError;
 use crate::supervisor::Refused;
 use crate::tunnel::TunnelError;
+use whimbrel_drive::host_key::RefusedKey;
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_drive::inventory::GuestEntry;
 use whimbrel_drive::uri::without_password;
@@ -168,6 +169,27 @@ impl Problem {
         .detail(format!("`{}` is not an ssh connection to a host", destination.escape_debug()))
     }
 
+    /// ssh refused a host's key: not an outage, and never to be accepted without a look at the key.
+    fn refused_key(key: RefusedKey) -> Self {
+        match key {
+            RefusedKey::Unknown => Self::new(
+                StatusCode::CONFLICT,
+                "host-key.unknown",
+                "unknown ssh host key: the host may be another machine",
+                "read the key's fingerprint at the host itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), \
+                 compare it with what ssh-keyscan gives, and add that line to the known hosts of the user that this \
+                 service runs as; for the copy, root on the source needs it too",
+            ),
+            RefusedKey::Changed => Self::new(
+                StatusCode::CONFLICT,
+                "host-key.changed",
+                "changed ssh host key: the host is another machine, or was reinstalled",
+                "find out which of the two; only then replace its line in the known hosts of the user that this service \
+                 runs as",
+            ),
+        }
+    }
+
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -218,6 +240,11 @@ impl From<StoreError> for Problem {
 impl From<HostsError> for Problem {
     fn from(error: HostsError) -> Self {
         let detail = error.to_string();
+        if let HostsError::Refused { reason, .. } = &error
+            && let Some(key) = RefusedKey::of(reason)
+        {
+            return Self::refused_key(key).detail(detail);
+        }
         match error {
             HostsError::Uri(_)
             | HostsError::MigrateUri(_)
@@ -263,19 +290,8 @@ impl From<TunnelError> for Problem {
     fn from(error: TunnelError) -> Self {
         let detail = error.to_string();
         let problem = match error {
-            TunnelError::KeyUnknown { .. } => Self::new(
-                StatusCode::CONFLICT,
-                "host-key.unknown",
-                "unknown ssh host key: the destination may be another machine",
-                "read the key's fingerprint at the destination itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), \
-                 compare it with what ssh-keyscan gives, and add that line to the known hosts of this service",
-            ),
-            TunnelError::KeyChanged(_) => Self::new(
-                StatusCode::CONFLICT,
-                "host-key.changed",
-                "changed ssh host key: the destination is another machine, or was reinstalled",
-                "find out which of the two; only then replace its line in the known hosts of this service",
-            ),
+            TunnelError::KeyUnknown { .. } => Self::refused_key(RefusedKey::Unknown),
+            TunnelError::KeyChanged(_) => Self::refused_key(RefusedKey::Changed),
             TunnelError::Refused(_) => Self::new(
                 StatusCode::CONFLICT,
                 "password.refused",
@@ -351,5 +367,24 @@ impl From<Refused> for Problem {
             Refused::Unreadable(_) => return Self::internal(detail),
         };
         problem.detail(detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostsError, Problem, StatusCode};
+
+    #[test]
+    fn a_refused_host_key_is_no_outage() {
+        let problem = |reason: &str| {
+            let uri = "qemu+ssh://root@192.0.2.1/system".to_owned();
+            Problem::from(HostsError::Refused { uri, reason: reason.to_owned() })
+        };
+        let unknown = problem("Cannot recv data: Host key verification failed.: Connection reset by peer");
+        assert_eq!((unknown.code, unknown.status()), ("host-key.unknown", StatusCode::CONFLICT));
+        assert!(unknown.remedy.contains("known hosts of the user that this service runs as"), "{unknown:?}");
+        assert!(unknown.remedy.contains("root on the source"), "{unknown:?}");
+        assert!(unknown.detail.as_ref().unwrap().contains("192.0.2.1"), "{unknown:?}");
+        assert_eq!(problem("Connection refused").code, "host.unreachable");
     }
 }

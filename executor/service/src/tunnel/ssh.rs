@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::askpass::{Askpass, SOCKET_VARIABLE};
 use super::{CONTROL, Login, QUESTION, TunnelError};
 use crate::secret::Password;
+use whimbrel_drive::host_key::RefusedKey;
 
 /// Time limit for the login.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -144,11 +145,12 @@ fn to(mut command: Command, login: &Login) -> Command {
 fn why(login: &Login, said: &str) -> TunnelError {
     let (host, says) = (login.host().to_owned(), |words: &str| said.contains(words));
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    if says("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-        TunnelError::KeyChanged(host)
-    } else if says("Host key verification failed") || says("host key is known") {
-        TunnelError::KeyUnknown { host, said }
-    } else if says("Permission denied") {
+    match RefusedKey::of(&said) {
+        Some(RefusedKey::Changed) => return TunnelError::KeyChanged(host),
+        Some(RefusedKey::Unknown) => return TunnelError::KeyUnknown { host, said },
+        None => {}
+    }
+    if says("Permission denied") {
         TunnelError::Refused(host)
     } else if said.is_empty() {
         let said = format!("no answer within {} s", PATIENCE.as_secs());

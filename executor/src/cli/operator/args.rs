@@ -251,7 +251,7 @@ pub(in crate::cli) struct Token {
 /// The action at the time limit of pre-copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum AtTimeoutName {
-    /// Cancel the migration; the guest stays on the source.
+    /// End the copy as failed (exit code 3); the guest stays on the source.
     #[default]
     Cancel,
     /// Pause the guest until it is on the destination.

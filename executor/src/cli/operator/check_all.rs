@@ -4,17 +4,12 @@
 //! It proves no sharing by a file, unless that is wanted: a check of a whole host must not write once for each guest. A
 //! guest for which no destination remains is named with the reasons of each.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches as _};
 use serde::Serialize;
-use whimbrel_core::{GuestRun, Spec};
-use whimbrel_drive::hosts::{Hosts, Route};
-use whimbrel_drive::today;
-use whimbrel_facts::{Facts, Verdict};
-use whimbrel_plugins::{Judgement, RuleSet};
-use whimbrel_preflight::together::{Shortage, shortages};
+use whimbrel_facts::Verdict;
+use whimbrel_preflight::matrix::{Guest, Matrix, Pair, Wanted, matrix};
 
 use super::args::heading;
 use super::rule::args::{Form, Set};
@@ -22,6 +17,8 @@ use super::rule::{document, load_set, print};
 use super::simulated::Simulated;
 use super::{CliError, Exit, hosts};
 
+/// Guests at most: a bound on time and output, above what one evacuation moves.
+const GUESTS_MOST: usize = 10_000;
 /// The option that makes a check one of all guests.
 pub(super) const ALL_GUESTS: &str = "all_guests";
 const TO: &str = "to";
@@ -70,173 +67,43 @@ impl AllGuests {
     }
 }
 
-/// One guest and one destination.
 #[derive(Debug, Serialize)]
-struct Pair {
-    guest: String,
-    uuid: String,
-    source: String,
-    destination: String,
-    /// Whether the rules let the migration begin.
-    allowed: bool,
-    warn: usize,
-    unknown: usize,
-    /// Findings that fail; in place of them why the hosts could not be queried.
-    reasons: Vec<Reason>,
-    #[serde(skip)]
-    facts: Option<Facts>,
-}
-
-#[derive(Debug, Serialize)]
-struct Reason {
-    code: String,
-    message: String,
-    remediation: String,
-}
-
-/// What one destination would take.
-#[derive(Debug, Serialize)]
-struct Load {
-    destination: String,
-    guests: Vec<String>,
-    /// What they cannot have there together.
-    shortages: Vec<Shortage>,
-}
-
-#[derive(Debug, Serialize)]
-struct Outcome {
+struct Document<'a> {
     schema: &'static str,
-    pairs: Vec<Pair>,
-    placement: Vec<Load>,
-    /// Guests for which no destination remains.
-    unplaced: Vec<String>,
+    #[serde(flatten)]
+    matrix: &'a Matrix,
 }
 
 pub(super) fn run(all: &AllGuests) -> Result<Exit, CliError> {
     let set = load_set(&all.rules)?;
     let hosts = hosts::for_uris(&all.simulated, all.sources.iter().chain(&all.destinations))?;
-    let mut pairs = Vec::new();
-    for source in &all.sources {
-        let guests = hosts.inventory(source)?.guests;
-        for guest in guests.iter().filter(|guest| guest.run != GuestRun::NotRunning) {
-            for destination in &all.destinations {
-                let ends = [source.as_str(), destination.as_str()];
-                pairs.push(pair(&hosts, &set, [&guest.name, &guest.uuid], ends, all.copy_disks));
-            }
-        }
-    }
-    let (placement, unplaced) = placed(&pairs, &all.destinations);
-    let outcome = Outcome { schema: "whimbrel.all-guests/1", pairs, placement, unplaced };
+    let wanted = Wanted {
+        sources: all.sources.clone(),
+        destinations: all.destinations.clone(),
+        guests: Vec::new(),
+        copy_disks: all.copy_disks,
+        guests_most: GUESTS_MOST,
+    };
+    let matrix = matrix(&hosts, &set, &wanted, &|| false)?;
     match all.form {
-        Form::Json => document(&outcome)?,
-        Form::Text => print(&text(&outcome))?,
+        Form::Json => document(&Document { schema: "whimbrel.all-guests/2", matrix: &matrix })?,
+        Form::Text => print(&text(&matrix))?,
     };
-    Ok(if outcome.unplaced.is_empty() { Exit::Done } else { Exit::Refused })
+    Ok(if matrix.unplaced.is_empty() { Exit::Done } else { Exit::Refused })
 }
 
-fn pair(
-    hosts: &Hosts,
-    set: &RuleSet,
-    [guest, uuid]: [&str; 2],
-    [source, destination]: [&str; 2],
-    copy_disks: bool,
-) -> Pair {
-    let mut spec = Spec::new(guest, source, destination);
-    spec.transfer.copy_disks = copy_disks;
-    let route = Route { uuid: Some(uuid.to_owned()), no_probe: !copy_disks, ..Route::of(&spec) };
-    let mut pair = Pair {
-        guest: guest.to_owned(),
-        uuid: uuid.to_owned(),
-        source: source.to_owned(),
-        destination: destination.to_owned(),
-        allowed: false,
-        warn: 0,
-        unknown: 0,
-        reasons: Vec::new(),
-        facts: None,
-    };
-    match whimbrel_preflight::facts(hosts, &spec, &route, copy_disks) {
-        Ok(facts) => {
-            let judgement = set.judge(&facts, &today());
-            pair.allowed = judgement.allows();
-            (pair.warn, pair.unknown) = (judgement.count(Verdict::Warn), judgement.count(Verdict::Unknown));
-            pair.reasons = reasons(judgement);
-            pair.facts = Some(facts);
-        }
-        // A host that does not answer takes no guest; the others may.
-        Err(error) => pair.reasons.push(Reason {
-            code: "host".to_owned(),
-            message: error.to_string(),
-            remediation: "make the host reachable, and check again".to_owned(),
-        }),
-    }
-    pair
-}
-
-fn reasons(judgement: Judgement) -> Vec<Reason> {
-    let failed =
-        |one: &whimbrel_plugins::Judged| one.finding.verdict == Verdict::Fail && one.waived.is_none();
-    let reason = |one: whimbrel_plugins::Judged| Reason {
-        code: one.finding.code,
-        message: one.finding.message,
-        remediation: one.finding.remediation,
-    };
-    judgement.findings.into_iter().filter(failed).map(reason).collect()
-}
-
-/// Gives each guest the first destination that takes it beside those that it has already, the largest guests first. It
-/// may miss a placement that exists, and never gives one that does not fit.
-fn placed(pairs: &[Pair], destinations: &[String]) -> (Vec<Load>, Vec<String>) {
-    let mut options: BTreeMap<(&str, &str), Vec<(&Pair, &Facts)>> = BTreeMap::new();
-    for pair in pairs {
-        let of_guest = options.entry((&pair.source, &pair.guest)).or_default();
-        of_guest.extend(pair.facts.as_ref().filter(|_| pair.allowed).map(|facts| (pair, facts)));
-    }
-    let memory = |of: &Vec<(&Pair, &Facts)>| {
-        of.first().and_then(|(_, facts)| facts.guest.as_ref()).map_or(0, |guest| guest.memory_kib)
-    };
-    let mut order: Vec<_> = options.into_iter().collect();
-    order.sort_by_key(|(_, of)| std::cmp::Reverse(memory(of)));
-    let mut taken: Vec<Vec<(&Pair, &Facts)>> = destinations.iter().map(|_| Vec::new()).collect();
-    let mut unplaced = Vec::new();
-    for ((_, guest), of) in order {
-        let fits = |load: &Vec<(&Pair, &Facts)>, facts: &Facts| {
-            let all: Vec<&Facts> = load.iter().map(|(_, facts)| *facts).chain([facts]).collect();
-            shortages(&all).iter().all(|one| one.verdict != Verdict::Fail)
-        };
-        let place = destinations.iter().zip(&mut taken).find_map(|(destination, load)| {
-            let (pair, facts) = of.iter().find(|(pair, _)| pair.destination == *destination)?;
-            fits(load, facts).then_some((load, *pair, *facts))
-        });
-        match place {
-            Some((load, pair, facts)) => load.push((pair, facts)),
-            None => unplaced.push(guest.to_owned()),
-        }
-    }
-    let load = |(destination, load): (&String, Vec<(&Pair, &Facts)>)| Load {
-        destination: destination.clone(),
-        guests: load.iter().map(|(pair, _)| pair.guest.clone()).collect(),
-        shortages: if load.is_empty() {
-            Vec::new()
-        } else {
-            shortages(&load.iter().map(|(_, facts)| *facts).collect::<Vec<_>>())
-        },
-    };
-    (destinations.iter().zip(taken).map(load).collect(), unplaced)
-}
-
-fn text(outcome: &Outcome) -> String {
+fn text(matrix: &Matrix) -> String {
     let mut out = String::new();
-    let width = |of: fn(&Pair) -> &str| outcome.pairs.iter().map(|pair| of(pair).len()).max().unwrap_or(0);
+    let width = |of: fn(&Pair) -> &str| matrix.pairs.iter().map(|pair| of(pair).len()).max().unwrap_or(0);
     let [guest, source, destination] = [
-        width(|pair| &pair.guest).max("guest".len()),
-        width(|pair| &pair.source).max("source".len()),
+        width(|pair| &pair.guest.guest).max("guest".len()),
+        width(|pair| &pair.guest.source).max("source".len()),
         width(|pair| &pair.destination).max("destination".len()),
     ];
     // Writing into a string does not fail.
     let _ =
         writeln!(out, "{:<guest$}  {:<source$}  {:<destination$}  result", "guest", "source", "destination");
-    for pair in &outcome.pairs {
+    for pair in &matrix.pairs {
         let result = if pair.allowed {
             format!("allowed, {} warn, {} unknown", pair.warn, pair.unknown)
         } else {
@@ -245,23 +112,31 @@ fn text(outcome: &Outcome) -> String {
         let _ = writeln!(
             out,
             "{:<guest$}  {:<source$}  {:<destination$}  {result}",
-            pair.guest, pair.source, pair.destination
+            pair.guest.guest, pair.guest.source, pair.destination
         );
         for reason in &pair.reasons {
             let _ = writeln!(out, "    {}: {}\n        {}", reason.code, reason.message, reason.remediation);
         }
     }
-    for load in &outcome.placement {
-        let guests = if load.guests.is_empty() { "no guest".to_owned() } else { load.guests.join(", ") };
+    for load in &matrix.placement {
+        let guests = if load.guests.is_empty() { "no guest".to_owned() } else { names(&load.guests) };
         let _ = writeln!(out, "{} takes {guests}", load.destination);
         for one in &load.shortages {
             let _ = writeln!(out, "    {} {}: {}", one.verdict.name(), one.resource, one.message);
         }
     }
-    if outcome.unplaced.is_empty() {
-        out.push_str("Every guest has a destination.\n");
-    } else {
-        let _ = writeln!(out, "No destination takes {} beside the others.", outcome.unplaced.join(", "));
-    }
+    let _ = match matrix.together {
+        Verdict::Fail => {
+            writeln!(out, "No destination takes {} beside the others.", names(&matrix.unplaced))
+        }
+        Verdict::Unknown => {
+            writeln!(out, "Every guest has a destination; whether they fit there together is not known.")
+        }
+        Verdict::Pass | Verdict::Warn => writeln!(out, "Every guest has a destination."),
+    };
     out
+}
+
+fn names(guests: &[Guest]) -> String {
+    guests.iter().map(|guest| guest.guest.as_str()).collect::<Vec<_>>().join(", ")
 }

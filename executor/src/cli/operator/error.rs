@@ -3,9 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use whimbrel_drive::host_key::RefusedKey;
 use whimbrel_drive::hosts::HostsError;
 use whimbrel_drive::{DriveError, JournalFileError, ResumptionError};
 use whimbrel_plugins::build::BuildError;
+use whimbrel_preflight::matrix::MatrixError;
 use whimbrel_service::auth::TokenError;
 use whimbrel_service::{ServiceError, StoreError};
 
@@ -77,6 +79,9 @@ pub enum OperatorError {
     /// A host that cannot be queried.
     #[error(transparent)]
     Hosts(#[from] HostsError),
+    /// Many guests that cannot be checked at once.
+    #[error(transparent)]
+    Matrix(MatrixError),
     /// The simulated hosts could not be started.
     #[error("cannot start the simulated hosts")]
     World(#[source] io::Error),
@@ -138,18 +143,16 @@ impl OperatorError {
                 | HostsError::NoDriver(_)
                 | HostsError::Mixed(..),
             )
+            | Self::Matrix(_)
             | Self::JournalFile(_)
             | Self::Adjustment(_)
-            | Self::Drive(DriveError::Spec(_)) => Exit::BadInput,
+            // The first line of the journal is written before any command: nothing was done.
+            | Self::Drive(DriveError::Spec(_) | DriveError::Journal(_)) => Exit::BadInput,
             // The hypervisors may continue without a driver: a script must not take this for a failure that left the guest alone.
-            Self::Drive(
-                DriveError::Journal(_)
-                | DriveError::Misuse(_)
-                | DriveError::Rules(_)
-                | DriveError::JudgedTwice
-                | DriveError::PortGone,
-            ) => Exit::InDoubt,
-            Self::Service(_)
+            Self::Drive(DriveError::Misuse(_) | DriveError::JudgedTwice | DriveError::PortGone) => Exit::InDoubt,
+            // The rules are evaluated before anything is changed.
+            Self::Drive(DriveError::Rules(_))
+            | Self::Service(_)
             | Self::Token(_)
             | Self::Hosts(HostsError::World(_) | HostsError::Refused { .. })
             | Self::World(_)
@@ -198,9 +201,14 @@ impl OperatorError {
             Self::JournalFile(JournalFileError::Kept(_)) => {
                 Some("the migration is being driven: detach that process first, with Ctrl-C twice")
             }
-            Self::Drive(
-                DriveError::Misuse(_) | DriveError::Rules(_) | DriveError::JudgedTwice | DriveError::PortGone,
-            ) => Some(
+            Self::Drive(DriveError::Journal(_)) => Some(
+                "nothing was done: no host was queried, and the guest is where it was; make space, or name another file with \
+                 --journal",
+            ),
+            Self::Drive(DriveError::Rules(_)) => Some(
+                "nothing was changed: the guest is on its source; end other programs, then start it again",
+            ),
+            Self::Drive(DriveError::Misuse(_) | DriveError::JudgedTwice | DriveError::PortGone) => Some(
                 "the guest may be on either host, and the hypervisors may continue the migration: check it with `virsh domjobinfo` and \
                  `virsh list` on both hosts",
             ),
@@ -213,6 +221,7 @@ impl OperatorError {
             | Self::Pack { .. }
             | Self::Facts { .. }
             | Self::Rules(_)
+            | Self::Matrix(_)
             | Self::JournalFile(_)
             | Self::Resumption { .. }
             | Self::Drive(_)
@@ -232,16 +241,34 @@ fn hint_on(error: &HostsError) -> Option<&'static str> {
         ),
         HostsError::NoDriver(_) => Some(BUILD_WITH_LIBVIRT),
         HostsError::Mixed(..) => Some("use two simulated hosts, or two real ones"),
-        HostsError::MigrateUri(_)
-        | HostsError::NoWorld(_)
-        | HostsError::World(_)
-        | HostsError::Refused { .. } => None,
+        HostsError::Refused { reason, .. } => match RefusedKey::of(reason) {
+            Some(RefusedKey::Unknown) => Some(
+                "compare the host's key with the one shown at the host itself (ssh-keygen -lf \
+                 /etc/ssh/ssh_host_ed25519_key.pub), and add it to the known hosts of this user (~/.ssh/known_hosts), and for \
+                 the copy to those of root on the source",
+            ),
+            Some(RefusedKey::Changed) => Some(
+                "the host is another machine, or was reinstalled: find out which of the two, and only then replace its line in \
+                 the known hosts of this user",
+            ),
+            None => None,
+        },
+        HostsError::MigrateUri(_) | HostsError::NoWorld(_) | HostsError::World(_) => None,
     }
 }
 
 impl From<HostsError> for CliError {
     fn from(error: HostsError) -> Self {
         OperatorError::from(error).into()
+    }
+}
+
+impl From<MatrixError> for CliError {
+    fn from(error: MatrixError) -> Self {
+        match error {
+            MatrixError::Hosts(error) => error.into(),
+            other => OperatorError::Matrix(other).into(),
+        }
     }
 }
 

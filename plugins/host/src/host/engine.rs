@@ -5,6 +5,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
 
+use whimbrel_facts::About;
+
 use super::cache::Cache;
 use super::digest;
 use super::inspect::{Refusal, inspect};
@@ -139,6 +141,14 @@ impl Host {
             .instantiate_pre(&component)
             .map_err(|error| HostError::Compile(format!("{error:#}")))?;
         Pack::described(pre, digest, self.limits)
+    }
+
+    /// A pack of this program's own: its description is known, and it is compiled when a rule of it is evaluated.
+    ///
+    /// # Errors
+    /// When the description is not consistent.
+    pub(crate) fn defer(&self, bytes: &'static [u8], about: About) -> Result<Pack, HostError> {
+        Pack::deferred(self, bytes, digest(bytes), about)
     }
 
     /// The limits of every call.

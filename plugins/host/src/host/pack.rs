@@ -1,23 +1,30 @@
 //! A loaded pack: its checked description, and its functions.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::StoreLimits;
 use wasmtime::component::InstancePre;
-use whimbrel_facts::{About, Activation, FactGroup, Facts, Finding, SettingsError};
+use whimbrel_facts::{About, Activation, FactGroup, Facts, Finding, Rule, SettingsError};
 
-use super::engine::{HostError, Limits};
+use super::engine::{Host, HostError, Limits};
 use super::sandbox::{Answer, Stop, call};
 use whimbrel_facts::printable;
 
 /// A pack whose rules can be evaluated. Cloning shares it.
 #[derive(Clone)]
 pub struct Pack {
-    pre: InstancePre<StoreLimits>,
+    code: Arc<Code>,
     about: Arc<About>,
     digest: String,
     limits: Limits,
+}
+
+/// A pack's code, which is compiled when a rule of it is evaluated for the first time.
+struct Code {
+    compiled: OnceLock<Result<InstancePre<StoreLimits>, String>>,
+    /// What it is compiled of. None: it was compiled to be described.
+    deferred: Option<(Host, &'static [u8])>,
 }
 
 impl std::fmt::Debug for Pack {
@@ -38,7 +45,49 @@ impl Pack {
         let answer: Answer<About> =
             call(&pre, limits, "describe", ()).map_err(|stop| HostError::Describe(stop.to_string()))?;
         let about = Arc::new(sound(answer.value).map_err(HostError::Describe)?);
-        Ok(Self { pre, about, digest, limits })
+        let code = Arc::new(Code { compiled: Ok(pre).into(), deferred: None });
+        Ok(Self { code, about, digest, limits })
+    }
+
+    /// A pack whose description is known without its code.
+    pub(super) fn deferred(
+        host: &Host,
+        bytes: &'static [u8],
+        digest: String,
+        about: About,
+    ) -> Result<Self, HostError> {
+        let about = Arc::new(sound(about).map_err(HostError::Describe)?);
+        let code = Arc::new(Code { compiled: OnceLock::new(), deferred: Some((host.clone(), bytes)) });
+        Ok(Self { code, about, digest, limits: host.limits() })
+    }
+
+    /// Whether its code was compiled, or taken from the cache.
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        self.code.compiled.get().is_some()
+    }
+
+    /// Compiles its code, unless that was done.
+    ///
+    /// # Errors
+    /// When it cannot be compiled, or describes itself otherwise than it is known.
+    pub fn compile(&self) -> Result<(), Stop> {
+        self.compiled().map(|_| ())
+    }
+
+    fn compiled(&self) -> Result<&InstancePre<StoreLimits>, Stop> {
+        let Code { compiled, deferred } = &*self.code;
+        let compiled = compiled.get_or_init(|| {
+            let Some((host, bytes)) = deferred else { return Err("it has no code".to_owned()) };
+            let own = host.load(bytes).map_err(|error| error.to_string())?;
+            if !has_same_rules(&own.about, &self.about) {
+                let text =
+                    "its rules are not those that this program knows; `cargo xtask rules --write` builds it";
+                return Err(text.to_owned());
+            }
+            own.compiled().cloned().map_err(|stop| stop.to_string())
+        });
+        compiled.as_ref().map_err(|reason| Stop::Compile(reason.clone()))
     }
 
     /// Its description, checked.
@@ -65,7 +114,8 @@ impl Pack {
     /// When it did not answer within its limits.
     pub fn check(&self, facts: &Facts, activations: &[Activation]) -> Result<Answer<Vec<Finding>>, Stop> {
         let facts = self.allowed(facts);
-        let mut answer: Answer<Vec<Finding>> = call(&self.pre, self.limits, "check", (&facts, activations))?;
+        let mut answer: Answer<Vec<Finding>> =
+            call(self.compiled()?, self.limits, "check", (&facts, activations))?;
         if answer.value.len() > self.limits.findings {
             return Err(Stop::Output(self.limits.output_bytes));
         }
@@ -79,7 +129,7 @@ impl Pack {
     /// When it did not answer within its limits.
     pub fn validate_settings(&self, activation: &Activation) -> Result<Vec<SettingsError>, Stop> {
         let answer: Answer<Vec<SettingsError>> =
-            call(&self.pre, self.limits, "validate-settings", (activation,))?;
+            call(self.compiled()?, self.limits, "validate-settings", (activation,))?;
         let clean = |error: SettingsError| SettingsError {
             pointer: printable(&error.pointer),
             message: printable(&error.message),
@@ -102,6 +152,17 @@ impl Pack {
             attributes: if needs(FactGroup::Attributes) { facts.attributes.clone() } else { Vec::new() },
         }
     }
+}
+
+/// Whether two descriptions are of the same rules, whatever their texts are.
+fn has_same_rules(one: &About, other: &About) -> bool {
+    let same = |(one, other): (&Rule, &Rule)| {
+        one.code == other.code && one.phases == other.phases && one.settings_schema == other.settings_schema
+    };
+    one.name == other.name
+        && one.needs == other.needs
+        && one.rules.len() == other.rules.len()
+        && one.rules.iter().zip(&other.rules).all(same)
 }
 
 /// A description that is safe to display and consistent.

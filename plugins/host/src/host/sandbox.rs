@@ -31,6 +31,9 @@ pub enum Stop {
     /// Its result exceeded the limit of output.
     #[error("its answer is larger than {0} bytes")]
     Output(usize),
+    /// Its code cannot be used.
+    #[error("it cannot be compiled: {0}")]
+    Compile(String),
     /// It trapped.
     #[error("it broke off: {0}")]
     Trap(String),
@@ -45,6 +48,7 @@ impl Stop {
             Self::Memory => "engine.memory",
             Self::Stack => "engine.stack",
             Self::Output(_) => "engine.output",
+            Self::Compile(_) => "engine.compile",
             Self::Trap(_) => "engine.trap",
         }
     }

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use whimbrel_facts::{Activation, Facts, Rule};
+use whimbrel_facts::{Activation, Facts, Phase, Rule};
 use whimbrel_plugins::host;
 
 use super::args::{Bench, Form};
 use super::{CliError, Exit, OperatorError, document, facts, load_set, print};
 use crate::cli::progress::Progress;
 use crate::cli::stop::{Partial, Stop};
+use whimbrel_drive::today;
 
 /// Measured calls, after the same number of unmeasured ones to warm up.
 const CALLS: usize = 200;
@@ -18,6 +19,7 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
     let Bench { rule: only, of: arguments } = arguments;
     let began = Instant::now();
     let set = load_set(&arguments.set)?;
+    set.compile(Phase::Preflight).map_err(|error| OperatorError::Rules(error.to_string()))?;
     let loaded = began.elapsed();
     let facts = facts(&arguments.facts)?;
     let mut work = Vec::new();
@@ -36,6 +38,12 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
         return Err(OperatorError::NoRule { code, near }.into());
     }
     let (rows, partial) = measure_all(&work, &facts)?;
+    // All that a check adds to the packs: the digest of the facts, places, waivers.
+    let judgement = (partial.is_none() && only.is_none()).then(|| {
+        let times = timed(|| Ok(drop(set.judge(&facts, &today()))))?;
+        Ok::<_, CliError>(quantiles(times))
+    });
+    let judgement = judgement.transpose()?;
     let exit = if partial.is_some() { Exit::Interrupted } else { Exit::Done };
     if arguments.format == Form::Json {
         let rows: Vec<_> = rows
@@ -47,8 +55,10 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
             .collect();
         let us = loaded.as_micros();
         let mut report = serde_json::json!({ "schema": "whimbrel.bench/1", "load-us": us, "packs": rows });
-        if let (Some(partial), Some(report)) = (partial, report.as_object_mut()) {
-            report.insert("partial".to_owned(), serde_json::json!(partial));
+        if let Some(report) = report.as_object_mut() {
+            let judged = judgement.map(|[p50, p99]| serde_json::json!({ "p50-us": p50, "p99-us": p99 }));
+            report.extend(judged.map(|judged| ("judgement".to_owned(), judged)));
+            report.extend(partial.map(|partial| ("partial".to_owned(), serde_json::json!(partial))));
         }
         return document(&report).map(|_| exit);
     }
@@ -69,7 +79,11 @@ pub(super) fn run(arguments: &Bench) -> Result<Exit, CliError> {
     }
     let sum: u64 = rows.iter().map(|row| row.fuel).sum();
     let p50: u128 = rows.iter().map(|row| row.times_us[0]).sum();
-    print(&format!("{text}{:<24}{sum:>12}{p50:>10}\n", "all"))?;
+    let _ = writeln!(text, "{:<24}{sum:>12}{p50:>10}", "all");
+    if let Some([p50, p99]) = judgement {
+        let _ = writeln!(text, "{:<24}{:>12}{p50:>10}{p99:>10}", "whole judgement", "");
+    }
+    print(&text)?;
     Ok(exit)
 }
 
@@ -105,17 +119,31 @@ fn measure(
     facts: &Facts,
     activations: &[Activation],
 ) -> Result<Row, CliError> {
-    let mut times = Vec::with_capacity(CALLS);
     let mut fuel = 0;
-    for call in 0..2 * CALLS {
-        let began = Instant::now();
+    let times = timed(|| {
         let answer = pack.check(facts, activations).map_err(|stop| OperatorError::Rules(stop.to_string()))?;
-        if call >= CALLS {
+        fuel = answer.fuel;
+        Ok(())
+    })?;
+    Ok(Row { name: name.to_owned(), fuel, times_us: quantiles(times) })
+}
+
+/// The measured calls, after as many that are not.
+fn timed(mut call: impl FnMut() -> Result<(), CliError>) -> Result<Vec<Duration>, CliError> {
+    let mut times = Vec::with_capacity(CALLS);
+    for number in 0..2 * CALLS {
+        let began = Instant::now();
+        call()?;
+        if number >= CALLS {
             times.push(began.elapsed());
         }
-        fuel = answer.fuel;
     }
+    Ok(times)
+}
+
+/// The median and the 99th percentile, in microseconds.
+fn quantiles(mut times: Vec<Duration>) -> [u128; 2] {
     times.sort_unstable();
     let at = |percent: usize| times.get(CALLS * percent / 100).map_or(0, Duration::as_micros);
-    Ok(Row { name: name.to_owned(), fuel, times_us: [at(50), at(99)] })
+    [at(50), at(99)]
 }

@@ -36,7 +36,7 @@ struct Explained {
 }
 
 /// Findings of the engine itself, which no rule gives.
-const ENGINE: [(&str, &str, &str, &str); 7] = [
+const ENGINE: [(&str, &str, &str, &str); 8] = [
     ("engine.fuel", "a pack used up its fuel", "it may not end", "repair the pack, or leave it out"),
     (
         "engine.memory",
@@ -46,6 +46,12 @@ const ENGINE: [(&str, &str, &str, &str); 7] = [
     ),
     ("engine.stack", "a pack used up its stack", "it stopped", "repair the pack, or leave it out"),
     ("engine.output", "a pack's answer is too large", "it is not read", "repair the pack, or leave it out"),
+    (
+        "engine.compile",
+        "a pack's code cannot be used",
+        "its rules gave no verdict",
+        "install the pack again, or leave it out",
+    ),
     ("engine.trap", "a pack broke off", "its rules gave no verdict", "repair the pack, or leave it out"),
     (
         "engine.foreign",
@@ -74,8 +80,16 @@ pub(super) fn list(arguments: &List) -> Result<Exit, CliError> {
         Some(verdicts) => verdicts.join("/"),
         None => "any".to_owned(),
     };
-    let line = |rule: &Described| format!("{:<width$}  {:<17}  {}\n", rule.code, verdicts(rule), rule.title);
-    print(&rules.iter().map(line).collect::<String>())
+    let entry = |rule: &Described| {
+        let Described { code, title, pack, source, needs, .. } = rule;
+        let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
+        let verdicts = verdicts(rule);
+        format!(
+            "{code:<width$}  {verdicts:<17}  {title}\n{:<width$}  needs {needs}; from {pack} ({source})\n",
+            ""
+        )
+    };
+    print(&rules.iter().map(entry).collect::<String>())
 }
 
 pub(super) fn explain(arguments: &Explain) -> Result<Exit, CliError> {

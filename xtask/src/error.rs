@@ -81,6 +81,12 @@ pub(crate) enum Error {
     Reported(u8),
     #[error("{0} migrations of the soak broke a promise, see above; --seed {1} draws the same rounds")]
     Soak(usize, u64),
+    #[error("a planted bug cannot be used: {0}")]
+    BadBug(String),
+    #[error("no planted bug `{0}`: the files of `xtask/planted/` name them")]
+    NoBug(String),
+    #[error("{0}")]
+    Planted(String),
     #[error("UNKNOWN whether the guest's memory is sound: {0}")]
     HealthUnknown(String),
 }

@@ -87,6 +87,8 @@ pub(crate) enum Error {
     NoBug(String),
     #[error("{0}")]
     Planted(String),
+    #[error("interrupted, so this is partial: {0}")]
+    Interrupted(String),
     #[error("UNKNOWN whether the guest's memory is sound: {0}")]
     HealthUnknown(String),
 }
@@ -94,12 +96,16 @@ pub(crate) enum Error {
 /// The exit code of a check that could not be made: it neither passed nor failed.
 pub(crate) const NOT_CHECKED: u8 = 3;
 
+/// The exit code of a process that Ctrl-C has ended, as shells report it.
+const INTERRUPTED: u8 = 130;
+
 impl Error {
     /// The exit code of this program.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::NotChecked(_) | Self::NotRecordedBusy(..) | Self::HealthUnknown(_) => NOT_CHECKED,
             Self::Reported(code) => *code,
+            Self::Interrupted(_) => INTERRUPTED,
             _ => 1,
         }
     }

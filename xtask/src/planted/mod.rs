@@ -52,7 +52,12 @@ pub(crate) fn run(options: &Options) -> Result<String, Error> {
     let scratch = Scratch::of(&root)?;
     let verdicts = all(&scratch, &chosen, &stop);
     signal_hook::low_level::unregister(signal);
-    summary(chosen.len(), &verdicts?)
+    let done = summary(chosen.len(), &verdicts?);
+    if stop.load(Ordering::SeqCst) {
+        let text = done.unwrap_or_else(|error| error.to_string());
+        return Err(Error::Interrupted(text));
+    }
+    done
 }
 
 fn chosen(root: &std::path::Path, only: &[String]) -> Result<Vec<Bug>, Error> {

@@ -97,14 +97,11 @@ fn all<'b>(scratch: &Scratch, bugs: &'b [Bug], stop: &AtomicBool) -> Result<Vec<
         if stop.load(Ordering::SeqCst) {
             break;
         }
-        let left = eta(began.elapsed(), number + 1, bugs.len());
-        println!(
-            "{}/{} {}: {verdict}; some {} min left",
-            number + 1,
-            bugs.len(),
-            bug.name,
-            left.as_secs().div_ceil(60)
-        );
+        let left_min = eta(began.elapsed(), number + 1, bugs.len()).as_secs().div_ceil(60);
+        // The reasons follow in the summary.
+        let said = verdict.to_string();
+        let said = said.lines().next().unwrap_or_default();
+        println!("{}/{} {}: {said}; some {left_min} min left", number + 1, bugs.len(), bug.name);
         verdicts.push((bug, verdict));
     }
     Ok(verdicts)

@@ -121,7 +121,6 @@ fn the_half_that_a_post_copy_left_behind_is_not_ended_while_the_guest_needs_it()
     assert!(run.until(60_000, half));
     // The guest sleeps and wakes up: the destination's libvirt reports plain "running".
     fake.inject(Fault::WakeUp(guest));
-    fake.inject(Fault::BreakStream(guest));
     run.order(Action::Destroy(Side::Source));
     let from_ms = fake.now_ns() / MS;
     run.until(from_ms + 1_000, |_| false);

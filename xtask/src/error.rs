@@ -81,6 +81,14 @@ pub(crate) enum Error {
     Reported(u8),
     #[error("{0} migrations of the soak broke a promise, see above; --seed {1} draws the same rounds")]
     Soak(usize, u64),
+    #[error("a planted bug cannot be used: {0}")]
+    BadBug(String),
+    #[error("no planted bug `{0}`: the files of `xtask/planted/` name them")]
+    NoBug(String),
+    #[error("{0}")]
+    Planted(String),
+    #[error("interrupted, so this is partial: {0}")]
+    Interrupted(String),
     #[error("UNKNOWN whether the guest's memory is sound: {0}")]
     HealthUnknown(String),
 }
@@ -88,12 +96,16 @@ pub(crate) enum Error {
 /// The exit code of a check that could not be made: it neither passed nor failed.
 pub(crate) const NOT_CHECKED: u8 = 3;
 
+/// The exit code of a process that Ctrl-C has ended, as shells report it.
+const INTERRUPTED: u8 = 130;
+
 impl Error {
     /// The exit code of this program.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::NotChecked(_) | Self::NotRecordedBusy(..) | Self::HealthUnknown(_) => NOT_CHECKED,
             Self::Reported(code) => *code,
+            Self::Interrupted(_) => INTERRUPTED,
             _ => 1,
         }
     }

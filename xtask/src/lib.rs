@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bugs;
 pub mod tidy;
 mod tree;
 

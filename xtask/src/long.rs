@@ -1,5 +1,5 @@
-//! Checks that take hours and that only `cargo xtask test --long` makes: coverage-guided fuzzing, and the published
-//! interfaces beside those of the last release.
+//! Checks that take hours and that only `cargo xtask test --long` makes: coverage-guided fuzzing, the planted bugs, and the
+//! published interfaces beside those of the last release.
 
 use std::fs;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::artifacts;
 use crate::error::Error;
 use crate::job::Job;
+use crate::planted;
 use crate::python;
 use crate::setup;
 use crate::steps::Steps;
@@ -27,6 +28,7 @@ pub(crate) fn checks(steps: &mut Steps) -> Result<(), Error> {
             fuzz(&target).map(|()| target.clone())
         })?;
     }
+    steps.step("planted bugs", "cargo xtask planted", || planted::run(&planted::Options::default()))?;
     steps.step("interfaces", "cargo semver-checks --baseline-rev TAG", interfaces)
 }
 

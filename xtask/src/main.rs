@@ -1,4 +1,4 @@
-//! Developers' verbs: `cargo xtask setup | test | lab | load | pictures | postgres | record | rules | tidy`.
+//! Developers' verbs: `cargo xtask setup | test | lab | load | pictures | planted | postgres | record | rules | tidy`.
 //!
 //! Everything that must hold is held by `cargo xtask test`, here and in automation alike: there is no second list.
 
@@ -12,6 +12,7 @@ mod lab;
 mod lanes;
 mod long;
 mod packages;
+mod planted;
 mod postgres;
 mod privilege;
 mod python;
@@ -51,7 +52,7 @@ enum Verb {
         #[arg(long)]
         fast: bool,
         /// Add what takes hours: every slice of the exploration, ten million migrations of the fuzzer, the targets of
-        /// `fuzz/`, the program without libvirt, migrations between hosts of several generations, and the published
+        /// `fuzz/`, the planted bugs, the program without libvirt, migrations between hosts of several generations, and the published
         /// interfaces beside those of the last release
         #[arg(long, conflicts_with = "fast")]
         long: bool,
@@ -62,6 +63,8 @@ enum Verb {
     Load,
     /// Retake the pictures in the README, in a browser
     Pictures,
+    /// Plant bugs into a copy of the tree, and demand that the check that each names fails
+    Planted(planted::Options),
     /// Hold the store's schema and statements against a server of Postgres
     Postgres,
     /// Record migrations of real QEMU, for simulators to be held against
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Lab(options) => lab::run(&options),
         Verb::Load => service::load(),
         Verb::Pictures => pictures().map(|note| println!("{note}")),
+        Verb::Planted(options) => planted::run(&options).map(|note| println!("{note}")),
         Verb::Postgres => postgres().map(|note| println!("{note}")),
         Verb::Record(options) => record::run(&options),
         Verb::Rules { write } => rules::run(write).map(|note| println!("{note}")),

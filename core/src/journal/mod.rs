@@ -7,8 +7,10 @@
 //! migration over ([`resume`]).
 
 mod inference;
+mod lines;
 mod resuming;
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -17,7 +19,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::resuming::{Left, resume};
+pub use self::lines::{Line, Lines};
+pub use self::resuming::{Left, resume, resume_lines};
 use crate::document::ObjectsOnly;
 use crate::migration::{Input, Migration, Output, Snapshot};
 use crate::spec::Spec;
@@ -109,9 +112,21 @@ pub fn header_line(spec: &Spec, context: Option<DriverContext>) -> String {
 /// # Errors
 /// When the first line is not one, or of a schema that cannot be read.
 pub fn header(text: &str) -> Result<Header, JournalError> {
-    let Some(first) = text.split_inclusive('\n').next().filter(|line| line.ends_with('\n')) else {
-        return Err(JournalError { line: 1, reason: String::from("the journal is empty") });
-    };
+    header_of(text)
+}
+
+/// The same of a journal that is read line by line.
+///
+/// # Errors
+/// As [`header`], and when the first line cannot be fetched.
+pub fn header_of<L: Lines + ?Sized>(journal: &L) -> Result<Header, JournalError> {
+    match journal.lines().next() {
+        Some(first) => header_in(&first.map_err(|reason| JournalError { line: 1, reason })?),
+        None => Err(JournalError { line: 1, reason: String::from("the journal is empty") }),
+    }
+}
+
+fn header_in(first: &str) -> Result<Header, JournalError> {
     let mut value: Value = read(1, first)?;
     let schema = value.get("schema").and_then(Value::as_str).unwrap_or_default().to_string();
     if is_later(&schema) {
@@ -137,20 +152,64 @@ pub fn record_line(record: &Record) -> String {
 /// The first line that cannot be read, that the migration refuses, or whose states differ from those recorded.
 pub fn replay(
     text: &str,
-    mut each: impl FnMut(&Record, &Migration, &[Output]),
+    each: impl FnMut(&Record, &Migration, &[Output]),
 ) -> Result<Replayed, JournalError> {
-    let (whole, torn) = whole_lines(text);
-    let Header { schema, spec, .. } = header(whole)?;
-    let takeover = last_takeover(whole);
+    replay_lines(text, each).map_err(Unreplayed::into_error)
+}
+
+/// Why a journal was not replayed to its end.
+enum Unreplayed {
+    /// A line is not as it must be.
+    Differs(JournalError),
+    /// A line could not be fetched: nothing follows for the journal itself.
+    NotFetched(JournalError),
+}
+
+impl Unreplayed {
+    fn into_error(self) -> JournalError {
+        match self {
+            Self::Differs(error) | Self::NotFetched(error) => error,
+        }
+    }
+}
+
+impl From<JournalError> for Unreplayed {
+    fn from(error: JournalError) -> Self {
+        Self::Differs(error)
+    }
+}
+
+/// The lines with their numbers, from 1.
+fn numbered<L: Lines + ?Sized>(
+    journal: &L,
+) -> impl Iterator<Item = Result<(usize, Cow<'_, str>), JournalError>> {
+    (1..).zip(journal.lines()).map(|(number, line)| match line {
+        Ok(line) => Ok((number, line)),
+        Err(reason) => Err(JournalError { line: number, reason }),
+    })
+}
+
+fn replay_lines<L: Lines + ?Sized>(
+    journal: &L,
+    mut each: impl FnMut(&Record, &Migration, &[Output]),
+) -> Result<Replayed, Unreplayed> {
+    let takeover = last_takeover(journal).map_err(Unreplayed::NotFetched)?;
+    let mut lines = numbered(journal);
+    let empty = || JournalError { line: 1, reason: String::from("the journal is empty") };
+    let (_, first) = lines.next().ok_or_else(empty)?.map_err(Unreplayed::NotFetched)?;
+    let Header { schema, spec, .. } = header_in(&first)?;
     if is_later(&schema) && takeover.is_none() {
         let reason = alloc::format!("the journal is a `{schema}`, and this build replays `{SCHEMA}`");
-        return Err(JournalError { line: 1, reason });
+        return Err(JournalError { line: 1, reason }.into());
     }
     let mut migration = Migration::new(spec).map_err(|error| at_line(1, &error))?;
     let mut records = 0;
-    let first = takeover.unwrap_or(1);
-    for (line, text) in whole.lines().enumerate().skip(first).map(|(index, line)| (index + 1, line)) {
-        let record: Record = read(line, text)?;
+    for fetched in lines {
+        let (line, text) = fetched.map_err(Unreplayed::NotFetched)?;
+        if takeover.is_some_and(|takeover| line < takeover) {
+            continue;
+        }
+        let record: Record = read(line, &text)?;
         let outputs: Vec<_> = migration
             .handle(record.at_ns, record.input.clone())
             .map_err(|misuse| at_line(line, &misuse))?
@@ -159,12 +218,12 @@ pub fn replay(
             let reason = String::from(
                 "the states after this line differ from those that were recorded: another release wrote it, or it is damaged",
             );
-            return Err(JournalError { line, reason });
+            return Err(JournalError { line, reason }.into());
         }
         each(&record, &migration, &outputs);
         records += 1;
     }
-    Ok(Replayed { migration, records, torn: !torn.is_empty() })
+    Ok(Replayed { migration, records, torn: journal.is_torn() })
 }
 
 /// A journal that was replayed to its end.
@@ -230,14 +289,21 @@ fn whole_lines(text: &str) -> (&str, &str) {
     }
 }
 
-/// The index of the last line by which the migration was taken over.
-fn last_takeover(whole: &str) -> Option<usize> {
+/// The number of the last line by which the migration was taken over.
+fn last_takeover<L: Lines + ?Sized>(journal: &L) -> Result<Option<usize>, JournalError> {
     let is_one = |text: &str| {
         // Reading each line once more would double the time of every replay.
         text.contains("taken_over")
             && read::<Record>(0, text).is_ok_and(|record| matches!(record.input, Input::TakenOver(_)))
     };
-    whole.lines().enumerate().filter(|(_, line)| is_one(line)).map(|(index, _)| index).last()
+    let mut last = None;
+    for fetched in numbered(journal) {
+        let (number, line) = fetched?;
+        if is_one(&line) {
+            last = Some(number);
+        }
+    }
+    Ok(last)
 }
 
 fn read<'a, T: Deserialize<'a>>(line: usize, text: &'a str) -> Result<T, JournalError> {

@@ -7,13 +7,12 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::inference::Inference;
-use super::{JournalError, Record, Replayed, header, replay, whole_lines};
+use super::{JournalError, Lines, Record, Replayed, Unreplayed, header_of, numbered, replay_lines};
 use crate::control::Found;
 use crate::document::{self, ObjectsOnly};
 use crate::facts::Facts;
@@ -48,21 +47,33 @@ pub enum Left {
 /// When nothing may be done with it: its header cannot be read, or the call may have been made and the guest's UUID
 /// cannot be read.
 pub fn resume(text: &str, each: impl FnMut(&Record, &Migration, &[Output])) -> Result<Left, JournalError> {
-    let why = match replay(text, each) {
+    resume_lines(text, each)
+}
+
+/// The same of a journal that is read line by line, in four passes at most.
+///
+/// # Errors
+/// As [`resume`], and when a line cannot be fetched: then nothing is known of those behind it.
+pub fn resume_lines<L: Lines + ?Sized>(
+    journal: &L,
+    each: impl FnMut(&Record, &Migration, &[Output]),
+) -> Result<Left, JournalError> {
+    let why = match replay_lines(journal, each) {
         Ok(replayed) => return Ok(Left::Replayed(Box::new(replayed))),
-        Err(why) => why,
+        Err(Unreplayed::NotFetched(error)) => return Err(error),
+        Err(Unreplayed::Differs(why)) => why,
     };
-    let spec = header(text)?.spec;
+    let spec = header_of(journal)?.spec;
     let mut reading = Reading::new(&spec);
-    for line in whole_lines(text).0.lines().skip(1) {
-        reading.take(line);
+    for line in numbered(journal).skip(1) {
+        reading.take(&line?.1);
     }
-    reading.conclude(why)
+    reading.conclude(journal, why)
 }
 
 /// A line as far as it can be read: fields of later releases are left out.
 #[derive(Deserialize)]
-struct Line {
+struct LenientRecord {
     at_ns: Instant,
     input: Value,
     #[serde(default)]
@@ -78,7 +89,6 @@ struct Reading<'s> {
     snapshot: Option<Snapshot>,
     /// For a journal without snapshots.
     inference: Inference,
-    inputs: Vec<(Instant, Input)>,
     last: Instant,
     all_read: bool,
 }
@@ -91,23 +101,19 @@ impl<'s> Reading<'s> {
             originals: None,
             snapshot: None,
             inference: Inference::new(spec),
-            inputs: Vec::new(),
             last: Instant::BEGIN,
             all_read: true,
         }
     }
 
     fn take(&mut self, text: &str) {
-        let Ok(line) = document::from_json::<Line>(text) else {
+        let Ok(line) = document::from_json::<LenientRecord>(text) else {
             self.all_read = false;
             return;
         };
         self.last = self.last.max(line.at_ns);
         match Input::deserialize(ObjectsOnly(line.input)) {
-            Ok(input) => {
-                self.note(line.at_ns, &input);
-                self.inputs.push((line.at_ns, input));
-            }
+            Ok(input) => self.note(line.at_ns, &input),
             Err(_) => self.all_read = false,
         }
         match line.snapshot.map(|snapshot| Snapshot::deserialize(ObjectsOnly(snapshot))) {
@@ -143,9 +149,12 @@ impl<'s> Reading<'s> {
         }
     }
 
-    fn conclude(self, why: JournalError) -> Result<Left, JournalError> {
-        let ended =
-            if self.snapshot.is_none() && self.all_read { self.outcome_without_digests() } else { None };
+    fn conclude<L: Lines + ?Sized>(self, journal: &L, why: JournalError) -> Result<Left, JournalError> {
+        let ended = if self.snapshot.is_none() && self.all_read {
+            self.outcome_without_digests(journal)?
+        } else {
+            None
+        };
         let Self { spec, facts, originals, snapshot, inference, last, all_read, .. } = self;
         let mut snapshot = snapshot.unwrap_or_else(|| inference.snapshot(spec, all_read));
         if let Some(outcome) = ended {
@@ -165,12 +174,19 @@ impl<'s> Reading<'s> {
 
     /// How the migration ended, if this release's machine ends with the same inputs. Its states may differ on the way:
     /// that it ended is all that is concluded.
-    fn outcome_without_digests(&self) -> Option<Outcome> {
-        let mut migration = Migration::new(self.spec.clone()).ok()?;
-        for (at, input) in &self.inputs {
+    fn outcome_without_digests<L: Lines + ?Sized>(
+        &self,
+        journal: &L,
+    ) -> Result<Option<Outcome>, JournalError> {
+        let Ok(mut migration) = Migration::new(self.spec.clone()) else { return Ok(None) };
+        for fetched in numbered(journal).skip(1) {
+            let (_, text) = fetched?;
+            let Ok(line) = document::from_json::<LenientRecord>(&text) else { return Ok(None) };
+            let Ok(input) = Input::deserialize(ObjectsOnly(line.input)) else { return Ok(None) };
             // Its commands must not be executed: another release gave them.
-            drop(migration.handle(*at, input.clone()).ok()?);
+            let Ok(outputs) = migration.handle(line.at_ns, input) else { return Ok(None) };
+            drop(outputs);
         }
-        migration.view().outcome.cloned()
+        Ok(migration.view().outcome.cloned())
     }
 }

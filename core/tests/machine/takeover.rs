@@ -233,16 +233,26 @@ fn a_cancel_that_was_requested_before_is_carried_out() {
     }
 }
 
+/// Lets the copy go on until its next timer.
+fn go_on(driver: &mut Driver) {
+    if driver.out.values().any(|action| *action == Action::PollJob) {
+        driver.job(JobState::Active, 1, 100);
+    }
+    driver.timer();
+}
+
 #[test]
 fn the_timeout_goes_on_from_the_beginning() {
-    let mut driver = taken_over(Release::Later, &in_precopy());
+    let mut left = in_precopy();
+    while left.now.as_ms() < 20_000 {
+        go_on(&mut left);
+    }
+    let mut driver = taken_over(Release::Later, &left);
+    assert!(driver.now.as_ms() >= 20_000);
     driver.look_shows(CopyState::Migrating, CopyState::Incoming);
     while !driver.did(&Action::AbortMigration) {
         assert!(driver.now.as_ms() <= 60_000);
-        if driver.out.values().any(|action| *action == Action::PollJob) {
-            driver.job(JobState::Active, 1, 100);
-        }
-        driver.timer();
+        go_on(&mut driver);
     }
     assert_eq!(driver.now.as_ms(), 60_000);
 }

@@ -67,3 +67,82 @@ fn host(collected: &Host, uri: &str) -> HostFacts {
 fn unknown(side: Side, what: &str) -> Failure {
     Failure::new(Fault::unreachable(side), format!("the {side} does not report {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::{GuestRun, Spec};
+    use whimbrel_facts::{Domain, Facts as Collected, Host, Namesake, RunState};
+
+    use super::{Route, machine_facts};
+
+    fn collected() -> Collected {
+        let host = |name: &str, free_memory_kib| Host {
+            name: name.to_owned(),
+            namesakes: Some(Vec::new()),
+            free_memory_kib: Some(free_memory_kib),
+            ..Host::default()
+        };
+        Collected {
+            guest: Some(Domain {
+                uuid: "a".to_owned(),
+                state: RunState::Running,
+                persistent: Some(true),
+                memory_kib: 2048,
+                job: Some(String::new()),
+                ..Domain::default()
+            }),
+            source: Some(host("alpha", 10)),
+            destination: Some(host("beta", 20)),
+            ..Collected::default()
+        }
+    }
+
+    fn route() -> Route {
+        Route::of(&Spec::new("web", "test://alpha", "test://beta"))
+    }
+
+    #[test]
+    fn each_host_and_the_guest_keep_what_is_theirs_in_bytes() {
+        let facts = machine_facts(&collected(), &route(), vec!["/srv/a".to_owned()]).unwrap();
+        assert_eq!((facts.guest.memory_bytes, facts.guest.job_active), (2 << 20, false));
+        assert_eq!(
+            (facts.source.hostname.as_str(), facts.source.free_memory_bytes),
+            ("alpha", Some(10 << 10))
+        );
+        assert_eq!(
+            (facts.destination.hostname.as_str(), facts.destination.uri.as_str()),
+            ("beta", "test://beta")
+        );
+        assert_eq!((facts.source.has_guest, facts.destination.has_guest), (None, None));
+        assert_eq!(facts.disks_to_make, ["/srv/a"]);
+    }
+
+    #[test]
+    fn a_guest_of_the_name_is_sought_on_the_destination() {
+        let mut there = collected();
+        let namesake = Namesake { state: RunState::Off, ..Namesake::default() };
+        there.destination.as_mut().unwrap().namesakes = Some(vec![namesake]);
+        let facts = machine_facts(&there, &route(), Vec::new()).unwrap();
+        assert_eq!(facts.destination.has_guest, Some(GuestRun::NotRunning));
+        let mut here = collected();
+        here.source.as_mut().unwrap().namesakes = Some(vec![Namesake::default()]);
+        assert_eq!(machine_facts(&here, &route(), Vec::new()).unwrap().destination.has_guest, None);
+    }
+
+    #[test]
+    fn what_is_unknown_is_missing_and_never_made_up() {
+        let changes: [fn(&mut Collected); 6] = [
+            |facts| facts.guest = None,
+            |facts| facts.source = None,
+            |facts| facts.destination = None,
+            |facts| facts.guest.as_mut().unwrap().persistent = None,
+            |facts| facts.guest.as_mut().unwrap().job = None,
+            |facts| facts.destination.as_mut().unwrap().namesakes = None,
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut facts = collected();
+            change(&mut facts);
+            assert!(machine_facts(&facts, &route(), Vec::new()).is_err(), "{number}");
+        }
+    }
+}

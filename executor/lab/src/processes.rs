@@ -91,9 +91,13 @@ fn all() -> impl Iterator<Item = u32> {
         .filter_map(|entry| entry.ok()?.file_name().to_string_lossy().parse().ok())
 }
 
-/// A process that has ended but was not yet waited for counts as gone.
+/// A process that has ended but was not yet waited for counts as gone. One whose first thread has ended does not, as long as
+/// it has others: they have its files, and with them its locks.
 fn read(pid: u32) -> Option<Process> {
-    if status_field(pid, "State:")?.starts_with(['Z', 'X']) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let has_ended = field("State:")?.starts_with(['Z', 'X']);
+    if has_ended && field("Threads:")?.parse().is_ok_and(|threads: u32| threads <= 1) {
         return None;
     }
     let name = status_field(pid, "Name:")?;
@@ -107,4 +111,38 @@ fn status_field(pid: u32, field: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = status.lines().find_map(|line| line.strip_prefix(field))?;
     Some(value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::{is_alive, status_field};
+
+    /// A program whose first thread ends, while another waits for the end of the input.
+    const LEADERLESS: &str = "import ctypes, sys, threading\n\
+        threading.Thread(target=sys.stdin.read).start()\n\
+        print('ready', flush=True)\n\
+        ctypes.CDLL(None).pthread_exit(None)\n";
+
+    #[test]
+    fn a_process_is_alive_until_the_last_of_its_threads_has_ended() {
+        let mut command = Command::new("python3");
+        command.args(["-c", LEADERLESS]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let pid = child.id();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        while !status_field(pid, "State:").unwrap().starts_with('Z') {
+            std::thread::yield_now();
+        }
+        assert!(is_alive(pid), "its other thread has its files");
+        child.kill().unwrap();
+        // Not waited for: it stays a zombie, with no thread left.
+        while is_alive(pid) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+    }
 }

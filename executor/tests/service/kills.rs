@@ -92,7 +92,10 @@ pub(crate) fn over_kills(kills: usize) -> OverKills {
         // A kill may come when the call is on record and was not made yet. Both hosts are queried then, and that is reported.
         let never_made =
             one["outcome"]["cause"] == "reply_lost" && one["outcome"]["guest"] == "source_running";
-        assert!(one["state"] == "completed" || never_made, "{one}");
+        // On a busy machine it may come before anything was begun.
+        let not_begun =
+            one["outcome"]["cause"] == "driver_restarted" && one["outcome"]["guest"] == "untouched";
+        assert!(one["state"] == "completed" || never_made || not_begun, "{one}");
         assert_eq!(one["trouble"], Value::Null, "{one}");
     }
     // The store holds, migration by migration, the events that the client received.

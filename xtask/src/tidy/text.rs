@@ -6,8 +6,8 @@ use super::{Tell, ending, is_test, numbered};
 const MACHINE_FOLDERS: [&str; 3] = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 /// A comment may show it in an example; code asks the system for its temporary folder instead.
 const TEMPORARY: &str = concat!("/t", "mp/");
-/// What other programs write may end lines as it likes.
-const RECORDED: [&str; 3] = ["snap", "jsonl", "xml"];
+/// What other programs write may end lines as it likes: an empty line of a patch's context is a space.
+const RECORDED: [&str; 4] = ["snap", "jsonl", "xml", "patch"];
 
 pub(super) fn check(path: &str, text: &str, tell: &mut Tell<'_>) {
     let code = ending(path) == "rs" && !is_test(path);

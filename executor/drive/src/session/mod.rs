@@ -23,7 +23,7 @@ use whimbrel_core::{
 };
 use whimbrel_facts::Facts as Collected;
 
-pub use self::journal::{Journal, JournalFileError, JournalSink, JournalSinkError};
+pub use self::journal::{EarlierLines, Journal, JournalFileError, JournalSink, JournalSinkError};
 pub use self::judge::Judge;
 pub use self::latency::HintLatency;
 use self::outlets::Outlets;

@@ -2,7 +2,7 @@
 //!
 //! It never starts a migration: one that was requested and not started ends, because events since then are unknown.
 
-use whimbrel_core::journal::{self, JournalError, Left, Record};
+use whimbrel_core::journal::{self, JournalError, Left, Lines, Record};
 use whimbrel_core::{Ending, Instant, Migration, Outcome, Output, SpecError};
 
 use super::DriveSession;
@@ -38,12 +38,12 @@ pub enum ResumptionError {
 ///
 /// # Errors
 /// See [`ResumptionError`].
-pub fn resume(
-    text: &str,
+pub fn resume<L: Lines + ?Sized>(
+    journal: &L,
     now: Instant,
     each: impl FnMut(&Record, &Migration, &[Output]),
 ) -> Result<Resumption, ResumptionError> {
-    let (session, not_replayed) = match journal::resume(text, each)? {
+    let (session, not_replayed) = match journal::resume_lines(journal, each)? {
         Left::Replayed(replayed) => {
             let (view, last) = (replayed.migration.view(), replayed.migration.now());
             if let Some(outcome) = view.outcome {
@@ -71,8 +71,11 @@ pub fn resume(
 ///
 /// # Errors
 /// See [`ResumptionError`].
-pub fn examine_again(text: &str, now: Instant) -> Result<Option<DriveSession>, ResumptionError> {
-    let (spec, takeover, last) = match journal::resume(text, |_, _, _| ())? {
+pub fn examine_again<L: Lines + ?Sized>(
+    journal: &L,
+    now: Instant,
+) -> Result<Option<DriveSession>, ResumptionError> {
+    let (spec, takeover, last) = match journal::resume_lines(journal, |_, _, _| ())? {
         Left::Replayed(replayed) => {
             let migration = &replayed.migration;
             (migration.view().spec.clone(), migration.takeover(), migration.now())

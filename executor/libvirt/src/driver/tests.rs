@@ -129,6 +129,8 @@ fn one_driver_claims_a_guest_and_the_other_is_refused_with_its_name() {
     assert_eq!(first.hosts.release_guest(&outcome), Vec::<String>::new());
     assert!(tag().is_some());
     let doubt = outcome_in_doubt();
+    // A host that is connected would be reached.
+    assert!(third.hosts.link(Side::Source).connection().is_ok());
     assert_eq!(third.hosts.release_guest(&doubt), Vec::<String>::new());
     assert!(tag().is_some(), "it stays where the outcome is in doubt");
     assert_eq!(third.hosts.release_guest(&outcome), Vec::<String>::new());

@@ -9,6 +9,8 @@
 //! limited number of workers; and an address may lead to another host. It must never be more careful than libvirt: what a
 //! driver should not do is carried out, and found by those who judge the world.
 
+mod acts;
+mod call;
 mod conformance;
 mod connection;
 mod defects;

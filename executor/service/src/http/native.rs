@@ -20,6 +20,7 @@ use super::kimchi::target_uri;
 use super::problem::Problem;
 use super::reactions::{self, ReactionAnswer, ReactionRefused, ReactionWanted};
 use super::serialize::{value, word};
+use super::stream;
 use crate::AppState;
 use crate::auth::Caller;
 use crate::guest_lookup::copies;
@@ -302,12 +303,8 @@ pub(super) async fn journal(State(desk): State<AppState>, Number(id): Number) ->
     // A store of an earlier version may hold a password here.
     spec.source = without_password(&spec.source);
     spec.destination = without_password(&spec.destination);
-    let mut text = whimbrel_core::journal::header_line(&spec, None);
-    text.push('\n');
-    for (_, line) in store.records(id).await? {
-        text.push_str(&line);
-        text.push('\n');
-    }
+    let header = whimbrel_core::journal::header_line(&spec, None) + "\n";
+    let text = stream::journal(store.clone(), id, header);
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"migration-{id}.journal\"")),

@@ -5,11 +5,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{Stream, unfold};
+use futures_util::StreamExt as _;
+use futures_util::stream::{Stream, once, try_unfold, unfold};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -17,7 +19,7 @@ use super::extract::Number;
 use super::problem::Problem;
 use crate::AppState;
 use crate::broadcast::EventRow;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Read from the store at a time.
 const TOGETHER: i64 = 256;
@@ -173,4 +175,20 @@ impl Follow {
         self.over = self.migration.is_some() && kind(&event.body) == "ended";
         Some(event)
     }
+}
+
+/// A migration's journal behind this header, page by page: it may be longer than what a client may make this process keep
+/// in memory.
+pub(super) fn journal(store: Store, id: i64, header: String) -> Body {
+    let records = try_unfold((store, 0), move |(store, after)| async move {
+        let page = store.records_after(id, after, TOGETHER).await?;
+        let Some((last, _)) = page.last() else { return Ok::<_, StoreError>(None) };
+        let (last, mut text) = (*last, String::new());
+        for (_, line) in &page {
+            text.push_str(line);
+            text.push('\n');
+        }
+        Ok(Some((text, (store, last))))
+    });
+    Body::from_stream(once(async { Ok(header) }).chain(records))
 }

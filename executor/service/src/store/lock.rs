@@ -2,7 +2,8 @@
 //! each other's work.
 //!
 //! The lock is the operating system's own, on a file beside the database: it goes with its process, however that ends, so
-//! none is ever left behind. A process that only reads needs none.
+//! none is ever left behind; the remains of a killed process are waited for ([`whimbrel_drive::file_lock`]). A process that
+//! only reads needs none.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -10,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use whimbrel_drive::private;
+use whimbrel_drive::{file_lock, private};
 
 /// What the name of the lock's file has behind the store's. The database itself cannot be locked so: its own locks are
 /// released as soon as any part of the process closes it.
@@ -23,9 +24,10 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    /// Waits for at most [`file_lock::PATIENCE`]. It blocks its thread.
     pub(super) fn of(store: &Path) -> Result<Self, StoreError> {
         let file = open(store).map_err(StoreError::Lock)?;
-        match file.try_lock() {
+        match file_lock::take(&file) {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Driven),
             Err(TryLockError::Error(error)) => Err(StoreError::Lock(error)),

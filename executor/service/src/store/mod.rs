@@ -6,6 +6,7 @@
 
 mod database;
 mod health;
+mod lines;
 mod lock;
 mod queue;
 mod schema;
@@ -26,6 +27,7 @@ use sqlx::{ConnectOptions, Row};
 
 use self::database::Database;
 pub(super) use self::health::Health;
+pub(super) use self::lines::StoredLines;
 use self::lock::Lock;
 use self::queue::Bounds;
 pub(super) use self::write::{Append, Audit, Begun, Trouble, Write};
@@ -89,7 +91,10 @@ pub(super) struct Store {
 impl Store {
     /// Opens a store, or makes a new one, with its writing half. There is only one writing half at a time.
     pub(super) async fn open(path: &Path) -> Result<(Self, Writer), StoreError> {
-        let lock = Lock::of(path)?;
+        let own = path.to_owned();
+        // It may wait, and must not block a thread of the runtime meanwhile.
+        let lock =
+            tokio::task::spawn_blocking(move || Lock::of(&own)).await.map_err(|_| StoreError::Stopped)??;
         restrict(path).map_err(StoreError::Private)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -150,12 +155,26 @@ impl Store {
         Ok(rows.iter().map(pair).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// The lines of a migration's records with their numbers, in order.
-    pub(super) async fn records(&self, migration: i64) -> Result<Vec<(i64, String)>, StoreError> {
-        let query = sqlx::query("SELECT number, line FROM record WHERE migration = $1 ORDER BY number");
-        let rows = query.bind(migration).fetch_all(&self.pool).await?;
+    /// At most `most` lines of a migration's records behind this number, with their numbers, in order.
+    pub(super) async fn records_after(
+        &self,
+        migration: i64,
+        number: i64,
+        most: i64,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        let query =
+            "SELECT number, line FROM record WHERE migration = $1 AND number > $2 ORDER BY number LIMIT $3";
+        let query = sqlx::query(query).bind(migration).bind(number).bind(most);
+        let rows = query.fetch_all(&self.pool).await?;
         let pair = |row: &SqliteRow| Ok((row.try_get("number")?, row.try_get("line")?));
         Ok(rows.iter().map(pair).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// The number of a migration's record with this index, from 0.
+    async fn record_at(&self, migration: i64, index: i64) -> Result<Option<i64>, StoreError> {
+        let query = "SELECT number FROM record WHERE migration = $1 ORDER BY number LIMIT 1 OFFSET $2";
+        let row = sqlx::query(query).bind(migration).bind(index).fetch_optional(&self.pool).await?;
+        Ok(row.map(|row| row.try_get("number")).transpose()?)
     }
 
     /// At most `most` events after this one, of one migration or of all.

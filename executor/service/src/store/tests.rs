@@ -150,7 +150,13 @@ impl Bench {
     }
 
     async fn lines(&self, migration: i64) -> Vec<String> {
-        self.store.records(migration).await.unwrap().into_iter().map(|(_, line)| line).collect()
+        self.store
+            .records_after(migration, 0, i64::MAX)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(_, line)| line)
+            .collect()
     }
 
     /// Waits until the writer has noticed that the store does not work, or works again.
@@ -260,7 +266,7 @@ async fn after_a_transaction_that_the_database_ended_by_itself_what_is_acknowled
     for id in 2..5 {
         bench.begin(id).await.unwrap();
         bench.append(id, "kept", false).recv().unwrap().unwrap();
-        let kept = bench.store.records(id).await.unwrap();
+        let kept = bench.store.records_after(id, 0, i64::MAX).await.unwrap();
         assert_eq!(kept.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>(), ["kept"]);
     }
 }

@@ -13,7 +13,7 @@ use whimbrel_core::{Instant, Outcome, Output, Spec};
 
 use super::super::clock::now_ms;
 use super::super::lessons::Lessons;
-use super::super::store::{MigrationRow, StoreError};
+use super::super::store::{MigrationRow, Store, StoreError, StoredLines};
 use super::{DriveSession, Fold, Supervisor, same_guest};
 use whimbrel_drive::Resumption;
 use whimbrel_drive::hosts::Route;
@@ -50,12 +50,13 @@ impl Supervisor {
                 self.give_up(row.id, reason, None);
                 continue;
             }
-            let records = self.store.records(row.id).await?;
-            match replay(&row, &records, &self.lessons) {
-                Ok(Left { session, route, fold }) => {
-                    self.drive(row.id, session, route, row.began_at_ms, fold);
-                }
-                Err((reason, outcome)) => self.give_up_ended(row.id, reason, outcome),
+            let (id, began_at_ms) = (row.id, row.began_at_ms);
+            let (store, lessons) = (self.store.clone(), self.lessons.clone());
+            // A journal may be long: it is read page by page, on a thread that may wait for the store.
+            let replayed = tokio::task::spawn_blocking(move || replay(store, &row, &lessons)).await;
+            match replayed.map_err(|_| StoreError::Stopped)?? {
+                Ok(Left { session, route, fold }) => self.drive(id, session, route, began_at_ms, fold),
+                Err((reason, outcome)) => self.give_up_ended(id, reason, outcome),
             }
         }
         // The list must not show as running what is not driven.
@@ -78,15 +79,27 @@ fn superseded(row: &MigrationRow, later: &[(i64, String)]) -> Option<i64> {
     later.iter().find(is_same).map(|(id, _)| *id)
 }
 
-/// Where the migration stands; or why it cannot be driven on, and its outcome if it had ended.
-fn replay(
+/// Why a migration cannot be driven on, and its outcome if it had ended.
+type Unusable = (String, Option<Box<Outcome>>);
+
+/// Where the migration stands; or why it cannot be driven on. A store that cannot be read says nothing of it.
+fn replay(store: Store, row: &MigrationRow, lessons: &Lessons) -> Result<Result<Left, Unusable>, StoreError> {
+    let (route, journal) = match written(store, row) {
+        Ok(written) => written,
+        Err(reason) => return Ok(Err((reason, None))),
+    };
+    let left = left(row, route, &journal, lessons);
+    journal.take_failure().map_or(Ok(left), Err)
+}
+
+fn left(
     row: &MigrationRow,
-    records: &[(i64, String)],
+    route: Route,
+    journal: &StoredLines,
     lessons: &Lessons,
-) -> Result<Left, (String, Option<Box<Outcome>>)> {
-    let (route, text) = written(row, records).map_err(|reason| (reason, None))?;
+) -> Result<Left, Unusable> {
     let mut fold = Fold::new(lessons, &route);
-    let resumed = whimbrel_drive::resume(&text, since_begin(row), |record, migration, outputs| {
+    let resumed = whimbrel_drive::resume(journal, since_begin(row), |record, migration, outputs| {
         for output in outputs {
             if let Output::Event(event) = output {
                 fold.account.take(event);
@@ -100,7 +113,7 @@ fn replay(
             Ok(Left { session: *session, route, fold })
         }
         Resumption::DriveSession { session, not_replayed: Some(why) } => {
-            let why = named(&why, records);
+            let why = named(&why, journal);
             tracing::warn!(id = row.id, %why, "the journal cannot be replayed; both hosts are observed");
             // The account of what was replayed so far is not of this release's states: it begins with what is observed.
             let fold = Fold::new(lessons, &route);
@@ -114,19 +127,13 @@ fn replay(
     }
 }
 
-/// The route and the journal of a migration, as they are stored.
-pub(super) fn written(row: &MigrationRow, records: &[(i64, String)]) -> Result<(Route, String), String> {
+/// The route and the journal of a migration, as they are stored. To be called in the runtime.
+pub(super) fn written(store: Store, row: &MigrationRow) -> Result<(Route, StoredLines), String> {
     let spec: Spec =
         serde_json::from_str(&row.spec).map_err(|error| format!("its spec cannot be read: {error}"))?;
     let route: Route =
         serde_json::from_str(&row.route).map_err(|error| format!("its route cannot be read: {error}"))?;
-    let mut text = journal::header_line(&spec, None);
-    text.push('\n');
-    for (_, line) in records {
-        text.push_str(line);
-        text.push('\n');
-    }
-    Ok((route, text))
+    Ok((route, StoredLines::new(store, row.id, journal::header_line(&spec, None))))
 }
 
 /// The present in the migration's own time, by the clock.
@@ -134,10 +141,8 @@ pub(super) fn since_begin(row: &MigrationRow) -> Instant {
     Instant::from_ms(u64::try_from(now_ms().saturating_sub(row.began_at_ms)).unwrap_or(0))
 }
 
-/// The header is the first line.
-fn named(error: &JournalError, records: &[(i64, String)]) -> String {
-    let number = error.line.checked_sub(2).and_then(|index| records.get(index)).map(|(number, _)| *number);
-    match number {
+fn named(error: &JournalError, journal: &StoredLines) -> String {
+    match journal.number(error.line) {
         Some(number) => format!("record {number}: {}", error.reason),
         None => error.to_string(),
     }

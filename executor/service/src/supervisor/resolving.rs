@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::super::store::{MigrationRow, Write};
+use super::super::store::{MigrationRow, Store, StoredLines, Write};
 use super::adopt::{since_begin, written};
 use super::beginning::{BEGIN_PATIENCE, Refused};
 use super::{Fold, Supervisor};
@@ -50,20 +50,33 @@ impl Supervisor {
     }
 
     async fn session_again(&self, row: &MigrationRow) -> Result<(DriveSession, Route), Refused> {
-        let records = self.store.records(row.id).await?;
-        let (route, text) = written(row, &records).map_err(Refused::NotInDoubt)?;
-        let now = since_begin(row);
-        let unusable = |error: whimbrel_drive::ResumptionError| Refused::NotInDoubt(error.to_string());
-        if row.outcome.is_none() && row.trouble.is_some() {
-            return match whimbrel_drive::resume(&text, now, |_, _, _| ()).map_err(unusable)? {
-                Resumption::DriveSession { session, .. } => Ok((*session, route)),
-                Resumption::Ended(outcome) => {
-                    Err(Refused::NotInDoubt(format!("it ended: {}", outcome.ending)))
-                }
-            };
-        }
-        let session = whimbrel_drive::examine_again(&text, now).map_err(unusable)?;
-        let why = "only a migration that ended in doubt, or could not be driven on, is examined again";
-        session.map(|session| (session, route)).ok_or_else(|| Refused::NotInDoubt(why.to_owned()))
+        let (store, own) = (self.store.clone(), row.clone());
+        // A journal may be long: it is read page by page, on a thread that may wait for the store.
+        let read = tokio::task::spawn_blocking(move || session_of(store, &own)).await;
+        read.unwrap_or_else(|error| Err(Refused::Store(error.to_string())))
     }
+}
+
+fn session_of(store: Store, row: &MigrationRow) -> Result<(DriveSession, Route), Refused> {
+    let (route, journal) = written(store, row).map_err(Refused::NotInDoubt)?;
+    let session = session_in(row, &journal);
+    // What a store that cannot be read seems to say is no reason to refuse.
+    journal
+        .take_failure()
+        .map_or(session, |error| Err(Refused::Unreadable(error)))
+        .map(|session| (session, route))
+}
+
+fn session_in(row: &MigrationRow, journal: &StoredLines) -> Result<DriveSession, Refused> {
+    let now = since_begin(row);
+    let unusable = |error: whimbrel_drive::ResumptionError| Refused::NotInDoubt(error.to_string());
+    if row.outcome.is_none() && row.trouble.is_some() {
+        return match whimbrel_drive::resume(journal, now, |_, _, _| ()).map_err(unusable)? {
+            Resumption::DriveSession { session, .. } => Ok(*session),
+            Resumption::Ended(outcome) => Err(Refused::NotInDoubt(format!("it ended: {}", outcome.ending))),
+        };
+    }
+    let why = "only a migration that ended in doubt, or could not be driven on, is examined again";
+    let session = whimbrel_drive::examine_again(journal, now).map_err(unusable)?;
+    session.ok_or_else(|| Refused::NotInDoubt(why.to_owned()))
 }

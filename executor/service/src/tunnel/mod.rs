@@ -167,3 +167,32 @@ impl Drop for NewTunnel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::{NEAR_END, Tunnels};
+
+    #[test]
+    fn what_is_needed_and_what_is_anothers_stays() {
+        let folder = std::env::temp_dir().join(format!("whimbrel-tunnels-{}", std::process::id()));
+        let [own, other] = ["own", "other"].map(|store| Tunnels::new(&folder, &folder.join(store), None));
+        let place = |tunnels: &Tunnels, name: &str| -> PathBuf {
+            let place = tunnels.folder.join(name);
+            fs::create_dir_all(&place).unwrap();
+            place
+        };
+        let (needed, left) = (place(&own, "needed"), place(&own, "left"));
+        let anothers = place(&other, "needed");
+        own.sweep(&[needed.join(NEAR_END)]);
+        assert!(needed.is_dir(), "a migration goes through it");
+        assert!(!left.exists(), "no migration goes through it");
+        own.close(&anothers.join(NEAR_END));
+        assert!(anothers.is_dir(), "it is another service's");
+        own.close(&needed.join(NEAR_END));
+        assert!(!needed.exists() && !own.folder.exists(), "nothing of it is left");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

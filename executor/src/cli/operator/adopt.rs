@@ -18,13 +18,13 @@ use whimbrel_drive::copying::DiskChoice;
 use whimbrel_drive::hosts::Route;
 use whimbrel_drive::owner::{Owner, unix_ms};
 use whimbrel_drive::uri::Origin;
-use whimbrel_drive::{DriveSession, Journal, Resumption};
+use whimbrel_drive::{DriveSession, EarlierLines, Journal, Resumption};
 use whimbrel_preflight::Preflight;
 
 pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
     let left = Left::open(arguments)?;
     let unusable = |source| OperatorError::Resumption { path: arguments.journal.clone(), source };
-    match whimbrel_drive::resume(&left.text, left.now, |_, _, _| ()).map_err(unusable)? {
+    match whimbrel_drive::resume(&left.earlier, left.now, |_, _, _| ()).map_err(unusable)? {
         Resumption::Ended(outcome) => {
             say("the migration has already ended: `whimbrel replay` shows it");
             Ok(exit_of(&outcome))
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
 pub(super) fn resolve(arguments: &Adopt) -> Result<Exit, CliError> {
     let left = Left::open(arguments)?;
     let unusable = |source| OperatorError::Resumption { path: arguments.journal.clone(), source };
-    match whimbrel_drive::examine_again(&left.text, left.now).map_err(unusable)? {
+    match whimbrel_drive::examine_again(&left.earlier, left.now).map_err(unusable)? {
         Some(session) => left.follow(session, arguments),
         None => Err(OperatorError::NotInDoubt(arguments.journal.clone()).into()),
     }
@@ -53,7 +53,8 @@ pub(super) fn resolve(arguments: &Adopt) -> Result<Exit, CliError> {
 /// A migration as its driver left it.
 struct Left {
     journal: Journal,
-    text: String,
+    /// What the driver recorded.
+    earlier: EarlierLines,
     spec: Spec,
     context: DriverContext,
     /// The present, in the migration's own time by the clock.
@@ -65,12 +66,12 @@ impl Left {
         let path = &arguments.journal;
         // First: a missing file must not be created, and an unreadable one must not be reported as unwritable.
         fs::metadata(path).map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
-        let (journal, text) = Journal::adopt(path)?;
+        let (journal, earlier) = Journal::adopt(path)?;
         let unusable = |source| CliError::Journal { path: path.clone(), source };
-        let Header { spec, context, .. } = journal::header(&text).map_err(unusable)?;
+        let Header { spec, context, .. } = journal::header_of(&earlier).map_err(unusable)?;
         let context = context.ok_or_else(|| unusable(undrivable()))?;
         let now = Instant::from_ms(unix_ms().saturating_sub(context.began_at_unix_ms));
-        Ok(Self { journal, text, spec, context, now })
+        Ok(Self { journal, earlier, spec, context, now })
     }
 
     fn follow(self, session: DriveSession, arguments: &Adopt) -> Result<Exit, CliError> {

@@ -5,9 +5,10 @@
 //! a stopped guest from being resumed.
 
 mod disk;
+mod earlier;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread;
@@ -17,8 +18,9 @@ use whimbrel_core::journal::{DriverContext, Record, header_line, record_line};
 use whimbrel_core::{Action, Output, Spec, View};
 
 use self::disk::{Ask, Medium};
+pub use self::earlier::EarlierLines;
 use super::acks::{Acks, COMMIT_WAIT};
-use crate::private;
+use crate::{file_lock, private};
 
 /// How long the start waits for the disk. Nothing has been started yet, so a slow disk harms nothing.
 const FIRST_LINE: Duration = Duration::from_mins(1);
@@ -117,25 +119,22 @@ impl Journal {
         Self::serve(file, 0, path, Some(context))
     }
 
-    /// Appends the records to the journal of an earlier driver, and returns its content. A torn last line is removed: its
-    /// commands were never sent.
+    /// Appends the records to the journal of an earlier driver, and returns the lines that it has. A torn last line is
+    /// removed: its commands were never sent.
     ///
     /// # Errors
     /// When it cannot be read or written, or another process is writing it.
-    pub fn adopt(path: &Path) -> Result<(Self, String), JournalFileError> {
+    pub fn adopt(path: &Path) -> Result<(Self, EarlierLines), JournalFileError> {
         let open = private::open(OpenOptions::new().read(true).write(true), path);
         let mut file = locked(open.map_err(unwritable(path))?, path)?;
-        let mut whole = || {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let mut cut = || {
+            let length = earlier::whole_length(&mut file)?;
             file.set_len(length)?;
             file.seek(SeekFrom::End(0))?;
-            String::from_utf8(bytes).map_err(io::Error::other).map(|text| (text, length))
+            Ok(EarlierLines::new(path, length))
         };
-        let (text, length) = whole().map_err(unwritable(path))?;
-        Ok((Self::serve(file, length, path, None)?, text))
+        let lines = cut().map_err(unwritable(path))?;
+        Ok((Self::serve(file, lines.length(), path, None)?, lines))
     }
 
     /// The file.
@@ -228,7 +227,7 @@ const fn changes_something(action: &Action) -> bool {
 }
 
 fn locked(file: File, path: &Path) -> Result<File, JournalFileError> {
-    match file.try_lock() {
+    match file_lock::take(&file) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(JournalFileError::Kept(path.to_owned())),
         // Without locks, as on some network file systems, a journal is more important than its lock.

@@ -9,7 +9,7 @@ use whimbrel_core::{
 };
 use whimbrel_policy::DirtyRate;
 use whimbrel_policy::follow::{ActionName, Follower, Known, Missing, Report};
-use whimbrel_policy::forecast::Verdict;
+use whimbrel_policy::forecast::{BEFORE_PPM, Verdict};
 
 const MIB: u64 = 1 << 20;
 const POLL_MS: u64 = 250;
@@ -80,7 +80,8 @@ impl Course {
             bandwidth_bytes_per_second: (self.now_ms >= BEGAN_MS + 1_000).then_some(self.bandwidth_mib * MIB),
             ..Statistics::default()
         };
-        let sync = self.convergence.observe(Instant::from_ms(self.now_ms), &statistics);
+        let limit_ms = self.limits.downtime_ms;
+        let sync = self.convergence.observe(Instant::from_ms(self.now_ms), &statistics, limit_ms);
         self.take(&Event::Progress(statistics));
         if let Some(sync) = sync {
             let totals = Some(self.convergence.totals());
@@ -263,8 +264,12 @@ fn what_was_measured_before_the_start_is_used_in_the_first_pass() {
     let mut course = Course::of(known, 4_096, 128, |_| {});
     course.pass(4_096, 3_000);
     let report = &course.reports[0];
-    assert_eq!(report.verdict, Verdict::Converges);
-    assert!(report.as_is.unwrap().left_ms.is_some());
+    // A phase of the guest was measured, not the guest: no verdict, and no certainty.
+    assert_eq!((report.verdict, report.missing), (Verdict::Open, Some(Missing::FirstPass)));
+    let as_is = report.as_is.unwrap();
+    assert_eq!(as_is.chance_ppm, BEFORE_PPM[1], "every particle converges");
+    assert!(as_is.left_ms.is_some());
+    assert!(report.sentence().contains("88 % as it is"), "{}", report.sentence());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 
-use whimbrel_study::{Calibration, Case, Grid, Outlook, calibrate, outlooks};
+use whimbrel_study::{Calibration, Case, Grid, Outlook, calibrate, chances_before_ppm, outlooks};
 
 /// How a case is forecast.
 struct Mode {
@@ -48,13 +48,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     (known.seeds, unseen.seeds) = (seeds, seeds);
     let half = |seed: u64| seed.is_multiple_of(2);
     let mut out = io::stdout().lock();
+    // One set of factors for all modes: a driver does not choose them by its limit.
+    let first: Vec<Outlook> = MODES.iter().flat_map(|mode| mode.collect(&known, half)).collect();
+    writeln!(
+        out,
+        "before the first byte, none and all converge, in millionths: {:?}",
+        chances_before_ppm(&first)
+    )?;
     for mode in MODES {
-        let first = mode.collect(&known, half);
         let second = mode.collect(&known, |seed| !half(seed));
         let others = mode.collect(&unseen, |_| true);
         for (name, scored) in [("known, other half", &second), ("unseen", &others)] {
             writeln!(out, "{}; {name}", mode.name)?;
-            writeln!(out, "stage intervals | meets: Brier base skill | converges: Brier base skill | raw low high coverage")?;
+            writeln!(
+                out,
+                "stage intervals | meets: Brier base skill | converges: Brier base skill | raw low high coverage"
+            )?;
             for stage in calibrate(&first, scored) {
                 row(&mut out, &stage)?;
             }

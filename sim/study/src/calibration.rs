@@ -30,6 +30,8 @@ pub struct Outlook {
     pub meets_ppm: u64,
     /// The chance to complete within the deadline, whatever the downtime, in millionths.
     pub converges_ppm: u64,
+    /// The same before calibration.
+    pub raw_converges_ppm: u64,
     /// Time left, raw: 10 %, 50 %, 90 %.
     pub left_ms: Option<[u64; 3]>,
     /// Whether the verdict was that nothing suffices.
@@ -123,7 +125,8 @@ struct Listener {
 impl Observer for Listener {
     fn starts(&mut self, before: &Beforehand, start: &Start) {
         self.beside.starts(before, start);
-        self.outlooks.extend(self.beside.model().and_then(|model| outlook(model, Instant::BEGIN, &self.intent)));
+        self.outlooks
+            .extend(self.beside.model().and_then(|model| outlook(model, Instant::BEGIN, &self.intent)));
     }
 
     fn on(&mut self, now: Instant, seen: Seen<'_>) {
@@ -135,19 +138,37 @@ impl Observer for Listener {
 }
 
 fn outlook(model: &Model, now: Instant, intent: &Intent) -> Option<Outlook> {
-    let forecast = model.raw_forecast(Plan::AsIs, intent)?;
+    let (forecast, raw) = (model.forecast(Plan::AsIs, intent)?, model.raw_forecast(Plan::AsIs, intent)?);
     let verdict = model.assess(intent).verdict;
     Some(Outlook {
         stage: model.ends().min(STAGES - 1),
         at_ms: now.as_ms(),
         meets_ppm: forecast.meets_intent_ppm,
         converges_ppm: forecast.converges_ppm,
-        left_ms: forecast.left_ms,
+        raw_converges_ppm: raw.converges_ppm,
+        left_ms: raw.left_ms,
         is_hopeless: matches!(verdict, Verdict::Never { .. } | Verdict::LinkTooSlow),
         met: false,
         converged: false,
         was_left_ms: None,
     })
+}
+
+/// The chances before the first byte that fit best what came true, if no particle converges and if all do, in millionths:
+/// least squares over the raw chances. `None` without such outlooks, or if all have the same chance.
+#[must_use]
+pub fn chances_before_ppm(outlooks: &[Outlook]) -> Option<[u64; 2]> {
+    let before = || outlooks.iter().filter(|outlook| outlook.stage == 0);
+    #[expect(clippy::cast_precision_loss, reason = "millionths")]
+    let points = || before().map(|one| (one.raw_converges_ppm as f64, f64::from(u8::from(one.converged))));
+    let all = count(before().count().max(1));
+    let (mean, base) =
+        (points().map(|(x, _)| x).sum::<f64>() / all, points().map(|(_, y)| y).sum::<f64>() / all);
+    let spread: f64 = points().map(|(x, _)| (x - mean).powi(2)).sum();
+    let slope = points().map(|(x, y)| (x - mean) * (y - base)).sum::<f64>() / spread;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a million")]
+    let at = |ppm: f64| ((base + slope * (ppm - mean)).clamp(0.0, 1.0) * 1e6).round() as u64;
+    (spread > 0.0).then(|| [at(0.0), at(1e6)])
 }
 
 /// Calibrates on the outlooks of the first half, and scores on those of the second.

@@ -19,7 +19,7 @@ mod migration;
 mod model_beside;
 mod table;
 
-pub use calibration::{Calibration, Outlook, Score, calibrate, outlooks};
+pub use calibration::{Calibration, Outlook, Score, calibrate, chances_before_ppm, outlooks};
 pub use comparison::{Cell, Comparison, Estimate, PolicyReport, compare};
 pub use cost::cost_ms;
 pub use grid::{BUILT_IN, Case, Grid, GridError, IntentRow};

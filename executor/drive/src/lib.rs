@@ -6,6 +6,7 @@
 
 pub mod copying;
 mod date;
+pub mod dirty_rate;
 pub mod hosts;
 pub mod inventory;
 pub mod owner;

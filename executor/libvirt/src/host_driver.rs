@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
+use whimbrel_drive::dirty_rate::DirtyRate;
 use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry};
 use whimbrel_drive::inventory::Inventory;
 use whimbrel_drive::uri::HostUri;
@@ -44,6 +45,14 @@ impl HostDriver for LibvirtHosts {
     fn facts(&self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError> {
         crate::collect(&self.access, inquiry, ends)
             .map_err(|untold| HostsError::Refused { uri: untold.uri, reason: untold.error.to_string() })
+    }
+
+    fn dirty_rate(&self, inquiry: &Inquiry, ends: &Ends, seconds: u16) -> Result<DirtyRate, HostsError> {
+        let refused = |error: crate::LibvirtError| HostsError::Refused {
+            uri: ends.source.to_string(),
+            reason: error.to_string(),
+        };
+        crate::dirty_rate::measure(&self.access, inquiry, &ends.source, seconds).map_err(refused)
     }
 
     fn port(

@@ -214,7 +214,12 @@ mod tests {
             append.events
         });
         let migration = Migration::new(quiet().unwrap().1).unwrap();
-        let record = Record { at_ns: whimbrel_core::Instant::BEGIN, input: Input::Timer, state_digest: 0, snapshot: None };
+        let record = Record {
+            at_ns: whimbrel_core::Instant::BEGIN,
+            input: Input::Timer,
+            state_digest: 0,
+            snapshot: None,
+        };
         let outputs: Vec<Output> = events.iter().cloned().map(Output::Event).collect();
         keeper.append(&record, &outputs, migration.view()).unwrap();
         committed.join().unwrap()

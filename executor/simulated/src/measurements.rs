@@ -48,6 +48,11 @@ impl Measurements {
         seconds: u16,
         reply: Sender<Result<DirtyRate, Failure>>,
     ) {
+        if !world.measures_dirty_rates(host) {
+            // The client may be gone.
+            let _ = reply.send(Err(refused("it needs libvirt 7.2 and QEMU 5.2")));
+            return;
+        }
         let runs = world.process_state(guest, host).is_some_and(ProcessState::runs);
         match NonZeroU64::new(u64::from(seconds) * 1_000).filter(|_| runs) {
             Some(interval_ms) => {

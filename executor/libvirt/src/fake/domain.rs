@@ -133,6 +133,9 @@ impl DomainCalls for FakeDomain {
     fn start_dirty_rate(&self, seconds: u16) -> Result<(), LibvirtError> {
         let call = "virDomainStartDirtyRateCalc";
         self.ask(call, |inner, guest, host| {
+            if !inner.world.measures_dirty_rates(host) {
+                return Err(qemu(call, ErrorCode::NoSupport, "this function is not supported"));
+            }
             if !inner.world.process_state(guest, host).is_some_and(ProcessState::runs) {
                 return Err(qemu(call, ErrorCode::OperationInvalid, "domain is not running"));
             }

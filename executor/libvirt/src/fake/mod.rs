@@ -12,6 +12,7 @@
 mod conformance;
 mod connection;
 mod defects;
+mod dirty_rate;
 mod domain;
 mod events;
 mod fuzz;

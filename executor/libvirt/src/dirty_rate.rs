@@ -1,8 +1,8 @@
 //! Measures the dirty rate of a guest before its migration.
 //!
 //! QEMU hashes 512 pages of each GiB before and after the interval: no virtual CPU is stopped, and nothing is write-protected.
-//! The other ways of QEMU (dirty bitmap, dirty ring) cost the guest faults, and are never used here. What cannot be measured
-//! is unknown.
+//! The other ways of QEMU (dirty bitmap, dirty ring) cost the guest faults, and are never used here. A rate that cannot
+//! be measured is unknown.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A forecast before the first byte, from measured dirty rates.
 //!
 //! The bandwidth is not known yet: it is assumed, and the forecast says which. Without a measured dirty rate only the
-//! arithmetic of the link can be told.
+//! arithmetic of the link can be stated.
 
 use alloc::string::{String, ToString};
 

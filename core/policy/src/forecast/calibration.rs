@@ -29,7 +29,7 @@ pub const STRATA: [Stratum; 5] = [
 ];
 
 /// The chance that a migration converges although no particle does, before the first byte, in millionths; and that if all
-/// do. A dirty rate shows one phase of the guest: of the even seeds of the grid `known`, so many calmed down, or became
+/// do. A dirty rate shows one phase of the guest: among the even seeds of the grid `known` this share calmed down, or became
 /// busier. By least squares, from the same run.
 pub const BEFORE_PPM: [u64; 2] = [32_794, 879_988];
 

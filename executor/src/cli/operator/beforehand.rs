@@ -1,6 +1,6 @@
 //! What is measured on the guest before a migration, and the forecast that follows from it.
 //!
-//! The guest is not changed. What cannot be measured is unknown, and never a reason not to migrate.
+//! The guest is not changed. A rate that cannot be measured is unknown, and never a reason not to migrate.
 
 use std::fmt;
 use std::time::Instant;

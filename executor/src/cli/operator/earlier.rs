@@ -66,7 +66,7 @@ impl Earlier {
 }
 
 impl Earlier {
-    /// Whether there is no earlier migration to tell of.
+    /// Whether no earlier migration is on record.
     pub(super) fn is_unknown(&self) -> bool {
         self.unknown.is_some()
     }

@@ -77,6 +77,42 @@ fn check_of_simulated_hosts_says_everything_and_changes_nothing() {
 }
 
 #[test]
+fn check_measures_the_dirty_rate_and_forecasts_before_the_first_byte() {
+    let check = |more: &[&str]| {
+        let usual = ["check", "database", "sim://beta", "--source", "sim://alpha", "--sim-speed", "100"];
+        whimbrel(&[&usual[..], &["--measure-dirty-rate"], more].concat())
+    };
+    let document = json(&check(&["--bandwidth", "1000", "--format", "json"]));
+    let measured = &document["measured"];
+    let rates: Vec<u64> = measured["dirty_rates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rate| rate["bytes_per_second"].as_u64().unwrap())
+        .collect();
+    assert!(rates.len() == 3 && rates.iter().all(|rate| *rate > 0), "{measured}");
+    assert!(rates[0] >= rates[2], "a longer interval has no larger rate: {measured}");
+    assert_eq!(measured["unknown"], Value::Null);
+    let [forecast] = &measured["forecasts"].as_array().unwrap()[..] else { panic!("{measured}") };
+    assert_eq!(forecast["bandwidth_bytes_per_second"], 1000 << 20);
+    let chance = forecast["as_is"]["chance_ppm"].as_u64().unwrap();
+    assert!(chance > 0 && chance < 1_000_000, "a measured phase proves nothing: {forecast}");
+
+    // Without a limit the bandwidth is not known: usual links are assumed.
+    let shown = text(&check(&[]));
+    assert!(shown.contains("dirty rate: ") && shown.contains(" MiB/s over 5 s"), "{shown}");
+    assert_eq!(shown.matches("forecast: ").count(), 3, "{shown}");
+
+    // A host that cannot measure it leaves it unknown, and the check goes on.
+    let old = check(&["--sim-qemu", "4.2", "--format", "json"]);
+    let document = json(&old);
+    let reason = document["measured"]["unknown"].as_str().unwrap();
+    assert!(reason.contains("cannot be measured"), "{reason}");
+    assert!(document["measured"]["forecasts"].as_array().unwrap().is_empty());
+    assert!(!document["findings"].as_array().unwrap().is_empty());
+}
+
+#[test]
 fn an_array_is_no_facts() {
     let folder = Folder::new();
     for facts in ["[]", "{\"guest\": []}", "{\"guest\": {}, \"source\": [\"x\"]}"] {

@@ -42,7 +42,6 @@ fn kinds(qemu: &str, postcopy: bool, bandwidth_mib: u64) -> Vec<(SyncKind, SyncK
     };
     let mut source = SourceMigration::start(Engine::Lumped, &config, guest, 0, Random::from_seed(3));
     let mut curve = Convergence::default();
-    curve.set_downtime_limit_ms(Some(LIMIT_MS));
     let mut seen = Vec::new();
     let mut query_at_ns = POLL_NS;
     while query_at_ns < 60_000 * NS_PER_MS {
@@ -57,7 +56,8 @@ fn kinds(qemu: &str, postcopy: bool, bandwidth_mib: u64) -> Vec<(SyncKind, SyncK
         if source.statistics().expected_downtime_ms.is_none() {
             break;
         }
-        if let Some(sync) = curve.observe(Instant::from_ms(query_at_ns / NS_PER_MS), &reported(&source)) {
+        let at = Instant::from_ms(query_at_ns / NS_PER_MS);
+        if let Some(sync) = curve.observe(at, &reported(&source), Some(LIMIT_MS)) {
             seen.push((source.statistics().memory.sync_kind, sync.kind));
         }
         query_at_ns += POLL_NS;

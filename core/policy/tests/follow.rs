@@ -8,8 +8,8 @@ use whimbrel_core::{
     PhaseName, Spec, View,
 };
 use whimbrel_policy::DirtyRate;
-use whimbrel_policy::follow::{ActionName, Follower, Known, Missing, Report};
-use whimbrel_policy::forecast::Verdict;
+use whimbrel_policy::follow::{ActionName, Before, Follower, Known, Missing, Report};
+use whimbrel_policy::forecast::{BEFORE_PPM, Verdict};
 
 const MIB: u64 = 1 << 20;
 const POLL_MS: u64 = 250;
@@ -80,7 +80,8 @@ impl Course {
             bandwidth_bytes_per_second: (self.now_ms >= BEGAN_MS + 1_000).then_some(self.bandwidth_mib * MIB),
             ..Statistics::default()
         };
-        let sync = self.convergence.observe(Instant::from_ms(self.now_ms), &statistics);
+        let limit_ms = self.limits.downtime_ms;
+        let sync = self.convergence.observe(Instant::from_ms(self.now_ms), &statistics, limit_ms);
         self.take(&Event::Progress(statistics));
         if let Some(sync) = sync {
             let totals = Some(self.convergence.totals());
@@ -263,8 +264,12 @@ fn what_was_measured_before_the_start_is_used_in_the_first_pass() {
     let mut course = Course::of(known, 4_096, 128, |_| {});
     course.pass(4_096, 3_000);
     let report = &course.reports[0];
-    assert_eq!(report.verdict, Verdict::Converges);
-    assert!(report.as_is.unwrap().left_ms.is_some());
+    // A phase of the guest was measured, not the guest: no verdict, and no certainty.
+    assert_eq!((report.verdict, report.missing), (Verdict::Open, Some(Missing::FirstPass)));
+    let as_is = report.as_is.unwrap();
+    assert_eq!(as_is.chance_ppm, BEFORE_PPM[1], "every particle converges");
+    assert!(as_is.left_ms.is_some());
+    assert!(report.sentence().contains("88 % as it is"), "{}", report.sentence());
 }
 
 #[test]
@@ -313,4 +318,27 @@ impl Course {
             self.query(left.saturating_sub(sent));
         }
     }
+}
+
+#[test]
+fn before_the_first_byte_the_chance_follows_from_measured_rates_and_an_assumed_bandwidth() {
+    let rate = |interval_ms, mib| DirtyRate { interval_ms, bytes_per_second: mib * MIB };
+    let spec = |timeout_ms| Spec { timeout_ms, ..Spec::new("guest", "a:///system", "b:///system") };
+    let before = |rates: &[DirtyRate], timeout_ms, mib_per_second: u64| {
+        let known = Known { dirty_rates: rates.to_vec(), ..Known::default() };
+        Before::of(&spec(timeout_ms), &known, 4_096 * MIB, mib_per_second * MIB)
+    };
+    let chance = |before: &Before| before.as_is.unwrap().chance_ppm;
+    let calm = [rate(1_000, 20), rate(2_000, 15), rate(5_000, 8)];
+    let busy = [rate(1_000, 300), rate(2_000, 290), rate(5_000, 280)];
+    assert_eq!(chance(&before(&calm, None, 128)), BEFORE_PPM[1]);
+    assert_eq!(chance(&before(&busy, None, 128)), BEFORE_PPM[0]);
+    assert!(chance(&before(&busy, None, 1_280)) > BEFORE_PPM[0], "a faster link may carry it");
+    // The arithmetic of the link is certain, whatever the guest does.
+    let late = before(&calm, Some(20_000), 128);
+    assert_eq!(late.verdict, Verdict::LinkTooSlow);
+    assert!(late.sentence.contains("4,096 MiB at 128 MiB/s take 32 s at least"), "{}", late.sentence);
+    // Nothing is made up without a measurement.
+    let unmeasured = before(&[], None, 128);
+    assert_eq!((unmeasured.verdict, unmeasured.as_is), (Verdict::Open, None));
 }

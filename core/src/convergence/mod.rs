@@ -104,7 +104,6 @@ pub struct DirtySync {
 pub struct Convergence {
     latest: Option<(Instant, Statistics)>,
     concluded: bool,
-    downtime_limit_ms: Option<u64>,
     /// Whether syncs within a pass followed another closely, as in QEMU 11.1 with post-copy allowed: one of those close
     /// to the end of a pass looks as the end does.
     is_read_often: bool,
@@ -115,23 +114,24 @@ pub struct Convergence {
 }
 
 impl Convergence {
-    /// Sets the downtime limit that is in force from now on, by which the kind of a sync is derived; `None` where it is
-    /// not known, or the hypervisor's count of sent pages is incomplete: kinds that it does not report are unknown then.
-    pub fn set_downtime_limit_ms(&mut self, limit_ms: Option<u64>) {
-        self.downtime_limit_ms = limit_ms;
-    }
-
-    /// Takes the numbers of one query; returns the sync that they show, if there was one since the last query.
+    /// Takes the numbers of one query; returns the sync that they show, if there was one since the last query. By the
+    /// downtime limit in force its kind is derived; `None` where it is not known, or the hypervisor's count of sent pages is
+    /// incomplete: kinds that it does not report are unknown then.
     ///
     /// Bounded: constant time and at most [`SYNCS_KEPT`] syncs of memory.
-    pub fn observe(&mut self, now: Instant, statistics: &Statistics) -> Option<DirtySync> {
+    pub fn observe(
+        &mut self,
+        now: Instant,
+        statistics: &Statistics,
+        limit_ms: Option<u64>,
+    ) -> Option<DirtySync> {
         let before = self.latest.replace((now, *statistics)).map(|(_, before)| before);
         let iteration_before = before.map_or(0, |before| before.iteration);
         if statistics.iteration <= iteration_before {
             return None;
         }
         let remaining = statistics.memory_remaining_bytes;
-        let kind = self.kind(before.as_ref(), statistics);
+        let kind = self.kind(before.as_ref(), statistics, limit_ms);
         let follows_closely = self.syncs.back().is_some_and(|previous| now < previous.at.plus_ms(OFTEN_MS));
         self.is_read_often |= kind.is_within() && follows_closely;
         // The first sync marks the whole memory: that is no regression.
@@ -191,8 +191,8 @@ impl Convergence {
     }
 
     /// The kind of a sync: the hypervisor's own word, or what two queries prove.
-    fn kind(&self, before: Option<&Statistics>, after: &Statistics) -> SyncKind {
-        match (after.sync_kind, before, self.downtime_limit_ms) {
+    fn kind(&self, before: Option<&Statistics>, after: &Statistics, limit_ms: Option<u64>) -> SyncKind {
+        match (after.sync_kind, before, limit_ms) {
             (SyncKind::Unknown, Some(before), Some(limit_ms)) => {
                 let derived = SyncKind::between(before, after, limit_ms);
                 if derived.is_end() && self.is_read_often { SyncKind::Unknown } else { derived }
@@ -275,7 +275,9 @@ mod tests {
         let looks = [(1, 1000), (1, 100), (2, 400), (2, 50), (3, 600), (3, 20), (4, 30)];
         let syncs: std::vec::Vec<_> = looks
             .iter()
-            .filter_map(|&(iteration, remaining)| curve.observe(Instant::BEGIN, &look(iteration, remaining)))
+            .filter_map(|&(iteration, remaining)| {
+                curve.observe(Instant::BEGIN, &look(iteration, remaining), None)
+            })
             .collect();
         assert_eq!(syncs.len(), 4);
         assert_eq!(
@@ -295,7 +297,7 @@ mod tests {
     #[test]
     fn a_sync_within_a_pass_is_no_regression_and_no_mark() {
         let mut curve = Convergence::default();
-        let mut take = |statistics: Statistics| curve.observe(Instant::BEGIN, &statistics);
+        let mut take = |statistics: Statistics| curve.observe(Instant::BEGIN, &statistics, None);
         take(of_kind(1, 1000, SyncKind::Unknown));
         let within = take(of_kind(2, 1200, SyncKind::Within)).unwrap();
         assert_eq!((within.dirtied_bytes, within.above_previous), (200, false));
@@ -319,18 +321,16 @@ mod tests {
         };
         let kind = |limit_ms, then: Statistics, now: Statistics| {
             let mut curve = Convergence::default();
-            curve.set_downtime_limit_ms(limit_ms);
-            curve.observe(Instant::BEGIN, &then);
-            curve.observe(Instant::BEGIN, &now).unwrap().kind
+            curve.observe(Instant::BEGIN, &then, limit_ms);
+            curve.observe(Instant::BEGIN, &now, limit_ms).unwrap().kind
         };
         assert_eq!(kind(Some(300), at(1, 800, 0), at(2, 810, 256)), SyncKind::Within);
         assert_eq!(kind(Some(300), at(1, 20, 0), at(2, 400, 256)), SyncKind::End);
         assert_eq!(kind(None, at(1, 800, 0), at(2, 810, 256)), SyncKind::Unknown);
         // Where the bitmap is read often, what looks like the end of a pass may be a sync just before it.
         let mut curve = Convergence::default();
-        curve.set_downtime_limit_ms(Some(300));
         let often = [at(1, 800, 0), at(2, 810, 256), at(3, 20, 256 * 780), at(4, 400, 256 * 781)];
-        let kinds = often.map(|numbers| curve.observe(Instant::BEGIN, &numbers).unwrap().kind);
+        let kinds = often.map(|numbers| curve.observe(Instant::BEGIN, &numbers, Some(300)).unwrap().kind);
         let [unknown, within] = [SyncKind::Unknown, SyncKind::Within];
         assert_eq!(kinds, [unknown, within, unknown, unknown]);
         // The hypervisor's own word counts.
@@ -341,17 +341,17 @@ mod tests {
     #[test]
     fn a_rise_is_exact_although_the_looks_are_far_apart() {
         let mut curve = Convergence::default();
-        curve.observe(Instant::BEGIN, &look(1, 40_960));
+        curve.observe(Instant::BEGIN, &look(1, 40_960), None);
         // Between the queries all ten pages were sent, three were found dirty, and one of those was sent.
         let later = Statistics { pages_sent: 11, ..look(2, 2 * 4096) };
-        assert_eq!(curve.observe(Instant::BEGIN, &later).unwrap().dirtied_bytes, 3 * 4096);
+        assert_eq!(curve.observe(Instant::BEGIN, &later, None).unwrap().dirtied_bytes, 3 * 4096);
     }
 
     #[test]
     fn syncs_between_two_looks_are_counted_as_unseen() {
         let mut curve = Convergence::default();
-        curve.observe(Instant::BEGIN, &look(1, 10));
-        let sync = curve.observe(Instant::BEGIN, &look(5, 8)).unwrap();
+        curve.observe(Instant::BEGIN, &look(1, 10), None);
+        let sync = curve.observe(Instant::BEGIN, &look(5, 8), None).unwrap();
         assert_eq!(sync.unseen, 3);
         assert_eq!(curve.totals().syncs_unseen, 3);
     }
@@ -396,7 +396,7 @@ mod tests {
     fn memory_of_syncs_is_bounded_and_totals_are_of_all() {
         let mut curve = Convergence::default();
         for iteration in 1..=2 * SYNCS_KEPT as u64 {
-            curve.observe(Instant::BEGIN, &look(iteration, iteration));
+            curve.observe(Instant::BEGIN, &look(iteration, iteration), None);
         }
         assert_eq!(curve.syncs().len(), SYNCS_KEPT);
         assert_eq!(curve.totals().syncs_seen, 2 * SYNCS_KEPT as u64);

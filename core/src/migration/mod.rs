@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 
 pub use io::{Adjustment, Input, Misuse, Output, Outputs, Request};
 pub use limits::Limits;
+use limits::LimitsInForce;
 pub use takeover::{Snapshot, Takeover};
 
 use self::digest::StateDigest;
@@ -62,10 +63,7 @@ pub struct Migration {
     originals: Option<Settings>,
     /// The setting of the operator's last adjustment.
     requested_setting: Option<Setting>,
-    /// The setting of the adjustment that is being made: a later request may be refused meanwhile.
-    setting_in_progress: Option<Setting>,
-    /// The limits that adjustments have set.
-    adjusted: Limits,
+    limits: LimitsInForce,
     /// The last observed state of the source's and of the destination's copy.
     seen: (Option<CopyState>, Option<CopyState>),
     /// Attempts since the phase was entered: the next one waits longer.
@@ -92,7 +90,7 @@ pub struct View<'a> {
     pub phase: PhaseName,
     /// The dirty curve.
     pub convergence: &'a Convergence,
-    /// The limits in force while memory is copied.
+    /// The limits in force while memory is copied, as the last answer left them.
     pub limits: Limits,
     /// Whether an operator requested a cancel.
     pub cancel_asked: bool,
@@ -122,8 +120,7 @@ impl Migration {
             facts: None,
             originals: None,
             requested_setting: None,
-            setting_in_progress: None,
-            adjusted: Limits::default(),
+            limits: LimitsInForce::default(),
             seen: (None, None),
             tries: 0,
             failure: None,
@@ -218,7 +215,7 @@ impl Migration {
             spec: &self.spec,
             phase: self.control.phase().name(),
             convergence: &self.convergence,
-            limits: self.adjusted.or(&self.spec, self.originals.as_ref()),
+            limits: self.limits.known(),
             cancel_asked: self.control.ledger().has(Mark::CancelAsked),
             stopped_since: self.downtime.stopped_since(),
             outcome: self.outcome.as_ref(),
@@ -290,8 +287,16 @@ impl Migration {
                     self.report(Event::Recovered(recovery));
                 }
                 Order::ReportAdjustment(kind, result) => {
-                    if result == AdjustmentResult::Done {
-                        self.adjusted.note(self.setting_in_progress.take());
+                    match result {
+                        AdjustmentResult::Done => self.limits.done(),
+                        AdjustmentResult::Refused => self.limits.refused(),
+                        AdjustmentResult::NotKnown => self.limits.lost(),
+                        // No such adjustment was made; another may be in progress.
+                        AdjustmentResult::NotAllowed
+                        | AdjustmentResult::OutOfBounds
+                        | AdjustmentResult::Busy
+                        | AdjustmentResult::TooEarly
+                        | AdjustmentResult::TooLate => {}
                     }
                     self.report(Event::Reacted(kind, result));
                 }
@@ -395,21 +400,15 @@ impl Migration {
         self.outputs.push(Output::Event(event));
     }
 
-    /// The downtime limit that is in force now, as far as it is known. XBZRLE sends pages that no count shows: by it no
-    /// kind of a sync can be derived.
-    fn limits_downtime_to(&mut self, ms: Option<u64>) {
-        self.convergence.set_downtime_limit_ms(ms.filter(|_| !self.spec.transfer.xbzrle));
-    }
-
     fn command(&mut self, order: Order) {
         let (Some(slot), Some(action)) = (Slot::of(order), self.action(order)) else { return };
-        if let Action::ApplySetting(Setting::DowntimeLimitMs(ms)) = action {
-            self.limits_downtime_to(Some(ms));
-        }
         let id = self.in_flight.give(slot);
         self.call_made |= slot == Slot::Call;
-        if let Order::Adjust(_) = order {
-            self.setting_in_progress = self.requested_setting;
+        match (order, &action) {
+            (Order::Adjust(_), Action::ApplySetting(setting)) => self.limits.begin(Some(*setting)),
+            (Order::Adjust(_), _) => self.limits.begin(None),
+            (_, Action::ApplySetting(setting)) => self.limits.set(*setting),
+            _ => {}
         }
         self.outputs.push(Output::Command(Command { id, action }));
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Migration;
 use super::io::Misuse;
+use super::limits::Limits;
 use crate::control::{Control, Ledger, LedgerSnapshot, Phase, Timer};
 use crate::facts::Facts;
 use crate::outcome::Outcome;
@@ -101,8 +102,13 @@ impl Migration {
         let mut ledger = *self.control.ledger();
         ledger.restore(&snapshot.ledger);
         // A limit that may have been changed is not known any more.
-        let untouched = originals.filter(|_| !ledger.undo.has(Change::DowntimeLimit));
-        self.limits_downtime_to(untouched.map(|originals| originals.downtime_limit_ms));
+        let read = originals.map_or_else(Limits::default, Limits::from);
+        self.limits.read(Limits {
+            downtime_ms: read.downtime_ms.filter(|_| !ledger.undo.has(Change::DowntimeLimit)),
+            bandwidth_bytes_per_second: read
+                .bandwidth_bytes_per_second
+                .filter(|_| !ledger.undo.has(Change::BandwidthLimit)),
+        });
         let (control, orders) = Control::take_over(ledger, snapshot.call_made);
         // The timeout of pre-copy counts from the migration's beginning, not from the takeover.
         if let Some(timeout_ms) = self.spec.timeout_ms {

@@ -133,7 +133,7 @@ impl Migration {
             }
             Answer::Settings(Ok(settings)) => {
                 self.originals = Some(settings);
-                self.limits_downtime_to(Some(settings.downtime_limit_ms));
+                self.limits.read(settings.into());
                 Signal::Setup(SetupSignal::SettingsRead)
             }
             Answer::Settings(Err(failure)) => {
@@ -213,7 +213,9 @@ impl Migration {
                 Signal::Job(JobSignal::Gone)
             }
             JobState::Active => {
-                let sync = self.convergence.observe(self.now, &statistics);
+                // XBZRLE sends pages that no count shows: by it no kind of a sync can be derived.
+                let limit_ms = self.limits.downtime_ms_now().filter(|_| !self.spec.transfer.xbzrle);
+                let sync = self.convergence.observe(self.now, &statistics, limit_ms);
                 self.report(Event::Progress(statistics));
                 if let Some(sync) = sync {
                     let totals = Some(self.convergence.totals());

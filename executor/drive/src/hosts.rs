@@ -10,6 +10,7 @@ use std::{fmt, io};
 
 use whimbrel_facts::Facts;
 
+use crate::dirty_rate::{DirtyRate, INTERVALS_S};
 use crate::inventory::Inventory;
 use crate::redacted::Redacted;
 pub use crate::route::{Assignment, Inquiry, Route};
@@ -55,6 +56,17 @@ pub trait HostDriver: fmt::Debug + Send + Sync {
 
     /// A survey of many guests. Nothing is connected to before its first query.
     fn survey(&self) -> Box<dyn Survey>;
+
+    /// The dirty rate of a guest on its source over this many seconds, within [`INTERVALS_S`]. The guest runs on; it blocks for
+    /// the interval and the host's answers.
+    ///
+    /// # Errors
+    /// When the host cannot measure it, or has no such guest: the rate is unknown then.
+    fn dirty_rate(&self, inquiry: &Inquiry, ends: &Ends, seconds: u16) -> Result<DirtyRate, HostsError> {
+        let _ = (inquiry, seconds);
+        let reason = "its driver measures no dirty rate".to_owned();
+        Err(HostsError::Refused { uri: ends.source.to_string(), reason })
+    }
 
     /// A port that answers into `inbox`. Nothing is connected to before the first command.
     ///
@@ -199,6 +211,19 @@ impl Hosts {
     #[must_use]
     pub fn survey(&self) -> HostSurvey<'_> {
         HostSurvey::new(self)
+    }
+
+    /// The dirty rate of a guest on its source over this many seconds. Blocks for the interval and the host's answers.
+    ///
+    /// # Errors
+    /// When the interval is out of bounds, or the host cannot measure it, or has no such guest: the rate is unknown then.
+    pub fn dirty_rate(&self, inquiry: &Inquiry, seconds: u16) -> Result<DirtyRate, HostsError> {
+        let (driver, ends) = self.both(&inquiry.source, &inquiry.destination)?;
+        if !INTERVALS_S.contains(&seconds) {
+            let reason = format!("a dirty rate is measured over {INTERVALS_S:?} s");
+            return Err(HostsError::Refused { uri: ends.source.to_string(), reason });
+        }
+        driver.dirty_rate(inquiry, &ends, seconds)
     }
 
     /// A port that answers into `inbox`. Nothing is connected to before the first command. A port of a route that was read

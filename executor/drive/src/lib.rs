@@ -6,6 +6,7 @@
 
 pub mod copying;
 mod date;
+pub mod dirty_rate;
 pub mod file_lock;
 pub mod host_key;
 pub mod hosts;

@@ -8,6 +8,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::dirty_rate::DirtyRateReport;
 use crate::documents;
 use crate::error::{ErrorCode, LibvirtError};
 use crate::event::DomainEvent;
@@ -173,6 +174,10 @@ macro_rules! every_call {
                 job_statistics() -> Option<JobStatistics>, "virDomainGetJobStats";
                 /// Statistics of the last job that ended well; they are kept.
                 completed_job_statistics() -> Option<JobStatistics>, "virDomainGetJobStats";
+                /// Starts to measure its dirty rate over this many seconds, and returns at once.
+                start_dirty_rate(seconds: u16) -> (), "virDomainStartDirtyRateCalc";
+                /// The state of the last measurement of its dirty rate.
+                dirty_rate() -> DirtyRateReport, "virDomainListGetStats";
                 /// Requests the end of the running job.
                 abort_job() -> (), "virDomainAbortJob";
                 /// Sets the downtime limit in ms.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
+use whimbrel_drive::dirty_rate::DirtyRate;
 use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry, Survey};
 use whimbrel_drive::inventory::Inventory;
 use whimbrel_drive::uri::HostUri;
@@ -48,6 +49,14 @@ impl HostDriver for LibvirtHosts {
 
     fn survey(&self) -> Box<dyn Survey> {
         Box::new(crate::LibvirtSurvey::new(&self.access))
+    }
+
+    fn dirty_rate(&self, inquiry: &Inquiry, ends: &Ends, seconds: u16) -> Result<DirtyRate, HostsError> {
+        let refused = |error: crate::LibvirtError| HostsError::Refused {
+            uri: ends.source.to_string(),
+            reason: error.to_string(),
+        };
+        crate::dirty_rate::measure(&self.access, inquiry, &ends.source, seconds).map_err(refused)
     }
 
     fn port(

@@ -13,6 +13,7 @@ mod access;
 mod attempts;
 mod calls;
 mod collect;
+mod dirty_rate;
 mod documents;
 mod driver;
 mod error;

@@ -47,7 +47,8 @@ pub(crate) enum ParameterValue {
 }
 
 impl ParameterValue {
-    fn unsigned(&self) -> Option<u64> {
+    /// A number that is not negative.
+    pub(crate) fn unsigned(&self) -> Option<u64> {
         match *self {
             Self::Signed(value) => u64::try_from(value).ok(),
             Self::Unsigned(value) => Some(value),

@@ -14,6 +14,7 @@ mod broadcast;
 mod clock;
 mod destinations;
 mod drained;
+mod forecasts;
 mod guest_lookup;
 mod http;
 mod lessons;

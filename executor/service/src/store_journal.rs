@@ -6,23 +6,22 @@
 //! keeps what is late.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::Span;
 use whimbrel_core::journal::{Record, record_line};
-use whimbrel_core::{Command, CommandId, Event, Input, Instant, Observation, Output, Spec, View};
-use whimbrel_policy::follow::{Follower, Report};
+use whimbrel_core::{Command, CommandId, Event, Input, Observation, Output, PhaseName, Spec, View};
+use whimbrel_policy::follow::Report;
 
 use super::clock::now_ms;
-use super::lessons::Lessons;
 use super::metrics::Metrics;
 use super::projection::{Account, ForecastEvent};
 use super::store::{Append, Write};
 use whimbrel_drive::acks::{Acks, COMMIT_WAIT};
-use whimbrel_drive::{JournalSink, JournalSinkError, panics};
+use whimbrel_drive::{JournalSink, JournalSinkError};
 
 /// Keeps one migration's records, and its account up to date.
 #[derive(Debug)]
@@ -34,36 +33,16 @@ pub(super) struct StoreJournal {
     /// Commands without an answer yet. Unanswered ones end with the migration.
     pub(super) commands: HashMap<CommandId, Span>,
     pub(super) acks: Acks<String>,
-    /// Makes the forecasts; none after it had a defect.
-    pub(super) follower: Option<Follower>,
-    /// Takes the evidence of the migration when it has completed.
-    pub(super) lessons: Lessons,
+    /// Forecasts as they are ready; stored as events with the next record.
+    pub(super) forecasts: Receiver<Report>,
 }
 
 impl StoreJournal {
-    /// Documents of these events, each followed by the forecast that was made with it; and the last of those. A defect
-    /// in a forecast must not stop a driver.
-    fn documents(&mut self, at: Instant, events: &[&Event], view: View<'_>) -> (Vec<String>, Option<Report>) {
-        let (mut documents, mut last) = (Vec::new(), None);
-        for event in events {
-            documents.push(document(event));
-            let Some(follower) = &mut self.follower else { continue };
-            match catch_unwind(AssertUnwindSafe(|| follower.take(at, event, view))) {
-                Ok(None) => {}
-                Ok(Some(report)) => {
-                    documents.push(document(&ForecastEvent { forecast: report.clone() }));
-                    last = Some(report);
-                }
-                Err(panic) => {
-                    tracing::error!(
-                        panic = panics::text(&*panic),
-                        "the forecast has a defect: the migration goes on without it"
-                    );
-                    self.follower = None;
-                }
-            }
-        }
-        (documents, last)
+    /// The forecasts that are ready: never waited for. One that is ready only after the copy says nothing any more.
+    fn ready(&self) -> Vec<Report> {
+        let ready: Vec<Report> = self.forecasts.try_iter().collect();
+        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        if account.phase == Some(PhaseName::Precopy) { ready } else { Vec::new() }
     }
 }
 
@@ -91,7 +70,11 @@ impl JournalSink for StoreJournal {
         }
         let ended = events.iter().any(|event| matches!(event, Event::Ended(_)));
         let end = view.outcome.filter(|_| ended).map(|outcome| (now_ms(), document(outcome)));
-        let (documents, forecast) = self.documents(record.at_ns, &events, view);
+        let forecasts = self.ready();
+        let forecast_events =
+            forecasts.iter().map(|report| document(&ForecastEvent { forecast: report.clone() }));
+        // They were made of earlier events.
+        let documents = forecast_events.chain(events.iter().map(|event| document(*event))).collect();
         let append = Append {
             migration: self.migration,
             line: record_line(record),
@@ -103,17 +86,14 @@ impl JournalSink for StoreJournal {
         let send = |ack| drop(self.writes.send(Write::Append(append, ack)));
         let kept = self.acks.hand_over(COMMIT_WAIT, send);
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = forecasts.into_iter().next_back() {
+            account.forecast = Some(last);
+        }
         for event in events {
             account.take(event);
             self.metrics.on_event(event);
         }
-        if forecast.is_some() {
-            account.forecast = forecast;
-        }
         drop(account);
-        if let Some(lesson) = self.follower.as_ref().filter(|_| ended).and_then(Follower::lesson) {
-            self.lessons.learn(&view.spec.source, &view.spec.destination, lesson);
-        }
         for output in outputs {
             if let Output::Command(command) = output {
                 self.commands.insert(command.id, span(command));
@@ -161,15 +141,15 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use tokio::sync::mpsc::unbounded_channel;
-    use whimbrel_core::GuestLocation;
-    use whimbrel_policy::follow::Follower;
+    use whimbrel_core::journal::Record;
+    use whimbrel_core::{Event, GuestLocation, Input, Migration, Output, PhaseName};
+    use whimbrel_policy::follow::Report;
 
-    use super::super::lessons::Lessons;
     use super::super::projection::Account;
     use super::super::store::Write;
     use super::StoreJournal;
     use whimbrel_drive::acks::Acks;
-    use whimbrel_drive::{DriveSession, Judge, drive};
+    use whimbrel_drive::{DriveSession, JournalSink, Judge, drive};
     use whimbrel_simulated::fixtures::{assigned, quiet};
 
     #[test]
@@ -183,8 +163,8 @@ mod tests {
             metrics: Arc::default(),
             commands: HashMap::new(),
             acks: Acks::new(),
-            follower: Some(Follower::default()),
-            lessons: Lessons::default(),
+            // No forecast is ever ready, and nothing waits for one.
+            forecasts: channel().1,
         };
         let thread = thread::spawn(|| {
             let (hosts, spec, route) = quiet().unwrap();
@@ -222,5 +202,73 @@ mod tests {
         }
         let driven = thread.join().unwrap();
         assert!(records > 5 && driven.journal_error.is_none());
+    }
+
+    /// Appends a record of the copy to a store that commits at once, and returns the documents of its events.
+    fn appended(keeper: &mut StoreJournal, events: &[Event]) -> Vec<String> {
+        let (writes, mut store) = unbounded_channel();
+        keeper.writes = writes;
+        let committed = thread::spawn(move || {
+            let Some(Write::Append(append, ack)) = store.blocking_recv() else { panic!("no record") };
+            ack.send(Ok(())).unwrap();
+            append.events
+        });
+        let migration = Migration::new(quiet().unwrap().1).unwrap();
+        let record = Record {
+            at_ns: whimbrel_core::Instant::BEGIN,
+            input: Input::Timer,
+            state_digest: 0,
+            snapshot: None,
+        };
+        let outputs: Vec<Output> = events.iter().cloned().map(Output::Event).collect();
+        keeper.append(&record, &outputs, migration.view()).unwrap();
+        committed.join().unwrap()
+    }
+
+    #[test]
+    fn a_record_takes_the_forecasts_that_are_ready_and_waits_for_none() {
+        let (ready, forecasts) = channel();
+        let account: Arc<Mutex<Account>> = Arc::default();
+        let mut keeper = StoreJournal {
+            migration: 1,
+            writes: unbounded_channel().0,
+            account: Arc::clone(&account),
+            metrics: Arc::default(),
+            commands: HashMap::new(),
+            acks: Acks::new(),
+            forecasts,
+        };
+        let copying = Event::Phase(PhaseName::Precopy);
+        // One is being made, as its thread lives, and none is ready.
+        assert_eq!(appended(&mut keeper, &[copying.clone()]).len(), 1);
+        ready.send(report()).unwrap();
+        let documents = appended(&mut keeper, &[copying]);
+        assert_eq!(documents.len(), 2);
+        assert!(documents[0].starts_with("{\"forecast\":"), "{documents:?}");
+        assert_eq!(account.lock().unwrap().forecast, Some(report()));
+        // One that is ready with the end of the copy is stored, and says nothing after it.
+        ready.send(report()).unwrap();
+        assert_eq!(appended(&mut keeper, &[Event::Phase(PhaseName::SwitchingOver)]).len(), 2);
+        assert_eq!(account.lock().unwrap().forecast, None);
+        ready.send(report()).unwrap();
+        assert_eq!(
+            appended(&mut keeper, &[Event::Phase(PhaseName::Completing)]).len(),
+            1,
+            "it came too late"
+        );
+        assert_eq!(account.lock().unwrap().forecast, None);
+    }
+
+    fn report() -> Report {
+        let numbers = serde_json::json!({
+            "dirty_rate_bytes_per_second": null, "bandwidth_bytes_per_second": 1, "downtime_limit_ms": 300,
+            "left_bytes": null, "remaining_bytes": 7, "passes": 0, "syncs": 0, "is_paused": false,
+            "until_deadline_ms": null, "max_downtime_ms": 1000,
+        });
+        serde_json::from_value(serde_json::json!({
+            "at": 1, "verdict": {"kind": "open"}, "why": "", "conclusion": "", "missing": "first_pass",
+            "numbers": numbers, "horizon_ms": 1, "as_is": null, "actions": [],
+        }))
+        .unwrap()
     }
 }

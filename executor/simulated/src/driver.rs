@@ -3,6 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use whimbrel_core::{Failure, Fault};
+use whimbrel_drive::dirty_rate::DirtyRate;
 use whimbrel_drive::hosts::{Assignment, Ends, HostDriver, HostsError, Inquiry, Survey};
 use whimbrel_drive::inventory::Inventory;
 use whimbrel_drive::uri::HostUri;
@@ -37,6 +38,12 @@ impl HostDriver for SimulatedHosts {
 
     fn survey(&self) -> Box<dyn Survey> {
         Box::new(SimulatedSurvey { hosts: self.clone(), inventories: None })
+    }
+
+    fn dirty_rate(&self, inquiry: &Inquiry, ends: &Ends, seconds: u16) -> Result<DirtyRate, HostsError> {
+        let measured = self.dirty_rate_of(inquiry, seconds).map_err(HostsError::World)?;
+        measured
+            .map_err(|failure| HostsError::Refused { uri: ends.source.to_string(), reason: failure.message })
     }
 
     fn port(

@@ -9,6 +9,7 @@ mod definition;
 mod driver;
 mod facts;
 pub mod fixtures;
+mod measurements;
 mod port;
 mod socket;
 mod world_thread;
@@ -25,6 +26,7 @@ pub use self::built_in::{built_in_world, scenario_world};
 pub use self::socket::serve;
 
 use self::world_thread::{Ask, WorldHandle};
+use whimbrel_drive::dirty_rate::DirtyRate;
 use whimbrel_drive::hosts::{Inquiry, Route};
 use whimbrel_drive::inventory::Inventory;
 use whimbrel_drive::{Message, Port};
@@ -90,6 +92,17 @@ impl SimulatedHosts {
         match &self.0 {
             Backend::Local(handle) => handle.facts(inquiry),
             Backend::Socket(socket) => socket::facts(socket, inquiry),
+        }
+    }
+
+    /// The dirty rate of a guest over this many seconds of simulated time; a failure where it cannot be measured.
+    ///
+    /// # Errors
+    /// When the world's thread or process is gone.
+    pub fn dirty_rate_of(&self, inquiry: &Inquiry, seconds: u16) -> io::Result<Result<DirtyRate, Failure>> {
+        match &self.0 {
+            Backend::Local(handle) => handle.dirty_rate(inquiry, seconds),
+            Backend::Socket(socket) => socket::dirty_rate(socket, inquiry, seconds),
         }
     }
 

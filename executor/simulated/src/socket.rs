@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,15 +18,20 @@ use whimbrel_core::{Command, CommandId, Facts as KnownFacts, Failure, Observatio
 use whimbrel_facts::Facts;
 
 use super::SimulatedHosts;
+use whimbrel_drive::dirty_rate::DirtyRate;
 use whimbrel_drive::hosts::{Inquiry, Route};
 use whimbrel_drive::inventory::Inventory;
 use whimbrel_drive::{Message, Port};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Question {
     Inventory,
     Facts(Inquiry),
+    DirtyRate(Inquiry, u16),
     Port(Route),
     Speed(u32),
 }
@@ -75,9 +80,23 @@ pub(super) fn facts(socket: &Path, inquiry: &Inquiry) -> io::Result<Result<Box<F
     answer(ask(socket, &Question::Facts(inquiry.clone()))?)
 }
 
+/// The answer comes when the interval has passed: in simulated time, which is not slower than real time.
+pub(super) fn dirty_rate(
+    socket: &Path,
+    inquiry: &Inquiry,
+    seconds: u16,
+) -> io::Result<Result<DirtyRate, Failure>> {
+    let asked = ask(socket, &Question::DirtyRate(inquiry.clone(), seconds))?;
+    answer_within(asked, PATIENCE + Duration::from_secs(u64::from(seconds)))
+}
+
 /// The one line that answers a question.
-fn answer<T: DeserializeOwned>(mut stream: UnixStream) -> io::Result<T> {
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
+fn answer<T: DeserializeOwned>(stream: UnixStream) -> io::Result<T> {
+    answer_within(stream, PATIENCE)
+}
+
+fn answer_within<T: DeserializeOwned>(mut stream: UnixStream, patience: Duration) -> io::Result<T> {
+    stream.set_read_timeout(Some(patience))?;
     let mut line = String::new();
     BufReader::new(&mut stream).read_line(&mut line)?;
     read(&line)
@@ -140,6 +159,7 @@ fn attend(hosts: &SimulatedHosts, stream: &UnixStream) -> io::Result<()> {
         Question::Inventory => write(&mut out, &hosts.inventories()?),
         Question::Speed(speed) => write(&mut out, &hosts.set_speed(speed)?),
         Question::Facts(inquiry) => write(&mut out, &hosts.facts_of(&inquiry)?),
+        Question::DirtyRate(inquiry, seconds) => write(&mut out, &hosts.dirty_rate_of(&inquiry, seconds)?),
         Question::Port(route) => {
             let (inbox, told) = channel();
             let mut port = hosts.open_port(route, inbox)?;

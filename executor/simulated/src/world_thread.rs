@@ -17,6 +17,8 @@ use whimbrel_sim::world::{
 
 use super::SCHEME;
 use super::facts::{Asked, facts};
+use super::measurements::Measurements;
+use whimbrel_drive::dirty_rate::DirtyRate;
 use whimbrel_drive::hosts::{Inquiry, Route};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
 use whimbrel_drive::{CallPermit, Message};
@@ -31,6 +33,8 @@ const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 pub(super) enum Ask {
     Inventory(Sender<Vec<Inventory>>),
     Facts(Inquiry, Sender<Result<Box<Facts>, Failure>>),
+    /// Answered when the interval, in seconds, has passed.
+    DirtyRate(Inquiry, u16, Sender<Result<DirtyRate, Failure>>),
     Open(Route, Sender<Message>, Sender<Result<PortId, Failure>>),
     /// A call whose permit was withdrawn before the world came to it is not made, and not answered.
     CarryOut(PortId, Command, CallPermit),
@@ -48,7 +52,14 @@ impl WorldHandle {
     pub(super) fn start(world: World, speed: u32) -> io::Result<Self> {
         let (asks, inbox) = channel();
         let (speed, began) = (u64::from(speed.max(1)), Clock::now());
-        let world_thread = WorldThread { world, speed, began, began_ns: 0, clients: BTreeMap::new() };
+        let world_thread = WorldThread {
+            world,
+            speed,
+            began,
+            began_ns: 0,
+            clients: BTreeMap::new(),
+            measurements: Measurements::default(),
+        };
         thread::Builder::new().name("simulated-world".to_owned()).spawn(move || world_thread.run(&inbox))?;
         Ok(Self { asks })
     }
@@ -67,6 +78,16 @@ impl WorldHandle {
     pub(super) fn facts(&self, inquiry: &Inquiry) -> io::Result<Result<Box<Facts>, Failure>> {
         let (reply, answer) = channel();
         self.ask(Ask::Facts(inquiry.clone(), reply));
+        answer.recv().map_err(|_| gone())
+    }
+
+    pub(super) fn dirty_rate(
+        &self,
+        inquiry: &Inquiry,
+        seconds: u16,
+    ) -> io::Result<Result<DirtyRate, Failure>> {
+        let (reply, answer) = channel();
+        self.ask(Ask::DirtyRate(inquiry.clone(), seconds, reply));
         answer.recv().map_err(|_| gone())
     }
 
@@ -98,6 +119,7 @@ struct WorldThread {
     began: Clock,
     began_ns: u64,
     clients: BTreeMap<PortId, Client>,
+    measurements: Measurements,
 }
 
 impl WorldThread {
@@ -121,6 +143,7 @@ impl WorldThread {
     /// Runs the world up to the present.
     fn catch_up(&mut self) {
         let now_ns = self.now_ns();
+        self.measurements.end(&self.world, now_ns);
         while let Some((port, told)) = self.world.advance(now_ns) {
             // The driver of this migration may have detached: it continues.
             let Some(client) = self.clients.get(&port) else { continue };
@@ -152,7 +175,8 @@ impl WorldThread {
     }
 
     fn sleep(&self) -> Duration {
-        let Some(at_ns) = self.world.next_at() else { return LONGEST_SLEEP };
+        let next = [self.world.next_at(), self.measurements.next_ns()].into_iter().flatten().min();
+        let Some(at_ns) = next else { return LONGEST_SLEEP };
         let real_ns = at_ns.saturating_sub(self.now_ns()) / self.speed;
         Duration::from_nanos(real_ns).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
@@ -165,6 +189,13 @@ impl WorldThread {
             Ask::Facts(inquiry, reply) => {
                 let _ = reply.send(self.facts(&inquiry));
             }
+            Ask::DirtyRate(inquiry, seconds, reply) => match self.placed(&inquiry) {
+                Ok((guest, [source, _])) => {
+                    let measured = (guest, source);
+                    self.measurements.begin(&self.world, measured, seconds, reply);
+                }
+                Err(failure) => drop(reply.send(Err(failure))),
+            },
             Ask::Open(route, inbox, reply) => {
                 let opened = self.open(&route, inbox);
                 let _ = reply.send(opened);
@@ -186,12 +217,17 @@ impl WorldThread {
     }
 
     fn facts(&self, inquiry: &Inquiry) -> Result<Box<Facts>, Failure> {
-        let [source, destination] = self.ends(&inquiry.source, &inquiry.destination)?;
-        let guest = self.guest(&inquiry.guest, None, source, destination)?;
+        let (guest, ends) = self.placed(inquiry)?;
         let destination_xml = inquiry.destination_xml.as_deref();
         readable(destination_xml)?;
         let asked = Asked { probe: inquiry.probe, destination_xml };
-        Ok(Box::new(facts(&self.world, guest, [source, destination], &asked)))
+        Ok(Box::new(facts(&self.world, guest, ends, &asked)))
+    }
+
+    /// The guest of an inquiry, with its hosts.
+    fn placed(&self, inquiry: &Inquiry) -> Result<(GuestId, [HostId; 2]), Failure> {
+        let [source, destination] = self.ends(&inquiry.source, &inquiry.destination)?;
+        Ok((self.guest(&inquiry.guest, None, source, destination)?, [source, destination]))
     }
 
     fn ends(&self, source: &str, destination: &str) -> Result<[HostId; 2], Failure> {
@@ -355,6 +391,7 @@ mod tests {
             began: Clock::now(),
             began_ns: 0,
             clients: BTreeMap::new(),
+            measurements: Measurements::default(),
         };
         let route = Route::of(&whimbrel_core::Spec::new("web", "sim://alpha", "sim://beta"));
         let port = world_thread.open(&route, channel().0).unwrap();

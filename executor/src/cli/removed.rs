@@ -77,7 +77,8 @@ mod tests {
     fn no_command_has_a_former_name_beside_its_replacement_and_every_replacement_is_in_use() {
         let commands = names(&Arguments::command());
         for (old, new) in RENAMED {
-            let having: Vec<_> = commands.iter().filter(|names| names.iter().any(|name| name == new)).collect();
+            let having: Vec<_> =
+                commands.iter().filter(|names| names.iter().any(|name| name == new)).collect();
             assert!(!having.iter().any(|names| names.iter().any(|name| name == old)), "{old}");
             // Without the feature `service`, most verbs have no options of their own.
             if cfg!(feature = "service") {

@@ -2,6 +2,8 @@
 
 use super::args::Replay;
 use super::{CliError, Exit, input, say};
+use whimbrel_policy::follow::Known;
+
 use crate::output::{self, Origin, tui};
 
 pub(super) fn run(arguments: &Replay) -> Result<Exit, CliError> {
@@ -10,7 +12,8 @@ pub(super) fn run(arguments: &Replay) -> Result<Exit, CliError> {
     // A last line that was torn within a character is ignored like any other torn line.
     let text = String::from_utf8_lossy(&bytes);
     // Never the live picture: it would show only the last state of what runs through in an instant.
-    let mut watcher = output::choose(arguments.format, false, tui::FRAME_MS, Origin::default());
+    let mut watcher =
+        output::choose(arguments.format, false, tui::FRAME_MS, Origin::default(), Known::default());
     let replayed = output::replay(&text, &mut *watcher)
         .map_err(|source| CliError::Journal { path: path.clone(), source })?;
     drop(watcher);

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use whimbrel_core::{Instant, Request};
+use whimbrel_policy::follow::Known;
 use whimbrel_sim::qemu::Engine;
 use whimbrel_sim::scenario::{Conditions, Scenario};
 use whimbrel_sim::simulation::Simulation;
@@ -44,7 +45,8 @@ pub(super) fn run(arguments: &Simulate) -> Result<Exit, CliError> {
         simulation = simulation.with_journal();
     }
     let origin = Origin { engine: Some(engine.to_string()), seed: Some(seed) };
-    let mut watcher = output::choose(arguments.format, on_terminal, pace.frame_ms(), origin);
+    let mut watcher =
+        output::choose(arguments.format, on_terminal, pace.frame_ms(), origin, Known::default());
     // The first Ctrl-C is the operator's cancel; a second one ends the process, because a simulation leaves nothing behind.
     let stop = Stop::listen()?;
     let ask = || stop.take().then_some(Request::Cancel);

@@ -70,9 +70,16 @@ pub struct Origin {
 
 /// The watcher for standard output, with forecasts. `terminal` says whether that is a terminal; the picture falls back to lines when
 /// the terminal cannot show it. `frame_ms` is the migration's time between two frames of the picture:
-/// [`tui::FRAME_MS`] when it passes as real time does, more when a simulation runs ahead of it.
+/// [`tui::FRAME_MS`] when it passes as real time does, more when a simulation runs ahead of it. The forecasts begin with what is
+/// `known`.
 #[must_use]
-pub fn choose(format: Format, terminal: bool, frame_ms: u64, origin: Origin) -> Box<dyn Watcher + Send> {
+pub fn choose(
+    format: Format,
+    terminal: bool,
+    frame_ms: u64,
+    origin: Origin,
+    known: Known,
+) -> Box<dyn Watcher + Send> {
     let show: Box<dyn Show + Send> = match format {
         Format::Text => {
             let picture = if terminal { Picture::open(frame_ms) } else { None };
@@ -84,7 +91,7 @@ pub fn choose(format: Format, terminal: bool, frame_ms: u64, origin: Origin) -> 
         Format::Json => Box::new(JsonReport::new(BufWriter::new(io::stdout()), origin)),
         Format::Ndjson => Box::new(Ndjson::new(io::stdout(), origin)),
     };
-    Box::new(Forecasting::new(show, Known::default()))
+    Box::new(Forecasting::new(show, known))
 }
 
 /// The log lines of a forecast: its sentence and, when the verdict has become another one that needs an action, what would

@@ -12,6 +12,7 @@ mod behaviour;
 mod burst;
 mod config;
 mod dirty_limit;
+mod dirty_rate;
 mod fast_forward;
 mod host;
 mod machine;
@@ -29,6 +30,7 @@ mod xbzrle;
 
 pub use behaviour::{Behaviour, Completion, DeviceState, ExpectedDowntime, Iterations, SyncRule};
 pub use config::{AutoConverge, Channels, DirtyLimit, Postcopy, SourceConfig, Xbzrle};
+pub use dirty_rate::dirty_rate_mib_per_second;
 pub use host::HostConstants;
 pub(crate) use machine::{Machine, Plan};
 pub use source::{Engine, SourceMigration};

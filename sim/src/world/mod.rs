@@ -17,6 +17,7 @@ mod call;
 mod checks;
 mod client;
 mod daemon_calls;
+mod dirty_rate;
 mod disks;
 mod domains;
 mod event_queue;

@@ -3,17 +3,19 @@
 //! Split conformal: on one half of the seeds the factor is found by which the raw interval of the time left must be
 //! widened to cover four of five; on the other half it is scored.
 
+use std::num::NonZeroU64;
+
 use serde::Serialize;
 use whimbrel_core::Instant;
-use whimbrel_policy::forecast::{Plan, Verdict};
+use whimbrel_policy::forecast::{Model, Plan, Verdict};
 use whimbrel_policy::policies::StaticLimit;
 use whimbrel_policy::{Beforehand, Intent, Seen, Start};
 
 use crate::grid::Case;
-use crate::migration::{Ended, Observer, Run, run_observed};
+use crate::migration::{Ended, Observer, Run, run_measured};
 use crate::model_beside::ModelBeside;
 
-/// Stages: the number of ended passes, the last one for that and more.
+/// Stages: the number of ended passes, the last one for that and more. A forecast before the first byte is of stage 0.
 const STAGES: u64 = 5;
 const MOST_PER_RUN: usize = 12;
 
@@ -26,12 +28,18 @@ pub struct Outlook {
     pub at_ms: u64,
     /// The chance to meet the intent, in millionths.
     pub meets_ppm: u64,
+    /// The chance to complete within the deadline, whatever the downtime, in millionths.
+    pub converges_ppm: u64,
+    /// The same before calibration.
+    pub raw_converges_ppm: u64,
     /// Time left, raw: 10 %, 50 %, 90 %.
     pub left_ms: Option<[u64; 3]>,
     /// Whether the verdict was that nothing suffices.
     pub is_hopeless: bool,
     /// Whether the migration met its intent.
     pub met: bool,
+    /// Whether it completed within the deadline.
+    pub converged: bool,
     /// Time that was left; `None` if it never completed.
     pub was_left_ms: Option<u64>,
 }
@@ -41,12 +49,12 @@ pub struct Outlook {
 pub struct Calibration {
     /// Ended passes.
     pub stage: u64,
-    /// Forecasts with an interval on migrations that completed, of both halves.
+    /// Forecasts with an interval on migrations that completed, of the second half.
     pub count: usize,
-    /// Mean squared error of the chance to meet the intent.
-    pub brier: f64,
-    /// The same of the base rate alone.
-    pub brier_of_base_rate: f64,
+    /// Of the chance to meet the intent, in the second half.
+    pub meets: Score,
+    /// Of the chance to complete within the deadline.
+    pub converges: Score,
     /// Part of the second half that the raw interval covers.
     pub raw_coverage: f64,
     /// Factors from the first half, in thousandths.
@@ -57,19 +65,52 @@ pub struct Calibration {
     pub coverage: f64,
 }
 
-/// The outlooks of a case under a static limit.
+/// How good a chance was.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Its mean squared error.
+    pub brier: f64,
+    /// The same of the base rate alone.
+    pub brier_of_base_rate: f64,
+}
+
+impl Score {
+    /// Of chances in millionths, each with whether it came true.
+    fn of(chances: impl Iterator<Item = (u64, bool)>) -> Self {
+        let (mut all, mut came_true, mut squares) = (0, 0, 0.0);
+        for (ppm, is_true) in chances {
+            #[expect(clippy::cast_precision_loss, reason = "millionths")]
+            let error = ppm as f64 / 1e6 - f64::from(u8::from(is_true));
+            squares += error * error;
+            all += 1;
+            came_true += usize::from(is_true);
+        }
+        let base = share(came_true, all);
+        Self { brier: squares / count(all.max(1)), brier_of_base_rate: base * (1.0 - base) }
+    }
+
+    /// The part of the base rate's error that the chance avoids: 1 is perfect, 0 no better than the base rate.
+    #[must_use]
+    pub fn skill(&self) -> f64 {
+        1.0 - self.brier / self.brier_of_base_rate.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// The outlooks of a case under a static limit, after its dirty rate was measured over these intervals; the first one is
+/// then that before the first byte.
 #[must_use]
-pub fn outlooks(case: &Case, limit_ms: u64) -> Vec<Outlook> {
+pub fn outlooks(case: &Case, limit_ms: u64, measured_ms: &[NonZeroU64]) -> Vec<Outlook> {
     let mut listener = Listener { intent: case.intent, beside: ModelBeside::default(), outlooks: Vec::new() };
-    let run = run_observed(case, &mut StaticLimit::new(limit_ms), &mut listener);
-    listener.outlooks.iter().map(|outlook| outlook.with(&run)).collect()
+    let run = run_measured(case, &mut StaticLimit::new(limit_ms), &mut listener, measured_ms);
+    listener.outlooks.iter().map(|outlook| outlook.with(&run, &case.intent)).collect()
 }
 
 impl Outlook {
-    fn with(self, run: &Run) -> Self {
+    fn with(self, run: &Run, intent: &Intent) -> Self {
         let completed = run.ended == Ended::Completed;
         let was_left_ms = completed.then(|| run.total_ms.saturating_sub(self.at_ms));
-        Self { met: run.meets_intent, was_left_ms, ..self }
+        let converged = completed && intent.finish_within_ms.is_none_or(|end_ms| run.total_ms <= end_ms);
+        Self { met: run.meets_intent, converged, was_left_ms, ..self }
     }
 }
 
@@ -84,25 +125,50 @@ struct Listener {
 impl Observer for Listener {
     fn starts(&mut self, before: &Beforehand, start: &Start) {
         self.beside.starts(before, start);
+        self.outlooks
+            .extend(self.beside.model().and_then(|model| outlook(model, Instant::BEGIN, &self.intent)));
     }
 
     fn on(&mut self, now: Instant, seen: Seen<'_>) {
         let Some(model) = self.beside.on(now, seen) else { return };
-        if self.outlooks.len() >= MOST_PER_RUN {
-            return;
+        if self.outlooks.len() < MOST_PER_RUN {
+            self.outlooks.extend(outlook(model, now, &self.intent));
         }
-        let Some(forecast) = model.raw_forecast(Plan::AsIs, &self.intent) else { return };
-        let verdict = model.assess(&self.intent).verdict;
-        self.outlooks.push(Outlook {
-            stage: model.ends().min(STAGES - 1),
-            at_ms: now.as_ms(),
-            meets_ppm: forecast.meets_intent_ppm,
-            left_ms: forecast.left_ms,
-            is_hopeless: matches!(verdict, Verdict::Never { .. } | Verdict::LinkTooSlow),
-            met: false,
-            was_left_ms: None,
-        });
     }
+}
+
+fn outlook(model: &Model, now: Instant, intent: &Intent) -> Option<Outlook> {
+    let (forecast, raw) = (model.forecast(Plan::AsIs, intent)?, model.raw_forecast(Plan::AsIs, intent)?);
+    let verdict = model.assess(intent).verdict;
+    Some(Outlook {
+        stage: model.ends().min(STAGES - 1),
+        at_ms: now.as_ms(),
+        meets_ppm: forecast.meets_intent_ppm,
+        converges_ppm: forecast.converges_ppm,
+        raw_converges_ppm: raw.converges_ppm,
+        left_ms: raw.left_ms,
+        is_hopeless: matches!(verdict, Verdict::Never { .. } | Verdict::LinkTooSlow),
+        met: false,
+        converged: false,
+        was_left_ms: None,
+    })
+}
+
+/// The chances before the first byte that fit best what came true, if no particle converges and if all do, in millionths:
+/// least squares over the raw chances. `None` without such outlooks, or if all have the same chance.
+#[must_use]
+pub fn chances_before_ppm(outlooks: &[Outlook]) -> Option<[u64; 2]> {
+    let before = || outlooks.iter().filter(|outlook| outlook.stage == 0);
+    #[expect(clippy::cast_precision_loss, reason = "millionths")]
+    let points = || before().map(|one| (one.raw_converges_ppm as f64, f64::from(u8::from(one.converged))));
+    let all = count(before().count().max(1));
+    let (mean, base) =
+        (points().map(|(x, _)| x).sum::<f64>() / all, points().map(|(_, y)| y).sum::<f64>() / all);
+    let spread: f64 = points().map(|(x, _)| (x - mean).powi(2)).sum();
+    let slope = points().map(|(x, y)| (x - mean) * (y - base)).sum::<f64>() / spread;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a million")]
+    let at = |ppm: f64| ((base + slope * (ppm - mean)).clamp(0.0, 1.0) * 1e6).round() as u64;
+    (spread > 0.0).then(|| [at(0.0), at(1e6)])
 }
 
 /// Calibrates on the outlooks of the first half, and scores on those of the second.
@@ -138,17 +204,11 @@ fn stage_calibration(stage: u64, first: &[Outlook], second: &[Outlook]) -> Optio
         });
         share(inside.count(), scored.len())
     };
-    let all: Vec<&Outlook> = first.iter().chain(second).collect();
-    let base = share(all.iter().filter(|outlook| outlook.met).count(), all.len());
-    #[expect(clippy::cast_precision_loss, reason = "millionths")]
-    let chance = |outlook: &Outlook| outlook.meets_ppm as f64 / 1e6;
-    let truth = |outlook: &Outlook| f64::from(u8::from(outlook.met));
-    let error = all.iter().map(|outlook| (chance(outlook) - truth(outlook)).powi(2)).sum::<f64>();
     Some(Calibration {
         stage,
-        count: fitted.len() + scored.len(),
-        brier: error / count(all.len()),
-        brier_of_base_rate: base * (1.0 - base),
+        count: scored.len(),
+        meets: Score::of(second.iter().map(|outlook| (outlook.meets_ppm, outlook.met))),
+        converges: Score::of(second.iter().map(|outlook| (outlook.converges_ppm, outlook.converged))),
         raw_coverage: covered(1_000, 1_000),
         low_permille,
         high_permille,

@@ -19,11 +19,11 @@ mod migration;
 mod model_beside;
 mod table;
 
-pub use calibration::{Calibration, Outlook, calibrate, outlooks};
+pub use calibration::{Calibration, Outlook, Score, calibrate, chances_before_ppm, outlooks};
 pub use comparison::{Cell, Comparison, Estimate, PolicyReport, compare};
 pub use cost::cost_ms;
 pub use grid::{BUILT_IN, Case, Grid, GridError, IntentRow};
 pub use hindsight::{Hindsight, hindsight};
 pub use kinds::Kind;
-pub use migration::{Ended, Observer, Run, run, run_observed};
+pub use migration::{Ended, Observer, Run, run, run_measured, run_observed};
 pub use model_beside::ModelBeside;

@@ -8,10 +8,10 @@ use std::num::NonZeroU64;
 use serde::Serialize;
 use whimbrel_core::Instant;
 use whimbrel_core::convergence::Statistics;
-use whimbrel_policy::{Action, ActionResult, Beforehand, Policy, Seen, Start, SyncSeen};
+use whimbrel_policy::{Action, ActionResult, Beforehand, DirtyRate, Policy, Seen, Start, SyncSeen};
 use whimbrel_sim::qemu::{
     AutoConverge, DirtyLimit, EventKind, HostConstants, Postcopy, SourceConfig, SourceMigration, Status,
-    Xbzrle,
+    Xbzrle, dirty_rate_mib_per_second,
 };
 use whimbrel_sim::random::Random;
 
@@ -81,8 +81,21 @@ pub fn run(case: &Case, policy: &mut dyn Policy) -> Run {
 /// The same with an observer beside the policy.
 #[must_use]
 pub fn run_observed(case: &Case, policy: &mut dyn Policy, observer: &mut dyn Observer) -> Run {
-    let course = Course::of(case);
-    let before = course.beforehand(case);
+    run_measured(case, policy, observer, &[])
+}
+
+/// The same after the guest's dirty rate was measured over these intervals, one after the other: the migration begins that
+/// much later.
+#[must_use]
+pub fn run_measured(
+    case: &Case,
+    policy: &mut dyn Policy,
+    observer: &mut dyn Observer,
+    intervals_ms: &[NonZeroU64],
+) -> Run {
+    let mut course = Course::of(case);
+    let dirty_rates = course.measure(intervals_ms);
+    let before = Beforehand { dirty_rates, ..course.beforehand(case) };
     let start = policy.start(&before, &case.intent);
     observer.starts(&before, &start);
     let mut migration = Migration::new(&course, policy, observer, start);
@@ -124,6 +137,19 @@ impl Course {
             link_bytes_per_second: Some(self.bandwidth),
             ..Beforehand::default()
         }
+    }
+
+    /// Measures the guest's dirty rate as QEMU does, and lets its time pass.
+    fn measure(&mut self, intervals_ms: &[NonZeroU64]) -> Vec<DirtyRate> {
+        // A stream of its own: the migration's chance is the same whether the guest was measured or not.
+        let mut random = Random::from_seed(!self.seed);
+        let rates = intervals_ms.iter().filter_map(|interval_ms| {
+            let from_ns = self.phase_ns;
+            self.phase_ns += interval_ms.get() * NS_PER_MS;
+            let rate = dirty_rate_mib_per_second(&self.guest, from_ns, *interval_ms, random.fork())?;
+            Some(DirtyRate { interval_ms: interval_ms.get(), bytes_per_second: rate << 20 })
+        });
+        rates.collect()
     }
 
     pub(crate) fn begin(&self, start: &Start, elapsed_ms: u64) -> SourceMigration {

@@ -20,6 +20,12 @@ impl ModelBeside {
         self.model = Some(Model::new(before, *start, FixedDowntime::default(), ThrottleResponse::default()));
     }
 
+    /// The model as it is; `None` before a migration has begun.
+    #[must_use]
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
+
     /// Takes what the policy sees; the model at a sync after that of the setup, at most once a second.
     pub fn on(&mut self, now: Instant, seen: Seen<'_>) -> Option<&Model> {
         let model = self.model.as_mut()?;

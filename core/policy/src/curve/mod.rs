@@ -110,6 +110,12 @@ impl DirtyCurve {
         self.evidence.len()
     }
 
+    /// The longest interval that was observed, in seconds of the guest's own time; `None` before the first.
+    #[must_use]
+    pub fn longest_seconds(&self) -> Option<f64> {
+        self.evidence.weighted().map(|(_, row)| row.seconds).reduce(f64::max)
+    }
+
     /// Memory dirtied at least once in an interval of the guest's own time, all of it clean before.
     #[must_use]
     pub fn dirtied_bytes(&self, guest_seconds: f64) -> u64 {

@@ -7,23 +7,23 @@
 //! A report costs up to a millisecond of CPU time, so it is made at most once a second, and once for each pass unless its
 //! premises change: another limit, another bandwidth, a pause, or a copy that takes longer than was forecast.
 
+mod before;
 mod report;
+mod request;
 mod syncs;
 
+pub use before::Before;
 pub use report::{Action, ActionName, Expected, Interval, Missing, Report};
 
 use whimbrel_core::convergence::{Statistics, SyncReport};
-use whimbrel_core::{
-    AdjustmentKind, AdjustmentResult, AtTimeout, Event, Instant, Outcome, PhaseName, Spec, View,
-};
+use whimbrel_core::{AdjustmentKind, AdjustmentResult, Event, Instant, Outcome, PhaseName, View};
 
+use self::request::{intent, start};
 use self::syncs::Syncs;
 use crate::action::{Action as Request, ActionResult};
 use crate::fixed_downtime::FixedDowntime;
 use crate::forecast::Model;
-use crate::intent::{Allowed, Intent, Otherwise};
 use crate::observation::{Beforehand, DirtyRate, Seen};
-use crate::start::{AutoConverge, Start};
 use crate::throttle_response::ThrottleResponse;
 
 /// The least time between two reports.
@@ -169,7 +169,7 @@ impl Follower {
                 ..Beforehand::default()
             };
             self.is_due = true;
-            Model::new(&before, start(view), known.fixed.clone(), known.response)
+            Model::new(&before, start(view.spec, view.limits), known.fixed.clone(), known.response)
         });
         // An event of the sync follows, and has the same statistics.
         if self.syncs.poll(now, statistics) {
@@ -226,7 +226,7 @@ impl Follower {
         if !self.is_due_at(now, model) {
             return None;
         }
-        let report = Report::make(now, model, &intent(view), view);
+        let report = Report::make(now, model, &intent(view.spec, view.limits), view);
         let until = report.as_is.as_ref().and_then(|as_is| as_is.left_ms.map(|left| now.plus_ms(left.p90)));
         self.made = Some(Made {
             at: now,
@@ -253,36 +253,5 @@ impl Follower {
                 || made.has_collapsed != model.bandwidth().has_collapsed()
         });
         self.is_due || moved || made.until.is_some_and(|until| now > until)
-    }
-}
-
-/// The options that the migration was begun with.
-fn start(view: View<'_>) -> Start {
-    let usual = Start::default();
-    Start {
-        downtime_limit_ms: view.limits.downtime_ms.unwrap_or(usual.downtime_limit_ms),
-        bandwidth_bytes_per_second: view.spec.bandwidth_limit_bytes_per_second.unwrap_or(0),
-        auto_converge: view.spec.transfer.auto_converge.then(AutoConverge::default),
-        postcopy: view.spec.transfer.postcopy,
-        ..usual
-    }
-}
-
-/// The intent, as far as the request has one: it has a limit for the downtime that is planned for, and none for the
-/// one that would be tolerated. Limits up to twice the one in force, and up to a second in any case, are considered.
-fn intent(view: View<'_>) -> Intent {
-    let Spec { timeout_ms, at_timeout, transfer, .. } = view.spec;
-    let usual = Intent::default();
-    let limit_ms = view.limits.downtime_ms.unwrap_or(0);
-    Intent {
-        max_downtime_ms: usual.max_downtime_ms.max(limit_ms.saturating_mul(2)).min(Request::MAX_DOWNTIME_MS),
-        finish_within_ms: *timeout_ms,
-        allowed: Allowed { throttle: true, postcopy: transfer.postcopy, pause: true, restart: true },
-        otherwise: match at_timeout {
-            AtTimeout::Cancel => Otherwise::Cancel,
-            AtTimeout::Pause => Otherwise::Pause,
-            AtTimeout::Postcopy => Otherwise::Postcopy,
-        },
-        ..usual
     }
 }

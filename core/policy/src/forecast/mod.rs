@@ -5,6 +5,7 @@
 //! particle has its own dirty rate and bandwidth within what was observed, from a generator keyed by constants. One
 //! forecast costs some 10 µs to 200 µs; at most one for each second and pass is worth its time.
 
+mod beyond;
 mod calibration;
 mod chance;
 mod model;
@@ -15,7 +16,7 @@ mod words;
 
 pub(crate) use chance::uniform;
 
-pub use calibration::{STRATA, Stratum};
+pub use calibration::{BEFORE_PPM, STRATA, Stratum};
 pub use model::Model;
 pub use outlook::Outlook;
 pub use verdict::{Assessment, Numbers, Verdict};
@@ -80,7 +81,13 @@ impl Model {
         if is_arithmetic {
             return Some(raw);
         }
-        Some(Forecast { left_ms: raw.left_ms.map(|left| calibration::widened(left, self.ends())), ..raw })
+        let chance = |ppm| if self.is_measured_only() { calibration::chance_before(ppm) } else { ppm };
+        Some(Forecast {
+            converges_ppm: chance(raw.converges_ppm),
+            meets_intent_ppm: chance(raw.meets_intent_ppm),
+            left_ms: raw.left_ms.map(|left| calibration::widened(left, self.ends())),
+            ..raw
+        })
     }
 
     /// The same before calibration, to measure it.

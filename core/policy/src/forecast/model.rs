@@ -132,6 +132,11 @@ impl Model {
         self.is_paused = is_paused;
     }
 
+    /// Whether all that is known of the guest's writes was measured before the start.
+    pub(super) fn is_measured_only(&self) -> bool {
+        self.syncs == 0 && self.curve.is_known()
+    }
+
     /// Whether the guest is stopped until it has moved.
     #[must_use]
     pub fn is_paused(&self) -> bool {
@@ -226,6 +231,8 @@ impl Model {
             response: self.response,
             throttling: self.start.auto_converge.map(|_| throttling(self.throttle_percent)),
             classes: Vec::new(),
+            longest_s: self.curve.longest_seconds().filter(|_| self.syncs == 0),
+            memory: real(self.memory_bytes),
         };
         if plan == Plan::RestartThrottled {
             for class in &mut classes {

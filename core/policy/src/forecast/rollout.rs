@@ -5,8 +5,8 @@
 
 use alloc::vec::Vec;
 
-use super::Plan;
 use super::chance::normal;
+use super::{Plan, beyond};
 use crate::curve::{Class, touched};
 use crate::number::{real, whole};
 use crate::throttle_response::ThrottleResponse;
@@ -42,6 +42,9 @@ pub(super) struct Setting {
     pub(super) response: ThrottleResponse,
     pub(super) throttling: Option<Throttling>,
     pub(super) classes: Vec<Class>,
+    /// The longest interval that shows them, while no sync does: beyond it nothing is known.
+    pub(super) longest_s: Option<f64>,
+    pub(super) memory: f64,
 }
 
 /// Auto-converge's steps, and where they are.
@@ -104,7 +107,10 @@ impl<'a> Particle<'a> {
             bandwidth: setting.bandwidth * bandwidth,
             writes: error(2),
             fixed_ms,
-            classes: setting.classes.clone(),
+            classes: match setting.longest_s {
+                Some(longest_s) => beyond::classes(&setting.classes, longest_s, setting.memory, number),
+                None => setting.classes.clone(),
+            },
             throttling: setting.throttling,
             high_periods: 0.0,
             period: [0.0; 3],

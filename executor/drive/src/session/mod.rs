@@ -195,12 +195,16 @@ pub fn drive(
     if begins {
         journal.begin(migration.view().spec)?;
     }
+    let watcher_thread = watcher.map(|watcher| WatcherThread::new(migration.clone(), watcher)).transpose();
+    let unwatched = watcher_thread.as_ref().err().map(|error| {
+        format!("the migration was driven without its output: no thread could be started for it ({error})")
+    });
     let mut driver = Driver {
         outlets: Outlets {
             port,
             journal,
             journal_error: None,
-            watcher_thread: watcher.map(|watcher| WatcherThread::new(migration.clone(), watcher)),
+            watcher_thread: watcher_thread.ok().flatten(),
             remarks: None,
             withheld: None,
             to_judge: None,
@@ -229,7 +233,7 @@ pub fn drive(
         outcome: migration.view().outcome.cloned(),
         migration,
         latency,
-        remarks: remarks.unwrap_or_default(),
+        remarks: remarks.unwrap_or_default().into_iter().chain(unwatched).collect(),
         panics: port.panics(),
         journal_error: journal_error.or(last),
     })

@@ -2,6 +2,7 @@
 //!
 //! A terminal that blocks, or a pipe without a reader, therefore delays nothing but itself.
 
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -23,15 +24,18 @@ pub(super) struct WatcherThread {
 
 impl WatcherThread {
     /// Starts the thread for a watcher, with the migration in its first state.
-    pub(super) fn new(migration: Migration, watcher: Box<dyn Watcher + Send>) -> Self {
+    ///
+    /// # Errors
+    /// When there can be no thread: a watcher must never keep a migration from being driven.
+    pub(super) fn new(migration: Migration, watcher: Box<dyn Watcher + Send>) -> io::Result<Self> {
         let (records, inbox) = channel();
         let (leaving, gone) = channel();
-        thread::spawn(move || {
+        thread::Builder::new().name("watcher".to_owned()).spawn(move || {
             show(migration, watcher, &inbox);
             // The loop may have ended already.
             let _ = leaving.send(());
-        });
-        Self { records: Some(records), gone }
+        })?;
+        Ok(Self { records: Some(records), gone })
     }
 
     pub(super) fn tell(&self, record: Record) {

@@ -1,5 +1,7 @@
 //! A guest on one host, with libvirt's states, reasons, statistics and refusals.
 
+use std::num::NonZeroU64;
+
 use whimbrel_core::port::{JobState, Setting};
 use whimbrel_core::{CopyState, Failure, Side};
 use whimbrel_sim::world::{GuestId, HostId, ProcessState, World};
@@ -7,6 +9,7 @@ use whimbrel_sim::world::{GuestId, HostId, ProcessState, World};
 use super::Inner;
 use super::connection::{FakeConnection, qemu};
 use crate::calls::DomainCalls;
+use crate::dirty_rate::{DirtyRateReport, DirtyRateStatus};
 use crate::{
     Description, ErrorCode, JobOperation, JobStatistics, JobType, LibvirtError, MigrateParameters, State,
     XmlView,
@@ -129,6 +132,40 @@ impl DomainCalls for FakeDomain {
 
     fn migrate_p2p(&self, uri: &str, parameters: &MigrateParameters) -> Result<(), LibvirtError> {
         self.connection.migrate(self.guest, uri, parameters)
+    }
+
+    fn start_dirty_rate(&self, seconds: u16) -> Result<(), LibvirtError> {
+        let call = "virDomainStartDirtyRateCalc";
+        self.ask(call, |inner, guest, host| {
+            if !inner.world.measures_dirty_rates(host) {
+                return Err(qemu(call, ErrorCode::NoSupport, "this function is not supported"));
+            }
+            if !inner.world.process_state(guest, host).is_some_and(ProcessState::runs) {
+                return Err(qemu(call, ErrorCode::OperationInvalid, "domain is not running"));
+            }
+            inner.dirty_rates.insert((guest, host), (inner.world.now_ns(), seconds));
+            Ok(())
+        })
+    }
+
+    fn dirty_rate(&self) -> Result<DirtyRateReport, LibvirtError> {
+        self.ask("virDomainListGetStats", |inner, guest, host| {
+            let Some(&(from_ns, seconds)) = inner.dirty_rates.get(&(guest, host)) else {
+                let status = Some(DirtyRateStatus::Unstarted);
+                return Ok(DirtyRateReport { status, ..DirtyRateReport::default() });
+            };
+            let interval_ms = NonZeroU64::new(u64::from(seconds) * 1_000);
+            let is_over = inner.world.now_ns() >= from_ns + u64::from(seconds) * 1_000_000_000;
+            let measured = interval_ms.filter(|_| is_over).and_then(|interval_ms| {
+                inner.world.dirty_rate_mib_per_second(guest, host, from_ns, interval_ms)
+            });
+            let status = if is_over { DirtyRateStatus::Measured } else { DirtyRateStatus::Measuring };
+            Ok(DirtyRateReport {
+                status: Some(status),
+                period_s: Some(u64::from(seconds)),
+                mib_per_second: measured,
+            })
+        })
     }
 
     fn start_postcopy(&self) -> Result<(), LibvirtError> {

@@ -14,6 +14,7 @@ mod call;
 mod conformance;
 mod connection;
 mod defects;
+mod dirty_rate;
 mod domain;
 mod events;
 mod fuzz;
@@ -57,6 +58,8 @@ pub(super) struct Inner {
     daemons: BTreeMap<HostId, Daemon>,
     /// Jobs of other kinds, which the world does not know.
     jobs: BTreeMap<(GuestId, HostId), JobStatistics>,
+    /// Measurements of dirty rates: since when, and over how many seconds.
+    dirty_rates: BTreeMap<(GuestId, HostId), (u64, u16)>,
     /// The owner's element in a guest's metadata.
     metadata: BTreeMap<(GuestId, String), String>,
     /// What is on its way, with its time of arrival.
@@ -147,6 +150,7 @@ impl Fake {
             addresses: names.into_iter().zip(hosts).collect(),
             daemons: hosts.into_iter().map(|host| (host, Daemon::default())).collect(),
             jobs: BTreeMap::new(),
+            dirty_rates: BTreeMap::new(),
             metadata: BTreeMap::new(),
             due: Vec::new(),
             calls: BTreeMap::new(),

@@ -10,6 +10,7 @@ use crate::calls::{
     ConnectionCalls, Description, Domain, DomainCalls, EventSink, Listed, ListedInterface, PoolCalls,
     StoragePool, StorageVolume, Subscription, VolumeCalls, XmlView, every_call,
 };
+use crate::dirty_rate::DirtyRateReport;
 use crate::error::LibvirtError;
 use crate::parameters::MigrateParameters;
 use crate::state::State;

@@ -10,6 +10,7 @@
 #![expect(unsafe_code, reason = "libvirt is a C library; this module makes it safe for the rest")]
 
 mod connection;
+mod dirty_rate;
 mod domain;
 mod events;
 mod facts;

@@ -28,6 +28,7 @@ use whimbrel_policy::follow::Follower;
 pub(super) use self::beginning::{Order, Refused};
 use super::broadcast::Hub;
 use super::clock::now_ms;
+use super::forecasts::Forecasts;
 use super::lessons::Lessons;
 use super::metrics::{Metrics, Present};
 use super::projection::Account;
@@ -259,6 +260,8 @@ impl Supervisor {
             account: Arc::clone(&account),
         };
         self.change_running(|all| drop(all.insert(id, running)));
+        let (ready, forecasts) = channel();
+        let watcher = Forecasts::new(fold.follower, ready, self.lessons.clone());
         let keeper = StoreJournal {
             migration: id,
             writes: self.writes.clone(),
@@ -266,8 +269,7 @@ impl Supervisor {
             metrics: Arc::clone(&self.metrics),
             commands: HashMap::new(),
             acks: Acks::new(),
-            follower: Some(fold.follower),
-            lessons: self.lessons.clone(),
+            forecasts,
         };
         let this = self.clone();
         let tunnel = route.tunnel.clone().map(|near_end| (near_end, Login::of_uri(&route.destination)));
@@ -285,9 +287,9 @@ impl Supervisor {
                 let judge = Judge::new(inbox.clone(), move |facts| preflight.judge(facts).verdict);
                 let assignment = Assignment { route, known, owner };
                 let mut port = this.hosts.port(assignment, inbox).map_err(|error| error.to_string())?;
-                let driven =
-                    whimbrel_drive::drive(session, &mut *port, &messages, Box::new(keeper), judge, None)
-                        .map_err(|error| error.to_string())?;
+                let (keeper, watcher) = (Box::new(keeper), Some(Box::new(watcher) as _));
+                let driven = whimbrel_drive::drive(session, &mut *port, &messages, keeper, judge, watcher)
+                    .map_err(|error| error.to_string())?;
                 for remark in &driven.remarks {
                     tracing::warn!("{remark}");
                 }

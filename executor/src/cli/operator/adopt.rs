@@ -19,6 +19,7 @@ use whimbrel_drive::hosts::Route;
 use whimbrel_drive::owner::{Owner, unix_ms};
 use whimbrel_drive::uri::Origin;
 use whimbrel_drive::{DriveSession, EarlierLines, Journal, Resumption};
+use whimbrel_policy::follow::Known;
 use whimbrel_preflight::Preflight;
 
 pub(super) fn run(arguments: &Adopt) -> Result<Exit, CliError> {
@@ -85,7 +86,10 @@ impl Left {
         let (path, format) = (&arguments.journal, arguments.format);
         // The same owner as the driver that began it.
         let owner = Owner::of_journal(path, context.began_at_unix_ms);
-        follow(&hosts, Driving { route, session, owner, journal, path, format, preflight })
+        follow(
+            &hosts,
+            Driving { route, session, owner, journal, path, format, preflight, known: Known::default() },
+        )
     }
 }
 

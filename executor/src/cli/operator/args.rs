@@ -14,6 +14,7 @@ use whimbrel_service::Place;
 use whimbrel_service::auth::{Group, Role};
 
 use super::asked::Asked;
+use super::beforehand::Measuring;
 use super::check::Check;
 use super::facts::FactsVerb;
 use super::roles::roles;
@@ -94,6 +95,8 @@ pub(in crate::cli) enum OperatorVerb {
 pub(in crate::cli) struct Migrate {
     #[command(flatten)]
     pub(in crate::cli) asked: Asked,
+    #[command(flatten)]
+    pub(super) measuring: Measuring,
     /// Time limit for determining where the guest is when that is in doubt, in seconds; both hosts are queried until then.
     #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400),
           help_heading = heading::TIMEOUTS)]

@@ -7,6 +7,7 @@ use whimbrel_plugins::Judgement;
 
 use super::args::heading;
 use super::asked::Asked;
+use super::beforehand::{Beforehand, Measuring};
 use super::check_all::{self, AllGuests};
 use super::earlier::Earlier;
 use super::rule::args::Form;
@@ -25,6 +26,8 @@ pub(in crate::cli) enum Check {
 pub(in crate::cli) struct One {
     #[command(flatten)]
     asked: Asked,
+    #[command(flatten)]
+    measuring: Measuring,
     /// Output format.
     #[arg(long, value_enum, default_value_t, help_heading = heading::OUTPUT)]
     format: Form,
@@ -36,13 +39,18 @@ struct Checked<'a> {
     #[serde(flatten)]
     judgement: &'a Judgement,
     forecast: &'a Earlier,
+    /// Only where it was requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured: Option<&'a Beforehand>,
 }
 
 /// The options of one migration serve for all guests too; the guest and its destination are then not given.
 impl Args for Check {
     fn augment_args(command: Command) -> Command {
         let optional = |arg: Arg| arg.required(false).required_unless_present(check_all::ALL_GUESTS);
-        AllGuests::added(One::augment_args(command).mut_arg("domain", optional).mut_arg("dest", optional))
+        let measuring = |arg: Arg| arg.conflicts_with(check_all::ALL_GUESTS);
+        let one = One::augment_args(command).mut_arg("measure_dirty_rate", measuring);
+        AllGuests::added(one.mut_arg("domain", optional).mut_arg("dest", optional))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -70,14 +78,27 @@ pub(super) fn run(arguments: &Check) -> Result<Exit, CliError> {
             let set = load_set(&one.asked.rules)?;
             let facts = collect(&one.asked)?;
             let judgement = set.judge(&facts, &today());
-            let forecast = Earlier::of(&one.asked.spec(), state_folder().ok().as_deref());
+            let spec = one.asked.spec();
+            let forecast = Earlier::of(&spec, state_folder().ok().as_deref());
+            let measured = if one.measuring.measure_dirty_rate {
+                let hosts = hosts::for_uris(&one.asked.simulated, [&one.asked.source, &one.asked.dest])?;
+                Some(Beforehand::measure(&hosts, &spec, &one.asked.route(None)))
+            } else {
+                None
+            };
             match one.format {
                 Form::Json => {
-                    document(&Checked { judgement: &judgement, forecast: &forecast })?;
+                    let measured = measured.as_ref();
+                    document(&Checked { judgement: &judgement, forecast: &forecast, measured })?;
                 }
                 Form::Text => {
                     show(&judgement, one.format)?;
-                    print(&format!("{forecast}\n"))?;
+                    let text = match &measured {
+                        Some(measured) if forecast.is_unknown() => format!("{measured}\n"),
+                        Some(measured) => format!("{measured}\n{forecast}\n"),
+                        None => format!("{forecast}\n"),
+                    };
+                    print(&text)?;
                 }
             }
             Ok(if judgement.allows() { Exit::Done } else { Exit::Refused })

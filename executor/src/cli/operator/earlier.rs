@@ -49,7 +49,7 @@ impl Earlier {
         let Names { guest, destination, .. } = Names::of(spec);
         let unknown = outcomes.is_empty().then(|| {
             format!(
-                "the dirty rate of {guest} is not measured before the copy, and no completed migration of it to \
+                "the dirty rate of {guest} is not measured before the copy without --measure-dirty-rate, and no completed migration of it to \
                  {destination} is on record in {}",
                 folder.map_or("a folder that is known: set HOME".to_owned(), |folder| folder.display().to_string())
             )
@@ -62,6 +62,13 @@ impl Earlier {
             guest,
             destination,
         }
+    }
+}
+
+impl Earlier {
+    /// Whether no earlier migration is on record.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.unknown.is_some()
     }
 }
 

@@ -10,6 +10,7 @@ use whimbrel_core::journal::DriverContext;
 use whimbrel_core::{Ending, Migration, Outcome, PhaseName, Spec};
 
 use super::args::Migrate;
+use super::beforehand::Beforehand;
 use super::rule::load_set;
 use super::{CliError, Exit, OperatorError, hosts, interrupt, say, state_folder, stdout_is_terminal};
 use crate::output::{self, Format, Origin, tui};
@@ -20,6 +21,7 @@ use whimbrel_drive::uri::{self, check_migrate_uri};
 use whimbrel_drive::{DriveSession, Journal, JournalSinkError, Judge};
 use whimbrel_observe::names::Names;
 use whimbrel_observe::summary::headline;
+use whimbrel_policy::follow::Known;
 use whimbrel_preflight::Preflight;
 use whimbrel_simulated::SCHEME;
 
@@ -36,6 +38,14 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     route.replace_owner.clone_from(&arguments.replace_owner);
     let spec = spec(arguments);
     let set = Arc::new(load_set(&asked.rules)?);
+    // A guest whose dirty rate cannot be measured is migrated all the same.
+    let known = if arguments.measuring.measure_dirty_rate {
+        let measured = Beforehand::measure(&hosts, &spec, &route);
+        say(&measured.to_string());
+        measured.known()
+    } else {
+        Known::default()
+    };
     let preflight = Preflight::new(set, spec.clone(), route.clone());
     let session = DriveSession::begin(spec).map_err(OperatorError::Spec)?;
     let path = match &arguments.journal {
@@ -53,7 +63,7 @@ pub(super) fn run(arguments: &Migrate) -> Result<Exit, CliError> {
     let journal = Journal::create(&path, context)?;
     follow(
         &hosts,
-        Driving { route, session, owner, journal, path: &path, format: arguments.format, preflight },
+        Driving { route, session, owner, journal, path: &path, format: arguments.format, preflight, known },
     )
 }
 
@@ -66,11 +76,13 @@ pub(super) struct Driving<'a> {
     pub(super) path: &'a Path,
     pub(super) format: Format,
     pub(super) preflight: Preflight,
+    /// For the forecasts.
+    pub(super) known: Known,
 }
 
 /// Drives the migration, shows it, and reports the result.
 pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliError> {
-    let Driving { route, session, owner, journal, path, format, preflight } = driving;
+    let Driving { route, session, owner, journal, path, format, preflight, known } = driving;
     let (sender, inbox) = mpsc::channel();
     interrupt::listen(sender.clone())?;
     let assignment = Assignment { route: route.clone(), known: session.known_facts(), owner };
@@ -84,7 +96,7 @@ pub(super) fn follow(hosts: &Hosts, driving: Driving<'_>) -> Result<Exit, CliErr
         }
     });
     let mut port = hosts.port(assignment, sender)?;
-    let watcher = output::choose(format, stdout_is_terminal(), tui::FRAME_MS, Origin::default());
+    let watcher = output::choose(format, stdout_is_terminal(), tui::FRAME_MS, Origin::default(), known);
     let driven = whimbrel_drive::drive(session, &mut *port, &inbox, Box::new(journal), judge, Some(watcher))?;
     let exit = driven.outcome.as_ref().map_or(Exit::Detached, exit_of);
     // Not before the end: it would be written into the live picture.

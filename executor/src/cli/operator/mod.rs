@@ -5,6 +5,7 @@
 mod adopt;
 pub(super) mod args;
 mod asked;
+mod beforehand;
 mod check;
 mod check_all;
 mod client;

@@ -202,7 +202,9 @@ mod tests {
 
     fn of(guests: &[Facts]) -> Vec<(Verdict, &'static str)> {
         let mut room = Room::default();
-        guests.iter().for_each(|facts| add_room(&mut room, facts));
+        for facts in guests {
+            add_room(&mut room, facts);
+        }
         let needs: Vec<Need> = guests.iter().map(need).collect();
         let all: Vec<&Need> = needs.iter().collect();
         shortages(&room, &all).into_iter().map(|one| (one.verdict, one.resource)).collect()

@@ -82,7 +82,8 @@ fn hosts(name: &str) -> (Access, Counts, [HostUri; 2]) {
     let file = |host: &str, guests: usize| {
         let guest = |at: usize| {
             format!(
-                "<domain type='test'><name>g{at}</name><memory>8192</memory><os><type>hvm</type></os>\
+                "<domain type='test'><name>g{at}</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db180{at}</uuid>\
+                 <memory>8192</memory><os><type>hvm</type></os>\
                  <devices><disk type='file' device='disk'><source file='/srv/g{at}.img'/><target dev='vda' \
                  bus='virtio'/></disk></devices></domain>"
             )

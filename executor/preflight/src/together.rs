@@ -57,8 +57,8 @@ pub fn need(facts: &Facts) -> Need {
 }
 
 fn pool_bytes(facts: &Facts) -> Vec<(String, Option<u64>)> {
-    let copies = facts.request.as_ref().filter(|one| one.storage_copy != StorageCopy::None);
-    let Some(request) = copies else { return Vec::new() };
+    let request = facts.request.as_ref().filter(|one| one.storage_copy != StorageCopy::None);
+    let Some(request) = request else { return Vec::new() };
     let copied = facts.storage.iter().flatten().filter(|disk| request.copied_disks.contains(&disk.target));
     let needed = |disk: &whimbrel_facts::DiskStorage| {
         let there = disk.destination.size_bytes.unwrap_or(0);
@@ -202,7 +202,9 @@ mod tests {
 
     fn of(guests: &[Facts]) -> Vec<(Verdict, &'static str)> {
         let mut room = Room::default();
-        guests.iter().for_each(|facts| add_room(&mut room, facts));
+        for facts in guests {
+            add_room(&mut room, facts);
+        }
         let needs: Vec<Need> = guests.iter().map(need).collect();
         let all: Vec<&Need> = needs.iter().collect();
         shortages(&room, &all).into_iter().map(|one| (one.verdict, one.resource)).collect()

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use self::auth::{Accounts, Group, TokenError, Tokens};
 use self::broadcast::Hub;
@@ -168,8 +168,6 @@ struct AppState {
     accounts: Accounts,
     tunnels: Tunnels,
     rates: Rates,
-    /// Permits for checks of many guests.
-    matrices: Arc<Semaphore>,
 }
 
 /// Serves until a signal ends it, or the last migration where it is drained. `ready` receives where it listens, as clients write it, once every migration that ran is driven again.
@@ -229,7 +227,6 @@ async fn serve(
         accounts: Accounts::new(config.allow_group.as_ref().map(|group| group.role)),
         tunnels,
         rates: Rates::new(config.rate),
-        matrices: Arc::new(Semaphore::new(1)),
     };
     let shown: Vec<_> =
         listeners.iter().map(|listener| listener.shown(tls.is_some())).collect::<Result<_, _>>()?;

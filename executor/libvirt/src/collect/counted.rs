@@ -1,6 +1,7 @@
 //! How often a survey queries hosts, at libvirt's built-in test driver: every call is counted on its way there.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use whimbrel_drive::hosts::{Ends, HostDriver as _, Inquiry, Survey as _};
@@ -77,19 +78,23 @@ macro_rules! counted {
 
 every_call!(counted);
 
+fn file_of(name: &str, host: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("whimbrel-counted-{}-{name}-{host}.xml", std::process::id()))
+}
+
 /// Two hosts, the first with guests.
 fn hosts(name: &str) -> (Access, Counts, [HostUri; 2]) {
     let file = |host: &str, guests: usize| {
         let guest = |at: usize| {
             format!(
-                "<domain type='test'><name>g{at}</name><memory>8192</memory><os><type>hvm</type></os>\
+                "<domain type='test'><name>g{at}</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db180{at}</uuid>\
+                 <memory>8192</memory><os><type>hvm</type></os>\
                  <devices><disk type='file' device='disk'><source file='/srv/g{at}.img'/><target dev='vda' \
                  bus='virtio'/></disk></devices></domain>"
             )
         };
         let guests: String = (0..guests).map(guest).collect();
-        let place =
-            std::env::temp_dir().join(format!("whimbrel-counted-{}-{name}-{host}.xml", std::process::id()));
+        let place = file_of(name, host);
         let pool = "<pool type='dir'><name>p</name><target><path>/srv</path></target></pool>";
         std::fs::write(&place, format!("<node>{guests}{pool}</node>")).unwrap();
         format!("test://{}", place.display())
@@ -138,19 +143,20 @@ fn a_survey_queries_each_host_for_itself_once_and_finds_what_single_queries_find
         assert_eq!(hosts.facts(&inquiry(&guest.name, &uris), &ends).unwrap(), *facts);
     }
     assert!(counts.of("hostname").iter().all(|count| *count > GUESTS), "single queries are counted too");
+    for host in ["one", "two"] {
+        std::fs::remove_file(file_of("once", host)).unwrap();
+    }
 }
 
 #[test]
 fn a_host_that_does_not_answer_is_tried_once() {
     let (access, counts, uris) = hosts("gone");
     let ends = Ends { source: uris[0].clone(), destination: uris[1].clone() };
-    std::fs::remove_file(
-        std::env::temp_dir().join(format!("whimbrel-counted-{}-gone-two.xml", std::process::id())),
-    )
-    .unwrap();
+    std::fs::remove_file(file_of("gone", "two")).unwrap();
     let mut survey = LibvirtSurvey::new(&access);
     let errors =
         ["g0", "g1"].map(|guest| survey.facts(&inquiry(guest, &uris), &ends).unwrap_err().to_string());
     assert!(errors[0] == errors[1] && errors[0].contains("two"), "{errors:?}");
     assert_eq!(counts.of("open"), [1, 1]);
+    std::fs::remove_file(file_of("gone", "one")).unwrap();
 }

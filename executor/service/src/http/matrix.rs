@@ -24,7 +24,7 @@ const HOSTS_MOST: usize = 16;
 /// Guests at most, named or found.
 const GUESTS_MOST: usize = 200;
 /// How long one check may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Guests and destinations to be compared.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -141,7 +141,7 @@ pub(super) async fn preflight_matrix(
     Body(wanted): Body<MatrixWanted>,
 ) -> Result<Json<MatrixAnswer>, Problem> {
     let wanted = wanted.resolved(&desk)?;
-    let permit = Arc::clone(&desk.matrices).try_acquire_owned().map_err(|_| busy())?;
+    let permit = Arc::clone(&desk.supervisor.matrices).try_acquire_owned().map_err(|_| busy())?;
     let (hosts, set) = (desk.drivers.clone(), desk.rules.get());
     let is_over = Over::default();
     let seen = Arc::clone(&is_over.0);

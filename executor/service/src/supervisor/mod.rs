@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use whimbrel_core::convergence::Statistics;
 use whimbrel_core::{Adjustment, AdjustmentResult, CancelAnswer, Event, Outcome, Request, Spec};
@@ -82,6 +82,8 @@ pub(super) struct Supervisor {
     /// How many run, for a drain that waits for the last one.
     count: watch::Sender<usize>,
     draining: Arc<AtomicBool>,
+    /// The permit of the one check of many guests.
+    pub(super) matrices: Arc<Semaphore>,
     /// Held while a migration is begun: otherwise two for one guest could both be accepted.
     beginning: Arc<tokio::sync::Mutex<i64>>,
     /// The store's file, by which drivers in other processes know this service.
@@ -129,6 +131,7 @@ impl Supervisor {
             running: Arc::default(),
             count: watch::Sender::new(0),
             draining: Arc::default(),
+            matrices: Arc::new(Semaphore::new(1)),
             beginning: Arc::new(tokio::sync::Mutex::new(last_migration)),
             store_file: Path::new("").into(),
         }

@@ -8,12 +8,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use sqlx::Executor;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
+use whimbrel_core::journal::Lines as _;
 
 use super::database::{Commit, Database, Failed, Numbered};
 use super::queue::Bounds;
 use super::write::{Append, Audit, Begun, Trouble, Write};
 use super::writer::Writer;
-use super::{Health, Store};
+use super::{Health, Store, StoredLines};
 use crate::broadcast::Hub;
 
 /// A store in a folder of its own, which goes with it.
@@ -320,4 +321,32 @@ async fn an_end_is_told_to_those_who_follow_a_migration_in_trouble() {
     let trouble = Trouble { migration: 1, at_ms: 5, why, outcome: None, goes_on: false };
     bench.writes.send(Write::Trouble(trouble, None)).unwrap();
     assert!(events.recv().await.is_err(), "the stream ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_of_several_pages_is_read_whole_and_in_order() {
+    const RECORDS: usize = 600;
+    let bench = Bench::new(Bounds::default()).await;
+    for id in [1, 2] {
+        bench.begin(id).await.unwrap();
+    }
+    // The other migration's records are between these.
+    for line in lines(RECORDS) {
+        drop(bench.append(1, &line, false));
+        drop(bench.append(2, "another", false));
+    }
+    bench.flush().await;
+    let store = bench.store.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let journal = StoredLines::new(store, 1, "header".to_owned());
+        let pass = || journal.lines().map(|line| line.unwrap().into_owned()).collect::<Vec<_>>();
+        assert_eq!(pass(), pass(), "it can be read again");
+        // Line 3 of the journal is its second record, and the third of the store.
+        assert_eq!((journal.number(1), journal.number(3)), (None, Some(3)));
+        assert!(journal.take_failure().is_none());
+        pass()
+    });
+    let read = read.await.unwrap();
+    assert_eq!(read[0], "header");
+    assert_eq!(read[1..], lines(RECORDS));
 }

@@ -292,7 +292,7 @@ fn options_are_listed_under_the_heading_that_they_belong_to() {
     let set = |names: &str| names.split(' ').map(|name| format!("--{name}")).collect::<BTreeSet<_>>();
     let shared = [
         ("Options", set("help")),
-        ("Rules", set("pack no-builtin-packs policy locked max-pack-size no-cache")),
+        ("Rules", set("pack no-builtin-packs rule-settings locked max-pack-size no-cache")),
         (
             "Simulated hosts (sim://)",
             set("sim-speed sim-scenario sim-seed sim-guests sim-qemu sim-libvirt sim-server"),
@@ -305,8 +305,8 @@ fn options_are_listed_under_the_heading_that_they_belong_to() {
                 (
                     "Migration",
                     set(
-                        "source migrate-uri bandwidth downtime postcopy auto-converge xbzrle parallel offline xml \
-                         replace-owner",
+                        "source migrate-uri bandwidth downtime measure-dirty-rate postcopy auto-converge xbzrle parallel \
+                         offline xml replace-owner",
                     ),
                 ),
                 ("Storage", set("copy-disks overwrite-disk unsafe no-probe")),
@@ -321,7 +321,8 @@ fn options_are_listed_under_the_heading_that_they_belong_to() {
                 (
                     "Migration",
                     set(
-                        "source migrate-uri bandwidth downtime postcopy auto-converge xbzrle parallel offline xml",
+                        "source migrate-uri bandwidth downtime measure-dirty-rate postcopy auto-converge xbzrle \
+                         parallel offline xml",
                     ),
                 ),
                 ("Storage", set("copy-disks overwrite-disk unsafe no-probe")),

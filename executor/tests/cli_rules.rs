@@ -155,11 +155,11 @@ fn a_policy_weighs_and_waives_and_a_wrong_one_is_refused_whole() {
     assert!(text(&told).contains("waived until 2999-01-01: a drill"), "{}", text(&told));
     let ended = folder.file("ended.toml", &waived.replace("2999", "1999"));
     assert_eq!(whimbrel(&[same.as_slice(), &[&ended]].concat()).status.code(), Some(7));
-    let all = ["check", "--all-guests", "sim://alpha", "--to", "sim://alpha", "--policy", &ended];
+    let all = ["check", "--all-guests", "sim://alpha", "--to", "sim://alpha", "--rule-settings", &ended];
     let journal = folder.0.join("refused.journal");
     let migrate =
         ["migrate", "web", "sim://alpha", "--source", "sim://alpha", "--journal", journal.to_str().unwrap()];
-    let migrate = [&migrate[..], &["--policy", &ended]].concat();
+    let migrate = [&migrate[..], &["--rule-settings", &ended]].concat();
     for (arguments, code) in [(&all[..], 7), (&migrate, 3)] {
         let told = whimbrel(arguments);
         assert_eq!(told.status.code(), Some(code), "{}", text(&told));

@@ -98,3 +98,26 @@ proptest! {
         prop_assert!(curve.relative_error().is_finite());
     }
 }
+
+/// A guest that scans its memory dirties about as much in each second. No set of slow classes within the memory does that,
+/// and a curve that was cut to the memory would explain less than half of what was measured.
+#[test]
+fn a_scan_that_slow_classes_of_the_memory_cannot_explain_is_explained_by_faster_ones() {
+    for (memory_mib, measured) in [
+        (4_096, [(1_000, 300), (2_000, 290), (5_000, 280)]),
+        (4_096, [(1_000, 450), (2_000, 440), (5_000, 430)]),
+        (1_024, [(1_000, 100), (2_000, 100), (5_000, 100)]),
+    ] {
+        let mut curve = DirtyCurve::new(memory_mib << 20);
+        for (interval_ms, mib) in measured {
+            curve.measured(interval_ms, mib << 20);
+        }
+        for (interval_ms, mib) in measured {
+            let seconds = f64::from(u32::try_from(interval_ms).unwrap()) / 1000.0;
+            let (fitted, wanted) = (curve.dirtied_bytes(seconds) >> 20, mib * interval_ms / 1000);
+            assert!(fitted.abs_diff(wanted) * 100 <= wanted * 30, "{measured:?}, {seconds} s: {fitted} MiB");
+        }
+        let total: f64 = curve.classes().map(|class| class.bytes).sum();
+        assert!(total <= f64::from(1 << 20) * f64::from(u32::try_from(memory_mib).unwrap()) * 1.000_001);
+    }
+}

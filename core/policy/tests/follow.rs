@@ -332,8 +332,8 @@ fn before_the_first_byte_the_chance_follows_from_measured_rates_and_an_assumed_b
     let calm = [rate(1_000, 20), rate(2_000, 15), rate(5_000, 8)];
     let busy = [rate(1_000, 300), rate(2_000, 290), rate(5_000, 280)];
     assert_eq!(chance(&before(&calm, None, 128)), BEFORE_PPM[1]);
-    assert_eq!(chance(&before(&busy, None, 128)), BEFORE_PPM[0]);
-    assert!(chance(&before(&busy, None, 1_280)) > BEFORE_PPM[0], "a faster link may carry it");
+    assert!(chance(&before(&busy, None, 128)) < 100_000, "{:?}", before(&busy, None, 128));
+    assert!(chance(&before(&busy, None, 1_280)) > 100_000, "a faster link may carry it");
     // The arithmetic of the link is certain, whatever the guest does.
     let late = before(&calm, Some(20_000), 128);
     assert_eq!(late.verdict, Verdict::LinkTooSlow);

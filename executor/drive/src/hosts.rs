@@ -14,7 +14,6 @@ use crate::dirty_rate::{DirtyRate, INTERVALS_S};
 use crate::inventory::Inventory;
 use crate::redacted::Redacted;
 pub use crate::route::{Assignment, Inquiry, Route};
-pub use crate::survey::{HostSurvey, Survey};
 use crate::uri::{HostUri, Origin, UriError, check_migrate_uri};
 use crate::{Message, Port};
 
@@ -78,6 +77,21 @@ pub trait HostDriver: fmt::Debug + Send + Sync {
         ends: Ends,
         inbox: Sender<Message>,
     ) -> Result<Box<dyn Port + Send>, HostsError>;
+}
+
+/// A survey of the hosts of one driver. Every call blocks for as long as a host takes to answer.
+pub trait Survey: fmt::Debug + Send {
+    /// A host and its guests.
+    ///
+    /// # Errors
+    /// When the host cannot be queried; the same error for each query about a host that did not answer.
+    fn inventory(&mut self, uri: &HostUri) -> Result<Inventory, HostsError>;
+
+    /// The facts of a guest and both hosts, for the rules.
+    ///
+    /// # Errors
+    /// When a host cannot be queried, or the source has no such guest.
+    fn facts(&mut self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError>;
 }
 
 /// Both hosts of a migration, read and checked.
@@ -205,12 +219,6 @@ impl Hosts {
     pub fn facts(&self, inquiry: &Inquiry) -> Result<Facts, HostsError> {
         let (driver, ends) = self.both(&inquiry.source, &inquiry.destination)?;
         driver.facts(inquiry, &ends)
-    }
-
-    /// A survey of many guests, in which each host is queried for itself once.
-    #[must_use]
-    pub fn survey(&self) -> HostSurvey<'_> {
-        HostSurvey::new(self)
     }
 
     /// The dirty rate of a guest on its source over this many seconds. Blocks for the interval and the host's answers.

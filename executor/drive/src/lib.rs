@@ -19,7 +19,7 @@ mod redacted;
 pub mod route;
 pub mod running;
 mod session;
-mod survey;
+pub mod survey;
 pub mod uri;
 
 pub use date::{date_of, today};

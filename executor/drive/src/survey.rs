@@ -4,29 +4,13 @@
 //! and used for a migration that begins later.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use whimbrel_facts::Facts;
 
-use crate::hosts::{Ends, HostDriver, Hosts, HostsError, Inquiry};
+use crate::hosts::{HostDriver, Hosts, HostsError, Inquiry, Survey};
 use crate::inventory::Inventory;
 use crate::uri::{HostUri, Origin};
-
-/// A survey of the hosts of one driver. Every call blocks for as long as a host takes to answer.
-pub trait Survey: fmt::Debug + Send {
-    /// A host and its guests.
-    ///
-    /// # Errors
-    /// When the host cannot be queried; the same error for each query about a host that did not answer.
-    fn inventory(&mut self, uri: &HostUri) -> Result<Inventory, HostsError>;
-
-    /// The facts of a guest and both hosts, for the rules.
-    ///
-    /// # Errors
-    /// When a host cannot be queried, or the source has no such guest.
-    fn facts(&mut self, inquiry: &Inquiry, ends: &Ends) -> Result<Facts, HostsError>;
-}
 
 /// A survey of the hosts of every driver.
 #[derive(Debug)]

@@ -23,6 +23,7 @@ mod hypervisor;
 mod job;
 mod known_hosts;
 mod link;
+mod listing;
 mod numbered;
 mod parameters;
 mod state;
@@ -39,16 +40,19 @@ use calls::{
     Connection, Description, Domain, Library, Listed, ListedInterface, StoragePool, Subscription, XmlView,
 };
 use collect::{LibvirtSurvey, collect};
-use driver::{LibvirtPort, inventory};
+use driver::LibvirtPort;
 use error::{ErrorCode, LibvirtError};
 use event::{DomainEvent, Lifecycle, Resumed, Suspended};
 use known_hosts::trust;
+use listing::inventory;
 use parameters::{MigrateFlags, MigrateParameters};
 use state::{PausedReason, RunningReason, State};
 use statistics::{JobOperation, JobStatistics, JobType};
 use sys::Installed;
 use versions::Version;
 
+#[cfg(test)]
+mod counted;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

@@ -5,8 +5,9 @@
 
 use serde::Serialize;
 use whimbrel_core::{GuestRun, Spec};
-use whimbrel_drive::hosts::{HostSurvey, Hosts, HostsError, Inquiry, Route};
+use whimbrel_drive::hosts::{Hosts, HostsError, Inquiry, Route};
 use whimbrel_drive::inventory::GuestEntry;
+use whimbrel_drive::survey::HostSurvey;
 use whimbrel_drive::today;
 use whimbrel_facts::{Finding, Verdict};
 use whimbrel_plugins::{Judged, Judgement, RuleSet};
@@ -157,7 +158,7 @@ pub fn matrix(
     is_over: &dyn Fn() -> bool,
 ) -> Result<Matrix, MatrixError> {
     let (sources, destinations) = (distinct(&wanted.sources), distinct(&wanted.destinations));
-    let mut survey = hosts.survey();
+    let mut survey = HostSurvey::new(hosts);
     let guests = guests(&mut survey, &sources, wanted, is_over)?;
     let mut rooms: Vec<Place> = destinations.iter().map(|_| Place::default()).collect();
     let (mut pairs, mut options) = (Vec::new(), Vec::new());

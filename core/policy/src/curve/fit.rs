@@ -23,8 +23,15 @@ const FALL: f64 = 0.548;
 
 type Vector = [f64; CLASSES];
 
-/// The weights, in bytes, and the error of the fit relative to what was observed (root mean square).
-pub(super) fn fit(evidence: &Evidence) -> (Vector, f64) {
+/// What the size of the memory counts beside an observation, when the fit would be larger than it. A starting value.
+const MEMORY_COUNTS: f64 = 100.0;
+
+/// The weights, in bytes, and the error of the fit relative to what was observed (root mean square). Together they have
+/// at most the memory's size, as far as the descent comes.
+///
+/// A guest that scans its memory dirties as much in each second until it begins again: slow classes alone would explain
+/// that if they were larger than the memory. Faster ones that fit into it explain it as well.
+pub(super) fn fit(evidence: &Evidence, memory_bytes: f64) -> (Vector, f64) {
     let largest = evidence.weighted().fold(FLOOR_BYTES, |most, (_, row)| most.max(row.dirtied_bytes));
     let floor = FLOOR_BYTES.max(largest * 0.005);
     let mut gram: [Vector; CLASSES] = [[0.0; CLASSES]; CLASSES];
@@ -39,7 +46,15 @@ pub(super) fn fit(evidence: &Evidence) -> (Vector, f64) {
             }
         }
     }
-    let weights = descend(&gram, &target, RIDGE / (largest * largest), falling(evidence));
+    let ridge = RIDGE / (largest * largest);
+    let mut weights = descend(&gram, &target, ridge, falling(evidence));
+    if weights.iter().sum::<f64>() > memory_bytes {
+        // One observation more: all classes, written as often as it takes, have the size of the memory.
+        let counts = MEMORY_COUNTS / (memory_bytes * memory_bytes);
+        gram.iter_mut().flatten().for_each(|cell| *cell += counts);
+        target.iter_mut().for_each(|target| *target += counts * memory_bytes);
+        weights = descend(&gram, &target, ridge, weights);
+    }
     (weights, error(evidence, &weights, floor))
 }
 

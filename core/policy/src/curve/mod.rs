@@ -144,7 +144,7 @@ impl DirtyCurve {
             if self.evidence.is_empty() {
                 return Fitted { weights: [0.0; CLASSES], error: FIRST_ERROR };
             }
-            let (weights, error) = fit::fit(&self.evidence);
+            let (weights, error) = fit::fit(&self.evidence, real(self.memory_bytes));
             // No more than the memory there is.
             let total: f64 = weights.iter().sum();
             let scale = if total > 0.0 { (real(self.memory_bytes) / total).min(1.0) } else { 1.0 };

@@ -4,8 +4,6 @@
 //! either host, except what the probe for shared storage makes and removes again (see `probe`).
 
 mod beyond;
-#[cfg(test)]
-mod counted;
 mod disks;
 mod guest;
 mod host;

@@ -15,7 +15,7 @@ use super::between;
 use super::remembered::Remembered;
 use crate::LibvirtError;
 use crate::access::Access;
-use crate::driver::inventory_over;
+use crate::listing::inventory_over;
 
 /// The hosts that were queried so far.
 #[derive(Debug)]

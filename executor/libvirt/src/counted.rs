@@ -8,13 +8,12 @@ use whimbrel_drive::hosts::{Ends, HostDriver as _, Inquiry, Survey as _};
 use whimbrel_drive::uri::{HostUri, Origin};
 use whimbrel_facts::Facts;
 
-use super::LibvirtSurvey;
 use crate::access::Access;
 use crate::calls::{
     ConnectionCalls, Domain, EventSink, Listed, ListedInterface, StoragePool, Subscription, every_call,
 };
 use crate::threads::SystemThreads;
-use crate::{Connection, Installed, Library, LibvirtError, LibvirtHosts, Version};
+use crate::{Connection, Installed, Library, LibvirtError, LibvirtHosts, LibvirtSurvey, Version};
 
 /// Guests of the test host.
 const GUESTS: usize = 4;

@@ -6,6 +6,7 @@
 //! rule.
 
 pub mod build;
+mod evaluation;
 pub mod host;
 pub mod lock;
 pub mod near;

@@ -138,7 +138,7 @@ impl Policy {
             .map(|code| {
                 let near = crate::near::nearest(code, known.iter().map(String::as_str));
                 let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                format!("the policy names a rule `{code}`, which no pack has{hint}")
+                format!("the settings name a rule `{code}`, which no pack has{hint}")
             })
             .collect()
     }

@@ -7,9 +7,10 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use whimbrel_facts::{Activation, Attribute, Facts, Finding, Phase, Rule, Verdict};
+use whimbrel_facts::{Activation, Facts, Finding, Phase, Rule, Verdict};
 
-use crate::host::{Pack, Stop, digest};
+use crate::evaluation::evaluate;
+use crate::host::{Pack, digest};
 use crate::policy::{Policy, PolicyError, Waiver};
 
 /// Packs and the decisions about their rules.
@@ -150,12 +151,14 @@ impl RuleSet {
             let document = document.get_or_init(|| serde_json::to_value(facts).unwrap_or_default());
             crate::place::named(document, subject)
         };
-        for (pack, activations) in &self.packs {
-            let active: Vec<_> =
-                activations.iter().filter(|one| is_of_phase(pack, &one.code, facts.phase)).cloned().collect();
-            let answer = ask(pack, facts, &active);
-            fuel += answer.1;
-            judged.extend(answer.0.into_iter().map(|finding| {
+        let of_phase = |(pack, activations): &'_ (Pack, Vec<Activation>)| {
+            let is_active = |one: &&Activation| is_of_phase(pack, &one.code, facts.phase);
+            (pack.clone(), activations.iter().filter(is_active).cloned().collect())
+        };
+        let evaluated: Vec<(Pack, Vec<Activation>)> = self.packs.iter().map(of_phase).collect();
+        for ((pack, _), answer) in evaluated.iter().zip(evaluate(&evaluated, facts)) {
+            fuel += answer.fuel;
+            judged.extend(answer.findings.into_iter().map(|finding| {
                 let place = place(&finding.subject);
                 self.decide(pack, finding, facts, place, today)
             }));
@@ -181,7 +184,7 @@ impl RuleSet {
             Verdict::Unknown => {
                 let severity = self.policy.severity_of_unknown(&finding, facts, &place);
                 if severity.is_some() {
-                    finding.message.push_str(" (unknown; the policy does not accept that)");
+                    finding.message.push_str(" (unknown; the operator's settings do not accept that)");
                 }
                 severity
             }
@@ -250,69 +253,4 @@ fn activation(pack: &Pack, rule: &Rule, policy: &Policy, wrong: &mut Vec<String>
         Err(stop) => say("", &format!("cannot be checked: {stop}")),
     }
     Some(activation)
-}
-
-/// A pack's findings, with a failing one for each rule that did not answer as it must, and the fuel used.
-fn ask(pack: &Pack, facts: &Facts, activations: &[Activation]) -> (Vec<Finding>, u64) {
-    if activations.is_empty() {
-        return (Vec::new(), 0);
-    }
-    if let Ok(answer) = pack.check(facts, activations) {
-        return (accounted(pack, activations, answer.value), answer.fuel);
-    }
-    // The call reports that a rule trapped, not which one: evaluated one by one they show it.
-    let mut fuel = 0;
-    let one = |activation: &Activation| {
-        let alone = std::slice::from_ref(activation);
-        match pack.check(facts, alone) {
-            Ok(answer) => {
-                fuel += answer.fuel;
-                accounted(pack, alone, answer.value)
-            }
-            Err(stop) => vec![stopped(pack, &activation.code, &stop)],
-        }
-    };
-    let findings = activations.iter().flat_map(one).collect();
-    (findings, fuel)
-}
-
-/// Findings of the activated rules; anything else that the pack reports, or omits, becomes a failing finding.
-fn accounted(pack: &Pack, activations: &[Activation], findings: Vec<Finding>) -> Vec<Finding> {
-    let mut accounted = Vec::with_capacity(findings.len());
-    for finding in findings {
-        if activations.iter().any(|one| one.code == finding.code) {
-            accounted.push(finding);
-        } else {
-            let message = format!("the pack speaks for the rule `{}`, which was not asked", finding.code);
-            accounted.push(against(pack, "engine.foreign", &finding.code, message));
-        }
-    }
-    for activation in activations {
-        if !accounted.iter().any(|finding| finding.code == activation.code) {
-            let message = format!("the rule `{}` was asked and said nothing", activation.code);
-            accounted.push(against(pack, "engine.silent", &activation.code, message));
-        }
-    }
-    accounted
-}
-
-fn stopped(pack: &Pack, code: &str, stop: &Stop) -> Finding {
-    against(pack, stop.code(), code, format!("the rule `{code}` could not be asked: {stop}"))
-}
-
-fn against(pack: &Pack, engine_code: &str, rule: &str, message: String) -> Finding {
-    let text = |path: &str, value: &str| Attribute { path: path.to_owned(), value: value.into() };
-    Finding {
-        code: engine_code.to_owned(),
-        verdict: Verdict::Fail,
-        subject: String::new(),
-        message,
-        remediation: "correct the pack, or remove it from the set; no migration starts without its verdict"
-            .to_owned(),
-        evidence: vec![
-            text("pack.name", &pack.about().name),
-            text("pack.sha256", pack.digest()),
-            text("rule", rule),
-        ],
-    }
 }

@@ -8,14 +8,17 @@ mod common;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use common::{Change, DEFINED, EDGES, sound};
 use proptest::prelude::*;
 use whimbrel_facts::{Activation, Facts, Verdict};
+use whimbrel_plugins::RuleSet;
 use whimbrel_plugins::host::{Allocation, Cache, Host, Limits, Pack, digest};
 use whimbrel_plugins::lock::Lock;
+use whimbrel_plugins::policy::Policy;
 use whimbrel_plugins::shipped::{self, SHIPPED};
 
 fn packs(allocation: Allocation) -> Vec<Pack> {
@@ -261,4 +264,23 @@ fn a_cache_keeps_what_was_written_last() {
     let files = folder.files();
     assert_eq!(files.len(), 64);
     assert!(!files.contains(&first), "the oldest went");
+}
+
+/// A service can begin many migrations at the same moment. The pool has 64 instances, and each judgement needs four.
+#[test]
+fn more_judgements_at_once_than_the_pool_has_instances_are_all_the_same() {
+    let set = RuleSet::new(packs(Allocation::Pooled), Policy::default()).unwrap();
+    let facts = sound();
+    let alone = set.judge(&facts, "2026-01-01");
+    let begin = Barrier::new(100);
+    std::thread::scope(|scope| {
+        let judge = || {
+            begin.wait();
+            set.judge(&facts, "2026-01-01")
+        };
+        let threads: Vec<_> = (0..100).map(|_| scope.spawn(judge)).collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), alone);
+        }
+    });
 }

@@ -11,6 +11,7 @@ use super::cache::Cache;
 use super::digest;
 use super::inspect::{Refusal, inspect};
 use super::pack::Pack;
+use super::turns::Turns;
 
 /// How much a pack may use in one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +93,9 @@ pub enum HostError {
     Describe(String),
 }
 
-/// Number of instances that can live at once: one for each call, in this many threads.
+/// Number of instances that can live at once: one for each call. [`TURNS`] has as many, so that no call finds none.
 const INSTANCES: u32 = 64;
+pub(super) static TURNS: Turns = Turns::new(INSTANCES);
 /// Bytes that are kept ready between calls; more takes longer to clear than it saves.
 const KEPT_READY_BYTES: usize = 64 << 10;
 const STACK_BYTES: usize = 512 << 10;

@@ -10,6 +10,7 @@ mod inspect;
 mod pack;
 mod sandbox;
 mod trusted;
+mod turns;
 
 pub use cache::Cache;
 pub use engine::{Allocation, Host, HostError, Limits};

@@ -3,7 +3,7 @@
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder, Trap};
 
-use super::engine::Limits;
+use super::engine::{Limits, TURNS};
 use super::inspect::CONTRACT;
 use whimbrel_facts::printable;
 
@@ -66,6 +66,8 @@ where
     (R,): ComponentNamedList + Lift,
     R: 'static + Send + Sync,
 {
+    // It ends after the store, which has the instance.
+    let _turn = TURNS.take();
     let mut store = Store::new(pre.engine(), within(limits));
     store.limiter(|limits| limits);
     store.set_hostcall_fuel(limits.output_bytes);

@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn the_limit_that_is_being_changed_is_not_known_until_its_answer() {
-        let ends: [(fn(&mut LimitsInForce), Option<u64>); 3] = [
+        type End = fn(&mut LimitsInForce);
+        let ends: [(End, Option<u64>); 3] = [
             (LimitsInForce::done, Some(900)),
             (LimitsInForce::refused, Some(300)),
             (LimitsInForce::lost, None),

@@ -240,7 +240,7 @@ mod tests {
         };
         let copying = Event::Phase(PhaseName::Precopy);
         // One is being made, as its thread lives, and none is ready.
-        assert_eq!(appended(&mut keeper, &[copying.clone()]).len(), 1);
+        assert_eq!(appended(&mut keeper, std::slice::from_ref(&copying)).len(), 1);
         ready.send(report()).unwrap();
         let documents = appended(&mut keeper, &[copying]);
         assert_eq!(documents.len(), 2);

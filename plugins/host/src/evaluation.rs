@@ -31,9 +31,9 @@ pub(crate) fn evaluate(packs: &[(Pack, Vec<Activation>)], facts: &Facts) -> Vec<
             // Without another thread the evaluation takes longer, and has the same result.
             thread::Builder::new().spawn_scoped(scope, owned).ok()
         };
-        let begun: Vec<_> = others.iter().map(begin).collect();
+        let threads: Vec<_> = others.iter().map(begin).collect();
         let last = evaluate_pack(last, facts, activations);
-        let ended = others.iter().zip(begun).map(|((pack, activations), thread)| match thread {
+        let ended = others.iter().zip(threads).map(|((pack, activations), thread)| match thread {
             Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             None => evaluate_pack(pack, facts, activations),
         });

@@ -52,7 +52,9 @@ pub(super) fn fit(evidence: &Evidence, memory_bytes: f64) -> (Vector, f64) {
         // One observation more: all classes, written as often as it takes, have the size of the memory.
         let counts = MEMORY_COUNTS / (memory_bytes * memory_bytes);
         gram.iter_mut().flatten().for_each(|cell| *cell += counts);
-        target.iter_mut().for_each(|target| *target += counts * memory_bytes);
+        for target in &mut target {
+            *target += counts * memory_bytes;
+        }
         weights = descend(&gram, &target, ridge, weights);
     }
     (weights, error(evidence, &weights, floor))

@@ -37,6 +37,7 @@ pub(super) fn text(path: &Path) -> Result<String, CliError> {
 }
 
 /// A file's text that only its owner should be able to read. One that others can read is used, with a warning.
+#[cfg(feature = "service")]
 pub(super) fn secret(path: &Path) -> Result<String, CliError> {
     use std::os::unix::fs::PermissionsExt as _;
     let text = text(path)?;

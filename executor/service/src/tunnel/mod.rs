@@ -185,12 +185,12 @@ mod tests {
             place
         };
         let (needed, left) = (place(&own, "needed"), place(&own, "left"));
-        let anothers = place(&other, "needed");
+        let foreign = place(&other, "needed");
         own.sweep(&[needed.join(NEAR_END)]);
         assert!(needed.is_dir(), "a migration goes through it");
         assert!(!left.exists(), "no migration goes through it");
-        own.close(&anothers.join(NEAR_END));
-        assert!(anothers.is_dir(), "it is another service's");
+        own.close(&foreign.join(NEAR_END));
+        assert!(foreign.is_dir(), "it is another service's");
         own.close(&needed.join(NEAR_END));
         assert!(!needed.exists() && !own.folder.exists(), "nothing of it is left");
         fs::remove_dir_all(&folder).unwrap();

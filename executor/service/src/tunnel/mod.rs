@@ -176,7 +176,7 @@ mod tests {
     use super::{NEAR_END, Tunnels};
 
     #[test]
-    fn what_is_needed_and_what_is_anothers_stays() {
+    fn what_is_needed_and_what_is_foreign_stays() {
         let folder = std::env::temp_dir().join(format!("whimbrel-tunnels-{}", std::process::id()));
         let [own, other] = ["own", "other"].map(|store| Tunnels::new(&folder, &folder.join(store), None));
         let place = |tunnels: &Tunnels, name: &str| -> PathBuf {

@@ -176,7 +176,10 @@ impl MatrixWanted {
         if self.guests.len() > GUESTS_MOST {
             return Err(Problem::invalid(format!("`guests` has at most {GUESTS_MOST} names")));
         }
-        self.guests.iter().try_for_each(|name| check_name(name))?;
+        // What no guest can be named is a guest that no source has.
+        if let Some(name) = self.guests.iter().find(|name| check_name(name).is_err()) {
+            return Err(Problem::no_guest(name));
+        }
         let source =
             |uri: &String| desk.source(Some(uri))?.map(str::to_owned).ok_or_else(|| Problem::no_host(uri));
         let destination = |uri: &String| Ok(desk.destination(uri, None, false)?.to_string());

@@ -67,8 +67,8 @@ fn lists_are_bounded_and_refusals_are_problems() {
         ),
         (
             request(json!(many(1)), json!(["sim://beta"]), json!(["no\nname"])),
-            404,
-            "guest.unknown",
+            400,
+            "request.malformed",
             "name",
         ),
         (request(json!(many(1)), json!(["sim://beta"]), json!(["nowhere"])), 404, "guest.unknown", "nowhere"),

@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 use whimbrel_preflight::matrix::{self, Matrix, MatrixError, Wanted};
 
 use super::extract::{Body, check_name};
@@ -38,12 +39,26 @@ pub(super) struct MatrixWanted {
     destinations: Vec<String>,
     /// Only the guests of these names; without the list, every guest.
     #[serde(default)]
-    #[schema(max_items = 200)]
+    #[schema(schema_with = guest_names)]
     guests: Vec<String>,
     /// Whether disks that are not shared are to be copied. Then shared storage is proven for each pair by a file that is
     /// created and removed again; otherwise nothing is written.
     #[serde(default)]
     copy_disks: bool,
+}
+
+/// A list of names as [`check_name`] accepts them, which an attribute cannot say of the names in a list.
+fn guest_names() -> Array {
+    let name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(255))
+        .pattern(Some("^[^/\\u0000-\\u001f\\u007f-\\u009f]+$"));
+    ArrayBuilder::new()
+        .description(Some("Only the guests of these names; without the list, every guest."))
+        .items(name)
+        .max_items(Some(GUESTS_MOST))
+        .build()
 }
 
 /// Guests against destinations.
@@ -176,10 +191,7 @@ impl MatrixWanted {
         if self.guests.len() > GUESTS_MOST {
             return Err(Problem::invalid(format!("`guests` has at most {GUESTS_MOST} names")));
         }
-        // What no guest can be named is a guest that no source has.
-        if let Some(name) = self.guests.iter().find(|name| check_name(name).is_err()) {
-            return Err(Problem::no_guest(name));
-        }
+        self.guests.iter().try_for_each(|name| check_name(name))?;
         let source =
             |uri: &String| desk.source(Some(uri))?.map(str::to_owned).ok_or_else(|| Problem::no_host(uri));
         let destination = |uri: &String| Ok(desk.destination(uri, None, false)?.to_string());

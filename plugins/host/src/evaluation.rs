@@ -3,7 +3,7 @@
 //! A rule that could not answer must never count as one that passed. The order of the findings is that of the packs and
 //! of their rules, whatever ends first.
 
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 
 use whimbrel_facts::{Activation, Attribute, Facts, Finding, Verdict};
 
@@ -19,19 +19,17 @@ pub(crate) struct Evaluated {
 
 /// Evaluates the activated rules of each pack. Packs do not depend on each other, so each has a thread; the last one has
 /// the caller's.
-pub(crate) fn evaluate(packs: &[(Pack, Vec<Activation>)], facts: &Facts) -> Vec<Evaluated> {
+pub(crate) fn evaluate(packs: &[(&Pack, Vec<Activation>)], facts: &Facts) -> Vec<Evaluated> {
     let Some(((last, activations), others)) = packs.split_last() else { return Vec::new() };
     thread::scope(|scope| {
-        let begin = |(pack, activations): &'_ (Pack, Vec<Activation>)| -> Begun<'_> {
-            if activations.is_empty() {
-                return None;
-            }
-            let (pack, activations) = (pack.clone(), activations.clone());
-            let owned = move || evaluate_pack(&pack, facts, &activations);
+        let mut threads = Vec::new();
+        for (pack, activations) in others {
+            let evaluate = move || evaluate_pack(pack, facts, activations);
             // Without another thread the evaluation takes longer, and has the same result.
-            thread::Builder::new().spawn_scoped(scope, owned).ok()
-        };
-        let threads: Vec<_> = others.iter().map(begin).collect();
+            let thread =
+                (!activations.is_empty()).then(|| thread::Builder::new().spawn_scoped(scope, evaluate));
+            threads.push(thread.and_then(Result::ok));
+        }
         let last = evaluate_pack(last, facts, activations);
         let ended = others.iter().zip(threads).map(|((pack, activations), thread)| match thread {
             Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -40,8 +38,6 @@ pub(crate) fn evaluate(packs: &[(Pack, Vec<Activation>)], facts: &Facts) -> Vec<
         ended.chain([last]).collect()
     })
 }
-
-type Begun<'s> = Option<ScopedJoinHandle<'s, Evaluated>>;
 
 /// A pack's findings, with a failing one for each rule that did not answer as it must, and the fuel used.
 fn evaluate_pack(pack: &Pack, facts: &Facts, activations: &[Activation]) -> Evaluated {

@@ -138,8 +138,6 @@ impl RuleSet {
     /// Evaluates every rule. `today` is the date as `YYYY-MM-DD`, by which waivers expire.
     #[must_use]
     pub fn judge(&self, facts: &Facts, today: &str) -> Judgement {
-        // A pack that cannot be compiled says so for each of its rules.
-        let _ = self.compile(facts.phase);
         let mut judged = Vec::new();
         let mut fuel = 0;
         // Facts are plain records, which always have a document. It is made for a finding about an element of a list.
@@ -153,10 +151,10 @@ impl RuleSet {
         };
         let of_phase = |(pack, activations): &'_ (Pack, Vec<Activation>)| {
             let is_active = |one: &&Activation| is_of_phase(pack, &one.code, facts.phase);
-            (pack.clone(), activations.iter().filter(is_active).cloned().collect())
+            activations.iter().filter(is_active).cloned().collect::<Vec<_>>()
         };
-        let evaluated: Vec<(Pack, Vec<Activation>)> = self.packs.iter().map(of_phase).collect();
-        for ((pack, _), answer) in evaluated.iter().zip(evaluate(&evaluated, facts)) {
+        let active: Vec<_> = self.packs.iter().map(|one| (&one.0, of_phase(one))).collect();
+        for ((pack, _), answer) in active.iter().zip(evaluate(&active, facts)) {
             fuel += answer.fuel;
             judged.extend(answer.findings.into_iter().map(|finding| {
                 let place = place(&finding.subject);

@@ -2,40 +2,17 @@
 
 #![cfg(test)]
 
+mod folder;
+
 use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
+
+use folder::Folder;
 
 #[cfg(feature = "service")]
 const DOMAIN: &str = "<domain type='kvm'><name>web</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>\
                       <memory unit='MiB'>1024</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>\
                       <devices/></domain>";
-
-/// A folder of one test, which is removed with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("whimbrel-files-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// A run in this folder, with its home there.
-    fn whimbrel(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
-        command.current_dir(&self.0).env("HOME", &self.0).env_remove("XDG_STATE_HOME");
-        command.env("XDG_CACHE_HOME", std::env::temp_dir().join("whimbrel-rules-cache")).args(arguments);
-        command
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The next run has another folder.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn message(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

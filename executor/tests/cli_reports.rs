@@ -2,35 +2,12 @@
 
 #![cfg(test)]
 
+mod folder;
+
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// A folder of one test, which is removed with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("whimbrel-reports-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// A run in this folder, with its home there.
-    fn whimbrel(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
-        command.current_dir(&self.0).env("HOME", &self.0).env_remove("XDG_STATE_HOME");
-        command.env("XDG_CACHE_HOME", std::env::temp_dir().join("whimbrel-rules-cache")).args(arguments);
-        command.output().unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The next run has another folder.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use folder::Folder;
 
 fn text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
@@ -60,14 +37,14 @@ guest_on = "source"
 fn a_migration_that_reaches_its_time_limit_has_failed() {
     let folder = Folder::new("limit");
     fs::write(folder.0.join("slow.toml"), TOO_SLOW).unwrap();
-    let simulated = folder.whimbrel(&["simulate", "slow.toml"]);
+    let simulated = folder.whimbrel(&["simulate", "slow.toml"]).output().unwrap();
     assert_eq!(simulated.status.code(), Some(0), "{}", text(&simulated));
     let migrate = ["migrate", "web", "sim://beta", "--source", "sim://alpha", "--sim-scenario", "slow.toml"];
     let limit = ["--sim-speed", "1000", "--timeout", "20", "--at-timeout", "cancel", "--journal", "j"];
-    let ended = folder.whimbrel(&[&migrate[..], &limit].concat());
+    let ended = folder.whimbrel(&[&migrate[..], &limit].concat()).output().unwrap();
     assert_eq!(ended.status.code(), Some(3), "{}", text(&ended));
     assert!(text(&ended).contains("Failed: `web` runs on"), "{}", text(&ended));
-    let help = text(&folder.whimbrel(&["migrate", "--help"]));
+    let help = text(&folder.whimbrel(&["migrate", "--help"]).output().unwrap());
     assert!(help.contains("End the copy as failed (exit code 3)"), "{help}");
 }
 
@@ -77,7 +54,7 @@ fn a_migration_that_reaches_its_time_limit_has_failed() {
 fn a_copy_that_cannot_converge_says_by_how_much() {
     let folder = Folder::new("numbers");
     fs::write(folder.0.join("slow.toml"), TOO_SLOW).unwrap();
-    let said = text(&folder.whimbrel(&["simulate", "slow.toml"]));
+    let said = text(&folder.whimbrel(&["simulate", "slow.toml"]).output().unwrap());
     let forecasts: Vec<&str> = said.lines().filter(|line| line.contains("  forecast  ")).collect();
     let is_said = |parts: &[&str]| forecasts.iter().any(|line| parts.iter().all(|part| line.contains(part)));
     assert!(is_said(&["dirties ", " MiB/s", "recent passes left ", "no limit up to "]), "{said}");

@@ -150,9 +150,9 @@ fn a_policy_weighs_and_waives_and_a_wrong_one_is_refused_whole() {
     let waived =
         "[[waiver]]\nrule = \"destination.is-source\"\nreason = \"a drill\"\nuntil = \"2999-01-01\"\n";
     let policy = folder.file("policy.toml", waived);
-    let told = whimbrel(&[same.as_slice(), &[&policy]].concat());
-    assert_eq!(told.status.code(), Some(0), "{}", text(&told));
-    assert!(text(&told).contains("waived until 2999-01-01: a drill"), "{}", text(&told));
+    let output = whimbrel(&[same.as_slice(), &[&policy]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("waived until 2999-01-01: a drill"), "{}", text(&output));
     let ended = folder.file("ended.toml", &waived.replace("2999", "1999"));
     assert_eq!(whimbrel(&[same.as_slice(), &[&ended]].concat()).status.code(), Some(7));
     let all = ["check", "--all-guests", "sim://alpha", "--to", "sim://alpha", "--rule-settings", &ended];
@@ -161,9 +161,9 @@ fn a_policy_weighs_and_waives_and_a_wrong_one_is_refused_whole() {
         ["migrate", "web", "sim://alpha", "--source", "sim://alpha", "--journal", journal.to_str().unwrap()];
     let migrate = [&migrate[..], &["--rule-settings", &ended]].concat();
     for (arguments, code) in [(&all[..], 7), (&migrate, 3)] {
-        let told = whimbrel(arguments);
-        assert_eq!(told.status.code(), Some(code), "{}", text(&told));
-        assert!(text(&told).contains("expired on 1999-01-01: a drill"), "{}", text(&told));
+        let output = whimbrel(arguments);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        assert!(text(&output).contains("expired on 1999-01-01: a drill"), "{}", text(&output));
     }
     let wrong = folder.file(
         "wrong.toml",

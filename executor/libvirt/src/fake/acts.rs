@@ -1,11 +1,11 @@
 //! Orders that are older than what they are about: each act queries again, and changes nothing that has changed. And the
 //! guest's limits, in their units.
 
-use whimbrel_core::{Action, Adjustment, Ending, Request, Side};
+use whimbrel_core::{Action, Ending, Request, Side};
 use whimbrel_sim::kit::TestGuest;
-use whimbrel_sim::world::{Fault, ProcessState, ReplyBehavior, VirtualMachine};
+use whimbrel_sim::world::{Fault, ReplyBehavior, VirtualMachine};
 
-use super::run::{Process, Run, spec};
+use super::run::{Process, Run, in_postcopy, spec};
 use super::{Fake, MS};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -106,19 +106,8 @@ fn the_migration_of_another_client_is_not_ended() {
 #[test]
 fn the_half_that_a_post_copy_left_behind_is_not_ended_while_the_guest_needs_it() {
     let fake = Fake::new(50);
-    let (alpha, beta) = (fake.host("alpha"), fake.host("beta"));
-    let busy = TestGuest::new("web", 2048).filled_mib(2000).writing(1500, 2_000_000);
-    let guest = fake.add_guest(alpha, busy);
-    let mut spec = spec("web");
-    spec.transfer.postcopy = true;
-    let mut run = Run::begin(&Process::new(&fake), spec);
-    assert!(run.until(60_000, Run::is_copying));
-    run.ask(Request::React(Adjustment::Postcopy));
-    let half = |run: &Run| {
-        let state = run.process.fake.inner().world.process_state(guest, beta);
-        matches!(state, Some(ProcessState::PostcopyDestination { .. }))
-    };
-    assert!(run.until(60_000, half));
+    let alpha = fake.host("alpha");
+    let (mut run, guest) = in_postcopy(&fake);
     // The guest sleeps and wakes up: the destination's libvirt reports plain "running".
     fake.inject(Fault::WakeUp(guest));
     run.order(Action::Destroy(Side::Source));

@@ -7,7 +7,7 @@ use whimbrel_drive::hosts::Route;
 use whimbrel_sim::kit::TestGuest;
 use whimbrel_sim::world::{Fault, ProcessState, ReplyBehavior, VirtualMachine};
 
-use super::run::{Process, Run, end_all, spec, uri};
+use super::run::{Process, Run, end_all, in_postcopy, spec, uri};
 use super::{Due, Fake, MS};
 use crate::attempts::AT_ONCE;
 use crate::workers::CALLS_MOST;
@@ -349,19 +349,8 @@ fn a_post_copy_that_was_cut_is_joined_again() {
 fn the_half_that_a_post_copy_left_behind_is_kept_while_the_guest_needs_it() {
     for seed in 16..24 {
         let fake = Fake::new(seed);
-        let (alpha, beta) = (fake.host("alpha"), fake.host("beta"));
-        let guest =
-            fake.add_guest(alpha, TestGuest::new("web", 2048).filled_mib(2000).writing(1500, 2_000_000));
-        let mut spec = spec("web");
-        spec.transfer.postcopy = true;
-        let mut run = Run::begin(&Process::new(&fake), spec);
-        assert!(run.until(60_000, Run::is_copying));
-        run.ask(Request::React(Adjustment::Postcopy));
-        let half = |run: &Run| {
-            let state = run.process.fake.inner().world.process_state(guest, beta);
-            matches!(state, Some(ProcessState::PostcopyDestination { .. }))
-        };
-        assert!(run.until(60_000, half));
+        let alpha = fake.host("alpha");
+        let (mut run, guest) = in_postcopy(&fake);
         // The guest sleeps and wakes up: the destination's libvirt calls it running. The connections break.
         fake.inject(Fault::WakeUp(guest));
         fake.inject(Fault::BreakStream(guest));

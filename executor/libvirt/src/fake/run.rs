@@ -7,13 +7,15 @@ use std::time::Instant as Clock;
 
 use whimbrel_core::journal::Record;
 use whimbrel_core::{
-    Action, Answer, Command, CommandId, Facts, Input, Instant, Migration, Observation, Outcome, Output, Pump,
-    Request, Sink, Spec, Verdict, View,
+    Action, Adjustment, Answer, Command, CommandId, Facts, Input, Instant, Migration, Observation, Outcome,
+    Output, Pump, Request, Sink, Spec, Verdict, View,
 };
 use whimbrel_drive::hosts::{Assignment, Ends, HostDriver as _, Route};
 use whimbrel_drive::owner::Owner;
 use whimbrel_drive::uri::{HostUri, Origin};
 use whimbrel_drive::{Message, Port};
+use whimbrel_sim::kit::TestGuest;
+use whimbrel_sim::world::{GuestId, ProcessState};
 
 use super::Fake;
 use super::connection::FakeLibrary;
@@ -250,6 +252,24 @@ impl Run {
         self.process.kill();
         fake.end();
     }
+}
+
+/// A migration of a busy guest from `alpha` to `beta` that has just switched to post-copy, and the guest.
+pub(super) fn in_postcopy(fake: &Arc<Fake>) -> (Run, GuestId) {
+    let (alpha, beta) = (fake.host("alpha"), fake.host("beta"));
+    let busy = TestGuest::new("web", 2048).filled_mib(2000).writing(1500, 2_000_000);
+    let guest = fake.add_guest(alpha, busy);
+    let mut spec = spec("web");
+    spec.transfer.postcopy = true;
+    let mut run = Run::begin(&Process::new(fake), spec);
+    assert!(run.until(60_000, Run::is_copying));
+    run.ask(Request::React(Adjustment::Postcopy));
+    let half = |run: &Run| {
+        let state = run.process.fake.inner().world.process_state(guest, beta);
+        matches!(state, Some(ProcessState::PostcopyDestination { .. }))
+    };
+    assert!(run.until(60_000, half));
+    (run, guest)
 }
 
 /// Goes on with several migrations until all have ended.

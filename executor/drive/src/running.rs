@@ -1,4 +1,5 @@
-//! Whether a guest runs, in the core's three states: one projection of what a host reports, for every driver.
+//! What every driver reports of running guests in the same way: whether a guest runs, in the core's three states, and that
+//! a host has no guest of a name.
 
 use whimbrel_core::GuestRun;
 use whimbrel_facts::RunState;
@@ -16,6 +17,16 @@ pub const fn guest_run(state: RunState) -> GuestRun {
         RunState::Paused | RunState::Crashed | RunState::Unknown => GuestRun::Paused,
         RunState::Off => GuestRun::NotRunning,
     }
+}
+
+/// That a host has no guest of this name, with the names of those that it has: the mistake is mostly in a letter.
+#[must_use]
+pub fn no_such_guest(name: &str, running: &[String]) -> String {
+    if running.is_empty() {
+        return format!("no guest `{name}`, and no other guest runs there");
+    }
+    let running: Vec<String> = running.iter().map(|name| format!("`{name}`")).collect();
+    format!("no guest `{name}`; running there: {}", running.join(", "))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use whimbrel_sim::scenario::{Conditions, GuestPlace, end_of, timeline};
 use whimbrel_sim::{Scenario, Simulation};
 
 /// How often a race is run here, and with how many seeds simulated.
-const RACES: u64 = 3;
+const RACES: u64 = 5;
 const SIMULATED_RACES: u64 = 300;
 
 /// The scenarios whose names begin so.

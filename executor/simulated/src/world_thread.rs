@@ -21,6 +21,7 @@ use super::measurements::Measurements;
 use whimbrel_drive::dirty_rate::DirtyRate;
 use whimbrel_drive::hosts::{Inquiry, Route};
 use whimbrel_drive::inventory::{GuestEntry, HostEntry, Inventory};
+use whimbrel_drive::running::no_such_guest;
 use whimbrel_drive::{CallPermit, Message};
 
 /// The thread looks at the time at least this often.
@@ -269,25 +270,14 @@ impl WorldThread {
         };
         let on = |host| move |guest: &GuestId| self.world.process_state(*guest, host).is_some();
         let all = || self.world.guests().filter(named);
-        all()
-            .find(on(source))
-            .or_else(|| all().find(on(destination)))
-            .or_else(|| all().next())
-            .ok_or_else(|| Failure::new(Fault::GuestNotFound, self.no_such_guest(name, source)))
+        all().find(on(source)).or_else(|| all().find(on(destination))).or_else(|| all().next()).ok_or_else(
+            || Failure::new(Fault::GuestNotFound, no_such_guest(name, &self.running_guests(source))),
+        )
     }
 
-    /// Names the guests that the source has, as the driver of real hosts does.
-    fn no_such_guest(&self, name: &str, source: HostId) -> String {
-        let there: Vec<_> = self
-            .world
-            .guests()
-            .filter(|guest| self.world.process_state(*guest, source).is_some())
-            .map(|guest| format!("`{}`", self.world.machine(guest).name))
-            .collect();
-        if there.is_empty() {
-            return format!("no guest `{name}`, and no other guest runs there");
-        }
-        format!("no guest `{name}`; running there: {}", there.join(", "))
+    fn running_guests(&self, host: HostId) -> Vec<String> {
+        let here = self.world.guests().filter(|guest| self.world.process_state(*guest, host).is_some());
+        here.map(|guest| self.world.machine(guest).name.clone()).collect()
     }
 
     fn inventory(&self) -> Vec<Inventory> {

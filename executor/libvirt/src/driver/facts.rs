@@ -6,6 +6,7 @@ use std::time::Duration;
 use whimbrel_core::{Facts, Failure, Fault, Side};
 use whimbrel_drive::copying::request;
 use whimbrel_drive::projection::machine_facts;
+use whimbrel_drive::running::no_such_guest;
 use whimbrel_facts::Facts as Collected;
 
 use super::Hosts;
@@ -61,7 +62,7 @@ impl Hosts {
         };
         found.map_err(|error| match error.code {
             ErrorCode::NoDomain => {
-                Failure::new(Fault::GuestNotFound, no_such_guest(&self.route.guest, source))
+                Failure::new(Fault::GuestNotFound, no_such_guest(&self.route.guest, &running_guests(source)))
             }
             _ => failure(Side::Source, &error),
         })
@@ -91,17 +92,7 @@ impl Hosts {
     }
 }
 
-/// Names the guests that there are: the mistake is mostly in a letter.
-fn no_such_guest(name: &str, source: &Connection) -> String {
-    let there: Vec<_> = source
-        .domain_states()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|(_, state)| state.is_active())
-        .map(|(name, _)| format!("`{name}`"))
-        .collect();
-    if there.is_empty() {
-        return format!("no guest `{name}`, and no other guest runs there");
-    }
-    format!("no guest `{name}`; running there: {}", there.join(", "))
+fn running_guests(source: &Connection) -> Vec<String> {
+    let states = source.domain_states().unwrap_or_default().into_iter();
+    states.filter(|(_, state)| state.is_active()).map(|(name, _)| name).collect()
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use whimbrel_core::Spec;
 use whimbrel_drive::dirty_rate::DirtyRate;
-use whimbrel_drive::hosts::{Hosts, HostsError, Inquiry, Route};
+use whimbrel_drive::hosts::{Hosts, HostsError, Route};
 use whimbrel_policy::follow::{Before, Known};
 
 use super::args::heading;
@@ -46,23 +46,16 @@ impl Beforehand {
         let began = Instant::now();
         let measured = rates(hosts, route);
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let unknown = |error: &HostsError| Some(format!("the dirty rate was not measured: {error}"));
-        let rates = match measured {
-            Ok(rates) => rates,
-            Err(error) => {
-                return Self {
-                    dirty_rates: Vec::new(),
-                    took_ms,
-                    unknown: unknown(&error),
-                    forecasts: Vec::new(),
-                };
+        let mut this = Self { dirty_rates: Vec::new(), took_ms, unknown: None, forecasts: Vec::new() };
+        match measured {
+            Ok(rates) => {
+                this.dirty_rates = rates;
+                match memory_bytes(hosts, route) {
+                    Some(bytes) => this.forecast(spec, bytes),
+                    None => this.unknown = Some("the source does not report the guest's memory".to_owned()),
+                }
             }
-        };
-        let memory_bytes = memory_bytes(hosts, route);
-        let mut this = Self { dirty_rates: rates, took_ms, unknown: None, forecasts: Vec::new() };
-        match memory_bytes {
-            Some(bytes) => this.forecast(spec, bytes),
-            None => this.unknown = Some("the source does not report the guest's memory".to_owned()),
+            Err(error) => this.unknown = Some(format!("the dirty rate was not measured: {error}")),
         }
         this
     }
@@ -87,14 +80,7 @@ impl Beforehand {
 }
 
 fn rates(hosts: &Hosts, route: &Route) -> Result<Vec<DirtyRate>, HostsError> {
-    let inquiry = Inquiry {
-        guest: route.guest.clone(),
-        source: route.source.clone(),
-        destination: route.destination.clone(),
-        destination_xml: None,
-        copy_disks: false,
-        probe: false,
-    };
+    let inquiry = route.inquiry();
     INTERVALS_S.iter().map(|seconds| hosts.dirty_rate(&inquiry, *seconds)).collect()
 }
 

@@ -4,7 +4,9 @@
 
 mod folder;
 
-use std::fs::{self, File};
+#[cfg(feature = "service")]
+use std::fs;
+use std::fs::File;
 use std::process::{Output, Stdio};
 
 use folder::Folder;
